@@ -23,7 +23,7 @@ from lib_lora.queue.job_types import ChooseArguments, TestArguments, lane_of
 from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
-from lib_lora.queue.runner_protocol import Runner, WorkerHandle
+from lib_lora.queue.runner_protocol import MachineGone, Runner, WorkerHandle
 from lib_lora.queue.timing import Clock, Timeouts
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, events_after, pace_of
@@ -119,7 +119,13 @@ class JobRunner:
             worker.close()
         if left:
             return Outcome("interrupted", left=True)
-        worker.fetch_results()
+        try:
+            worker.fetch_results()
+        except MachineGone as error:
+            self._read_events()
+            return Outcome(
+                ("paused" if self.wish == "pause" else "stopped") if self.wish else "interrupted", str(error)
+            )
         self._read_events()
         return self._outcome(code, folder, worker)
 

@@ -18,6 +18,7 @@ Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "m
 Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LOCAL = "local"  # this machine, where jobs are done
+RUNPOD = "runpod"  # a GPU that is rented for the job
 LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
 CHECKPOINTS = 6  # that a search tries, evenly spread over the run
@@ -100,6 +101,35 @@ class ProbeArguments:
 
 
 @dataclass(frozen=True)
+class Rental:
+    """What may be rented at RunPod for a job (`runners.pod_runner`).
+
+    Attributes:
+        gpus: names, the one wanted most first, and no other; empty = all, the cheapest first.
+        dearest: USD an hour that it may cost; None = any price.
+        hours: that it may be rented, at most.
+        cap: USD that it may cost in all.
+        cloud: of RunPod: vetted data centres, or other people's machines.
+        regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
+    """
+
+    gpus: list[str] = field(default_factory=list)
+    dearest: float | None = None
+    hours: float = 6.0
+    cap: float = 5.0
+    cloud: Literal["SECURE", "COMMUNITY"] = "SECURE"
+    regions: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.hours <= 168:
+            raise Misfit(f"a GPU cannot be rented for {self.hours:g} hours; give 0.1 to 168.", "hours")
+        if not 0.01 <= self.cap <= 10_000:
+            raise Misfit(f"{self.cap:g} USD is no limit; give 0.01 to 10000.", "cap")
+        if self.dearest is not None and not 0 < self.dearest <= 10_000:
+            raise Misfit(f"{self.dearest:g} USD an hour is no price; give more than 0.", "dearest")
+
+
+@dataclass(frozen=True)
 class TrainArguments:
     """Train a new run, or go on with one that is there.
 
@@ -111,7 +141,8 @@ class TrainArguments:
         run: identifier of a run of the character that goes on; None = a new run.
         steps: with `run`, how many the run shall have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
-        on: where it trains: "local", or "ssh:NAME" of a place (`remote.places`).
+        on: where it trains: "local", "ssh:NAME" of a place (`remote.places`), or "runpod".
+        rental: with "runpod", what may be rented; None = as `Rental` has it.
     """
 
     base: str | None = None
@@ -123,6 +154,11 @@ class TrainArguments:
     steps: int | None = None
     then_test: bool = True
     on: str = LOCAL
+    rental: Rental | None = None
+
+    def __post_init__(self) -> None:
+        if self.rental is not None and self.on != RUNPOD:
+            raise Misfit(f"a GPU is rented with on={RUNPOD} only; leave rental out, or give that.", "rental")
 
 
 @dataclass(frozen=True)
@@ -201,6 +237,8 @@ class ChooseArguments:
 
 
 def _check_painter(painter: str, on: str) -> None:
+    if on == RUNPOD:
+        raise Misfit("test pictures are not painted on a rented GPU; paint them here, or on a place over SSH.", "on")
     if painter == "webui" and on != LOCAL:
         raise Misfit("the webui paints on this computer only; leave on or painter out.", "on")
 

@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lib_lora.errors import UserError
+
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Job
+
+
+class MachineGone(UserError):
+    """The machine of a worker is no more; what came home from it is kept, and the job can be resumed."""
 
 
 class WorkerFiles(Protocol):
@@ -93,6 +99,7 @@ class WorkerHandle(WorkerFiles, Protocol):
         """After its end: see that all it has made or changed is in this data folder.
 
         Raises:
+            MachineGone: what is not here yet will never come.
             UserError: it cannot be brought; it is kept where it is.
         """
         ...

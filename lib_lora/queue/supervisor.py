@@ -20,7 +20,7 @@ from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, outcome_of_worker, run_of
-from lib_lora.queue.job_types import Lane, TestArguments, TrainArguments, lane_of, uses_place
+from lib_lora.queue.job_types import LOCAL, RUNPOD, Lane, TestArguments, TrainArguments, lane_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
@@ -283,8 +283,8 @@ class Supervisor:
             side=last.side,
             quick=last.quick,
             first_seed=last.first_seed,
-            painter="webui" if not uses_place(asked) and self._paints(job.slug, run) else "worker",
-            on=asked.on,
+            painter="webui" if asked.on in (LOCAL, RUNPOD) and self._paints(job.slug, run) else "worker",
+            on=LOCAL if asked.on == RUNPOD else asked.on,  # the rented GPU is gone by then
         )
         queue.add(job.character, test, first=True)
 

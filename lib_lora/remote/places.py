@@ -19,6 +19,7 @@ from lib_lora.workspace.workspace import Workspace
 
 LOCAL = "local"
 SSH = "ssh:"  # begins the name of a place in `--on`
+RUNPOD = "runpod"  # in `--on`: a GPU that is rented for the job
 FOLDER = "sameface"  # in the home folder there
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}")
@@ -129,6 +130,9 @@ def _is_path(text: str, longest: int = _LONGEST_PATH) -> bool:
     return 0 < len(text) <= longest and text.isprintable()
 
 
+RENTED = Place(RUNPOD, "not-rented-yet")  # stands for a machine that is still to be rented
+
+
 def parsed(name: str, address: str, **fields: Any) -> Place:
     """A place from ``[user@]host[:port]``.
 
@@ -208,16 +212,18 @@ def find(root: Path, name: str) -> Place:
 
 
 def named(root: Path, on: str) -> Place | None:
-    """The place that ``--on`` names; None = this computer.
+    """The place that ``--on`` names; None = this computer, `RENTED` = one that is still to be rented.
 
     Raises:
         UserError: it names none.
     """
     if on in ("", LOCAL):
         return None
+    if on == RUNPOD:
+        return RENTED
     if not on.startswith(SSH):
         raise UserError(
-            f"{on[:80]!r} is not where one can train; give {LOCAL}, or {SSH}NAME of a place.",
+            f"{on[:80]!r} is not where one can train; give {LOCAL}, {RUNPOD}, or {SSH}NAME of a place.",
             "on",
             code="place-unknown",
             place=on,
@@ -256,10 +262,16 @@ def _gpus(machine: Machine) -> str:
 
 def sent_sentence(place: Place) -> str:
     """What leaves this computer where one trains on a place, and what stays there."""
+    rented = place == RENTED
+    name = "a GPU that is rented at RunPod" if rented else place.name
+    deleted = (
+        "All of it is deleted there, and the rented machine too,"
+        if rented
+        else "All but the base model is deleted there"
+    )
     return (
-        f"To {place.name} go: the photos in use (their pixels alone, under neutral names), their captions, the "
-        "settings and the base model. Templates of the face stay here. All but the base model is deleted there at the "
-        "end."
+        f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, the "
+        f"settings and the base model. Templates of the face stay here. {deleted} at the end."
     )
 
 

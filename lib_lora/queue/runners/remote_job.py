@@ -40,6 +40,7 @@ class RemoteJob:
         there: the connection to the place.
         folder: for files on their way, here; it is deleted at the end.
         say: is told what goes on, for the user.
+        gone: raises what is to be raised where the place cannot be reached because it is no more.
         wish: what the user wants of the job: "", "stop" or "pause".
         killed: set where it shall end at once.
         left: set where this program ends, and the worker goes on.
@@ -50,6 +51,7 @@ class RemoteJob:
     there: Connection
     folder: Path
     say: Callable[[str], None]
+    gone: Callable[[], None] = lambda: None
     wish: str = ""
     killed: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
@@ -84,6 +86,7 @@ class RemoteJob:
                 patient = waiting or (time.monotonic() - began < PATIENCE and not self.stopping())
                 if self.killed.is_set() or not patient:
                     raise
+                self.gone()
                 if not said:
                     said = True
                     goes_on = " What runs there goes on." if waiting else ""

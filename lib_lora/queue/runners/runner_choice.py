@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, place_in
+from lib_lora.queue.job_types import LOCAL, RUNPOD, place_in
 from lib_lora.queue.queue import Job
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.runners.local_runner import LocalRunner
+from lib_lora.queue.runners.pod_runner import PodRunner
 from lib_lora.queue.runners.ssh_runner import SshRunner
 
 
@@ -21,7 +22,8 @@ class ChosenRunner:
     """
 
     def __init__(self, root: Path, host: Callable[[], JobHost]) -> None:
-        self._local, self._ssh = LocalRunner(root, host), SshRunner(root, host)
+        self._local = LocalRunner(root, host)
+        self._ssh, self._pods = SshRunner(root, host), PodRunner(root, host)
 
     def start(self, job: Job) -> WorkerHandle:
         """See `Runner.start`."""
@@ -32,4 +34,5 @@ class ChosenRunner:
         self._of(job).end_left_behind(job, patience, giving_up)
 
     def _of(self, job: Job) -> Runner:
-        return self._local if place_in(job.arguments) == LOCAL else self._ssh
+        place = place_in(job.arguments)
+        return self._local if place == LOCAL else self._pods if place == RUNPOD else self._ssh

@@ -62,9 +62,12 @@ class SshRunner:
         place = places.named(self.root, place_in(job.arguments))
         if place is None or not isinstance(job.arguments, TrainArguments):
             raise ValueError("a job of this machine")
-        worker = SshWorker(self.root, job, self._connect(self.root, place), self._local)
+        worker = self._worker(job, place)
         worker.begin()
         return worker
+
+    def _worker(self, job: Job, place: places.Place) -> SshWorker:
+        return SshWorker(self.root, job, self._connect(self.root, place), self._local)
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
         """See `Runner.end_left_behind`: no worker is left behind, each is taken up again."""
@@ -188,6 +191,11 @@ class SshWorker:
     def _asked(self) -> TrainArguments:
         assert isinstance(self.job.arguments, TrainArguments)
         return self.job.arguments
+
+    def _move_to(self, there: Connection) -> None:
+        """Do it on another place than was known at first."""
+        self._remote.there, self.place = there, there.place
+        self._memo = self._remembered()
 
     def _work(self) -> None:
         code: int | None = 1

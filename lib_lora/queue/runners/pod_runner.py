@@ -1,0 +1,409 @@
+"""Trains on a GPU that is rented at RunPod for one job: it is rented, used as `ssh_runner` uses a machine, and deleted.
+
+What is rented is written into the job's folder before it is asked for, so that this program or computer may die and the
+job goes on with the same pod. Whatever happens to a job, its pod is deleted before the job has ended; where RunPod
+cannot be reached then, the pod's own watchdog deletes it (`remote.pod_watchdog`). Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lib_lora import typed_settings
+from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.files import explained, read_json, write_json
+from lib_lora.queue.job_types import Rental
+from lib_lora.queue.queue import Job, Queue
+from lib_lora.queue.runner_protocol import MachineGone
+from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
+from lib_lora.remote import api_key_store, money, places, pod_rental
+from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.money import ExchangeRate, RentEstimate
+from lib_lora.remote.pod_ledger import PodLedger
+from lib_lora.remote.pod_rental import RentTerms
+from lib_lora.remote.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
+from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.runs.events import EventLog
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workspace.workspace import Workspace
+
+LOOK = 3.0  # seconds between two looks at a pod that is being prepared
+DELETING = 180.0  # seconds for which the deletion of a pod is tried
+_ASK_AGAIN = 10.0  # seconds between two questions to RunPod whether a pod is still there
+_ENDED = -15  # the exit status of a worker whose end was not seen
+_AWAY = ("runpod-unreachable", "runpod-asked-often")  # errors that pass
+
+T = TypeVar("T")
+
+
+def account(root: Path) -> RunpodApi:
+    """The user's account at RunPod.
+
+    Args:
+        root: the data folder.
+
+    Raises:
+        UserError: there is no API key for it.
+    """
+    key = api_key_store.load(root)
+    if key is None:
+        raise UserError(
+            f"There is no API key of RunPod; make one in its console under Settings, and give it to "
+            f"{typed('key', 'set', 'runpod')}",
+            code="runpod-key-missing",
+        )
+    return RunpodApi(key)
+
+
+def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
+    """On what terms a pod is rented.
+
+    Args:
+        rental: what the user allows.
+        public_key: that is let in.
+    """
+    dearest = None if rental.dearest is None else money.exact(rental.dearest)
+    wishes = GpuWishes(dearest=dearest, cloud=rental.cloud, regions=tuple(rental.regions), order=tuple(rental.gpus))
+    return RentTerms(public_key, rental.hours, money.exact(rental.cap), wishes)
+
+
+def pods_of_jobs(root: Path) -> dict[str, int]:
+    """The pods of the jobs that have not ended, by name: the number of each job."""
+    folders = {job.id: Workspace(root).job(job.id).path for job in Queue(root).open()}
+    return {name: number for number, folder in folders.items() if (memo := _read(folder)) for name in memo.names}
+
+
+@dataclass(frozen=True)
+class _PodMemo:
+    """What is remembered of a job's pod, in the job's folder.
+
+    Attributes:
+        names: that pods were asked for by; the last one is the pod.
+        gpu, hourly: what was asked for: the GPU's id, USD an hour as a text.
+        since: when, unix seconds.
+        id: RunPod's; empty = it is not known whether there is one.
+        code: the worker's exit status, once all came home and the pod is to be deleted.
+        result: of the job then.
+    """
+
+    names: list[str]
+    gpu: str
+    hourly: str
+    since: float
+    id: str = ""
+    code: int | None = None
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.names[-1]
+
+
+def _read(folder: Path) -> _PodMemo | None:
+    path = folder / _FILE
+    with suppress(UserError):
+        if path.is_file():
+            memo = typed_settings.from_dict(_PodMemo, read_json(path), str(path))
+            return memo if memo.names else None
+    return None
+
+
+_FILE = "pod.json"
+
+
+class PodRunner(SshRunner):
+    """See `queue.runner_protocol.Runner`; a pod for each job."""
+
+    def _worker(self, job: Job, place: places.Place) -> PodWorker:
+        return PodWorker(self.root, job, self._connect(self.root, place), self._local, self._connect)
+
+
+class PodWorker(SshWorker):
+    """See `SshWorker`.
+
+    Args:
+        root, job, there, local: see `SshWorker`; `there` is never asked anything.
+        connect: see `SshRunner`.
+    """
+
+    def __init__(self, root: Path, job: Job, there: Any, local: Any, connect: Any) -> None:
+        super().__init__(root, job, there, local)
+        self._connect = connect
+        self._remote.gone = self._see_pod
+        self._ledger = _NotingLedger(root, self._asked_for, self._made_as)
+        self._pod = _read(self._files.path)
+        self._asked_at = 0.0
+        self._at_limit = False
+
+    # -------------------------------------------------------------------------------------------------- the whole way
+
+    def _done(self) -> int | None:
+        """As at any machine over SSH, with a pod rented before and deleted after."""
+        if self._pod is not None and self._pod.code is not None:  # only the pod's end is missing
+            if self._pod.result:
+                write_json(self._files.result, self._pod.result)
+            code = self._pod.code
+            self._give_back()
+            return code
+        if self._pod is None:
+            self._run()  # before anything costs
+            self._remote.check_stop()
+        try:
+            self._reach_pod()
+            code_or_none = super()._done()
+            if self._at_limit:
+                raise MachineGone(
+                    f"The rented pod {self.place.name} has reached its limit of time or money; what was trained is "
+                    "saved and here. Resume the job to rent another one and go on, or go on at home.",
+                    code="pod-at-limit",
+                    pod=self.place.name,
+                )
+            if code_or_none is not None:
+                self._settle(code_or_none)
+            return code_or_none
+        except BaseException:
+            if not self._remote.left.is_set():
+                self._settle(_ENDED)
+            raise
+        finally:
+            if self._pod is not None and self._pod.code is not None:
+                self._give_back()
+
+    def _settle(self, code: int) -> None:
+        """Remember that the pod is to be deleted, and what the job came to."""
+        result: Any = {}
+        with suppress(UserError):
+            result = read_json(self._files.result) if self._files.result.is_file() else {}
+        if self._pod is not None:
+            self._pod = replace(self._pod, code=code, result=result if isinstance(result, dict) else {})
+            with suppress(UserError):  # the disk may be full; the pod is deleted all the same
+                self._write(self._pod)
+
+    def _reach_pod(self) -> None:
+        """Connect to the job's pod, or to one that is rented now."""
+        api = account(self.workspace.root)
+        begun = self._begun()
+        pod = self._patient(lambda: self._found(api), begun) if self._pod else None
+        if pod is None and self._pod is not None:
+            if begun:
+                raise self._vanished()
+            self._say(f"The rented pod {self._pod.name} is gone before anything began there; another one is rented.")
+            self._forget()
+        if pod is None:
+            pod = self._rent(api)
+        rented = pod
+        running = self._patient(
+            lambda: pod_rental.ready(api, rented, self._say, self._remote.stopping, look=LOOK), begun
+        )
+        assert self._pod
+        offer = GpuOffer(GpuType(self._pod.gpu, self._pod.gpu, 0, {}, {}), Decimal(self._pod.hourly))
+        if wrong := pod_rental.unlike(running, offer, terms_of(self._rental)):
+            raise UserError(
+                f"RunPod gave another pod than was asked for: {wrong}. It is deleted; resume the job to rent another.",
+                code="pod-not-as-asked",
+                pod=running.id,
+            )
+        place = pod_rental.place_of(replace(running, name=self._pod.name), self._key, self._folder_there())
+        self._move_to(self._connect(self.workspace.root, place))
+        if begun:
+            self._remote.ask("state", waiting=True, job=self._remote.key)
+
+    def _rent(self, api: RunpodApi) -> Pod:
+        terms = terms_of(self._rental, pod_rental.fresh_key(self._key))
+        offers = pod_rental.find(api, terms)
+        self._remote.check_stop()
+        pod, offer = pod_rental.rent(api, self._ledger, offers, terms)
+        price, most = ExchangeRate().shown(offer.hourly), ExchangeRate().shown(pod_rental.longest_cost(offer, terms))
+        self._say(f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most.")
+        return pod
+
+    def _folder_there(self) -> str:
+        return terms_of(self._rental).folder
+
+    @property
+    def _rental(self) -> Rental:
+        return self._asked.rental or Rental()
+
+    @property
+    def _key(self) -> Path:
+        return self._files.path / "pod-key"
+
+    def _patient(self, ask: Callable[[], T], waiting: bool) -> T:
+        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`."""
+        began, said = time.monotonic(), False
+        while True:
+            try:
+                return ask()
+            except UserError as error:
+                tired = not waiting and time.monotonic() - began > remote_job.PATIENCE
+                if error.code not in _AWAY or tired:
+                    raise
+                if self._remote.left.is_set():
+                    raise StoppedByUser("This program ends; the pod goes on.") from None
+                if self._remote.stopping():
+                    raise
+                if not said:
+                    said = True
+                    self._say("RunPod cannot be reached; trying again. What runs there goes on.")
+                self._remote.pause(remote_job.AGAIN)
+
+    # ------------------------------------------------------------------------------------------------ whether it lives
+
+    def _begun(self) -> bool:
+        """Whether the worker may have been started on the pod."""
+        path = self._files.path / "remote.json"
+        with suppress(UserError):
+            stored = read_json(path) if self._pod and path.is_file() else None
+            return self._pod is not None and isinstance(stored, dict) and stored.get("place") == self._pod.name
+        return False
+
+    def _found(self, api: RunpodApi) -> Pod | None:
+        """The pod that is remembered; None = it is no more, or works no more."""
+        assert self._pod
+        name = self._pod.name
+        if not self._pod.id:  # the answer was never seen
+            pods = [one.pod for one in self._ledger.living(api) if one.pod.name == name]
+            if not pods:
+                return None
+            self._made_as(name, pods[0].id)
+        try:
+            pod = api.pod(self._pod.id)
+        except UserError as error:
+            if error.code == "runpod-not-found":
+                self._ledger.ended(name, self._pod.id)
+                return None
+            raise
+        return None if pod.status in (TERMINATED, EXITED, ERROR) else pod
+
+    def _see_pod(self) -> None:
+        """Called while the pod cannot be reached.
+
+        Raises:
+            MachineGone: RunPod says that it is no more.
+        """
+        if time.monotonic() - self._asked_at < _ASK_AGAIN or not (self._pod and self._pod.id):
+            return
+        found: Pod | None = None
+        try:
+            found = self._found(account(self.workspace.root))
+        except UserError:
+            return
+        finally:
+            self._asked_at = time.monotonic()
+        if found is None:
+            raise self._vanished()
+
+    def _vanished(self) -> MachineGone:
+        assert self._pod
+        return MachineGone(
+            f"The rented pod {self._pod.name} is gone: RunPod, its own limits or somebody ended it. What had come home "
+            "is kept; resume the job to rent another one and go on from there.",
+            code="pod-vanished",
+            pod=self._pod.name,
+        )
+
+    def _take_result(self, run: Run, content: bytes) -> None:
+        super()._take_result(run, content)
+        # its watchdog asks the job to save and to pause shortly before it deletes the pod
+        self._at_limit = bool(content) and json.loads(content).get("state") == "paused" and not self._remote.wish
+
+    # ------------------------------------------------------------------------------------------------------- afterwards
+
+    def _give_back(self) -> None:
+        """Delete the pod, look until it is gone, and write down what it has cost. Raises nothing."""
+        memo = self._pod
+        assert memo
+        self._remote.there.close()
+        try:
+            api = account(self.workspace.root)
+            pods = {memo.name: Pod(memo.id, memo.name, "")} if memo.id else {}
+            with suppress(UserError):  # also what was asked for and whose answer was lost
+                pods |= {one.pod.name: one.pod for one in self._ledger.living(api) if one.pod.name in memo.names}
+            for pod in pods.values():
+                self._ledger.end(api, pod, DELETING)
+            if memo.id:
+                self._say(f"The rented pod {memo.name} is deleted.")
+                self._note_bill(api, memo)
+        except Exception as error:
+            said = " ".join(str(error).split())[:500]
+            text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
+            with suppress(UserError):
+                EventLog(self._files.events)("warning", code="pod-not-deleted", text=text)
+        self._forget()
+
+    def _note_bill(self, api: RunpodApi, memo: _PodMemo) -> None:
+        """Write the bill beside what was counted here into the job's events and its result."""
+        minutes, hourly = money.exact(max(0.0, time.time() - memo.since)) / 60, Decimal(memo.hourly)
+        counted = (hourly * minutes / 60).quantize(money.CENT, ROUND_CEILING)
+        estimated = RentEstimate(minutes, hourly, counted, money.exact(self._rental.cap))
+        try:
+            check = money.compared(api.bill(memo.id).total, estimated)
+        except UserError as error:
+            self._say(f"What it has cost cannot be asked now: {error}")
+            return
+        shown = ExchangeRate().shown
+        self._say(
+            f"RunPod's bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} an "
+            f"hour, {shown(counted)}. RunPod adds to a bill every few minutes."
+        )
+        rent = {
+            "pod": memo.name,
+            "gpu": memo.gpu,
+            "hourly": float(hourly),
+            "minutes": round(float(minutes), 2),
+            "counted": float(counted),
+            "billed": float(check.billed),
+        }
+        with suppress(UserError):
+            stored = read_json(self._files.result) if self._files.result.is_file() else None
+            if isinstance(stored, dict) and isinstance(stored.get("result"), (dict, type(None))):
+                write_json(self._files.result, {**stored, "result": {**(stored.get("result") or {}), "rent": rent}})
+
+    def _forget(self) -> None:
+        """Let go what is remembered of the pod."""
+        memo, self._pod = self._pod, None
+        with suppress(OSError):
+            for name in (_FILE, self._key.name, f"{self._key.name}.pub"):
+                (self._files.path / name).unlink(missing_ok=True)
+            if memo is not None:
+                places.known_hosts(self.workspace.root, replace(self.place, name=memo.name)).unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------------------------------ what the ledger is told
+
+    def _asked_for(self, name: str, gpu: str, hourly: str) -> None:
+        before = self._pod.names if self._pod else []
+        self._write(_PodMemo([*before, name], gpu, hourly, time.time()))
+
+    def _made_as(self, name: str, identifier: str) -> None:
+        if self._pod and self._pod.name == name:  # the ledger may find another job's
+            self._write(replace(self._pod, id=identifier))
+
+    def _write(self, memo: _PodMemo) -> None:
+        self._pod = memo
+        with explained(self._files.path):
+            write_json(self._files.path / _FILE, typed_settings.to_dict(memo))
+
+
+class _NotingLedger(PodLedger):
+    """Passes on what is written down, so that the job's folder knows it too."""
+
+    def __init__(self, root: Path, intended: Callable[[str, str, str], None], made: Callable[[str, str], None]) -> None:
+        super().__init__(root)
+        self._intended, self._made = intended, made
+
+    def intend(self, gpu: str, hourly: str) -> str:
+        name = super().intend(gpu, hourly)
+        self._intended(name, gpu, hourly)
+        return name
+
+    def created(self, name: str, identifier: str) -> None:
+        super().created(name, identifier)
+        self._made(name, identifier)
