@@ -17,6 +17,7 @@ from lib_lora.cli import (
     list_commands,
     photo_commands,
     place_command,
+    pod_commands,
     suggest,
     tab_command,
     train_commands,
@@ -110,6 +111,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         judge_commands,
         list_commands,
         place_command,
+        pod_commands,
         tab_command,
         worker_command,
     ):

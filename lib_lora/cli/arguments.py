@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
+from lib_lora import typed_settings
 from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
+from lib_lora.queue.job_types import RUNPOD, Rental
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -83,14 +85,43 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
 
 
-def on(parser: argparse.ArgumentParser) -> None:
-    """Where it is done."""
+def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
+    """Where it is done; where `rents`, a GPU may be rented for it."""
+    added = "ssh:NAME of a place that was added with 'place add'"
     parser.add_argument(
         "--on",
         default="local",
         metavar="PLACE",
-        help="local (default), or ssh:NAME of a place that was added with 'place add'",
+        help=f"local (default), {added}, or runpod" if rents else f"local (default), or {added}",
     )
+    if not rents:
+        return
+    rented = parser.add_argument_group("with --on runpod", "a GPU is rented, and what it may cost is what you say here")
+    rented.add_argument("--gpu", nargs="+", metavar="NAME", help="the one wanted most first (default: the cheapest)")
+    rented.add_argument("--max-hours", type=finite, metavar="H", help="that it may live (default: 6)")
+    rented.add_argument("--max-cost", type=finite, metavar="USD", help="that it may cost in all (default: 5)")
+    rented.add_argument(
+        "--region", action="append", metavar="NAME", help="such as EU or EU-RO-1; may be given again (default: any)"
+    )
+
+
+def rental_of(options: argparse.Namespace) -> Rental | None:
+    """What may be rented, as the options that `on` has added say; None = nothing is.
+
+    Raises:
+        UserError: a limit is none, or nothing is rented.
+    """
+    given = {"gpus": options.gpu, "hours": options.max_hours, "cap": options.max_cost, "regions": options.region}
+    values = {name: value for name, value in given.items() if value is not None}
+    if options.on == RUNPOD:
+        return typed_settings.from_dict(Rental, values, "what may be rented")
+    if values:
+        raise UserError(
+            "--gpu, --max-hours, --max-cost and --region are for --on runpod; give that, or leave them out.",
+            "on",
+            code="rental-without-runpod",
+        )
+    return None
 
 
 def engine(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, on, painting, request_of, training, who
+from lib_lora.cli.arguments import Answer, Commands, at_least, on, painting, rental_of, request_of, training, who
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote.places import named as place_named
 from lib_lora.runs.run_names import HOW, run_named
@@ -24,12 +24,12 @@ def add(command: Commands) -> None:
     who(whole)
     training(whole)
     painting(whole, least=0)
-    on(whole)
+    on(whole, rents=True)
 
     train = command("train", _train, "Train a character that was made with 'new'.")
     train.add_argument("name", metavar="NAME")
     training(train)
-    on(train)
+    on(train, rents=True)
 
     resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("run", metavar="RUN", help=HOW)
@@ -37,7 +37,7 @@ def add(command: Commands) -> None:
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
 
-    on(resume)
+    on(resume, rents=True)
 
     demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
@@ -51,6 +51,7 @@ def _run(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.photos.new_character import NewCharacter
     from lib_lora.workflows.train.main_job import run_main_job
 
+    rental_of(options)
     root, request = data_root(options.data), request_of(options)
     request = replace(request, out=request.out or Path.cwd(), grid_steps=options.grid_steps)
     who = NewCharacter(options.name, options.trigger, options.class_word, options.consent)
@@ -68,6 +69,7 @@ def _train(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train.main_job import finish_run
     from lib_lora.workflows.train.prepare import start_run
 
+    rental_of(options)
     request, made = request_of(options), list[Run]()
     if options.on != LOCAL:
         return _elsewhere(options, data_root(options.data), options.name, request)
@@ -86,12 +88,14 @@ def _resume(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train.main_job import finish_run
 
     root = data_root(options.data)
-    run = run_named(root, options.run)
+    run, rental = run_named(root, options.run), rental_of(options)
     if options.on != LOCAL:
         from lib_lora.hosts.standalone import Alone
         from lib_lora.workflows.train.train_elsewhere import go_on_elsewhere
 
-        delivered = go_on_elsewhere(Alone(root), root, options.on, run, options.base, options.steps, options.out)
+        delivered = go_on_elsewhere(
+            Alone(root), root, options.on, run, options.base, options.steps, options.out, rental
+        )
         return _trained(lambda: run, delivered)
     delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
     return _trained(lambda: run, delivered)
@@ -99,9 +103,9 @@ def _resume(options: argparse.Namespace) -> Answer:
 
 def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: TrainingRequest) -> Answer:
     from lib_lora.hosts.standalone import Alone
-    from lib_lora.workflows.train.train_elsewhere import train_elsewhere
+    from lib_lora.workflows.train.train_elsewhere import Elsewhere, train_elsewhere
 
-    run, delivered = train_elsewhere(Alone(root), root, options.on, name, request)
+    run, delivered = train_elsewhere(Alone(root), root, Elsewhere(options.on, rental_of(options)), name, request)
     return _trained(lambda: run, delivered)
 
 

@@ -6,6 +6,7 @@ RunPod is `fake_runpod`; a real SSH server stands for the one in a pod, whose co
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import shlex
@@ -14,20 +15,26 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
+from faults import raises
 from remote_harness import NAME, RemoteHarness, prepare
 from ssh_server import MISSING, available
 
-from lib_lora.errors import UserError
+from lib_lora import cli
+from lib_lora.errors import typed
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job
-from lib_lora.remote import places, pod_rental, runpod_api
+from lib_lora.remote import api_key_store, places, pod_rental, pod_watchdog, runpod_api
 from lib_lora.remote.pod_ledger import PodLedger
+from lib_lora.remote.pod_rental import RentTerms
 from lib_lora.remote.runpod_api import RunpodApi
 from lib_lora.training.plan.run_file import saved_steps
+from lib_lora.workflows.train import train_elsewhere
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -44,6 +51,9 @@ def prepared(tmp_path_factory, toy):
     return folder / "zu Hause ü"
 
 
+TERMS = RentTerms("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface", hours=1, cap=Decimal(1), start=("true",))
+
+
 class Pods(RemoteHarness):
     """A home without a place, and RunPod, whose pods are all reached at one SSH server."""
 
@@ -58,6 +68,10 @@ class Pods(RemoteHarness):
         number = self.queue.add(NAME, arguments).id
         self.supervisor.wake()
         return number
+
+    def at_step(self, number, step):
+        self.until(number, lambda: step in saved_steps(self.run()) or self.queue.get(number).ended)
+        assert self.queue.get(number).ended is None, (self.queue.get(number), self.events(number))
 
     def said(self, number):
         return " | ".join(str(event.get("text", "")) for event in self.events(number))
@@ -93,6 +107,7 @@ def home(tmp_path, prepared, monkeypatch):
         monkeypatch.setattr(
             pod_runner, "account", lambda root: RunpodApi(KEY, runpod.base, timeout=5, attempts=2, pause=lambda _: None)
         )
+        monkeypatch.setattr(pod_rental, "Limits", partial(pod_watchdog.Limits, look=0.2))
         terms_of = pod_runner.terms_of
 
         def terms(rental, public_key=""):
@@ -300,10 +315,86 @@ def test_too_dear_is_never_rented(home):
     assert (home.runpod.pods, home.states()) == ({}, [])
 
 
-def test_without_a_key_it_is_said_how_to_give_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(pod_runner.api_key_store, "load", lambda root: None)
-    with pytest.raises(UserError, match="key set runpod"):
+def test_the_command_says_what_it_may_cost_and_what_still_costs_before_it_rents(home, capsys, monkeypatch):
+    home.close()
+    api, ledger = pod_runner.account(home.root), PodLedger(home.root)
+    forgotten, _ = pod_rental.rent(api, ledger, pod_rental.find(api, TERMS), TERMS)
+    monkeypatch.setattr(train_elsewhere, "finish_run", lambda make: None)  # the scripted trainer's LoRA is none
+    asked = ["resume", NAME, "--on", "runpod", "--gpu", "A40", "--max-hours", "2", "--max-cost", "1"]
+    assert cli.main([*asked, "--data", str(home.root)]) == 0
+    said = capsys.readouterr().out
+    costs, offer, most, sent, rented = (
+        said.index(text)
+        for text in (
+            f"This pod still costs: {forgotten.name}",
+            "  A40, 48 GB: 0.41 USD an hour, stock high",
+            "0.41 USD an hour for 2 hours at most is 0.81 USD. Where it is taken, the next is tried. None may cost more "
+            "than 1.00 USD",
+            "To a GPU that is rented at RunPod go: the photos in use",
+            "Rented: A40",
+        )
+    )
+    assert costs < offer < most < sent < rented
+    assert f"pods end {forgotten.name}" in said
+    assert "RTX 4090" not in said
+    assert [pod.body["name"] for pod in home.runpod.living()] == [forgotten.name]
+
+
+def test_pods_are_listed_and_ended(home, capsys):
+    home.close()
+    number = home.rent()
+    api, ledger = pod_runner.account(home.root), PodLedger(home.root)
+    names = [pod_rental.rent(api, ledger, pod_rental.find(api, TERMS), TERMS)[0].name for _ in range(3)]
+    memo = {"names": [names[0]], "gpu": "A40", "hourly": "0.4", "since": 0.0}
+    home.queue.folder(number).mkdir(parents=True, exist_ok=True)
+    (home.queue.folder(number) / "pod.json").write_text(json.dumps(memo), encoding="utf-8")
+
+    def main(*words):
+        assert cli.main(["pods", *words, "--data", str(home.root), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert {one["name"]: one["job"] for one in main("list")} == {names[0]: number, names[1]: None, names[2]: None}
+    assert [one["name"] for one in main("end", names[1])] == [names[1]]
+    assert sorted(pod.body["name"] for pod in home.runpod.living()) == sorted([names[0], names[2]])
+    for words, code in (
+        ((), "pod-to-end-not-named"),
+        (("x", "--all"), "pod-to-end-not-named"),
+        (("x",), "pod-not-found"),
+    ):
+        with raises(code):
+            cli.main(["pods", "end", *words, "--data", str(home.root)])
+    assert cli.main(["pods", "list", "--data", str(home.root)]) == 0
+    said = capsys.readouterr().out
+    assert f"job {number} uses it" in said
+    assert f"no job uses it; end it with: {typed('pods', 'end', names[2])}" in said
+    assert len(main("end", "--all")) == 2
+    assert (home.runpod.living(), main("list")) == ([], [])
+
+
+def test_the_key_is_read_from_standard_input_and_never_shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
+    monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY}\n"))
+    with raises("runpod-key-missing", has="key set runpod"):
         pod_runner.account(tmp_path)
+    assert cli.main(["key", "set", "runpod", "--data", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "only you can read" in said.out
+    assert KEY not in said.out + said.err
+    assert api_key_store.load(tmp_path) == KEY
+    assert pod_runner.account(tmp_path).base == runpod_api.BASE
+    assert cli.main(["key", "forget", "runpod", "--data", str(tmp_path)]) == 0
+    assert api_key_store.load(tmp_path) is None
+    monkeypatch.setattr("sys.stdin", io.StringIO("no key\n"))
+    with raises("api-key-malformed"):
+        cli.main(["key", "set", "runpod", "--data", str(tmp_path)])
+
+
+def test_what_is_said_of_a_rental_where_nothing_is_rented(tmp_path):
+    with raises("rental-without-runpod"):
+        cli.main(["resume", "x", "--gpu", "A40", "--data", str(tmp_path)])
+    with raises("setting-invalid", has="hours"):
+        cli.main(["train", "x", "--base", "b", "--on", "runpod", "--max-hours", "-3", "--data", str(tmp_path)])
 
 
 def test_what_a_job_says_of_a_rental_is_read_again_and_old_jobs_too():
@@ -311,9 +402,10 @@ def test_what_a_job_says_of_a_rental_is_read_again_and_old_jobs_too():
     assert arguments_of("train", as_plain(asked)) == asked
     old = {key: value for key, value in as_plain(TrainArguments()).items() if key != "rental"}
     assert arguments_of("train", old) == TrainArguments()
-    with pytest.raises(UserError, match="rented"):
-        arguments_of("train", {"rental": {}})
-    with pytest.raises(UserError, match="hours"):
-        arguments_of("train", {"on": "runpod", "rental": {"hours": -1}})
-    with pytest.raises(UserError, match="rented GPU"):
-        arguments_of("test", {**as_plain(TestArguments()), "on": "runpod"})
+    for kind, values in (
+        ("train", {"rental": {}}),
+        ("train", {"on": "runpod", "rental": {"hours": -1}}),
+        ("test", {**as_plain(TestArguments()), "on": "runpod"}),
+    ):
+        with raises("setting-invalid"):
+            arguments_of(kind, values)

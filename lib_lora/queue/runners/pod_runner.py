@@ -213,8 +213,20 @@ class PodWorker(SshWorker):
             )
         place = pod_rental.place_of(replace(running, name=self._pod.name), self._key, self._folder_there())
         self._move_to(self._connect(self.workspace.root, place))
-        if begun:
-            self._remote.ask("state", waiting=True, job=self._remote.key)
+        self._let_in(begun)
+
+    def _let_in(self, begun: bool) -> None:
+        """See that the pod can be used. Its SSH server may listen before it knows the key."""
+        until = time.monotonic() + remote_job.PATIENCE
+        while True:
+            try:
+                self._remote.ask("state", waiting=begun, job=self._remote.key)
+                return
+            except UserError as error:
+                if error.code != "ssh-login-refused" or time.monotonic() > until:
+                    raise
+            self._remote.check_stop()
+            self._remote.pause(LOOK)
 
     def _rent(self, api: RunpodApi) -> Pod:
         terms = terms_of(self._rental, pod_rental.fresh_key(self._key))
@@ -248,8 +260,7 @@ class PodWorker(SshWorker):
                     raise
                 if self._remote.left.is_set():
                     raise StoppedByUser("This program ends; the pod goes on.") from None
-                if self._remote.stopping():
-                    raise
+                self._remote.check_stop()
                 if not said:
                     said = True
                     self._say("RunPod cannot be reached; trying again. What runs there goes on.")

@@ -7,12 +7,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.job_types import RUNPOD, Rental, TrainArguments
 from lib_lora.queue.queue import OPEN, Job, Queue
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor
@@ -25,18 +25,34 @@ from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
+from lib_lora.workflows.train.renting import before_renting
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
 
 
-def train_elsewhere(host: JobHost, root: Path, on: str, name: str, request: TrainingRequest) -> tuple[Run, Path | None]:
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another machine.
+
+    Attributes:
+        on: as ``--on`` names it.
+        rental: with "runpod", what may be rented; None = as `Rental` has it.
+    """
+
+    on: str
+    rental: Rental | None = None
+
+
+def train_elsewhere(
+    host: JobHost, root: Path, where: Elsewhere, name: str, request: TrainingRequest
+) -> tuple[Run, Path | None]:
     """Train a new run on another machine, then deliver its LoRA, and judge the test grid that is painted there.
 
     Args:
         host: the program around SameFace, whose Python makes the run.
         root: the data folder.
-        on: the place.
+        where: is trained.
         name: of the character.
         request: what is asked for.
 
@@ -55,22 +71,23 @@ def train_elsewhere(host: JobHost, root: Path, on: str, name: str, request: Trai
         prediction=request.prediction,
         few=request.few,
         then_test=False,
-        on=on,
+        on=where.on,
+        rental=where.rental,
     )
     job = _done(host, root, name, asked)
     run = reopen(Workspace(root).character(name).run(job.run).path)
     file = replace(run.file, out=str(request.out.absolute()) if request.out else None, grid_steps=request.grid_steps)
     save_run(replace(run, file=file))
-    return run, _finished(root, on, run)
+    return run, _finished(root, where.on, run)
 
 
 def go_on_elsewhere(
-    host: JobHost, root: Path, on: str, run: Run, base: Path | None, steps: int | None, out: Path | None
+    host: JobHost, root: Path, where: Elsewhere, run: Run, base: Path | None, steps: int | None, out: Path | None
 ) -> Path | None:
     """Go on with a run on another machine, wherever it was trained so far, then deliver its LoRA.
 
     Args:
-        host, root, on: see `train_elsewhere`.
+        host, root, where: see `train_elsewhere`.
         run: which.
         base: where its base model is here, if it was moved.
         steps: how many the run shall have in all; None = as before.
@@ -80,13 +97,15 @@ def go_on_elsewhere(
         UserError, StoppedByUser: as `train_elsewhere`.
     """
     run = reopen(run.folder, root, base, out)
-    asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=on)
+    asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=where.on, rental=where.rental)
     _done(host, root, run.file.character.name, asked)
-    return _finished(root, on, run)
+    return _finished(root, where.on, run)
 
 
 def _finished(root: Path, on: str, run: Run) -> Path | None:
     """Deliver the LoRA, and judge the test grid here that is painted there; see `finish_run`."""
+    if on == RUNPOD:  # it is deleted by now; the test grid is painted here
+        return finish_run(lambda: reopen(run.folder))
     with ExitStack() as held:
 
         def painter(run: Run) -> PlacePainter:
@@ -107,7 +126,10 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     place = places.named(root, asked.on)
     assert place
     queue = Queue(root)
-    job = _left(queue, asked) or queue.add(name, asked)
+    job = _left(queue, asked)
+    if asked.on == RUNPOD and job is None:
+        print(before_renting(root, asked.rental or Rental()))
+    job = job or queue.add(name, asked)
     print(places.sent_sentence(place))
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
     shown = _EventPrinter(Workspace(root).job(job.id).events)
