@@ -88,14 +88,14 @@ def _resume(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train.main_job import finish_run
 
     root = data_root(options.data)
-    run, rental = run_named(root, options.run), rental_of(options)
+    rental = rental_of(options)
+    run = run_named(root, options.run)
     if options.on != LOCAL:
         from lib_lora.hosts.standalone import Alone
         from lib_lora.workflows.train.train_elsewhere import go_on_elsewhere
 
-        delivered = go_on_elsewhere(
-            Alone(root), root, options.on, run, options.base, options.steps, options.out, rental
-        )
+        where = Elsewhere(options.on, rental)
+        delivered = go_on_elsewhere(Alone(root), root, where, run, options.base, options.steps, options.out)
         return _trained(lambda: run, delivered)
     delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
     return _trained(lambda: run, delivered)
