@@ -92,7 +92,7 @@ def _resume(options: argparse.Namespace) -> Answer:
     run = run_named(root, options.run)
     if options.on != LOCAL:
         from lib_lora.hosts.standalone import Alone
-        from lib_lora.workflows.train.train_elsewhere import go_on_elsewhere
+        from lib_lora.workflows.train.train_elsewhere import Elsewhere, go_on_elsewhere
 
         where = Elsewhere(options.on, rental)
         delivered = go_on_elsewhere(Alone(root), root, where, run, options.base, options.steps, options.out)
