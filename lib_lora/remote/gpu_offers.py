@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from lib_lora.errors import UserError
 from lib_lora.remote import money
-from lib_lora.remote.runpod_api import SECURE, GpuType
+from lib_lora.remote.runpod_answers import SECURE, GpuType
 
 NONE = "NONE"
 EUROPE = "EU"

@@ -238,11 +238,20 @@ def described(place: Place) -> str:
     machine = place.machine
     if machine is None:
         return f"{place.address()}, not checked yet"
-    gpus = ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus) or "no NVIDIA GPU"
+    gpus = _gpus(machine)
     memory = f", {size(machine.memory)} memory" if machine.memory else ""
     cores = plural(machine.cores, "core")
     free = size(machine.disk_free)
     return f"{place.address()}, {gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
+
+
+def title(place: Place) -> str:
+    """A place for a list to choose from: its name, and its GPU."""
+    return f"{place.name}: {_gpus(place.machine) if place.machine else place.address()}"
+
+
+def _gpus(machine: Machine) -> str:
+    return ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus) or "no NVIDIA GPU"
 
 
 def sent_sentence(place: Place) -> str:

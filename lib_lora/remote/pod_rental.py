@@ -24,7 +24,8 @@ from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.places import Place
 from lib_lora.remote.pod_ledger import PodLedger
 from lib_lora.remote.pod_watchdog import Limits
-from lib_lora.remote.runpod_api import ERROR, EXITED, RUNNING, TERMINATED, NoCapacity, Pod, PodRequest, RunpodApi
+from lib_lora.remote.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
+from lib_lora.remote.runpod_api import NoCapacity, RunpodApi
 
 IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"  # SSH's server, Python 3.12 and torch are in it
 MIN_CUDA = "12.8"  # that its torch needs

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import job_files
+
 from lib_lora.errors import UserError
 from lib_lora.queue import worker_processes
 from lib_lora.queue.queue import Job, Queue
-from lib_lora.queue.runners import job_files
 from lib_lora.queue.runners.local_runner import LocalWorker
 from lib_lora.runs.reopen import reopen
 from lib_lora.workspace.workspace import Workspace

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import job_files
 import pytest
 from elsewhere import ElsewhereRunner
 from PIL import Image
@@ -13,7 +14,6 @@ from test_supervisor import FakeHost, eventually
 
 from lib_lora.queue.job_types import TestArguments, TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.runners import job_files
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps

@@ -9,7 +9,7 @@ import pytest
 from fake_runpod import CATALOG, gpu
 from faults import raises
 
-from lib_lora.remote import runpod_api
+from lib_lora.remote import runpod_answers
 from lib_lora.remote.gpu_offers import GpuWishes, affordable, lies_in, offers
 from lib_lora.remote.money import DISK_MONTHLY, HOURS_A_MONTH
 
@@ -17,8 +17,8 @@ DISK = DISK_MONTHLY * 40 / HOURS_A_MONTH
 
 
 def catalog(*rows):
-    parsed = (runpod_api._parsed(json.dumps(row).encode()) for row in rows or CATALOG)
-    return [found for row in parsed if (found := runpod_api._gpu(row))]
+    parsed = (runpod_answers.parsed(json.dumps(row).encode()) for row in rows or CATALOG)
+    return [found for row in parsed if (found := runpod_answers.gpu_type(row))]
 
 
 def names(found):

@@ -22,7 +22,8 @@ from lib_lora.remote import connection, pod_rental, pod_watchdog
 from lib_lora.remote.gpu_offers import GpuWishes, offers
 from lib_lora.remote.pod_ledger import PodLedger
 from lib_lora.remote.pod_rental import RentTerms, fresh_key, longest_cost, place_of, ready, rent, unlike
-from lib_lora.remote.runpod_api import Pod, RunpodApi, SshEndpoint
+from lib_lora.remote.runpod_answers import Pod, SshEndpoint
+from lib_lora.remote.runpod_api import RunpodApi
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface"
 TERMS = RentTerms(PUBLIC, hours=4, cap=Decimal(3), start=("true",))

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
-from lib_lora.remote import runpod_api
-from lib_lora.remote.runpod_api import NoCapacity, PodRequest, RunpodApi
+from lib_lora.remote import runpod_answers, runpod_api
+from lib_lora.remote.runpod_answers import PodRequest
+from lib_lora.remote.runpod_api import NoCapacity, RunpodApi
 
 NAME = "sameface-0123456789abcdef"
 ASKED = PodRequest(NAME, "runpod/pytorch:1.0.2", "NVIDIA GeForce RTX 4090", env={"A": "1"}, min_cuda="12.8")
@@ -354,11 +355,11 @@ JSON = st.recursive(
 @settings(max_examples=40)
 @given(JSON)
 def test_no_answer_raises_anything_but_a_user_error(value):
-    parsed = runpod_api._parsed(json.dumps(value).encode())
-    pod = runpod_api._pod(parsed)
-    assert pod is None or runpod_api.POD_ID.fullmatch(pod.id)
+    parsed = runpod_answers.parsed(json.dumps(value).encode())
+    pod = runpod_answers.pod_of(parsed)
+    assert pod is None or runpod_answers.POD_ID.fullmatch(pod.id)
     if isinstance(parsed, dict):
-        found = runpod_api._gpu(parsed)
+        found = runpod_answers.gpu_type(parsed)
         assert found is None or all(0 < price < 10_001 for price in found.prices.values())
 
 

@@ -291,10 +291,10 @@ function showBases(form) {
 function showPlaces(form) {
   const { view, places } = form;
   const place = placeOf(form);
-  const others = places.map((one) => ({ value: one.on, text: `${one.name}: ${one.text}` }));
+  const others = places.map((one) => ({ value: one.on, text: one.title }));
   view.on.setChoices([{ value: 'local', text: t('This computer') }, ...others], place ? place.on : 'local');
   view.where.hidden = !places.length;
-  setText(view.sent, place ? place.sent : '');
+  setText(view.sent, place ? `${place.text}. ${place.sent}` : '');
   view.sent.hidden = !place;
   view.fitted.hidden = Boolean(place); // it is said of this computer's GPU
 }

@@ -56,11 +56,11 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def where(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The other machines on which can be trained, as `places.described` says them, and what would be sent there."""
+    """The other machines on which can be trained, what each has, and what would be sent there."""
     return [
         {
             "on": f"{places.SSH}{place.name}",
-            "name": place.name,
+            "title": places.title(place),
             "text": places.described(place),
             "sent": places.sent_sentence(place),
         }

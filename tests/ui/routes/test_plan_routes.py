@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lib_lora.hosts.host_protocol import Checkpoint
+from lib_lora.remote import places
 from lib_lora.training.plan import estimate
 from lib_lora.ui.routes import plan_routes
 from lib_lora.ui.views import base_models
@@ -28,6 +29,18 @@ def test_base_models_are_told_once(page, models, monkeypatch):
     assert (v["family"], v["side"], v["usable"]) == ("sd2", 0, True)
     monkeypatch.setattr(base_models, "look_at", None)
     assert page.got("/bases") == [toy, junk, v]
+
+
+def test_other_machines_say_what_they_have_and_what_goes_there(page):
+    assert page.got("/places") == []
+    gpu = places.Graphics("NVIDIA RTX 4090", 24 << 30)
+    machine = places.Machine(0.0, "3.12.1", "linux", 16, 64 << 30, 500 << 30, [gpu])
+    places.save(page.root, places.Place("workshop", "gpu.example.org", "mara", 2222, machine=machine))
+    [found] = page.got("/places")
+    assert (found["on"], found["title"]) == ("ssh:workshop", "workshop: NVIDIA RTX 4090 (24.0 GB)")
+    has = "NVIDIA RTX 4090 (24.0 GB), 64.0 GB memory, 16 cores, 500.0 GB free on the disk, Python 3.12.1"
+    assert found["text"] == f"mara@gpu.example.org:2222, {has}"
+    assert "base model" in found["sent"]
 
 
 def test_a_list_does_not_wait_for_all(page, models, monkeypatch):
