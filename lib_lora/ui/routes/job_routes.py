@@ -246,10 +246,15 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "result": job.result,
         "wish": job.wish,
         "arguments": as_plain(job.arguments),
-        "text": shown.text.format(name=job.character),
+        "text": shown.text.format(name=job.character) + _elsewhere(job),
         "base_gone": _base_gone(context, job),
         "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
     }
+
+
+def _elsewhere(job: Job) -> str:
+    """On which other machine a job is done, as the end of its text."""
+    return f" on {asked_place(job.arguments).removeprefix(places.SSH)}" if uses_place(job.arguments) else ""
 
 
 def _base_gone(context: RequestContext, job: Job) -> str:

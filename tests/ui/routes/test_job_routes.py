@@ -8,6 +8,7 @@ from planting import plant_run
 
 from lib_lora.hosts.host_protocol import Checkpoint
 from lib_lora.queue.job_types import AuditArguments, FillArguments, TestArguments, TrainArguments
+from lib_lora.remote import places
 from lib_lora.runs.events import EventLog
 from lib_lora.typed_settings import to_dict
 
@@ -109,6 +110,20 @@ def test_what_is_asked_for_is_converted_once(page, base, monkeypatch):
     assert page.queue.take("heavy", "me").arguments == TestArguments(run="001", weight=0.5, painter="webui")
     assert seen == [TestArguments]
     assert job["arguments"] == to_dict(TestArguments(run="001", weight=0.5, painter="webui"))
+
+
+@pytest.mark.parametrize("kind", ["train", "test", "choose"])
+def test_on_another_machine_only_where_there_is_one(page, base, kind):
+    plant_run(page.character())
+    page.host.models = [Checkpoint("Base", base)]
+    given = {"base": str(base)} if kind == "train" else {"run": "001"}
+    body = {"kind": kind, "character": "mara", "arguments": {**given, "on": "ssh:workshop"}}
+    assert page.code_of("/jobs", body, 400) == "place-not-found"
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    job = page.done("/jobs", body)
+    assert (job["lane"], job["text"].endswith(" on workshop")) == ("remote", True)
+    assert page.queue.take("heavy", "me") is None
+    assert page.queue.take("remote", "me").id == job["id"]
 
 
 def test_a_log_is_told_from_its_end(page):
