@@ -110,6 +110,10 @@ class Place:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{user}{host}{f':{self.port}' if self.port else ''}"
 
+    def where(self) -> str:
+        """Which machine, and which folder there: two places of one name differ in it where they are not the same."""
+        return f"{self.address()} {self.folder}"
+
 
 def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
     if not pattern.fullmatch(text):
@@ -226,11 +230,11 @@ def named(root: Path, on: str) -> Place | None:
 
 
 def checked(root: Path, place: Place, machine: Machine) -> Place:
-    """The place with what was found there, kept if it is one of the data folder's."""
-    found = replace(place, machine=machine)
-    if any(one.name == place.name for one in load(root)):
-        save(root, found)
-    return found
+    """The place with what was found there, kept if it still is one of the data folder's."""
+    for known in load(root):
+        if (known.name, known.where()) == (place.name, place.where()):
+            save(root, replace(known, machine=machine))
+    return replace(place, machine=machine)
 
 
 def described(place: Place) -> str:
@@ -257,9 +261,9 @@ def _gpus(machine: Machine) -> str:
 def sent_sentence(place: Place) -> str:
     """What leaves this computer where one trains on a place, and what stays there."""
     return (
-        f"To {place.name} go: the photos in use (their pixels alone, under neutral names), their captions, the "
-        "settings and the base model. Templates of the face stay here. All but the base model is deleted there at the "
-        "end."
+        f"To {place.name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces "
+        "are on them, the character's name, trigger, traits and consent, the settings, the base model, and what the "
+        "run has saved so far. Templates of the face stay here. All but the base model is deleted there at the end."
     )
 
 

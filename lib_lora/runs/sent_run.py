@@ -22,6 +22,8 @@ from lib_lora.training.plan.run_file import Run, RunFile, load_run, save_run, sa
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import RunFolder, Workspace
 
+_LARGEST = {"checkpoints": 8 << 30, "state": 32 << 30, "samples": 64 << 20}  # bytes of a file that comes home
+_LAST_STEP = 1_000_000  # no run has more
 _SENT_EVENTS = ("state", "step")  # by which a run knows how far it is; others may name files of this machine
 # what a machine's own memory and kind decide; what else it says about settings is not its to say
 _ITS_SETTINGS = (
@@ -98,15 +100,25 @@ def needed_files(run: Run) -> list[Path]:
     return [path for path in (*sorted(run.states.glob("*.pt")), *last) if path.is_file()]
 
 
-def comes_home(run: Run, name: str) -> bool:
-    """Whether a file of a run is brought home, by its name in the run's folder: no other name is ever written here."""
+def comes_home(run: Run, name: str, mark: Any, after: int) -> bool:
+    """Whether a file of a run is brought home: no other one is ever written here.
+
+    Args:
+        run: the run.
+        name: of the file in the run's folder.
+        mark: its size in bytes, and when it was changed.
+        after: the last step that was here before; what belongs to earlier ones stays as it is.
+    """
     folder, _, file = name.partition("/")
     patterns = {
-        "checkpoints": rf"{re.escape(run.file.stem)}-[0-9]{{6,9}}\.safetensors",
-        "state": r"[0-9]{6,9}\.pt",
-        "samples": r"[0-9]{6,9}-[0-9]{1,4}\.(png|json)",
+        "checkpoints": rf"{re.escape(run.file.stem)}-([0-9]{{6,9}})\.safetensors",
+        "state": r"([0-9]{6,9})\.pt",
+        "samples": r"([0-9]{6,9})-[0-9]{1,4}\.(?:png|json)",
     }
-    return folder in patterns and re.fullmatch(patterns[folder], file) is not None
+    found = re.fullmatch(patterns[folder], file) if folder in patterns else None
+    size = mark[0] if isinstance(mark, list) and mark else None
+    small = isinstance(size, int) and 0 <= size <= _LARGEST[folder] if found else False
+    return found is not None and small and after < int(found[1]) <= _LAST_STEP
 
 
 def _settled(run: Run, theirs: RunFile) -> TrainSettings:

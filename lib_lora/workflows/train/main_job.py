@@ -15,6 +15,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
@@ -105,6 +106,7 @@ def finish_run(
             run = make()
             leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
+            see_that_it_is_here(run.folder)
             if trained_lora(run):
                 return run
             check_base(run)
