@@ -39,6 +39,8 @@ def _place(options: argparse.Namespace) -> Answer:
         return Answer(text, [to_dict(place) for place in found])
     if not options.name:
         raise UserError(f"Name the place: {typed('place', options.does, 'NAME')}", "name", code="place-not-named")
+    if options.does in ("add", "remove"):
+        _see_unused(root, options.name)
     if options.does == "remove":
         gone = places.remove(root, options.name)
         return Answer(f"{gone.name} is forgotten; what lies in {gone.folder} on {gone.address()} stays there.", {})
@@ -53,6 +55,28 @@ def _place(options: argparse.Namespace) -> Answer:
     looked = look(root, places.find(root, options.name))
     places.save(root, looked)
     return Answer(_line(looked), to_dict(looked))
+
+
+def _see_unused(root: Path, name: str) -> None:
+    """
+    Raises:
+        UserError: something of a job is on the place.
+    """
+    from lib_lora.queue.job_types import asked_place
+    from lib_lora.queue.queue import Queue
+    from lib_lora.workspace.workspace import Workspace
+
+    workspace = Workspace(root)
+    if not workspace.queue_file.is_file():
+        return
+    for job in Queue(root).jobs():
+        if asked_place(job.arguments) == f"{places.SSH}{name}" and workspace.job(job.id).remote.is_file():
+            raise UserError(
+                f"Job {job.id} is on {name}; let it end, or stop it, first.",
+                code="place-in-use",
+                place=name,
+                job=job.id,
+            )
 
 
 def _given(options: argparse.Namespace) -> Place:

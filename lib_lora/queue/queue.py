@@ -6,6 +6,7 @@ Knows nothing of workers; who runs a job is told to it.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -41,6 +42,7 @@ OPEN = ("waiting", "running", "paused")
 # Beside the stored arguments: where each file lies here that they name; null = under that name in the data folder; an
 # incomplete path stands for itself. Rows of older versions have only those that lie elsewhere, or none.
 _FILES = "files"
+_IDENTIFIER = re.compile(r"[0-9A-Za-z_-]{1,64}")  # of a run
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
 
@@ -132,6 +134,8 @@ class Queue:
                     code="queue-full",
                     waiting=MOST_WAITING,
                 )
+            if lane == "remote":
+                queue_file.note_remote(db)
             added = db.execute(
                 "INSERT INTO jobs (lane, kind, character, slug, state, arguments, created, place)"
                 " VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?)",
@@ -185,8 +189,8 @@ class Queue:
             if row is None:
                 return None
             db.execute(
-                "UPDATE jobs SET state = 'running', started = ?, ended = NULL, wish = '', owner = ?, pid = 0"
-                " WHERE id = ?",
+                "UPDATE jobs SET state = 'running', started = ?, ended = NULL, owner = ?, pid = 0,"
+                " wish = CASE lane WHEN 'remote' THEN wish ELSE '' END WHERE id = ?",
                 (time.time(), owner, row["id"]),
             )
             return self._get(db, row["id"])
@@ -197,7 +201,13 @@ class Queue:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, number))
 
     def note_run(self, number: int, run: str) -> None:
-        """Note which run a job made or works on."""
+        """Note which run a job made or works on.
+
+        Raises:
+            UserError: that is no run's identifier.
+        """
+        if not _IDENTIFIER.fullmatch(run):
+            raise UserError(f"{run[:80]!r} is no run.", code="run-identifier-invalid", run=run)
         with self._file.open(write=True) as db:
             db.execute("UPDATE jobs SET run = ? WHERE id = ?", (run, number))
 
@@ -222,10 +232,13 @@ class Queue:
         takes that up."""
         with self._file.open(write=True) as db:
             if self._get(db, number).state == "running":
-                db.execute(
-                    "UPDATE jobs SET state = 'waiting', place = ?, wish = '', owner = '', pid = 0 WHERE id = ?",
-                    (_first(db), number),
-                )
+                self._let_go(db, number)
+
+    def _let_go(self, db: sqlite3.Connection, number: int) -> None:
+        """Put a job whose worker goes on elsewhere back in line; what the user wants of it still holds."""
+        db.execute(
+            "UPDATE jobs SET state = 'waiting', place = ?, owner = '', pid = 0 WHERE id = ?", (_first(db), number)
+        )
 
     def wish(self, number: int, wish: Wish) -> None:
         """Ask a job to stop or to pause; "" takes it back as long as nobody has acted on it.
@@ -244,9 +257,9 @@ class Queue:
             job = self._get(db, number)
             if job.state not in OPEN:
                 raise UserError(f"Job {number} has already ended ({job.state}).", code="job-ended", job=number)
-            if job.state == "running":
+            if job.state == "running" or (job.state == "waiting" and self._is_elsewhere(number)):
                 db.execute("UPDATE jobs SET wish = ? WHERE id = ?", (wish, number))
-                if wish == "pause" and lane_of(job.kind, job.arguments) == "heavy":
+                if wish == "pause" and job.state == "running" and lane_of(job.kind, job.arguments) == "heavy":
                     note(db, "paused", "1")
             elif wish == "stop":
                 db.execute("UPDATE jobs SET state = 'stopped', ended = ? WHERE id = ?", (time.time(), number))
@@ -314,11 +327,24 @@ class Queue:
                 raise UserError(
                     f"Job {number} is {job.state}; stop it first.", code="job-active", job=number, state=job.state
                 )
+            if self._is_elsewhere(number):
+                left = Workspace(self.root).job(number).remote
+                raise UserError(
+                    f"Something of job {number} is still on another machine; resume the job, so that it is fetched and "
+                    f"deleted there. If that machine is gone for good, delete {left}.",
+                    code="job-elsewhere",
+                    job=number,
+                )
             folder = self.folder(number)
             if folder.exists():
                 with explained(folder, "delete"):
                     shutil.rmtree(folder)
             db.execute("DELETE FROM jobs WHERE id = ?", (number,))
+
+    def _is_elsewhere(self, number: int) -> bool:
+        """Whether something of a job is on another machine."""
+        folder = Workspace(self.root).job(number)
+        return folder.remote.is_file() or folder.pod.is_file()
 
     def pause_all(self, paused: bool) -> None:
         """Let no heavy job start; or let them start again, those that were paused first."""
@@ -350,7 +376,7 @@ class Queue:
             jobs = [self._job(row) for row in left]
             for job in jobs:
                 if place_in(job.arguments) != LOCAL:
-                    self._back_in_line(db, job, _first(db))
+                    self._let_go(db, job.id)
             gone = [job.id for job in jobs if place_in(job.arguments) == LOCAL]
             error = "SameFace was closed while this job ran; resume it to go on from what was saved."
             db.executemany(

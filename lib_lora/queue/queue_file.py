@@ -17,13 +17,13 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.queue import queue_mending, queue_rows
-from lib_lora.queue.queue_rows import COLUMNS, SEAL_COLUMN
+from lib_lora.queue.queue_rows import COLUMNS, SEAL_COLUMN, SEALED
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workspace.file_cache import mark
 from lib_lora.workspace.workspace import Workspace
 
 MENDING = "mending"  # in the folder of the jobs
-FILE_VERSION = 2  # 1: rows without a seal
+FILE_VERSION = 3  # 1: rows without a seal; 2: none is on another machine, which older versions would take for damage
 _PATIENCE = 30.0  # seconds that one process waits for the transaction of another
 _NAMED = 10  # numbers of lost jobs that are named
 _BEGUN_ANEW = "The list of jobs was damaged, so a new one was begun; try again."
@@ -158,12 +158,12 @@ class QueueFile:
             with explained(self._begun):
                 file_permissions.make_folder(self._begun.parent)
                 open(self._begun, "ab", opener=file_permissions.opener).close()
-        elif version < FILE_VERSION:
+        elif version < SEALED:
             db.execute("BEGIN IMMEDIATE")
-            if _version(db) < FILE_VERSION:
+            if _version(db) < SEALED:
                 db.execute(f"ALTER TABLE jobs ADD COLUMN {SEAL_COLUMN}")
                 queue_rows.seal_all(db)
-                db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+                db.execute(f"PRAGMA user_version = {SEALED}")
             db.execute("COMMIT")
 
     def _begin(self, db: sqlite3.Connection, highest: int = 0) -> None:
@@ -172,7 +172,7 @@ class QueueFile:
             db.execute(statement)
         folders = [int(path.name) for path in self.folder.glob("*") if path.name.isdecimal()]
         db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (max([highest, *folders]),))
-        db.execute(f"PRAGMA user_version = {FILE_VERSION}")
+        db.execute(f"PRAGMA user_version = {SEALED}")
 
     def _damaged(self) -> bool:
         emptied = self._begun.exists() and self.path.exists() and self.path.stat().st_size == 0
@@ -224,6 +224,8 @@ class QueueFile:
             names = ", ".join(COLUMNS)
             rows = [(*row, queue_rows.seal(row)) for row in saved.rows]
             db.executemany(f"INSERT INTO jobs ({names}, {queue_rows.SEAL}) VALUES ({places}, ?)", rows)
+            if any("remote" in row for row in saved.rows):
+                note_remote(db)
             note(db, "moved", str(target))
             note(db, "left", _left(saved))
             if saved.paused:
@@ -260,6 +262,12 @@ def note(db: sqlite3.Connection, name: str, value: str) -> None:
 
 def _says_damaged(error: Exception) -> bool:
     return type(error) is sqlite3.DatabaseError  # its subclasses have other causes
+
+
+def note_remote(db: sqlite3.Connection) -> None:
+    """Note that the file holds a job on another machine; from then on older versions leave it alone."""
+    if _version(db) < FILE_VERSION:
+        db.execute(f"PRAGMA user_version = {FILE_VERSION}")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.queue import queue_rows
-from lib_lora.queue.queue_rows import COLUMNS, SEAL
+from lib_lora.queue.queue_rows import COLUMNS, SEAL, SEALED
 
 FACTS = {"name": "TEXT", "value": "TEXT"}
 PARTS = ("", "-wal", "-shm")  # of the file's name
@@ -65,7 +65,7 @@ def damage(path: Path, version: int, patience: float) -> str:
             said = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
             if said != "ok" or not (found or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
                 return "" if said == "ok" else said
-            return _odd_tables(db, found, version) or _odd_rows(db)
+            return _odd_tables(db, found) or _odd_rows(db)
     except sqlite3.OperationalError as error:
         return str(error) if _of_the_content(error) else ""
     except UNREADABLE as error:
@@ -82,8 +82,8 @@ def _of_the_content(error: sqlite3.OperationalError) -> bool:
     return re.search(words, str(error), re.IGNORECASE) is not None
 
 
-def _odd_tables(db: sqlite3.Connection, found: int, version: int) -> str:
-    columns = {**COLUMNS, **({SEAL: "TEXT"} if found == version else {})}
+def _odd_tables(db: sqlite3.Connection, found: int) -> str:
+    columns = {**COLUMNS, **({SEAL: "TEXT"} if found >= SEALED else {})}
     for table, wanted in (("jobs", columns), ("facts", FACTS)):
         there = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
         if there != [(name, kind.split()[0]) for name, kind in wanted.items()]:

@@ -35,6 +35,7 @@ COLUMNS = {  # as they stand in the table
     "pid": "INTEGER NOT NULL DEFAULT 0",
 }
 SEAL = "seal"
+SEALED = 2  # the version of the file from which on rows have one; it stays so until one is on another machine
 SEAL_COLUMN = f"{SEAL} TEXT NOT NULL DEFAULT ''"  # empty in rows of older versions
 _LIST = ", ".join(COLUMNS)
 _OLD = ", ".join(f"OLD.{name}" for name in COLUMNS)

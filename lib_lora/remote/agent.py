@@ -31,6 +31,7 @@ from typing import IO, Any
 
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
+ASKED = "asked"  # in a job's folder: changes when its state is asked for
 HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.pod_watchdog`)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
@@ -183,6 +184,9 @@ class Agent:
         """What is known of a job: whether anything of it is here, its worker was started, it or its keeper runs, and
         how it ended (None = it has not, or nobody could write it down)."""
         folder = self._job(job)
+        if folder.is_dir():
+            with suppress(OSError):
+                (folder / ASKED).touch()
         beat, end = _read(folder / BEAT), _read(folder / EXIT)
         return {
             "here": folder.is_dir(),

@@ -25,6 +25,7 @@ from lib_lora.workspace.workspace import Workspace
 
 PACKAGE = Path(lib_lora.__file__).resolve().parent
 _LEFT_OUT = ("__pycache__", "bundled")
+_STATES = ("ready", "running", "failed", "none")
 _LOOK = 1.0  # seconds between two looks at an installation
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 
@@ -89,7 +90,8 @@ def install(
                 code="remote-install-vanished",
                 place=place.name,
             )
-        say(f"Installing SameFace on {place.name}: once for each version, some minutes. {said}".strip())
+        line = " ".join(said.split())[:300]
+        say(f"Installing SameFace on {place.name}: once for each version, some minutes. {line}".strip())
         until = time.monotonic() + _LOOK
         while time.monotonic() < until:
             if stop():
@@ -99,8 +101,15 @@ def install(
 
 def _state(connection: Connection, wheel: Wheel) -> tuple[str, str]:
     found = connection.ask("installed", version=wheel.sha256)
-    said = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in str(found["said"]))
-    return str(found["state"]), said[-4000:]
+    state, said = (found.get("state"), found.get("said")) if isinstance(found, dict) else (None, None)
+    if state not in _STATES or not isinstance(said, str):
+        place = connection.place
+        raise UserError(
+            f"{place.address()} does not say how far its installation is.",
+            code="remote-answer-unreadable",
+            place=place.name,
+        )
+    return str(state), "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in said[-4000:])
 
 
 def _why(said: str, address: str, python: str) -> str:

@@ -111,6 +111,10 @@ class Place:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{user}{host}{f':{self.port}' if self.port else ''}"
 
+    def where(self) -> str:
+        """Which machine, and which folder there: two places of one name differ in it where they are not the same."""
+        return f"{self.address()} {self.folder}"
+
 
 def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
     if not pattern.fullmatch(text):
@@ -232,11 +236,11 @@ def named(root: Path, on: str) -> Place | None:
 
 
 def checked(root: Path, place: Place, machine: Machine) -> Place:
-    """The place with what was found there, kept if it is one of the data folder's."""
-    found = replace(place, machine=machine)
-    if any(one.name == place.name for one in load(root)):
-        save(root, found)
-    return found
+    """The place with what was found there, kept if it still is one of the data folder's."""
+    for known in load(root):
+        if (known.name, known.where()) == (place.name, place.where()):
+            save(root, replace(known, machine=machine))
+    return replace(place, machine=machine)
 
 
 def described(place: Place) -> str:
@@ -270,8 +274,9 @@ def sent_sentence(place: Place) -> str:
         else "All but the base model is deleted there"
     )
     return (
-        f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, the "
-        f"settings and the base model. Templates of the face stay here. {deleted} at the end."
+        f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
+        "on them, the character's name, trigger, traits and consent, the settings, the base model, and what the run "
+        f"has saved so far. Templates of the face stay here. {deleted} at the end."
     )
 
 

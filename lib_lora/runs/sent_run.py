@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lib_lora.character import store
 from lib_lora.errors import UserError
@@ -18,9 +19,25 @@ from lib_lora.files import sha256, write_text
 from lib_lora.remote.plain_photos import plain_copy
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, save_run, saved_steps
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import RunFolder, Workspace
 
+_LARGEST = {"checkpoints": 8 << 30, "state": 32 << 30, "samples": 64 << 20}  # bytes of a file that comes home
+_LAST_STEP = 1_000_000  # no run has more
 _SENT_EVENTS = ("state", "step")  # by which a run knows how far it is; others may name files of this machine
+# what a machine's own memory and kind decide; what else it says about settings is not its to say
+_ITS_SETTINGS = (
+    "precision",
+    "batch_size",
+    "accumulation",
+    "gradient_checkpointing",
+    "resolution",
+    "optimizer",
+    "te_lr",
+)
+_ITS_ADAPTER = ("rank", "alpha", "te")
+_MOST_STEPS = 10_000_000
+_VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,60}")
 
 
 def stage(run: Run, data: Path, base: str) -> RunFolder:
@@ -62,9 +79,18 @@ def stage(run: Run, data: Path, base: str) -> RunFolder:
         grid_steps=0,
     )
     save_run(Run(folder.path, file))
-    lines = [json.dumps(event) + "\n" for event in read_events(run.events) if event["kind"] in _SENT_EVENTS]
-    write_text(folder.events, "".join(lines))
+    events = (_bare(event) for event in read_events(run.events) if event["kind"] in _SENT_EVENTS)
+    write_text(folder.events, "".join(json.dumps(event) + "\n" for event in events))
     return folder
+
+
+def _bare(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without texts, which may name files, apart from what it is."""
+    return {
+        name: value
+        for name, value in event.items()
+        if name in ("kind", "state") or not isinstance(value, (str, list, dict))
+    }
 
 
 def needed_files(run: Run) -> list[Path]:
@@ -74,27 +100,71 @@ def needed_files(run: Run) -> list[Path]:
     return [path for path in (*sorted(run.states.glob("*.pt")), *last) if path.is_file()]
 
 
-def comes_home(run: Run, name: str) -> bool:
-    """Whether a file of a run is brought home, by its name in the run's folder: no other name is ever written here."""
+def comes_home(run: Run, name: str, mark: Any, after: int) -> bool:
+    """Whether a file of a run is brought home: no other one is ever written here.
+
+    Args:
+        run: the run.
+        name: of the file in the run's folder.
+        mark: its size in bytes, and when it was changed.
+        after: the last step that was here before; what belongs to earlier ones stays as it is.
+    """
     folder, _, file = name.partition("/")
     patterns = {
-        "checkpoints": rf"{re.escape(run.file.stem)}-[0-9]{{6,9}}\.safetensors",
-        "state": r"[0-9]{6,9}\.pt",
-        "samples": r"[0-9A-Za-z_-]{1,60}\.(png|json)",
+        "checkpoints": rf"{re.escape(run.file.stem)}-([0-9]{{6,9}})\.safetensors",
+        "state": r"([0-9]{6,9})\.pt",
+        "samples": r"([0-9]{6,9})-[0-9]{1,4}\.(?:png|json)",
     }
-    return folder in patterns and re.fullmatch(patterns[folder], file) is not None
+    found = re.fullmatch(patterns[folder], file) if folder in patterns else None
+    size = mark[0] if isinstance(mark, list) and mark else None
+    small = isinstance(size, int) and 0 <= size <= _LARGEST[folder] if found else False
+    return found is not None and small and after < int(found[1]) <= _LAST_STEP
+
+
+def _settled(run: Run, theirs: RunFile) -> TrainSettings:
+    """The settings of a run, with what another machine had to change: it may save memory, but not do what it likes.
+
+    Raises:
+        UserError: it did.
+    """
+    mine, other = run.file.settings, theirs.settings
+    settings = replace(mine, **{name: getattr(other, name) for name in _ITS_SETTINGS})
+    settings = replace(settings, lora=replace(mine.lora, **{name: getattr(other.lora, name) for name in _ITS_ADAPTER}))
+    strange = {
+        "precision": mine.precision not in ("auto", settings.precision),
+        "lora.rank": settings.lora.rank > mine.lora.rank,
+        "lora.te": settings.lora.te and not mine.lora.te,
+        "te_lr": settings.te_lr not in (mine.te_lr, 0.0),
+        "batch_size": settings.batch_size * settings.accumulation != mine.batch_size * mine.accumulation,
+        "resolution": bool(mine.resolution) and settings.resolution != mine.resolution,
+        "optimizer": settings.optimizer not in (mine.optimizer, "adamw8bit"),
+    }
+    if wrong := [name for name, so in strange.items() if so]:
+        raise UserError(
+            f"What came home for the run {run.folder} has another {wrong[0]} than was asked for; what was trained is "
+            "kept there.",
+            code="run-settings-strange",
+            folder=run.folder,
+        )
+    return settings
+
+
+def _shown(versions: dict[str, str]) -> dict[str, str]:
+    """The versions of what computed, as far as they can be shown."""
+    known = {name: text for name, text in versions.items() if _VERSION.fullmatch(name) and _VERSION.fullmatch(text)}
+    return dict(list(known.items())[:20])
 
 
 def take_over(run: Run, come: Path) -> Run:
-    """What another machine has made of a run's file, as far as it is that machine's to say: settings, and where its
-    learning rate began anew.
+    """What another machine has made of a run's file, as far as it is that machine's to say: settings that spare memory,
+    how many steps it was asked for, and where its learning rate began anew.
 
     Args:
         run: as it is here.
         come: the folder with the ``run.yaml`` that has come.
 
     Raises:
-        UserError: it cannot be read, or is another run's.
+        UserError: it cannot be read, is another run's, or has settings that nobody asked for.
     """
     theirs: RunFile = load_run(come).file
     if (theirs.id, theirs.stem, theirs.data_hash) != (run.file.id, run.file.stem, run.file.data_hash):
@@ -103,8 +173,9 @@ def take_over(run: Run, come: Path) -> Run:
             code="run-mismatch",
             folder=run.folder,
         )
-    settings = replace(theirs.settings, class_photos=run.file.settings.class_photos)
-    file = replace(run.file, settings=settings, restart=theirs.restart, versions=theirs.versions)
+    file = replace(run.file, settings=_settled(run, theirs), versions=_shown(theirs.versions))
+    if 0 <= theirs.restart <= theirs.settings.steps <= _MOST_STEPS and theirs.settings.steps >= file.settings.steps:
+        file = replace(file, settings=replace(file.settings, steps=theirs.settings.steps), restart=theirs.restart)
     if file == run.file:
         return run
     changed = replace(run, file=file)

@@ -270,6 +270,11 @@ class RunFolder:
         return self.path / self.FILE
 
     @property
+    def loan(self) -> Path:
+        """Where it is trained, while another machine trains it (`runs.lent_run`)."""
+        return self.path / "elsewhere.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The LoRA of each saved step."""
         return self.path / "checkpoints"
@@ -330,6 +335,16 @@ class JobFolder:
     def result(self) -> Path:
         """The last thing that its worker writes."""
         return self.path / "result.json"
+
+    @property
+    def remote(self) -> Path:
+        """What is known of it on another machine, as long as something of it is there."""
+        return self.path / "remote.json"
+
+    @property
+    def pod(self) -> Path:
+        """What is remembered of the pod that is rented for the job (`runners.pod_runner`), as long as there is one."""
+        return self.path / "pod.json"
 
     @property
     def pictures(self) -> Path:

@@ -21,6 +21,7 @@ export function jobsAhead(job) {
 export function beginsWhen(job) {
   const { supervisor, queue } = app.state;
   if (!supervisor.active) return t('Waiting: {why}', { why: supervisor.reason });
+  if (job && job.lane === 'remote') return ''; // it waits for no job of this computer
   if (queue.paused) return t('It starts when the queue is resumed.');
   const before = jobsAhead(job);
   if (!before.length) return '';
@@ -52,7 +53,7 @@ export async function controlJob(job, what) {
 
 /** Resume the queue, so that a paused job goes on. */
 export async function resumeJob(job) {
-  if (app.state.queue.paused) await api.post('/queue', { paused: false });
+  if (app.state.queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
   else await api.post(`/jobs/${job.id}/resume`, {});
   await refresh();
 }

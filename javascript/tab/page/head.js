@@ -192,14 +192,15 @@ function whyStuck() {
 
 function controls(job) {
   const id = job ? job.id : 0;
-  /** @param {'stop' | 'pause'} what */
+  /** @param {'stop' | 'pause' | 'resume'} what */
   const act = (what) => () => controlJob(job, what);
-  const go = { id, label: 'Resume', run: () => api.post('/queue', { paused: false }).then(() => refresh()) };
+  const turn = () => api.post('/queue', { paused: false }).then(() => refresh());
+  const go = { id, label: 'Resume', run: job && job.lane !== 'heavy' ? act('resume') : turn };
   if (!job) return app.state.queue.paused ? [go] : [];
   const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves the progress and stops' };
   if (job.state === 'paused') return [go, stop];
   if (job.wish === 'stop') return [];
-  const heavy = job.lane === 'heavy';
+  const heavy = job.lane !== 'light';
   const pause = { id, label: 'Pause', run: act('pause'), title: 'Saves, and continues later' };
   return heavy && !job.wish ? [pause, stop] : [stop];
 }

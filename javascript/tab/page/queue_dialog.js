@@ -65,8 +65,9 @@ async function turnQueue() {
   await refresh();
 }
 
-/** A paused job goes on together with the queue. */
-async function goOn() {
+/** A paused job of this computer goes on together with the queue. */
+async function goOn(job) {
+  if (job.lane !== 'heavy') return controlJob(job, 'resume');
   await api.post('/queue', { paused: false });
   await refresh();
 }
@@ -147,7 +148,7 @@ function actions(job, say) {
   } else if (job.open && job.wish !== 'stop') {
     found.push({ label: 'Stop', run: act('stop') });
   }
-  if (job.state === 'paused') found.push({ label: 'Resume', run: goOn });
+  if (job.state === 'paused') found.push({ label: 'Resume', run: () => goOn(job) });
   const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
   if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
   if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });

@@ -167,7 +167,7 @@ function resting(now, gone) {
   return {
     tone: 'warn',
     text: t(RESTS[kind], { where: place(run) }),
-    detail: gone || (paused ? (hasGpu() ? 'The GPU is free.' : '') : job && job.error),
+    detail: gone || (paused ? (hasGpu() && job.lane === 'heavy' ? 'The GPU is free.' : '') : job && job.error),
     buttons: [again, paused ? stop : toTest(run)],
   };
 }

@@ -130,7 +130,11 @@ function planned(form) {
 async function loadBases(form, anew) {
   clearTimeout(form.later);
   try {
-    const [bases, settings, places] = await Promise.all([api.get('/bases'), api.get('/settings'), api.get('/places')]);
+    const [bases, settings, places] = await Promise.all([
+      api.get('/bases'),
+      api.get('/settings'),
+      api.get('/places').catch(() => []),
+    ]);
     Object.assign(form, { bases, places });
     app.usualTest = settings.then_test !== false;
     form.error = '';

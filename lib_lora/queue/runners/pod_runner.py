@@ -32,6 +32,7 @@ from lib_lora.remote.pod_rental import RentTerms
 from lib_lora.remote.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod_api import RunpodApi
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.lent_run import loan_of, returned
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import Workspace
 
@@ -77,8 +78,8 @@ def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
 
 def pods_of_jobs(root: Path) -> dict[str, int]:
     """The pods of the jobs that have not ended, by name: the number of each job."""
-    folders = {job.id: Workspace(root).job(job.id).path for job in Queue(root).open()}
-    return {name: number for number, folder in folders.items() if (memo := _read(folder)) for name in memo.names}
+    files = {job.id: Workspace(root).job(job.id).pod for job in Queue(root).open()}
+    return {name: number for number, path in files.items() if (memo := _read(path)) for name in memo.names}
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,12 @@ class _PodMemo:
         return self.names[-1]
 
 
-def _read(folder: Path) -> _PodMemo | None:
-    path = folder / _FILE
+def _read(path: Path) -> _PodMemo | None:
     with suppress(UserError):
         if path.is_file():
             memo = typed_settings.from_dict(_PodMemo, read_json(path), str(path))
             return memo if memo.names else None
     return None
-
-
-_FILE = "pod.json"
 
 
 class PodRunner(SshRunner):
@@ -139,7 +136,7 @@ class PodWorker(SshWorker):
         self._connect = connect
         self._remote.gone = self._see_pod
         self._ledger = _NotingLedger(root, self._asked_for, self._made_as)
-        self._pod = _read(self._files.path)
+        self._pod = _read(self._files.pod)
         self._asked_at = 0.0
         self._at_limit = False
 
@@ -196,7 +193,7 @@ class PodWorker(SshWorker):
             if begun:
                 raise self._vanished()
             self._say(f"The rented pod {self._pod.name} is gone before anything began there; another one is rented.")
-            self._forget()
+            self._forget_pod()
         if pod is None:
             pod = self._rent(api)
         rented = pod
@@ -270,11 +267,7 @@ class PodWorker(SshWorker):
 
     def _begun(self) -> bool:
         """Whether the worker may have been started on the pod."""
-        path = self._files.path / "remote.json"
-        with suppress(UserError):
-            stored = read_json(path) if self._pod and path.is_file() else None
-            return self._pod is not None and isinstance(stored, dict) and stored.get("place") == self._pod.name
-        return False
+        return self._pod is not None and self._files.remote.is_file()
 
     def _found(self, api: RunpodApi) -> Pod | None:
         """The pod that is remembered; None = it is no more, or works no more."""
@@ -348,7 +341,7 @@ class PodWorker(SshWorker):
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
             with suppress(UserError):
                 EventLog(self._files.events)("warning", code="pod-not-deleted", text=text)
-        self._forget()
+        self._forget_pod()
 
     def _note_bill(self, api: RunpodApi, memo: _PodMemo) -> None:
         """Write the bill beside what was counted here into the job's events and its result."""
@@ -378,12 +371,16 @@ class PodWorker(SshWorker):
             if isinstance(stored, dict) and isinstance(stored.get("result"), (dict, type(None))):
                 write_json(self._files.result, {**stored, "result": {**(stored.get("result") or {}), "rent": rent}})
 
-    def _forget(self) -> None:
+    def _forget_pod(self) -> None:
         """Let go what is remembered of the pod."""
         memo, self._pod = self._pod, None
-        with suppress(OSError):
-            for name in (_FILE, self._key.name, f"{self._key.name}.pub"):
-                (self._files.path / name).unlink(missing_ok=True)
+        with suppress(OSError, UserError):
+            for path in (self._files.pod, self._key, self._key.with_name(f"{self._key.name}.pub"), self._files.remote):
+                path.unlink(missing_ok=True)
+            run = self._asked.run or self._queue.get(self.job.id).run
+            folder = self.workspace.character_at(self.job.slug).run(run).path if run else None
+            if folder and (loan := loan_of(folder)) and loan.key == self._remote.key:
+                returned(folder)
             if memo is not None:
                 places.known_hosts(self.workspace.root, replace(self.place, name=memo.name)).unlink(missing_ok=True)
 
@@ -400,7 +397,7 @@ class PodWorker(SshWorker):
     def _write(self, memo: _PodMemo) -> None:
         self._pod = memo
         with explained(self._files.path):
-            write_json(self._files.path / _FILE, typed_settings.to_dict(memo))
+            write_json(self._files.pod, typed_settings.to_dict(memo))
 
 
 class _NotingLedger(PodLedger):

@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,15 +19,19 @@ from typing import Any
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, size, write_text
+from lib_lora.queue.worker_pipe import patient
 from lib_lora.remote import connection, installation, places, transfers
 from lib_lora.remote.connection import Connection, Unreachable
+from lib_lora.runs.foreign_events import plain_text
 from lib_lora.workspace.workspace import Workspace
 
 LOOK = 1.0  # seconds between two looks at a worker
 FILES = 3.0  # seconds between two looks at what it has made
 AGAIN = 20.0  # seconds at most between two tries to reach it
 PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
-SAVES = 180.0  # seconds in which a worker saves once it was asked to end
+SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
+_KILLS = 5  # tries to end a worker
+_GOES_ON = "What runs there goes on; resume the job to follow it again."
 
 
 @dataclass
@@ -41,6 +45,8 @@ class RemoteJob:
         folder: for files on their way, here; it is deleted at the end.
         say: is told what goes on, for the user.
         gone: raises what is to be raised where the place cannot be reached because it is no more.
+        asked: says whether what is not at work there yet shall not begin, beside `wish`.
+        pace: seconds for a step of the worker, by which it is given time to save (`patient`); 0 = not known.
         wish: what the user wants of the job: "", "stop" or "pause".
         killed: set where it shall end at once.
         left: set where this program ends, and the worker goes on.
@@ -52,6 +58,8 @@ class RemoteJob:
     folder: Path
     say: Callable[[str], None]
     gone: Callable[[], None] = lambda: None
+    asked: Callable[[], bool] = lambda: False
+    pace: float = 0.0
     wish: str = ""
     killed: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
@@ -70,7 +78,8 @@ class RemoteJob:
 
         Args:
             ask: asks the place.
-            waiting: the worker is at work there, so it is waited for without end. Otherwise for `PATIENCE` seconds.
+            waiting: the worker is at work there, so it is waited for without end, until the user wants something of it.
+                Otherwise, and from then on, for `PATIENCE` seconds.
 
         Raises:
             UserError: it cannot be reached, or refuses.
@@ -80,13 +89,17 @@ class RemoteJob:
         while True:
             try:
                 found = ask()
-            except Unreachable:
+            except Unreachable as error:
                 if self.left.is_set():
                     raise StoppedByUser("This program ends; the worker goes on.") from None
-                patient = waiting or (time.monotonic() - began < PATIENCE and not self.stopping())
-                if self.killed.is_set() or not patient:
-                    raise
                 self.gone()
+                if waiting and not self.wish:
+                    began = time.monotonic()
+                late = time.monotonic() - began > PATIENCE
+                if waiting and (late or self.killed.is_set()):
+                    raise UserError(f"{error} {_GOES_ON}", code="remote-left-behind", place=self.place.name) from error
+                if not waiting and (late or self.stopping()):
+                    raise
                 if not said:
                     said = True
                     goes_on = " What runs there goes on." if waiting else ""
@@ -100,7 +113,7 @@ class RemoteJob:
 
     def stopping(self) -> bool:
         """Whether what is not at work there yet shall not begin."""
-        return bool(self.wish) or self.killed.is_set() or self.left.is_set()
+        return bool(self.wish) or self.killed.is_set() or self.left.is_set() or self.asked()
 
     def check_stop(self) -> None:
         """
@@ -169,7 +182,7 @@ class RemoteJob:
         Returns:
             Its exit status; -9 = it was killed; None = this program ends before it.
         """
-        told, deadline = "", 0.0
+        told, deadline, kills = "", 0.0, 0
         while True:
             state = self.ask("state", waiting=True, job=self.key)
             self.reach(bring, waiting=True)
@@ -179,10 +192,18 @@ class RemoteJob:
             if self.left.is_set():
                 return None
             if self.wish and told != self.wish:
-                told, deadline = self.wish, time.monotonic() + SAVES
+                told = self.wish
                 self.ask("wish", waiting=True, job=self.key, wish=told)
+                deadline = time.monotonic() + patient(SAVES, self.pace)
             if self.killed.is_set() or (deadline and time.monotonic() > deadline):
-                self.ask("kill", job=self.key)
+                if kills == _KILLS:
+                    raise UserError(
+                        f"{self.place.name} does not end the job; see what runs there.",
+                        code="remote-not-ended",
+                        place=self.place.name,
+                    )
+                kills += 1
+                self.ask("kill", waiting=True, job=self.key)
             self.pause(LOOK)
 
     def fetch(self, names: Mapping[str, Path], givable_up: bool = True) -> list[str]:
@@ -198,9 +219,13 @@ class RemoteJob:
         return self.there.ask_bytes("read", job=self.key, name=name, offset=offset)[1]
 
     def erase(self) -> list[str]:
-        """Delete the job there, and look; what could not be deleted."""
-        left: Iterable[Any] = self.ask("erase", waiting=True, job=self.key)["left"]
-        return [str(path) for path in left]
+        """Delete the job there, and look; what could not be deleted.
+
+        Raises:
+            UserError: it cannot be reached any more.
+        """
+        left = self.ask("erase", job=self.key)["left"]
+        return [plain_text(str(path), 300) for path in left[:100]]
 
     def tidy(self) -> None:
         """Delete what was on its way here."""

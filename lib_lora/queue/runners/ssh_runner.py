@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lib_lora import file_permissions
+from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.job_host import JobHost
@@ -28,14 +28,19 @@ from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import places, transfers
 from lib_lora.remote.connection import Connection
 from lib_lora.runs import sent_run
-from lib_lora.runs.events import EventLog
+from lib_lora.runs.events import EventLog, pace_of
+from lib_lora.runs.foreign_events import plain_lines, plain_text
+from lib_lora.runs.lent_run import Loan, lend, loan_of, returned, see_that_it_is_here
 from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_lock import only_process
-from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workspace.workspace import JobFolder, RunFolder, Workspace
 
 _STOPPED = -15  # the exit status of a worker that was ended from outside
 _MOST_EVENTS = 64 << 20  # bytes of events that are taken from one job
+_READ = 1 << 20  # bytes that are read at once
+_LOG = 1 << 16  # letters of a log
+_FULL = ("disk-full", "disk-too-full")
 
 
 class SshRunner:
@@ -72,22 +77,21 @@ class SshRunner:
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
         """See `Runner.end_left_behind`: no worker is left behind, each is taken up again."""
 
-    def painter(self, job: Job) -> None:
-        """See `Runner.painter`: a training asks nobody."""
-
 
 @dataclass(frozen=True)
 class _Memo:
-    """What is remembered of a job on another machine, in its folder here.
+    """What is remembered of a job on another machine, in its folder here, as long as something of it is there.
 
     Attributes:
-        place: its name.
+        where: see `places.Place.where`.
         events, run_events: bytes of the events there that are here already.
+        step: the last step that was saved before it was sent.
     """
 
-    place: str
+    where: str
     events: int = 0
     run_events: int = 0
+    step: int = -1
 
 
 class SshWorker:
@@ -108,6 +112,7 @@ class SshWorker:
         self._local, self._queue = local, Queue(root)
         key = remote_job.key_of(self.workspace, job.id)
         self._remote = RemoteJob(self.workspace, key, there, self._files.path / "on its way", self._say)
+        self._remote.wish = job.wish  # of who took it back from an earlier program
         self._memo = self._remembered()
         self._code: int | None = None
         self._error: UserError | None = None
@@ -212,20 +217,55 @@ class SshWorker:
 
     def _done(self) -> int | None:
         """Do the job, from wherever it is; the worker's exit status. None = this program ends before it."""
+        if self._memo.where not in ("", self.place.where()):
+            raise UserError(
+                f"The job is on {self._memo.where}, and {self.place.name} is another machine or folder by now; let it "
+                "be that one again, and resume the job.",
+                code="place-changed",
+                place=self.place.name,
+            )
         run = self._run()
         with only_process(run.folder, patience=5.0):
+            loan = loan_of(run.folder)
+            if loan and loan.key != self._remote.key:
+                see_that_it_is_here(run.folder)
             if not self._remote.ask("state", job=self._remote.key).get("began"):
-                self._send(run)
+                self._begin_there(run)
             code = self._remote.follow(lambda: self._bring(run))
             if code is None:
                 return None
             self._say(f"Bringing home what was made on {self.place.name}")
             self._remote.reach(lambda: self._bring_rest(run), waiting=True)
-            if left := self._remote.erase():
-                files = ", ".join(left[:3])[:300]
-                text = f"On {self.place.address()} these files could not be deleted: {files}."
-                EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
+            self._erase(run)
             return code
+
+    def _begin_there(self, run: Run) -> None:
+        """Send the run, and start its worker; where that fails, nothing stays there."""
+        try:
+            self._send(run)
+        except BaseException:
+            with suppress(UserError, StoppedByUser):
+                if not self._remote.there.ask("state", job=self._remote.key).get("began"):
+                    self._remote.there.ask("erase", job=self._remote.key)
+                    self._forget(run)
+            raise
+
+    def _erase(self, run: Run) -> None:
+        """Delete the job there, and look; all that was made is here by now."""
+        try:
+            files = ", ".join(self._remote.erase()[:3])[:300]
+            text = f"On {self.place.address()} these files could not be deleted: {files}." if files else ""
+        except UserError as error:
+            text = f"What lies of the job on {self.place.address()} could not be deleted: {error}"
+        if text:
+            EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
+        self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        """Note that nothing of the job is there any more."""
+        self._memo = _Memo("")
+        self._files.remote.unlink(missing_ok=True)
+        returned(run.folder)
 
     def _run(self) -> Run:
         """The run that is trained; a new one is made here first."""
@@ -269,7 +309,11 @@ class SshWorker:
         there = self._remote.share({name: transfers.sent(base, run.file.base.sha256)})
         files = self._staged(run, there[name])
         data = self._remote.send(files)
-        self._remember(_Memo(self.place.name, 0, files[self._name_there(run, RunFolder(run.folder).events.name)].size))
+        events = files[self._name_there(run, run.events.name)].size
+        states = [int(path.stem) for path in run.states.glob("*.pt") if path.stem.isdecimal()]
+        step = max([*saved_steps(run), *states], default=-1)
+        self._remember(_Memo(self.place.where(), 0, events, step))
+        lend(run.folder, Loan(self.place.name, self.place.where(), self._remote.key, self.job.id, step))
         self._remote.start(version, ["worker", str(self.job.id), "--data", data])
         self._remote.tidy()
 
@@ -296,11 +340,18 @@ class SshWorker:
     # ------------------------------------------------------------------------------------------------- what comes home
 
     def _bring(self, run: Run) -> None:
-        """What is new: events each time, files now and then."""
-        self._bring_events(run)
-        if time.monotonic() - self._looked > remote_job.FILES:
-            self._bring_files(run)
-            self._looked = time.monotonic()
+        """What is new: events each time, files now and then. Where the disk here is full, they stay there until it has
+        room."""
+        try:
+            self._bring_events(run)
+            if time.monotonic() - self._looked > remote_job.FILES:
+                self._bring_files(run)
+                self._looked = time.monotonic()
+        except UserError as error:
+            if error.code not in _FULL:
+                raise
+            self._say(f"{error} What is made on {self.place.name} stays there until then.")
+            self._remote.pause(remote_job.AGAIN)
 
     def _bring_events(self, run: Run) -> None:
         mine = self._appended(self._files.events, f"jobs/{self.job.id}/events.jsonl", self._memo.events)
@@ -313,61 +364,69 @@ class SshWorker:
         while offset < _MOST_EVENTS:
             content = self._remote.read(name, offset)
             whole = content[: content.rfind(b"\n") + 1]
-            if not whole:
+            if not whole and len(content) < _READ:
                 break
+            whole = whole or content  # a line that is longer than any event
+            plain = plain_lines(whole)
+            pace = pace_of([json.loads(line) for line in plain.splitlines()], self._remote.pace)
+            self._remote.pace = pace
             with explained(path), open(path, "ab", opener=file_permissions.opener) as stream:
-                stream.write(whole)
+                stream.write(plain.encode("utf-8", "replace"))
             offset += len(whole)
         return offset
 
     def _bring_files(self, run: Run, givable_up: bool = True) -> None:
         """The checkpoints, states and samples that are new."""
-        made = self._remote.there.ask("made", job=self._remote.key)
+        made = self._made_there(run)
+        wanted = {name: run.folder / name for name, mark in made.items() if self._known.get(name) != mark}
         before = self._name_there(run, "")
-        wanted = {
-            name: run.folder / name[len(before) :]
-            for name, mark in made.items()
-            if name.startswith(before)
-            and sent_run.comes_home(run, name[len(before) :])
-            and self._known.get(name) != mark
-        }
-        self._remote.fetch(wanted, givable_up)
-        self._known = made
+        come = self._remote.fetch({f"{before}{name}": path for name, path in wanted.items()}, givable_up)
+        self._known |= {name: made[name] for name in wanted if f"{before}{name}" in come}
+
+    def _made_there(self, run: Run) -> dict[str, Any]:
+        """The files of the run there that may come home, by their names in its folder."""
+        made, before = self._remote.there.ask("made", job=self._remote.key), self._name_there(run, "")
+        names = {name[len(before) :]: mark for name, mark in made.items() if name.startswith(before)}
+        return {name: mark for name, mark in names.items() if sent_run.comes_home(run, name, mark, self._memo.step)}
 
     def _bring_rest(self, run: Run) -> None:
         """Everything that is not here yet, the run's file and the result last."""
         self._bring_events(run)
         self._bring_files(run, givable_up=False)
-        states = {name.rpartition("/")[2] for name in self._known if name.startswith(self._name_there(run, "state/"))}
-        for path in run.states.glob("*.pt") if states else ():  # older ones went there when newer ones were saved
-            if path.name not in states:
-                path.unlink(missing_ok=True)
+        states = {run.folder / name for name in self._made_there(run) if name.startswith("state/")}
+        if states and all(path.is_file() for path in states):  # older ones went there when newer ones were saved
+            for path in set(run.states.glob("*.pt")) - states:
+                if path.name < min(one.name for one in states):
+                    path.unlink(missing_ok=True)
         come = self._remote.folder / "run"
         self._remote.fetch({self._name_there(run, RunFolder.FILE): come / RunFolder.FILE}, givable_up=False)
         if (come / RunFolder.FILE).is_file():
             sent_run.take_over(load_run(run.folder), come)
-        log = self._remote.read("")
-        self._log = [line for line in log.decode("utf-8", "replace").splitlines() if line.strip()][-40:]
+        log = plain_text(self._remote.read("").decode("utf-8", "replace"), _LOG)
+        self._log = [line for line in log.splitlines() if line.strip()][-40:]
         with explained(self._files.log), open(self._files.log, "ab", opener=file_permissions.opener) as stream:
-            stream.write(log)
+            stream.write(log.encode("utf-8", "replace"))
         self._take_result(run, self._remote.read(f"jobs/{self.job.id}/{RESULT}"))
 
     def _take_result(self, run: Run, content: bytes) -> None:
         if not content:
             return
         said = json.loads(content)
-        if said.get("state") in ("stopped", "paused") and not self._remote.wish:
+        state, result = said.get("state"), said.get("result")
+        if state in ("stopped", "paused") and not self._remote.wish:
             return  # nobody wanted it: who stays with the worker there was killed
-        result = said.get("result")
-        lora = result.get("lora") if isinstance(result, dict) else None
-        if said.get("state") == "finished" and not any(path.name == lora for path in run.checkpoints.glob("*")):
+        lora = next((path.name for path in run.checkpoints.glob("*") if path.name == (result or {}).get("lora")), None)
+        if state == "finished" and lora is None:
             raise UserError(
                 f"The finished LoRA did not come home from {self.place.name}; resume the job to fetch it.",
                 code="remote-lora-missing",
                 place=self.place.name,
             )
-        write_json(self._files.result, said)
-        EventLog(self._files.events)("state", state=str(said.get("state")), text=str(said.get("error", "")))
+        error = plain_text(str(said.get("error") or ""))
+        steps = saved_steps(run)
+        came_of = {"run": run.file.id, "lora": lora, "steps": steps[-1] if steps else 0}
+        write_json(self._files.result, {"state": state, "error": error, "result": came_of})
+        EventLog(self._files.events)("state", state=str(state)[:40], text=error)
 
     # ------------------------------------------------------------------------------------------------------ plain help
 
@@ -376,14 +435,10 @@ class SshWorker:
             EventLog(self._files.events)("progress", done=0, total=0, text=text)
 
     def _remembered(self) -> _Memo:
-        path = self._files.path / "remote.json"
-        try:
-            memo = _Memo(**(read_json(path) if path.is_file() else {"place": self.place.name}))
-        except (UserError, TypeError):
-            return _Memo(self.place.name)
-        return memo if memo.place == self.place.name else _Memo(self.place.name)
+        path = self._files.remote
+        return typed_settings.from_dict(_Memo, read_json(path), str(path)) if path.is_file() else _Memo("")
 
     def _remember(self, memo: _Memo) -> None:
         if memo != self._memo:
             self._memo = memo
-            write_json(self._files.path / "remote.json", vars(memo))
+            write_json(self._files.remote, vars(memo))

@@ -149,6 +149,8 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
         arguments = replace(arguments, settings=form_fields.checked(arguments.settings))
     _see_paths(context, arguments)
     if uses_place(arguments):
+        if context.host.remote():
+            raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
         places.named(context.root, asked_place(arguments))
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)

@@ -56,7 +56,8 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def where(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The other machines on which can be trained, what each has, and what would be sent there."""
+    """The other machines on which can be trained, what each has, and what would be sent there; none are told to others
+    than this machine's user."""
     return [
         {
             "on": f"{places.SSH}{place.name}",
@@ -64,7 +65,7 @@ def where(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
             "text": places.described(place),
             "sent": places.sent_sentence(place),
         }
-        for place in places.load(context.root)
+        for place in ([] if context.host.remote() else places.load(context.root))
     ]
 
 

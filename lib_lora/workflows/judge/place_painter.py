@@ -35,13 +35,15 @@ class PlacePainter:
     """See `grid.cells.Painter`. Nothing is sent before the first picture is asked for.
 
     Args:
-        job: on the place; its `wish` is set by `stopping`.
+        job: on the place.
         run: whose pictures are painted: it says with which base model, and how that is used.
         stopping: asked meanwhile; true = paint no more.
     """
 
     def __init__(self, job: RemoteJob, run: Run, stopping: Callable[[], bool] = lambda: False) -> None:
         self._job, self._run, self._stopping = job, run, stopping
+        job.asked = stopping
+        self._sent = False
         self._base = ""  # its path there, once all is there
         self._plans = 0
         self._vae: Any = None
@@ -63,7 +65,7 @@ class PlacePainter:
         self._order(number, cells)
         pictures: dict[int, Image.Image] = {}
         while True:
-            done = self._job.reach(partial(self._look, number), waiting=True)
+            done = self._job.reach(partial(self._look, number))
             for place, path in self._come(number, len(cells), pictures).items():
                 pictures[place] = open_photo(path)
                 path.unlink(missing_ok=True)
@@ -80,28 +82,32 @@ class PlacePainter:
     def reconstruct(self, image: Image.Image) -> Image.Image | None:
         """An RGB picture through the base model's VAE and back, on this machine: photos stay here."""
         from lib_lora.models.vae import reconstruct
-        from lib_lora.training import distributed
 
         if self._vae is None:
             import torch
 
             info: ModelInfo = self._run.model()
-            device = distributed.device()
+            device = torch.device("cpu")  # the GPU here may be at work on something else
             self._vae = info.load_vae(info.model_family.vae_dtype(device, torch.float32), device)
         return reconstruct(self._vae, image)
 
     def close(self) -> None:
         """End the worker there, and delete what is there of the job."""
-        if self._base:
-            self._base = ""
+        if self._sent:
+            self._base, self._sent = "", False
             with suppress(UserError, StoppedByUser):
-                self._job.there.ask("kill", job=self._job.key)
-                self._job.there.ask("erase", job=self._job.key)
+                self._job.there.ask("erase", job=self._job.key)  # which ends what runs
         self._job.tidy()
         self._job.there.close()
 
     def _begin(self) -> None:
-        """Bring the base model there, and start the worker."""
+        """Bring the base model there, and start the worker. What an earlier program left of its pictures goes."""
+        mine = self._job.key.rpartition("-0-")[0] + "-0-"
+        for key in self._job.ask("jobs")["jobs"]:
+            old = str(key)
+            if old == self._job.key or (old.startswith(mine) and not self._job.ask("state", job=old).get("running")):
+                self._job.ask("erase", job=old)
+        self._sent = True
         version, base = self._job.install(), self._run.file.base
         path = Path(base.path)
         name = remote_job.plain_name(path.name)
@@ -149,12 +155,12 @@ class PlacePainter:
 
     def _come(self, number: str, count: int, have: dict[int, Image.Image]) -> dict[int, Path]:
         """Bring the pictures that are there and not here; their files by their place in the plan."""
-        made = self._job.reach(partial(self._job.there.ask, "made", job=self._job.key), waiting=True)
+        made = self._job.ask("made", job=self._job.key)
         names = {place: f"pictures/{number}-{place:04d}.png" for place in range(count) if place not in have}
         wanted = {name: self._job.folder / "come" / f"{place:04d}.png" for place, name in names.items() if name in made}
         if any(made[name][0] > _MOST for name in wanted):
             raise UserError("A picture that came is larger than any can be.", code="remote-picture-too-large")
-        come = self._job.reach(partial(self._job.fetch, wanted), waiting=True)
+        come = self._job.reach(partial(self._job.fetch, wanted))
         return {place: wanted[name] for place, name in names.items() if name in come}
 
     def _check_stop(self) -> None:

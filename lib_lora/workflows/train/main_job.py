@@ -15,6 +15,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue import leftovers
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
@@ -25,7 +26,7 @@ from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
-from lib_lora.workflows.train.prepare import SeenRequest, asked_for, start_run
+from lib_lora.workflows.train.prepare import SeenRequest, asked_for, settle, start_run
 from lib_lora.workflows.train.progress import Terminal, both
 
 Sink = Callable[..., None]
@@ -105,9 +106,11 @@ def finish_run(
             run = make()
             leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
-            if not trained_lora(run):
-                check_base(run)
-            return run
+            see_that_it_is_here(run.folder)
+            if trained_lora(run):
+                return run
+            check_base(run)
+            return settle(run)
 
         run = by_main_process(opened)
         emit = sink(run) if watch is None else both(EventLog(run.events), watch)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import RUNPOD, Rental, TrainArguments
+from lib_lora.queue.job_types import RUNPOD, Rental, TrainArguments, asked_place
 from lib_lora.queue.queue import OPEN, Job, Queue
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor
 from lib_lora.remote import places
 from lib_lora.runs.events import events_after
+from lib_lora.runs.lent_run import loan_of, see_that_it_is_here
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, save_run
 from lib_lora.training.plan.training_request import TrainingRequest
@@ -126,11 +127,11 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     place = places.named(root, asked.on)
     assert place
     queue = Queue(root)
-    job = _left(queue, asked)
+    job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
         print(before_renting(root, asked.rental or Rental()))
-    job = job or queue.add(name, asked)
     print(places.sent_sentence(place))
+    job = job or queue.add(name, asked)
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
     shown = _EventPrinter(Workspace(root).job(job.id).events)
     with _supervised(host, root):
@@ -159,13 +160,22 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     raise UserError(job.error or f"The job ended as {job.state}.", code="job-failed", job=job.id)
 
 
-def _left(queue: Queue, asked: TrainArguments) -> Job | None:
-    """The job that is at the same run on the same place already, left there by an earlier program."""
-    for job in queue.open():
-        there = isinstance(job.arguments, TrainArguments) and job.arguments.on == asked.on
-        if there and asked.run and job.run == asked.run and asked.steps is None:
-            return job
-    return None
+def _left(queue: Queue, root: Path, name: str, asked: TrainArguments) -> Job | None:
+    """The job that is at work on the run already, left there by an earlier program; None where none is.
+
+    Raises:
+        UserError: another machine is.
+    """
+    if not asked.run:
+        return None
+    folder = Workspace(root).character(name).run(asked.run).path
+    loan = loan_of(folder)
+    if loan is None:
+        return None
+    job = queue.get(loan.job)
+    if asked_place(job.arguments) != asked.on:
+        see_that_it_is_here(folder)
+    return job if job.state in ("waiting", "running") else queue.resume(job.id)
 
 
 def _again(job: Job, asked: TrainArguments) -> str:
@@ -206,5 +216,11 @@ class _EventPrinter:
             fields = {key: value for key, value in event.items() if key not in ("t", "kind")}
             try:
                 self._terminal(kind, **fields)
-            except (KeyError, TypeError, ValueError):  # of another version, or not what it should be
+            except (
+                ArithmeticError,
+                AttributeError,
+                KeyError,
+                TypeError,
+                ValueError,
+            ):  # of another version, or not what it should be
                 continue

@@ -15,9 +15,11 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.pictures import Cell
 from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.remote.agent import ASKED
 from lib_lora.training.plan.train_settings import Precision
 from lib_lora.typed_settings import from_dict
 
+_FORGOTTEN = 1800.0  # seconds without a question from whoever wants the pictures; between two plans they are judged
 _LOOK = 0.1  # seconds between two looks for a plan
 
 
@@ -31,7 +33,7 @@ def paint_plans(data: Path, pipe: WorkerPipe) -> None:
     """
     painter = None
     number = 1
-    while not pipe.stopping():
+    while not pipe.stopping() and not _forgotten(data):
         plan = data / "plans" / f"{number:04d}.json"
         if not plan.is_file():
             time.sleep(_LOOK)
@@ -47,6 +49,13 @@ def paint_plans(data: Path, pipe: WorkerPipe) -> None:
             error = "Out of memory while painting; use a machine with more." if lacking else f"{failure!r}"[:300]
         write_json(data / "done" / f"{number:04d}.json", {"error": error})
         number += 1
+
+
+def _forgotten(data: Path) -> bool:
+    """Whether nobody has asked for long: who wanted the pictures is gone."""
+    asked = data.parent / ASKED
+    since = asked.stat().st_mtime if asked.is_file() else data.stat().st_mtime
+    return time.time() - since > _FORGOTTEN
 
 
 def _painter(how: dict[str, Any]) -> Any:
