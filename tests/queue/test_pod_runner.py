@@ -26,7 +26,7 @@ from remote_harness import NAME, RemoteHarness, prepare
 from ssh_server import MISSING, available
 
 from lib_lora import cli
-from lib_lora.errors import typed
+from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job
 from lib_lora.remote import api_key_store, places, pod_rental, pod_watchdog, runpod_api
@@ -169,19 +169,62 @@ def test_a_home_that_is_closed_and_opened_again_goes_on_with_the_same_pod(home):
     assert (home.runpod.living(), home.states()) == ([], ["ended"])
 
 
+def remembered(home, number, **fields):
+    """Rent a pod as the job would have, and leave what it would have remembered."""
+    api, folder = pod_runner.account(home.root), home.queue.folder(number)
+    terms = pod_runner.terms_of(Rental(), pod_rental.fresh_key(folder / "pod-key"))
+    pod, offer = pod_rental.rent(api, PodLedger(home.root), pod_rental.find(api, terms), terms)
+    memo = {"names": [pod.name], "gpu": offer.gpu.id, "hourly": str(offer.hourly), "since": time.time(), **fields}
+    (folder / "pod.json").write_text(json.dumps({**memo, "id": pod.id if fields else ""}), encoding="utf-8")
+    return pod
+
+
 def test_one_whose_answer_was_never_seen_is_found_by_its_name(home):
     """The computer dies between the request for the pod and its answer."""
     home.close()
     number = home.rent()
-    api = pod_runner.account(home.root)
-    rental = Rental()
-    worker_folder = home.queue.folder(number)
-    terms = pod_runner.terms_of(rental, pod_rental.fresh_key(worker_folder / "pod-key"))
-    pod, offer = pod_rental.rent(api, PodLedger(home.root), pod_rental.find(api, terms), terms)
-    memo = {"names": [pod.name], "gpu": offer.gpu.id, "hourly": str(offer.hourly), "since": time.time()}
-    (worker_folder / "pod.json").write_text(json.dumps(memo), encoding="utf-8")
+    pod = remembered(home, number)
     home.open()
     assert home.ended(number).state == "finished"
+    assert ([*home.runpod.pods], home.runpod.living()) == ([pod.id], [])
+
+
+def test_one_that_was_only_to_be_deleted_is_deleted_and_the_result_is_kept(home):
+    """The computer dies after all has come home."""
+    home.close()
+    number = home.rent()
+    result = {"state": "finished", "error": "", "result": {"run": "001", "lora": "x"}}
+    pod = remembered(home, number, code=0, result=result)
+    home.open()
+    job = home.ended(number)
+    assert (job.state, job.result["lora"], job.result["rent"]["pod"]) == ("finished", "x", pod.name)
+    assert ([*home.runpod.pods], home.runpod.living(), home.steps_said(number)) == ([pod.id], [], [])
+
+
+def test_a_job_that_is_stopped_while_nobody_looks_after_it_gives_its_pod_back(home):
+    home.close()
+    number = home.rent()
+    remembered(home, number)
+    home.queue.wish(number, "stop")
+    home.open()
+    assert home.ended(number).state == "stopped"
+    assert (home.runpod.living(), home.states(), home.left()) == ([], ["ended"], [])
+
+
+def test_where_the_key_is_gone_the_pod_stays_remembered(home, monkeypatch):
+    home.close()
+    number = home.rent()
+    pod = remembered(home, number)
+
+    def locked(root):
+        raise UserError("The keyring is locked.", code="runpod-key-missing")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pod_runner, "account", locked)
+        home.open()
+        assert home.ended(number).state == "failed"
+    home.resume(number)
+    home.until(number, lambda: home.queue.get(number).state == "finished")
     assert ([*home.runpod.pods], home.runpod.living()) == ([pod.id], [])
 
 

@@ -144,6 +144,7 @@ class PodWorker(SshWorker):
 
     def _done(self) -> int | None:
         """As at any machine over SSH, with a pod rented before and deleted after."""
+        account(self.workspace.root)  # without its key a pod cannot be deleted either, so it stays remembered
         if self._pod is not None and self._pod.code is not None:  # only the pod's end is missing
             if self._pod.result:
                 write_json(self._files.result, self._pod.result)
