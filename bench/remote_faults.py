@@ -44,6 +44,7 @@ from lib_lora.queue.queue import Queue  # noqa: E402
 from lib_lora.training.plan.run_file import saved_steps  # noqa: E402
 
 FAULTS = ("network", "home killed", "home closed", "worker killed", "rebooted")
+PACE = 0.5  # seconds for a step
 AWAY = 2.0  # seconds for which a server is gone
 MOST = 120.0  # seconds for a trial
 TRIES = 4  # of going on with a job
@@ -108,6 +109,7 @@ def trial(work: Path, prepared: Path, fault: str | None, moment: float) -> dict[
     work.mkdir()
     harness = RemoteHarness(work, prepared, runs_jobs=False)
     try:
+        harness.lets(STEPS, pace=PACE)
         number = harness.add()
         began, resumed, said = time.monotonic(), 0, ""
         at_home, when = started(harness.root), "none"

@@ -75,6 +75,7 @@ while done < total:
     if done >= wanted["until"]:
         time.sleep(0.02)
         continue
+    time.sleep(wanted.get("pace", 0.0))
     done += 1
     for path in (job, run):
         say(path / "events.jsonl", "step", step=done, total=total)

@@ -323,7 +323,7 @@ async function act(button) {
     return goTo({ step: 'train' });
   }
   possible(values.run);
-  if (button.do === 'choose') return startJob('choose', { painter: view.form.painter(), ...values });
+  if (button.do === 'choose') return startJob('choose', { ...view.form.by(), ...values });
   if (button.do === 'test') return startJob('test', { ...view.form.common(), ...values });
   throw new Error(t('This page is older than the webui; reload it.'));
 }

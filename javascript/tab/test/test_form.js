@@ -12,11 +12,12 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
 
 /**
  * @param {Run} changed is called when the user has chosen another run, step or weight.
- * @returns {{node, update(runs), paint(quick), choose(), common(), painter(), cell(), gone()}} `cell()`: the chosen
- *   run, step and weight, or null; `gone()`: that the run's base model is gone, or an empty text.
+ * @returns {{node, update(runs), paint(quick), choose(), common(), by(), cell(), gone()}} `by()`: who paints, and on
+ *   which machine; `cell()`: the chosen run, step and weight, or null; `gone()`: that the run's base model is gone, or an
+ *   empty text.
  */
 export function testForm(changed) {
-  const form = { slug: '', runs: [] };
+  const form = { slug: '', runs: [], places: [] };
   const { limits } = app.state;
   const { ranges } = limits;
   form.cell = cellChoice(ranges.weight, () => {
@@ -71,6 +72,10 @@ export function testForm(changed) {
     setText(paint.firstChild, paintLabel(many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures));
   }
 
+  async function loadPlaces() {
+    form.places = await api.get('/places').catch(() => form.places);
+  }
+
   async function loadBases() {
     form.bases = await api.get('/bases').catch(() => form.bases);
     showBases();
@@ -104,7 +109,7 @@ export function testForm(changed) {
     const values = {
       run: cellOf(form).run,
       grid_steps: whole(steps, ranges.grid_steps.usual),
-      painter: painter.chosen,
+      ...actions.by(),
     };
     return startJob('choose', values, 'The search begins.');
   };
@@ -113,9 +118,12 @@ export function testForm(changed) {
     node,
     cell: () => (form.cell.value.step ? form.cell.value : null),
     gone: () => goneOf(form),
-    painter: () => painter.chosen,
+    by: () => {
+      const elsewhere = form.places.some((one) => one.on === painter.chosen);
+      return elsewhere ? { painter: 'worker', on: painter.chosen } : { painter: painter.chosen, on: 'local' };
+    },
     common: () => ({
-      painter: painter.chosen,
+      ...actions.by(),
       base: (painter.chosen === 'webui' && base.value) || null,
       sampler: sampler.value || undefined,
       grid_steps: whole(steps, ranges.grid_steps.usual),
@@ -136,6 +144,7 @@ export function testForm(changed) {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
+        loadPlaces();
       }
       form.runs = runs;
       form.cell.setRuns(runs);
@@ -153,9 +162,16 @@ export function testForm(changed) {
           disabled: !paints,
         },
         { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
+        ...form.places.map((one) => ({
+          value: one.on,
+          text: one.title,
+          help: t('The LoRA goes there, and no photo.'),
+        })),
       ]);
-      painter.chosen = paints ? form.picked || 'webui' : 'worker'; // what was picked counts again where it can
-      painter.hidden = !host.paints;
+      const elsewhere = form.places.some((one) => one.on === form.picked);
+      // what was picked counts again where it can
+      painter.chosen = elsewhere ? form.picked : paints ? pickedHere(form) : 'worker';
+      painter.hidden = !host.paints && !form.places.length;
       showBases();
       showGone();
     },
@@ -172,6 +188,10 @@ function cellOf(form) {
   const { run, step, weight } = form.cell.value;
   if (!run || !step) throw new Error(t('Choose a run and a step.'));
   return { run, step, weight };
+}
+
+function pickedHere(form) {
+  return form.picked === 'worker' ? 'worker' : 'webui';
 }
 
 function goneOf(form) {

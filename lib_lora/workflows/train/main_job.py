@@ -25,7 +25,7 @@ from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
-from lib_lora.workflows.train.prepare import SeenRequest, asked_for, start_run
+from lib_lora.workflows.train.prepare import SeenRequest, asked_for, settle, start_run
 from lib_lora.workflows.train.progress import Terminal, both
 
 Sink = Callable[..., None]
@@ -105,9 +105,10 @@ def finish_run(
             run = make()
             leftovers.sweep(run.workspace.root)
             held.enter_context(only_process(run.folder, patience=patience))
-            if not trained_lora(run):
-                check_base(run)
-            return run
+            if trained_lora(run):
+                return run
+            check_base(run)
+            return settle(run)
 
         run = by_main_process(opened)
         emit = sink(run) if watch is None else both(EventLog(run.events), watch)

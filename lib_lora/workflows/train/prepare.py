@@ -145,7 +145,8 @@ def settle(run: Run) -> Run:
     info = run.model()
     usual = by_dotted_key(to_dict(preset(train.preset, info.family, narrow=info.narrow)))
     given = {key: value for key, value in by_dotted_key(to_dict(train)).items() if usual.get(key) != value}
-    settled = replace(run, file=replace(run.file, settings=settings_for(info, _for_this_gpu(info, train, given))))
+    settings = _for_this_gpu(info, settings_for(info, train), given)
+    settled = replace(run, file=replace(run.file, settings=settings))
     save_run(settled)
     return settled
 

@@ -17,7 +17,7 @@ from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.main_job import finish_run
-from lib_lora.workflows.train.prepare import settle, start_run
+from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _reopened(arguments: TrainArguments, context: JobContext) -> Run:
     run = load_run(folder.runs / wanted)
     # a job that asked for more steps and was stopped asks for the same again
     steps = None if arguments.steps == run.file.settings.steps else arguments.steps
-    return settle(reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps))
+    return reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps)
 
 
 def _smaller(run: Run) -> Run | None:

@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faults import raises
+from job_fixtures import NAME
 from PIL import ImageChops
 from ssh_server import MISSING, SshServer, available
 
 from lib_lora.errors import StoppedByUser
+from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.runners import remote_job
 from lib_lora.remote import places
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.worker import work
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -70,6 +74,28 @@ def test_the_pictures_are_those_that_are_painted_here(painter, server):
     painter.close()
     assert list((folder / "jobs").iterdir()) == []
     assert painter.reconstruct(there[0]).size == there[0].size  # on this machine: nothing is sent for it
+
+
+def test_a_test_of_the_queue_is_painted_there_and_judged_here(copied, server, monkeypatch):
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    places.save(copied.root, server.place())
+    (copied.root / "jobs" / "7").mkdir(parents=True)
+    said: list[dict[str, object]] = []
+    pipe = SimpleNamespace(stopping=lambda: False, check=lambda: None, wish="", pace=0.0)
+    context = work.JobContext(
+        copied.root,
+        NAME,
+        copied.root / "jobs" / "7",
+        pipe,
+        lambda kind, **fields: said.append(fields),
+        lambda run: None,
+    )
+    result = work.do(TestArguments(run="001", quick=True, grid_steps=1, on="ssh:workshop"), context)
+    assert (result["run"], result["step"]) == ("001", 3)
+    assert len(list((copied.run / "grids" / result["grid"] / "cells").glob("*.png"))) == 20
+    assert any(str(one.get("text", "")).startswith("Sending") for one in said)
+    assert list((Path(server.place().folder) / "jobs").iterdir()) == []
+    assert not list((copied.root / "remote").glob("painting-*"))
 
 
 def test_an_error_there_is_said_here_and_a_stop_keeps_what_is_there(painter):

@@ -16,10 +16,11 @@ from without_override import without_override
 from lib_lora.character.store import load
 from lib_lora.models.fast import memory
 from lib_lora.runs.reopen import check_out
+from lib_lora.training import precision
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
-from lib_lora.workflows.train.prepare import for_gpu, plan, start_run
+from lib_lora.workflows.train.prepare import for_gpu, plan, settle, start_run
 from lib_lora.workspace.workspace import Workspace
 
 MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
@@ -308,6 +309,25 @@ def test_a_run_is_fitted_where_that_is_asked(start, tmp_path, monkeypatch, capsy
     assert start(base=base, fit=True).file.settings.gradient_checkpointing is False
     assert "gradient checkpointing off" in capsys.readouterr().out
     assert start(base=base).file.settings.gradient_checkpointing is True
+
+
+def test_a_run_for_another_machine_is_settled_there(start, tmp_path, monkeypatch, capsys):
+    """It is made without this machine's precision and memory; what was asked for stays."""
+    monkeypatch.setattr(memory, "whole_bytes", lambda device: 8 << 30)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 7 << 30)
+    monkeypatch.setattr(precision, "resolve", lambda wanted, device: "bf16" if wanted == "auto" else wanted)
+    base = toys.write_toy("sdxl", tmp_path / "xl.safetensors")
+    given = {"precision": "auto", "resolution": 1024}
+    made = start(base=base, elsewhere=True, fit=True, overrides=given)
+    assert made.file.settings.precision == "auto"
+    assert made.file.settings.lora.rank > 16
+    capsys.readouterr()
+    settled = settle(made)
+    assert (settled.file.settings.precision, settled.file.settings.lora.rank) == ("bf16", 16)
+    assert load_run(made.folder) == settled
+    assert settle(settled) is settled
+    asked = start(base=base, elsewhere=True, overrides={**given, "lora": {"rank": 64}})
+    assert settle(asked).file.settings.lora.rank == 64
 
 
 def test_a_small_base_model_fits_everywhere():
