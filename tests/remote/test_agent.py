@@ -577,7 +577,7 @@ def test_an_installation(here, wheel, home, monkeypatch):
     here.install(wheel, "sameface-1-py3-none-any.whl")  # it is done
     assert (folder / "install.txt").read_text() == said
     shutil.rmtree(folder / "venv")  # somebody has tidied up
-    assert _state(here, wheel) == "none"
+    eventually(lambda: _state(here, wheel) == "none")
     here.install(wheel, "sameface-1-py3-none-any.whl")
     eventually(lambda: _state(here, wheel) == "ready")
 
