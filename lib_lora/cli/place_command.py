@@ -91,9 +91,8 @@ def _given(options: argparse.Namespace) -> Place:
         raise UserError(
             f"There is no key {key}; name the file of the private key.", "key", code="file-missing", file=key
         )
-    given = {"key": str(key) if key else "", "folder": options.folder, "python": options.python}
-    place = places.parsed(options.name, options.address, **{name: value for name, value in given.items() if value})
-    return replace(place, port=options.port) if options.port else place
+    given = {"key": str(key or ""), "folder": options.folder, "python": options.python, "port": options.port}
+    return places.parsed(options.name, options.address, **{name: value for name, value in given.items() if value})
 
 
 def look(root: Path, place: Place) -> Place:

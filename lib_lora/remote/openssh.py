@@ -59,7 +59,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     ),
     (
         r"Bad configuration option|Bad owner or permissions|bad configuration options|Unable to negotiate"
-        r"|keyword \S+ extra arguments|unknown key %",
+        r"|keyword \S+ extra arguments|unknown key %|unsupported option",
         "ssh-settings-unusable",
         "ssh cannot connect to {address} with the settings it has; it said: {said}",
     ),
@@ -91,7 +91,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
         "{address} cannot be reached; see that it is on, and that its SSH server and this network let you in.",
     ),
     (
-        r"SyntaxError|has no attribute 'buffer'",
+        r"SyntaxError|has no attribute 'buffer'|is not subscriptable",
         "remote-python-unfit",
         "{python} on {address} is too old; SameFace needs Python 3.10 or newer, so name another one with: "
         "{python_again}",
@@ -157,7 +157,8 @@ def options(root: Path, place: Place, port_flag: str = "-p") -> list[str]:
     if place.port:
         words += [port_flag, str(place.port)]
     if place.key:
-        words += ["-i", place.key, "-o", "IdentitiesOnly=yes"]
+        key = Path(place.key).expanduser().absolute()  # sftp runs in another folder
+        words += ["-o", f"IdentityFile={_as_option(key)}", "-o", "IdentitiesOnly=yes"]
     if place.user:
         words += ["-o", f"User={place.user}"]
     return words

@@ -347,6 +347,8 @@ def _taken(path: Path, digest: str, target: Path) -> bool:
         _copied(path, copy)
         if sys.platform != "win32":  # it has come with the other machine's
             copy.chmod(0o600 if file_permissions.is_private(target) else 0o644)
+        with open(copy, "rb+") as stream:  # it is deleted there soon
+            os.fsync(stream.fileno())
         replace(copy, target)
     return True
 

@@ -187,7 +187,7 @@ class RemoteHarness:
 
     def steps_said(self, number: int) -> list[int]:
         """The steps that a job's events name."""
-        return [event["step"] for event in self.events(number) if event["kind"] == "step"]
+        return [event["step"] for event in self.events(number) if event["kind"] == "step" and "step" in event]
 
     def jobs_there(self) -> list[str]:
         """The jobs of which something is on the server."""

@@ -9,15 +9,22 @@ import shutil
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faults import raises
 from remote_harness import SECRET, RemoteHarness, prepare
 from ssh_server import MISSING, available
 
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.runners import remote_job
+from lib_lora.remote import places
+from lib_lora.remote.connection import Connection
 from lib_lora.runs.events import read_events
+from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import saved_steps
+from lib_lora.workflows.train.main_job import finish_run
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -198,3 +205,158 @@ def test_a_result_that_lies_is_no_end(harness):
     assert (job.state, "did not come home" in job.error) == ("failed", True)
     assert saved_steps(harness.run()) == [1, 2]
     assert not list(harness.root.rglob("*000009*"))
+
+
+def test_the_other_machine_does_not_say_which_run_it_is(harness):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    [data] = harness.there.glob("jobs/*/data")
+    with open(data / "jobs" / str(number) / "events.jsonl", "a", encoding="utf-8") as stream:
+        stream.write('{"t": 1, "kind": "run", "run": "../../other/runs/001"}\n')
+        stream.write('{"t": 1, "kind": "progress", "done": 1, "total": 2, "text": "\\u001b]52;c;eA==\\u0007evil"}\n')
+        stream.write('{"t": 1, "kind": "step", "step": Infinity, "total": [1]}\n')
+        stream.write('{"t": 1, "kind": "warning", "text": "' + "x" * (1 << 21) + '"}\n')
+    harness.lets(6)
+    job = harness.ended(number)
+    assert (job.state, job.run, job.result["run"]) == ("finished", "001", "001")
+    texts = [str(event.get("text", "")) for event in harness.events(number)]
+    assert any("evil" in text for text in texts)
+    assert not [text for text in texts if "\x1b" in text or "\a" in text]
+    assert harness.steps_said(number) == [1, 2, 3, 4, 5, 6]
+
+
+def test_odd_files_there_cost_no_state_here_and_replace_nothing(harness):
+    harness.lets(3)
+    number = harness.add()
+    harness.at_step(number, 3)
+    harness.queue.wish(number, "stop")
+    harness.ended(number)
+    run = harness.run()
+    run.checkpoint(1).write_text("mine")
+    harness.resume(number)
+    harness.until(number, lambda: bool(list(harness.there.glob("jobs/*/data/characters/*/runs/001/state/000003.pt"))))
+    [there] = harness.there.glob("jobs/*/data/characters/*/runs/001")
+    (there / "checkpoints").mkdir(exist_ok=True)
+    (there / "state" / "x").write_text("odd")
+    (there / "checkpoints" / run.checkpoint(1).name).write_text("REPLACED")
+    (there / "checkpoints" / f"{run.file.stem}-999999999.safetensors").write_text("of a step that is none")
+    (there / "state" / "000003.pt").unlink()
+    harness.queue.wish(number, "stop")
+    harness.ended(number)
+    assert [path.name for path in run.states.glob("*.pt")] == ["000003.pt"]
+    assert run.checkpoint(1).read_text() == "mine"
+    assert saved_steps(run) == [1, 2, 3]
+
+
+def test_a_run_that_is_elsewhere_is_trained_nowhere_else(harness):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    harness.close()
+    with raises("run-elsewhere", has=("workshop", f"job {number}")):
+        finish_run(lambda: reopen(harness.run().folder))
+    second = harness.queue.add(
+        harness.queue.get(number).character, TrainArguments(run="001", few=True, on="ssh:workshop", steps=9)
+    )
+    harness.open()
+    harness.at_step(number, 2)
+    harness.lets(6)
+    assert harness.ended(number).state == "finished"
+    assert harness.ended(second.id).state in ("finished", "failed")  # its turn comes when the run is here again
+    assert harness.jobs_there() == []
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_stop_before_closing_is_not_forgotten(harness, heard):
+    harness.lets(2, deaf=not heard)
+    number = harness.add()
+    harness.at_step(number, 2)
+    harness.queue.wish(number, "stop")
+    if heard:
+        harness.until(number, lambda: bool(list(harness.there.glob("jobs/*/wish.json"))))
+    harness.close()
+    if heard:
+        harness.until(number, lambda: bool(list(harness.there.glob("jobs/*/exit.json"))))
+    harness.lets(6)  # for whoever does not hear
+    harness.open()
+    assert harness.ended(number).state == ("stopped" if heard else "finished")
+    assert harness.jobs_there() == []
+
+
+def test_a_stop_in_line_reaches_the_worker_there(harness):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    harness.close()
+    harness.queue.wish(number, "stop")
+    assert harness.queue.get(number).state == "waiting"
+    with raises("job-active"):
+        harness.queue.forget(number)
+    harness.open()
+    assert harness.ended(number).state == "stopped"
+    assert harness.jobs_there() == []
+    harness.queue.forget(number)
+
+
+def test_a_stop_while_it_cannot_be_reached_ends_the_waiting(harness, monkeypatch):
+    monkeypatch.setattr(remote_job, "PATIENCE", 1.0)
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    harness.server.stop()
+    harness.queue.wish(number, "stop")
+    job = harness.ended(number)
+    assert (job.state, "goes on" in job.error) == ("failed", True)
+    with raises("job-elsewhere", has=("remote.json",)):
+        harness.queue.forget(number)
+    harness.server.start()
+    harness.lets(6)
+    harness.resume(number)
+    assert harness.ended(number).state == "finished"
+    assert harness.jobs_there() == []
+
+
+def test_a_place_that_is_another_one_by_now_gets_nothing(harness):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    harness.close()
+    was = places.find(harness.root, "workshop")
+    places.save(harness.root, replace(was, folder=f"{was.folder}-new"))
+    harness.open()
+    job = harness.ended(number)
+    assert (job.state, was.folder in job.error) == ("failed", True)
+    assert not Path(f"{was.folder}-new").exists()
+    places.save(harness.root, was)
+    harness.lets(6)
+    harness.resume(number)
+    assert harness.ended(number).state == "finished"
+
+
+def test_stopped_on_the_way_there_nothing_stays_there(harness, monkeypatch):
+    arrange = Connection.ask
+
+    def stopped_then(self, what, **fields):
+        found = arrange(self, what, **fields)
+        if what == "arrange" and fields["files"]:
+            harness.queue.wish(number, "stop")
+            harness.until(number, lambda: time.sleep(0.3) is None)
+        return found
+
+    monkeypatch.setattr(Connection, "ask", stopped_then)
+    number = harness.add()
+    assert harness.ended(number).state == "stopped"
+    assert harness.jobs_there() == []
+    assert not (harness.queue.folder(number) / "remote.json").exists()
+
+
+def test_an_older_version_leaves_such_a_queue_alone(harness):
+    assert _version(harness) == 2
+    harness.add()
+    assert _version(harness) == 3
+
+
+def _version(harness):
+    with harness.queue._file.open() as db:
+        return db.execute("PRAGMA user_version").fetchone()[0]

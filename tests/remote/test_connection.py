@@ -114,7 +114,7 @@ def test_the_agent_itself_answers(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_no_answer(far, text):
-    there = far(_says(text, "i.read()"))
+    there = far(_says(text, "time.sleep(5)"))
     with raises("remote-answer-unreadable", place="workshop"):
         there.ask_bytes("look")
     assert there._process is None  # nothing that comes yet is taken for the next answer
@@ -173,6 +173,16 @@ def test_why_there_is_no_connection(far, said, status, code):
             there.ask("look")
 
 
+@pytest.mark.skipif(not Path("/bin/sh").exists(), reason="needs a shell")
+def test_what_is_said_last_is_heard(far):
+    """It may come when the process has ended already."""
+    late = "sleep 0.3; echo 'mara@gpu: Permission denied (publickey).' >&2"
+    child = f"subprocess.Popen(['/bin/sh', '-c', {late!r}], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)"
+    there = far(f"import os, subprocess\n{child}\nos._exit(255)")
+    with raises("ssh-login-refused"):
+        there.ask("look")
+
+
 def test_a_far_end_that_hangs_is_left(far):
     there = far(READ + "time.sleep(60)")
     caught: list[BaseException] = []
@@ -199,10 +209,10 @@ def test_a_far_end_that_hangs_is_left(far):
 def test_an_interrupted_request_leaves_no_answer_for_the_next(far, monkeypatch):
     there = far(ECHO)
     there.ask("look")
-    exchange = Connection._exchange
 
     def interrupted(self, process, request):
-        exchange(self, process, request)
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Connection, "_exchange", interrupted)

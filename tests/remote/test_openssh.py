@@ -14,7 +14,7 @@ from lib_lora.remote import openssh
 from lib_lora.remote.connection import Unreachable, failure
 from lib_lora.remote.places import Place, known_hosts
 
-PLACE = Place("workshop", "gpu.example.org", "mara", 2222, "/home/me/my keys/id ü", "data ü", "python3.11")
+PLACE = Place("workshop", "gpu.example.org", "mara", 2222, "/home/me/my keys/50%d ü", "data ü", "python3.11")
 NEEDS_SOCKETS = pytest.mark.skipif(sys.platform == "win32", reason="Windows' ssh cannot share a connection")
 
 
@@ -46,7 +46,8 @@ def test_no_shell_reads_what_a_user_says(tmp_path, started):
     for command, port in ((ssh, "-p"), (sftp, "-P")):
         assert all(isinstance(word, str) for word in command)
         assert command[command.index(port) + 1] == "2222"
-        assert command[command.index("-i") + 1] == "/home/me/my keys/id ü"
+        key = Path(PLACE.key).absolute().as_posix().replace("%", "%%")
+        assert f'IdentityFile="{key}"' in command
         for word in ("User=mara", "BatchMode=yes", "StrictHostKeyChecking=accept-new", "ForwardAgent=no"):
             assert word in command
         assert not any("ProxyCommand" in word for word in command)
@@ -195,6 +196,8 @@ RECORDED = [
     ('remote open "/d/a.part": Permission denied\n', 1, "remote-folder-denied"),
     ('dest open "/d/a.part": No such file or directory\n', 1, "ssh-failed"),
     ('File "/d/a" not found.\n', 1, "ssh-failed"),
+    ("TypeError: 'type' object is not subscriptable\n", 1, "remote-python-unfit"),
+    ('command-line line 0: unsupported option "accept-new".\r\n', 255, "ssh-settings-unusable"),
     ("command-line: line 0: Bad configuration option: nope\n", 255, "ssh-settings-unusable"),
     ("Bad owner or permissions on C:\\Users\\me/.ssh/config\r\n", 255, "ssh-settings-unusable"),
     (

@@ -137,6 +137,17 @@ def test_a_wrong_key_is_refused_while_a_connection_with_the_right_one_is_shared(
         other.ask("jobs")
 
 
+def test_a_key_with_a_name_of_any_kind_and_from_anywhere(server, root, place, tmp_path, monkeypatch):
+    key = tmp_path / "my \"key\" 50%d 'ü'"
+    shutil.copy(server.key, key)
+    monkeypatch.chdir(tmp_path)
+    for text in (str(key), key.name):
+        there = Connection(root, replace(place, key=text))
+        assert there.ask("jobs") == {"jobs": []}
+        send(there, [_file(tmp_path / "a", text.encode())])
+        there.close()
+
+
 def test_nobody_answers(root, place, tmp_path):
     gone = Connection(root, replace(place, port=1))
     with raises("host-unreachable", has="127.0.0.1:1"):

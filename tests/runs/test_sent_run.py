@@ -165,12 +165,16 @@ def test_names_that_come_home(kept):
     stem = run.file.stem
     for name in (
         f"checkpoints/{stem}-000010.safetensors",
-        f"checkpoints/{stem}-100000000.safetensors",
+        f"checkpoints/{stem}-999999.safetensors",
         "state/000010.pt",
         "samples/000010-0.png",
         "samples/000010-0.json",
     ):
-        assert comes_home(run, name), name
+        assert comes_home(run, name, [1000, 0], 9), name
+        assert not comes_home(run, name, [1000, 0], 1_000_000), name  # it was here before
+        for size in (1 << 40, -1, "1", None):
+            assert not comes_home(run, name, [size, 0], 9), (name, size)
+        assert not comes_home(run, name, {}, 9)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,7 @@ def test_names_that_come_home(kept):
         "checkpoints/",
         "checkpoints/other-001-000010.safetensors",
         "checkpoints/{stem}-10.safetensors",
+        "checkpoints/{stem}-999999999.safetensors",
         "checkpoints/{stem}-000010.safetensors/x",
         "checkpoints/{stem}-000010.safetensors\n",
         "checkpoints/{stem}-000010.ckpt",
@@ -211,12 +216,12 @@ def test_names_that_come_home(kept):
     ],
 )
 def test_names_that_do_not(kept, name):
-    assert not comes_home(kept, name.replace("{stem}", kept.file.stem))
+    assert not comes_home(kept, name.replace("{stem}", kept.file.stem), [1000, 0], -1)
 
 
 def test_the_stem_is_no_pattern(kept):
     other = replace(kept, file=replace(kept.file, stem="mara.*-001"))
-    assert not comes_home(other, "checkpoints/marax-001-000010.safetensors")
+    assert not comes_home(other, "checkpoints/marax-001-000010.safetensors", [1000, 0], -1)
 
 
 # ------------------------------------------------------------------------------------------ what comes home
