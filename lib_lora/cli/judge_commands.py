@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting, status
 from lib_lora.queue.job_types import LOCAL, WEIGHTS
+from lib_lora.remote import places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.workflows.train.progress import ThrottledLines
 from lib_lora.workspace.workspace import data_root
@@ -120,6 +121,8 @@ def _painter(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
         return
     from lib_lora.workflows.judge.place_painter import painter_on
 
+    if place := places.named(data_root(options.data), options.on):
+        print(places.painting_sentence(place), file=sys.stderr)
     lines = ThrottledLines()
     part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     painter = painter_on(data_root(options.data), options.on, run, part, lambda: False, lambda text: lines(0, 1, text))

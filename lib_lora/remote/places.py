@@ -280,6 +280,15 @@ def sent_sentence(place: Place) -> str:
     )
 
 
+def painting_sentence(place: Place) -> str:
+    """What leaves this computer where one paints on a place, and what stays there."""
+    return (
+        f"To {place.name} go: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the "
+        "words of the captions and the consent. Photos and templates of the face stay here. All but the base model is "
+        "deleted there at the end."
+    )
+
+
 def known_hosts(root: Path, place: Place) -> Path:
     """The file with the host key of a place, which is pinned when it is first reached."""
     return Workspace(root).remote / "hosts" / f"{place.name}-key"  # Windows has no file called "nul"
