@@ -121,7 +121,7 @@ def _painter(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
         return
     from lib_lora.workflows.judge.place_painter import painter_on
 
-    if place := places.named(data_root(options.data), options.on):
+    if place := places.painting_named(data_root(options.data), options.on):
         print(places.painting_sentence(place), file=sys.stderr)
     lines = ThrottledLines()
     part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -235,6 +235,19 @@ def named(root: Path, on: str) -> Place | None:
     return find(root, on[len(SSH) :])
 
 
+def painting_named(root: Path, on: str) -> Place | None:
+    """As `named`, where pictures shall be painted.
+
+    Raises:
+        UserError: it names none, or a GPU that would have to be rented.
+    """
+    if on == RUNPOD:
+        raise UserError(
+            "No GPU is rented to paint pictures; paint them here, or on a place over SSH.", "on", code="painting-rented"
+        )
+    return named(root, on)
+
+
 def checked(root: Path, place: Place, machine: Machine) -> Place:
     """The place with what was found there, kept if it still is one of the data folder's."""
     for known in load(root):

@@ -184,7 +184,7 @@ def painter_on(
     Raises:
         UserError: there is no such place.
     """
-    place = places.named(root, on)
+    place = places.painting_named(root, on)
     if place is None:
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
