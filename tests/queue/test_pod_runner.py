@@ -33,6 +33,7 @@ from lib_lora.remote import api_key_store, places, pod_rental, pod_watchdog, run
 from lib_lora.remote.pod_ledger import PodLedger
 from lib_lora.remote.pod_rental import RentTerms
 from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import saved_steps
 from lib_lora.workflows.train import train_elsewhere
 
@@ -184,6 +185,21 @@ def test_one_whose_answer_was_never_seen_is_found_by_its_name(home):
     home.close()
     number = home.rent()
     pod = remembered(home, number)
+    other = PodLedger(home.root).intend("NVIDIA A40", "0.4")  # another one whose answer was never seen
+    body = {"name": other, "image": "x", "gpu": {"id": "NVIDIA A40"}}
+    home.runpod.answer("POST", "/v2/pods", KEY, json.dumps(body).encode())
+    home.open()
+    assert home.ended(number).state == "finished"
+    assert home.runpod.pods[pod.id].ended is not None
+    assert [one.body["name"] for one in home.runpod.living()] == [other]
+
+
+def test_one_that_is_being_prepared_when_the_home_is_closed_is_used_when_it_opens(home):
+    home.runpod.plan("GET /pods/", 0, wait=0.5)
+    number = home.rent()
+    home.until(number, lambda: len(home.runpod.pods) == 1)
+    home.close()
+    [pod] = home.runpod.living()
     home.open()
     assert home.ended(number).state == "finished"
     assert ([*home.runpod.pods], home.runpod.living()) == ([pod.id], [])
@@ -258,6 +274,7 @@ def test_a_pod_that_vanishes_interrupts_the_job_and_resume_rents_another(home):
     assert (job.state, f"{pod.body['name']} is gone" in job.error) == ("interrupted", True), job
     assert saved_steps(home.run()) == [1, 2, 3]
     assert (home.states(), home.left()) == (["ended"], [])
+    assert loan_of(home.run().folder) is None
     pod.ended = time.monotonic()
     home.server.start()
     home.lets(6)
