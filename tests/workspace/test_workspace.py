@@ -78,10 +78,11 @@ def test_a_name_does_not_lead_out_on_windows(monkeypatch, name):
 
 def test_what_is_private_lies_where_the_workspace_says():
     workspace = Workspace(Path("data"))
-    folders = (workspace.characters, workspace.jobs, workspace.deleted, workspace.uploads)
+    folders = (workspace.characters, workspace.jobs, workspace.deleted, workspace.uploads, workspace.remote)
     assert {folder.name for folder in folders} == set(file_permissions.FOLDERS)
     files = (workspace.queue_file, workspace.settings, workspace.hashes, workspace.bases, workspace.probes)
-    assert all(file_permissions.is_ours(file.name) for file in (*files, workspace.confirmed))
+    files += (workspace.confirmed, workspace.places)
+    assert all(file_permissions.is_ours(file.name) for file in files)
 
 
 def test_nobody_else_counts_folders():
