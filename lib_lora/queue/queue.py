@@ -42,7 +42,7 @@ OPEN = ("waiting", "running", "paused")
 # Beside the stored arguments: where each file lies here that they name; null = under that name in the data folder; an
 # incomplete path stands for itself. Rows of older versions have only those that lie elsewhere, or none.
 _FILES = "files"
-_IDENTIFIER = re.compile(r"[0-9A-Za-z_-]{1,64}")  # of a run
+_IDENTIFIER = re.compile(r"[^/\\:\0]{1,80}")  # of a run: the name of a folder
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
 
@@ -201,13 +201,9 @@ class Queue:
             db.execute("UPDATE jobs SET pid = ? WHERE id = ?", (pid, number))
 
     def note_run(self, number: int, run: str) -> None:
-        """Note which run a job made or works on.
-
-        Raises:
-            UserError: that is no run's identifier.
-        """
-        if not _IDENTIFIER.fullmatch(run):
-            raise UserError(f"{run[:80]!r} is no run.", code="run-identifier-invalid", run=run)
+        """Note which run a job made or works on. What would lead out of the folder of runs is no run, and not noted."""
+        if not _IDENTIFIER.fullmatch(run) or run in (".", ".."):
+            return
         with self._file.open(write=True) as db:
             db.execute("UPDATE jobs SET run = ? WHERE id = ?", (run, number))
 
