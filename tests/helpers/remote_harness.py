@@ -7,7 +7,9 @@ queue and the supervisor are the real ones.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -193,6 +195,14 @@ class RemoteHarness:
         """The jobs of which something is on the server."""
         folder = self.there / "jobs"
         return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+    def end(self) -> None:
+        """Close all, and end what still runs on the server."""
+        self.close()
+        for pid in self.processes_there().values():
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.server.stop()
 
     def processes_there(self) -> dict[str, int]:
         """The numbers of the keeper and of the worker; empty where none was started."""

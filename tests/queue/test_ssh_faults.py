@@ -48,8 +48,7 @@ def harness(tmp_path, prepared, monkeypatch):
     monkeypatch.setattr(remote_job, "AGAIN", 0.3)
     made = RemoteHarness(tmp_path, prepared)
     yield made
-    made.close()
-    made.server.stop()
+    made.end()
 
 
 def test_all_comes_home_as_it_is_made_and_nothing_stays_there(harness):
