@@ -303,6 +303,7 @@ class SshWorker:
     def _send(self, run: Run) -> None:
         """Bring all that the worker needs, and start it."""
         check_base(run)
+        self._remember(_Memo(self.place.where()))  # from here on something of the job may be there
         version = self._remote.install()
         base = Path(run.file.base.path)
         name = remote_job.plain_name(base.name)
