@@ -68,7 +68,7 @@ class SshServer:
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder / 'host_key'}\nUsePAM no\n"
             f"StrictModes no\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\nPidFile none\n"
             f"PasswordAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp {sftp}\n"
-            "MaxStartups 100\nMaxSessions 100\n",
+            "SetEnv OMP_NUM_THREADS=1\nMaxStartups 100\nMaxSessions 100\n",
             encoding="utf-8",
         )
         with open(self.folder / "sshd.log", "ab") as log:
