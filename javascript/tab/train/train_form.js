@@ -306,9 +306,10 @@ function showPlaces(form) {
 function showCost(form) {
   const { cost } = form.view;
   const { estimate } = form;
-  const measured = estimate && estimate.measured;
+  const elsewhere = Boolean(placeOf(form)); // what was measured holds for this computer
+  const measured = !elsewhere && estimate && estimate.measured;
   const number = format.number;
-  setText(cost.text, estimate ? estimate.text || '' : t('Estimating …'));
+  setText(cost.text, elsewhere ? '' : estimate ? estimate.text || '' : t('Estimating …'));
   cost.facts.set(
     estimate && !estimate.wrong
       ? [
