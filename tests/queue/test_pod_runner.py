@@ -17,12 +17,11 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
 from faults import raises
-from remote_harness import NAME, RemoteHarness, prepare
+from remote_harness import NAME, RemoteHarness
 from ssh_server import MISSING, available
 
 from lib_lora import cli
@@ -41,15 +40,6 @@ pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
     pytest.mark.once("how a pod is rented and given back is ours"),
 ]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory, toy):
-    """A data folder with a character and a run that was made for another machine."""
-    folder = tmp_path_factory.mktemp("prepared")
-    base = shutil.copy(toy("sd1"), folder / "Basis 名前.safetensors")
-    prepare(folder / "zu Hause ü", Path(base), folder / "photos")
-    return folder / "zu Hause ü"
 
 
 TERMS = RentTerms("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface", hours=1, cap=Decimal(1), start=("true",))

@@ -5,7 +5,6 @@
 
 import json
 import os
-import shutil
 import signal
 import time
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults import raises
-from remote_harness import SECRET, RemoteHarness, prepare
+from remote_harness import SECRET, RemoteHarness
 from ssh_server import MISSING, available
 
 from lib_lora.queue.job_types import TrainArguments
@@ -30,15 +29,6 @@ pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
     pytest.mark.once("how a worker elsewhere is reached is ours"),
 ]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory, toy):
-    """A data folder with a character and a run that was made for another machine."""
-    folder = tmp_path_factory.mktemp("prepared")
-    base = shutil.copy(toy("sd1"), folder / "Basis 名前.safetensors")
-    prepare(folder / "zu Hause ü", Path(base), folder / "photos")
-    return folder / "zu Hause ü"
 
 
 @pytest.fixture

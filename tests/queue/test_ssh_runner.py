@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from ssh_server import MISSING, SshServer, available
+from ssh_server import MISSING, available
 from test_supervisor import FakeHost, eventually
 
 from lib_lora.queue.job_types import TrainArguments
@@ -45,15 +45,6 @@ class Host(FakeHost):
 
     def worker_environment(self):
         return {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # as there
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server whose installation of SameFace is used by all tests here."""
-    made = SshServer(tmp_path_factory.mktemp("ssh"))
-    made.start()
-    yield made
-    made.stop()
 
 
 class Harness:

@@ -35,14 +35,6 @@ def _sha(content):
     return hashlib.sha256(content).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    made = SshServer(tmp_path_factory.mktemp("ssh"))
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def root(tmp_path):
     """A data folder whose name would mean something to ssh and to a shell."""

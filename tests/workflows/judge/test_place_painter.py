@@ -8,7 +8,7 @@ import pytest
 from faults import raises
 from job_fixtures import NAME
 from PIL import ImageChops
-from ssh_server import MISSING, SshServer, available
+from ssh_server import MISSING, available
 
 from lib_lora.errors import StoppedByUser
 from lib_lora.queue.job_types import TestArguments
@@ -23,14 +23,6 @@ pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
     pytest.mark.once("how a painter elsewhere is reached is ours"),
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    made = SshServer(tmp_path_factory.mktemp("ssh"))
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture
