@@ -55,6 +55,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "training": ("objective", "plan", "data", ""),
     "workflows": ("", "photos", "judge", "train", "invent", "worker"),
     "queue": ("", "runners"),
+    "remote": ("", "runpod"),
     "ui": ("", "http", "views", "routes", "page"),
 }
 MOST_MODULES = 16  # in one folder

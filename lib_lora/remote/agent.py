@@ -32,7 +32,7 @@ from typing import IO, Any
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
 ASKED = "asked"  # in a job's folder: changes when its state is asked for
-HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.pod_watchdog`)
+HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.runpod.pod_watchdog`)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")

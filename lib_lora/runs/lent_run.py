@@ -12,7 +12,7 @@ from lib_lora import typed_settings
 from lib_lora.errors import UserError, typed
 from lib_lora.files import read_json, write_json
 from lib_lora.remote import places
-from lib_lora.remote.pod_ledger import PREFIX
+from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.workspace.workspace import RunFolder
 
 

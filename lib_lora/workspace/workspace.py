@@ -118,12 +118,12 @@ class Workspace:
 
     @property
     def pods(self) -> Path:
-        """Every pod that was ever rented (`remote.pod_ledger`)."""
+        """Every pod that was ever rented (`remote.runpod.pod_ledger`)."""
         return self.root / "pods.jsonl"
 
     @property
     def api_keys(self) -> Path:
-        """Keys of services, where the system has no keyring (`remote.api_key_store`)."""
+        """Keys of services, where the system has no keyring (`remote.runpod.api_key_store`)."""
         return self.root / "api-keys.json"
 
     @property

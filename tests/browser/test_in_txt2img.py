@@ -74,6 +74,7 @@ def put(person: Visitor, answer: str = "") -> None:
         put(person)
         with person.page.expect_response("**/characters/mara/use", timeout=120_000):
             person.click(answer)
+        person.page.locator("#sameface").wait_for(state="hidden")  # the webui turns to txt2img, a little later
         return
     if not person.page.locator("#sameface").is_visible():
         person.page.get_by_text(re.compile(r"^\s*Train LoRA\s*$")).first.click()

@@ -28,10 +28,11 @@ from lib_lora import cli
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job
-from lib_lora.remote import api_key_store, places, pod_rental, pod_watchdog, runpod_api
-from lib_lora.remote.pod_ledger import PodLedger
-from lib_lora.remote.pod_rental import RentTerms
-from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.remote import places
+from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
+from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import saved_steps
 from lib_lora.workflows.train import train_elsewhere

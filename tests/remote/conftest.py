@@ -9,7 +9,7 @@ from fake_runpod import KEY, FakeRunpod
 
 from lib_lora.remote import agent
 from lib_lora.remote.agent import Agent
-from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 TEXT = Path(agent.__file__).read_text(encoding="utf-8").replace("_BEATS = 1.0", "_BEATS = 0.1")
 VERSION = hashlib.sha256(b"a wheel").hexdigest()

@@ -2,7 +2,7 @@
 
 What is rented is written into the job's folder before it is asked for, so that this program or computer may die and the
 job goes on with the same pod. Whatever happens to a job, its pod is deleted before the job has ended; where RunPod
-cannot be reached then, the pod's own watchdog deletes it (`remote.pod_watchdog`). Imports nothing heavy.
+cannot be reached then, the pod's own watchdog deletes it (`remote.runpod.pod_watchdog`). Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
-from lib_lora.remote import api_key_store, money, places, pod_rental
-from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
-from lib_lora.remote.money import ExchangeRate, RentEstimate
-from lib_lora.remote.pod_ledger import PodLedger
-from lib_lora.remote.pod_rental import RentTerms
-from lib_lora.remote.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
-from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.remote import places
+from lib_lora.remote.runpod import api_key_store, money, pod_rental
+from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.runpod.money import ExchangeRate, RentEstimate
+from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.lent_run import loan_of, returned
 from lib_lora.training.plan.run_file import Run

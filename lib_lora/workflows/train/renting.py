@@ -12,9 +12,9 @@ from typing import Any
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_types import Rental
 from lib_lora.queue.runners import pod_runner
-from lib_lora.remote import money, pod_rental
-from lib_lora.remote.money import ExchangeRate
-from lib_lora.remote.pod_ledger import LivingPod, PodLedger
+from lib_lora.remote.runpod import money, pod_rental
+from lib_lora.remote.runpod.money import ExchangeRate
+from lib_lora.remote.runpod.pod_ledger import LivingPod, PodLedger
 
 _SHOWN = 5  # offers
 

@@ -19,8 +19,8 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained
-from lib_lora.remote.runpod_answers import POD_ID, TERMINATED, Pod
-from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.remote.runpod.runpod_answers import POD_ID, TERMINATED, Pod
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.workspace.workspace import Workspace
 
 PREFIX = "sameface-"

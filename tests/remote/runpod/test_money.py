@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.errors import Misfit, UserError
-from lib_lora.remote.money import ExchangeRate, check_cap, compared, estimate, hourly
+from lib_lora.remote.runpod.money import ExchangeRate, check_cap, compared, estimate, hourly
 
 EURO = ExchangeRate("EUR", Decimal("0.86"))
 

@@ -18,12 +18,13 @@ from faults import raises
 from ssh_server import MISSING, SshServer, available
 
 from lib_lora.errors import StoppedByUser
-from lib_lora.remote import connection, pod_rental, pod_watchdog
-from lib_lora.remote.gpu_offers import GpuWishes, offers
-from lib_lora.remote.pod_ledger import PodLedger
-from lib_lora.remote.pod_rental import RentTerms, fresh_key, longest_cost, place_of, ready, rent, unlike
-from lib_lora.remote.runpod_answers import Pod, SshEndpoint
-from lib_lora.remote.runpod_api import RunpodApi
+from lib_lora.remote import connection
+from lib_lora.remote.runpod import pod_rental, pod_watchdog
+from lib_lora.remote.runpod.gpu_offers import GpuWishes, offers
+from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_rental import RentTerms, fresh_key, longest_cost, place_of, ready, rent, unlike
+from lib_lora.remote.runpod.runpod_answers import Pod, SshEndpoint
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface"
 TERMS = RentTerms(PUBLIC, hours=4, cap=Decimal(3), start=("true",))

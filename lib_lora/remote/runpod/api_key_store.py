@@ -18,7 +18,7 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, replace, write_json
-from lib_lora.remote.runpod_api import KEY
+from lib_lora.remote.runpod.runpod_api import KEY
 from lib_lora.workspace.workspace import Workspace
 
 RUNPOD = "runpod"

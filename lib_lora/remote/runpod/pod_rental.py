@@ -19,13 +19,14 @@ from pathlib import Path
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained
-from lib_lora.remote import gpu_offers, money, openssh, places, pod_watchdog
-from lib_lora.remote.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote import openssh, places
 from lib_lora.remote.places import Place
-from lib_lora.remote.pod_ledger import PodLedger
-from lib_lora.remote.pod_watchdog import Limits
-from lib_lora.remote.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
-from lib_lora.remote.runpod_api import NoCapacity, RunpodApi
+from lib_lora.remote.runpod import gpu_offers, money, pod_watchdog
+from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_watchdog import Limits
+from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
+from lib_lora.remote.runpod.runpod_api import NoCapacity, RunpodApi
 
 IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"  # SSH's server, Python 3.12 and torch are in it
 MIN_CUDA = "12.8"  # that its torch needs
@@ -274,7 +275,7 @@ def watchdog_environment(limits: Limits, base: str) -> dict[str, str]:
         limits: what the pod may do.
         base: address of RunPod's API.
     """
-    text = resources.files("lib_lora.remote").joinpath("pod_watchdog.py").read_bytes()
+    text = resources.files("lib_lora.remote.runpod").joinpath("pod_watchdog.py").read_bytes()
     return {
         pod_watchdog.CODE: b64encode(zlib.compress(text, 9)).decode("ascii"),
         pod_watchdog.LIMITS: pod_watchdog.packed(limits),

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from fake_runpod import KEY
 
-from lib_lora.remote import agent, pod_rental, pod_watchdog
-from lib_lora.remote.pod_watchdog import COSTLY, FETCHED, OVERDUE, SILENT, UNFETCHED, Limits, SshStart, Watch
-from lib_lora.remote.runpod_answers import PodRequest
+from lib_lora.remote import agent
+from lib_lora.remote.runpod import pod_rental, pod_watchdog
+from lib_lora.remote.runpod.pod_watchdog import COSTLY, FETCHED, OVERDUE, SILENT, UNFETCHED, Limits, SshStart, Watch
+from lib_lora.remote.runpod.runpod_answers import PodRequest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a pod runs Linux")
 HOUR = 3600.0

@@ -9,9 +9,9 @@ import pytest
 from fake_runpod import CATALOG, gpu
 from faults import raises
 
-from lib_lora.remote import runpod_answers
-from lib_lora.remote.gpu_offers import GpuWishes, affordable, lies_in, offers
-from lib_lora.remote.money import DISK_MONTHLY, HOURS_A_MONTH
+from lib_lora.remote.runpod import runpod_answers
+from lib_lora.remote.runpod.gpu_offers import GpuWishes, affordable, lies_in, offers
+from lib_lora.remote.runpod.money import DISK_MONTHLY, HOURS_A_MONTH
 
 DISK = DISK_MONTHLY * 40 / HOURS_A_MONTH
 

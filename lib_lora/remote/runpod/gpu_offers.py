@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from lib_lora.errors import UserError
-from lib_lora.remote import money
-from lib_lora.remote.runpod_answers import SECURE, GpuType
+from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.runpod_answers import SECURE, GpuType
 
 NONE = "NONE"
 EUROPE = "EU"

@@ -12,7 +12,7 @@ import pytest
 from faults import raises
 
 from lib_lora import file_permissions
-from lib_lora.remote import api_key_store as store
+from lib_lora.remote.runpod import api_key_store as store
 from lib_lora.workspace.workspace import Workspace
 
 KEY, OTHER = "rpa_0123456789ABCDEF", "rpa_FEDCBA9876543210"

@@ -1,7 +1,7 @@
 """RunPod's REST API, version 2: the few calls that renting a pod needs, each tried again where that may help.
 
-The size of an answer is limited, no text of one is ever part of a path, and `remote.runpod_answers` reads it. The API
-key is in no address, error, log or ``repr``. Imports nothing heavy.
+The size of an answer is limited, no text of one is ever part of a path, and `remote.runpod.runpod_answers` reads it.
+The API key is in no address, error, log or ``repr``. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.request import HTTPErrorProcessor, ProxyHandler, Request, build_open
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
-from lib_lora.remote.runpod_answers import (
+from lib_lora.remote.runpod.runpod_answers import (
     POD_ID,
     SECURE,
     GpuType,
