@@ -174,13 +174,14 @@ def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | N
         then_test=not options.no_test,
         on=options.on,
         rental=rental,
+        base_address=options.base_address,
     )
     rows = trainings(names, shared, varied, options.seeds)
     seen: list[dict[str, Any]] = []
     for row in rows:
-        if row.arguments["settings"] not in seen:  # each combination is looked at once
-            seen.append(row.arguments["settings"])
-            asked_for(TrainingRequest(options.base, options.preset, row.arguments["settings"]))
+        if row.train and row.train.settings not in seen:  # each combination is looked at once
+            seen.append(row.train.settings)
+            asked_for(TrainingRequest(options.base, options.preset, row.train.settings))
     return rows
 
 
