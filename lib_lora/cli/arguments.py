@@ -18,6 +18,7 @@ from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
 from lib_lora.queue.job_types import LOCAL, RUNPOD, Rental
 from lib_lora.remote import base_addresses
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
 
 
+_COST = "that it may cost in all, in USD or the currency that 'money' has set (default: 5 USD)"
+
+
 def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     """Where it is done; where `rents`, a GPU may be rented for it."""
     added = "ssh:NAME of a place that was added with 'place add'"
@@ -106,7 +110,7 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     rented = parser.add_argument_group("with --on runpod", "a GPU is rented, and what it may cost is what you say here")
     rented.add_argument("--gpu", nargs="+", metavar="NAME", help="the one wanted most first (default: the cheapest)")
     rented.add_argument("--max-hours", type=finite, metavar="H", help="that it may live (default: 6)")
-    rented.add_argument("--max-cost", type=finite, metavar="USD", help="that it may cost in all (default: 5)")
+    rented.add_argument("--max-cost", type=finite, metavar="N", help=_COST)
     rented.add_argument(
         "--region", action="append", metavar="NAME", help="such as EU or EU-RO-1; may be given again (default: any)"
     )
@@ -128,6 +132,8 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
                 "base_address",
                 code="base-address-without-place",
             )
+    if options.on == RUNPOD and "cap" in values:
+        values["cap"] = float(rate_of(data_root(options.data)).in_usd(values["cap"]))
     if options.on == RUNPOD:
         return typed_settings.from_dict(Rental, values, "what may be rented")
     if values:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
-from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
+from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments, arguments_of
 from lib_lora.remote import places
+from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
     what: What = options.does
     rows = _searches(options, names) if what == "choose" else _trainings(options, names, rental)
     if options.on == RUNPOD:
-        _say_rent(root, rental or Rental(), len(rows))
+        _say_rent(root, rows)
     return fleet_store.make(root, what, options.on, rows)
 
 
@@ -202,8 +204,12 @@ def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
     return found
 
 
-def _say_rent(root: Path, rental: Rental, jobs: int) -> None:
-    from lib_lora.workflows.train.renting import before_renting
+def _say_rent(root: Path, rows: list[FleetRow]) -> None:
+    """What the first training costs, and what all may."""
+    from lib_lora.workflows.train.rent_quote import before_renting
 
-    print(before_renting(root, rental))
-    print(f"Each of the {plural(jobs, 'job')} may cost that much; together they may cost {jobs * rental.cap:,.2f} USD.")
+    asked = arguments_of("train", rows[0].arguments)
+    assert isinstance(asked, TrainArguments)
+    print(before_renting(root, rows[0].character, asked))
+    most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
+    print(f"Each of the {plural(len(rows), 'job')} may cost that much; together they may cost {most}.")

@@ -26,7 +26,7 @@ from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
-from lib_lora.workflows.train.renting import before_renting
+from lib_lora.workflows.train.rent_quote import before_renting
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
@@ -140,7 +140,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     queue = Queue(root)
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
-        print(before_renting(root, asked.rental or Rental()))
+        print(before_renting(root, name, asked))
     print(places.sent_sentence(place))
     job = job or queue.add(name, asked)
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
@@ -229,6 +229,10 @@ class _EventPrinter:
                 else:
                     self._lines(0, 1, text)
                 self._said = text
+                continue
+            if kind == "cost":
+                if isinstance(text, str) and text:
+                    print(text)
                 continue
             fields = {key: value for key, value in event.items() if key not in ("t", "kind")}
             try:
