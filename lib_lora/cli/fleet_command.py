@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_lora import typed_settings
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
-from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments, arguments_of
+from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -148,7 +149,8 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
 def _searches(options: argparse.Namespace, names: list[str]) -> list[FleetRow]:
     from lib_lora.workflows.fleet.fleet_plan import searches
 
-    asked = ChooseArguments(steps=options.among, weights=options.weights, grid_steps=options.grid_steps, on=options.on)
+    given = {"steps": options.among, "weights": options.weights, "grid_steps": options.grid_steps, "on": options.on}
+    asked = typed_settings.from_dict(ChooseArguments, given, "fleet choose")
     return searches(names, asked)
 
 
@@ -176,13 +178,14 @@ def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | N
         then_test=not options.no_test,
         on=options.on,
         rental=rental,
+        base_address=options.base_address,
     )
     rows = trainings(names, shared, varied, options.seeds)
     seen: list[dict[str, Any]] = []
     for row in rows:
-        if row.arguments["settings"] not in seen:  # each combination is looked at once
-            seen.append(row.arguments["settings"])
-            asked_for(TrainingRequest(options.base, options.preset, row.arguments["settings"]))
+        if row.train and row.train.settings not in seen:  # each combination is looked at once
+            seen.append(row.train.settings)
+            asked_for(TrainingRequest(options.base, options.preset, row.train.settings))
     return rows
 
 
@@ -207,8 +210,8 @@ def _say_rent(root: Path, rows: list[FleetRow]) -> None:
     """What the first training costs, and what all may."""
     from lib_lora.workflows.train.rent_quote import before_renting
 
-    asked = arguments_of("train", rows[0].arguments)
-    assert isinstance(asked, TrainArguments)
+    asked = rows[0].train
+    assert asked
     print(before_renting(root, rows[0].character, asked))
     most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
     print(f"Each of the {plural(len(rows), 'job')} may cost that much; together they may cost {most}.")

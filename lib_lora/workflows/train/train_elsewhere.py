@@ -39,10 +39,12 @@ class Elsewhere:
     Attributes:
         on: as ``--on`` names it.
         rental: with "runpod", what may be rented; None = as `Rental` has it.
+        base_address: see `TrainArguments`.
     """
 
     on: str
     rental: Rental | None = None
+    base_address: str = ""
 
 
 def train_elsewhere(
@@ -74,6 +76,7 @@ def train_elsewhere(
         then_test=False,
         on=where.on,
         rental=where.rental,
+        base_address=where.base_address,
     )
     job = _done(host, root, name, asked)
     run = reopen(Workspace(root).character(name).run(job.run).path)
@@ -98,7 +101,15 @@ def go_on_elsewhere(
         UserError, StoppedByUser: as `train_elsewhere`.
     """
     run = reopen(run.folder, root, base, out)
-    asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=where.on, rental=where.rental)
+    asked = TrainArguments(
+        run=run.file.id,
+        steps=steps,
+        few=True,
+        then_test=False,
+        on=where.on,
+        rental=where.rental,
+        base_address=where.base_address,
+    )
     _done(host, root, run.file.character.name, asked)
     return _finished(root, where.on, run)
 
