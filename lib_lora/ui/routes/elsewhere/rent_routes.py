@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import Rental
+from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
 from lib_lora.queue.runners import pod_runner
 from lib_lora.remote import places
 from lib_lora.remote.runpod import api_key_store, money
@@ -77,6 +77,8 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
         "per_usd": float(rate.per_usd),
         "hours": usual.hours,
         "cap": usual.cap,
+        "hours_range": [*RENT_HOURS],
+        "cap_range": [*RENT_CAP],
         "sent": places.sent_sentence(places.RENTED),
     }
 
@@ -100,7 +102,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     slug, body = paths.character(context, call).path.name, call.body
     training = _training(context, call)
-    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried())
+    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried(), to_choose_from=True)
     before = spent(context.root).get(slug, Decimal(0))
     shown = found.terms.rate.shown
     return {
@@ -110,6 +112,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
         "steps": training.steps,
         "preparing": {"minutes": found.preparing, "known": found.preparing_known},
         "offers": [_offer(one, found) for one in found.offers],
+        "tried": [one.offer.gpu.id for one in found.tried()],
         "cap": shown(found.terms.cap),
         "spent": shown(before) if before else "",
     }
