@@ -426,6 +426,7 @@ class Liar:
     def __init__(self, there, **answers):
         self.there, self.answers, self.asked = there, answers, []
         self.root, self.place = there.root, there.place
+        self.put, self.get = there.put, there.get
 
     def ask(self, what, **fields):
         self.asked.append(what)

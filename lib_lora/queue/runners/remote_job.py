@@ -198,10 +198,12 @@ class RemoteJob:
         Returns:
             Its exit status; -9 = it was killed; None = this program ends before it.
         """
-        told, deadline, kills = "", 0.0, 0
+        told, said, deadline, kills = "", "", 0.0, 0
         while True:
             state = self.ask("state", waiting=True, job=self.key)
             self.reach(bring, waiting=True)
+            if said != (said := plain_text(str(state.get("said") or ""), 300)) and said:
+                self.say(said)
             if not state.get("running"):
                 code = state.get("exit")
                 return code if isinstance(code, int) else -9

@@ -151,7 +151,9 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
     if uses_place(arguments):
         if context.host.remote():
             raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
-        places.named(context.root, asked_place(arguments))
+        place = places.named(context.root, asked_place(arguments))
+        if place and place.ray and isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)):
+            arguments = replace(arguments, on=place.on())  # it may be named by its address
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)
     if isinstance(arguments, (TestArguments, ChooseArguments)):
@@ -256,7 +258,11 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
 
 def _elsewhere(job: Job) -> str:
     """On which other machine a job is done, as the end of its text."""
-    return f" on {asked_place(job.arguments).removeprefix(places.SSH)}" if uses_place(job.arguments) else ""
+    return (
+        f" on {asked_place(job.arguments).removeprefix(places.SSH).removeprefix(places.RAY)}"
+        if uses_place(job.arguments)
+        else ""
+    )
 
 
 def _base_gone(context: RequestContext, job: Job) -> str:
