@@ -1,4 +1,4 @@
-"""A real Ray cluster of three nodes on the loopback: a head without room for jobs, and two nodes that take one job each.
+"""A real Ray cluster of three nodes on the loopback: a head without room for jobs, and two that take one job each.
 
 Ray lives in an environment of its own, which is made once and kept in ``.sameface``; what trains on the nodes is the
 Python that runs the tests. Each node has a home folder of its own, by which all its processes are known.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -185,9 +185,9 @@ class RayNodes:
         return 0
 
     def _answers(self, path: str) -> bool:
-        with suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return bool(answer.status == 200)
+        where = f"http://127.0.0.1:{self.port}{path}"
+        with suppress(OSError), urllib.request.urlopen(where, timeout=5) as answer:
+            return bool(answer.status == 200)
         return False
 
     def _until(self, true: Callable[[], bool]) -> None:
@@ -197,14 +197,14 @@ class RayNodes:
             assert time.monotonic() < until, said
             time.sleep(0.2)
 
-    def _processes(self, name: str) -> Iterator[psutil.Process]:
+    def _processes(self, name: str) -> list[psutil.Process]:
         home = str(self.home(name))
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get("HOME") == home:
                     found.append(process)
-        return found  # type: ignore[return-value]
+        return found
 
 
 def _free_port() -> int:

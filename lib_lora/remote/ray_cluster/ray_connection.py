@@ -472,7 +472,7 @@ class RayConnection:
             UserError: there is no such node, or the storage is not the same there.
         """
         with self._explained():
-            self._open_storage().write(MARK, b'{"about": "storage that SameFace shares with the nodes of a cluster"}')
+            _mark(self._open_storage())
             asked = f"look-{uuid.uuid4().hex[:12]}"
             self._write(f"probes/{asked}.json", {"time": time.time()})
             try:
@@ -533,7 +533,9 @@ class RayConnection:
         """
         if self._storage is None:
             storage = self._open_storage()
-            if storage.read(MARK, MOST) is None:
+            if storage.read(MARK, MOST) is None and self.place.machine is None:  # nobody has looked at it yet
+                _mark(storage)
+            elif storage.read(MARK, MOST) is None:
                 raise OSError(
                     errno.ENOTCONN, f"it has no {MARK}, so it may not be mounted; if it is new, check the place"
                 )
@@ -688,6 +690,10 @@ class _Hashing:
                 file=self._one.path,
             )
         return chunk
+
+
+def _mark(storage: Storage) -> None:
+    storage.write(MARK, b'{"about": "storage that SameFace shares with the nodes of a cluster"}')
 
 
 @cache
