@@ -12,6 +12,7 @@ from typing import Any
 import lib_lora
 from lib_lora import file_permissions
 from lib_lora.cli import (
+    fleet_command,
     invent_commands,
     judge_commands,
     list_commands,
@@ -110,6 +111,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         invent_commands,
         judge_commands,
         list_commands,
+        fleet_command,
         place_command,
         pod_commands,
         tab_command,

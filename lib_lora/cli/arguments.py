@@ -222,13 +222,13 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
                     code="set-conflicts-with-group",
                     option=item,
                 )
-        table[path[-1]] = _value(text.strip(), item)
+        table[path[-1]] = parsed_value(text.strip(), item)
     if options.steps is not None:
         values["steps"] = options.steps
     return values
 
 
-def _value(text: str, item: str) -> Any:
+def parsed_value(text: str, item: str) -> Any:
     """A number, true/false, null, "quoted text", [list] or {table} as YAML has it; anything else is text as it is.
 
     YAML itself would read a caption "a woman: smiling" as a table, and cut a folder's name at " #".

@@ -177,23 +177,32 @@ class Queue:
         """Where the events, the log and the result of a job lie; it may not be there yet."""
         return Workspace(self.root).job(number).path
 
-    def take(self, lane: Lane, owner: str) -> Job | None:
-        """The next job of a lane, now running; None while another of the lane runs, or a heavy one may not start."""
+    def take(self, lane: Lane, owner: str, may_start: Callable[[Job, list[Job]], bool] | None = None) -> Job | None:
+        """The next job of a lane that may start, now running; None where none may.
+
+        Args:
+            lane: which.
+            owner: who runs it.
+            may_start: whether a job may, beside those of the lane that run; None = while none does. Heavy ones never
+                start while the queue is paused.
+        """
         with self._file.open(write=True) as db:
-            busy = db.execute("SELECT 1 FROM jobs WHERE state = 'running' AND lane = ?", (lane,)).fetchone()
-            if busy or (lane == "heavy" and fact(db, "paused") == "1"):
+            if lane == "heavy" and fact(db, "paused") == "1":
                 return None
-            row = db.execute(
-                "SELECT id FROM jobs WHERE state = 'waiting' AND lane = ? ORDER BY place, id LIMIT 1", (lane,)
-            ).fetchone()
-            if row is None:
+            ordered = "SELECT * FROM jobs WHERE lane = ? AND state = ? ORDER BY place, id"
+            running = [self._job(row) for row in db.execute(ordered, (lane, "running")).fetchall()]
+            if may_start is None and running:
+                return None
+            waiting = (self._job(row) for row in db.execute(ordered, (lane, "waiting")))
+            job = next((one for one in waiting if may_start is None or may_start(one, running)), None)
+            if job is None:
                 return None
             db.execute(
                 "UPDATE jobs SET state = 'running', started = ?, ended = NULL, owner = ?, pid = 0,"
                 " wish = CASE lane WHEN 'remote' THEN wish ELSE '' END WHERE id = ?",
-                (time.time(), owner, row["id"]),
+                (time.time(), owner, job.id),
             )
-            return self._get(db, row["id"])
+            return self._get(db, job.id)
 
     def started(self, number: int, pid: int) -> None:
         """Note which process works on a job."""

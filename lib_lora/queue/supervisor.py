@@ -1,6 +1,7 @@
 """Runs the jobs of a data folder, light ones beside heavy ones, each in a worker process of its own.
 
-One process does so for a data folder; others wait for their turn. Imports nothing heavy.
+Those on other machines run beside each other, as many as their machines take. One process does so for a data folder;
+others wait for their turn. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ from lib_lora.job_host import JobHost
 from lib_lora.queue import leftovers, worker_processes
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_runner import JobRunner, Outcome, cleaned, outcome_of_worker, run_of
-from lib_lora.queue.job_types import LOCAL, RUNPOD, Lane, TestArguments, TrainArguments, lane_of
+from lib_lora.queue.job_types import (
+    LOCAL,
+    RUNPOD,
+    Lane,
+    TestArguments,
+    TrainArguments,
+    asked_place,
+    lane_of,
+    run_in,
+)
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import Runner
 from lib_lora.queue.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.worker_pipe import patient
+from lib_lora.remote import places
 from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.runs.run_lock import only_process
@@ -34,6 +45,7 @@ from lib_lora.workspace.workspace import Workspace
 __all__ = ["Supervisor", "Timeouts"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
+_JUDGES = 2  # jobs at once that have pictures painted elsewhere and judge them here
 _NOT_STARTED = "The queue has not been started; restart the webui."
 _NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
 _log = logging.getLogger(__name__)
@@ -157,24 +169,28 @@ class Supervisor:
         return owner == self._owner or worker_processes.owner_alive(owner)
 
     def _lane(self, lane: Lane, queue: Queue, closing: threading.Event, left: list[Job]) -> None:
-        """Run the jobs of a lane, one after the other."""
+        """Run the jobs of a lane, one after the other; those on other machines beside each other."""
         for job in left:
             try:
                 self._settle(job, queue, closing)
             except Exception as error:
                 self._trouble(lane, queue, error)
+        beside: list[threading.Thread] = []  # that run a job each
         while not closing.is_set():
             self._wakes[lane].clear()
             if closing.is_set():  # between the two lines above
-                return
+                break
+            beside = [one for one in beside if one.is_alive()]
             try:
-                taken = queue.take(lane, self._owner)
+                taken = queue.take(lane, self._owner, _may_start if lane == "remote" else None)
                 self._troubles[lane] = ""
-                if taken:
+                # none of this lane runs here where nothing is beside
+                alive = self._alive if beside else worker_processes.owner_alive
+                if taken and lane == "remote":
+                    beside.append(self._thread(f"job-{taken.id}", self._run_beside, taken, queue, closing))
+                elif taken:
                     self._run(taken, queue, closing)
-                elif gone := queue.abandoned(
-                    worker_processes.owner_alive, lane
-                ):  # nobody else here runs any of this lane
+                elif gone := queue.abandoned(alive, lane):
                     for job in gone:
                         self._settle(job, queue, closing)
                 else:
@@ -182,6 +198,17 @@ class Supervisor:
             except Exception as error:
                 self._trouble(lane, queue, error)
                 self._clock.wait(closing, self._patience.again)
+        for one in beside:
+            one.join(self._patience.close + 10)
+
+    def _run_beside(self, job: Job, queue: Queue, closing: threading.Event) -> None:
+        """Run a job in a thread of its own."""
+        try:
+            self._run(job, queue, closing)
+        except Exception as error:
+            self._trouble("remote", queue, error)
+        finally:
+            self._wakes["remote"].set()  # there may be room for another one
 
     def _trouble(self, lane: str, queue: Queue, error: Exception) -> None:
         if isinstance(error, UserError):
@@ -301,6 +328,25 @@ class Supervisor:
 
 def _lane_of(job: Job) -> Lane:
     return lane_of(job.kind, job.arguments)
+
+
+def _may_start(job: Job, running: Sequence[Job]) -> bool:
+    """Whether a job on another machine may start: that machine takes one more, nobody works on its run, and where the
+    pictures are judged here, this computer takes one more too."""
+    place, run = asked_place(job.arguments), _run_in(job)
+    if sum(asked_place(one.arguments) == place for one in running) >= places.jobs_at_once(place):
+        return False
+    if run and any(one.slug == job.slug and _run_in(one) == run for one in running):
+        return False
+    return _trains(job) or sum(not _trains(one) for one in running) < _JUDGES
+
+
+def _run_in(job: Job) -> str:
+    return job.run or run_in(job.arguments) or ""
+
+
+def _trains(job: Job) -> bool:
+    return isinstance(job.arguments, TrainArguments)
 
 
 def _tests(slug: str, jobs: Iterable[Job]) -> Iterator[TestArguments]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +22,14 @@ LOCAL = "local"
 SSH = "ssh:"  # begins the name of a place in `--on`
 RUNPOD = "runpod"  # in `--on`: a GPU that is rented for the job
 FOLDER = "sameface"  # in the home folder there
+PODS_AT_ONCE = 4  # jobs of one user for each of which a GPU is rented
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}")
 _IPV6 = re.compile(r"([0-9A-Fa-f:.]{2,45})(%[A-Za-z0-9._-]{1,32})?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
 _PROGRAM = re.compile(r"[A-Za-z0-9_/~.][A-Za-z0-9_/.+~-]{0,255}")
 _LONGEST_PATH = 255  # letters
+_CHANGING = threading.Lock()  # several jobs may note at once what they found
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,11 @@ def _is_path(text: str, longest: int = _LONGEST_PATH) -> bool:
     return 0 < len(text) <= longest and text.isprintable()
 
 
+def jobs_at_once(on: str) -> int:
+    """How many jobs may be at work at once where ``--on`` says so: a machine has one GPU to give."""
+    return PODS_AT_ONCE if on == RUNPOD else 1
+
+
 RENTED = Place(RUNPOD, "not-rented-yet")  # stands for a machine that is still to be rented
 
 
@@ -182,10 +190,11 @@ def load(root: Path) -> list[Place]:
 
 def save(root: Path, place: Place) -> None:
     """Keep a place; another one of its name is replaced. A host key that was another address's is forgotten."""
-    places = load(root)
-    if any(one.name == place.name and (one.host, one.port) != (place.host, place.port) for one in places):
-        known_hosts(root, place).unlink(missing_ok=True)
-    _write(root, [*(one for one in places if one.name != place.name), place])
+    with _CHANGING:
+        places = load(root)
+        if any(one.name == place.name and (one.host, one.port) != (place.host, place.port) for one in places):
+            known_hosts(root, place).unlink(missing_ok=True)
+        _write(root, [*(one for one in places if one.name != place.name), place])
 
 
 def remove(root: Path, name: str) -> Place:
@@ -194,8 +203,9 @@ def remove(root: Path, name: str) -> Place:
     Raises:
         UserError: there is none of that name.
     """
-    place = find(root, name)
-    _write(root, [one for one in load(root) if one.name != place.name])
+    with _CHANGING:
+        place = find(root, name)
+        _write(root, [one for one in load(root) if one.name != place.name])
     known_hosts(root, place).unlink(missing_ok=True)
     return place
 

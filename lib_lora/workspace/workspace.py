@@ -112,6 +112,11 @@ class Workspace:
         return self.root / "places.json"
 
     @property
+    def fleets(self) -> Path:
+        """Jobs that were asked for together, a file each (`workflows.fleet`)."""
+        return self.root / "fleets"
+
+    @property
     def remote(self) -> Path:
         """What is known of other machines: their host keys, and what is to be sent to them."""
         return self.root / "remote"

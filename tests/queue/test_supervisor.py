@@ -24,6 +24,7 @@ from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.remote import places
 from lib_lora.runs.events import read_events
 
 pytestmark = pytest.mark.once("who runs which job is ours; the whole way in a browser is repeated")
@@ -395,6 +396,59 @@ def test_a_light_job_runs_beside_a_heavy_one(harness, host):
     assert harness.ended(heavy).state == "finished"
     harness.supervisor.close()
     assert host.held == 1  # the light ones had no need of it
+
+
+def test_jobs_on_other_machines_run_beside_each_other(harness, host):
+    here = harness.add("obeys")
+    first, other = harness.add("waits", on="ssh:attic"), harness.add("waits", on="ssh:cellar")
+    second = harness.add("waits", on="ssh:attic", few=True)
+    pods = [harness.add("waits", on="runpod", run=f"10{one}") for one in range(places.PODS_AT_ONCE + 1)]
+    for number in (here, first, other, *pods[:-1]):
+        harness.at_work(number)
+    assert [harness.queue.get(one).state for one in (second, pods[-1])] == ["waiting"] * 2  # each has one GPU
+    (harness.root / "go").touch()
+    for number in (first, other, second, *pods):
+        assert harness.ended(number).state == "finished"
+    assert harness.queue.get(here).state == "running"
+
+
+def test_two_jobs_of_one_run_do_not_run_at_once_wherever_they_are(harness):
+    first = harness.add("waits", on="ssh:attic", run="001")
+    same, another = harness.add("waits", on="ssh:cellar", run="001"), harness.add("waits", on="ssh:cellar", run="002")
+    harness.at_work(first)
+    harness.at_work(another)
+    assert harness.queue.get(same).state == "waiting"
+    (harness.root / "go").touch()
+    assert harness.ended(same).state == "finished"
+
+
+def test_no_more_grids_are_judged_at_once_than_this_computer_takes(harness):
+    numbers = [harness.add("waits", "test", on=f"ssh:place-{one}", run=f"00{one}") for one in range(4)]
+    for number in numbers[:2]:
+        harness.until(number, "running")
+    training = harness.add("waits", on="ssh:attic")
+    harness.at_work(training)
+    assert [harness.queue.get(one).state for one in numbers] == ["running"] * 2 + ["waiting"] * 2
+    (harness.root / "go").touch()
+    for number in numbers:
+        assert harness.ended(number).state == "finished"
+
+
+def test_closing_ends_all_that_run_beside_each_other(harness):
+    numbers = [harness.add("obeys", on=f"ssh:place-{one}") for one in range(3)]
+    for number in numbers:
+        harness.at_work(number)
+    harness.supervisor.close()
+    assert [harness.queue.get(one).state for one in numbers] == ["interrupted"] * 3
+
+
+def test_one_job_that_cannot_be_started_does_not_hold_up_those_beside_it(harness, host, monkeypatch):
+    first = harness.add("waits", on="ssh:attic")
+    harness.at_work(first)
+    monkeypatch.setattr(host, "worker_command", lambda: [str(harness.root / "no python")])
+    assert harness.ended(harness.add("waits", on="ssh:cellar")).state == "failed"
+    (harness.root / "go").touch()
+    assert harness.ended(first).state == "finished"
 
 
 def test_a_worker_that_closes_its_output_is_waited_for(harness):

@@ -10,8 +10,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,8 @@ AGAIN = 20.0  # seconds at most between two tries to reach it
 PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
 SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
 _KILLS = 5  # tries to end a worker
+_FIRST = threading.Lock()
+_SENDING: dict[tuple[str, str], threading.Lock] = {}  # which model is on its way to which machine
 _GOES_ON = "What runs there goes on; resume the job to follow it again."
 
 
@@ -143,10 +145,23 @@ class RemoteJob:
         """Send models, which stay there for the next job; the path of each there, by the name of its file."""
         for name, model in models.items():
             said = self._progress(f"Sending {name} to {self.place.name}")
-            self.reach(partial(transfers.send, self.there, [model], None, said, self.stopping))
+            with self._sending(model):
+                self.reach(partial(transfers.send, self.there, [model], None, said, self.stopping))
         hashes = {name: model.sha256 for name, model in models.items()}
         laid = self.ask("arrange", job=self.key, files={}, shared=hashes)
         return {name: str(laid["shared"][name]) for name in models}
+
+    @contextmanager
+    def _sending(self, model: transfers.Sent) -> Iterator[None]:
+        """Send a model once where several jobs need it on one machine."""
+        with _FIRST:
+            lock = _SENDING.setdefault((self.place.where(), model.sha256), threading.Lock())
+        while not lock.acquire(timeout=0.2):
+            self.check_stop()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def send(self, files: Mapping[str, transfers.Sent]) -> str:
         """Send the job's own files, by their names in its data folder; the path of that folder there."""
@@ -245,12 +260,13 @@ def key_of(workspace: Workspace, job: int, part: str = "") -> str:
         UserError: the data folder cannot be written.
     """
     path, known = workspace.remote / "home.txt", ""
-    if path.is_file():
-        with explained(path, "read"):
-            known = path.read_text(encoding="ascii", errors="replace").strip()
-    if len(known) != 12 or not known.isalnum():
-        known = uuid.uuid4().hex[:12]
-        write_text(path, known)
+    with _FIRST:
+        if path.is_file():
+            with explained(path, "read"):
+                known = path.read_text(encoding="ascii", errors="replace").strip()
+        if len(known) != 12 or not known.isalnum():
+            known = uuid.uuid4().hex[:12]
+            write_text(path, known)
     return f"{known}-{job}{part}"
 
 

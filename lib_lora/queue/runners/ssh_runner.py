@@ -40,6 +40,7 @@ _STOPPED = -15  # the exit status of a worker that was ended from outside
 _MOST_EVENTS = 64 << 20  # bytes of events that are taken from one job
 _READ = 1 << 20  # bytes that are read at once
 _LOG = 1 << 16  # letters of a log
+_MAKING = threading.Lock()  # a process that makes a run needs memory, and many jobs may begin at once
 _FULL = ("disk-full", "disk-too-full")
 
 
@@ -276,7 +277,15 @@ class SshWorker:
         return run
 
     def _made(self) -> str:
-        """Make the run in a process of its own, since that loads what must not be loaded here."""
+        """Make the run in a process of its own, since that loads what must not be loaded here; one at a time."""
+        while not _MAKING.acquire(timeout=0.2):
+            self._remote.check_stop()
+        try:
+            return self._made_now()
+        finally:
+            _MAKING.release()
+
+    def _made_now(self) -> str:
         worker = self._local.start(self.job, ["--prepare"])
         try:
             while worker.poll() is None:

@@ -7,6 +7,7 @@ The worker there (`workflows.worker.paint_plans`) keeps the base model loaded fr
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,9 +19,10 @@ from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import sha256, write_json
+from lib_lora.files import sha256, write_json, write_text
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.pictures import Cell, parameters
+from lib_lora.queue import worker_processes
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import places, transfers
@@ -29,6 +31,7 @@ from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import Workspace
 
 _MOST = 64 << 20  # bytes of a picture
+_OWNER = "owner.txt"  # which process a painter is in
 
 
 class PlacePainter:
@@ -102,11 +105,10 @@ class PlacePainter:
 
     def _begin(self) -> None:
         """Bring the base model there, and start the worker. What an earlier program left of its pictures goes."""
-        mine = self._job.key.rpartition("-0-")[0] + "-0-"
-        for key in self._job.ask("jobs")["jobs"]:
-            old = str(key)
-            if old == self._job.key or (old.startswith(mine) and not self._job.ask("state", job=old).get("running")):
-                self._job.ask("erase", job=old)
+        write_text(self._job.folder / _OWNER, worker_processes.owner_name(self._job.key))
+        for key in map(str, self._job.ask("jobs")["jobs"]):
+            if key == self._job.key or self._is_left(key):
+                self._job.ask("erase", job=key)
         self._sent = True
         version, base = self._job.install(), self._run.file.base
         path = Path(base.path)
@@ -122,6 +124,20 @@ class PlacePainter:
         data = self._job.send({"how.json": self._written("how.json", how)})
         self._job.start(version, ["paint-plans", "--data", data])
         self._base = there
+
+    def _is_left(self, key: str) -> bool:
+        """Whether the job of a key is a painter's of this data folder that is no more."""
+        mine = "".join(self._job.key.partition("-0-")[:2])
+        if not key.startswith(mine) or self._job.ask("state", job=key).get("running"):
+            return False
+        folder, owner = _folder(self._job.workspace, key[len(mine) :]), ""
+        with suppress(OSError):
+            owner = (folder / _OWNER).read_text(encoding="utf-8")
+        ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
+        if ours or worker_processes.owner_alive(owner):
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
 
     def _order(self, number: str, cells: Sequence[Cell]) -> None:
         """Send a plan, and the LoRAs that it names; the plan is laid there last."""
@@ -188,6 +204,12 @@ def painter_on(
     if place is None:
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
-    folder = workspace.remote / f"painting-{part}"
-    job = RemoteJob(workspace, remote_job.key_of(workspace, 0, f"-{part}"), Connection(root, place), folder, say)
-    return PlacePainter(job, run, stopping)
+    key = remote_job.key_of(workspace, 0, f"-{part}")
+    return PlacePainter(
+        RemoteJob(workspace, key, Connection(root, place), _folder(workspace, part), say), run, stopping
+    )
+
+
+def _folder(workspace: Workspace, part: str) -> Path:
+    """Where a painter's files are on their way, here; it is there as long as the painter is."""
+    return workspace.remote / f"painting-{part}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import RUNPOD, Rental, TrainArguments, asked_place
+from lib_lora.queue.job_types import RUNPOD, Lane, Rental, TrainArguments, asked_place
 from lib_lora.queue.queue import OPEN, Job, Queue
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor
@@ -134,7 +134,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     job = job or queue.add(name, asked)
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
     shown = _EventPrinter(Workspace(root).job(job.id).events)
-    with _supervised(host, root):
+    with supervised(host, root):
         stopping = False
         while True:
             try:
@@ -183,9 +183,15 @@ def _again(job: Job, asked: TrainArguments) -> str:
 
 
 @contextmanager
-def _supervised(host: JobHost, root: Path) -> Iterator[None]:
-    """Run the jobs of other machines while the block runs; where another program does that already, it goes on."""
-    supervisor = Supervisor(root, host, ChosenRunner(root, lambda: host), lanes=("remote",))
+def supervised(host: JobHost, root: Path, lanes: Sequence[Lane] = ("remote",)) -> Iterator[None]:
+    """Run jobs while the block runs; where another program does that already, it goes on.
+
+    Args:
+        host: the program around SameFace.
+        root: the data folder.
+        lanes: whose jobs; those of other machines.
+    """
+    supervisor = Supervisor(root, host, ChosenRunner(root, lambda: host), lanes=lanes)
     supervisor.start()
     try:
         yield

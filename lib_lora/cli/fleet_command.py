@@ -1,0 +1,208 @@
+"""The command about many jobs at once: fleet train, study, choose, list, show, follow, stop and resume."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
+from lib_lora.errors import UserError, plural, typed
+from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
+from lib_lora.remote import places
+from lib_lora.workspace.workspace import Workspace, data_root
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.fleet.fleet_plan import Fleet, FleetRow, What
+
+_MAKES = ("train", "study", "choose")
+_DOES = (*_MAKES, "list", "show", "follow", "stop", "resume")
+NOT_ALL = 1  # exit status where something of a fleet has not finished
+
+
+def add(command: Commands) -> None:
+    """Add this command."""
+    fleet = command(
+        "fleet",
+        _fleet,
+        "Many jobs at once, on a cluster or rented GPUs: train many characters, study settings, search for the best "
+        "steps and weights; list, show, follow, stop and resume such a fleet.",
+    )
+    fleet.add_argument("does", choices=_DOES, metavar="train|study|choose|list|show|follow|stop|resume")
+    fleet.add_argument(
+        "names", nargs="*", metavar="NAME", help="with train, study, choose: characters; else the fleet's number"
+    )
+    fleet.add_argument("--all", action="store_true", help="with train, study, choose: every character")
+    fleet.add_argument("--no-wait", action="store_true", help="put it in line, and end; the webui does it, or 'follow'")
+    on(fleet, rents=True)
+    trained = fleet.add_argument_group("with train and study")
+    trained.add_argument("--base", type=Path, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
+    trained.add_argument("--preset", metavar="NAME", help="as of the command train")
+    trained.add_argument("--steps", type=at_least(1), metavar="N", help="optimizer steps")
+    trained.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of the preset")
+    trained.add_argument(
+        "--seeds", type=at_least(0), nargs="+", default=[], metavar="N", help="train with each of them"
+    )
+    trained.add_argument("--no-test", action="store_true", help="paint and judge no test grids afterwards")
+    trained.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
+    study = fleet.add_argument_group("with study")
+    study.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,VALUE",
+        help="a setting and its values, e.g. --vary lora.rank=8,16; all combinations are trained",
+    )
+    searched = fleet.add_argument_group("with choose")
+    searched.add_argument("--among", type=at_least(1), nargs="+", metavar="N", help="steps (default: six of each run)")
+    searched.add_argument("--weights", type=finite, nargs="+", default=[*WEIGHTS], metavar="W", help="of the LoRA")
+    searched.add_argument(
+        "--grid-steps", type=at_least(1), default=20, metavar="N", help="sampling steps (default: 20)"
+    )
+
+
+def _fleet(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.fleet import fleet_jobs, fleet_progress, fleet_store
+
+    root = data_root(options.data)
+    if options.does == "list":
+        return _listed(root)
+    if options.does in _MAKES:
+        made = _made(root, options)
+        fleet = fleet_jobs.put_in_line(root, made)
+        print(f"Fleet {fleet.id}: {plural(len(fleet.rows), 'job')} on {fleet.on}.")
+        return _stood(root, fleet) if options.no_wait else _followed(root, fleet)
+    if len(options.names) != 1:
+        raise UserError(
+            f"Name the fleet by its number: {typed('fleet', options.does, '001')}", "names", code="fleet-not-named"
+        )
+    fleet = fleet_store.load(root, options.names[0])
+    if options.does == "stop":
+        count = fleet_jobs.stop(root, fleet)
+        return Answer(f"{plural(count, 'job')} of fleet {fleet.id} will stop.", {"fleet": fleet.id, "stopping": count})
+    if options.does == "resume":
+        fleet, _ = fleet_progress.standing(root, fleet)
+        fleet = fleet_jobs.resume(root, fleet)
+    if options.does == "show" or options.no_wait:
+        return _stood(root, fleet)
+    return _followed(root, fleet)
+
+
+def _listed(root: Path) -> Answer:
+    from lib_lora.workflows.fleet import fleet_progress, fleet_store
+    from lib_lora.workflows.listing import table
+
+    fleets = [fleet_store.load(root, one) for one in fleet_store.identifiers(root)]
+    if not fleets:
+        return Answer(f"No fleets yet. Make one with: {typed('fleet', 'train', 'NAME', '--on', 'PLACE')}", [])
+    rows = [("fleet", "made", "what", "on", "jobs")]
+    rows += [(one.id, fleet_progress.age(one), one.what, one.on, str(len(one.rows))) for one in fleets]
+    values = [
+        {"fleet": one.id, "created": one.created, "what": one.what, "on": one.on, "jobs": len(one.rows)}
+        for one in fleets
+    ]
+    return Answer(table(rows), values)
+
+
+def _stood(root: Path, fleet: Fleet) -> Answer:
+    from lib_lora.workflows.fleet import fleet_progress
+
+    fleet, found = fleet_progress.standing(root, fleet)
+    text, values = fleet_progress.summary(fleet, found)
+    return Answer(text, values)
+
+
+def _followed(root: Path, fleet: Fleet) -> Answer:
+    from lib_lora.hosts.standalone import Alone
+    from lib_lora.workflows.fleet import fleet_follow, fleet_progress
+
+    fleet, found = fleet_follow.follow(Alone(root), root, fleet)
+    text, values = fleet_progress.summary(fleet, found)
+    return Answer(text, values, 0 if all(one.state == "finished" for one in found) else NOT_ALL)
+
+
+def _made(root: Path, options: argparse.Namespace) -> Fleet:
+    """A new fleet, once all that can be seen to be wrong was looked at.
+
+    Raises:
+        UserError: something is.
+    """
+    from lib_lora.character.store import load
+    from lib_lora.workflows.fleet import fleet_store
+
+    folders = [Workspace(root).character(one) for one in options.names]
+    if options.all:
+        folders += Workspace(root).character_folders()
+    names = [load(folder).name for folder in folders]
+    rental = rental_of(options)
+    places.named(root, options.on)
+    what: What = options.does
+    rows = _searches(options, names) if what == "choose" else _trainings(options, names, rental)
+    if options.on == RUNPOD:
+        _say_rent(root, rental or Rental(), len(rows))
+    return fleet_store.make(root, what, options.on, rows)
+
+
+def _searches(options: argparse.Namespace, names: list[str]) -> list[FleetRow]:
+    from lib_lora.workflows.fleet.fleet_plan import searches
+
+    asked = ChooseArguments(steps=options.among, weights=options.weights, grid_steps=options.grid_steps, on=options.on)
+    return searches(names, asked)
+
+
+def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
+    from lib_lora.training.plan.training_request import TrainingRequest
+    from lib_lora.workflows.fleet.fleet_plan import trainings
+    from lib_lora.workflows.train.prepare import asked_for
+
+    if options.base is None:
+        raise UserError("Name the base model with --base CHECKPOINT.", "base", code="base-model-not-chosen")
+    varied = _varied(options)
+    if options.does == "study" and not varied and not options.seeds:
+        raise UserError(
+            "A study needs something to vary, such as --vary lora.rank=8,16 or --seeds 1 2 3.",
+            "vary",
+            code="study-without-variation",
+        )
+    if options.does == "train" and varied:
+        raise UserError("--vary is for a study; use that, or set it with --set.", "vary", code="vary-without-study")
+    shared = TrainArguments(
+        base=str(options.base.absolute()),
+        preset=options.preset,
+        settings=settings_given(options),
+        few=options.few,
+        then_test=not options.no_test,
+        on=options.on,
+        rental=rental,
+    )
+    rows = trainings(names, shared, varied, options.seeds)
+    seen: list[dict[str, Any]] = []
+    for row in rows:
+        if row.arguments["settings"] not in seen:  # each combination is looked at once
+            seen.append(row.arguments["settings"])
+            asked_for(TrainingRequest(options.base, options.preset, row.arguments["settings"]))
+    return rows
+
+
+def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
+    """The values of each setting that a study varies."""
+    found: dict[str, list[Any]] = {}
+    for item in options.vary:
+        key, equals, text = item.partition("=")
+        values = [one.strip() for one in text.split(",")]
+        if not equals or not key.strip() or not all(values):
+            raise UserError(
+                f"--vary {item}: write KEY=VALUE,VALUE, for example --vary lora.rank=8,16.",
+                "vary",
+                code="vary-without-values",
+                option=item,
+            )
+        found[key.strip()] = [parsed_value(one, item) for one in values]
+    return found
+
+
+def _say_rent(root: Path, rental: Rental, jobs: int) -> None:
+    from lib_lora.workflows.train.renting import before_renting
+
+    print(before_renting(root, rental))
+    print(f"Each of the {plural(jobs, 'job')} may cost that much; together they may cost {jobs * rental.cap:,.2f} USD.")

@@ -1,0 +1,120 @@
+"""Works out which jobs a fleet has: many characters, or all combinations of settings, seeds and people.
+
+Pure: nothing is read and nothing is queued. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, Literal
+
+from lib_lora.errors import UserError
+from lib_lora.queue.job_types import ChooseArguments, TrainArguments, as_plain
+from lib_lora.typed_settings import nested
+
+What = Literal["train", "study", "choose"]
+SEED = "seed"  # the setting that a study's seeds give
+MOST = 1000  # rows of a fleet; the queue takes as many that wait
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """One job of a fleet.
+
+    Attributes:
+        character: its name.
+        kind: of job, "train" or "choose".
+        arguments: of the job, plain (`queue.job_types.as_plain`).
+        varied: the settings in which the rows of a study differ, by dotted key.
+        job: its number; 0 = it is not in the queue yet.
+        run: that it made or searched, as soon as it is known.
+    """
+
+    character: str
+    kind: Literal["train", "choose"]
+    arguments: dict[str, Any]
+    varied: dict[str, Any] = field(default_factory=dict)
+    job: int = 0
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Jobs that were asked for together.
+
+    Attributes:
+        id: three digits or more.
+        what: "train", "study" or "choose".
+        on: where they are done, as ``--on`` names it.
+        created: unix seconds.
+        rows: the jobs.
+    """
+
+    id: str
+    what: What
+    on: str
+    created: float
+    rows: list[FleetRow]
+
+
+def trainings(
+    characters: Sequence[str],
+    shared: TrainArguments,
+    varied: Mapping[str, Sequence[Any]] | None = None,
+    seeds: Sequence[int] = (),
+) -> list[FleetRow]:
+    """A training for each character, each combination of settings and each seed.
+
+    Args:
+        characters: names.
+        shared: what all of them have.
+        varied: values of settings by dotted key; each value is laid over the shared settings.
+        seeds: of the trainings; none = as the settings say.
+
+    Raises:
+        UserError: none, or more than `MOST`.
+    """
+    axes = {**(varied or {}), **({SEED: list(seeds)} if seeds else {})}
+    rows = []
+    for character in _distinct(characters):
+        for values in product(*axes.values()):
+            own = dict(zip(axes, values, strict=True))
+            settings = _over(shared.settings, nested(own))
+            rows.append(FleetRow(character, "train", as_plain(replace(shared, settings=settings)), own))
+    return _checked(rows)
+
+
+def searches(characters: Sequence[str], shared: ChooseArguments) -> list[FleetRow]:
+    """A search for the best step and weight of the newest run of each character.
+
+    Raises:
+        UserError: none, or more than `MOST`.
+    """
+    return _checked([FleetRow(one, "choose", as_plain(shared)) for one in _distinct(characters)])
+
+
+def _distinct(characters: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(characters))
+
+
+def _over(table: Mapping[str, Any], laid: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others laid over them."""
+    found = dict(table)
+    for key, value in laid.items():
+        below = found.get(key)
+        found[key] = _over(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+    return found
+
+
+def _checked(rows: list[FleetRow]) -> list[FleetRow]:
+    if not rows:
+        raise UserError("Name at least one character.", "names", code="fleet-empty")
+    if len(rows) > MOST:
+        raise UserError(
+            f"These are {len(rows):,} jobs, and a fleet has {MOST:,} at most; make several of it.",
+            code="fleet-too-large",
+            jobs=len(rows),
+        )
+    return rows

@@ -1,0 +1,69 @@
+"""The command about many jobs at once; tests/workflows/fleet has what it does."""
+
+import json
+
+import pytest
+
+from lib_lora.character.store import Character, create
+from lib_lora.queue.queue import Queue
+from lib_lora.remote import places
+from lib_lora.remote.places import Place
+from lib_lora.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("Mara", "Lena"):
+        create(tmp_path, Character(name=name, trigger="mrxa", class_word="woman"))
+    places.save(tmp_path, Place("attic", "gpu.example.org"))
+    return tmp_path
+
+
+def test_a_study_is_put_in_line_shown_and_stopped(main, data, toy):
+    given = ("--base", toy("sd1"), "--vary", "lora.rank=4,8", "--seeds", "1", "2", "--on", "ssh:attic", "--data", data)
+    made = main("fleet", "study", "Mara", "Lena", *given, "--no-wait", "--json")
+    assert made.status == 0
+    values = json.loads(made.out)
+    assert [row["settings"] for row in values["rows"][:2]] == [{"lora.rank": 4, "seed": 1}, {"lora.rank": 4, "seed": 2}]
+    jobs = Queue(data).open()
+    assert len(jobs) == len(values["rows"]) == 8
+    assert jobs[0].arguments.settings == {"lora": {"rank": 4}, "seed": 1}
+    assert "001" in main("fleet", "list", "--data", data).out
+    assert "8 waiting" in main("fleet", "show", "1", "--data", data).out
+    assert main("fleet", "stop", "001", "--data", data).out == "8 jobs of fleet 001 will stop.\n"
+    assert "8 stopped" in main("fleet", "show", "1", "--data", data).out
+    assert "8 waiting" in main("fleet", "resume", "1", "--no-wait", "--data", data).out
+
+
+def test_every_character_is_searched(main, data):
+    said = main("fleet", "choose", "--all", "--weights", "0.8", "1", "--on", "ssh:attic", "--no-wait", "--data", data)
+    assert said.status == 0
+    jobs = Queue(data).open()
+    assert [job.character for job in jobs] == ["Lena", "Mara"]
+    assert jobs[0].arguments.weights == [0.8, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("train", "Nobody", "--base", "BASE"), "character-not-found"),
+        (("train", "--base", "BASE"), "fleet-empty"),
+        (("train", "Mara"), "base-model-not-chosen"),
+        (("train", "Mara", "--base", "BASE", "--vary", "lora.rank=4"), "vary-without-study"),
+        (("train", "Mara", "--base", "BASE", "--on", "ssh:cellar"), "place-not-found"),
+        (("study", "Mara", "--base", "BASE"), "study-without-variation"),
+        (("study", "Mara", "--base", "BASE", "--vary", "lora.rank"), "vary-without-values"),
+        (("study", "Mara", "--base", "BASE", "--vary", "lora.rank=4,"), "vary-without-values"),
+        (("study", "Mara", "--base", "BASE", "--vary", "lora.rnak=4,8"), "setting-unknown"),
+        (("study", "Mara", "--base", "BASE", "--vary", "lora.rank=4,many"), "setting-wrong-type"),
+        (("show",), "fleet-not-named"),
+        (("show", "1", "2"), "fleet-not-named"),
+        (("follow", "7"), "fleet-not-found"),
+        (("train", "Mara", "--base", "BASE", "--max-cost", "3"), "rental-without-runpod"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(main, data, toy, words, code):
+    said = main("fleet", *(toy("sd1") if word == "BASE" else word for word in words), "--data", data)
+    assert (said.status, said.code) == (2, code)
+    assert not Workspace(data).queue_file.is_file()
+    assert not Workspace(data).fleets.exists()
