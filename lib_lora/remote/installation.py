@@ -28,7 +28,9 @@ _LEFT_OUT = ("__pycache__", "bundled")
 _STATES = ("ready", "running", "failed", "none")
 _LOOK = 1.0  # seconds between two looks at an installation
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
-_made: dict[Path, tuple[dict[Path, tuple[int, int]], tuple[bytes, str, str]]] = {}  # the wheels that were made, by package
+_made: dict[
+    Path, tuple[dict[Path, tuple[int, int]], tuple[bytes, str, str]]
+] = {}  # the wheels that were made, by package
 
 
 @dataclass(frozen=True)
