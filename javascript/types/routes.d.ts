@@ -91,7 +91,7 @@ interface Posts {
   /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
   /** Change some settings. */
-  '/settings': { path: `/settings`; body: { allow_painting?: boolean | null; then_test?: boolean | null; comfyui?: string | null; worker_python?: string | null; engine?: string | null; code?: string } };
+  '/settings': { path: `/settings`; body: { allow_painting?: boolean | null; then_test?: boolean | null; comfyui?: string | null; worker_python?: string | null; engine?: string | null; currency?: string | null; per_usd?: number | null; code?: string } };
 }
 
 type PostPath = Posts[keyof Posts]['path'];

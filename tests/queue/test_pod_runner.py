@@ -26,6 +26,7 @@ from ssh_server import MISSING, available
 
 from lib_lora import cli
 from lib_lora.errors import UserError, typed
+from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
@@ -33,9 +34,11 @@ from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runp
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import saved_steps
 from lib_lora.workflows.train import train_elsewhere
+from lib_lora.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -144,6 +147,30 @@ def test_from_the_rent_to_the_bill(home):
     assert "Rented: RTX A4000 at 0.26 USD an hour" in said
     assert "RunPod's bill so far: less than 0.01 USD" in said
     assert KEY.encode() not in b"".join(path.read_bytes() for path in home.root.rglob("*") if path.is_file())
+
+
+def test_what_it_costs_is_known_from_the_first_step_on_and_kept_for_the_character(home):
+    set_rate(home.root, "GBP", 0.5)
+    home.lets(3, pace=0.01)
+    number = home.rent(cap=4.0)
+    home.at_step(number, 3)
+
+    def costs():
+        return [one for one in home.events(number) if one["kind"] == "cost"]
+
+    home.until(number, lambda: len(costs()) > 1)
+    assert "in all at this pace; never more than" in costs()[1]["text"]
+    assert "GBP" in costs()[1]["text"]
+    standing = Follower(Workspace(home.root).job(number).events).read()
+    assert standing.rented[1] == pytest.approx(costs()[0]["hourly"])
+    home.lets(6)
+    assert home.ended(number).state == "finished"
+    assert Follower(Workspace(home.root).job(number).events).read().rented is None
+    [cost] = PodLedger(home.root).costs()
+    assert (cost.character, cost.usd >= Decimal("0.01")) == (home.queue.get(number).slug, True)
+    assert cost.preparing is not None
+    assert "GBP" in home.said(number)
+    assert "USD" not in home.said(number)
 
 
 def test_a_home_that_is_closed_and_opened_again_goes_on_with_the_same_pod(home):

@@ -25,7 +25,7 @@ from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.remote_job import RemoteJob
-from lib_lora.remote import places, transfers
+from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.connection import Connection
 from lib_lora.runs import sent_run
 from lib_lora.runs.events import EventLog, pace_of
@@ -319,7 +319,11 @@ class SshWorker:
         version = self._remote.install()
         base = Path(run.file.base.path)
         name = remote_job.plain_name(base.name)
-        there = self._remote.share({name: transfers.sent(base, run.file.base.sha256)})
+        sha256, root = run.file.base.sha256, self.workspace.root
+        if self._asked.base_address:
+            base_addresses.note(root, sha256, self._asked.base_address)
+        model = replace(transfers.sent(base, sha256), address=base_addresses.known(root, sha256))
+        there = self._remote.share({name: model})
         files = self._staged(run, there[name])
         data = self._remote.send(files)
         events = files[self._name_there(run, run.events.name)].size

@@ -20,6 +20,7 @@ from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes, release
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.training import distributed
+from lib_lora.training.distributed import device_name
 from lib_lora.training.loop import rehearse
 from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.memory_fitting import lower
@@ -114,14 +115,6 @@ def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
         "precision": run.file.settings.precision,
         "others": round(beside.share(), 2),
     }
-
-
-def device_name() -> str:
-    """What a person calls the device that this process trains on."""
-    device = distributed.device()
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return "the processor" if device.type == "cpu" else device.type.upper()
 
 
 @contextmanager
