@@ -401,7 +401,7 @@ class PodWorker(SshWorker):
 
     def _kept_until(self) -> str:
         hours = terms_of(self._rental).unfetched / 3600
-        price = ExchangeRate().shown(Decimal(self._pod.hourly)) if self._pod else ""
+        price = rate_of(self.workspace.root).shown(Decimal(self._pod.hourly)) if self._pod else ""
         return (
             f"the rented pod {self.place.name} alone, which is kept for it and goes on costing {price} an hour, "
             f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
