@@ -474,7 +474,7 @@ def read_once(path: Path) -> None:
 
 
 def _device_name() -> str:
-    from lib_lora.workflows.train.speed_probe import device_name
+    from lib_lora.training.distributed import device_name
 
     return device_name()
 

@@ -13,10 +13,17 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-FOLDERS = ("characters", "jobs", "deleted", "uploads", "remote")  # in a data folder, with all that is below them
+FOLDERS = (
+    "characters",
+    "jobs",
+    "deleted",
+    "uploads",
+    "remote",
+    "fleets",
+)  # in a data folder, with all that is below them
 SHARED = ("loras", "out", "blip", "try")  # in a data folder, and not closed
 _FILES = re.compile(
-    r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys)\.json|pods\.jsonl"
+    r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys|base-addresses)\.json|pods\.jsonl"
     r"|page-[0-9]+\.(html|token)|.*\.tmp"
 )
 _MARKS = ("characters", "jobs.sqlite")  # by these a folder with other things in it is a data folder all the same

@@ -16,7 +16,9 @@ import yaml
 from lib_lora import typed_settings
 from lib_lora.cli import suggest
 from lib_lora.errors import UserError, command
-from lib_lora.queue.job_types import RUNPOD, Rental
+from lib_lora.queue.job_types import LOCAL, RUNPOD, Rental
+from lib_lora.remote import base_addresses
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -85,6 +87,9 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
 
 
+_COST = "that it may cost in all, in USD or the currency that 'money' has set (default: 5 USD)"
+
+
 def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     """Where it is done; where `rents`, a GPU may be rented for it."""
     added = "ssh:NAME or ray:NAME of a place that was added with 'place add'"
@@ -96,10 +101,16 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     )
     if not rents:
         return
+    parser.add_argument(
+        "--base-address",
+        default="",
+        metavar="URL",
+        help="with --on: from where the base model is fetched there, instead of being sent (checked by its SHA-256)",
+    )
     rented = parser.add_argument_group("with --on runpod", "a GPU is rented, and what it may cost is what you say here")
     rented.add_argument("--gpu", nargs="+", metavar="NAME", help="the one wanted most first (default: the cheapest)")
     rented.add_argument("--max-hours", type=finite, metavar="H", help="that it may live (default: 6)")
-    rented.add_argument("--max-cost", type=finite, metavar="USD", help="that it may cost in all (default: 5)")
+    rented.add_argument("--max-cost", type=finite, metavar="N", help=_COST)
     rented.add_argument(
         "--region", action="append", metavar="NAME", help="such as EU or EU-RO-1; may be given again (default: any)"
     )
@@ -109,10 +120,20 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
     """What may be rented, as the options that `on` has added say; None = nothing is.
 
     Raises:
-        UserError: a limit is none, or nothing is rented.
+        UserError: a limit is none, nothing is rented, or the base model's address is none.
     """
     given = {"gpus": options.gpu, "hours": options.max_hours, "cap": options.max_cost, "regions": options.region}
     values = {name: value for name, value in given.items() if value is not None}
+    if options.base_address:
+        base_addresses.check(options.base_address)
+        if options.on == LOCAL:
+            raise UserError(
+                "--base-address is for another machine; name it with --on, or leave the address out.",
+                "base_address",
+                code="base-address-without-place",
+            )
+    if options.on == RUNPOD and "cap" in values:
+        values["cap"] = float(rate_of(data_root(options.data)).in_usd(values["cap"]))
     if options.on == RUNPOD:
         return typed_settings.from_dict(Rental, values, "what may be rented")
     if values:

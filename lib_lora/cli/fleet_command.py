@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_lora import typed_settings
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
 from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
 from lib_lora.remote import places
+from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
@@ -139,14 +142,15 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
     what: What = options.does
     rows = _searches(options, names) if what == "choose" else _trainings(options, names, rental)
     if options.on == RUNPOD:
-        _say_rent(root, rental or Rental(), len(rows))
+        _say_rent(root, rows)
     return fleet_store.make(root, what, options.on, rows)
 
 
 def _searches(options: argparse.Namespace, names: list[str]) -> list[FleetRow]:
     from lib_lora.workflows.fleet.fleet_plan import searches
 
-    asked = ChooseArguments(steps=options.among, weights=options.weights, grid_steps=options.grid_steps, on=options.on)
+    given = {"steps": options.among, "weights": options.weights, "grid_steps": options.grid_steps, "on": options.on}
+    asked = typed_settings.from_dict(ChooseArguments, given, "fleet choose")
     return searches(names, asked)
 
 
@@ -174,13 +178,14 @@ def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | N
         then_test=not options.no_test,
         on=options.on,
         rental=rental,
+        base_address=options.base_address,
     )
     rows = trainings(names, shared, varied, options.seeds)
     seen: list[dict[str, Any]] = []
     for row in rows:
-        if row.arguments["settings"] not in seen:  # each combination is looked at once
-            seen.append(row.arguments["settings"])
-            asked_for(TrainingRequest(options.base, options.preset, row.arguments["settings"]))
+        if row.train and row.train.settings not in seen:  # each combination is looked at once
+            seen.append(row.train.settings)
+            asked_for(TrainingRequest(options.base, options.preset, row.train.settings))
     return rows
 
 
@@ -201,8 +206,12 @@ def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
     return found
 
 
-def _say_rent(root: Path, rental: Rental, jobs: int) -> None:
-    from lib_lora.workflows.train.renting import before_renting
+def _say_rent(root: Path, rows: list[FleetRow]) -> None:
+    """What the first training costs, and what all may."""
+    from lib_lora.workflows.train.rent_quote import before_renting
 
-    print(before_renting(root, rental))
-    print(f"Each of the {plural(jobs, 'job')} may cost that much; together they may cost {jobs * rental.cap:,.2f} USD.")
+    asked = rows[0].train
+    assert asked
+    print(before_renting(root, rows[0].character, asked))
+    most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
+    print(f"Each of the {plural(len(rows), 'job')} may cost that much; together they may cost {most}.")

@@ -1,4 +1,4 @@
-"""The commands about rented GPUs: pods list and end, and key, which keeps the API key that renting needs."""
+"""The commands about rented GPUs: pods list and end, key, which keeps the API key, and money: the currency."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 import getpass
 import sys
 
-from lib_lora.cli.arguments import Answer, Commands
+from lib_lora.cli.arguments import Answer, Commands, finite
 from lib_lora.errors import UserError, typed
 from lib_lora.remote.runpod import api_key_store
+from lib_lora.remote.runpod.money import USD
+from lib_lora.remote.runpod.user_currency import rate_of, set_rate
 from lib_lora.workspace.workspace import data_root
 
 _WHERE = {
@@ -30,6 +32,33 @@ def add(command: Commands) -> None:
     key.add_argument("does", choices=("set", "forget"), metavar="set|forget")
     key.add_argument("service", choices=(api_key_store.RUNPOD,), metavar="runpod")
 
+    money = command("money", _money, "In which currency amounts are said, and what was spent on rented GPUs.")
+    money.add_argument("--currency", metavar="ABC", help="three letters, e.g. GBP (with --rate; USD = as RunPod bills)")
+    money.add_argument("--rate", type=finite, metavar="N", help="how much of it one USD is, e.g. 0.79")
+
+
+def _money(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.train import rent_quote
+
+    root = data_root(options.data)
+    if options.currency is not None or options.rate is not None:
+        before = rate_of(root)
+        currency = before.currency if options.currency is None else options.currency
+        if options.rate is None and currency.strip().upper() not in (before.currency, USD):
+            raise UserError(
+                f"Say how much of it one USD is: {typed('money', '--currency', currency, '--rate', '0.79')}",
+                "rate",
+                code="rate-missing",
+            )
+        usual = 1.0 if currency.strip().upper() == USD else float(before.per_usd)
+        set_rate(root, currency, usual if options.rate is None else options.rate)
+    rate = rate_of(root)
+    spent = rent_quote.spent(root)
+    lines = [f"Amounts are said in {rate.currency}; 1 USD is {rate.per_usd.normalize():f} {rate.currency}."]
+    lines += [f"Spent at RunPod for {name}: {rate.shown(usd)}" for name, usd in spent.items()]
+    values = {"currency": rate.currency, "per_usd": float(rate.per_usd)}
+    return Answer("\n".join(lines), {**values, "spent_usd": {name: float(usd) for name, usd in spent.items()}})
+
 
 def _pods(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.train import renting
@@ -37,7 +66,7 @@ def _pods(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     if options.does == "list":
         living = renting.costing_pods(root)
-        text = "\n".join(one.line() for one in living) or "No pod of SameFace lives."
+        text = "\n".join(one.line(rate_of(root)) for one in living) or "No pod of SameFace lives."
         return Answer(text, [one.values() for one in living])
     if bool(options.name) == options.all:
         raise UserError(

@@ -94,7 +94,7 @@ def _resume(options: argparse.Namespace) -> Answer:
         from lib_lora.hosts.standalone import Alone
         from lib_lora.workflows.train.train_elsewhere import Elsewhere, go_on_elsewhere
 
-        where = Elsewhere(options.on, rental)
+        where = Elsewhere(options.on, rental, options.base_address)
         delivered = go_on_elsewhere(Alone(root), root, where, run, options.base, options.steps, options.out)
         return _trained(lambda: run, delivered)
     delivered = finish_run(lambda: reopen(run.folder, root, options.base, options.out, options.steps))
@@ -105,7 +105,8 @@ def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: Trai
     from lib_lora.hosts.standalone import Alone
     from lib_lora.workflows.train.train_elsewhere import Elsewhere, train_elsewhere
 
-    run, delivered = train_elsewhere(Alone(root), root, Elsewhere(options.on, rental_of(options)), name, request)
+    where = Elsewhere(options.on, rental_of(options), options.base_address)
+    run, delivered = train_elsewhere(Alone(root), root, where, name, request)
     return _trained(lambda: run, delivered)
 
 

@@ -43,6 +43,7 @@ class JobProgress:
         warnings: the last ones, each once.
         rate: seconds for a step, picture or photo.
         since: when this phase was first counted, and how much was done then.
+        rented: of a machine that is rented for it: since when, USD an hour, and USD that it may cost at most.
     """
 
     phase: str = ""
@@ -55,6 +56,7 @@ class JobProgress:
     warnings: list[str] = field(default_factory=list)
     rate: float | None = None
     since: tuple[float, int] | None = None
+    rented: tuple[float, float, float] | None = None
 
 
 def fold(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
@@ -76,6 +78,9 @@ def fold(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
         return replace(progress, text=text, seconds_left=None)
     if kind == "choice" and text:
         return replace(progress, text=text)
+    if kind == "cost":
+        since, hourly, cap = (_number(event.get(name)) for name in ("since", "hourly", "cap"))
+        return replace(progress, rented=(since, hourly, cap) if since and hourly and cap else None)
     if kind == "delivered" and isinstance(event.get("file"), str):
         return replace(progress, text=f"Put into {event['file']}")
     return progress
@@ -87,7 +92,7 @@ def _entered(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
         return progress
     text = text if isinstance(text, str) and text else _TEXTS.get(phase, progress.text)
     if phase in _FRESH:
-        return JobProgress(phase=phase, text=text)
+        return JobProgress(phase=phase, text=text, rented=progress.rented)
     step, total = _whole(event.get("step")), _whole(event.get("total"))
     done = progress.done if step is None else step
     if phase == "resumed":

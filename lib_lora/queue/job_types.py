@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
+from lib_lora.remote import base_addresses
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
 Lane = Literal["light", "heavy", "remote"]
@@ -143,6 +144,7 @@ class TrainArguments:
         then_test: paint and judge the test grid afterwards, as a job of its own.
         on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or "runpod".
         rental: with "runpod", what may be rented; None = as `Rental` has it.
+        base_address: from where another machine may fetch the base model; empty = as was said of it before.
     """
 
     base: str | None = None
@@ -155,8 +157,13 @@ class TrainArguments:
     then_test: bool = True
     on: str = LOCAL
     rental: Rental | None = None
+    base_address: str = ""
 
     def __post_init__(self) -> None:
+        if self.base_address:
+            base_addresses.check(self.base_address)
+            if self.on == LOCAL:
+                raise Misfit("another machine fetches the base model, and none is named with on.", "base_address")
         if self.rental is not None and self.on != RUNPOD:
             raise Misfit(f"a GPU is rented with on={RUNPOD} only; leave rental out, or give that.", "rental")
 

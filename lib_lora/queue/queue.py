@@ -202,7 +202,7 @@ class Queue:
                 " wish = CASE lane WHEN 'remote' THEN wish ELSE '' END WHERE id = ?",
                 (time.time(), owner, job.id),
             )
-            return self._get(db, job.id)
+            return self._job(self._row(db, job.id), job.arguments)
 
     def started(self, number: int, pid: int) -> None:
         """Note which process works on a job."""
@@ -442,8 +442,8 @@ class Queue:
     def _get(self, db: sqlite3.Connection, number: int) -> Job:
         return self._job(self._row(db, number))
 
-    def _job(self, row: sqlite3.Row, arguments: Arguments | None = None) -> Job:
-        """The job of a row; of one that was just written the arguments are known."""
+    def _job(self, row: sqlite3.Row, arguments: Arguments | UnreadableArguments | None = None) -> Job:
+        """The job of a row, of which the arguments may be known already."""
         queue_rows.check(tuple(row))
         values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
         found = arguments or self._arguments(row["kind"], json.loads(row["arguments"]))

@@ -1,10 +1,11 @@
 """Runs on the other machine, and does there what `remote.connection` asks for.
 
 Its text is sent over the connection each time, so nothing has to be installed for it: standard library only, and Linux.
-It is started in three ways:
+It is started in four ways:
 
 - as the far end of a connection, which answers requests on standard input until that ends;
 - ``install``: makes a Python environment with SameFace in it, detached from the connection;
+- ``download``: fetches a base model from an address, detached.
 - ``keep``: starts the worker of a job and stays with it, detached as well. What there is to know of the worker is in
   files of the job's folder: `BEAT` (while it runs), `WISH` (what it shall do), `EXIT` (how it ended), `LOG`.
 
@@ -43,6 +44,7 @@ _DIES = 5.0  # seconds in which a process that is killed ends
 _STARTS = 20.0  # seconds in which a keeper writes its first one
 _ENDINGS = 600  # tries to write down how a worker ended, where the disk is full
 _BEGUN = 30.0  # seconds in which an installation says something first
+_TRIES = 8  # to fetch a file from an address
 _MOST = 1 << 20  # bytes of a file that are read at once
 _TAIL = 1 << 16  # bytes of a log that are read
 
@@ -137,6 +139,36 @@ class Agent:
                 part.unlink()
                 wrong.append(sha256)
         return {"wrong": wrong}
+
+    def download(self, sha256: str, size: int, address: str) -> Answer:
+        """Begin to fetch a shared file from an address, unless it is here, or being fetched, or could not be.
+
+        Returns:
+            Its state, "done", "running" or "failed", why it could not be fetched, and how many bytes are here.
+        """
+        path = _made(self._files(None)) / _checked(_HASH, sha256)
+        part, note = _part(path), _note(path)
+        said = _read(note) or {}
+        have = next((one.stat().st_size for one in (path, part) if one.is_file()), 0)
+        if path.is_file():
+            return {"state": "done", "said": "", "have": have}
+        if said.get("address") == address and "failed" in said:
+            note.unlink()  # so that it is tried again when it is next asked for
+            return {"state": "failed", "said": str(said["failed"]), "have": have}
+        begins = "pid" not in said and time.time() - said.get("time", 0.0) < _BEGUN
+        if not (begins or _is_ours(said.get("pid"), path)):
+            if size - have > (free := shutil.disk_usage(path.parent).free):
+                raise RequestRefused("disk-full", f"{size - have:,} bytes are needed and {free:,} are free")
+            _write(note, {"address": address, "time": time.time()})
+            self._detached(["download", str(path), str(int(size))], self.folder / "downloads.txt")
+        return {"state": "running", "said": "", "have": have}
+
+    def end_download(self, sha256: str) -> Answer:
+        """Fetch a file no longer; what has come stays."""
+        path = self._files(None) / _checked(_HASH, sha256)
+        _kill((_read(_note(path)) or {}).get("pid"), path)
+        _note(path).unlink(missing_ok=True)
+        return {}
 
     # ----------------------------------------------------------------------------------------------- a job
 
@@ -369,6 +401,11 @@ def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
+def _note(path: Path) -> Path:
+    """From where a file is fetched, by which process, and why it could not be."""
+    return path.with_name(f"{path.name}.from")
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}.tmp")
 
@@ -520,6 +557,60 @@ def install(folder: str, wheel: str) -> None:
     _write(here / READY, {"time": time.time(), "python": sys.executable})
 
 
+def download(target: str, size: str) -> None:
+    """Fetch a file from the address in the note beside it, and look at its hash; what has come already stays."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+
+    path = Path(target)
+    address = str((_read(_note(path)) or {}).get("address"))
+    _write(_note(path), {"address": address, "pid": os.getpid(), "time": time.time()})
+    why = ""
+    for attempt in range(_TRIES):
+        time.sleep(min(attempt, 5) * _BEATS)
+        try:
+            _download_rest(_part(path), int(size), address)
+            if _sha256(_part(path)) == path.name:
+                _part(path).replace(path)
+                _note(path).unlink()
+                return
+            _part(path).unlink()
+            why = "it is another file"
+        except (OSError, ValueError, HTTPException) as error:
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, HTTPError) and error.code < 500 and error.code not in (416, 429):
+                break
+    _write(_note(path), {"address": address, "failed": why})
+
+
+def _download_rest(part: Path, size: int, address: str) -> None:
+    """Fetch what is missing of a file; more than `size` bytes are not taken.
+
+    Raises:
+        OSError, ValueError, HTTPException: it did not come as a whole.
+    """
+    from urllib.request import Request, urlopen
+
+    if not address.startswith(("https://", "http://")):
+        raise ValueError("it is no address of the web")
+    have = part.stat().st_size if part.is_file() else 0
+    if have == size:
+        return
+    asked = Request(address, headers={"User-Agent": "SameFace"})
+    if have:
+        asked.add_header("Range", f"bytes={have}-")
+    with urlopen(asked, timeout=60) as answer:
+        goes_on = have and answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        with open(part, "ab" if goes_on else "wb", buffering=0) as stream:
+            while chunk := answer.read1(_CHUNK):
+                if stream.tell() + len(chunk) > size:
+                    stream.truncate(0)
+                    raise ValueError("it is larger than the file here")
+                stream.write(chunk)
+            if stream.tell() < size:
+                raise OSError(f"it ended after {stream.tell():,} of {size:,} bytes")
+
+
 def _python(folder: Path) -> Path:
     return folder / "venv" / "bin" / "python"
 
@@ -563,4 +654,5 @@ def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
 
 
 if __name__ == "__main__":
-    keep(*sys.argv[2:]) if sys.argv[1] == "keep" else install(*sys.argv[2:])
+    _detached: dict[str, Callable[..., None]] = {"keep": keep, "install": install, "download": download}
+    _detached[sys.argv[1]](*sys.argv[2:])

@@ -39,11 +39,13 @@ class Sent:
         path: where it lies here.
         sha256: of its content.
         size: in bytes.
+        address: from where the place may fetch it, in place of its being sent; empty = from nowhere.
     """
 
     path: Path
     sha256: str
     size: int
+    address: str = ""
 
 
 def sent(path: Path, known_sha256: str = "") -> Sent:

@@ -14,6 +14,7 @@ from lib_lora.workspace.file_cache import Mark, kept, mark
 _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
 _WARNINGS = 50
+_DAY = 86_400.0  # seconds; no step takes longer
 _lock = Lock()
 
 
@@ -28,6 +29,8 @@ class RunHistory:
         loss: step and running average of the loss; `probe` step and loss on fixed noise.
         samples: ``sample`` events.
         warnings: their sentences, errors' too, the last ones.
+        device: on which it is trained, as its driver calls it; empty = not said.
+        paces: steps that were done on each device, and seconds for a step at the end of them.
     """
 
     offset: int = 0
@@ -38,6 +41,8 @@ class RunHistory:
     probe: list[tuple[int, float]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    device: str = ""
+    paces: dict[str, tuple[int, float]] = field(default_factory=dict)
     every: int = 1  # of the steps that `loss` has
 
     def take(self, event: dict[str, Any]) -> None:
@@ -46,6 +51,7 @@ class RunHistory:
             case {"kind": "step", "step": int() as step, "total": int() as total}:
                 self.step, self.total = step, total
                 self._loss(step, event.get("loss_average"))
+                self._pace(event.get("seconds_per_step"))
             case {"kind": "probe", "step": int() as step, "loss": int() | float() as loss}:
                 self._back_to(self.probe, step)
                 self.probe.append((step, loss))
@@ -53,10 +59,17 @@ class RunHistory:
                 self.state = state
                 done = event.get("step")
                 self.step = done if isinstance(done, int) else self.step
+                if state == "preparing":
+                    named = event.get("device_name")
+                    self.device = named if isinstance(named, str) else ""
             case {"kind": "sample", "step": int(), "file": str()}:
                 self.samples.append(event)
             case {"kind": "warning" | "error", "text": str() as text}:
                 self.warnings = [*(one for one in self.warnings if one != text), text][-_WARNINGS:]
+
+    def _pace(self, seconds: Any) -> None:
+        if isinstance(seconds, (int, float)) and 0 < seconds < _DAY:
+            self.paces[self.device] = (self.paces.get(self.device, (0, 0.0))[0] + 1, float(seconds))
 
     def _loss(self, step: int, average: Any) -> None:
         if not isinstance(average, (int, float)) or step % self.every:

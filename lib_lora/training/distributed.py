@@ -102,6 +102,16 @@ def device() -> torch.device:
     return torch.device(state().device)
 
 
+def device_name() -> str:
+    """What a person calls the device that this process trains on: of a GPU, its driver's name."""
+    import torch
+
+    found = device()
+    if found.type == "cuda":
+        return str(torch.cuda.get_device_name(found))
+    return "the processor" if found.type == "cpu" else found.type.upper()
+
+
 def alone() -> bool:
     """Whether no launcher of several processes, which are known by the variables that they set, started this one."""
     return not any(name in os.environ for name in _LAUNCHED)

@@ -132,7 +132,14 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     info = run.model()
     objective = make_objective(info, train.objective, device)
     check_memory(info, dtype, device)
-    emit("state", state="preparing", device=str(device), precision=train.precision, family=info.family)
+    emit(
+        "state",
+        state="preparing",
+        device=str(device),
+        device_name=distributed.device_name(),
+        precision=train.precision,
+        family=info.family,
+    )
     unused = _look_for_unused_gpu() if device.type == "cpu" and accelerator.is_main_process else None
 
     side = train.resolution or info.resolution

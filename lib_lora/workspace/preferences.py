@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora import typed_settings
-from lib_lora.files import read_json
+from lib_lora import file_permissions, typed_settings
+from lib_lora.files import explained, read_json, write_json
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Settings:
         comfyui: ComfyUI's folder; empty = none.
         worker_python: the Python that trains; empty = the webui's own.
         engine: the face engine (`faces.engines.engine_names`); empty = the one that comes with SameFace.
+        currency: three letters; amounts of money are said in it.
+        per_usd: how much of it one USD is, as the user says.
     """
 
     allow_painting: bool = False
@@ -31,6 +33,8 @@ class Settings:
     comfyui: str = ""
     worker_python: str = ""
     engine: str = ""
+    currency: str = "USD"
+    per_usd: float = 1.0
 
 
 def load(root: Path) -> Settings:
@@ -43,6 +47,18 @@ def load(root: Path) -> Settings:
     if not path.is_file():
         return Settings()
     return typed_settings.from_dict(Settings, read_json(path), str(path))
+
+
+def save(root: Path, settings: Settings) -> None:
+    """Keep the settings of a data folder, which is made.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    path = Workspace(root).settings
+    with explained(path):
+        file_permissions.make_folder(path.parent)
+    write_json(path, typed_settings.to_dict(settings))
 
 
 def chosen_engine(root: Path) -> FaceEngine:

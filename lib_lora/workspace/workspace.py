@@ -117,6 +117,11 @@ class Workspace:
         return self.root / "fleets"
 
     @property
+    def base_addresses(self) -> Path:
+        """From where other machines may fetch base models (`remote.base_addresses`)."""
+        return self.root / "base-addresses.json"
+
+    @property
     def remote(self) -> Path:
         """What is known of other machines: their host keys, and what is to be sent to them."""
         return self.root / "remote"

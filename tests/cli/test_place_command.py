@@ -56,6 +56,19 @@ def test_nothing_is_made_for_a_place_that_is_not_there(main, some_photos, tmp_pa
     assert not (data / "characters").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--base-address", "https://host/x"), "base-address-without-place"),
+        (("--base-address", "host/x", "--on", "ssh:attic"), "base-address-invalid"),
+        (("--base-address", "https://host/x?token=1", "--on", "ssh:attic"), "base-address-with-secret"),
+    ],
+)
+def test_an_address_that_cannot_be_is_one_sentence(main, tmp_path, words, code):
+    said = main("train", "mara", "--base", "x.safetensors", *words, "--data", tmp_path)
+    assert (said.status, said.code) == (2, code)
+
+
 @pytest.mark.skipif(not available(), reason=MISSING)
 def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
     server = SshServer(tmp_path / "server")

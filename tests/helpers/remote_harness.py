@@ -77,10 +77,12 @@ while done < total:
     if done >= wanted["until"]:
         time.sleep(0.02)
         continue
-    time.sleep(wanted.get("pace", 0.0))
+    pace = wanted.get("pace", 0.0)
+    time.sleep(pace)
     done += 1
+    timed = {"seconds_per_step": pace, "seconds_left": pace * (total - done)} if pace else {}
     for path in (job, run):
-        say(path / "events.jsonl", "step", step=done, total=total)
+        say(path / "events.jsonl", "step", step=done, total=total, **timed)
     save(run / "checkpoints" / f"{stem}-{done:06d}.safetensors", "weights " * 100 + str(done))
     save(run / "state" / f"{done:06d}.pt", f"state {done}")
     (run / "state" / f"{done - 1:06d}.pt").unlink(missing_ok=True)

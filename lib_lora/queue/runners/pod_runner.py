@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from lib_lora import typed_settings
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import explained, read_json, write_json
+from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import MachineGone
@@ -27,14 +28,18 @@ from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
 from lib_lora.remote import places
 from lib_lora.remote.runpod import api_key_store, money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
-from lib_lora.remote.runpod.money import ExchangeRate, RentEstimate
+from lib_lora.remote.runpod.money import RentEstimate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.lent_run import loan_of, returned
+from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need
+from lib_lora.training.plan.presets import asked_beside
 from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 
 LOOK = 3.0  # seconds between two looks at a pod that is being prepared
@@ -77,9 +82,53 @@ def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
     return RentTerms(public_key, rental.hours, money.exact(rental.cap), wishes)
 
 
+def terms_here(root: Path, rental: Rental, need: GpuNeed | None, public_key: str = "") -> RentTerms:
+    """As `terms_of`, with the user's currency, and the memory that a training needs.
+
+    A GPU that the user has named may be as small as the settings can be made to fit; otherwise none is taken for which
+    they would have to be changed.
+
+    Args:
+        root: the data folder.
+        rental: what the user allows.
+        need: of the training; None = not known.
+        public_key: that is let in.
+    """
+    terms = terms_of(rental, public_key)
+    memory = 0 if need is None else need.least if rental.gpus else need.whole
+    return replace(terms, wishes=replace(terms.wishes, memory=memory), rate=rate_of(root))
+
+
+def need_of(run: Run) -> GpuNeed | None:
+    """How large a GPU a run needs; None = not known, as with a small model for tests.
+
+    Raises:
+        UserError: its base model is gone, or none.
+    """
+    model, train = run.model(), run.file.settings
+    return need_for(model.family, model.narrow, train, asked_beside(train, model.family, model.narrow))
+
+
+def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[str]) -> GpuNeed | None:
+    """As `need_of`.
+
+    Args:
+        family, narrow: of the base model.
+        train: the settings.
+        given: which of them somebody asked for, by dotted key.
+    """
+    if narrow:
+        return None
+    need = gpu_need(family, train, given)
+    # settings whose precision is settled are not made to fit there (`workflows.train.prepare.settle`)
+    return need if train.precision == "auto" else GpuNeed(need.whole, need.whole)
+
+
 def pods_of_jobs(root: Path) -> dict[str, int]:
-    """The pods of the jobs that have not ended, by name: the number of each job."""
-    files = {job.id: Workspace(root).job(job.id).pod for job in Queue(root).open()}
+    """The pods of the jobs that have not ended, or of which something is on a pod alone, by name: each job's number."""
+    workspace, queue = Workspace(root), Queue(root)
+    jobs = [*queue.open(), *(job for job in queue.jobs() if job.ended and workspace.job(job.id).remote.is_file())]
+    files = {job.id: workspace.job(job.id).pod for job in jobs}
     return {name: number for number, path in files.items() if (memo := _read(path)) for name in memo.names}
 
 
@@ -92,6 +141,7 @@ class _PodMemo:
         gpu, hourly: what was asked for: the GPU's id, USD an hour as a text.
         since: when, unix seconds.
         id: RunPod's; empty = it is not known whether there is one.
+        first: when the first step was seen, unix seconds; 0 = none was yet.
         code: the worker's exit status, once all came home and the pod is to be deleted.
         result: of the job then.
     """
@@ -101,6 +151,7 @@ class _PodMemo:
     hourly: str
     since: float
     id: str = ""
+    first: float = 0.0
     code: int | None = None
     result: dict[str, Any] = field(default_factory=dict)
 
@@ -140,6 +191,7 @@ class PodWorker(SshWorker):
         self._pod = _read(self._files.pod)
         self._asked_at = 0.0
         self._at_limit = False
+        self._kept = False  # the pod has the only copy of what was made, and is not deleted here
 
     # -------------------------------------------------------------------------------------------------- the whole way
 
@@ -169,7 +221,7 @@ class PodWorker(SshWorker):
                 self._settle(code_or_none)
             return code_or_none
         except BaseException:
-            if not self._remote.left.is_set():
+            if not (self._remote.left.is_set() or self._kept):
                 self._settle(_ENDED)
             raise
         finally:
@@ -204,7 +256,7 @@ class PodWorker(SshWorker):
         )
         assert self._pod
         offer = GpuOffer(GpuType(self._pod.gpu, self._pod.gpu, 0, {}, {}), Decimal(self._pod.hourly))
-        if wrong := pod_rental.unlike(running, offer, terms_of(self._rental)):
+        if wrong := pod_rental.unlike(running, offer, terms_here(self.workspace.root, self._rental, None)):
             raise UserError(
                 f"RunPod gave another pod than was asked for: {wrong}. It is deleted; resume the job to rent another.",
                 code="pod-not-as-asked",
@@ -228,13 +280,31 @@ class PodWorker(SshWorker):
             self._remote.pause(LOOK)
 
     def _rent(self, api: RunpodApi) -> Pod:
-        terms = terms_of(self._rental, pod_rental.fresh_key(self._key))
+        need = need_of(self._run())
+        terms = terms_here(self.workspace.root, self._rental, need, pod_rental.fresh_key(self._key))
         offers = pod_rental.find(api, terms)
         self._remote.check_stop()
         pod, offer = pod_rental.rent(api, self._ledger, offers, terms)
-        price, most = ExchangeRate().shown(offer.hourly), ExchangeRate().shown(pod_rental.longest_cost(offer, terms))
+        price, most = terms.rate.shown(offer.hourly), terms.rate.shown(pod_rental.longest_cost(offer, terms))
+        self._tell_cost(float(offer.hourly), float(pod_rental.longest_cost(offer, terms)))
         self._say(f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most.")
         return pod
+
+    def _tell_cost(self, hourly: float, cap: float, text: str = "") -> None:
+        """Let those who follow the job know what it costs; 0 USD an hour = nothing any more."""
+        since = self._pod.since if self._pod else 0.0
+        with suppress(UserError):
+            EventLog(self._files.events)("cost", hourly=hourly, cap=cap, since=since, text=text)
+
+    def _bring_events(self, run: Run) -> None:
+        super()._bring_events(run)
+        if self._pod is None or self._pod.first or not self._remote.pace:
+            return
+        self._write(replace(self._pod, first=time.time()))
+        hourly, left = float(self._pod.hourly), Follower(self._files.events).read().seconds_left
+        most = min(self._rental.cap, hourly * self._rental.hours)
+        cost = money.running_cost(hourly, most, time.time() - self._pod.since, left)
+        self._tell_cost(hourly, most, cost.sentence(rate_of(self.workspace.root)))
 
     def _folder_there(self) -> str:
         return terms_of(self._rental).folder
@@ -316,6 +386,27 @@ class PodWorker(SshWorker):
             pod=self._pod.name,
         )
 
+    def _left_there(self, error: UserError) -> UserError:
+        """See `SshWorker`. The pod lives on, since all else that was made would be lost: its own limits end it."""
+        self._kept = True
+        return UserError(
+            f"{error} What was made is on {self._kept_until()}. Resume the job soon to fetch it, or give it up: "
+            f"{typed('pods', 'end', self.place.name)}",
+            code="pod-not-fetched",
+            place=self.place.name,
+        )
+
+    def _kept_for(self) -> str:
+        return f"What was made is on {self._kept_until()}."
+
+    def _kept_until(self) -> str:
+        hours = terms_of(self._rental).unfetched / 3600
+        price = rate_of(self.workspace.root).shown(Decimal(self._pod.hourly)) if self._pod else ""
+        return (
+            f"the rented pod {self.place.name} alone, which is kept for it and goes on costing {price} an hour, "
+            f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
+        )
+
     def _take_result(self, run: Run, content: bytes) -> None:
         super()._take_result(run, content)
         # its watchdog asks the job to save and to pause shortly before it deletes the pod
@@ -336,6 +427,7 @@ class PodWorker(SshWorker):
             for pod in pods.values():
                 self._ledger.end(api, pod, DELETING)
             if memo.id:
+                self._tell_cost(0.0, 0.0)
                 self._say(f"The rented pod {memo.name} is deleted.")
                 self._note_bill(api, memo)
         except Exception as error:
@@ -350,12 +442,15 @@ class PodWorker(SshWorker):
         minutes, hourly = money.exact(max(0.0, time.time() - memo.since)) / 60, Decimal(memo.hourly)
         counted = (hourly * minutes / 60).quantize(money.CENT, ROUND_CEILING)
         estimated = RentEstimate(minutes, hourly, counted, money.exact(self._rental.cap))
+        preparing = (memo.first - memo.since) / 60 if memo.first > memo.since else None
         try:
             check = money.compared(api.bill(memo.id).total, estimated)
         except UserError as error:
             self._say(f"What it has cost cannot be asked now: {error}")
+            self._ledger.cost(memo.name, self.job.slug, counted, preparing)
             return
-        shown = ExchangeRate().shown
+        self._ledger.cost(memo.name, self.job.slug, max(check.billed, counted), preparing)
+        shown = rate_of(self.workspace.root).shown
         self._say(
             f"RunPod's bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} an "
             f"hour, {shown(counted)}. RunPod adds to a bill every few minutes."

@@ -143,14 +143,41 @@ class RemoteJob:
         return wheel.sha256
 
     def share(self, models: Mapping[str, transfers.Sent]) -> dict[str, str]:
-        """Send models, which stay there for the next job; the path of each there, by the name of its file."""
+        """See that models are there, which stay for the next job; the path of each, by the name of its file."""
         for name, model in models.items():
             said = self._progress(f"Sending {name} to {self.place.name}")
             with self._sending(model):
+                if model.address and self._downloaded(name, model):
+                    continue
                 self.reach(partial(transfers.send, self.there, [model], None, said, self.stopping))
         hashes = {name: model.sha256 for name, model in models.items()}
         laid = self.ask("arrange", job=self.key, files={}, shared=hashes)
         return {name: str(laid["shared"][name]) for name in models}
+
+    def _downloaded(self, name: str, model: transfers.Sent) -> bool:
+        """Let the place fetch a model from its address; whether it did. What it cannot fetch has to be sent."""
+        said = self._progress(f"{self.place.name} fetches {name} from {model.address.split('?')[0]}")
+        try:
+            while True:
+                answer = self.ask("download", sha256=model.sha256, size=model.size, address=model.address)
+                state, have = answer.get("state"), answer.get("have")
+                if state == "done":
+                    return True
+                if state != "running":
+                    why = plain_text(str(answer.get("said", "")), 300)
+                    self.say(f"{self.place.name} cannot fetch {name} ({why}); it is sent instead.")
+                    return False
+                said(have if isinstance(have, int) else 0, model.size)
+                self.pause(LOOK)
+                self.check_stop()
+        except StoppedByUser:
+            with suppress(UserError):
+                self.there.ask("end_download", sha256=model.sha256)
+            raise
+        except UserError as error:
+            if error.code != "remote-refused":
+                raise
+            return False  # a kind of machine that fetches nothing
 
     @contextmanager
     def _sending(self, model: transfers.Sent) -> Iterator[None]:

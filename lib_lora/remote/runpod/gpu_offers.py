@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from lib_lora.errors import UserError
 from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.runpod_answers import SECURE, GpuType
 
 NONE = "NONE"
@@ -73,6 +74,8 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes) -> list[GpuOffer]:
             found.append(GpuOffer(gpu, hourly, _data_centers(gpu, wishes.regions)))
     if not found:
         why = max(lacks, key=lambda lack: (_CLOSENESS.index(lack), lacks.count(lack))) if lacks else "RunPod lets none"
+        if why == _MEMORY:
+            why = f"none has the {wishes.memory:g} GB of memory that are needed"
         raise UserError(f"No GPU at RunPod will do now: {why}.", code="rent-no-gpu-fits", why=why)
     if wishes.order:
         wanted = [_plain(one) for one in wishes.order]
@@ -80,20 +83,23 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes) -> list[GpuOffer]:
     return sorted(found, key=lambda offer: (offer.hourly, _STOCK.get(offer.gpu.availability, 3), offer.gpu.id))
 
 
-def affordable(found: Sequence[GpuOffer], hours: float, cap: Decimal) -> list[GpuOffer]:
+def affordable(
+    found: Sequence[GpuOffer], hours: float, cap: Decimal, rate: ExchangeRate = money.USD_ITSELF
+) -> list[GpuOffer]:
     """The offers that cannot cost more than they may.
 
     Args:
         found: offers in their order.
         hours: that a pod may live.
         cap: USD that it may cost.
+        rate: in which money is spoken of.
 
     Raises:
         UserError: each can.
     """
     fit = [offer for offer in found if offer.hourly * money.exact(hours) <= cap]
     if not fit:
-        money.check_cap(min(offer.hourly for offer in found), hours, cap)
+        money.check_cap(min(offer.hourly for offer in found), hours, cap, rate)
     return fit
 
 

@@ -35,8 +35,12 @@ class ExchangeRate:
         if not self.per_usd.is_finite() or not 0 < self.per_usd <= 10_000_000:
             raise Misfit(f"one USD cannot be {self.per_usd} {self.currency}; give a number above 0.", "per_usd")
 
-    def shown(self, usd: Decimal) -> str:
+    def shown(self, usd: Decimal, rounding: str = ROUND_HALF_UP) -> str:
         """An amount for people, to the cent; what is less than one is not called nothing.
+
+        Args:
+            usd: the amount.
+            rounding: as `decimal` names it.
 
         >>> ExchangeRate("EUR", Decimal("0.9")).shown(Decimal(2)), ExchangeRate().shown(Decimal("0.001"))
         ('1.80 EUR', 'less than 0.01 USD')
@@ -44,7 +48,15 @@ class ExchangeRate:
         amount = usd * self.per_usd
         if 0 < amount < CENT:
             return f"less than {CENT} {self.currency}"
-        return f"{amount.quantize(CENT, ROUND_HALF_UP):,} {self.currency}"
+        return f"{amount.quantize(CENT, rounding):,} {self.currency}"
+
+    def in_usd(self, amount: float) -> Decimal:
+        """USD for an amount in this currency, to a hundredth of a cent."""
+        usd = exact(amount) / self.per_usd
+        return usd.quantize(CENT * CENT, ROUND_HALF_UP) if usd.is_finite() and usd < 10**9 else usd
+
+
+USD_ITSELF = ExchangeRate()
 
 
 @dataclass(frozen=True)
@@ -127,13 +139,50 @@ def estimate(
     return RentEstimate(minutes, price, (price * minutes / 60).quantize(CENT, ROUND_CEILING), cap)
 
 
-def check_cap(price: Decimal, hours: float, cap: Decimal) -> None:
+@dataclass(frozen=True)
+class RunningCost:
+    """What a rented machine costs while it is rented.
+
+    Attributes:
+        so_far: USD until now.
+        total: USD when the training will have ended, at its pace; None = not known yet.
+        cap: USD that it may cost at most.
+    """
+
+    so_far: Decimal
+    total: Decimal | None
+    cap: Decimal
+
+    def sentence(self, rate: ExchangeRate) -> str:
+        """For people."""
+        much = f"About {rate.shown(self.so_far)} so far"
+        if self.total is not None:
+            much += f", about {rate.shown(self.total)} in all at this pace"
+        return f"{much}; never more than {rate.shown(self.cap)}."
+
+
+def running_cost(hourly: float, cap: float, seconds: float, seconds_left: float | None) -> RunningCost:
+    """What a rented machine costs.
+
+    Args:
+        hourly: USD an hour.
+        cap: USD that it may cost at most.
+        seconds: since it was rented.
+        seconds_left: of the training; None = not known.
+    """
+    price, ran = exact(hourly), exact(round(max(0.0, seconds)))
+    total = None if seconds_left is None else price * (ran + exact(round(max(0.0, seconds_left)))) / 3600
+    return RunningCost(price * ran / 3600, total, exact(cap))
+
+
+def check_cap(price: Decimal, hours: float, cap: Decimal, rate: ExchangeRate = USD_ITSELF) -> None:
     """See that a machine cannot cost more than it may, even if it is rented for as long as it may be.
 
     Args:
         price: USD an hour.
         hours: at most.
         cap: USD.
+        rate: in which it is said.
 
     Raises:
         UserError: it can.
@@ -141,8 +190,8 @@ def check_cap(price: Decimal, hours: float, cap: Decimal) -> None:
     most = price * exact(hours)
     if most > cap:
         raise UserError(
-            f"{exact(hours).normalize():f} hours at {price.quantize(CENT, ROUND_HALF_UP)} USD may cost "
-            f"{most.quantize(CENT, ROUND_CEILING)} USD, and the limit is {cap.quantize(CENT, ROUND_HALF_UP)} USD; "
+            f"{exact(hours).normalize():f} hours at {rate.shown(price)} may cost "
+            f"{rate.shown(most, ROUND_CEILING)}, and the limit is {rate.shown(cap)}; "
             "allow fewer hours, a cheaper GPU, or more money.",
             code="rent-above-limit",
             most=most,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from lib_lora.workspace.workspace import Workspace
 
 PREFIX = "sameface-"
 INTENDED, CREATED, REFUSED, ENDED = "intended", "created", "refused", "ended"
+_COST = "cost"
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 _MOST = 64 << 20  # bytes of the file
+_LONGEST = 10_080.0  # minutes: no pod lives longer than a week
 _PATIENCE = 180.0  # seconds until a pod that was deleted is gone
 _HOPELESS = ("runpod-key-refused", "runpod-not-allowed")  # errors that waiting does not mend
 
@@ -55,6 +58,23 @@ class PodEntry:
     def open(self) -> bool:
         """Whether it may still live."""
         return self.state in (INTENDED, CREATED)
+
+
+@dataclass(frozen=True)
+class PodCost:
+    """What a pod has cost.
+
+    Attributes:
+        name: ours.
+        character: the folder of the character that was trained.
+        usd: in all.
+        preparing: minutes before its first step; None = not known.
+    """
+
+    name: str
+    character: str
+    usd: Decimal
+    preparing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,18 +125,41 @@ class PodLedger:
         """Write down that a pod is no more."""
         self._add({"event": ENDED, "name": name, "id": identifier})
 
+    def cost(self, name: str, character: str, usd: Decimal, preparing: float | None) -> None:
+        """Write down what a pod has cost, and for whom.
+
+        Args:
+            name: of the pod.
+            character: folder of the character that was trained.
+            usd: the bill, or what was counted here, whichever is more.
+            preparing: minutes before its first step; None = it came to none.
+        """
+        row = {"event": _COST, "name": name, "character": character, "usd": str(usd)}
+        self._add(row | ({} if preparing is None else {"preparing": round(preparing, 2)}))
+
+    def costs(self) -> list[PodCost]:
+        """What pods have cost, the oldest first; none where the file cannot be read."""
+        found: dict[str, PodCost] = {}
+        with suppress(OSError, UserError):
+            for line in self._lines():
+                if one := _cost_row(line):
+                    found[one.name] = one
+        return list(found.values())
+
+    def _lines(self) -> list[str]:
+        if not self.path.is_file():
+            return []
+        with explained(self.path, "read"):
+            return content(self.path)[-_MOST:].decode("utf-8", "replace").split("\n")
+
     def entries(self) -> list[PodEntry]:
         """All of them, the oldest first. Lines that a crash has cut off, or that are none, are passed over.
 
         Raises:
             UserError: the file is there and cannot be read.
         """
-        if not self.path.is_file():
-            return []
-        with explained(self.path, "read"):
-            text = content(self.path)[-_MOST:].decode("utf-8", "replace")
         found: dict[str, PodEntry] = {}
-        for line in text.split("\n"):
+        for line in self._lines():
             if (row := _row(line)) is None:
                 continue
             name, identifier = row["name"], row["id"]
@@ -228,6 +271,17 @@ def _asked(api: RunpodApi, identifier: str) -> Pod | None:
             return None
         raise
     return None if pod.status == TERMINATED else pod
+
+
+def _cost_row(line: str) -> PodCost | None:
+    with suppress(ValueError, ArithmeticError, RecursionError, KeyError, TypeError):
+        row = json.loads(line)
+        if row["event"] == _COST and _NAME.fullmatch(row["name"]):
+            usd, preparing = Decimal(row["usd"]), row.get("preparing")
+            known = isinstance(preparing, (int, float)) and 0 <= preparing < _LONGEST
+            if usd.is_finite() and usd >= 0:
+                return PodCost(row["name"], str(row["character"]), usd, float(preparing) if known else None)
+    return None
 
 
 def _row(line: str) -> dict[str, Any] | None:

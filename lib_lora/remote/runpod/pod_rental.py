@@ -23,6 +23,7 @@ from lib_lora.remote import openssh, places
 from lib_lora.remote.places import Place
 from lib_lora.remote.runpod import gpu_offers, money, pod_watchdog
 from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_watchdog import Limits
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
@@ -67,6 +68,7 @@ class RentTerms:
         silent, fetched, unfetched: seconds; see `pod_watchdog.Limits`.
         folder: of the agent there.
         start: the program that starts the image's SSH server.
+        rate: in which money is spoken of.
     """
 
     public_key: str
@@ -80,6 +82,7 @@ class RentTerms:
     unfetched: float = 4 * 3600.0
     folder: str = places.FOLDER
     start: tuple[str, ...] = ("/start.sh",)
+    rate: ExchangeRate = money.USD_ITSELF
 
 
 def fresh_key(path: Path) -> str:
@@ -117,7 +120,7 @@ def find(api: RunpodApi, terms: RentTerms) -> list[GpuOffer]:
     """
     wishes = terms.wishes
     offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda), wishes)
-    return gpu_offers.affordable(offers, terms.hours, terms.cap)
+    return gpu_offers.affordable(offers, terms.hours, terms.cap, terms.rate)
 
 
 def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
@@ -136,7 +139,7 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         UserError: none can be had, or RunPod refuses. What is uncertain stays in the ledger: `PodLedger.living`.
     """
     said = "RunPod offers none"
-    for offer in gpu_offers.affordable(offers, terms.hours, terms.cap) if offers else []:
+    for offer in gpu_offers.affordable(offers, terms.hours, terms.cap, terms.rate) if offers else []:
         name = ledger.intend(offer.gpu.id, str(offer.hourly))
         try:
             pod = api.create_pod(_request(name, offer, terms, api))
@@ -178,7 +181,7 @@ def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
     if pod.gpu and pod.gpu != offer.gpu.id:
         return f"its GPU is {pod.gpu}"
     if pod.cost is not None and pod.cost > offer.hourly * _DEARER:
-        return f"it costs {pod.cost} USD an hour"
+        return f"it costs {terms.rate.shown(pod.cost)} an hour"
     return ""
 
 

@@ -38,6 +38,7 @@ BASE = "https://api.runpod.io/v2"
 KEY = re.compile(r"[!-~]{8,512}")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST = 4 << 20  # bytes of an answer
+_HURRY = 5.0  # seconds
 _LONGEST_WAIT = 60.0  # seconds between two tries, whatever Retry-After says
 _REFUSALS = {  # what RunPod answers, the error's code, and its sentence
     401: (
@@ -115,6 +116,10 @@ class RunpodApi:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("An API key is not pickled.")
+
+    def hurried(self) -> RunpodApi:
+        """The same account, asked once and for seconds only: somebody looks at a page meanwhile."""
+        return RunpodApi(self._key, self.base, timeout=_HURRY, attempts=1, pause=self._pause)
 
     @property
     def time(self) -> float:

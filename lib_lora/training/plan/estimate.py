@@ -168,6 +168,11 @@ def cost_key(base: Path, train: TrainSettings) -> str:
     """
     with explained(base, "read"):
         about = base.stat()
+    return digest_of(base.absolute(), about.st_size, about.st_mtime_ns, *step_work(train))
+
+
+def step_work(train: TrainSettings) -> tuple[object, ...]:
+    """The settings that change the work that is done in a step."""
     lora = train.lora
     sizes = (
         (lora.rank, lora.conv_rank, lora.of_part("te1")[0], lora.use_dora)
@@ -178,10 +183,7 @@ def cost_key(base: Path, train: TrainSettings) -> str:
             lora.use_dora,
         )
     )
-    return digest_of(
-        base.absolute(),
-        about.st_size,
-        about.st_mtime_ns,
+    return (
         train.batch_size,
         train.accumulation,
         train.resolution,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lib_lora.models.families.registry import family_named
@@ -95,6 +95,28 @@ def memory_needed(family: str, train: TrainSettings) -> int:
     each = figures.recomputed if train.gradient_checkpointing else figures.activations
     activations = pictures * each * number / 2
     return round((_ALWAYS + activations) * GB + (frozen + state) * 1e9)
+
+
+@dataclass(frozen=True)
+class GpuNeed:
+    """How large a GPU must be, in GB.
+
+    Attributes:
+        whole: the settings stay as they are.
+        least: all savings are turned on that may be.
+    """
+
+    whole: int
+    least: int
+
+
+def gpu_need(family: str, settings: TrainSettings, fixed: Collection[str] = ()) -> GpuNeed:
+    """How large a GPU must be for some settings; see `fitted`."""
+    whole = math.ceil(memory_needed(family, settings) / GB + _RESERVE)
+    for size in range(1, whole):
+        if _fits(family, size, fitted(family, size * GB, settings, fixed)[0]):
+            return GpuNeed(whole, size)
+    return GpuNeed(whole, whole)
 
 
 def lower(train: TrainSettings) -> str:

@@ -65,6 +65,18 @@ def preset(
     return typed_settings.from_dict(TrainSettings, values, f"preset {name}")
 
 
+def asked_beside(train: TrainSettings, family: str, narrow: bool = False) -> dict[str, Any]:
+    """The settings that differ from their preset, by dotted key: somebody asked for these.
+
+    Args:
+        train: the settings.
+        family, narrow: see `preset`.
+    """
+    flat = typed_settings.by_dotted_key
+    usual = flat(typed_settings.to_dict(preset(train.preset, family, narrow=narrow)))
+    return {key: value for key, value in flat(typed_settings.to_dict(train)).items() if usual.get(key) != value}
+
+
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Nested tables in one, in which `over` counts."""
     result = dict(base)

@@ -10,13 +10,12 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.files import write_json
+from lib_lora.remote.runpod.user_currency import checked_rate
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, forbidden
-from lib_lora.workspace.preferences import load
-from lib_lora.workspace.workspace import Workspace
+from lib_lora.workspace.preferences import load, save
 
 PATHS = ("comfyui", "worker_python")
 _LONGEST = 60.0  # seconds that a Python may take to answer
@@ -31,6 +30,8 @@ class SettingsChange:
     comfyui: str | None = None
     worker_python: str | None = None
     engine: str | None = None
+    currency: str | None = None
+    per_usd: float | None = None
     code: str = ""
 
 
@@ -55,6 +56,9 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
     changed = {key: value for key, value in given.items() if value != getattr(before, key)}
     if context.host.remote() and (set(changed) & {*PATHS, "engine"}):
         raise forbidden("This webui is open to other machines, so no path or program can be set here.")
+    if set(changed) & {"currency", "per_usd"}:
+        rate = checked_rate(changed.get("currency", before.currency), changed.get("per_usd", before.per_usd))
+        changed |= {"currency": rate.currency, "per_usd": float(rate.per_usd)}
     asked = []
     if changed.get("comfyui"):
         with about("comfyui"):
@@ -78,8 +82,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
             _see_python(Path(changed["worker_python"]))
     after = replace(before, **changed)
     if after != before:
-        paths.ensure_folder(context.root)
-        write_json(Workspace(context.root).settings, typed_settings.to_dict(after))
+        save(context.root, after)
     return typed_settings.to_dict(after)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.files import slug
-from lib_lora.queue.job_types import Arguments, TestArguments, arguments_of
+from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.queue import OPEN, Job, Queue
 from lib_lora.workflows.fleet import fleet_store
 from lib_lora.workflows.fleet.fleet_plan import Fleet
@@ -28,8 +28,8 @@ def put_in_line(root: Path, fleet: Fleet) -> Fleet:
     for place, row in enumerate(fleet.rows):
         if row.job:
             continue
-        asked = arguments_of(row.kind, row.arguments)
-        job = next((one for one in loose if _is(one, row.character, asked)), None) or queue.add(row.character, asked)
+        same = (one for one in loose if one.slug == slug(row.character) and one.arguments == row.arguments)
+        job = next(same, None) or queue.add(row.character, row.arguments)
         loose = [one for one in loose if one.id != job.id]
         rows = [*fleet.rows[:place], replace(row, job=job.id), *fleet.rows[place + 1 :]]
         fleet = replace(fleet, rows=rows)
@@ -97,9 +97,5 @@ def _open_jobs(queue: Queue, fleet: Fleet) -> Iterator[Job]:
         if job.id in numbers and job.state in OPEN:
             yield job
     for row in fleet.rows:
-        if row.kind == "train" and row.run:
+        if row.train and row.run:
             yield from tests_of(there, row.character, row.run)
-
-
-def _is(job: Job, character: str, asked: Arguments) -> bool:
-    return job.slug == slug(character) and job.arguments == asked

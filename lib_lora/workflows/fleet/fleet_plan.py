@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, Literal
 
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import ChooseArguments, TrainArguments, as_plain
+from lib_lora.queue.job_types import ChooseArguments, TrainArguments
 from lib_lora.typed_settings import nested
 
 What = Literal["train", "study", "choose"]
@@ -25,19 +25,30 @@ class FleetRow:
 
     Attributes:
         character: its name.
-        kind: of job, "train" or "choose".
-        arguments: of the job, plain (`queue.job_types.as_plain`).
+        train, choose: what the job is asked to do; one of them is None.
         varied: the settings in which the rows of a study differ, by dotted key.
         job: its number; 0 = it is not in the queue yet.
         run: that it made or searched, as soon as it is known.
     """
 
     character: str
-    kind: Literal["train", "choose"]
-    arguments: dict[str, Any]
+    train: TrainArguments | None = None
+    choose: ChooseArguments | None = None
     varied: dict[str, Any] = field(default_factory=dict)
     job: int = 0
     run: str = ""
+
+    @property
+    def arguments(self) -> TrainArguments | ChooseArguments:
+        """Of the job.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = self.train or self.choose
+        if found is None:
+            raise UserError("A row of this fleet asks for nothing; make a new fleet.", code="fleet-row-empty")
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def trainings(
         for values in product(*axes.values()):
             own = dict(zip(axes, values, strict=True))
             settings = _over(shared.settings, nested(own))
-            rows.append(FleetRow(character, "train", as_plain(replace(shared, settings=settings)), own))
+            rows.append(FleetRow(character, train=replace(shared, settings=settings), varied=own))
     return _checked(rows)
 
 
@@ -92,7 +103,7 @@ def searches(characters: Sequence[str], shared: ChooseArguments) -> list[FleetRo
     Raises:
         UserError: none, or more than `MOST`.
     """
-    return _checked([FleetRow(one, "choose", as_plain(shared)) for one in _distinct(characters)])
+    return _checked([FleetRow(one, choose=shared) for one in _distinct(characters)])
 
 
 def _distinct(characters: Sequence[str]) -> list[str]:

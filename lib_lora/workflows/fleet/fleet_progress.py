@@ -68,9 +68,9 @@ def _standing(root: Path, row: FleetRow, job: Job | None, there: list[Job]) -> R
     if job.state != "finished":
         return RowStanding(row, job.state, error=job.error, grid=grid)
     seconds = job.ended - job.started if job.ended and job.started else None
-    if row.kind == "choose":
+    if row.train is None:
         return RowStanding(row, "finished", seconds, grid=grid, chosen=job.result)
-    tested = not row.arguments.get("then_test", True) or not fleet_jobs.tests_of(there, row.character, row.run)
+    tested = not row.train.then_test or not fleet_jobs.tests_of(there, row.character, row.run)
     return RowStanding(row, "finished" if tested else "testing", seconds, grid=grid)
 
 

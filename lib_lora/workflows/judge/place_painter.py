@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from lib_lora.pictures import Cell, parameters
 from lib_lora.queue import worker_processes
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
-from lib_lora.remote import places, transfers
+from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.ray_cluster.connecting import connect
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import Workspace
@@ -113,7 +113,8 @@ class PlacePainter:
         version, base = self._job.install(), self._run.file.base
         path = Path(base.path)
         name = remote_job.plain_name(path.name)
-        there = self._job.share({name: transfers.sent(path, base.sha256)})[name]
+        address = base_addresses.known(self._job.workspace.root, base.sha256)
+        there = self._job.share({name: replace(transfers.sent(path, base.sha256), address=address)})[name]
         train = self._run.file.settings
         how = {
             "base": there,

@@ -18,11 +18,11 @@ from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted
-from lib_lora.training.plan.presets import preset
+from lib_lora.training.plan.presets import asked_beside, preset
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run, save_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.typed_settings import by_dotted_key, to_dict
+from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -143,8 +143,7 @@ def settle(run: Run) -> Run:
     if train.precision != "auto":
         return run
     info = run.model()
-    usual = by_dotted_key(to_dict(preset(train.preset, info.family, narrow=info.narrow)))
-    given = {key: value for key, value in by_dotted_key(to_dict(train)).items() if usual.get(key) != value}
+    given = asked_beside(train, info.family, info.narrow)
     settings = _for_this_gpu(info, settings_for(info, train), given)
     settled = replace(run, file=replace(run.file, settings=settings))
     save_run(settled)

@@ -26,7 +26,7 @@ from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
-from lib_lora.workflows.train.renting import before_renting
+from lib_lora.workflows.train.rent_quote import before_renting
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
@@ -39,10 +39,12 @@ class Elsewhere:
     Attributes:
         on: as ``--on`` names it.
         rental: with "runpod", what may be rented; None = as `Rental` has it.
+        base_address: see `TrainArguments`.
     """
 
     on: str
     rental: Rental | None = None
+    base_address: str = ""
 
 
 def train_elsewhere(
@@ -74,6 +76,7 @@ def train_elsewhere(
         then_test=False,
         on=where.on,
         rental=where.rental,
+        base_address=where.base_address,
     )
     job = _done(host, root, name, asked)
     run = reopen(Workspace(root).character(name).run(job.run).path)
@@ -98,7 +101,15 @@ def go_on_elsewhere(
         UserError, StoppedByUser: as `train_elsewhere`.
     """
     run = reopen(run.folder, root, base, out)
-    asked = TrainArguments(run=run.file.id, steps=steps, few=True, then_test=False, on=where.on, rental=where.rental)
+    asked = TrainArguments(
+        run=run.file.id,
+        steps=steps,
+        few=True,
+        then_test=False,
+        on=where.on,
+        rental=where.rental,
+        base_address=where.base_address,
+    )
     _done(host, root, run.file.character.name, asked)
     return _finished(root, where.on, run)
 
@@ -131,7 +142,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     queue = Queue(root)
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
-        print(before_renting(root, asked.rental or Rental()))
+        print(before_renting(root, name, asked))
     print(places.sent_sentence(place))
     job = job or queue.add(name, asked)
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
@@ -220,6 +231,10 @@ class _EventPrinter:
                 else:
                     self._lines(0, 1, text)
                 self._said = text
+                continue
+            if kind == "cost":
+                if isinstance(text, str) and text:
+                    print(text)
                 continue
             fields = {key: value for key, value in event.items() if key not in ("t", "kind")}
             try:

@@ -13,11 +13,21 @@ from lib_lora.workspace import preferences
 
 def test_settings_are_kept(page):
     first = page.got("/settings")
-    assert first == {"allow_painting": False, "then_test": True, "comfyui": "", "worker_python": "", "engine": ""}
+    empty = {"comfyui": "", "worker_python": "", "engine": ""}
+    assert first == {"allow_painting": False, "then_test": True, **empty, "currency": "USD", "per_usd": 1.0}
     assert page.done("/settings", {"allow_painting": True}) == {**first, "allow_painting": True}
     assert page.done("/settings", {"then_test": False})["allow_painting"] is True
     assert page.got("/settings") == {**first, "allow_painting": True, "then_test": False}
     assert page.done("/settings", {"allow_painting": False, "then_test": True}) == first
+
+
+def test_the_currency_is_the_user_s(page):
+    assert page.done("/settings", {"currency": "gbp", "per_usd": 0.79})["currency"] == "GBP"
+    assert page.done("/settings", {"per_usd": 0.8})["per_usd"] == 0.8
+    assert page.faulted("/settings", {"currency": "pounds"}) == "currency"
+    assert page.faulted("/settings", {"per_usd": -1.0}) == "per_usd"
+    assert page.faulted("/settings", {"currency": "USD"}) == "per_usd"
+    assert page.done("/settings", {"currency": "USD", "per_usd": 1.0})["currency"] == "USD"
 
 
 def test_a_path_must_be_there_and_may_only_be_named_here(page, tmp_path):

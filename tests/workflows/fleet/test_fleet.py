@@ -52,11 +52,11 @@ def test_every_combination_is_a_job():
     rows = fleet_plan.trainings([*PEOPLE, "Mara"], SHARED, {"lora.rank": [8, 16], "optimizer": ["adamw"]}, [1, 2])
     assert len(rows) == 2 * 2 * 2
     assert rows[1].varied == {"lora.rank": 8, "optimizer": "adamw", "seed": 2}
-    assert rows[1].arguments["settings"] == {"lora": {"rank": 8}, "optimizer": "adamw", "seed": 2}
-    assert {row.arguments["on"] for row in rows} == {"ssh:attic"}
+    assert rows[1].train.settings == {"lora": {"rank": 8}, "optimizer": "adamw", "seed": 2}
+    assert {row.train.on for row in rows} == {"ssh:attic"}
     assert SHARED.settings == {"lora": {"rank": 4}}
     [row] = fleet_plan.trainings(["Mara"], SHARED)
-    assert (row.varied, row.arguments["settings"]) == ({}, {"lora": {"rank": 4}})
+    assert (row.varied, row.train.settings) == ({}, {"lora": {"rank": 4}})
 
 
 def test_a_fleet_of_none_and_one_that_is_too_large():
@@ -169,7 +169,7 @@ def test_a_run_stays_known_when_its_job_is_taken_off_the_list(root, queue):
 
 def test_how_long_the_rest_takes():
     def rows(**counts):
-        row = FleetRow("Mara", "train", {})
+        row = FleetRow("Mara", SHARED)
         return [
             RowStanding(row, state, 100.0 if state == "finished" else None)
             for state, n in counts.items()
@@ -185,7 +185,7 @@ def judged(character, rank, seed, retention, kind="consistent"):
     from lib_lora.runs.run_records import GridRecord
 
     grid = GridRecord("001", 100, 1.0, kind, "", kind != "consistent", True, retention, "")
-    return RowStanding(FleetRow(character, "train", {}, {"lora.rank": rank, "seed": seed}), "finished", grid=grid)
+    return RowStanding(FleetRow(character, SHARED, varied={"lora.rank": rank, "seed": seed}), "finished", grid=grid)
 
 
 def test_what_a_study_shows_is_compared_over_the_same_people_and_seeds():
@@ -195,7 +195,7 @@ def test_what_a_study_shows_is_compared_over_the_same_people_and_seeds():
         judged(who, 8, seed, value, "drift" if value < 0.6 else "consistent") for (who, seed), value in lower.items()
     ]
     found += [judged(who, 16, seed, value) for (who, seed), value in higher.items()]
-    found.append(RowStanding(FleetRow("Lena", "train", {}, {"lora.rank": 16, "seed": 2}), "failed"))
+    found.append(RowStanding(FleetRow("Lena", SHARED, varied={"lora.rank": 16, "seed": 2}), "failed"))
     first, second = fleet_progress.effects(found)
     assert (first.settings, first.runs, first.holding, first.difference) == ({"lora.rank": 8}, 4, 3, None)
     assert first.retention == pytest.approx(0.675)

@@ -1,0 +1,78 @@
+"""From which addresses another machine may fetch base models, by their SHA-256; kept in ``base-addresses.json``.
+
+An address is sent to other machines and stands in files, so one with a password or a key in it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from lib_lora.errors import UserError
+from lib_lora.files import read_json, write_json
+from lib_lora.workspace.workspace import Workspace
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_LONGEST = 2000  # letters
+_SECRETS = ("token", "key", "apikey", "api_key", "access_token", "password", "signature")
+_CHANGING = threading.Lock()
+
+
+def check(address: str) -> str:
+    """An address as it was given.
+
+    Raises:
+        UserError: it is none, or has a secret in it.
+    """
+    try:
+        parts = urlsplit(address)
+        plain = bool(parts.scheme in ("https", "http") and parts.hostname and parts.port != 0)
+    except ValueError:
+        plain = False
+    if not plain or len(address) > _LONGEST or not address.isascii() or not address.isprintable() or " " in address:
+        raise UserError(
+            f"{address[:80]!r} is no address of a file; give one such as https://example.org/base.safetensors.",
+            "base_address",
+            code="base-address-invalid",
+        )
+    if parts.username or parts.password or any(name.lower() in _SECRETS for name, _ in parse_qsl(parts.query)):
+        raise UserError(
+            "The address of the base model has a password or a key in it, which would be sent along; give one that "
+            "anybody may fetch.",
+            "base_address",
+            code="base-address-with-secret",
+        )
+    return address
+
+
+def known(root: Path, sha256: str) -> str:
+    """From where a base model may be fetched; empty = nobody has said so."""
+    found = _all(root).get(sha256, "")
+    try:
+        return check(found) if found else ""
+    except UserError:
+        return ""
+
+
+def note(root: Path, sha256: str, address: str) -> None:
+    """Keep from where a base model may be fetched.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if not _HASH.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is no SHA-256")
+    with _CHANGING:
+        before = _all(root)
+        if before.get(sha256) != address:
+            write_json(Workspace(root).base_addresses, {**before, sha256: address})
+
+
+def _all(root: Path) -> dict[str, str]:
+    try:
+        found = read_json(Workspace(root).base_addresses) if Workspace(root).base_addresses.is_file() else {}
+    except UserError:
+        return {}
+    return {key: one for key, one in found.items() if isinstance(one, str)} if isinstance(found, dict) else {}

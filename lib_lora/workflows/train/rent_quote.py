@@ -1,0 +1,268 @@
+"""Says what renting a GPU for a training will cost, before anything is rented: offers, minutes, sums, limits.
+
+How long it takes is taken from the user's own runs on that GPU, and not guessed where there is none. Imports nothing
+heavy.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from lib_lora.character.store import load
+from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
+from lib_lora.queue.runners import pod_runner
+from lib_lora.remote.runpod import money, pod_rental
+from lib_lora.remote.runpod.gpu_offers import GpuOffer
+from lib_lora.remote.runpod.money import RentEstimate
+from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.runs.paces import Pace, pace_on
+from lib_lora.training.plan import estimate
+from lib_lora.training.plan.memory_fitting import AS_IT_IS, GB, GpuNeed, fitted
+from lib_lora.training.plan.presets import asked_beside
+from lib_lora.training.plan.run_file import load_run, saved_steps
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.typed_settings import by_dotted_key
+from lib_lora.workflows.train.prepare import asked_for, photos_of
+from lib_lora.workflows.train.renting import costing_pods
+from lib_lora.workspace.workspace import Workspace
+
+_SHOWN = 5  # offers in a terminal
+
+
+@dataclass(frozen=True)
+class RentedTraining:
+    """What is to be trained on a GPU that is rented.
+
+    Attributes:
+        base: the checkpoint file.
+        family, narrow: of the base model.
+        train: the settings.
+        given: which of them somebody asked for, by dotted key; those are not changed to fit a GPU.
+        steps: that are still to be done.
+    """
+
+    base: Path
+    family: str
+    narrow: bool
+    train: TrainSettings
+    given: Collection[str]
+    steps: int
+
+    def need(self) -> GpuNeed | None:
+        """How large a GPU it needs; None = not known."""
+        return pod_runner.need_for(self.family, self.narrow, self.train, self.given)
+
+    def on(self, memory: int) -> tuple[TrainSettings, str]:
+        """The settings on a GPU of that many GB, and a sentence where they are changed."""
+        if self.narrow or self.train.precision != "auto":
+            return self.train, ""
+        train, said = fitted(self.family, memory * GB, self.train, self.given)
+        return train, "" if AS_IT_IS in said else said
+
+
+def training_of(root: Path, name: str, asked: TrainArguments) -> RentedTraining:
+    """What a job will train.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        asked: the job's arguments.
+
+    Raises:
+        UserError: the run, the base model or the photos are gone, or a setting does not fit.
+    """
+    folder = Workspace(root).character(name)
+    if asked.run:
+        run = load_run(folder.run(asked.run).path)
+        info, train = run.model(), run.file.settings
+        total = asked.steps or train.total_steps(len(run.file.photos))
+        left = max(0, total - max(saved_steps(run), default=0))
+        given: Collection[str] = asked_beside(train, info.family, info.narrow)
+        return RentedTraining(info.path, info.family, info.narrow, train, given, left)
+    base = chosen_base(asked)
+    seen = asked_for(TrainingRequest(base, asked.preset, asked.settings, asked.prediction, few=asked.few))
+    photos = len(photos_of(folder, load(folder), asked.few)) * (2 if seen.train.class_photos else 1)
+    steps = seen.train.total_steps(max(photos, 1))
+    return RentedTraining(base, seen.info.family, seen.info.narrow, seen.train, by_dotted_key(asked.settings), steps)
+
+
+@dataclass(frozen=True)
+class QuotedOffer:
+    """A GPU that can be had, and what the training costs on it.
+
+    Attributes:
+        offer: RunPod's.
+        changed: what settings are changed there, a sentence; empty = none.
+        pace: of a step there; its run is empty where *Measure* found it on the user's own GPU; None = not known.
+        minutes: of the training alone; None = not known.
+        estimate: of the whole rent; None = not known.
+        most: USD that it can cost at most.
+    """
+
+    offer: GpuOffer
+    changed: str
+    pace: Pace | None
+    minutes: Decimal | None
+    estimate: RentEstimate | None
+    most: Decimal
+
+
+@dataclass(frozen=True)
+class RentQuote:
+    """What renting can give now.
+
+    Attributes:
+        training: what is to be trained.
+        rental: what the user allows.
+        terms: how it is rented.
+        need: GB of a GPU; None = not known.
+        offers: in the order in which they are tried.
+        preparing: minutes before the first step.
+        preparing_known: whether they were measured with the user's own pods.
+    """
+
+    training: RentedTraining
+    rental: Rental
+    terms: RentTerms
+    need: GpuNeed | None
+    offers: list[QuotedOffer]
+    preparing: float
+    preparing_known: bool
+
+    def need_sentence(self) -> str:
+        """How much memory the GPU needs; empty where that is not known."""
+        need = self.need
+        if need is None:
+            return ""
+        if self.rental.gpus and need.least < need.whole:
+            return (
+                f"These settings need about {need.whole} GB of GPU memory; they can be made to fit {need.least} GB, "
+                "so a smaller GPU is left out."
+            )
+        return f"These settings need about {need.whole} GB of GPU memory; smaller GPUs are left out."
+
+    def time_sentence(self, quoted: QuotedOffer) -> str:
+        """How long it takes and what that costs, and from what that is known."""
+        name = quoted.offer.gpu.name
+        pace = quoted.pace
+        if pace is None or quoted.minutes is None or quoted.estimate is None:
+            return (
+                f"How long it takes on a {name} is not known before its first steps, as none of your runs had these "
+                "settings there; what it will cost in all is shown then."
+            )
+        source = f"the pace of your run {pace.run} on one" if pace.run else "what Measure found on yours"
+        prepared = f"{self.preparing:.0f} min to prepare it, as your last pods took"
+        if not self.preparing_known:
+            prepared = f"{self.preparing:.0f} min to prepare it, which is a guess, as sending the base model takes long"
+        return (
+            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on a {name}, by {source} "
+            f"({pace.seconds:.2f} s a step); with "
+            f"{prepared}, {quoted.estimate.sentence(self.terms.rate)}"
+        )
+
+    def most_sentence(self) -> str:
+        """What it can cost at most, and when it ends."""
+        shown, first = self.terms.rate.shown, self.offers[0]
+        hourly = first.offer.hourly
+        return (
+            f"The {first.offer.gpu.name} is tried first: {shown(hourly)} an hour for {self.rental.hours:g} hours at "
+            f"most is {shown(hourly * money.exact(self.rental.hours))}. Where it is taken, the next is tried. None may "
+            f"cost more than {shown(self.terms.cap)}, or live longer; it is deleted as soon as the training has ended."
+        )
+
+
+def quote(root: Path, training: RentedTraining, rental: Rental, api: RunpodApi) -> RentQuote:
+    """What renting can give now.
+
+    Args:
+        root: the data folder.
+        training: what is to be trained.
+        rental: what the user allows.
+        api: is asked for the catalogue.
+
+    Raises:
+        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+    """
+    need = training.need()
+    terms = pod_runner.terms_here(root, rental, need)
+    found = pod_rental.find(api, terms)
+    preparing = _preparing(root)
+    minutes = money.PREPARING if preparing is None else preparing
+    offers = [_quoted(root, training, offer, terms, minutes) for offer in found]
+    return RentQuote(training, rental, terms, need, offers, minutes, preparing is not None)
+
+
+def _quoted(root: Path, training: RentedTraining, offer: GpuOffer, terms: RentTerms, preparing: float) -> QuotedOffer:
+    train, changed = training.on(offer.gpu.memory)
+    pace, most = _pace(root, training, offer, train), pod_rental.longest_cost(offer, terms)
+    if pace is None:
+        return QuotedOffer(offer, changed, None, None, None, most)
+    cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
+    minutes = money.exact(pace.seconds) * training.steps / 60
+    return QuotedOffer(offer, changed, pace, minutes, cost, most)
+
+
+def _pace(root: Path, training: RentedTraining, offer: GpuOffer, train: TrainSettings) -> Pace | None:
+    """How long a step takes on a GPU; see `QuotedOffer`."""
+    for name in (offer.gpu.id, offer.gpu.name):
+        if pace := pace_on(root, name, training.family, train):
+            return pace
+    measured = estimate.last_measurement(root, training.base, training.train, offer.gpu.id) or {}
+    seconds = measured.get("seconds_per_step")
+    return Pace(float(seconds), "", 0.0) if isinstance(seconds, (int, float)) and seconds > 0 else None
+
+
+def _preparing(root: Path) -> float | None:
+    """Minutes before the first step of the last pods; None = there was none."""
+    known = [one.preparing for one in PodLedger(root).costs() if one.preparing is not None]
+    return statistics.median(known[-5:]) if known else None
+
+
+def spent(root: Path) -> dict[str, Decimal]:
+    """USD that pods have cost so far, by the name of the character's folder."""
+    found: dict[str, Decimal] = {}
+    for one in PodLedger(root).costs():
+        found[one.character] = found.get(one.character, Decimal(0)) + one.usd
+    return found
+
+
+def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
+    """What is shown in a terminal before a GPU is rented: pods that nobody uses, offers, time and money.
+
+    Args:
+        root: the data folder.
+        name: of the character.
+        asked: the job's arguments.
+
+    Raises:
+        UserError: as `training_of` and `quote`.
+    """
+    training = training_of(root, name, asked)
+    rental = asked.rental or Rental()
+    found = quote(root, training, rental, pod_runner.account(root))
+    rate = found.terms.rate
+    lines = [f"This pod still costs: {one.line(rate)}" for one in costing_pods(root) if one.job is None]
+    lines += [found.need_sentence(), "RunPod offers now, with the disk:"]
+    lines += [f"  {offer_line(one, found)}" for one in found.offers[:_SHOWN]]
+    if len(found.offers) > _SHOWN:
+        lines.append(f"  and {len(found.offers) - _SHOWN} more")
+    first = found.offers[0]
+    lines += [first.changed, found.time_sentence(first), found.most_sentence()]
+    if before := spent(root).get(Workspace(root).character(name).path.name):
+        lines.append(f"For {name} {rate.shown(before)} were spent at RunPod so far.")
+    return "\n".join(line for line in lines if line)
+
+
+def offer_line(quoted: QuotedOffer, found: RentQuote) -> str:
+    """An offer on one line."""
+    gpu = quoted.offer.gpu
+    stock = f", stock {gpu.availability.lower()}" if gpu.availability else ""
+    price = found.terms.rate.shown(quoted.offer.hourly)
+    return f"{gpu.name}, {gpu.memory} GB: {price} an hour{stock}"
