@@ -172,11 +172,12 @@ class Connection:
                 code="remote-disk-full",
                 place=self.place.name,
             )
-        return UserError(
-            f"{self.place.address()} could not do what was asked: {printable}",
-            code="remote-refused",
-            place=self.place.name,
-        )
+        return refusal(self.place, printable)
+
+
+def refusal(place: Place, why: str) -> UserError:
+    """The error for a request that a place does not meet."""
+    return UserError(f"{place.address()} could not do what was asked: {why}", code="remote-refused", place=place.name)
 
 
 def failure(root: Path, place: Place, said: bytes, status: int | None) -> UserError:

@@ -339,7 +339,7 @@ def named(root: Path, on: str) -> Place | None:
     place = find(root, on[len(SSH) :])
     if place.on() != on:
         kind = "a Ray cluster" if place.ray else "reached over SSH"
-        raise UserError(f"{place.name} is {kind}; give {place.on()}.", "on", code="place-unknown", place=on)
+        raise UserError(f"{place.name} is {kind}; give {place.on()}.", "on", code="place-kind-wrong", place=on)
     return place
 
 
@@ -357,7 +357,7 @@ def _at_address(root: Path, address: str) -> Place:
         f"The Ray cluster {address[:80]} is not known yet; tell where the storage is that it shares with this computer:"
         f" {typed('place', 'add', 'NAME', address, '--storage', 'FOLDER_OR_URL')}",
         "on",
-        code="place-not-found",
+        code="cluster-not-found",
         place=address,
     )
 

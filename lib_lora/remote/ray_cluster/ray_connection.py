@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.connection import Unreachable, refusal
 from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster import shared_storage
@@ -157,8 +157,11 @@ class RayConnection:
 
     def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
         """See `PlaceConnection`."""
+        answer = getattr(self, f"_do_{what}", None)
+        if answer is None:
+            raise refusal(self.place, f"a cluster does not know {what!r}")
         with self._lock, self._explained():
-            found = getattr(self, f"_do_{what}")(**fields)
+            found = answer(**fields)
         return found if isinstance(found, tuple) else (found, b"")
 
     def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
@@ -183,7 +186,7 @@ class RayConnection:
                     self._reports.clear()
                     raise Unreachable(
                         f"{self._cluster.storage} does not show {one.there} yet.",
-                        code="storage-unreachable",
+                        code="storage-late",
                         place=self.place.name,
                     ) from error
 
@@ -305,7 +308,7 @@ class RayConnection:
         else:
             raise Unreachable(
                 f"{self._cluster.storage} does not show yet what was made.",
-                code="storage-unreachable",
+                code="storage-behind",
                 place=self.place.name,
             )
         if control and control.why:
@@ -505,7 +508,7 @@ class RayConnection:
         name = self.place.name
         if isinstance(answer, dict):
             why = printable(str(answer.get("failed") or "the storage there is another one than here"))
-            return UserError(f"A node of {name} cannot be used: {why}", code="ray-node-unusable", place=name)
+            return UserError(f"A node of {name} cannot be used: {why}", code="ray-node-refuses", place=name)
         if found is None or found.state not in ENDED:
             return UserError(
                 f"No node of {name} had room within {_LOOKS / 60:.0f} minutes for a job that needs "
@@ -556,7 +559,7 @@ class RayConnection:
             why = printable(error.strerror or str(error)).rstrip(".")
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError(
-                    f"The storage {where} is full; free some space there.", code="remote-disk-full", place=name
+                    f"The storage {where} is full; free some space there.", code="storage-full", place=name
                 ) from error
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise UserError(
