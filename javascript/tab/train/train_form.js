@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
-import { chosenCharacter, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
@@ -16,6 +16,7 @@ import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
 const RUNPOD = 'runpod'; // stands for a GPU that is rented
+const ADD = 'add'; // leads to where machines are added
 const AGAIN = 5000; // milliseconds after a failure
 const LOOKS = 1000; // milliseconds between two questions while base models are looked at
 const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
@@ -117,8 +118,12 @@ function choose(form, to, quiet) {
 }
 
 function chooseOn(form, on) {
+  if (on === ADD) {
+    show(form); // the choice stays what it was
+    return goTo({ step: 'doctor' });
+  }
   choose(form, { on }, true);
-  show(form);
+  return show(form);
 }
 
 function take(form, slug) {
@@ -311,13 +316,15 @@ function showBases(form) {
   view.unusable.hidden = !view.unusable.textContent;
 }
 
-/** Where it trains is asked only of who has other machines. */
+/** Where it trains; nothing else than this computer is offered to those who come from another one. */
 function showPlaces(form) {
   const { view, places } = form;
   const place = placeOf(form);
   const others = places.map((one) => ({ value: one.on, text: one.title }));
-  view.on.setChoices([{ value: 'local', text: t('This computer') }, ...others], place ? place.on : 'local');
-  view.where.hidden = !places.length;
+  const here = { value: 'local', text: t('This computer') };
+  const more = { value: ADD, text: t('Add a machine …') };
+  view.on.setChoices([here, ...others, more], place ? place.on : 'local');
+  view.where.hidden = app.state.host.remote;
   const rents = Boolean(place) && place.on === RUNPOD;
   setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;

@@ -5,6 +5,7 @@ RunPod is asked once and for seconds only, so that a page does not wait for it. 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
 from lib_lora.queue.runners import pod_runner
 from lib_lora.remote import places
 from lib_lora.remote.runpod import api_key_store, money
+from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.ui.http import paths
@@ -26,6 +28,7 @@ from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workflows.train import renting
 from lib_lora.workflows.train.rent_quote import QuotedOffer, RentedTraining, RentQuote, quote, spent
 
+_NAME = re.compile(rf"{PREFIX}[0-9A-Za-z-]{{1,64}}")  # of a pod of SameFace
 _ENDING = 20.0  # seconds for which the page waits until a pod is gone
 
 
@@ -164,6 +167,8 @@ def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 def end(context: RequestContext, call: Call) -> dict[str, Any]:
     """Delete a pod, and look until it is gone."""
     _see_owner(context)
+    if not _NAME.fullmatch(call.path["name"]):
+        raise missing("There is no such pod.")
     api = pod_runner.account(context.root).hurried()
     try:
         ended = renting.end_pods(context.root, call.path["name"], _ENDING, api)
