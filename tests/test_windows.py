@@ -166,8 +166,17 @@ def test_what_is_found_and_what_is_guarded(code: str, names: list[str]) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="mypy checks for the system that it runs on anyway")
 @pytest.mark.skipif(not importlib.util.find_spec("mypy"), reason="needs mypy")
 def test_types_hold_for_windows(tmp_path: Path) -> None:
-    """What a typed library has there and what not, such as ``os.geteuid`` or ``msvcrt.locking``."""
+    """What the standard library has there and what not, such as ``os.geteuid`` or ``msvcrt.locking``.
+
+    torch is left out, whose types are the same everywhere and take half of the time; what stands on it is then of any
+    type, which some strict checks would complain about.
+    """
+    config = tmp_path / "pyproject.toml"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    config.write_text(f'{text}\n[[tool.mypy.overrides]]\nmodule = ["torch.*"]\nfollow_imports = "skip"\n', "utf-8")
     command = [sys.executable, "-m", "mypy", "--platform", "win32", "--cache-dir", str(tmp_path), "lib_lora"]
+    command += ["--config-file", str(config), "--allow-subclassing-any", "--allow-untyped-decorators"]
+    command += ["--no-warn-return-any", "--no-warn-unused-ignores", "--no-warn-redundant-casts"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout
 

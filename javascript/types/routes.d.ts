@@ -17,8 +17,10 @@ type GetPath =
   | `/characters/${string}/captions`
   | `/captioners`
   | `/bases`
-  | `/places`
   | `/plan${string}`
+  | `/places`
+  | `/runpod`
+  | `/pods`
   | `/jobs`
   | `/jobs/${string}`
   | `/jobs/${string}/events${string}`
@@ -74,6 +76,16 @@ interface Posts {
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
   /** What a training would take: steps, disk space, and time and memory if they have been measured. */
   '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
+  /** What a training would send to another machine: each photo, caption and setting, by the rules of sending. */
+  '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
+  /** Keep RunPod's API key; it is never told again. */
+  '/runpod/key': { path: `/runpod/key`; body: { key: string } };
+  /** Forget RunPod's API key; one in the environment of this program stays. */
+  '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
+  /** What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character. */
+  '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[] } } };
+  /** Delete a pod, and look until it is gone. */
+  '/pods/{name}/end': { path: `/pods/${string}/end`; body: {} };
   /** Add a job to the queue. */
   '/jobs': { path: `/jobs`; body: { kind: string; character: string; arguments?: Record<string, any> } };
   /** Stop a job; what it has done so far is kept. */

@@ -20,7 +20,7 @@ from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.remote import transfers
-from lib_lora.remote.connection import Connection
+from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.workspace.workspace import Workspace
 
 PACKAGE = Path(lib_lora.__file__).resolve().parent
@@ -28,6 +28,9 @@ _LEFT_OUT = ("__pycache__", "bundled")
 _STATES = ("ready", "running", "failed", "none")
 _LOOK = 1.0  # seconds between two looks at an installation
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+_made: dict[
+    Path, tuple[dict[Path, tuple[int, int]], tuple[bytes, str, str]]
+] = {}  # the wheels that were made, by package
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,7 @@ def built(root: Path, package: Path = PACKAGE) -> Wheel:
     Raises:
         UserError: it cannot be written.
     """
-    content, version = _wheel(package)
-    digest = hashlib.sha256(content).hexdigest()
+    content, version, digest = _wheel_once(package)
     path = Workspace(root).remote / "wheels" / digest[:16] / f"sameface-{version}-py3-none-any.whl"
     if not path.is_file() or path.stat().st_size != len(content):
         with atomic_file(path) as stream:
@@ -59,7 +61,7 @@ def built(root: Path, package: Path = PACKAGE) -> Wheel:
 
 
 def install(
-    connection: Connection, wheel: Wheel, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+    connection: PlaceConnection, wheel: Wheel, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
 ) -> None:
     """See that a wheel is installed on a place, with all it needs.
 
@@ -99,7 +101,7 @@ def install(
             time.sleep(0.05)
 
 
-def _state(connection: Connection, wheel: Wheel) -> tuple[str, str]:
+def _state(connection: PlaceConnection, wheel: Wheel) -> tuple[str, str]:
     found = connection.ask("installed", version=wheel.sha256)
     state, said = (found.get("state"), found.get("said")) if isinstance(found, dict) else (None, None)
     if state not in _STATES or not isinstance(said, str):
@@ -125,14 +127,34 @@ def _why(said: str, address: str, python: str) -> str:
     return f"SameFace could not be installed on {address}; pip said there: {last[:300]}"
 
 
+def _wheel_once(package: Path) -> tuple[bytes, str, str]:
+    """The bytes of the wheel, its version and its SHA-256; made anew only where a file of the code has changed."""
+    marks = {}
+    for path in _code(package):
+        with explained(path, "read"):
+            status = path.stat()
+        marks[path] = (status.st_size, status.st_mtime_ns)
+    made = _made.get(package)
+    if made is None or made[0] != marks:
+        content, version = _wheel(package)
+        made = _made[package] = (marks, (content, version, hashlib.sha256(content).hexdigest()))
+    return made[1]
+
+
+def _code(package: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(package.rglob("*"))
+        if path.suffix != ".pyc" and path.is_file() and not set(path.relative_to(package).parts) & set(_LEFT_OUT)
+    ]
+
+
 def _wheel(package: Path) -> tuple[bytes, str]:
     """The bytes of the wheel, and its version."""
     files = {}
-    for path in sorted(package.rglob("*")):
-        name = path.relative_to(package.parent).as_posix()
-        if path.is_file() and path.suffix != ".pyc" and not set(path.relative_to(package).parts) & set(_LEFT_OUT):
-            with explained(path, "read"):
-                files[name] = path.read_bytes()
+    for path in _code(package):
+        with explained(path, "read"):
+            files[path.relative_to(package.parent).as_posix()] = path.read_bytes()
     code = hashlib.sha256()
     for name, content in files.items():
         code.update(f"{name}\0{len(content)}\0".encode() + content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,3 +34,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, toy: Callable[[str], Path
     base = shutil.copy(toy("sd1"), folder / "Basis 名前.safetensors")
     prepare(folder / "zu Hause ü", Path(base), folder / "photos")
     return folder / "zu Hause ü"
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """While a block runs, this process sees no byte free on any disk; other machines' processes do."""
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1 << 40, 1 << 40, 0))
+            yield
+
+    return full

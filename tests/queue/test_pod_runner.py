@@ -28,8 +28,9 @@ from lib_lora import cli
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
-from lib_lora.queue.runners import pod_runner, remote_job
+from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
+from lib_lora.remote.http_exchange import AnswerLost
 from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
@@ -336,7 +337,7 @@ def test_where_runpod_cannot_be_reached_at_the_end_the_watchdog_deletes_it(home,
     home.at_step(number, 3)
 
     def down(self, *_):
-        raise runpod_api._Lost("the network is down")
+        raise AnswerLost("the network is down")
 
     monkeypatch.setattr(RunpodApi, "_exchange", down)
     home.lets(6)
@@ -348,6 +349,49 @@ def test_where_runpod_cannot_be_reached_at_the_end_the_watchdog_deletes_it(home,
     ledger = PodLedger(home.root)
     assert [entry.open for entry in ledger.entries()] == [True]
     assert (ledger.living(RunpodApi(KEY, home.runpod.base)), home.states()) == ([], ["ended"])
+
+
+def test_a_full_disk_here_keeps_the_pod_until_there_is_room(home, full_disk):
+    """It has the only copy of what was made last."""
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    with full_disk():
+        home.lets(6)
+        home.until(number, lambda: bool(list(home.there.glob("jobs/*/exit.json"))))
+        home.until(number, lambda: "goes on costing 0.26 USD an hour" in home.said(number))
+        assert (home.runpod.living(), home.queue.get(number).state) == ([pod], "running")
+    assert home.ended(number).state == "finished"
+    assert saved_steps(home.run()) == [1, 2, 3, 4, 5, 6]
+    assert (home.runpod.living(), home.states(), home.left()) == ([], ["ended"], [])
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_where_there_is_no_room_for_long_the_pod_is_left_to_its_limits_and_to_resume(
+    home, full_disk, monkeypatch, stopped
+):
+    monkeypatch.setattr(ssh_runner, "ROOM", 60.0 if stopped else 0.3)
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    with full_disk():
+        home.lets(6)
+        home.until(number, lambda: "is kept for it" in home.said(number))
+        if stopped:
+            home.queue.wish(number, "stop")
+        job = home.ended(number)
+    assert (job.state, f"pods end {pod.body['name']}" in job.error) == ("failed", True), job
+    assert (home.runpod.living(), home.states()) == ([pod], ["created"])
+    assert pod_runner.pods_of_jobs(home.root) == {pod.body["name"]: number}
+    with raises("job-elsewhere"):
+        home.queue.forget(number)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert saved_steps(home.run()) == [1, 2, 3, 4, 5, 6]
+    assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
+    assert pod_runner.pods_of_jobs(home.root) == {}
 
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])

@@ -17,7 +17,7 @@ from remote_harness import SECRET, RemoteHarness
 from ssh_server import MISSING, available
 
 from lib_lora.queue.job_types import TrainArguments
-from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners import remote_job, ssh_runner
 from lib_lora.remote import places
 from lib_lora.remote.connection import Connection
 from lib_lora.runs.events import read_events
@@ -107,6 +107,42 @@ def test_a_network_that_is_gone_for_a_while(harness):
     harness.lets(6)
     assert harness.ended(number).state == "finished"
     assert harness.steps_said(number) == [1, 2, 3, 4, 5, 6]
+
+
+def _ended_there(harness):
+    return bool(list(harness.there.glob("jobs/*/exit.json")))
+
+
+def test_a_full_disk_here_is_waited_for(harness, full_disk):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    with full_disk():
+        harness.lets(6)
+        harness.until(number, lambda: _ended_there(harness))
+        harness.until(number, lambda: any(one.get("code") == "no-room-here" for one in harness.events(number)))
+        assert (harness.queue.get(number).state, saved_steps(harness.run())) == ("running", [1, 2])
+        assert harness.jobs_there() != []
+    assert harness.ended(number).state == "finished"
+    assert saved_steps(harness.run()) == [1, 2, 3, 4, 5, 6]
+    assert harness.steps_said(number) == [1, 2, 3, 4, 5, 6]
+    assert harness.jobs_there() == []
+
+
+def test_what_a_full_disk_does_not_take_stays_there_and_is_fetched_by_resume(harness, full_disk, monkeypatch):
+    monkeypatch.setattr(ssh_runner, "ROOM", 0.3)
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    with full_disk():
+        harness.lets(6)
+        job = harness.ended(number)
+    assert (job.state, "stays on workshop" in job.error) == ("failed", True), job.error
+    assert harness.jobs_there() != []
+    harness.resume(number)
+    assert harness.ended(number).state == "finished"
+    assert saved_steps(harness.run()) == [1, 2, 3, 4, 5, 6]
+    assert harness.jobs_there() == []
 
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])

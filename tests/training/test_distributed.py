@@ -1,6 +1,7 @@
 """Two processes that share a batch train what one process trains."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
 from lib_lora.training.loop import train
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.train.main_job import sink
 
 CHILD = """
@@ -20,11 +22,12 @@ from lib_lora.workflows.train.main_job import sink
 from lib_lora.errors import UserError
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
-run = load_run(Path(sys.argv[1]))
-try:
-    train(run, sink(run))
-except UserError as error:
-    sys.exit(str(error))
+for folder in sys.argv[1:]:
+    run = load_run(Path(folder))
+    try:
+        train(run, sink(run))
+    except UserError as error:
+        sys.exit(str(error))
 """
 
 SETTINGS = {"steps": 4, "save_every": 4, "photos": 4}
@@ -43,7 +46,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def in_two(tmp_path):
-    """Trains a run in two processes, as a command ends."""
+    """Trains runs in two processes, one after the other, as a command ends."""
     script = tmp_path / "child.py"
     script.write_text(CHILD, encoding="utf-8")
     root = Path(__file__).parents[2]
@@ -53,18 +56,26 @@ def in_two(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1"]
     launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port()), str(script)]
 
-    def trained(run):
-        command = [*launch, str(run.folder)]
+    def trained(*runs):
+        command = [*launch, *(str(run.folder) for run in runs)]
         return subprocess.run(command, env=environment, timeout=300, capture_output=True, text=True, check=False)
 
     return trained
 
 
-def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, in_two):
+def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_both(make_run, in_two):
+    """The error is of the main process, in a run that follows; both end with its sentence."""
     one, two = (make_run(batch_size=size, caption_dropout=0.3, **SETTINGS) for size in (2, 1))
+    data = two.character_folder.path.parents[1]
+    shutil.copytree(data, data.with_name("another"))
+    lost = load_run(data.with_name("another") / two.folder.relative_to(data))
+    (lost.character_folder.photos / "01.jpg").unlink()
     train(one, sink(one))
-    done = in_two(two)
-    assert done.returncode == 0, done.stderr
+    done = in_two(two, lost)
+    assert done.returncode != 0
+    assert done.stderr.count("01.jpg: it is not there.") == 2
+    assert "gloo" not in done.stderr
+    assert not lost.checkpoint(4).exists()
 
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) == 4
@@ -74,13 +85,3 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one(make_run, in_two):
     for key in ours:
         assert (ours[key].float() - theirs[key].float()).abs().max() < 5e-3
     assert read(two.checkpoint(4)).metadata["ss_total_batch_size"] == "2"
-
-
-@pytest.mark.once("how an error ends both is ours; that two processes train is repeated above")
-def test_an_error_in_the_main_process_ends_both_with_its_sentence(make_run, in_two):
-    lost = make_run(batch_size=1, resolution=192, **SETTINGS)
-    (lost.character_folder.photos / "01.jpg").unlink()
-    done = in_two(lost)
-    assert done.returncode != 0
-    assert done.stderr.count("01.jpg: it is not there.") == 2
-    assert "gloo" not in done.stderr

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from lib_lora.lora.file.reading import LoraFile
 from lib_lora.lora.file.tensors import LayerTensors, incomplete_attention
 from lib_lora.models.families.registry import family_named
 
-Layer = nn.Linear | nn.Conv2d
+Layer: TypeAlias = nn.Linear | nn.Conv2d
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,10 @@ def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[
 
 
 def pods_of_jobs(root: Path) -> dict[str, int]:
-    """The pods of the jobs that have not ended, by name: the number of each job."""
-    files = {job.id: Workspace(root).job(job.id).pod for job in Queue(root).open()}
+    """The pods of the jobs that have not ended, or of which something is on a pod alone, by name: each job's number."""
+    workspace, queue = Workspace(root), Queue(root)
+    jobs = [*queue.open(), *(job for job in queue.jobs() if job.ended and workspace.job(job.id).remote.is_file())]
+    files = {job.id: workspace.job(job.id).pod for job in jobs}
     return {name: number for number, path in files.items() if (memo := _read(path)) for name in memo.names}
 
 
@@ -189,6 +191,7 @@ class PodWorker(SshWorker):
         self._pod = _read(self._files.pod)
         self._asked_at = 0.0
         self._at_limit = False
+        self._kept = False  # the pod has the only copy of what was made, and is not deleted here
 
     # -------------------------------------------------------------------------------------------------- the whole way
 
@@ -218,7 +221,7 @@ class PodWorker(SshWorker):
                 self._settle(code_or_none)
             return code_or_none
         except BaseException:
-            if not self._remote.left.is_set():
+            if not (self._remote.left.is_set() or self._kept):
                 self._settle(_ENDED)
             raise
         finally:
@@ -381,6 +384,27 @@ class PodWorker(SshWorker):
             "is kept; resume the job to rent another one and go on from there.",
             code="pod-vanished",
             pod=self._pod.name,
+        )
+
+    def _left_there(self, error: UserError) -> UserError:
+        """See `SshWorker`. The pod lives on, since all else that was made would be lost: its own limits end it."""
+        self._kept = True
+        return UserError(
+            f"{error} What was made is on {self._kept_until()}. Resume the job soon to fetch it, or give it up: "
+            f"{typed('pods', 'end', self.place.name)}",
+            code="pod-not-fetched",
+            place=self.place.name,
+        )
+
+    def _kept_for(self) -> str:
+        return f"What was made is on {self._kept_until()}."
+
+    def _kept_until(self) -> str:
+        hours = terms_of(self._rental).unfetched / 3600
+        price = rate_of(self.workspace.root).shown(Decimal(self._pod.hourly)) if self._pod else ""
+        return (
+            f"the rented pod {self.place.name} alone, which is kept for it and goes on costing {price} an hour, "
+            f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
         )
 
     def _take_result(self, run: Run, content: bytes) -> None:

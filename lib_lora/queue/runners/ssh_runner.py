@@ -27,6 +27,7 @@ from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.connection import Connection
+from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.runs import sent_run
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.foreign_events import plain_lines, plain_text
@@ -41,7 +42,9 @@ _MOST_EVENTS = 64 << 20  # bytes of events that are taken from one job
 _READ = 1 << 20  # bytes that are read at once
 _LOG = 1 << 16  # letters of a log
 _MAKING = threading.Lock()  # a process that makes a run needs memory, and many jobs may begin at once
-_FULL = ("disk-full", "disk-too-full")
+ROOM = 30 * 60.0  # seconds for which a finished job waits until this disk takes what it has made
+# errors of this computer's disk: what was made stays on the other machine until they are mended
+_DISK = ("disk-full", "disk-too-full", "permission-denied", "file-inaccessible")
 
 
 class SshRunner:
@@ -57,7 +60,7 @@ class SshRunner:
         self,
         root: Path,
         host: Callable[[], JobHost],
-        connect: Callable[[Path, places.Place], Connection] = Connection,
+        connect: Callable[[Path, places.Place], PlaceConnection] = Connection,
     ) -> None:
         self.root = root.absolute()
         self._local = LocalRunner(self.root, host)
@@ -108,7 +111,7 @@ class SshWorker:
     outlives = True
     pid = 0
 
-    def __init__(self, root: Path, job: Job, there: Connection, local: LocalRunner) -> None:
+    def __init__(self, root: Path, job: Job, there: PlaceConnection, local: LocalRunner) -> None:
         self.workspace, self.job, self.place = Workspace(root), job, there.place
         self._local, self._queue = local, Queue(root)
         key = remote_job.key_of(self.workspace, job.id)
@@ -122,6 +125,7 @@ class SshWorker:
         self._log: list[str] = []
         self._known: dict[str, Any] = {}  # files there by name, as they were when they were brought
         self._looked = 0.0
+        self._no_room = ""  # when it was said that the disk here takes nothing: "at work", "ended"; empty = it does
 
     # ------------------------------------------------------------------------------------------------- the interface
 
@@ -198,7 +202,7 @@ class SshWorker:
         assert isinstance(self.job.arguments, TrainArguments)
         return self.job.arguments
 
-    def _move_to(self, there: Connection) -> None:
+    def _move_to(self, there: PlaceConnection) -> None:
         """Do it on another place than was known at first."""
         self._remote.there, self.place = there, there.place
         self._memo = self._remembered()
@@ -236,7 +240,7 @@ class SshWorker:
             if code is None:
                 return None
             self._say(f"Bringing home what was made on {self.place.name}")
-            self._remote.reach(lambda: self._bring_rest(run), waiting=True)
+            self._bring_all(run)
             self._erase(run)
             return code
 
@@ -362,10 +366,12 @@ class SshWorker:
                 self._bring_files(run)
                 self._looked = time.monotonic()
         except UserError as error:
-            if error.code not in _FULL:
+            if error.code not in _DISK:
                 raise
-            self._say(f"{error} What is made on {self.place.name} stays there until then.")
-            self._remote.pause(remote_job.AGAIN)
+            self._tell_no_room("at work", f"{error} What is made on {self.place.name} stays there until then.")
+            self._wait_for_room()
+        else:
+            self._no_room = ""
 
     def _bring_events(self, run: Run) -> None:
         mine = self._appended(self._files.events, f"jobs/{self.job.id}/events.jsonl", self._memo.events)
@@ -402,6 +408,52 @@ class SshWorker:
         made, before = self._remote.there.ask("made", job=self._remote.key), self._name_there(run, "")
         names = {name[len(before) :]: mark for name, mark in made.items() if name.startswith(before)}
         return {name: mark for name, mark in names.items() if sent_run.comes_home(run, name, mark, self._memo.step)}
+
+    def _bring_all(self, run: Run) -> None:
+        """Everything, once the worker has ended. Where the disk here does not take it, it is the only copy: it stays
+        there, and is waited for.
+
+        Raises:
+            UserError: the disk here has not taken it for long, or the user wants the job to end.
+        """
+        until = time.monotonic() + ROOM
+        while True:
+            try:
+                self._remote.reach(lambda: self._bring_rest(run), waiting=True)
+                return
+            except UserError as error:
+                if error.code not in _DISK:
+                    raise
+                if self._remote.left.is_set():
+                    raise StoppedByUser("This program ends; what was made stays there.") from None
+                if time.monotonic() > until or self._remote.stopping():
+                    raise self._left_there(error) from error
+                self._tell_no_room("ended", f"{error} {self._kept_for()}")
+                self._wait_for_room()
+
+    def _left_there(self, error: UserError) -> UserError:
+        """What is said where a job ends without all that it has made."""
+        return UserError(
+            f"{error} What was made stays on {self.place.name}; resume the job to fetch it.",
+            code="remote-not-fetched",
+            place=self.place.name,
+        )
+
+    def _kept_for(self) -> str:
+        """What is said while it is waited for room."""
+        return f"What was made stays on {self.place.name} until then; it is tried again for {ROOM / 60:.0f} minutes."
+
+    def _tell_no_room(self, when: str, text: str) -> None:
+        """Say it once for each time that the disk fills up."""
+        if self._no_room != when:
+            self._no_room = when
+            with suppress(UserError):
+                EventLog(self._files.events)("warning", code="no-room-here", text=text)
+
+    def _wait_for_room(self) -> None:
+        until = time.monotonic() + remote_job.AGAIN
+        while time.monotonic() < until and not self._remote.stopping():
+            self._remote.pause(0.2)
 
     def _bring_rest(self, run: Run) -> None:
         """Everything that is not here yet, the run's file and the result last."""

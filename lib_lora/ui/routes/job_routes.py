@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import (
+    RUNPOD,
     Arguments,
     ChooseArguments,
     FillArguments,
@@ -30,7 +32,10 @@ from lib_lora.queue.job_types import (
     uses_place,
 )
 from lib_lora.queue.queue import OPEN
+from lib_lora.queue.runners import pod_runner
 from lib_lora.remote import places
+from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
 from lib_lora.training.plan import form_fields
@@ -151,7 +156,11 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
     if uses_place(arguments):
         if context.host.remote():
             raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
-        places.named(context.root, asked_place(arguments))
+        place = places.named(context.root, asked_place(arguments))
+        if place and place.ray and isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)):
+            arguments = replace(arguments, on=place.on())  # it may be named by its address
+        if asked_place(arguments) == RUNPOD:
+            pod_runner.account(context.root)  # without its key nothing can be rented
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)
     if isinstance(arguments, (TestArguments, ChooseArguments)):
@@ -251,12 +260,36 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "text": shown.text.format(name=job.character) + _elsewhere(job),
         "base_gone": _base_gone(context, job),
         "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
+        "cost": _cost(context, job),
     }
+
+
+def _cost(context: RequestContext, job: Job) -> dict[str, str] | None:
+    """What the machine costs that is rented for a job, or has cost; None = none was."""
+    rent = (job.result or {}).get("rent")
+    rented = _standing(context.queue.folder(job.id), job)["rented"] if job.state == "running" else None
+    if rented is not None:
+        since, hourly, cap = rented
+        left = _standing(context.queue.folder(job.id), job)["seconds_left"]
+        found = money.running_cost(hourly, cap, time.time() - since, left)
+        shown = rate_of(context.root).shown
+        total = "" if found.total is None else shown(found.total)
+        return {"so_far": shown(found.so_far), "total": total, "cap": shown(found.cap), "billed": ""}
+    try:
+        billed = money.exact(max(rent["billed"], rent["counted"])) if rent else None
+    except (KeyError, TypeError, ArithmeticError):  # of another version
+        return None
+    text = "" if billed is None else rate_of(context.root).shown(billed)
+    return {"so_far": "", "total": "", "cap": "", "billed": text} if text else None
 
 
 def _elsewhere(job: Job) -> str:
     """On which other machine a job is done, as the end of its text."""
-    return f" on {asked_place(job.arguments).removeprefix(places.SSH)}" if uses_place(job.arguments) else ""
+    return (
+        f" on {asked_place(job.arguments).removeprefix(places.SSH).removeprefix(places.RAY)}"
+        if uses_place(job.arguments)
+        else ""
+    )
 
 
 def _base_gone(context: RequestContext, job: Job) -> str:

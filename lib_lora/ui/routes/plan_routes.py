@@ -15,7 +15,6 @@ from lib_lora.errors import UserError, plural
 from lib_lora.files import size
 from lib_lora.models.fast import cpu_load
 from lib_lora.photos.audit.coverage import LEAST
-from lib_lora.remote import places
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http import paths
@@ -44,7 +43,6 @@ def routes() -> list[Route]:
     """The routes for planning a training."""
     return [
         get("/bases", listed),
-        get("/places", where),
         get("/plan", plan, "base", "preset", "character"),
         post("/characters/{slug}/estimate", reckon, EstimateRequest),
     ]
@@ -53,20 +51,6 @@ def routes() -> list[Route]:
 def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The base models that the host knows, and whether they can be trained on."""
     return base_models.listed(context)
-
-
-def where(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The other machines on which can be trained, what each has, and what would be sent there; none are told to others
-    than this machine's user."""
-    return [
-        {
-            "on": f"{places.SSH}{place.name}",
-            "title": places.title(place),
-            "text": places.described(place),
-            "sent": places.sent_sentence(place),
-        }
-        for place in ([] if context.host.remote() else places.load(context.root))
-    ]
 
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from lib_lora.ui.routes import (
     undo_routes,
     use_routes,
 )
+from lib_lora.ui.routes.elsewhere import place_routes, rent_routes
 from lib_lora.ui.views import imports
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _ROOMS = (
         imports,
         caption_routes,
         plan_routes,
+        place_routes,
+        rent_routes,
     ),
     *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, doctor_routes, settings_routes),
 )

@@ -100,7 +100,7 @@ class QuotedOffer:
     Attributes:
         offer: RunPod's.
         changed: what settings are changed there, a sentence; empty = none.
-        source: where the pace was measured; empty = it is not known.
+        pace: of a step there; its run is empty where *Measure* found it on the user's own GPU; None = not known.
         minutes: of the training alone; None = not known.
         estimate: of the whole rent; None = not known.
         most: USD that it can cost at most.
@@ -108,7 +108,7 @@ class QuotedOffer:
 
     offer: GpuOffer
     changed: str
-    source: str
+    pace: Pace | None
     minutes: Decimal | None
     estimate: RentEstimate | None
     most: Decimal
@@ -151,16 +151,19 @@ class RentQuote:
     def time_sentence(self, quoted: QuotedOffer) -> str:
         """How long it takes and what that costs, and from what that is known."""
         name = quoted.offer.gpu.name
-        if quoted.minutes is None or quoted.estimate is None:
+        pace = quoted.pace
+        if pace is None or quoted.minutes is None or quoted.estimate is None:
             return (
                 f"How long it takes on a {name} is not known before its first steps, as none of your runs had these "
                 "settings there; what it will cost in all is shown then."
             )
+        source = f"the pace of your run {pace.run} on one" if pace.run else "what Measure found on yours"
         prepared = f"{self.preparing:.0f} min to prepare it, as your last pods took"
         if not self.preparing_known:
             prepared = f"{self.preparing:.0f} min to prepare it, which is a guess, as sending the base model takes long"
         return (
-            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on a {name}, by {quoted.source}; with "
+            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on a {name}, by {source} "
+            f"({pace.seconds:.2f} s a step); with "
             f"{prepared}, {quoted.estimate.sentence(self.terms.rate)}"
         )
 
@@ -198,25 +201,22 @@ def quote(root: Path, training: RentedTraining, rental: Rental, api: RunpodApi) 
 
 def _quoted(root: Path, training: RentedTraining, offer: GpuOffer, terms: RentTerms, preparing: float) -> QuotedOffer:
     train, changed = training.on(offer.gpu.memory)
-    pace, source = _pace(root, training, offer, train)
-    most = pod_rental.longest_cost(offer, terms)
+    pace, most = _pace(root, training, offer, train), pod_rental.longest_cost(offer, terms)
     if pace is None:
-        return QuotedOffer(offer, changed, "", None, None, most)
+        return QuotedOffer(offer, changed, None, None, None, most)
     cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
     minutes = money.exact(pace.seconds) * training.steps / 60
-    return QuotedOffer(offer, changed, source, minutes, cost, most)
+    return QuotedOffer(offer, changed, pace, minutes, cost, most)
 
 
-def _pace(root: Path, training: RentedTraining, offer: GpuOffer, train: TrainSettings) -> tuple[Pace | None, str]:
-    """How long a step takes on a GPU, and how that is known."""
+def _pace(root: Path, training: RentedTraining, offer: GpuOffer, train: TrainSettings) -> Pace | None:
+    """How long a step takes on a GPU; see `QuotedOffer`."""
     for name in (offer.gpu.id, offer.gpu.name):
         if pace := pace_on(root, name, training.family, train):
-            return pace, f"the pace of your run {pace.run} on one ({pace.seconds:.2f} s a step)"
+            return pace
     measured = estimate.last_measurement(root, training.base, training.train, offer.gpu.id) or {}
     seconds = measured.get("seconds_per_step")
-    if isinstance(seconds, (int, float)) and seconds > 0:
-        return Pace(float(seconds), "", 0.0), f"what Measure found on yours ({seconds:.2f} s a step)"
-    return None, ""
+    return Pace(float(seconds), "", 0.0) if isinstance(seconds, (int, float)) and seconds > 0 else None
 
 
 def _preparing(root: Path) -> float | None:

@@ -13,6 +13,7 @@ from lib_lora.errors import UserError, typed
 from lib_lora.queue.runners import pod_runner
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import LivingPod, PodLedger
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 
 @dataclass(frozen=True)
@@ -60,23 +61,30 @@ class CostingPod:
         return f"{pod.gpu or 'GPU not said'}, {price}, {pod.status.lower()}"
 
 
-def costing_pods(root: Path) -> list[CostingPod]:
+def costing_pods(root: Path, api: RunpodApi | None = None) -> list[CostingPod]:
     """The pods of SameFace in the user's account that live, and cost.
+
+    Args:
+        root: the data folder.
+        api: of the account; None = of the key that is kept.
 
     Raises:
         UserError: RunPod cannot be asked.
     """
     used = pod_runner.pods_of_jobs(root)
-    return [CostingPod(one, used.get(one.pod.name)) for one in PodLedger(root).living(pod_runner.account(root))]
+    return [CostingPod(one, used.get(one.pod.name)) for one in PodLedger(root).living(api or pod_runner.account(root))]
 
 
-def end_pods(root: Path, name: str | None, patience: float = pod_runner.DELETING) -> list[CostingPod]:
+def end_pods(
+    root: Path, name: str | None, patience: float = pod_runner.DELETING, api: RunpodApi | None = None
+) -> list[CostingPod]:
     """Delete a pod, or all of them, and look until they are gone.
 
     Args:
         root: the data folder.
         name: of the pod; None = all.
         patience: seconds for each, after which it is said that it may still be there.
+        api: see `costing_pods`.
 
     Returns:
         Those that were deleted.
@@ -84,12 +92,13 @@ def end_pods(root: Path, name: str | None, patience: float = pod_runner.DELETING
     Raises:
         UserError: there is none of that name, or one may still be there.
     """
-    living = costing_pods(root)
+    api = api or pod_runner.account(root)
+    living = costing_pods(root, api)
     ending = [one for one in living if name in (None, one.name)]
     if name is not None and not ending:
         there = ", ".join(one.name for one in living) or "none"
         raise UserError(f"There is no pod called {name[:80]!r} at RunPod; there is {there}.", code="pod-not-found")
-    api, ledger, failed = pod_runner.account(root), PodLedger(root), list[UserError]()
+    ledger, failed = PodLedger(root), list[UserError]()
     for one in ending:
         try:
             ledger.end(api, one.living.pod, patience)

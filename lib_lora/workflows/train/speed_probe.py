@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ import torch
 
 from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
-from lib_lora.files import explained
 from lib_lora.models.fast.cpu_load import Others
 from lib_lora.models.fast.memory import is_out_of_memory, peak_bytes, release
 from lib_lora.models.reading.file_hashes import cached_sha256
@@ -29,14 +25,13 @@ from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
 from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
-from lib_lora.workspace.workspace import CharacterFolder, Workspace
+from lib_lora.workflows.train.scratch_run import scratch_folder
+from lib_lora.workspace.workspace import Workspace
 
 Emit = Callable[..., None]
 
 STEPS = 4
 _WARM = 1  # steps at the start that are slower: libraries choose their ways, memory is taken for the first time
-_PREFIX = ".probe-"
-_OLD = 86_400  # seconds after which the folder of a probe that was killed is taken away
 
 
 def probe(
@@ -72,7 +67,7 @@ def probe(
     own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     photos = [*own, *class_photos(character, train)]
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
-    with _thrown_away(folder) as place:
+    with scratch_folder(folder) as place:
         run = create_run(place, character, base, train, photos)
         emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
         try:
@@ -115,19 +110,3 @@ def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
         "precision": run.file.settings.precision,
         "others": round(beside.share(), 2),
     }
-
-
-@contextmanager
-def _thrown_away(folder: CharacterFolder) -> Iterator[Path]:
-    """A folder in the character's own that is gone after the block; one that a killed probe left goes too."""
-    for left in folder.path.glob(f"{_PREFIX}*"):
-        with explained(left, "read"):
-            old = time.time() - left.stat().st_mtime > _OLD
-        if old:
-            shutil.rmtree(left, ignore_errors=True)
-    with explained(folder.path):
-        place = Path(tempfile.mkdtemp(dir=folder.path, prefix=_PREFIX))
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

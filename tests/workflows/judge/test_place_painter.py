@@ -1,10 +1,13 @@
 """Pictures painted on another machine over SSH are those that are painted here; only what painting needs goes there."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from become_true import eventually
 from faults import raises
 from job_fixtures import NAME
 from PIL import ImageChops
@@ -13,7 +16,7 @@ from ssh_server import MISSING, available
 from lib_lora.errors import StoppedByUser
 from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.runners import remote_job
-from lib_lora.remote import places
+from lib_lora.remote import openssh, places
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.place_painter import painter_on
@@ -97,3 +100,39 @@ def test_an_error_there_is_said_here_and_a_stop_keeps_what_is_there(painter):
     painter.stopped = True
     with pytest.raises(StoppedByUser):
         painter.paint(plan["base"])
+
+
+def test_a_stop_while_the_base_model_is_sent_is_quick_and_nothing_of_the_job_stays_there(painter, server, monkeypatch):
+    folder, base = Path(server.place().folder), painter.run.file.base.sha256
+    (folder / "files" / base).unlink(missing_ok=True)  # another test has sent it
+    slow, start = ["-l", "4000"], openssh.start_transfer  # kbit a second
+
+    def start_slowly(root, place, batch, links):
+        options = openssh.options
+        with monkeypatch.context() as patched:
+            if any(base in line for line in batch):
+                patched.setattr(openssh, "options", lambda *words: [*slow, *options(*words)])
+            return start(root, place, batch, links)
+
+    monkeypatch.setattr(openssh, "start_transfer", start_slowly)
+    cells = GridRun(painter.run, _silent).plan(GridRequest(2, 1.0, 1, count=1, side=64))["base"]
+    ended = []
+
+    def paint():
+        try:
+            painter.paint(cells)
+        except StoppedByUser:
+            ended.append(time.monotonic())
+
+    thread = threading.Thread(target=paint)
+    thread.start()
+    part = folder / "files" / f"{base}.part"
+    eventually(lambda: part.is_file() and part.stat().st_size > 1 << 16, 120.0)
+    painter.stopped, began = True, time.monotonic()
+    thread.join(20)
+    assert ended
+    assert ended[0] - began < 3
+    painter.close()
+    assert [path for path in (folder / "jobs").glob("*") if "test" in path.name] == []
+    assert not list((painter.run.character_folder.path.parents[1] / "remote").glob("painting-*"))
+    assert 0 < part.stat().st_size < painter.run.model().path.stat().st_size  # the next one goes on from there

@@ -12,7 +12,7 @@ pytestmark = [
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
-EARLY, LATE = 8, 56
+EARLY, LATE = 8, 48
 
 
 @pytest.fixture(scope="module")

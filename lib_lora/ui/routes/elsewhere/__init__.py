@@ -1,0 +1,1 @@
+"""Training on other machines: which there are, what goes there, what a rented one costs."""

@@ -1,0 +1,171 @@
+"""GPUs that are rented at RunPod: the API key, what can be had at which price, and the pods that live and cost.
+
+RunPod is asked once and for seconds only, so that a page does not wait for it. The key goes in and never out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from lib_lora.errors import UserError
+from lib_lora.queue.job_types import Rental
+from lib_lora.queue.runners import pod_runner
+from lib_lora.remote import places
+from lib_lora.remote.runpod import api_key_store, money
+from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.typed_settings import by_dotted_key
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
+from lib_lora.ui.http.responses import about, forbidden, missing
+from lib_lora.ui.routes.job_routes import base_of
+from lib_lora.ui.routes.plan_routes import settings_of
+from lib_lora.ui.views import base_models
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.workflows.train import renting
+from lib_lora.workflows.train.rent_quote import QuotedOffer, RentedTraining, RentQuote, quote, spent
+
+_ENDING = 20.0  # seconds for which the page waits until a pod is gone
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """An API key of RunPod, which is kept in the system's keyring, or in a file that only its owner can read."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class RentRequest:
+    """The base model's path, the preset (null = its own), settings that override it, and what may be rented."""
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    rental: Rental = field(default_factory=Rental)
+
+
+def routes() -> list[Route]:
+    """The routes about rented GPUs."""
+    return [
+        get("/runpod", account),
+        post("/runpod/key", keep_key, KeyRequest),
+        post("/runpod/key/forget", forget_key),
+        post("/characters/{slug}/rent", offered, RentRequest),
+        get("/pods", living),
+        post("/pods/{name}/end", end),
+    ]
+
+
+def _see_owner(context: RequestContext) -> None:
+    """
+    Raises:
+        Refused: somebody on another machine may ask.
+    """
+    if context.host.remote():
+        raise forbidden("This webui is open to other machines, so nothing can be rented from here.")
+
+
+def account(context: RequestContext, _call: Call) -> dict[str, Any]:
+    """Whether GPUs can be rented: where RunPod's API key is kept (empty = there is none), the currency, the limits."""
+    usual, rate = Rental(), rate_of(context.root)
+    return {
+        "available": not context.host.remote(),
+        "kept_in": "" if context.host.remote() else api_key_store.kept_in(context.root),
+        "currency": rate.currency,
+        "per_usd": float(rate.per_usd),
+        "hours": usual.hours,
+        "cap": usual.cap,
+        "sent": places.sent_sentence(places.RENTED),
+    }
+
+
+def keep_key(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Keep RunPod's API key; it is never told again."""
+    _see_owner(context)
+    paths.ensure_folder(context.root)
+    return {"kept_in": api_key_store.save(context.root, call.body.key)}
+
+
+def forget_key(context: RequestContext, _call: Call) -> dict[str, Any]:
+    """Forget RunPod's API key; one in the environment of this program stays."""
+    _see_owner(context)
+    api_key_store.forget(context.root)
+    return {"kept_in": api_key_store.kept_in(context.root)}
+
+
+def offered(context: RequestContext, call: Call) -> dict[str, Any]:
+    """What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character."""
+    _see_owner(context)
+    slug, body = paths.character(context, call).path.name, call.body
+    training = _training(context, call)
+    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried())
+    before = spent(context.root).get(slug, Decimal(0))
+    shown = found.terms.rate.shown
+    return {
+        "currency": found.terms.rate.currency,
+        "need": found.need.whole if found.need else None,
+        "least": found.need.least if found.need else None,
+        "steps": training.steps,
+        "preparing": {"minutes": found.preparing, "known": found.preparing_known},
+        "offers": [_offer(one, found) for one in found.offers],
+        "cap": shown(found.terms.cap),
+        "spent": shown(before) if before else "",
+    }
+
+
+def _training(context: RequestContext, call: Call) -> RentedTraining:
+    snapshot, body = look(paths.character(context, call)), call.body
+    with about("base"):
+        path = base_of(context, body.base)
+        base = base_models.of(context, path)
+    train = settings_of(base, body.preset, body.settings)
+    steps = train.total_steps(max(len(snapshot.used), 1) * (2 if train.class_photos else 1))
+    return RentedTraining(path, base.family, base.narrow, train, by_dotted_key(body.settings), steps)
+
+
+def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
+    shown, gpu = found.terms.rate.shown, one.offer.gpu
+    disk = money.DISK_MONTHLY * found.terms.wishes.disk / money.HOURS_A_MONTH
+    hours = money.exact(found.rental.hours) if one.estimate is None else one.estimate.minutes / 60
+    return {
+        "id": gpu.id,
+        "name": gpu.name,
+        "memory": gpu.memory,
+        "availability": gpu.availability,
+        "hourly": shown(one.offer.hourly),
+        "changed": one.changed,
+        "minutes": None if one.minutes is None else float(one.minutes),
+        "pace": None if one.pace is None else {"seconds": one.pace.seconds, "run": one.pace.run},
+        "rented_minutes": None if one.estimate is None else float(one.estimate.minutes),
+        "total": "" if one.estimate is None else shown(one.estimate.total),
+        "fits": one.estimate is None or one.estimate.fits,
+        "gpu_cost": shown((one.offer.hourly - disk) * hours),
+        "disk_cost": shown(disk * hours),
+        "disk": found.terms.wishes.disk,
+        "whole": shown(one.offer.hourly * money.exact(found.rental.hours)),
+        "most": shown(one.most),
+    }
+
+
+def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
+    """The pods of SameFace at RunPod that live and cost; none without an API key."""
+    if context.host.remote() or not api_key_store.kept_in(context.root):
+        return []
+    api = pod_runner.account(context.root).hurried()
+    rate = rate_of(context.root)
+    return [{**one.values(), "text": one.words(rate)} for one in renting.costing_pods(context.root, api)]
+
+
+def end(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Delete a pod, and look until it is gone."""
+    _see_owner(context)
+    api = pod_runner.account(context.root).hurried()
+    try:
+        ended = renting.end_pods(context.root, call.path["name"], _ENDING, api)
+    except UserError as error:
+        if error.code == "pod-not-found":
+            raise missing(str(error)) from error
+        raise
+    return {"ended": [one.name for one in ended]}
