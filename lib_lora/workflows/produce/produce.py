@@ -14,7 +14,7 @@ from lib_lora.errors import StoppedByUser
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import Cell, save_picture
 from lib_lora.workflows.produce.picture_check import Checked
-from lib_lora.workflows.produce.production import Progress, Tried, cell_of, file_name, plain
+from lib_lora.workflows.produce.production import PaintedTry, Progress, cell_of, file_name, plain
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.wildcards import Wildcards
 
@@ -81,7 +81,7 @@ class _Line:
         self.progress = producer.folder.progress()
         self.left = producer.folder.unjudged(self.progress)
         self.todo = deque(self._next_ones({item for item, _ in self.left}))
-        self._waiting: deque[Future[Tried]] = deque()
+        self._waiting: deque[Future[PaintedTry]] = deque()
         self._kept, self._failed = len(self.progress.kept), len(self.progress.given_up())
         self._painted = self.progress.painted
         self._report()
@@ -134,12 +134,12 @@ class _Line:
     def _hand_over(self, one: _Try, cell: Cell) -> None:
         self._waiting.append(self._judge.submit(self._judged, one, cell))
 
-    def _judged(self, one: _Try, cell: Cell) -> Tried:
+    def _judged(self, one: _Try, cell: Cell) -> PaintedTry:
         """A picture with what was found of it; runs beside the painting."""
         name = file_name(*one)
         found = self._check(self._asked.folder.pictures / name)
         score = found.score
-        return Tried(
+        return PaintedTry(
             item=one[0],
             attempt=one[1],
             file=name,
@@ -166,7 +166,7 @@ class _Line:
         self._failed += not one.kept and not attempt
         self._report(one)
 
-    def _report(self, one: Tried | None = None) -> None:
+    def _report(self, one: PaintedTry | None = None) -> None:
         more = {"file": one.file, "ok": one.kept, "reason": one.reason, "likeness": one.likeness} if one else {}
         self._asked.emit(
             "production",

@@ -64,7 +64,7 @@ class ProductionPlan:
 
 
 @dataclass(frozen=True)
-class Tried:
+class PaintedTry:
     """One painted picture.
 
     Attributes:
@@ -106,14 +106,14 @@ class Progress:
     """
 
     plan: ProductionPlan
-    tried: dict[int, list[Tried]] = field(default_factory=dict)
+    tried: dict[int, list[PaintedTry]] = field(default_factory=dict)
 
-    def note(self, one: Tried) -> None:
+    def note(self, one: PaintedTry) -> None:
         """Add a try."""
         self.tried.setdefault(one.item, []).append(one)
 
     @property
-    def kept(self) -> list[Tried]:
+    def kept(self) -> list[PaintedTry]:
         """The pictures that passed, by item."""
         return [one for item in sorted(self.tried) for one in self.tried[item] if one.kept]
 
@@ -196,7 +196,7 @@ def has_words(prompt: str, word: str) -> bool:
     return False
 
 
-def similar(kept: Sequence[Tried], bits: int) -> list[list[Tried]]:
+def similar(kept: Sequence[PaintedTry], bits: int) -> list[list[PaintedTry]]:
     """Pictures that are nearly the same, together: a pile for each picture, the largest first, those that are alone
     too.
 
@@ -204,7 +204,7 @@ def similar(kept: Sequence[Tried], bits: int) -> list[list[Tried]]:
         kept: pictures.
         bits: of 64 in which perceptual hashes of one pile may differ from that of its first picture.
     """
-    piles: list[tuple[int | None, list[Tried]]] = []
+    piles: list[tuple[int | None, list[PaintedTry]]] = []
     for one in kept:
         value = int(one.hash, 16) if one.hash else None
         for mark, pile in piles:

@@ -14,7 +14,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, slug, write_json, write_text
 from lib_lora.typed_settings import to_dict
-from lib_lora.workflows.produce.production import Tried
+from lib_lora.workflows.produce.production import PaintedTry
 from lib_lora.workflows.produce.production_store import ProductionFolder
 
 _COLUMNS = ("file", "prompt", "seed", "likeness", "face_px", "tries")
@@ -22,7 +22,7 @@ _SIDE, _ACROSS, _MOST = 160, 10, 400  # of the contact sheet: pixels of a pictur
 _FORMULA = ("=", "+", "-", "@", "\t")  # a table's program would compute what begins so
 
 
-def export(folder: ProductionFolder, name: str, pictures: Sequence[Tried], out: Path) -> Path:
+def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], out: Path) -> Path:
     """Copy pictures into a folder, which is made; those of an earlier export are written anew.
 
     Args:

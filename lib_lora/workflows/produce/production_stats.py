@@ -1,4 +1,4 @@
-"""What a production came to, in numbers: how many pass at the first try, why others fail, and which prompts do."""
+"""The numbers of a production: how many pictures pass at the first try, why others fail, and which prompts fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lib_lora.likeness.measure.intervals import Interval, wilson
-from lib_lora.workflows.produce.production import Progress, Tried, row_of, similar
+from lib_lora.workflows.produce.production import PaintedTry, Progress, row_of, similar
 
 SIMILAR_BITS = 6  # of 64: pictures of one pile; those of one prompt and different seeds differ by 14 and more
 _BINS = 20  # of the histogram
@@ -86,11 +86,11 @@ def stats_of(progress: Progress) -> ProductionStats:
     )
 
 
-def _reasons(tried: list[Tried]) -> list[tuple[str, int]]:
+def _reasons(tried: list[PaintedTry]) -> list[tuple[str, int]]:
     return Counter(str(one.reason) for one in tried if one.reason).most_common()
 
 
-def _histogram(tried: list[Tried]) -> list[tuple[float, float, int, int]]:
+def _histogram(tried: list[PaintedTry]) -> list[tuple[float, float, int, int]]:
     known = [(one.likeness, one.kept) for one in tried if one.likeness is not None]
     if not known:
         return []
@@ -103,7 +103,7 @@ def _histogram(tried: list[Tried]) -> list[tuple[float, float, int, int]]:
 
 
 def _prompts(progress: Progress) -> list[PromptStats]:
-    groups: dict[str, list[list[Tried]]] = {row.prompt: [] for row in progress.plan.prompts}
+    groups: dict[str, list[list[PaintedTry]]] = {row.prompt: [] for row in progress.plan.prompts}
     for item, tries in progress.tried.items():
         groups[row_of(progress.plan, item).prompt].append(tries)
     found = []

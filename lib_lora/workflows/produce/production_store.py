@@ -17,7 +17,7 @@ from typing import Any
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
-from lib_lora.workflows.produce.production import ProductionPlan, Progress, Tried, file_name
+from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, Progress, file_name
 from lib_lora.workspace.workspace import CharacterFolder
 
 PLAN_FILE, LOG_FILE, PICTURES = "production.json", "log.jsonl", "pictures"
@@ -88,7 +88,7 @@ class ProductionFolder:
         numbers = [_numbers(name) for name in sorted(self._files()) if name not in known]
         return [(item, attempt) for item, attempt in filter(None, numbers) if item <= progress.plan.count]
 
-    def note(self, one: Tried) -> None:
+    def note(self, one: PaintedTry) -> None:
         """Write a picture's line, and see that it is on the disk.
 
         Raises:
@@ -105,14 +105,14 @@ class ProductionFolder:
     def _files(self) -> list[str]:
         return [path.name for path in self.pictures.glob("*.png")] if self.pictures.is_dir() else []
 
-    def _lines(self) -> Iterator[Tried]:
+    def _lines(self) -> Iterator[PaintedTry]:
         if not self.log.is_file():
             return
         with explained(self.log, "read"), open(self.log, "rb") as stream:
             for line in stream:
                 with suppress(ValueError, RecursionError, UserError):
                     if len(line) < _LONGEST:
-                        one = typed_settings.from_dict(Tried, json.loads(line), str(self.log))
+                        one = typed_settings.from_dict(PaintedTry, json.loads(line), str(self.log))
                         if one.file == file_name(one.item, one.attempt):
                             yield one
 

@@ -76,7 +76,7 @@ class Wildcards:
     def _read(self, name: str) -> list[str]:
         parts = name.split("/")
         if any(part in ("", ".", "..") for part in parts):
-            raise UserError(f"__{name}__ names no wildcard file.", code="wildcard-unknown", wildcard=name)
+            raise UserError(f"__{name}__ names no wildcard file.", code="wildcard-name-invalid", wildcard=name)
         for folder in self._folders:
             path = folder.joinpath(*parts[:-1], f"{parts[-1]}.txt")
             if path.is_file():

@@ -117,8 +117,8 @@ def test_each_name_is_chosen_for_itself(cards):
     ("prompt", "code"),
     [
         ("__nothing__", "wildcard-unknown"),
-        ("__../secret__", "wildcard-unknown"),
-        ("__/etc/passwd__", "wildcard-unknown"),
+        ("__../secret__", "wildcard-name-invalid"),
+        ("__/etc/passwd__", "wildcard-name-invalid"),
         ("__empty__", "wildcard-empty"),
         ("__circle__", "wildcard-endless"),
     ],
