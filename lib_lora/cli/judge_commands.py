@@ -119,13 +119,14 @@ def painter_for(options: argparse.Namespace, run: Run) -> Iterator[Painter | Non
     if options.on == LOCAL:
         yield None
         return
-    from lib_lora.workflows.judge.place_painter import painter_on
+    from lib_lora.workflows.judge.split_painter import painters_on
 
     if place := places.painting_named(data_root(options.data), options.on):
         print(places.painting_sentence(place), file=sys.stderr)
     lines = ThrottledLines()
     part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    painter = painter_on(data_root(options.data), options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
+    root = data_root(options.data)
+    painter = painters_on(root, options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
     try:
         yield painter
     finally:
