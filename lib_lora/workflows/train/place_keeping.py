@@ -18,7 +18,7 @@ from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster.shared_storage import is_url
 from lib_lora.workspace.workspace import Workspace
 
-OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries")
+OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries", "painters")
 _OF_BOTH = ("folder", "python")
 
 
