@@ -257,7 +257,7 @@ class Machine:
 
 
 class Pods(Machine):
-    """A home, and RunPod's stand-in, whose pods are all the same SSH server: with each pod that ends, all on it goes."""
+    """A home, and RunPod's stand-in, whose pods are all the same SSH server; all on it goes with each pod that ends."""
 
     kind = "runpod"
     first = "renting"

@@ -66,10 +66,10 @@ class Rented:
         terms_of, place_of = pod_runner.terms_of, pod_rental.place_of
         # what the image's program does with the key
         let_in = ("sh", "-c", f'echo "$PUBLIC_KEY" >> {shlex.quote(self.keys)}')
-        ends = {"silent": self.silent, "fetched": self.fetched, "unfetched": self.unfetched}
 
         def terms(rental: Rental, public_key: str = "") -> RentTerms:
-            return replace(terms_of(rental, public_key), folder=self.folder, start=let_in, **ends)
+            found = replace(terms_of(rental, public_key), folder=self.folder, start=let_in)
+            return replace(found, silent=self.silent, fetched=self.fetched, unfetched=self.unfetched)
 
         def place(*words: Any) -> Place:
             return replace(place_of(*words), user=getpass.getuser())
