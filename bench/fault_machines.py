@@ -5,6 +5,7 @@ anything may happen. Knows nothing of which fault is due when.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -59,13 +60,18 @@ program.chmod(0o755)
 """
 
 
-def home(root: Path, rented: Path | None) -> None:
+def home(root: Path, rented: Path | None, log: Path) -> None:
     """Run the jobs of a data folder until none is open; closed by SIGTERM.
 
     Args:
         root: the data folder.
         rented: where it stands how pods are had (`Rented`).
+        log: for what it prints.
     """
+    os.setsid()
+    with open(log, "ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
     for name, value in _HOME.items():
         setattr(remote_job, name, value)
     for name, value in {"LOOK": 0.1, "_ASK_AGAIN": 0.5, "DELETING": 6.0}.items():
@@ -92,14 +98,13 @@ class Machine:
     Args:
         work: a folder of its own.
         prepared: the data folder that `prepare` made.
-        script: whose ``--home`` runs `home`.
         mounts: whether the disk there is a small one of its own, which can be filled.
     """
 
     kind = "ssh"
 
-    def __init__(self, work: Path, prepared: Path, script: Path, mounts: bool) -> None:
-        self.work, self._script = work, script
+    def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
+        self.work = work
         self._shadow = work / "shadow"
         self._shadow.mkdir()
         for name, text in {"sitecustomize.py": _CLOCK, "venv.py": _VENV, "trainer.py": TRAINER}.items():
@@ -117,7 +122,7 @@ class Machine:
             ).returncode
         )
         self.harness.lets(STEPS, pace=PACE)
-        self._at_home: subprocess.Popen[bytes] | None = None
+        self._at_home: Any = None
         self.number = self._add()
 
     def close(self) -> None:
@@ -134,19 +139,17 @@ class Machine:
     # --------------------------------------------------------------------------------------------------- what it does
 
     def look_after(self) -> None:
-        """See that a process at home runs the jobs."""
-        if self._at_home is None or self._at_home.poll() is not None:
+        """See that a process at home runs the jobs; it is forked from one that has loaded all and has done nothing."""
+        if self._at_home is None or not self._at_home.is_alive():
             rented = self.work / "rented.json"
-            words = ["--rented", str(rented)] if rented.is_file() else []
-            command = [sys.executable, str(self._script), "--home", str(self.harness.root), *words]
-            with open(self.work / "home.log", "ab") as log:
-                self._at_home = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            words = (self.harness.root, rented if rented.is_file() else None, self.work / "home.log")
+            self._at_home = multiprocessing.get_context("forkserver").Process(target=home, args=words)
+            self._at_home.start()
 
     def wait_for_home(self, seconds: float) -> None:
         """Wait for its end."""
-        with suppress(subprocess.TimeoutExpired):
-            if self._at_home:
-                self._at_home.wait(seconds)
+        if self._at_home:
+            self._at_home.join(seconds)
 
     def phase(self) -> str:
         """What the job says that it does."""
@@ -174,15 +177,15 @@ class Machine:
 
     def stop_home(self, number: int) -> None:
         """Send a signal to the process at home, and wait for its end."""
-        if self._at_home:
-            self._at_home.send_signal(number)
-            self._at_home.wait()
+        if self._at_home and self._at_home.pid:
+            os.kill(self._at_home.pid, number)
+            self._at_home.join()
 
     def end_home(self) -> None:
         """This computer loses its power: everything at home that we have started ends at once."""
         if self._at_home:
             self._at_home.kill()
-            self._at_home.wait()
+            self._at_home.join()
         self.end_processes(str(self.harness.root))
 
     def end_processes(self, mark: str) -> None:
@@ -262,9 +265,9 @@ class Pods(Machine):
     kind = "runpod"
     first = "renting"
 
-    def __init__(self, work: Path, prepared: Path, script: Path, mounts: bool) -> None:
+    def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
         self.runpod = FakeRunpod(work / "pods")
-        super().__init__(work, prepared, script, mounts)
+        super().__init__(work, prepared, mounts)
         places.remove(self.harness.root, "workshop")
         server = self.harness.server
         self._keys = server.folder / "authorized_keys"

@@ -52,7 +52,7 @@ import toys  # noqa: E402
 from remote_harness import prepare  # noqa: E402
 
 from bench import results_file  # noqa: E402
-from bench.fault_machines import Machine, Pods, home, lies  # noqa: E402
+from bench.fault_machines import Machine, Pods, lies  # noqa: E402
 
 BOTH = ("network", "sshd restarted", "home killed", "home rebooted", "disk full", "clock")
 STATUSES = ("400", "402", "403", "422", "429", "500", "503")
@@ -118,7 +118,7 @@ def trial(
     """
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    machine = (Pods if kind == "runpod" else Machine)(work, prepared, Path(__file__), mounts=os.getuid() == 0)
+    machine = (Pods if kind == "runpod" else Machine)(work, prepared, mounts=os.getuid() == 0)
     struck, sentences, lengths = "", list[str](), defaultdict[str, float](float)
     try:
         began = seen = time.monotonic()
@@ -182,13 +182,8 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1, help="of the moments, and of what happens in which phase")
     options.add_argument("--faults", nargs="+", metavar="FAULT", help="only these")
     options.add_argument("--phases", nargs="+", metavar="PHASE", help="only in these")
-    options.add_argument("--home", type=Path, help=argparse.SUPPRESS)
-    options.add_argument("--rented", type=Path, help=argparse.SUPPRESS)
     results_file.add_option(options)
     chosen = options.parse_args()
-    if chosen.home:
-        home(chosen.home, chosen.rented)
-        return 0
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

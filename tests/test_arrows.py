@@ -55,7 +55,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "training": ("objective", "plan", "data", ""),
     "workflows": ("", "photos", "judge", "train", "invent", "worker", "fleet"),
     "queue": ("", "runners"),
-    "remote": ("", "runpod"),
+    "remote": ("", "runpod", "ray_cluster"),
     "ui": ("", "http", "views", "routes", "page"),
 }
 MOST_MODULES = 16  # in one folder

@@ -92,7 +92,7 @@ _COST = "that it may cost in all, in USD or the currency that 'money' has set (d
 
 def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     """Where it is done; where `rents`, a GPU may be rented for it."""
-    added = "ssh:NAME of a place that was added with 'place add'"
+    added = "ssh:NAME or ray:NAME of a place that was added with 'place add'"
     parser.add_argument(
         "--on",
         default="local",

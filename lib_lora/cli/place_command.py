@@ -1,4 +1,4 @@
-"""The command about machines to train on: place add, list, check and remove."""
+"""The command about machines and clusters to train on: place add, list, check and remove."""
 
 from __future__ import annotations
 
@@ -10,22 +10,43 @@ from lib_lora.cli.arguments import Answer, Commands, at_least
 from lib_lora.errors import UserError, typed
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
+from lib_lora.remote.ray_cluster.shared_storage import is_url
 from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
+_OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries")
 _DOES = ("add", "list", "check", "remove")
 
 
 def add(command: Commands) -> None:
     """Add this command."""
-    place = command("place", _place, "The machines to train on: add one that is reached over SSH, list, check, remove.")
+    place = command(
+        "place", _place, "The machines to train on, over SSH or in a Ray cluster: add, list, check, remove."
+    )
     place.add_argument("does", choices=_DOES, metavar="add|list|check|remove")
     place.add_argument("name", nargs="?", metavar="NAME", help="a short name for the machine, e.g. workshop")
-    place.add_argument("address", nargs="?", metavar="USER@HOST[:PORT]", help="with add: where it is")
+    place.add_argument(
+        "address",
+        nargs="?",
+        metavar="USER@HOST[:PORT]",
+        help="with add: where it is; of a Ray cluster its dashboard, such as http://head:8265 (reach it through a "
+        "tunnel or a private network only: whoever reaches it can run programs there)",
+    )
     place.add_argument("--key", type=Path, metavar="FILE", help="with add: the private key (default: the agent's)")
     place.add_argument("--folder", metavar="DIR", help=f"with add: where all lies there (default: {places.FOLDER})")
     place.add_argument("--python", metavar="PROGRAM", help="with add: the Python there (default: python3)")
     place.add_argument("--port", type=at_least(1), metavar="N", help="with add: the SSH port")
+    ray = place.add_argument_group("with add, for a Ray cluster")
+    ray.add_argument(
+        "--storage", metavar="STORAGE", help="a folder or fsspec URL that this computer and the nodes share"
+    )
+    ray.add_argument("--storage-there", metavar="STORAGE", help="where the nodes find it (default: at the same place)")
+    ray.add_argument("--gpus", type=at_least(0), metavar="N", help="that a job gets (default: 1 where nodes have some)")
+    ray.add_argument("--cpus", type=at_least(0), metavar="N", help="that a job gets (default: 1)")
+    ray.add_argument("--memory", type=at_least(0), metavar="GB", help="that a job gets (default: nothing is asked for)")
+    ray.add_argument(
+        "--retries", type=at_least(0), metavar="N", help="of a job that is lost with its node (default: 3)"
+    )
     place.add_argument("--no-check", action="store_true", help="with add: do not connect to it now")
 
 
@@ -43,7 +64,8 @@ def _place(options: argparse.Namespace) -> Answer:
         _see_unused(root, options.name)
     if options.does == "remove":
         gone = places.remove(root, options.name)
-        return Answer(f"{gone.name} is forgotten; what lies in {gone.folder} on {gone.address()} stays there.", {})
+        where = gone.ray.storage if gone.ray else f"{gone.folder} on {gone.address()}"
+        return Answer(f"{gone.name} is forgotten; what lies in {where} stays there.", {})
     if options.does == "add":
         place = _given(options)
         if options.no_check:
@@ -70,7 +92,10 @@ def _see_unused(root: Path, name: str) -> None:
     if not workspace.queue_file.is_file():
         return
     for job in Queue(root).jobs():
-        if asked_place(job.arguments) == f"{places.SSH}{name}" and workspace.job(job.id).remote.is_file():
+        if (
+            asked_place(job.arguments) in (f"{places.SSH}{name}", f"{places.RAY}{name}")
+            and workspace.job(job.id).remote.is_file()
+        ):
             raise UserError(
                 f"Job {job.id} is on {name}; let it end, or stop it, first.",
                 code="place-in-use",
@@ -86,6 +111,15 @@ def _given(options: argparse.Namespace) -> Place:
             "address",
             code="place-not-addressed",
         )
+    if places.is_ray_address(options.address):
+        return _given_cluster(options)
+    if wrong := [name for name in _OF_CLUSTERS if getattr(options, name) is not None]:
+        raise UserError(
+            f"--{wrong[0].replace('_', '-')} is for a Ray cluster, whose address begins with http://; leave it out, or "
+            "give such an address.",
+            wrong[0],
+            code="setting-invalid",
+        )
     key = options.key.expanduser().absolute() if options.key else None
     if key and not key.is_file():
         raise UserError(
@@ -95,15 +129,36 @@ def _given(options: argparse.Namespace) -> Place:
     return places.parsed(options.name, options.address, **{name: value for name, value in given.items() if value})
 
 
+def _given_cluster(options: argparse.Namespace) -> Place:
+    given = {name: value for name in _OF_CLUSTERS if (value := getattr(options, name)) is not None}
+    if "storage" not in given:
+        raise UserError(
+            "A Ray cluster needs storage that its nodes and this computer share; give a folder, such as a mounted one, "
+            "or a URL such as s3://bucket/sameface with --storage.",
+            "storage",
+            code="storage-not-named",
+        )
+    for name in ("key", "port"):
+        if getattr(options, name) is not None:
+            raise UserError(
+                f"--{name} is for a machine that is reached over SSH; leave it out.", name, code="setting-invalid"
+            )
+    if not is_url(given["storage"]):
+        given["storage"] = str(Path(given["storage"]).expanduser().absolute())
+    more = {name: value for name in ("folder", "python") if (value := getattr(options, name))}
+    return places.parsed_ray(options.name, options.address, given, **more)
+
+
 def look(root: Path, place: Place) -> Place:
     """A place with what is found there now.
 
     Raises:
         UserError: it cannot be reached, or cannot run SameFace.
     """
-    from lib_lora.remote.connection import Connection, probe
+    from lib_lora.remote.connection import probe
+    from lib_lora.remote.ray_cluster.connecting import connect
 
-    connection = Connection(root, place)
+    connection = connect(root, replace(place, machine=None))  # what is known is not asked for again
     try:
         return replace(place, machine=probe(connection))
     finally:

@@ -142,7 +142,7 @@ class TrainArguments:
         run: identifier of a run of the character that goes on; None = a new run.
         steps: with `run`, how many the run shall have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
-        on: where it trains: "local", "ssh:NAME" of a place (`remote.places`), or "runpod".
+        on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or "runpod".
         rental: with "runpod", what may be rented; None = as `Rental` has it.
         base_address: from where another machine may fetch the base model; empty = as was said of it before.
     """
@@ -185,7 +185,7 @@ class TestArguments:
         again: paint also what has been painted before.
         painter: who paints: the webui with its own pipeline, or the worker with diffusers.
         base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
-        on: the machine on which the worker paints: "local", or "ssh:NAME" of a place. Judged is here in any case.
+        on: where the worker paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
     """
 
     __test__ = False  # for pytest: this is no test

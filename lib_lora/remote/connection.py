@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.remote import openssh, places
+from lib_lora.remote import openssh, places, sftp
+from lib_lora.remote.place_connection import Download, PlaceConnection, Upload
 from lib_lora.remote.places import Graphics, Machine, Place
 
 # the shell there reads this; what the user names is in what is sent afterwards
@@ -32,9 +33,9 @@ class Unreachable(UserError):
 
 
 class Connection:
-    """A connection to a place, made when something is first asked, and again after it was lost.
+    """See `PlaceConnection`: one over SSH, made when something is first asked, and again after it was lost.
 
-    May be used by several threads; one request is under way at a time.
+    One request is under way at a time.
 
     Args:
         root: the data folder.
@@ -79,6 +80,18 @@ class Connection:
         if "error" in answer:
             raise self._refusal(str(answer["error"]), str(answer.get("say", "")))
         return answer.get("ok"), data
+
+    def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """See `PlaceConnection`; by sftp, beside the connection."""
+        self._check(sftp.put(self.root, self.place, files, look, stop))
+
+    def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """See `put`."""
+        self._check(sftp.get(self.root, self.place, files, folder, look, stop))
+
+    def _check(self, said: bytes | None) -> None:
+        if said is not None:
+            raise failure(self.root, self.place, said, None)
 
     def close(self) -> None:
         """End the connection; what runs on the place goes on."""
@@ -159,11 +172,12 @@ class Connection:
                 code="remote-disk-full",
                 place=self.place.name,
             )
-        return UserError(
-            f"{self.place.address()} could not do what was asked: {printable}",
-            code="remote-refused",
-            place=self.place.name,
-        )
+        return refusal(self.place, printable)
+
+
+def refusal(place: Place, why: str) -> UserError:
+    """The error for a request that a place does not meet."""
+    return UserError(f"{place.address()} could not do what was asked: {why}", code="remote-refused", place=place.name)
 
 
 def failure(root: Path, place: Place, said: bytes, status: int | None) -> UserError:
@@ -199,7 +213,7 @@ class _Hearing:
         return self._said
 
 
-def probe(connection: Connection) -> Machine:
+def probe(connection: PlaceConnection) -> Machine:
     """What a place has.
 
     Raises:

@@ -20,7 +20,7 @@ from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.remote import transfers
-from lib_lora.remote.connection import Connection
+from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.workspace.workspace import Workspace
 
 PACKAGE = Path(lib_lora.__file__).resolve().parent
@@ -61,7 +61,7 @@ def built(root: Path, package: Path = PACKAGE) -> Wheel:
 
 
 def install(
-    connection: Connection, wheel: Wheel, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+    connection: PlaceConnection, wheel: Wheel, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
 ) -> None:
     """See that a wheel is installed on a place, with all it needs.
 
@@ -101,7 +101,7 @@ def install(
             time.sleep(0.05)
 
 
-def _state(connection: Connection, wheel: Wheel) -> tuple[str, str]:
+def _state(connection: PlaceConnection, wheel: Wheel) -> tuple[str, str]:
     found = connection.ask("installed", version=wheel.sha256)
     state, said = (found.get("state"), found.get("said")) if isinstance(found, dict) else (None, None)
     if state not in _STATES or not isinstance(said, str):

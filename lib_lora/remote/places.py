@@ -1,4 +1,5 @@
-"""The machines on which a user trains, by the names they were given; kept in ``places.json`` of the data folder.
+"""The machines and clusters on which a user trains, by the names they were given; kept in ``places.json`` of the data
+folder.
 
 Host names, users and paths end up on a command line, so each is looked at before it is kept. Imports nothing heavy.
 """
@@ -20,15 +21,21 @@ from lib_lora.workspace.workspace import Workspace
 
 LOCAL = "local"
 SSH = "ssh:"  # begins the name of a place in `--on`
+RAY = "ray:"  # begins the name of a place that is a Ray cluster, or its address
 RUNPOD = "runpod"  # in `--on`: a GPU that is rented for the job
 FOLDER = "sameface"  # in the home folder there
+RAY_PORT = 8265  # of Ray's dashboard, unless set otherwise
+CLUSTER_AT_ONCE = 64  # jobs of one user on a Ray cluster, each followed by a thread here
 PODS_AT_ONCE = 4  # jobs of one user for each of which a GPU is rented
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,253}")
 _IPV6 = re.compile(r"([0-9A-Fa-f:.]{2,45})(%[A-Za-z0-9._-]{1,32})?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}")
 _PROGRAM = re.compile(r"[A-Za-z0-9_/~.][A-Za-z0-9_/.+~-]{0,255}")
+_RAY_ADDRESS = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]{2,45}\]|[^/:@?#\[\]]+)(?::([0-9]{1,5}))?/?", re.ASCII)
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[!-~]{1,400}")
 _LONGEST_PATH = 255  # letters
+_MOST_OF_A_KIND = 10_000  # GPUs, cores or GB that a job may ask a cluster for
 _CHANGING = threading.Lock()  # several jobs may note at once what they found
 
 
@@ -69,18 +76,61 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A machine that is reached over SSH.
+class RayCluster:
+    """What a place is told about that is a Ray cluster.
 
     Attributes:
-        name: short; what ``--on ssh:NAME`` says.
-        host: its name or address, or a ``Host`` of the user's own SSH configuration.
+        storage: where this computer finds the storage that it shares with the nodes: a folder, or an fsspec URL.
+        storage_there: where the nodes find it; empty = at the same place.
+        gpus, cpus: that a job gets; -1 = one GPU where the last look found one, else none.
+        memory: GB that a job gets; 0 = nothing is asked for.
+        retries: how often a job is submitted again that was lost with its node before it has saved anything.
+        scheme: of the address of its Jobs API, whose host and port are the place's: "http" or "https".
+    """
+
+    storage: str
+    storage_there: str = ""
+    gpus: int = -1
+    cpus: int = 1
+    memory: int = 0
+    retries: int = 3
+    scheme: str = "http"
+
+    def __post_init__(self) -> None:
+        for what, text in (("storage", self.storage), ("storage_there", self.storage_there)):
+            known = _URL.fullmatch(text) or (_is_path(text, 1024) and "://" not in text)
+            if not known and (text or what == "storage"):
+                raise Misfit(
+                    f"{text[:80]!r} is no storage; give a folder that this computer and the nodes share, or a URL such "
+                    "as s3://bucket/sameface.",
+                    what,
+                )
+        for what, count, least in (
+            ("gpus", self.gpus, -1),
+            ("cpus", self.cpus, 0),
+            ("memory", self.memory, 0),
+            ("retries", self.retries, 0),
+        ):
+            if not least <= count <= _MOST_OF_A_KIND:
+                raise Misfit(f"{what} must be from 0 to {_MOST_OF_A_KIND:,}, so {count} is none.", what)
+        if self.scheme not in ("http", "https"):
+            raise Misfit(f"{self.scheme[:20]!r} is not how Ray is asked; its address begins with http.", "scheme")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine that is reached over SSH, or a Ray cluster.
+
+    Attributes:
+        name: short; what ``--on ssh:NAME`` or ``--on ray:NAME`` says.
+        host: its name or address, or a ``Host`` of the user's own SSH configuration; of a cluster, its head node's.
         user: empty = as the SSH configuration says.
-        port: 0 = as the SSH configuration says.
+        port: 0 = as the SSH configuration says; of a cluster, that of its Jobs API.
         key: file of the private key; empty = those of the agent and of the SSH configuration.
         folder: where everything lies there; relative to the home folder, or absolute.
         python: the interpreter there, 3.10 or newer.
-        machine: what it has, as the last look said; None = nobody has looked.
+        machine: what it has, as the last look said; None = nobody has looked. Of a cluster, one of its nodes.
+        ray: what else is known of a Ray cluster; None = it is a machine that is reached over SSH.
     """
 
     name: str
@@ -91,6 +141,7 @@ class Place:
     folder: str = FOLDER
     python: str = "python3"
     machine: Machine | None = None
+    ray: RayCluster | None = None
 
     def __post_init__(self) -> None:
         _check("name", self.name, _NAME, "a short name of lower-case letters, digits, - and _, such as workshop")
@@ -109,14 +160,20 @@ class Place:
             raise Misfit(f"{self.key[:80]!r} is no key; give the path of a private key's file.", "key")
 
     def address(self) -> str:
-        """As a person writes it: ``user@host:port``."""
+        """As a person writes it: ``user@host:port``, or ``http://head:port`` of a cluster."""
+        if self.ray:
+            return f"{self.ray.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
         user = f"{self.user}@" if self.user else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{user}{host}{f':{self.port}' if self.port else ''}"
 
     def where(self) -> str:
         """Which machine, and which folder there: two places of one name differ in it where they are not the same."""
-        return f"{self.address()} {self.folder}"
+        return f"{self.address()} {self.ray.storage if self.ray else self.folder}"
+
+    def on(self) -> str:
+        """As ``--on`` names it."""
+        return f"{RAY if self.ray else SSH}{self.name}"
 
 
 def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
@@ -138,8 +195,9 @@ def _is_path(text: str, longest: int = _LONGEST_PATH) -> bool:
 
 
 def jobs_at_once(on: str) -> int:
-    """How many jobs may be at work at once where ``--on`` says so: a machine has one GPU to give."""
-    return PODS_AT_ONCE if on == RUNPOD else 1
+    """How many jobs may be at work at once where ``--on`` says so: a machine has one GPU to give, and a cluster lets
+    those wait that it has no room for."""
+    return CLUSTER_AT_ONCE if on.startswith(RAY) else PODS_AT_ONCE if on == RUNPOD else 1
 
 
 RENTED = Place(RUNPOD, "not-rented-yet")  # stands for a machine that is still to be rented
@@ -168,6 +226,40 @@ def parsed(name: str, address: str, **fields: Any) -> Place:
     return typed_settings.from_dict(
         Place, {"name": name, "host": host, "user": user, "port": number, **fields}, "the place"
     )
+
+
+def is_ray_address(text: str) -> bool:
+    """Whether a text is meant as the address of a Ray cluster's Jobs API."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def parsed_ray(name: str, address: str, cluster: dict[str, Any], **fields: Any) -> Place:
+    """A Ray cluster from the address of its Jobs API, such as ``http://head:8265``.
+
+    Args:
+        name: of the place.
+        address: of the API.
+        cluster: fields of `RayCluster`.
+        fields: of `Place`.
+
+    Raises:
+        UserError: a part of it cannot be used; its field is named.
+    """
+    scheme, host, port = _ray_address(address)
+    values = {"name": name, "host": host, "port": port, **fields, "ray": {**cluster, "scheme": scheme}}
+    return typed_settings.from_dict(Place, values, "the place")
+
+
+def _ray_address(address: str) -> tuple[str, str, int]:
+    match = _RAY_ADDRESS.fullmatch(address.strip())
+    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
+        raise UserError(
+            f"{address[:80]!r} is no address of a Ray cluster; give that of its dashboard, such as http://head:8265.",
+            "address",
+            code="setting-invalid",
+        )
+    scheme = match[1].lower()
+    return scheme, match[2].strip("[]"), int(match[3]) if match[3] else (443 if scheme == "https" else RAY_PORT)
 
 
 def load(root: Path) -> list[Place]:
@@ -235,14 +327,39 @@ def named(root: Path, on: str) -> Place | None:
         return None
     if on == RUNPOD:
         return RENTED
-    if not on.startswith(SSH):
+    if not on.startswith((SSH, RAY)):
         raise UserError(
-            f"{on[:80]!r} is not where one can train; give {LOCAL}, {RUNPOD}, or {SSH}NAME of a place.",
+            f"{on[:80]!r} is not where one can train; give {LOCAL}, {RUNPOD}, or {SSH}NAME or {RAY}NAME of a place.",
             "on",
             code="place-unknown",
             place=on,
         )
-    return find(root, on[len(SSH) :])
+    if on.startswith(RAY) and is_ray_address(on[len(RAY) :]):
+        return _at_address(root, on[len(RAY) :])
+    place = find(root, on[len(SSH) :])
+    if place.on() != on:
+        kind = "a Ray cluster" if place.ray else "reached over SSH"
+        raise UserError(f"{place.name} is {kind}; give {place.on()}.", "on", code="place-kind-wrong", place=on)
+    return place
+
+
+def _at_address(root: Path, address: str) -> Place:
+    """The place that is the Ray cluster of an address.
+
+    Raises:
+        UserError: there is none.
+    """
+    known = _ray_address(address)
+    for place in load(root):
+        if place.ray and (place.ray.scheme, place.host, place.port) == known:
+            return place
+    raise UserError(
+        f"The Ray cluster {address[:80]} is not known yet; tell where the storage is that it shares with this computer:"
+        f" {typed('place', 'add', 'NAME', address, '--storage', 'FOLDER_OR_URL')}",
+        "on",
+        code="cluster-not-found",
+        place=address,
+    )
 
 
 def painting_named(root: Path, on: str) -> Place | None:
@@ -253,7 +370,9 @@ def painting_named(root: Path, on: str) -> Place | None:
     """
     if on == RUNPOD:
         raise UserError(
-            "No GPU is rented to paint pictures; paint them here, or on a place over SSH.", "on", code="painting-rented"
+            "No GPU is rented to paint pictures; paint them here, or on a place that was added.",
+            "on",
+            code="painting-rented",
         )
     return named(root, on)
 
@@ -269,18 +388,21 @@ def checked(root: Path, place: Place, machine: Machine) -> Place:
 def described(place: Place) -> str:
     """A place on one line, with what it has."""
     machine = place.machine
+    where = f"Ray cluster {place.address()}, storage {place.ray.storage}" if place.ray else place.address()
     if machine is None:
-        return f"{place.address()}, not checked yet"
+        return f"{where}, not checked yet"
     gpus = _gpus(machine)
     memory = f", {size(machine.memory)} memory" if machine.memory else ""
     cores = plural(machine.cores, "core")
     free = size(machine.disk_free)
-    return f"{place.address()}, {gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
+    node = "; a node has " if place.ray else ", "
+    return f"{where}{node}{gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
 
 
 def title(place: Place) -> str:
     """A place for a list to choose from: its name, and its GPU."""
-    return f"{place.name}: {_gpus(place.machine) if place.machine else place.address()}"
+    kind = "Ray cluster, " if place.ray else ""
+    return f"{place.name}: {kind}{_gpus(place.machine) if place.machine else place.address()}"
 
 
 def _gpus(machine: Machine) -> str:
@@ -294,7 +416,7 @@ def sent_sentence(place: Place) -> str:
     deleted = (
         "All of it is deleted there, and the rented machine too,"
         if rented
-        else "All but the base model is deleted there"
+        else f"All but the base model is deleted there{' and in the shared storage' if place.ray else ''}"
     )
     return (
         f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces are "

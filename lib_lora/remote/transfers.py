@@ -1,6 +1,6 @@
 """Sends files to a place and fetches them: by SHA-256, resumed where they were cut off, left out where they are there.
 
-Files go by sftp, under their hashes, so no name from elsewhere is in its batch; the agent says what is there already.
+Files go under their hashes, so no name from elsewhere is part of a path; the agent says what is there already.
 """
 
 from __future__ import annotations
@@ -8,29 +8,25 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, replace, sha256
 from lib_lora.files import size as in_words
-from lib_lora.remote import openssh
-from lib_lora.remote.connection import Connection, Unreachable, failure
+from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.place_connection import Download, PlaceConnection, Upload
 
 HASH = re.compile(r"[0-9a-f]{64}")
-_LOOK = 1.0  # seconds between two looks at how far a transfer is
 _TRIES = 5  # of a transfer that is cut off, without anything that came between
 _ROUNDS = 2  # of files that come with another hash; the first may have been continued from what was there
-_BATCH = 200  # files in one call of sftp
+_BATCH = 200  # files that are sent or fetched in one call
 
 Progress = Callable[[int, int], None]  # bytes that are there, bytes in all
 
@@ -63,7 +59,7 @@ def sent(path: Path, known_sha256: str = "") -> Sent:
 
 
 def send(
-    connection: Connection,
+    connection: PlaceConnection,
     files: Iterable[Sent],
     job: str | None = None,
     progress: Progress | None = None,
@@ -122,7 +118,7 @@ def send(
                 raise _damaged(connection, one)
 
 
-def _damaged(connection: Connection, one: Sent) -> UserError:
+def _damaged(connection: PlaceConnection, one: Sent) -> UserError:
     """Why a file arrives with another content than it shall have."""
     changed = sha256(one.path) != one.sha256
     reason = "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
@@ -134,42 +130,26 @@ def _damaged(connection: Connection, one: Sent) -> UserError:
 
 
 def _put(
-    connection: Connection,
+    connection: PlaceConnection,
     files: Sequence[Sent],
     folder: str,
     missing: Mapping[str, int],
     look: Callable[[], None],
     stop: Callable[[], bool],
 ) -> None:
-    """Send files in one call of sftp. They go by links that are called by their hashes, since a file's own name may be
-    one that sftp takes for something else."""
-    with tempfile.TemporaryDirectory(prefix="sameface-") as links:
-        batch = []
-        for one in files:
-            with explained(one.path, "read"):
-                size = one.path.stat().st_size
-            if size and missing[one.sha256] == one.size:
-                continue  # all of it came, and nobody has looked at its hash
-            name = _linked(one, Path(links))
-            command = "reput" if missing[one.sha256] else "put"
-            batch.append(f"{command} {openssh.quoted(name)} {openssh.quoted(f'{folder}/{one.sha256}.part')}")
-        _run(connection, batch, Path(links), look, stop)
+    """Send files under their hashes, as parts; what is there of one is continued."""
+    batch = []
+    for one in files:
+        with explained(one.path, "read"):
+            size = one.path.stat().st_size
+        if size and missing[one.sha256] == one.size:
+            continue  # all of it came, and nobody has looked at its hash
+        batch.append(Upload(one.path, one.sha256, f"{folder}/{one.sha256}.part", bool(missing[one.sha256])))
+    if batch:
+        connection.put(batch, look, stop)
 
 
-def _linked(one: Sent, folder: Path) -> str:
-    """A name in `folder` by which a file can be read."""
-    link = folder / one.sha256
-    try:
-        if sys.platform == "win32":  # where only an administrator may make the other kind
-            os.link(one.path, link)
-        else:
-            link.symlink_to(one.path.absolute())
-    except OSError:  # another disk
-        return one.path.absolute().as_posix()
-    return link.name
-
-
-def _expected(connection: Connection, found: Any) -> tuple[str, dict[str, int]]:
+def _expected(connection: PlaceConnection, found: Any) -> tuple[str, dict[str, int]]:
     """The folder, and the bytes that are there of each file that is not there as a whole, of an answer."""
     missing = found.get("missing") if isinstance(found, dict) else None
     folder = found.get("folder") if isinstance(found, dict) else None
@@ -178,7 +158,7 @@ def _expected(connection: Connection, found: Any) -> tuple[str, dict[str, int]]:
     return str(folder), {str(one): _count(size) for one, size in missing.items()}
 
 
-def _listed(connection: Connection, found: Any, name: str) -> list[Any]:
+def _listed(connection: PlaceConnection, found: Any, name: str) -> list[Any]:
     values = found.get(name) if isinstance(found, dict) else None
     if not isinstance(values, list):
         raise _unreadable(connection)
@@ -194,7 +174,7 @@ def _count(value: Any) -> int:
     return value if type(value) is int and value >= 0 else 0
 
 
-def _unreadable(connection: Connection) -> UserError:
+def _unreadable(connection: PlaceConnection) -> UserError:
     place = connection.place
     return UserError(
         f"{place.address()} does not answer as SameFace does.", code="remote-answer-unreadable", place=place.name
@@ -202,7 +182,7 @@ def _unreadable(connection: Connection) -> UserError:
 
 
 def fetch(
-    connection: Connection,
+    connection: PlaceConnection,
     job: str,
     names: Mapping[str, Path],
     folder: Path,
@@ -275,7 +255,7 @@ def fetch(
     return come
 
 
-def _offered(connection: Connection, found: Any, asked: Sequence[str]) -> tuple[str, dict[str, tuple[str, int]]]:
+def _offered(connection: PlaceConnection, found: Any, asked: Sequence[str]) -> tuple[str, dict[str, tuple[str, int]]]:
     """The folder, and hash and size of each file that was asked for, of an answer."""
     files = found.get("files") if isinstance(found, dict) else None
     folder = found.get("folder") if isinstance(found, dict) else None
@@ -294,7 +274,7 @@ def _offered(connection: Connection, found: Any, asked: Sequence[str]) -> tuple[
 
 
 def _get(
-    connection: Connection,
+    connection: PlaceConnection,
     there: str,
     files: Mapping[str, int],
     folder: Path,
@@ -304,7 +284,7 @@ def _get(
     """Fetch files by their hashes into a folder; one that is here in part is continued.
 
     Raises:
-        UserError: more comes than was offered; see `_run`.
+        UserError: see `PlaceConnection.get`.
     """
     whole = sum(files.values())
 
@@ -322,10 +302,10 @@ def _get(
             (folder / digest).unlink()
             here = 0
         if here < size or not size:
-            batch.append(f"{'reget' if here else 'get'} {openssh.quoted(f'{there}/{digest}')} {openssh.quoted(digest)}")
+            batch.append(Download(f"{there}/{digest}", digest, bool(here)))
     for start in range(0, len(batch), _BATCH):
         with suppress(_TooMuch):  # its hash is wrong, so nobody takes it
-            _run(connection, batch[start : start + _BATCH], folder, look, stop)
+            connection.get(batch[start : start + _BATCH], folder, look, stop)
     with suppress(_TooMuch):
         look()
 
@@ -360,54 +340,6 @@ def _copied(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, target)
-
-
-def _run(
-    connection: Connection, batch: Sequence[str], folder: Path, look: Callable[[], None], stop: Callable[[], bool]
-) -> None:
-    """Run a batch of sftp to its end.
-
-    Raises:
-        Unreachable: it was cut off.
-        UserError: it failed.
-        StoppedByUser: `stop` said so.
-    """
-    if not batch:
-        return
-    process = openssh.start_transfer(connection.root, connection.place, batch, folder)
-    said: list[bytes] = []
-    readers = [
-        threading.Thread(target=_drain, args=(stream, kept), name="sameface-sftp", daemon=True)
-        for stream, kept in ((process.stderr, said), (process.stdout, None))
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        looked = time.monotonic()
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
-                break
-            if stop():
-                raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
-            if time.monotonic() - looked > _LOOK:
-                with suppress(UserError):  # the transfer itself tells what is wrong
-                    look()
-                looked = time.monotonic()
-    finally:
-        process.kill()
-        process.wait()
-        for reader in readers:
-            reader.join(2)
-    if process.returncode:
-        raise failure(connection.root, connection.place, b"".join(said), None)
-
-
-def _drain(stream: IO[bytes] | None, kept: list[bytes] | None) -> None:
-    with suppress(OSError, ValueError):
-        while stream and (chunk := stream.read1(4096)):  # type: ignore[attr-defined]
-            if kept is not None and len(kept) < 64:
-                kept.append(chunk)
 
 
 def _pause(tries: int, stop: Callable[[], bool]) -> None:

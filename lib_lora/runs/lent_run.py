@@ -61,7 +61,11 @@ def see_that_it_is_here(folder: Path) -> None:
         UserError: another machine is at work on the run, or has what it made of it.
     """
     if loan := loan_of(folder):
-        on = places.RUNPOD if loan.place.startswith(PREFIX) else f"{places.SSH}{loan.place}"
+        on = (
+            places.RUNPOD
+            if loan.place.startswith(PREFIX)
+            else f"{places.RAY if places.is_ray_address(loan.where) else places.SSH}{loan.place}"
+        )
         again = typed("resume", str(folder), "--on", on)
         raise UserError(
             f"{loan.place} is at work on {folder}, or has what it made of it; stop or resume job {loan.job}, or type "

@@ -27,6 +27,7 @@ from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
+from lib_lora.remote.http_exchange import AnswerLost
 from lib_lora.remote.runpod import api_key_store, pod_rental, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
@@ -316,7 +317,7 @@ def test_where_runpod_cannot_be_reached_at_the_end_the_watchdog_deletes_it(home,
     home.at_step(number, 3)
 
     def down(self, *_):
-        raise runpod_api._Lost("the network is down")
+        raise AnswerLost("the network is down")
 
     monkeypatch.setattr(RunpodApi, "_exchange", down)
     home.lets(6)

@@ -19,7 +19,7 @@ from faults import raises
 from ssh_server import MISSING, SshServer, available
 
 from lib_lora.errors import StoppedByUser
-from lib_lora.remote import openssh, places, transfers
+from lib_lora.remote import openssh, places, sftp, transfers
 from lib_lora.remote.connection import Connection, Unreachable, probe
 from lib_lora.remote.transfers import Sent, fetch, send, sent
 
@@ -100,7 +100,7 @@ def test_the_host_key_is_pinned(tmp_path, root):
             with raises("host-key-changed", has="place remove workshop"):
                 there.ask("jobs")
         with raises("host-key-changed"):  # the same by sftp
-            transfers._run(there, ["pwd"], tmp_path, lambda: None, lambda: False)
+            _batch(there, ["pwd"], tmp_path)
         assert places.known_hosts(root, place).read_bytes() == pinned
         places.remove(root, "workshop")  # as the sentence says
         places.save(root, place)
@@ -119,7 +119,7 @@ def test_a_login_that_is_refused(server, root, place, tmp_path):
         with raises("ssh-login-refused", has=refused.address()):
             there.ask("jobs")
         with raises("ssh-login-refused"):
-            transfers._run(there, ["pwd"], tmp_path, lambda: None, lambda: False)
+            _batch(there, ["pwd"], tmp_path)
 
 
 def test_a_wrong_key_is_refused_while_a_connection_with_the_right_one_is_shared(root, place, there, tmp_path):
@@ -145,14 +145,14 @@ def test_nobody_answers(root, place, tmp_path):
     with raises("host-unreachable", has="127.0.0.1:1"):
         gone.ask("jobs")
     with pytest.raises(Unreachable):
-        transfers._run(gone, ["pwd"], tmp_path, lambda: None, lambda: False)
+        _batch(gone, ["pwd"], tmp_path)
     with raises("host-unreachable", has="[::1]:1"):
         Connection(root, replace(place, host="::1", port=1)).ask("jobs")
 
 
 def test_no_host_of_that_name(root, place, tmp_path):
     unknown = Connection(root, replace(place, name="other", host="no-such-host.invalid"))
-    for ask in (lambda: unknown.ask("jobs"), lambda: transfers._run(unknown, ["x"], tmp_path, int, lambda: False)):
+    for ask in (lambda: unknown.ask("jobs"), lambda: _batch(unknown, ["x"], tmp_path)):
         with raises(("host-unknown", "host-unreachable"), place="other"):  # the latter where there is no network
             ask()
 
@@ -220,6 +220,10 @@ def test_a_worker_outlives_connection_and_server(tmp_path, root):
 
 
 # ------------------------------------------------------------------------------------------------ sending
+
+
+def _batch(there, lines, folder):
+    there._check(sftp.run(there.root, there.place, lines, folder, lambda: None, lambda: False))
 
 
 def _file(path, content):
@@ -422,6 +426,7 @@ class Liar:
     def __init__(self, there, **answers):
         self.there, self.answers, self.asked = there, answers, []
         self.root, self.place = there.root, there.place
+        self.put, self.get = there.put, there.get
 
     def ask(self, what, **fields):
         self.asked.append(what)
@@ -559,7 +564,7 @@ def test_nothing_is_put_in_place_whose_hash_is_wrong(there, made, tmp_path):
 
 
 def test_more_than_was_offered_is_not_waited_for(there, made, tmp_path, slow, monkeypatch):
-    monkeypatch.setattr(transfers, "_LOOK", 0.05)
+    monkeypatch.setattr(sftp, "_LOOK", 0.05)
     made(a=bytes(40 * MEGABYTE))
     liar = Liar(there, offer=lambda found: {**found, "files": {"a": [found["files"]["a"][0], 10]}})
     with raises("transfer-damaged"):

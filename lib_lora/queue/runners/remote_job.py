@@ -1,4 +1,4 @@
-"""One job on a machine that is reached over SSH: what every kind of it does, from the installation to the erasure.
+"""One job on a place: what every kind of it does, from the installation to the erasure.
 
 Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
 Imports nothing heavy.
@@ -21,7 +21,8 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, size, write_text
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.remote import connection, installation, places, transfers
-from lib_lora.remote.connection import Connection, Unreachable
+from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.runs.foreign_events import plain_text
 from lib_lora.workspace.workspace import Workspace
 
@@ -56,7 +57,7 @@ class RemoteJob:
 
     workspace: Workspace
     key: str
-    there: Connection
+    there: PlaceConnection
     folder: Path
     say: Callable[[str], None]
     gone: Callable[[], None] = lambda: None
@@ -224,10 +225,12 @@ class RemoteJob:
         Returns:
             Its exit status; -9 = it was killed; None = this program ends before it.
         """
-        told, deadline, kills = "", 0.0, 0
+        told, said, deadline, kills = "", "", 0.0, 0
         while True:
             state = self.ask("state", waiting=True, job=self.key)
             self.reach(bring, waiting=True)
+            if said != (said := plain_text(str(state.get("said") or ""), 300)) and said:
+                self.say(said)
             if not state.get("running"):
                 code = state.get("exit")
                 return code if isinstance(code, int) else -9

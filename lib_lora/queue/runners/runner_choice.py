@@ -11,7 +11,9 @@ from lib_lora.queue.queue import Job
 from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.pod_runner import PodRunner
+from lib_lora.queue.runners.ray_runner import RayRunner
 from lib_lora.queue.runners.ssh_runner import SshRunner
+from lib_lora.remote import places
 
 
 class ChosenRunner:
@@ -23,7 +25,7 @@ class ChosenRunner:
 
     def __init__(self, root: Path, host: Callable[[], JobHost]) -> None:
         self._local = LocalRunner(root, host)
-        self._ssh, self._pods = SshRunner(root, host), PodRunner(root, host)
+        self._ssh, self._pods, self._ray = SshRunner(root, host), PodRunner(root, host), RayRunner(root, host)
 
     def start(self, job: Job) -> WorkerHandle:
         """See `Runner.start`."""
@@ -35,4 +37,6 @@ class ChosenRunner:
 
     def _of(self, job: Job) -> Runner:
         place = place_in(job.arguments)
-        return self._local if place == LOCAL else self._pods if place == RUNPOD else self._ssh
+        if place == LOCAL:
+            return self._local
+        return self._pods if place == RUNPOD else self._ray if place.startswith(places.RAY) else self._ssh

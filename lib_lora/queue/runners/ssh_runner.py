@@ -27,6 +27,7 @@ from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.connection import Connection
+from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.runs import sent_run
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.foreign_events import plain_lines, plain_text
@@ -59,7 +60,7 @@ class SshRunner:
         self,
         root: Path,
         host: Callable[[], JobHost],
-        connect: Callable[[Path, places.Place], Connection] = Connection,
+        connect: Callable[[Path, places.Place], PlaceConnection] = Connection,
     ) -> None:
         self.root = root.absolute()
         self._local = LocalRunner(self.root, host)
@@ -110,7 +111,7 @@ class SshWorker:
     outlives = True
     pid = 0
 
-    def __init__(self, root: Path, job: Job, there: Connection, local: LocalRunner) -> None:
+    def __init__(self, root: Path, job: Job, there: PlaceConnection, local: LocalRunner) -> None:
         self.workspace, self.job, self.place = Workspace(root), job, there.place
         self._local, self._queue = local, Queue(root)
         key = remote_job.key_of(self.workspace, job.id)
@@ -201,7 +202,7 @@ class SshWorker:
         assert isinstance(self.job.arguments, TrainArguments)
         return self.job.arguments
 
-    def _move_to(self, there: Connection) -> None:
+    def _move_to(self, there: PlaceConnection) -> None:
         """Do it on another place than was known at first."""
         self._remote.there, self.place = there, there.place
         self._memo = self._remembered()

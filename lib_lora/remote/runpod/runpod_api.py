@@ -10,17 +10,15 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
-from typing import Any, TypeVar, cast
-from urllib.error import URLError
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPErrorProcessor, ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
 from lib_lora.remote.runpod.runpod_answers import (
     POD_ID,
     SECURE,
@@ -70,26 +68,6 @@ class NoCapacity(UserError):
     certain = True
 
 
-class _Lost(Exception):
-    """Nothing certain is known of what became of a request: it may have been done."""
-
-
-@dataclass(frozen=True)
-class _Reply:
-    status: int
-    content: bytes
-    retry_after: float | None
-
-
-class _AsItIs(HTTPErrorProcessor):
-    """Follows no redirect, which would take the key to another host, and makes no exception of a status."""
-
-    def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:
-        return response
-
-    https_response = http_response
-
-
 class RunpodApi:
     """A client for one account.
 
@@ -130,8 +108,7 @@ class RunpodApi:
         self.base = base.rstrip("/")
         self._key = key
         self._timeout, self._attempts, self._pause = timeout, attempts, pause
-        # a proxy would read what is not encrypted
-        self._opener = build_opener(_AsItIs, *([ProxyHandler({})] if parts.scheme == "http" else []))
+        self._opener = opener_for(base)
         self._clock: tuple[float, float] | None = None  # the API's time, and ours (monotonic) when it said so
 
     def __repr__(self) -> str:
@@ -182,7 +159,7 @@ class RunpodApi:
                 if attempt == self._attempts:
                     break
                 reply = self._send("POST", "/pods", request.body(), once=True)
-            except _Lost as error:
+            except AnswerLost as error:
                 lost = str(error) or "no answer"
                 continue
             except UserError as error:
@@ -257,7 +234,7 @@ class RunpodApi:
         self._check(reply)
         return self._understood(parsed(reply.content))
 
-    def _send(self, method: str, path: str, body: Row | None = None, *, once: bool = False) -> _Reply:
+    def _send(self, method: str, path: str, body: Row | None = None, *, once: bool = False) -> Reply:
         """The answer to a request; it is tried again where that may help.
 
         Args:
@@ -266,7 +243,7 @@ class RunpodApi:
             once: it must not be done twice, so it is only tried again where RunPod says that it did nothing (429).
 
         Raises:
-            _Lost: with `once`, when it may have been done.
+            AnswerLost: with `once`, when it may have been done.
             UserError: RunPod cannot be reached, or is in trouble.
         """
         said = ""
@@ -275,7 +252,7 @@ class RunpodApi:
             wait = min(2.0**attempt, _LONGEST_WAIT)
             try:
                 reply = self._exchange(method, path, body)
-            except _Lost as error:
+            except AnswerLost as error:
                 if once:
                     raise
                 said, busy = str(error), False
@@ -285,7 +262,7 @@ class RunpodApi:
                 busy = reply.status == 429
                 said = f"it answers {reply.status}{self._said(reply)}"
                 if once and not busy:
-                    raise _Lost(said)
+                    raise AnswerLost(said)
                 if reply.retry_after is not None:
                     wait = min(reply.retry_after, _LONGEST_WAIT)
             if attempt + 1 < self._attempts:
@@ -300,7 +277,7 @@ class RunpodApi:
             code="runpod-unreachable",
         )
 
-    def _exchange(self, method: str, path: str, body: Row | None) -> _Reply:
+    def _exchange(self, method: str, path: str, body: Row | None) -> Reply:
         headers = {
             "Authorization": f"Bearer {self._key}",
             "User-Agent": f"SameFace/{__version__}",
@@ -311,31 +288,17 @@ class RunpodApi:
             data = json.dumps(body).encode("ascii")
             headers["Content-Type"] = "application/json"
         request = Request(f"{self.base}{path}", data, headers, method=method)
-        until = time.monotonic() + 4 * self._timeout
-        content = b""
-        try:
-            with self._opener.open(request, timeout=self._timeout) as opened:
-                response = cast(HTTPResponse, opened)
-                self._set_clock(response.headers.get("Date"))
-                while len(content) <= _LONGEST and (chunk := response.read1(1 << 16)):
-                    content += chunk
-                    if time.monotonic() > until:
-                        raise _Lost("the answer takes too long")
-                if len(content) > _LONGEST:
-                    raise _Lost("the answer is too long")
-                return _Reply(response.status, content, _seconds(response.headers.get("Retry-After")))
-        except URLError as error:
-            raise _Lost(str(error.reason)) from None
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: a header that is none
-            raise _Lost(type(error).__name__) from None
+        reply = exchange(self._opener, request, self._timeout, _LONGEST)
+        self._set_clock(reply.date)
+        return reply
 
-    def _set_clock(self, date: str | None) -> None:
+    def _set_clock(self, date: str) -> None:
         try:
-            self._clock = (parsedate_to_datetime(date or "").timestamp(), time.monotonic())
+            self._clock = (parsedate_to_datetime(date).timestamp(), time.monotonic())
         except (TypeError, ValueError, OverflowError, OSError):
             return
 
-    def _check(self, reply: _Reply, absent: bool = False) -> None:
+    def _check(self, reply: Reply, absent: bool = False) -> None:
         """Raise the error that an answer stands for.
 
         Args:
@@ -362,7 +325,7 @@ class RunpodApi:
             )
         return answer
 
-    def _said(self, reply: _Reply) -> str:
+    def _said(self, reply: Reply) -> str:
         """What RunPod says to it, in parentheses; empty where it says nothing."""
         answer = parsed(reply.content)
         if not isinstance(answer, dict):
@@ -387,8 +350,3 @@ def _checked(identifier: str) -> str:
 
 def _path(identifier: str) -> str:
     return f"/pods/{quote(_checked(identifier), safe='')}"
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After, as RunPod gives it: a whole number of seconds."""
-    return float(text.strip()) if text and re.fullmatch(r"\s*[0-9]{1,9}\s*", text) else None

@@ -156,7 +156,9 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
     if uses_place(arguments):
         if context.host.remote():
             raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
-        places.named(context.root, asked_place(arguments))
+        place = places.named(context.root, asked_place(arguments))
+        if place and place.ray and isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)):
+            arguments = replace(arguments, on=place.on())  # it may be named by its address
         if asked_place(arguments) == RUNPOD:
             pod_runner.account(context.root)  # without its key nothing can be rented
     if isinstance(arguments, (InventArguments, MoreArguments)):
@@ -283,7 +285,11 @@ def _cost(context: RequestContext, job: Job) -> dict[str, str] | None:
 
 def _elsewhere(job: Job) -> str:
     """On which other machine a job is done, as the end of its text."""
-    return f" on {asked_place(job.arguments).removeprefix(places.SSH)}" if uses_place(job.arguments) else ""
+    return (
+        f" on {asked_place(job.arguments).removeprefix(places.SSH).removeprefix(places.RAY)}"
+        if uses_place(job.arguments)
+        else ""
+    )
 
 
 def _base_gone(context: RequestContext, job: Job) -> str:

@@ -26,7 +26,7 @@ from lib_lora.queue import worker_processes
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
-from lib_lora.remote.connection import Connection
+from lib_lora.remote.ray_cluster.connecting import connect
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import Workspace
 
@@ -206,9 +206,7 @@ def painter_on(
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
     key = remote_job.key_of(workspace, 0, f"-{part}")
-    return PlacePainter(
-        RemoteJob(workspace, key, Connection(root, place), _folder(workspace, part), say), run, stopping
-    )
+    return PlacePainter(RemoteJob(workspace, key, connect(root, place), _folder(workspace, part), say), run, stopping)
 
 
 def _folder(workspace: Workspace, part: str) -> Path:

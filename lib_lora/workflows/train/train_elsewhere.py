@@ -137,6 +137,8 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     """
     place = places.named(root, asked.on)
     assert place
+    if place.ray:  # it may have been named by its address
+        asked = replace(asked, on=place.on())
     queue = Queue(root)
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:

@@ -27,7 +27,7 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     than this machine's user."""
     return [
         {
-            "on": f"{places.SSH}{place.name}",
+            "on": place.on(),
             "title": places.title(place),
             "text": places.described(place),
             "sent": places.sent_sentence(place),

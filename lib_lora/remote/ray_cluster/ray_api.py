@@ -1,0 +1,333 @@
+"""Ray's Jobs REST API: submit a job, ask how it is, stop it; each request tried again where that may help.
+
+The API is on the head node's dashboard, port 8265 unless set otherwise. No package of Ray is needed here. What it
+answers is read into objects: types are checked, sizes limited, no text of it is part of a path. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request
+
+from lib_lora import __version__
+from lib_lora.errors import UserError
+from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
+
+PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED = "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"
+ENDED = (STOPPED, SUCCEEDED, FAILED)
+NOT_STARTED = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"  # no node had what it needs within Ray's limit, 15 minutes
+_STATES = (PENDING, RUNNING, *ENDED)
+_JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_PACKAGE = re.compile(r"_ray_pkg_[0-9a-f]{16,64}\.zip")
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
+_LONGEST = 8 << 20  # bytes of an answer about one job
+_LONGEST_LIST = 64 << 20  # bytes of the list of all jobs
+_ATTEMPTS = 4  # to ask
+_TIMEOUT = 20.0  # seconds
+_FRESH = 1.0  # seconds for which the list of all jobs is not asked for again
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """What Ray says of a job.
+
+    Attributes:
+        id: by which it was submitted.
+        state: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
+        error: what kind of error Ray names, such as ``JOB_SUPERVISOR_ACTOR_DIED``; empty = none.
+        said: the last line of what Ray says of it, printable.
+    """
+
+    id: str
+    state: str
+    error: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job needs of a node while it runs.
+
+    Attributes:
+        gpus, cpus: how many.
+        memory: bytes; 0 = nothing is asked for.
+    """
+
+    gpus: int = 0
+    cpus: int = 1
+    memory: int = 0
+
+
+class RayApi:
+    """A client for one cluster. May be used by several threads.
+
+    Args:
+        address: such as ``http://head:8265``.
+        name: of the place, for errors.
+        pause: waits that many seconds between two tries; for tests.
+    """
+
+    def __init__(self, address: str, name: str, pause: Callable[[float], None] = time.sleep) -> None:
+        self.address, self._name, self._pause = address, name, pause
+        self._opener = opener_for(address)
+        self._listing = threading.Lock()
+        self._listed: tuple[float, dict[str, RayJob]] | None = None
+
+    def version(self) -> str:
+        """Ray's version on the cluster.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        found = self._read(self._checked(self._asked("GET", "/api/version")))
+        version = found.get("ray_version") if isinstance(found, dict) else None
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise self._unreadable()
+        return version
+
+    def has_gpus(self) -> bool:
+        """Whether any node of the cluster has a GPU, as far as Ray says so."""
+        try:
+            found = self._read(self._checked(self._asked("GET", "/api/cluster_status", attempts=1)))
+            total = found["data"]["clusterStatus"]["loadMetricsReport"]["usage"]["GPU"][1]
+        except (UserError, KeyError, IndexError, TypeError):
+            return False
+        return isinstance(total, (int, float)) and total >= 1
+
+    def submit(self, job: str, entrypoint: str, variables: Mapping[str, str], package: str, needs: Resources) -> None:
+        """Submit a job; one of that id that Ray knows already is left as it is.
+
+        Args:
+            job: its id.
+            entrypoint: a command for the shell of a node; nothing that a user has named may be in it.
+            variables: of its environment.
+            package: see `see_package`.
+            needs: of the node.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        body: dict[str, Any] = {
+            "entrypoint": entrypoint,
+            "submission_id": _plain(_JOB, job),
+            "runtime_env": {"working_dir": f"gcs://{_plain(_PACKAGE, package)}", "env_vars": dict(variables)},
+            "metadata": {"name": job},
+            "entrypoint_num_cpus": needs.cpus,
+            "entrypoint_num_gpus": needs.gpus,
+        }
+        if needs.memory:
+            body["entrypoint_memory"] = needs.memory
+        content = json.dumps(body).encode("ascii")
+        for attempt in range(_ATTEMPTS):
+            if self.job(job):  # the answer was lost, or an earlier program submitted it
+                break
+            try:
+                self._checked(self._asked("POST", "/api/jobs/", content, attempts=1))
+                break
+            except Unreachable:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                self._pause(2.0**attempt)
+        self._forget_list()
+
+    def see_package(self, name: str, content: Callable[[], bytes]) -> None:
+        """See that the cluster has a package, a zip that becomes the working folder of jobs.
+
+        Args:
+            name: ``_ray_pkg_HASH.zip``.
+            content: gives it, where it is not there.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        path = f"/api/packages/gcs/{_plain(_PACKAGE, name)}"
+        if self._asked("GET", path).status == 404:
+            self._checked(self._asked("PUT", path, content()))
+
+    def job(self, job: str) -> RayJob | None:
+        """What Ray says of a job now; None = it knows none of that id.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}")
+        if reply.status == 404:
+            return None
+        found = _job_of(self._read(self._checked(reply)))
+        if found is None or found.id != job:
+            raise self._unreadable()
+        return found
+
+    def job_listed(self, job: str) -> RayJob | None:
+        """As `job`, by the list of all jobs, which is asked for once a second at most, whoever asks."""
+        with self._listing:
+            if self._listed is None or time.monotonic() - self._listed[0] > _FRESH:
+                reply = self._asked("GET", "/api/jobs/", longest=_LONGEST_LIST)
+                found = self._read(self._checked(reply))
+                if not isinstance(found, list):
+                    raise self._unreadable()
+                jobs = {one.id: one for row in found if (one := _job_of(row)) is not None}
+                self._listed = (time.monotonic(), jobs)
+            return self._listed[1].get(job)
+
+    def stop(self, job: str) -> None:
+        """Ask Ray to end a job; one that it does not know has ended.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        reply = self._asked("POST", f"/api/jobs/{_plain(_JOB, job)}/stop", b"")
+        if reply.status != 404:
+            self._checked(reply)
+        self._forget_list()
+
+    def forget(self, job: str) -> None:
+        """Have Ray delete what it knows of a job that has ended.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        reply = self._asked("DELETE", f"/api/jobs/{_plain(_JOB, job)}")
+        if reply.status != 404:
+            self._checked(reply)
+
+    def log(self, job: str) -> str:
+        """The last line that a job has printed; empty where Ray does not say."""
+        try:
+            reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}/logs", attempts=1)
+            found = self._read(self._checked(reply))
+        except UserError:
+            return ""
+        return last_line(found.get("logs")) if isinstance(found, dict) else ""
+
+    # ---------------------------------------------------------------------------------------------- one request and all
+
+    def _forget_list(self) -> None:
+        with self._listing:
+            self._listed = None
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        longest: int = _LONGEST,
+        attempts: int = _ATTEMPTS,
+    ) -> Reply:
+        """The answer to a request. All can be done twice: a job is submitted under an id of its own.
+
+        Raises:
+            Unreachable: the cluster cannot be reached, or is in trouble.
+        """
+        headers = {"User-Agent": f"SameFace/{__version__}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream" if method == "PUT" else "application/json"
+        if token := _token():
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(f"{self.address}{path}", body, headers, method=method)
+        said = ""
+        for attempt in range(attempts):
+            if attempt:
+                self._pause(min(0.5 * 2.0**attempt, 8.0))
+            try:
+                reply = exchange(self._opener, request, _TIMEOUT, longest)
+            except AnswerLost as error:
+                said = str(error)
+                continue
+            if reply.status < 500 and reply.status != 429:
+                return reply
+            said = f"it answers {reply.status}{_said(reply)}"
+        raise Unreachable(
+            f"The Ray cluster at {self.address} cannot be reached now ({printable(said)}); see that its dashboard runs "
+            "there, and that the tunnel or network to it is up.",
+            code="ray-unreachable",
+            place=self._name,
+        )
+
+    def _checked(self, reply: Reply) -> Reply:
+        """
+        Raises:
+            UserError: the answer is a refusal.
+        """
+        if 200 <= reply.status < 300:
+            return reply
+        if reply.status in (401, 403):
+            raise UserError(
+                f"The Ray cluster at {self.address} asks for its token; put it into the variable RAY_AUTH_TOKEN, or "
+                "its file's path into RAY_AUTH_TOKEN_PATH, and start SameFace again.",
+                code="ray-token-refused",
+                place=self._name,
+            )
+        raise UserError(
+            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}.",
+            code="ray-refused",
+            place=self._name,
+            status=reply.status,
+        )
+
+    def _read(self, reply: Reply) -> Any:
+        try:
+            return json.loads(reply.content)
+        except (ValueError, RecursionError):
+            raise self._unreadable() from None
+
+    def _unreadable(self) -> UserError:
+        return UserError(
+            f"{self.address} does not answer as Ray's Jobs API does; give the address of the dashboard on the head "
+            "node, such as http://head:8265.",
+            code="ray-answer-unreadable",
+            place=self._name,
+        )
+
+
+def last_line(text: Any) -> str:
+    """The last line of a text of somebody else's, printable; empty where there is none."""
+    lines = text[-20_000:].splitlines() if isinstance(text, str) else []
+    return next((said for line in reversed(lines) if (said := printable(line))), "")
+
+
+def printable(text: str) -> str:
+    """A text of somebody else's on one line, shortened."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]
+
+
+def _job_of(row: Any) -> RayJob | None:
+    """A row of an answer; None = it is not that of a job that was submitted."""
+    if not isinstance(row, dict):
+        return None
+    job, state, error = row.get("submission_id"), row.get("status"), row.get("error_type")
+    if not isinstance(job, str) or not _JOB.fullmatch(job) or state not in _STATES:
+        return None
+    return RayJob(job, str(state), printable(error) if isinstance(error, str) else "", last_line(row.get("message")))
+
+
+def _said(reply: Reply) -> str:
+    said = last_line(reply.content[:20_000].decode("utf-8", "replace"))
+    return f" ({said.rstrip('.')})" if said else ""
+
+
+def _plain(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{text[:200]!r} is no part of an address")
+    return text
+
+
+def _token() -> str:
+    """What Ray's own programs use too, where a cluster asks for a token."""
+    found = os.environ.get("RAY_AUTH_TOKEN", "")
+    if not found and (path := os.environ.get("RAY_AUTH_TOKEN_PATH", "")):
+        try:
+            found = Path(path).expanduser().read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return ""
+    return found.strip() if _TOKEN.fullmatch(found.strip()) else ""

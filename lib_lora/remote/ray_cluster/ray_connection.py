@@ -1,0 +1,791 @@
+"""A connection to a Ray cluster: requests as the agent on a machine answers them, met by shared storage and Ray's API.
+
+A job's files and orders go into the storage, and a Ray job is submitted, whose program on a node (`ray_node`) does the
+rest. Where Ray loses it with its node, it is submitted again as the next attempt, which goes on from what is in the
+storage. What the storage and Ray say is hostile until it was looked at. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import re
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.remote.connection import Unreachable, refusal
+from lib_lora.remote.place_connection import Download, Upload
+from lib_lora.remote.places import Place
+from lib_lora.remote.ray_cluster import shared_storage
+from lib_lora.remote.ray_cluster.ray_api import (
+    ENDED,
+    NOT_STARTED,
+    PENDING,
+    STOPPED,
+    RayApi,
+    RayJob,
+    Resources,
+    last_line,
+    printable,
+)
+from lib_lora.remote.ray_cluster.shared_storage import CONTROL, LONGEST_PIECE, MARK, MOST, ORDER, REPORT, Storage
+
+STALE = 8.0  # seconds without a sign of life from a node, after which Ray is asked how the job is
+_SENT = (
+    "__init__",
+    "remote/__init__",
+    "remote/agent",
+    "remote/ray_cluster/__init__",
+    "remote/ray_cluster/shared_storage",
+    "remote/ray_cluster/ray_node",
+)
+_PROGRAM = "lib_lora.remote.ray_cluster.ray_node"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-z-]{1,56}")
+_NAME = re.compile(r"[^\\\0-\x1f]{1,1000}")
+_LOG_ID = re.compile(r"[0-9a-f]{16}")
+_RESULT = re.compile(r"jobs/[0-9]+/result\.json")
+_KILLED, _ENDED_OUTSIDE = -9, -15  # exit statuses
+_ASKS = 60.0  # seconds between two signs to the node that somebody waits for what it makes
+_MOST_FILES = 100_000  # that a report names
+_MOST_ATTEMPTS = 1000
+_LAST = 1 << 16  # bytes of a log's end
+_ENDS = 30.0  # seconds in which Ray ends a job that shall end
+_LOOKS = 600.0  # seconds in which a node must have had room for a look
+_LOOK = 0.5  # seconds between two looks at something that is waited for
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
+
+
+@dataclass(frozen=True)
+class _Control:
+    """What this side wants of a job, in the storage. Only this side writes it.
+
+    Attributes:
+        number: the attempt that counts.
+        ended: its exit status, where this side has ended it; None = it may go on.
+        why: it was ended, for the user.
+        failed: how many attempts in a row were lost before they had saved anything.
+        wish: of the user: "", "stop" or "pause".
+        asked: changes where somebody waits for what is made.
+        orders: changes with what the job is.
+    """
+
+    number: int = 1
+    ended: int | None = None
+    why: str = ""
+    failed: int = 0
+    wish: str = ""
+    asked: int = 0
+    orders: int = 0
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a node says of an attempt.
+
+    Attributes:
+        beat: another number each time.
+        node: its name.
+        said: what goes on, for the user.
+        started: the report names all that there is.
+        saved: how many files were made since it began.
+        exit: the worker's exit status; None = it has not ended.
+        failed: why the attempt has ended without it.
+        left: what could not be deleted on the node.
+        files: size, time of change (ns) and SHA-256 of what was made, by name.
+        logs: id and pieces (first byte, and the one after the last) of what grows, by name.
+    """
+
+    beat: int
+    node: str = ""
+    said: str = ""
+    started: bool = False
+    saved: int = 0
+    exit: int | None = None
+    failed: str = ""
+    left: tuple[str, ...] = ()
+    files: Mapping[str, tuple[int, int, str]] | None = None
+    logs: Mapping[str, tuple[str, tuple[tuple[int, int], ...]]] | None = None
+
+
+class RayConnection:
+    """See `PlaceConnection`: one to a Ray cluster.
+
+    Args:
+        root: the data folder.
+        place: the cluster.
+        api: its API; shared by all who are at work on it in this process, so that it is asked once for all.
+        open_storage: opens the storage; for tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        place: Place,
+        api: RayApi | None = None,
+        open_storage: Callable[[str], Storage] = shared_storage.opened,
+    ) -> None:
+        if place.ray is None:
+            raise ValueError("a machine that is no cluster")
+        self.root, self.place, self._cluster = root, place, place.ray
+        self.api = api or RayApi(place.address(), place.name)
+        self._open = open_storage
+        self._storage: Storage | None = None
+        self._lock = threading.RLock()
+        self._gone: dict[str, int] = {}  # bytes of what is on its way
+        self._controls: dict[str, _Control] = {}
+        self._beats: dict[str, tuple[int, int, float]] = {}  # attempt and beat, and when that was seen first
+        self._asked: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}  # until when a job is not submitted again
+        self._reports: dict[tuple[str, int], tuple[float, _Report | None]] = {}
+
+    def ask(self, what: str, **fields: Any) -> Any:
+        """See `PlaceConnection`."""
+        return self.ask_bytes(what, **fields)[0]
+
+    def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
+        """See `PlaceConnection`."""
+        answer = getattr(self, f"_do_{what}", None)
+        if answer is None:
+            raise refusal(self.place, f"a cluster does not know {what!r}")
+        with self._lock, self._explained():
+            found = answer(**fields)
+        return found if isinstance(found, tuple) else (found, b"")
+
+    def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """See `PlaceConnection`. A file is there as a whole, with the hash that it is called by, or it is not."""
+        with self._explained():
+            for one in files:
+                with open(one.path, "rb") as source:
+                    self._there.put(
+                        _Hashing(source, one), one.there.strip("/").removesuffix(".part"), self._on_way(one, look, stop)
+                    )
+
+    def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """See `PlaceConnection`. What is gone from the storage is left out; who looks at the hash sees it."""
+        with self._explained():
+            for one in files:
+                path = folder / one.name
+                if not one.goes_on:
+                    path.unlink(missing_ok=True)
+                try:
+                    self._there.get(one.there.strip("/"), path, self._on_way(one, look, stop))
+                except FileNotFoundError as error:  # a share may show the report before what it names
+                    self._reports.clear()
+                    raise Unreachable(
+                        f"{self._cluster.storage} does not show {one.there} yet.",
+                        code="storage-late",
+                        place=self.place.name,
+                    ) from error
+
+    def close(self) -> None:
+        """See `PlaceConnection`. Nothing is held open."""
+
+    def _on_way(
+        self, one: Upload | Download, look: Callable[[], None], stop: Callable[[], bool]
+    ) -> Callable[[int], None]:
+        looked = time.monotonic()
+
+        def on_way(done: int) -> None:
+            nonlocal looked
+            self._gone[one.name] = done
+            if stop():
+                raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
+            if time.monotonic() - looked > 1.0:
+                looked = time.monotonic()
+                with suppress(UserError):
+                    look()
+
+        return on_way
+
+    # --------------------------------------------------------------------------------------------------------- requests
+
+    def _do_probe(self) -> Any:
+        """What a node has, as the last look said; a look of its own would wait for room in the cluster."""
+        if self.place.machine is not None:
+            return asdict(self.place.machine)
+        return self.look_at_a_node(lambda _: None)
+
+    def _do_expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Any:
+        folder, missing = self._files(job), {}
+        for sha256, size in files:
+            if self._there.size(f"{folder}/{_checked(_HASH, sha256)}") != size:
+                missing[sha256] = 0
+                self._gone.pop(sha256, None)
+        return {"folder": f"/{folder}", "missing": missing}
+
+    def _do_sizes(self, files: Sequence[str], job: str | None) -> Any:
+        return {sha256: self._gone.get(sha256, 0) for sha256 in files}
+
+    def _do_accept(self, files: Sequence[str], job: str | None) -> Any:
+        folder = self._files(job)
+        return {"wrong": [one for one in files if self._there.size(f"{folder}/{_checked(_HASH, one)}") is None]}
+
+    def _do_install(self, version: str, file_name: str) -> Any:
+        """A node installs it itself, when its first job begins."""
+        return {}
+
+    def _do_installed(self, version: str) -> Any:
+        there = self._there.size(f"files/{_checked(_HASH, version)}") is not None
+        return {"state": "ready" if there else "none", "said": ""}
+
+    def _do_arrange(self, job: str, files: Mapping[str, str], shared: Mapping[str, str]) -> Any:
+        order = self._order(job) or {"files": {}, "shared": {}}
+        order["files"] |= files
+        order["shared"] |= shared
+        self._write(f"{self._job(job)}/{ORDER}", order)
+        if control := self._control(job):
+            self._wants(job, replace(control, orders=control.orders + 1))
+        # from the worker's working folder on: where it lies on a node, only the node knows
+        return {"data": "data", "shared": {name: f"base/{name}" for name in shared}}
+
+    def _do_start(self, job: str, version: str, arguments: Sequence[str]) -> Any:
+        if self._control(job):
+            return {"started": False}
+        order = {**(self._order(job) or {}), "version": version, "arguments": list(arguments)}
+        self._write(f"{self._job(job)}/{ORDER}", order)
+        self._submit(job, _Control())
+        return {"started": True}
+
+    def _do_state(self, job: str) -> Any:
+        order, control = self._order(job, check=False), self._control(job)
+        if control is None:
+            return {"here": order is not None, "began": False, "running": False, "exit": None, "said": ""}
+        if time.monotonic() - self._asked.get(job, 0.0) > _ASKS and control.ended is None:
+            self._asked[job] = time.monotonic()
+            control = self._wants(job, replace(control, asked=control.asked + 1))
+        running, code, said = self._how(job, control)
+        return {"here": True, "began": True, "running": running, "exit": code, "said": said}
+
+    def _do_wish(self, job: str, wish: str) -> Any:
+        if control := self._control(job):
+            self._wants(job, replace(control, wish=wish))
+        return {}
+
+    def _do_kill(self, job: str) -> Any:
+        control = self._control(job)
+        if control and control.ended is None:
+            control = self._wants(job, replace(control, ended=_KILLED))
+            self.api.stop(self._submission(job, control.number))
+        return {}
+
+    def _do_made(self, job: str) -> Any:
+        report = self._content(job)
+        files = report.files if report and report.files else {}
+        return {name: [size, changed] for name, (size, changed, _) in files.items()}
+
+    def _do_offer(self, job: str, names: Sequence[str]) -> Any:
+        number, report = self._content_of(job)
+        files = report.files if report and report.files else {}
+        found = {name: [files[name][2], files[name][0]] for name in names if name in files}
+        return {"folder": f"/{self._job(job)}/{number}/blobs", "files": found}
+
+    def _do_fetched(self, job: str, files: Sequence[str]) -> Any:
+        return {}
+
+    def _do_read(self, job: str, name: str, offset: int) -> tuple[Any, bytes]:
+        """See `Agent.read`. Where the cluster gave up, that is the last line of the log, and the result."""
+        control = self._control(job)
+        for _ in range(3):  # what an older report names may be gone
+            number, report = self._content_of(job)
+            try:
+                content = self._read_content(f"{self._job(job)}/{number}", report, name, offset)
+                break
+            except FileNotFoundError:
+                self._reports.clear()
+        else:
+            raise Unreachable(
+                f"{self._cluster.storage} does not show yet what was made.",
+                code="storage-behind",
+                place=self.place.name,
+            )
+        if control and control.why:
+            if not name:
+                content += f"\n{control.why}\n".encode()
+            elif not content and _RESULT.fullmatch(name):
+                content = json.dumps({"state": "failed", "error": control.why, "result": {}}).encode()
+        return {"size": offset + len(content)}, content
+
+    def _do_erase(self, job: str) -> Any:
+        """End what runs of a job, and delete it in the storage; a node deletes what it has when its program ends."""
+        control, left = self._control(job), []
+        trouble: UserError | None = None
+        if control:
+            report = self._report(job, control.number, fresh=True)
+            left = [f"{report.node}: {path}" for path in report.left] if report else []
+            if control.ended is None:
+                self._wants(job, replace(control, ended=_KILLED))
+            try:
+                for number in range(1, control.number + 1):
+                    self._end(self._submission(job, number))
+            except UserError as error:
+                trouble = error
+        self._there.delete_folder(self._job(job))
+        for known in (self._controls, self._beats, self._asked, self._pauses):
+            known.pop(job, None)
+        self._reports.clear()
+        if trouble:
+            raise trouble
+        return {"left": [*left, *self._there.names(self._job(job))]}
+
+    def _do_jobs(self) -> Any:
+        names = {name.split("/")[1] for name in self._there.names("jobs") if name.count("/") > 1}
+        return {"jobs": sorted(name for name in names if _KEY.fullmatch(name))}
+
+    # ---------------------------------------------------------------------------------------------------- how a job is
+
+    def _how(self, job: str, control: _Control) -> tuple[bool, int | None, str]:
+        """Whether a job runs, its exit status, and what goes on. Where Ray has lost it, it is submitted again."""
+        report = self._report(job, control.number)
+        if done := self._ended(control, report):
+            return done
+        said = report.said if report else ""
+        if report and self._lives(job, control.number, report.beat):
+            return True, None, said
+        if time.monotonic() < self._pauses.get(job, 0.0):
+            return True, None, control.why or said
+        submission = self._submission(job, control.number)
+        found = self.api.job_listed(submission)
+        if found is None or found.state in ENDED:
+            found = self.api.job(submission)  # the list may be older than the job
+        if found is not None and found.state not in ENDED:
+            if found.state == PENDING and control.wish:  # nothing has begun
+                self.api.stop(submission)
+                self._wants(job, replace(control, ended=_ENDED_OUTSIDE))
+                return False, _ENDED_OUTSIDE, ""
+            if found.state == PENDING:
+                said = f"Waiting on {self.place.name} for a node that has room. {found.said}".strip()
+            elif report is None or not said:
+                said = said or ("" if report else f"Beginning on {self.place.name}.")
+            return True, None, said
+        report = self._report(job, control.number, fresh=True)  # it may have said so just before it ended
+        if done := self._ended(control, report):
+            return done
+        return self._again(job, control, report, found)
+
+    def _ended(self, control: _Control, report: _Report | None) -> tuple[bool, int | None, str] | None:
+        if report and report.exit is not None:
+            return False, report.exit, ""
+        return (False, control.ended, "") if control.ended is not None else None
+
+    def _lives(self, job: str, number: int, beat: int) -> bool:
+        """Whether a node has given a sign of life shortly before, by this computer's clock alone."""
+        known = self._beats.get(job)
+        if known is None or known[:2] != (number, beat):
+            # the first one that is seen may be old
+            self._beats[job] = (number, beat, time.monotonic() if known else -STALE)
+        return time.monotonic() - self._beats[job][2] < STALE
+
+    def _again(
+        self, job: str, control: _Control, report: _Report | None, found: RayJob | None
+    ) -> tuple[bool, int | None, str]:
+        """What becomes of a job whose attempt has ended without having come to its end."""
+        lost = (report.failed if report else "") or (found.said if found else "")
+        if control.wish:  # what it had saved is in the storage
+            self._wants(job, replace(control, ended=_ENDED_OUTSIDE))
+            return False, _ENDED_OUTSIDE, ""
+        if found is None and report is None:  # it was never submitted, or the cluster was started anew before it began
+            self._submit(job, control)
+            return True, None, ""
+        if found is not None and found.state == STOPPED:
+            why = f"The job was stopped on {self.place.name}, in Ray. What it had saved is here; resume it to go on."
+            self._wants(job, replace(control, ended=_ENDED_OUTSIDE, why=why))
+            return False, _ENDED_OUTSIDE, ""
+        waited = found is not None and found.error == NOT_STARTED
+        failed = 0 if report and report.saved else control.failed + (not waited)
+        if failed > self._cluster.retries or control.number >= _MOST_ATTEMPTS:
+            tries = f"{failed} times in a row" if failed > 1 else "at once"
+            why = f"The job was lost {tries} before it had saved anything new on {self.place.name}: "
+            why += lost or "Ray does not say why."
+            self._wants(job, replace(control, ended=1, why=why))
+            return False, 1, ""
+        why = (
+            f"The job was lost ({lost or 'its node is gone'}); attempt {control.number + 1} goes on from what it saved."
+        )
+        if waited:
+            why = f"No node of {self.place.name} had room for long; waiting again."
+        if failed:
+            self._pauses[job] = time.monotonic() + min(2.0 ** (failed - 1), 30.0)
+        self._submit(job, replace(control, number=control.number + 1, failed=failed))
+        return True, None, why
+
+    def _submit(self, job: str, control: _Control) -> None:
+        """Submit an attempt. That it counts is in the storage before it can begin."""
+        self._wants(job, control)
+        asked = {"do": "job", "job": job, "attempt": control.number}
+        self._send(self._submission(job, control.number), asked)
+
+    def _send(self, submission: str, asked: dict[str, Any]) -> None:
+        name, content = _package()
+        self.api.see_package(name, lambda: content)
+        asked |= {"storage": self._cluster.storage_there or self._cluster.storage, "folder": self.place.folder}
+        entrypoint = f"{self.place.python} -u -m {_PROGRAM}"  # both are plain
+        variables = {shared_storage.VARIABLE: json.dumps(asked)}
+        self.api.submit(submission, entrypoint, variables, name, self._needs())
+
+    def _needs(self) -> Resources:
+        gpus = self._cluster.gpus
+        if gpus < 0 and self.place.machine:
+            gpus = 1 if self.place.machine.gpus else 0
+        elif gpus < 0:  # nobody has looked
+            gpus = 1 if self.api.has_gpus() else 0
+        return Resources(gpus, self._cluster.cpus, self._cluster.memory << 30)
+
+    def _end(self, submission: str) -> None:
+        """See that Ray has ended a job, and let it forget it.
+
+        Raises:
+            UserError: it has not.
+        """
+        until, stopped = time.monotonic() + _ENDS, False
+        while (found := self.api.job(submission)) is not None:
+            if found.state in ENDED:
+                self.api.forget(submission)
+                return
+            if not stopped:
+                stopped = True
+                self.api.stop(submission)
+            if time.monotonic() > until:
+                raise UserError(
+                    f"{self.place.address()} does not end the Ray job {submission}; stop it in Ray's dashboard.",
+                    code="ray-not-ended",
+                    place=self.place.name,
+                )
+            time.sleep(0.2)
+
+    def look_at_a_node(self, say: Callable[[str], None]) -> Any:
+        """What a node has, by a small Ray job with the resources that a training gets; as `Agent.probe` answers.
+
+        Args:
+            say: is told what goes on, for the user.
+
+        Raises:
+            UserError: there is no such node, or the storage is not the same there.
+        """
+        with self._explained():
+            _mark(self._open_storage())
+            asked = f"look-{uuid.uuid4().hex[:12]}"
+            self._write(f"probes/{asked}.json", {"time": time.time()})
+            try:
+                return self._looked(asked, say)
+            finally:
+                with suppress(UserError, OSError):
+                    self._end(f"sameface-{asked}")
+                for name in (f"probes/{asked}.json", f"probes/{asked}-answer.json"):
+                    self._there.delete(name)
+
+    def _looked(self, asked: str, say: Callable[[str], None]) -> Any:
+        submission = f"sameface-{asked}"
+        self._send(submission, {"do": "probe", "job": asked})
+        until, said = time.monotonic() + _LOOKS, ""
+        while True:
+            found = self.api.job(submission)
+            answer = _json(self._there.read(f"probes/{asked}-answer.json", MOST))
+            if isinstance(answer, dict) and answer.get("same") is True and not answer.get("failed"):
+                return answer
+            over = found is None or found.state in ENDED
+            if over or time.monotonic() > until:
+                raise self._no_look(found, answer)
+            if found and found.state == PENDING and not said:
+                said = f"Waiting for a node of {self.place.name} that has room."
+                say(said)
+            time.sleep(_LOOK)
+
+    def _no_look(self, found: RayJob | None, answer: Any) -> UserError:
+        """Why a look has not come to what it should."""
+        name = self.place.name
+        if isinstance(answer, dict):
+            why = printable(str(answer.get("failed") or "the storage there is another one than here"))
+            return UserError(f"A node of {name} cannot be used: {why}", code="ray-node-refuses", place=name)
+        if found is None or found.state not in ENDED:
+            return UserError(
+                f"No node of {name} had room within {_LOOKS / 60:.0f} minutes for a job that needs "
+                f"{_in_words(self._needs())}; ask for less, or wait until one is free.",
+                code="ray-no-room",
+                place=name,
+            )
+        why = found.said or self.api.log(found.id) or "it has not said why"
+        said = (
+            ""
+            if found.state in (STOPPED, "FAILED")
+            else (f" The nodes may have another storage than this computer: here it is {self._cluster.storage}.")
+        )
+        return UserError(
+            f"The look at a node of {name} failed: {why.rstrip('.')}.{said}", code="ray-node-unusable", place=name
+        )
+
+    # ------------------------------------------------------------------------------------------ what is in the storage
+
+    @property
+    def _there(self) -> Storage:
+        """
+        Raises:
+            OSError: it is not there; an empty mount point would look like one in which nothing has begun.
+        """
+        if self._storage is None:
+            storage = self._open_storage()
+            if storage.read(MARK, MOST) is None and self.place.machine is None:  # nobody has looked at it yet
+                _mark(storage)
+            elif storage.read(MARK, MOST) is None:
+                raise OSError(
+                    errno.ENOTCONN, f"it has no {MARK}, so it may not be mounted; if it is new, check the place"
+                )
+            self._storage = storage
+        return self._storage
+
+    def _open_storage(self) -> Storage:
+        return self._open(self._cluster.storage)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Make the error that a user sees of what the storage raises."""
+        where, name = self._cluster.storage, self.place.name
+        try:
+            yield
+        except OSError as error:
+            self._storage = None
+            why = printable(error.strerror or str(error)).rstrip(".")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(
+                    f"The storage {where} is full; free some space there.", code="storage-full", place=name
+                ) from error
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise UserError(
+                    f"The storage {where} cannot be used: {why}; see that this computer may read and write it.",
+                    code="storage-refused",
+                    place=name,
+                ) from error
+            raise Unreachable(
+                f"The storage {where} cannot be reached now ({why}).", code="storage-unreachable", place=name
+            ) from error
+
+    def _job(self, job: str) -> str:
+        return f"jobs/{_checked(_KEY, job)}"
+
+    def _files(self, job: str | None) -> str:
+        return "files" if job is None else f"{self._job(job)}/files"
+
+    @staticmethod
+    def _submission(job: str, number: int) -> str:
+        return f"sameface-{job}-{number}"
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> None:
+        self._there.write(name, json.dumps(values).encode("ascii"))
+
+    def _order(self, job: str, check: bool = True) -> dict[str, Any] | None:
+        found = _json(self._there.read(f"{self._job(job)}/{ORDER}", MOST))
+        if found is None or not check:
+            return found if isinstance(found, dict) else None
+        if not isinstance(found, dict) or not all(isinstance(found.get(one), dict) for one in ("files", "shared")):
+            raise self._damaged(f"{self._job(job)}/{ORDER}")
+        return found
+
+    def _control(self, job: str) -> _Control | None:
+        """What this side wants, as an earlier program may have left it."""
+        if job not in self._controls:
+            name = f"{self._job(job)}/{CONTROL}"
+            content = self._there.read(name, MOST)
+            if content is None:
+                return None
+            try:
+                self._controls[job] = _control_of(_json(content))
+            except (KeyError, TypeError, ValueError):
+                raise self._damaged(name) from None
+        return self._controls[job]
+
+    def _wants(self, job: str, control: _Control) -> _Control:
+        self._write(f"{self._job(job)}/{CONTROL}", asdict(control))
+        self._controls[job] = control
+        return control
+
+    def _damaged(self, name: str) -> UserError:
+        return UserError(
+            f"{name} in the storage {self._cluster.storage} is damaged; delete the folder that it is in, and resume "
+            "the job.",
+            code="storage-damaged",
+            place=self.place.name,
+        )
+
+    def _report(self, job: str, number: int, fresh: bool = False) -> _Report | None:
+        """What a node says of an attempt; None = nothing yet, or nothing that makes sense."""
+        known = self._reports.get((job, number))
+        if known and not fresh and time.monotonic() - known[0] < _LOOK:
+            return known[1]
+        content = self._there.read(f"{self._job(job)}/{number}/{REPORT}", MOST)
+        found = None
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            found = _report_of(_json(content)) if content is not None else None
+        self._reports[job, number] = (time.monotonic(), found)
+        return found
+
+    def _content_of(self, job: str) -> tuple[int, _Report | None]:
+        """The attempt whose report names what there is, and that report.
+
+        While an attempt gets ready, there is nothing new: what an earlier one says by then may not count.
+        """
+        control = self._control(job)
+        if control is None:
+            return 0, None
+        report = self._report(job, control.number)
+        over = control.ended is not None or (report is not None and report.exit is not None)
+        numbers = range(control.number, 0, -1) if over else [control.number]
+        for number in numbers:
+            report = self._report(job, number)
+            if report and report.started:
+                return number, report
+        return control.number, None
+
+    def _content(self, job: str) -> _Report | None:
+        return self._content_of(job)[1]
+
+    def _read_content(self, there: str, report: _Report | None, name: str, offset: int) -> bytes:
+        """At most 1 MiB of a file; of the log, which has no name, the end."""
+        logs = report.logs if report and report.logs else {}
+        files = report.files if report and report.files else {}
+        if name in logs:
+            identifier, pieces = logs[name]
+            if not name:
+                offset = max(0, (pieces[-1][1] if pieces else 0) - _LAST)
+            content = b""
+            for start, end in pieces:
+                if end <= offset or len(content) >= LONGEST_PIECE:
+                    continue
+                piece = self._there.read(f"{there}/logs/{identifier}-{start}-{end}", LONGEST_PIECE)
+                if piece is None:
+                    raise FileNotFoundError(name)
+                content += piece[max(0, offset - start) :]
+            return content[:LONGEST_PIECE]
+        if name in files:
+            whole = self._there.read(f"{there}/blobs/{files[name][2]}", MOST)
+            if whole is None:
+                raise FileNotFoundError(name)
+            return whole[offset : offset + LONGEST_PIECE]
+        return b""
+
+
+class _Hashing:
+    """Reads a file that is sent under its hash; one with another content is not sent."""
+
+    def __init__(self, source: IO[bytes], one: Upload) -> None:
+        self._source, self._one = source, one
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of any file."""
+        chunk = self._source.read(size)
+        self._digest.update(chunk)
+        if not chunk and self._digest.hexdigest() != self._one.name:
+            raise UserError(
+                f"{self._one.path} was changed while it was sent; start again.",
+                code="transfer-damaged",
+                file=self._one.path,
+            )
+        return chunk
+
+
+def _mark(storage: Storage) -> None:
+    storage.write(MARK, b'{"about": "storage that SameFace shares with the nodes of a cluster"}')
+
+
+@cache
+def _package() -> tuple[str, bytes]:
+    """The name and the content of the zip with what runs on a node."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in _SENT:
+            # "lib_lora" as a module's home is known wherever this runs; an installed one has no other files
+            content = resources.files("lib_lora").joinpath(*f"{name}.py".split("/")).read_bytes()
+            archive.writestr(zipfile.ZipInfo(f"lib_lora/{name}.py", _EPOCH), content)
+    content = stream.getvalue()
+    return f"_ray_pkg_{hashlib.sha256(content).hexdigest()[:32]}.zip", content
+
+
+def _in_words(needs: Resources) -> str:
+    memory = f" and {needs.memory >> 30} GB" if needs.memory else ""
+    return f"{needs.gpus} GPU, {needs.cpus} CPU{memory}"
+
+
+def _checked(pattern: re.Pattern[str], text: Any) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError(f"{text!r} is not what belongs there")
+    return text
+
+
+def _json(content: bytes | None) -> Any:
+    try:
+        return None if content is None else json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(value: Any, least: int = 0) -> int:
+    if type(value) is not int or not least <= value < 1 << 63:
+        raise ValueError("no whole number")
+    return value
+
+
+def _control_of(values: Any) -> _Control:
+    ended = values["ended"]
+    return _Control(
+        _whole(values["number"], 1),
+        None if ended is None else _whole(ended, -255),
+        str(values["why"]),
+        _whole(values["failed"]),
+        str(values["wish"]),
+        _whole(values["asked"]),
+        _whole(values["orders"]),
+    )
+
+
+def _report_of(values: Any) -> _Report:
+    """A node's report, of which all was looked at.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is none.
+    """
+    if len(values["files"]) + len(values["logs"]) > _MOST_FILES:
+        raise ValueError("too many files")
+    files = {
+        _checked(_NAME, name): (_whole(size), _whole(changed), _checked(_HASH, sha256))
+        for name, (size, changed, sha256) in values["files"].items()
+    }
+    logs = {
+        name and _checked(_NAME, name): (_checked(_LOG_ID, identifier), _pieces(pieces))
+        for name, (identifier, pieces) in values["logs"].items()
+    }
+    left = [printable(one) for one in values.get("left", [])[:100] if isinstance(one, str)]
+    code = values.get("exit")
+    return _Report(
+        beat=_whole(values["beat"]),
+        node=printable(str(values["node"])),
+        said=printable(str(values["said"])),
+        started=values.get("started") is True,
+        saved=_whole(values["saved"]),
+        exit=None if code is None else _whole(code, -255),
+        failed=last_line(values.get("failed")),
+        left=tuple(left),
+        files=files,
+        logs=logs,
+    )
+
+
+def _pieces(values: Any) -> tuple[tuple[int, int], ...]:
+    found, at = [], 0
+    for start, end in values:
+        if _whole(start) != at or not 0 < _whole(end) - start <= LONGEST_PIECE:
+            raise ValueError("no pieces of a file")
+        found.append((start, end))
+        at = end
+    return tuple(found)

@@ -1,0 +1,303 @@
+"""Storage that this computer and the nodes of a cluster share: a folder, such as a mounted share, or an fsspec URL.
+
+It is sent to the nodes, so it needs the standard library alone, and fsspec with its driver only where the storage is a
+URL. A file in it is whole or absent, and every name is plain: ``jobs/a1-7/1/report.json``. All errors are `OSError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+MARK = "sameface-storage.json"  # a file that says that the storage is there, and not an empty mount point
+ORDER, CONTROL, REPORT = "order.json", "control.json", "report.json"  # of a job (`ray_node`)
+VARIABLE = "SAMEFACE_RAY"  # of a node's environment: what there is to do, as JSON
+MOST = 16 << 20  # bytes of a file of JSON in the storage
+LONGEST_PIECE = 1 << 20  # bytes of a piece of a file that grows
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.+")
+_PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_CHUNK = 4 << 20
+
+Look = Callable[[int], None]  # is told how many bytes have gone; what it raises ends the copying
+
+
+class Source(Protocol):
+    """What is read from its beginning to its end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, `size` at most; none = that was all."""
+        ...
+
+
+class Storage(Protocol):
+    """What both sides read and write. Names are relative, with slashes.
+
+    Every method raises `OSError` where the storage cannot be reached, is full, or refuses.
+    """
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """A file of at most `most` bytes; None = it is not there."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, over what was there."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None = it is not there."""
+        ...
+
+    def put(self, source: Source, name: str, look: Look) -> None:
+        """Copy what is read from `source` there; nothing is there of it until the end."""
+        ...
+
+    def get(self, name: str, path: Path, look: Look) -> None:
+        """Copy a file to this machine; a part that `path` is already is continued."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names of all files below a folder."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a file; one that is not there is deleted."""
+        ...
+
+    def delete_folder(self, name: str) -> None:
+        """Delete all files below a folder."""
+        ...
+
+
+def is_url(where: str) -> bool:
+    """Whether a text names storage that fsspec reaches, and not a folder."""
+    return _URL.fullmatch(where) is not None
+
+
+def opened(where: str) -> Storage:
+    """The storage that a folder's path or a URL names.
+
+    Raises:
+        OSError: it is a URL, and fsspec or the driver for it is not installed.
+    """
+    if where.startswith("file://"):
+        return FolderStorage(Path(unquote(urlsplit(where).path)))
+    return UrlStorage(where) if is_url(where) else FolderStorage(Path(where).expanduser())
+
+
+def checked(name: str) -> str:
+    """A name that leads nowhere else.
+
+    Raises:
+        OSError: it is none.
+    """
+    if not name or any(not _PART.fullmatch(part) for part in name.split("/")):
+        raise OSError(errno.EINVAL, f"{name[:200]!r} is no name in the storage")
+    return name
+
+
+class FolderStorage:
+    """See `Storage`: a folder of this machine, which may be another one's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"FolderStorage({str(self.folder)!r})"
+
+    def _path(self, name: str) -> Path:
+        return self.folder / checked(name)
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """See `Storage`."""
+        try:
+            with open(self._path(name), "rb") as stream:
+                return _limited(stream.read(most + 1), most, name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
+        with _beside(self._path(name)) as temporary, open(temporary, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def size(self, name: str) -> int | None:
+        """See `Storage`."""
+        try:
+            return self._path(name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def put(self, source: Source, name: str, look: Look) -> None:
+        """See `Storage`."""
+        with _beside(self._path(name)) as temporary, open(temporary, "wb") as target:
+            _copy(source, target, 0, look)
+            target.flush()
+            os.fsync(target.fileno())
+
+    def get(self, name: str, path: Path, look: Look) -> None:
+        """See `Storage`."""
+        with open(self._path(name), "rb") as source, open(path, "ab") as target:
+            here = target.tell()
+            source.seek(here)
+            _copy(source, target, here, look)
+
+    def names(self, folder: str) -> list[str]:
+        """See `Storage`."""
+        found = []
+        for path, _, files in os.walk(self._path(folder)):
+            before = Path(path).relative_to(self.folder).as_posix()
+            found += [f"{before}/{file}" for file in files]
+        return sorted(found)
+
+    def delete(self, name: str) -> None:
+        """See `Storage`."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._path(name).unlink()
+
+    def delete_folder(self, name: str) -> None:
+        """See `Storage`."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._path(name))
+
+
+class UrlStorage:
+    """See `Storage`: what fsspec reaches, such as ``s3://bucket/folder``. A file there appears when it is complete."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            import fsspec
+
+            # a listing that is remembered hides what the other side has written
+            found = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+        except ImportError as error:
+            raise OSError(errno.ENOPKG if sys.platform == "linux" else errno.EINVAL, f"{error}") from error
+        except ValueError as error:
+            raise OSError(errno.EINVAL, str(error)) from error
+        self._system: Any = found[0]
+        self._root = str(found[1]).rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"UrlStorage({self.url!r})"
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{checked(name)}"
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked():
+            try:
+                return _limited(self._system.cat_file(path, start=0, end=most + 1), most, name)
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked():
+            self._system.pipe_file(path, content)
+
+    def size(self, name: str) -> int | None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked():
+            try:
+                return int(self._system.info(path)["size"])
+            except FileNotFoundError:
+                return None
+
+    def put(self, source: Source, name: str, look: Look) -> None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked(), self._system.open(path, "wb", block_size=4 * _CHUNK) as target:
+            try:
+                _copy(source, target, 0, look)
+            except BaseException:
+                with suppress(Exception):
+                    target.discard()
+                target.closed = True  # else its end would make half a file of it
+                raise
+
+    def get(self, name: str, path: Path, look: Look) -> None:
+        """See `Storage`."""
+        there = self._path(name)
+        with _asked(), open(path, "ab") as target:
+            here = target.tell()
+            with self._system.open(there, "rb", block_size=4 * _CHUNK, cache_type="readahead") as source:
+                source.seek(here)
+                _copy(source, target, here, look)
+
+    def names(self, folder: str) -> list[str]:
+        """See `Storage`."""
+        below = self._path(folder)
+        with _asked():
+            try:
+                found = self._system.find(below)
+            except FileNotFoundError:
+                return []
+        before = f"{self._root}/"
+        return sorted(str(one)[len(before) :] for one in found if str(one).startswith(before))
+
+    def delete(self, name: str) -> None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked(), suppress(FileNotFoundError):
+            self._system.rm_file(path)
+
+    def delete_folder(self, name: str) -> None:
+        """See `Storage`."""
+        for one in self.names(name):
+            self.delete(one)
+
+
+def _limited(content: bytes, most: int, name: str) -> bytes:
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"{name} is larger than it can be")
+    return content
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place at the end of the block; it is deleted where the block fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Make an `OSError` of what a driver raises: each has errors of its own kind."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in ("lib_lora", "__main__"):  # of who looks on
+            raise
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
+
+
+def _copy(source: Source, target: IO[bytes], done: int, look: Look) -> None:
+    look(done)
+    while chunk := source.read(_CHUNK):
+        target.write(chunk)
+        done += len(chunk)
+        look(done)
