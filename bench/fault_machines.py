@@ -29,9 +29,9 @@ from lib_lora.remote import openssh, places
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.training.plan.run_file import saved_steps
 
-PACE = 0.5  # seconds for a step
-INSTALLS = 1.0  # seconds for each half of an installation
-KBITS = 50_000  # a second, for what is sent and fetched
+PACE = 0.3  # seconds for a step
+INSTALLS = 0.6  # seconds for each half of an installation
+KBITS = 70_000  # a second, for what is sent and fetched
 AWAY = 2.0  # seconds for which a server, or room on a disk, is gone
 DISK = 64  # MB of the disk there, where this process may mount one
 _ENDS = 45.0  # seconds in which a pod ends by itself, should nobody delete it
