@@ -12,7 +12,7 @@ from lib_lora.files import size
 from lib_lora.remote import places, stored_there
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster.shared_storage import is_url
-from lib_lora.remote.stored_there import Stored
+from lib_lora.remote.stored_there import StoredThere
 from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
@@ -90,7 +90,7 @@ def _place(options: argparse.Namespace) -> Answer:
     return Answer("\n".join([_line(looked), lies, *kept.lines()]), {**to_dict(looked), "stored": kept.values()})
 
 
-def _stored(root: Path, place: Place, patient: bool = True) -> Stored | None:
+def _stored(root: Path, place: Place, patient: bool = True) -> StoredThere | None:
     """What lies on a machine for later jobs; None = it is a cluster, or cannot be asked and that is no error.
 
     Raises:

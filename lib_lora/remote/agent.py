@@ -319,9 +319,9 @@ class Agent:
             if sha256[:16] not in made:  # a version's wheel
                 paths = self._paths_of(sha256)
                 names = sorted(path.name for path in _entries(self.folder / "named" / sha256))
-                row: Answer = {"sha256": sha256, "names": names, "bytes": max(map(_bytes, paths)), "idle": _idle(paths)}
-                busy = sha256 in shared or row["idle"] < _FRESH
-                found["shared"].append({**row, "needed": unknown or busy})
+                idle = _idle(paths)
+                file = {"sha256": sha256, "names": names, "bytes": max(map(_bytes, paths)), "idle": idle}
+                found["shared"].append({**file, "needed": unknown or sha256 in shared or idle < _FRESH})
         return found
 
     def clean(self, version: str) -> Answer:

@@ -42,7 +42,7 @@ class StoredItem:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredThere:
     """What lies there.
 
     Attributes:
@@ -77,7 +77,7 @@ class Stored:
         }
 
 
-def stored(connection: PlaceConnection) -> Stored:
+def stored(connection: PlaceConnection) -> StoredThere:
     """What lies on a place.
 
     Raises:
@@ -86,7 +86,7 @@ def stored(connection: PlaceConnection) -> Stored:
     return _read(connection, connection.ask("stored"))
 
 
-def clean(connection: PlaceConnection, version: str) -> Stored:
+def clean(connection: PlaceConnection, version: str) -> StoredThere:
     """Delete old versions of SameFace, and base models, that no job there needs; those are given back.
 
     Args:
@@ -99,14 +99,14 @@ def clean(connection: PlaceConnection, version: str) -> Stored:
     return _read(connection, connection.ask("clean", version=version))
 
 
-def _read(connection: PlaceConnection, answer: Any) -> Stored:
+def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
     try:
         versions = tuple(_item(row, [row["version"]]) for row in _rows(answer["versions"]))
         models = tuple(
             _item(row, row["names"] or ["a file that has not come as a whole"]) for row in _rows(answer["shared"])
         )
         left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
-        return Stored(versions, models, _count(answer.get("jobs", 0)), left)
+        return StoredThere(versions, models, _count(answer.get("jobs", 0)), left)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{connection.place.address()} does not say what lies there.",
