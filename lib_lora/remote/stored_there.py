@@ -1,4 +1,4 @@
-"""What stays on a place from one job to the next, versions of SameFace and base models, and deleting what nobody needs.
+"""Says what stays on a place from one job to the next, versions of SameFace and base models; deletes what nobody needs.
 
 What the place says is hostile until it was looked at.
 """
