@@ -37,7 +37,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
 SMALL |= {"batch_size": 1, "gradient_checkpointing": False, "save_every": 4}
-NAME = "Mara ü"
+NAME, RUN, STEPS = "Mara ü", "002", 24
 
 
 class Host(FakeHost):
@@ -65,14 +65,11 @@ def nodes():
 
 
 class Home:
-    """A data folder with a character and a run of some steps, a cluster, and a supervisor."""
+    """A data folder with a character and a run of 24 steps, a cluster, and a supervisor."""
 
-    def __init__(self, root, prepared, nodes, steps):
+    def __init__(self, root, made, nodes):
         self.root, self.nodes = root, nodes
-        shutil.copytree(prepared, root)
-        base = load_run(Workspace(root).character(NAME).run("001").path).file.base.path
-        request = TrainingRequest(Path(base), overrides={**SMALL, "steps": steps}, few=True, elsewhere=True)
-        self.id = start_run(root, NAME, request).file.id
+        shutil.copytree(made, root)
         places.save(root, nodes.place())
         self.host, self.queue = Host(root), Queue(root)
         self.supervisor = self.open()
@@ -85,7 +82,7 @@ class Home:
         return self.supervisor
 
     def add(self, on):
-        job = self.queue.add(NAME, TrainArguments(run=self.id, few=True, then_test=False, on=on))
+        job = self.queue.add(NAME, TrainArguments(run=RUN, few=True, then_test=False, on=on))
         self.supervisor.wake()
         return job.id
 
@@ -104,11 +101,11 @@ class Home:
         return list(read_events(self.queue.folder(number) / "events.jsonl"))
 
     def run(self):
-        return load_run(Workspace(self.root).character(NAME).run(self.id).path)
+        return load_run(Workspace(self.root).character(NAME).run(RUN).path)
 
-    def tensors(self):
-        run = self.run()
-        return {step: load_file(run.checkpoint(step)) for step in saved_steps(run)}
+    def resume(self, number):
+        self.queue.resume(number)
+        self.supervisor.wake()
 
     def nothing_is_left(self, number):
         assert loan_of(self.run().folder) is None
@@ -118,40 +115,83 @@ class Home:
         assert [event for event in self.events(number) if event["kind"] == "warning"] == []
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, prepared):
+    """A data folder with the run, as nobody has trained it yet."""
+    root = tmp_path_factory.mktemp("made") / "home"
+    shutil.copytree(prepared, root)
+    base = load_run(Workspace(root).character(NAME).run("001").path).file.base.path
+    request = TrainingRequest(Path(base), overrides={**SMALL, "steps": STEPS}, few=True, elsewhere=True)
+    assert start_run(root, NAME, request).file.id == RUN
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained_here(tmp_path_factory, made, nodes):
+    """The run, trained by this machine."""
+    home = Home(tmp_path_factory.mktemp("here") / "home", made, nodes)
+    assert home.ended(home.add("local")).state == "finished"
+    home.supervisor.close()
+    return home.run()
+
+
 @pytest.fixture
-def at_home(tmp_path, prepared, nodes, monkeypatch):
+def home(tmp_path, made, nodes, monkeypatch):
     monkeypatch.setattr(remote_job, "LOOK", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     monkeypatch.setattr(ray_connection, "STALE", 6.0)
-    made = []
-
-    def make(steps):
-        made.append(Home(tmp_path / f"home {len(made)}", prepared, nodes, steps))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.supervisor.close()
+    one = Home(tmp_path / "zu Hause ü", made, nodes)
+    yield one
+    one.supervisor.close()
 
 
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for step in ours:
-        assert ours[step].keys() == theirs[step].keys()
-        assert not [name for name in ours[step] if (ours[step][name] != theirs[step][name]).any()]
+def same(here, there, of_all=True):
+    """The same checkpoints, bit for bit; of all steps, or at least of those that were saved here."""
+    steps = saved_steps(here)
+    assert steps == saved_steps(there) if of_all else set(steps) <= set(saved_steps(there))
+    for step in steps:
+        ours, theirs = load_file(here.checkpoint(step)), load_file(there.checkpoint(step))
+        assert ours.keys() == theirs.keys()
+        assert not [name for name in ours if (ours[name] != theirs[name]).any()]
 
 
-def test_it_gives_the_lora_of_home(at_home):
+def test_a_node_dies_in_the_middle_and_the_lora_is_that_of_home(trained_here, home, nodes):
+    number = home.add("ray:studio")
+    home.until_step(number, 8)
+    [busy] = nodes.busy()
     began = time.time()
-    here, there = at_home(12), at_home(12)
-    print("prepared", time.time() - began)
-    assert here.ended(here.add("local")).state == "finished"
-    print("home", time.time() - began)
-    number = there.add("ray:studio")
-    job = there.ended(number)
-    print("there", time.time() - began)
+    nodes.kill(busy)
+    assert nodes.add()
+    job = home.ended(number)
+    print("ended after", time.time() - began, home.events(number)[-5:])
+    print([event for event in home.events(number) if event["kind"] == "progress"])
     assert (job.state, job.error) == ("finished", "")
-    same(here.tensors(), there.tensors())
-    there.nothing_is_left(number)
-    print("gone", time.time() - began)
-    print([event.get("text") for event in there.events(number) if event["kind"] == "progress"])
+    same(trained_here, home.run())
+    events = home.events(number)
+    [again] = [at for at, event in enumerate(events) if event.get("state") == "resumed"]
+    before = max(event["step"] for event in events[:again] if event["kind"] == "step")
+    first = next(event["step"] for event in events[again:] if event["kind"] == "step")
+    print("again from", first, "was at", before)
+    assert 8 < first <= before + 1 <= first + SMALL["save_every"]
+    home.nothing_is_left(number)
+
+
+def test_home_goes_and_comes_back_and_the_job_is_paused_and_resumed(trained_here, home):
+    began = time.time()
+    number = home.add("ray:studio")
+    home.until_step(number, 4)
+    home.supervisor.close()
+    before = len(home.events(number))
+    home.open()
+    eventually(lambda: len(home.events(number)) > before + 3, 60.0, lambda: home.events(number))
+    home.queue.wish(number, "pause")
+    assert home.ended(number).state == "paused"
+    home.nothing_is_left(number)
+    step = saved_steps(home.run())[-1]
+    print("paused", time.time() - began, step)
+    assert 4 <= step < STEPS
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    print("finished", time.time() - began)
+    same(trained_here, home.run(), of_all=False)
+    home.nothing_is_left(number)
