@@ -19,6 +19,7 @@ from lib_lora.cli import (
     photo_commands,
     place_command,
     pod_commands,
+    produce_commands,
     suggest,
     tab_command,
     train_commands,
@@ -114,6 +115,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         fleet_command,
         place_command,
         pod_commands,
+        produce_commands,
         tab_command,
         worker_command,
     ):

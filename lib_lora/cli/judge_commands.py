@@ -106,7 +106,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     count = QUICK if options.quick else len(PROMPTS)
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
     emit = sink(run)
-    with _painter(options, run) as painter:
+    with painter_for(options, run) as painter:
         done = paint_and_score(run, request, emit, grid_run=GridRun(run, emit, painter), engine=measured_with)
     verdict = done.report.verdict
     values = {"folder": str(done.folder), **values_of(done.report)}
@@ -114,18 +114,19 @@ def _grid(options: argparse.Namespace) -> Answer:
 
 
 @contextmanager
-def _painter(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
+def painter_for(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
     """The painter on the place that the options name; None = on this computer, when it is asked for."""
     if options.on == LOCAL:
         yield None
         return
-    from lib_lora.workflows.judge.place_painter import painter_on
+    from lib_lora.workflows.judge.split_painter import painters_on
 
     if place := places.painting_named(data_root(options.data), options.on):
         print(places.painting_sentence(place), file=sys.stderr)
     lines = ThrottledLines()
     part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    painter = painter_on(data_root(options.data), options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
+    root = data_root(options.data)
+    painter = painters_on(root, options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
     try:
         yield painter
     finally:
@@ -158,7 +159,7 @@ def _choose(options: argparse.Namespace) -> Answer:
 
     run = run_named(data_root(options.data), options.run, trained=True)
     request = ChoiceRequest(options.steps, options.weights, options.grid_steps, options.cells)
-    with _painter(options, run) as painter:
+    with painter_for(options, run) as painter:
         return _answer(choose_cell(run, sink(run), request, engine_of(options), painter))
 
 

@@ -14,7 +14,7 @@ from lib_lora.remote.ray_cluster.shared_storage import is_url
 from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
-_OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries")
+_OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries", "painters")
 _DOES = ("add", "list", "check", "remove")
 
 
@@ -46,6 +46,9 @@ def add(command: Commands) -> None:
     ray.add_argument("--memory", type=at_least(0), metavar="GB", help="that a job gets (default: nothing is asked for)")
     ray.add_argument(
         "--retries", type=at_least(0), metavar="N", help="of a job that is lost with its node (default: 3)"
+    )
+    ray.add_argument(
+        "--painters", type=at_least(1), metavar="N", help="jobs over which a test's pictures are spread (default: 1)"
     )
     place.add_argument("--no-check", action="store_true", help="with add: do not connect to it now")
 

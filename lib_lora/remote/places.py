@@ -85,6 +85,7 @@ class RayCluster:
         gpus, cpus: that a job gets; -1 = one GPU where the last look found one, else none.
         memory: GB that a job gets; 0 = nothing is asked for.
         retries: how often a job is submitted again that was lost with its node before it has saved anything.
+        painters: jobs over which the pictures of one test are spread.
         scheme: of the address of its Jobs API, whose host and port are the place's: "http" or "https".
     """
 
@@ -94,6 +95,7 @@ class RayCluster:
     cpus: int = 1
     memory: int = 0
     retries: int = 3
+    painters: int = 1
     scheme: str = "http"
 
     def __post_init__(self) -> None:
@@ -110,6 +112,7 @@ class RayCluster:
             ("cpus", self.cpus, 0),
             ("memory", self.memory, 0),
             ("retries", self.retries, 0),
+            ("painters", self.painters, 1),
         ):
             if not least <= count <= _MOST_OF_A_KIND:
                 raise Misfit(f"{what} must be from 0 to {_MOST_OF_A_KIND:,}, so {count} is none.", what)

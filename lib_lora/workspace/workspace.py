@@ -197,6 +197,11 @@ class CharacterFolder:
         return self.path / "photos"
 
     @property
+    def productions(self) -> Path:
+        """Pictures that were painted in hundreds, a folder for each time (`workflows.produce`)."""
+        return self.path / "productions"
+
+    @property
     def sheets(self) -> Path:
         """The originals of sheets of four, whose pieces lie in `photos`."""
         return self.path / "sheets"

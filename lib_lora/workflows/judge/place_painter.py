@@ -51,6 +51,11 @@ class PlacePainter:
         self._plans = 0
         self._vae: Any = None
 
+    @property
+    def at_work(self) -> bool:
+        """Whether its worker is there."""
+        return bool(self._base)
+
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
         """The pictures of `cells`, in their order; `each` gets them in the order in which they come.
 

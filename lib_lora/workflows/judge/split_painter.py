@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.pictures import Cell
-from lib_lora.workflows.judge.place_painter import PlacePainter
+from lib_lora.remote import places
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 
 LEAST = 4  # pictures for which a painter is worth its start
 
@@ -61,9 +64,13 @@ class SplitPainter:
     ) -> list[tuple[PlacePainter, UserError]]:
         """Let each painter paint its share; those that could not, and why."""
 
+        painting = self._painters[: len(parts)]
+
         def work(painter: PlacePainter, part: Sequence[int]) -> UserError | None:
             try:
                 painter.paint([cells[place] for place in part], lambda number, picture: come(part[number], picture))
+                if not all(one.at_work for one in painting):
+                    painter.close()  # another one may be waiting for its machine
             except UserError as error:
                 return error
             except BaseException:  # stopped, or a fault of ours, which would be another one's too
@@ -72,10 +79,7 @@ class SplitPainter:
             return None
 
         with ThreadPoolExecutor(len(parts), "sameface-painter") as pool:
-            tasks = [
-                (painter, pool.submit(work, painter, part))
-                for painter, part in zip(self._painters, parts, strict=False)  # the others have nothing to do
-            ]
+            tasks = [(painter, pool.submit(work, painter, part)) for painter, part in zip(painting, parts, strict=True)]
             try:
                 return [(painter, error) for painter, task in tasks if (error := task.result())]
             except BaseException:  # Ctrl+C too
@@ -108,3 +112,26 @@ def shares(cells: Sequence[Cell], left: Sequence[int], painters: int) -> list[li
     count = max(1, min(painters, len(left) // LEAST))
     ends = [len(left) * number // count for number in range(count + 1)]
     return [together[begin:end] for begin, end in pairwise(ends)]
+
+
+def painters_on(
+    root: Path, on: str, run: Run, part: str, stopping: Callable[[], bool], say: Callable[[str], None]
+) -> PlacePainter | SplitPainter:
+    """Who paints on a place: several, where it is a cluster that was said to have room for them.
+
+    Args:
+        root, on, run, part, stopping, say: see `place_painter.painter_on`.
+
+    Raises:
+        UserError: there is no such place.
+    """
+    place = places.painting_named(root, on)
+    count = place.ray.painters if place and place.ray else 1
+    if count == 1:
+        return painter_on(root, on, run, part, stopping, say)
+    stop = threading.Event()
+
+    def stops() -> bool:
+        return stop.is_set() or stopping()
+
+    return SplitPainter([painter_on(root, on, run, f"{part}-{n}", stops, say) for n in range(1, count + 1)], stop)

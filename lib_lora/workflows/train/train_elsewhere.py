@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError, typed
+from lib_lora.grid.cells import Painter
 from lib_lora.job_host import JobHost
 from lib_lora.queue.job_types import RUNPOD, Lane, Rental, TrainArguments, asked_place
 from lib_lora.queue.queue import OPEN, Job, Queue
@@ -22,7 +23,7 @@ from lib_lora.runs.lent_run import loan_of, see_that_it_is_here
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, save_run
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
+from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
@@ -120,8 +121,8 @@ def _finished(root: Path, on: str, run: Run) -> Path | None:
         return finish_run(lambda: reopen(run.folder))
     with ExitStack() as held:
 
-        def painter(run: Run) -> PlacePainter:
-            made = painter_on(root, on, run, f"run-{uuid.uuid4().hex[:8]}", lambda: False, print)
+        def painter(run: Run) -> Painter:
+            made = painters_on(root, on, run, f"run-{uuid.uuid4().hex[:8]}", lambda: False, print)
             held.callback(made.close)
             return made
 

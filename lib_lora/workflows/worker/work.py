@@ -42,7 +42,7 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
-from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
@@ -244,7 +244,7 @@ def _painter(
     """Who paints, and by which name; None = this process."""
     if arguments.on != LOCAL:
         said = partial(context.emit, "progress", done=0, total=0)
-        painter = painter_on(
+        painter = painters_on(
             context.root,
             arguments.on,
             run,

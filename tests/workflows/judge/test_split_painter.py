@@ -11,7 +11,10 @@ from PIL import Image
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.pictures import Cell
-from lib_lora.workflows.judge.split_painter import LEAST, SplitPainter, shares
+from lib_lora.remote import places
+from lib_lora.remote.places import Place, RayCluster
+from lib_lora.workflows.judge.place_painter import PlacePainter
+from lib_lora.workflows.judge.split_painter import LEAST, SplitPainter, painters_on, shares
 
 CELL = Cell("photo", "", 1, None, 1.0, 64, 64, 4, 7.0, "Euler")
 
@@ -19,12 +22,16 @@ CELL = Cell("photo", "", 1, None, 1.0, 64, 64, 4, 7.0, "Euler")
 class FakePainter:
     """Paints the seed as a colour; fails after some pictures."""
 
-    def __init__(self, fails_after=None, error=None):
-        self.painted, self.closed, self.thread = [], False, None
+    def __init__(self, fails_after=None, error=None, waits_for=None):
+        self.waits_for, self.frees = waits_for, None
+        self.painted, self.closed, self.thread, self.at_work = [], False, None, False
         self._fails_after, self._error = fails_after, error or UserError("The machine is gone.", code="gone")
 
     def paint(self, cells, each=None):
         self.thread = threading.get_ident()
+        if self.waits_for:
+            assert self.waits_for.wait(20)
+        self.at_work = True
         for number, cell in enumerate(cells):
             if self._fails_after is not None and len(self.painted) >= self._fails_after:
                 raise self._error
@@ -35,7 +42,9 @@ class FakePainter:
         return image
 
     def close(self):
-        self.closed = True
+        self.closed, self.at_work = True, False
+        if self.frees:
+            self.frees.set()
 
 
 def split_of(painters):
@@ -102,3 +111,23 @@ def test_closing_closes_all_and_nothing_is_painted_for_nothing():
     assert split.reconstruct(Image.new("RGB", (1, 1))) is not None
     split.close()
     assert all(one.closed for one in painters)
+
+
+def test_who_is_done_makes_room_for_who_waits_for_a_machine():
+    """Two painters, and one machine: the second begins when the first has ended."""
+    free = threading.Event()
+    first, second = FakePainter(), FakePainter(waits_for=free)
+    first.frees = free
+    made = split_of([first, second]).paint(cells(8))
+    assert colours(made) == list(range(8))
+    assert first.closed
+
+
+def test_a_cluster_has_as_many_painters_as_was_said(tmp_path):
+    storage = RayCluster(str(tmp_path / "share"))
+    places.save(tmp_path, Place("lab", "head", port=8265, ray=replace(storage, painters=3)))
+    places.save(tmp_path, Place("one", "head", port=8265, ray=storage))
+    made = painters_on(tmp_path, "ray:lab", None, "x", lambda: False, print)
+    assert isinstance(made, SplitPainter)
+    made.close()
+    assert isinstance(painters_on(tmp_path, "ray:one", None, "x", lambda: False, print), PlacePainter)

@@ -1,0 +1,152 @@
+"""The commands about many pictures of one character: produce, and productions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting
+from lib_lora.cli.judge_commands import painter_for
+from lib_lora.errors import UserError, plural, typed
+from lib_lora.workflows.train.progress import ThrottledLines
+from lib_lora.workspace.workspace import Workspace, data_root
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.produce.production_store import ProductionFolder
+
+NOT_ALL = 1  # exit status where some pictures have not passed after all tries
+_LINES = ("keep", "same")
+
+
+def add(command: Commands) -> None:
+    """Add these commands."""
+    produce = command(
+        "produce", _produce, "Paint hundreds of pictures of a character: each is judged, and painted anew if it fails."
+    )
+    produce.add_argument("name", metavar="NAME")
+    produce.add_argument(
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a prompt a line, or a table with a column 'prompt' and others: negative, seed, size, weight, steps, cfg",
+    )
+    produce.add_argument("--count", type=at_least(1), metavar="N", help="pictures (default: one for each prompt)")
+    produce.add_argument("--run", metavar="ID", help="which run of the character (default: the newest)")
+    produce.add_argument("--step", type=int, help="which checkpoint (default: what its tests speak for)")
+    produce.add_argument("--weight", type=finite, help="of the LoRA (default: as its tests speak for, else 1)")
+    produce.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
+    produce.add_argument("--seed", type=at_least(0), default=1000, metavar="N", help="of the first (default: 1000)")
+    produce.add_argument(
+        "--line", choices=_LINES, default="keep", help="keep: above the keep line (default); same: surely this person"
+    )
+    produce.add_argument("--several", action="store_true", help="other people may be in the picture too")
+    produce.add_argument("--negative", metavar="TEXT", help="the negative prompt, where the list has none")
+    produce.add_argument("--side", type=at_least(64), metavar="PIXELS", help="of a square (default: as trained)")
+    produce.add_argument("--cfg", type=finite, help="guidance scale (default: the base model's usual one)")
+    produce.add_argument("--sampler", default="Euler", metavar="NAME", help="(default: Euler)")
+    produce.add_argument(
+        "--wildcards", type=Path, nargs="+", default=[], metavar="DIR", help="folders of files for __wildcards__"
+    )
+    produce.add_argument("--no-trigger", action="store_true", help="do not put the trigger word before prompts")
+    painting(produce, least=1)
+    engine(produce)
+    on(produce)
+
+    made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
+    made.add_argument("name", metavar="NAME")
+    made.add_argument("number", nargs="?", metavar="ID", help="which production (default: list them)")
+    made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that passed, with captions")
+
+
+def _produce(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.produce import produce_command
+    from lib_lora.workflows.produce.produce_command import ProduceRequest
+    from lib_lora.workflows.produce.prompt_list import read_prompts
+
+    root = data_root(options.data)
+    measured_with = engine_of(options)
+    given = {"negative": options.negative} if options.negative is not None else {}
+    request = ProduceRequest(
+        prompts=read_prompts(options.prompts),
+        count=options.count or 0,
+        run=options.run,
+        step=options.step,
+        weight=options.weight,
+        tries=options.tries,
+        seed=options.seed,
+        line=options.line,
+        several=options.several,
+        side=_side(options.side),
+        steps=options.grid_steps,
+        cfg=options.cfg,
+        sampler=options.sampler,
+        trigger=not options.no_trigger,
+        wildcards=options.wildcards,
+        **given,
+    )
+    run, plan = produce_command.plan_of(root, options.name, request)
+    folder = produce_command.begun(root, options.name, plan)
+    lines = ThrottledLines()
+
+    def emit(_kind: str, **fields: object) -> None:
+        done, total = fields["done"], fields["total"]
+        assert isinstance(done, int) and isinstance(total, int)
+        said = f"{fields['kept']} passed, {fields['painted']} painted, {fields['failed']} given up"
+        lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
+
+    with painter_for(options, run) as painter:
+        produce_command.work_on(run, folder, measured_with, emit, options.wildcards, painter)
+    return _shown(run.file.character.name, folder)
+
+
+def _side(side: int | None) -> int | None:
+    if side is not None and (side % 8 or side > 2048):
+        raise UserError(f"--side {side}: give a multiple of 8 from 64 to 2048.", "side", code="side-invalid")
+    return side
+
+
+def _shown(name: str, folder: ProductionFolder) -> Answer:
+    """What a production came to; its page is written."""
+    from lib_lora.typed_settings import to_dict
+    from lib_lora.workflows.produce.production_page import write_page
+    from lib_lora.workflows.produce.production_stats import as_text, stats_of
+
+    stats = stats_of(folder.progress())
+    page = write_page(folder.path, f"{name}: production {folder.id}", stats)
+    text = f"{as_text(stats)}\nPictures: {folder.pictures}\nAll numbers: {page}"
+    export = typed("productions", name, folder.id, "--export", "DIR")
+    text += f"\nTo copy those that passed, with captions: {export}" if stats.kept else ""
+    values = {"production": folder.id, "folder": str(folder.path), **to_dict(stats)}
+    return Answer(text, values, 0 if stats.kept == stats.wanted else NOT_ALL)
+
+
+def _productions(options: argparse.Namespace) -> Answer:
+    from lib_lora.character.store import load
+    from lib_lora.workflows.listing import table
+    from lib_lora.workflows.produce import production_store
+    from lib_lora.workflows.produce.production_export import export
+
+    character = Workspace(data_root(options.data)).character(options.name)
+    name = load(character).name
+    if options.number is not None or options.export is not None:
+        folder = production_store.named(character, options.number or "")
+        if options.export is None:
+            return _shown(name, folder)
+        kept = folder.progress().kept
+        out = export(folder, name, kept, options.export)
+        return Answer(f"{plural(len(kept), 'picture')} in {out}", {"folder": str(out), "pictures": len(kept)})
+    found = [(one, one.progress()) for one in production_store.productions(character)]
+    if not found:
+        return Answer(f"Nothing was produced of {name} yet.", [])
+    rows = [("production", "passed", "painted", "run", "step", "weight")]
+    for one, progress in found:
+        plan = progress.plan
+        passed = f"{len(progress.kept)} of {plan.count}"
+        rows.append((one.id, passed, str(progress.painted), plan.run, str(plan.step), f"{plan.weight:g}"))
+    values = [
+        {"production": one.id, "kept": len(it.kept), "wanted": it.plan.count, "painted": it.painted}
+        for one, it in found
+    ]
+    return Answer(table(rows), values)

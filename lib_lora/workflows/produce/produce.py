@@ -1,0 +1,180 @@
+"""Paints a production: each picture is judged while the next ones are painted, and painted anew where it fails."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lib_lora.errors import StoppedByUser
+from lib_lora.grid.cells import Painter
+from lib_lora.pictures import Cell, save_picture
+from lib_lora.workflows.produce.picture_check import Checked
+from lib_lora.workflows.produce.production import PaintedTry, Progress, cell_of, file_name, plain
+from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workflows.produce.wildcards import Wildcards
+
+TOGETHER = 8  # pictures that a painter is asked for at once
+Check = Callable[[Path], Checked]
+_Try = tuple[int, int]  # item and attempt
+
+
+@dataclass(frozen=True)
+class Producer:
+    """Paints and judges what of a production is not there yet.
+
+    Attributes:
+        folder: of the production.
+        lora: its checkpoint.
+        painter: gives who paints; asked only where something has to be painted.
+        check: gives who judges; asked only where something has to be judged.
+        wildcards: fills the prompts.
+        emit: gets ``production`` events with done, total, painted, kept and failed.
+        stopping: asked after each picture; true = end as soon as what is painted is judged.
+        together: pictures that the painter is asked for at once.
+    """
+
+    folder: ProductionFolder
+    lora: Path
+    painter: Callable[[], Painter]
+    check: Callable[[], Check]
+    wildcards: Wildcards
+    emit: Callable[..., None]
+    stopping: Callable[[], bool] = lambda: False
+    together: int = TOGETHER
+
+    def run(self) -> Progress:
+        """Do it; what has become of the production.
+
+        Raises:
+            UserError: the painter or the disk fails; what is there is kept.
+            StoppedByUser: `stopping` said so.
+        """
+        line = _Line(self)
+        if not line.left and not line.todo:
+            return line.progress
+        # both are asked for before the first picture, so that whatever is wrong with models or photos is said at once
+        check, painter = self.check(), self.painter() if line.todo else None
+        with ThreadPoolExecutor(1, "sameface-judge") as judge:
+            line.begin(judge, check)
+            try:
+                while line.settle():
+                    painter = painter or self.painter()
+                    line.paint(painter)
+            finally:
+                line.finish()
+        return line.progress
+
+
+class _Line:
+    """The tries of a production on their way: still to be painted (`todo`), painted and not judged yet (`left`).
+
+    All but `_judged` runs in one thread.
+    """
+
+    def __init__(self, producer: Producer) -> None:
+        self._asked = producer
+        self.progress = producer.folder.progress()
+        self.left = producer.folder.unjudged(self.progress)
+        self.todo = deque(self._next_ones({item for item, _ in self.left}))
+        self._waiting: deque[Future[PaintedTry]] = deque()
+        self._kept, self._failed = len(self.progress.kept), len(self.progress.given_up())
+        self._painted = self.progress.painted
+        self._report()
+
+    def begin(self, judge: ThreadPoolExecutor, check: Check) -> None:
+        """From now on `judge` judges, by `check`; first what an earlier program has painted and not judged."""
+        self._judge, self._check = judge, check
+        for one in self.left:
+            self._hand_over(one, self._cell(one))
+
+    def settle(self) -> bool:
+        """Note what is judged by now, and put what has failed before what is new; where nothing else is to be done,
+        wait for all of it. Whether something is to be painted."""
+        while self._waiting and (not self.todo or self._waiting[0].done()):
+            self._note_next()
+        return bool(self.todo)
+
+    def paint(self, painter: Painter) -> None:
+        """Paint the next few."""
+        batch = [self.todo.popleft() for _ in range(min(self._asked.together, len(self.todo)))]
+        cells = [self._cell(one) for one in batch]
+
+        def each(number: int, picture: Image.Image) -> None:
+            one, cell = batch[number], cells[number]
+            path = self._asked.folder.pictures / file_name(*one)
+            save_picture(path, picture, cell, str(picture.info.get("parameters", "")))
+            self._hand_over(one, cell)
+            if self._asked.stopping():
+                raise StoppedByUser("Stopped; the pictures that are there are kept.")
+
+        painter.paint(cells, each)
+
+    def finish(self) -> None:
+        """Note what is painted, whatever has ended it."""
+        while self._waiting:
+            self._note_next()
+
+    def _next_ones(self, without: set[int]) -> Sequence[_Try]:
+        """The next try of each item that needs one; those that were tried before first."""
+        found = [
+            (item, attempt)
+            for item in range(1, self.progress.plan.count + 1)
+            if item not in without and (attempt := self.progress.next_attempt(item))
+        ]
+        return sorted(found, key=lambda one: (one[1] == 1, one[0]))
+
+    def _cell(self, one: _Try) -> Cell:
+        return cell_of(self.progress.plan, *one, self._asked.lora, self._asked.wildcards)
+
+    def _hand_over(self, one: _Try, cell: Cell) -> None:
+        self._waiting.append(self._judge.submit(self._judged, one, cell))
+
+    def _judged(self, one: _Try, cell: Cell) -> PaintedTry:
+        """A picture with what was found of it; runs beside the painting."""
+        name = file_name(*one)
+        found = self._check(self._asked.folder.pictures / name)
+        score = found.score
+        return PaintedTry(
+            item=one[0],
+            attempt=one[1],
+            file=name,
+            seed=cell.seed,
+            prompt=cell.prompt,
+            kept=not found.reason,
+            reason=found.reason,
+            likeness=plain(score.likeness),
+            face_px=score.face.px if score.face else None,
+            hash="" if found.hash is None else f"{found.hash:016x}",
+            nearest=score.nearest,
+            said=found.said,
+        )
+
+    def _note_next(self) -> None:
+        one = self._waiting.popleft().result()
+        self._asked.folder.note(one)
+        self.progress.note(one)
+        self._painted += 1
+        self._kept += one.kept
+        attempt = self.progress.next_attempt(one.item)
+        if attempt:
+            self.todo.appendleft((one.item, attempt))
+        self._failed += not one.kept and not attempt
+        self._report(one)
+
+    def _report(self, one: PaintedTry | None = None) -> None:
+        more = {"file": one.file, "ok": one.kept, "reason": one.reason, "likeness": one.likeness} if one else {}
+        self._asked.emit(
+            "production",
+            done=self._kept + self._failed,
+            total=self.progress.plan.count,
+            painted=self._painted,
+            kept=self._kept,
+            failed=self._failed,
+            folder=str(self._asked.folder.path),
+            **more,
+        )

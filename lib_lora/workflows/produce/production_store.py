@@ -1,0 +1,186 @@
+"""A production on disk: ``production.json``, a line for each judged picture in ``log.jsonl``, and ``pictures/``.
+
+A picture is whole or absent, and is there before its line is written; so whoever goes on after a kill judges what has
+no line, and paints nothing twice. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lib_lora import file_permissions, typed_settings
+from lib_lora.errors import UserError
+from lib_lora.files import explained, read_json, write_json
+from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, Progress, file_name
+from lib_lora.workspace.workspace import CharacterFolder
+
+PLAN_FILE, LOG_FILE, PICTURES = "production.json", "log.jsonl", "pictures"
+_VERSION = 1
+_LONGEST = 1 << 16  # bytes of a line
+
+
+class ProductionFolder:
+    """The folder of one production.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        """Three digits or more."""
+        return self.path.name
+
+    @property
+    def pictures(self) -> Path:
+        """Every picture that was painted."""
+        return self.path / PICTURES
+
+    @property
+    def log(self) -> Path:
+        """A line for each that was judged."""
+        return self.path / LOG_FILE
+
+    def plan(self) -> ProductionPlan:
+        """What is asked for.
+
+        Raises:
+            UserError: the file is damaged, or of a newer version.
+        """
+        path = self.path / PLAN_FILE
+        found = read_json(path)
+        if not isinstance(found, dict) or found.get("version") != _VERSION:
+            raise UserError(
+                f"{path} is damaged, or of a newer version of SameFace.", code="production-unreadable", file=path
+            )
+        return typed_settings.from_dict(ProductionPlan, found.get("plan"), str(path))
+
+    def progress(self) -> Progress:
+        """What has become of it so far. Lines that a crash has cut off, and those of pictures that are gone, are
+        passed over: they are painted again.
+
+        Raises:
+            UserError: as `plan`.
+        """
+        found = Progress(self.plan())
+        there = set(self._files())
+        seen = set()
+        for one in self._lines():
+            if one.file in there and one.file not in seen and 1 <= one.item <= found.plan.count:
+                seen.add(one.file)
+                found.note(one)
+        for tries in found.tried.values():
+            tries.sort(key=lambda one: one.attempt)
+        return found
+
+    def unjudged(self, progress: Progress) -> list[tuple[int, int]]:
+        """Item and attempt of pictures that were painted and have no line."""
+        known = {one.file for tries in progress.tried.values() for one in tries}
+        numbers = [_numbers(name) for name in sorted(self._files()) if name not in known]
+        return [(item, attempt) for item, attempt in filter(None, numbers) if item <= progress.plan.count]
+
+    def note(self, one: PaintedTry) -> None:
+        """Write a picture's line, and see that it is on the disk.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        line = json.dumps(typed_settings.to_dict(one), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        with explained(self.log), open(self.log, "ab", opener=file_permissions.opener) as stream:
+            if stream.tell() and not _ends_well(self.log):
+                line = b"\n" + line
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _files(self) -> list[str]:
+        return [path.name for path in self.pictures.glob("*.png")] if self.pictures.is_dir() else []
+
+    def _lines(self) -> Iterator[PaintedTry]:
+        if not self.log.is_file():
+            return
+        with explained(self.log, "read"), open(self.log, "rb") as stream:
+            for line in stream:
+                with suppress(ValueError, RecursionError, UserError):
+                    if len(line) < _LONGEST:
+                        one = typed_settings.from_dict(PaintedTry, json.loads(line), str(self.log))
+                        if one.file == file_name(one.item, one.attempt):
+                            yield one
+
+
+def productions(folder: CharacterFolder) -> list[ProductionFolder]:
+    """The productions of a character, the newest first."""
+    parent = parent_of(folder)
+    if not parent.is_dir():
+        return []
+    found = [path for path in parent.iterdir() if path.name.isascii() and path.name.isdigit() and len(path.name) < 10]
+    found = [path for path in found if (path / PLAN_FILE).is_file()]
+    return [ProductionFolder(path) for path in sorted(found, key=lambda path: int(path.name), reverse=True)]
+
+
+def named(folder: CharacterFolder, identifier: str) -> ProductionFolder:
+    """A production by its number; empty = the newest.
+
+    Raises:
+        UserError: there is none.
+    """
+    there = productions(folder)
+    wanted = identifier.zfill(3)
+    for one in there:
+        if not identifier or one.id == wanted:
+            return one
+    known = f"there are {', '.join(one.id for one in reversed(there[:10]))}" if there else "there is none yet"
+    raise UserError(
+        f"There is no production {identifier[:20]!r} of this character; {known}.",
+        code="production-not-found",
+        production=identifier,
+    )
+
+
+def make(folder: CharacterFolder, plan: ProductionPlan) -> ProductionFolder:
+    """A new production, of which nothing is painted yet.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    parent = parent_of(folder)
+    with explained(parent):
+        file_permissions.make_folder(parent)
+        number = max((int(one.id) for one in productions(folder)), default=0)
+        while True:
+            number += 1
+            path = parent / f"{number:03d}"
+            try:
+                path.mkdir(file_permissions.rights(path))
+            except FileExistsError:
+                continue
+            break
+        file_permissions.make_folder(path / PICTURES)
+    values: dict[str, Any] = {"version": _VERSION, "plan": typed_settings.to_dict(plan)}
+    write_json(path / PLAN_FILE, values)
+    return ProductionFolder(path)
+
+
+def parent_of(folder: CharacterFolder) -> Path:
+    """Where a character's productions lie."""
+    return folder.productions
+
+
+def _numbers(name: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"([0-9]{5,6})-([0-9]{2,3})\.png", name, re.ASCII)
+    return (int(found[1]), int(found[2])) if found and int(found[1]) and int(found[2]) else None
+
+
+def _ends_well(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
