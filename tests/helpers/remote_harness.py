@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fake_ray import FakeRay
 from PIL import Image
 from ssh_server import SshServer
 
@@ -117,15 +118,17 @@ class RemoteHarness:
         folder: for both.
         prepared: the data folder that `prepare` made.
         runs_jobs: a supervisor runs in this process.
+        cluster: a Ray cluster in place of a server over SSH.
     """
 
-    def __init__(self, folder: Path, prepared: Path, runs_jobs: bool = True) -> None:
+    def __init__(self, folder: Path, prepared: Path, runs_jobs: bool = True, cluster: FakeRay | None = None) -> None:
         self.root = folder / "zu Hause ü"
         shutil.copytree(prepared, self.root)
-        self.server = SshServer(folder / "server")
+        self.server = cluster or SshServer(folder / "server")
         self.server.start()
-        self.there = Path(self.server.place().folder)
+        self.there = cluster.there if cluster else Path(self.server.place().folder)
         places.save(self.root, self.server.place())
+        self.on = self.server.place().on()
         version = self.there / "versions" / installation.built(self.root).sha256[:16]
         program = version / "venv" / "bin" / "python"
         program.parent.mkdir(parents=True)
@@ -154,7 +157,7 @@ class RemoteHarness:
 
     def add(self) -> int:
         """Have the run trained; the job's number."""
-        job = self.queue.add(NAME, TrainArguments(run="001", few=True, then_test=False, on="ssh:workshop"))
+        job = self.queue.add(NAME, TrainArguments(run="001", few=True, then_test=False, on=self.on))
         if self.supervisor:
             self.supervisor.wake()
         return job.id
