@@ -1,4 +1,4 @@
-"""The command about machines and clusters to train on: place add, list, check and remove."""
+"""The command about machines and clusters to train on: place add, list, check, clean and remove."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least
 from lib_lora.errors import UserError, typed
-from lib_lora.remote import places
+from lib_lora.files import size
+from lib_lora.remote import places, stored_there
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster.shared_storage import is_url
+from lib_lora.remote.stored_there import StoredThere
 from lib_lora.typed_settings import to_dict
 from lib_lora.workspace.workspace import data_root
 
 _OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries", "painters")
-_DOES = ("add", "list", "check", "remove")
+_DOES = ("add", "list", "check", "clean", "remove")
 
 
 def add(command: Commands) -> None:
     """Add this command."""
     place = command(
-        "place", _place, "The machines to train on, over SSH or in a Ray cluster: add, list, check, remove."
+        "place", _place, "The machines to train on, over SSH or in a Ray cluster: add, list, check, clean, remove."
     )
-    place.add_argument("does", choices=_DOES, metavar="add|list|check|remove")
+    place.add_argument("does", choices=_DOES, metavar="add|list|check|clean|remove")
     place.add_argument("name", nargs="?", metavar="NAME", help="a short name for the machine, e.g. workshop")
     place.add_argument(
         "address",
@@ -66,9 +68,13 @@ def _place(options: argparse.Namespace) -> Answer:
     if options.does in ("add", "remove"):
         _see_unused(root, options.name)
     if options.does == "remove":
+        known = _stored(root, places.find(root, options.name), patient=False)
         gone = places.remove(root, options.name)
         where = gone.ray.storage if gone.ray else f"{gone.folder} on {gone.address()}"
-        return Answer(f"{gone.name} is forgotten; what lies in {where} stays there.", {})
+        much = f" ({size(known.size)})" if known else ""
+        return Answer(f"{gone.name} is forgotten; what lies in {where} stays there{much}.", {})
+    if options.does == "clean":
+        return _clean(root, places.find(root, options.name))
     if options.does == "add":
         place = _given(options)
         if options.no_check:
@@ -79,7 +85,57 @@ def _place(options: argparse.Namespace) -> Answer:
         return Answer(f"Added:\n{_line(looked)}", to_dict(looked))
     looked = look(root, places.find(root, options.name))
     places.save(root, looked)
-    return Answer(_line(looked), to_dict(looked))
+    kept = _stored(root, looked)
+    if kept is None or not kept.lines():
+        return Answer(_line(looked), to_dict(looked))
+    clean = typed("place", "clean", looked.name)
+    lies = f"In {looked.folder} lie {size(kept.size)}; what is not in use is deleted by: {clean}"
+    return Answer("\n".join([_line(looked), lies, *kept.lines()]), {**to_dict(looked), "stored": kept.values()})
+
+
+def _stored(root: Path, place: Place, patient: bool = True) -> StoredThere | None:
+    """What lies on a machine for later jobs; None = it is a cluster, or cannot be asked and that is no error.
+
+    Raises:
+        UserError: it cannot be asked.
+    """
+    from lib_lora.remote.connection import Connection
+
+    if place.ray:
+        return None
+    connection = Connection(root, place)
+    try:
+        return stored_there.stored(connection)
+    except UserError:
+        if patient:
+            raise
+        return None
+    finally:
+        connection.close()
+
+
+def _clean(root: Path, place: Place) -> Answer:
+    from lib_lora.remote import installation
+    from lib_lora.remote.connection import Connection
+
+    if place.ray:
+        raise UserError(
+            f"{place.name} is a cluster, where nothing is kept but what its nodes need; delete old files in "
+            f"{place.ray.storage} by hand.",
+            "name",
+            code="place-is-cluster",
+        )
+    connection = Connection(root, place)
+    try:
+        gone = stored_there.clean(connection, installation.built(root).sha256)
+    finally:
+        connection.close()
+    if not gone.lines():
+        return Answer(f"There is nothing to delete on {place.name}: what lies there is in use, or new.", gone.values())
+    text = "\n".join([f"Deleted on {place.name}, {size(gone.size)}:", *gone.lines()])
+    if gone.left:
+        text += f"\nCould not be deleted: {', '.join(gone.left[:3])}"
+    return Answer(text, gone.values())
 
 
 def _see_unused(root: Path, name: str) -> None:
