@@ -1,197 +1,231 @@
-"""Break a training on another machine at random moments; then go on with it, and see that nothing was lost.
+"""Break a training on another machine at a random moment of each phase; then go on with it, and see what was lost.
 
-    python bench/remote_faults.py --work DIR --trials 72
+    python bench/remote_faults.py --kind ssh --work DIR --trials 75
+    python bench/remote_faults.py --kind runpod --work DIR --trials 102
 
-Each trial trains a run of six steps over SSH, on a server of our own on the loopback; a script that saves a checkpoint
-and a state at each step stands for the trainer (tests/helpers/remote_harness.py). At a moment that is drawn evenly from
-the length of an undisturbed trial, one of these happens:
+Each trial trains a run of six steps over SSH, on a server of our own on the loopback, or on pods of a stand-in for
+RunPod's API (tests/helpers/fake_runpod.py), which are reached at such a server; their watchdog is the real one. A
+script that saves a checkpoint and a state at each step stands for the trainer, and another one for the installation of
+its packages (`bench/fault_machines.py`). In a phase of the job, at a moment that is drawn evenly from that phase's
+length in an undisturbed trial, one of these happens:
 
-    network     the server and its connections end; two seconds later it is back
+    network          nobody reaches the machine (nor RunPod) for two seconds
+    sshd restarted   its SSH server ends with all connections, and begins again
     home killed      the process at home that follows the job is killed
-    home closed      it is closed as a webui is
-    worker killed    the worker there is killed
-    rebooted         all processes there are killed, and the server ends; two seconds later it is back
+    home closed      it is closed as a webui is (ssh)
+    home rebooted    all that runs at home is killed at once
+    worker killed    the worker there is killed (ssh)
+    rebooted         all processes there are killed; two seconds later the server is back (ssh)
+    disk full        the disk there has no byte free for two seconds; it is a tmpfs, which needs root
+    clock            the clock there, of the agent and of the watchdog, jumps by hours, forward or back
+    vanished         the pod is gone (runpod)
+    400 ... 503      RunPod's API answers the next one to three requests so; 429 with Retry-After (runpod)
+    slow, lies       its next answers take long; or are no JSON, or none that could be true (runpod)
+    undeleted        it refuses the next deletion (runpod)
 
 Then the job is followed again until it ends, resumed where it says that it was interrupted or failed. A trial is good
-where all six checkpoints and the last state are at home with their content, each step was said, and nothing of the job
-is left on the server. Needs Linux, sshd, ssh and sftp.
+where all six checkpoints and the last state are at home with their content, each step was said, nothing of the job is
+left there, no pod lives, and each error of the job was one plain sentence that says what to do. Needs Linux, sshd, ssh
+and sftp.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+os.environ["no_proxy"] = "127.0.0.1"
 
 import toys  # noqa: E402
-from remote_harness import STEPS, RemoteHarness, prepare, supervised  # noqa: E402
+from remote_harness import prepare  # noqa: E402
 
 from bench import results_file  # noqa: E402
-from lib_lora.queue.queue import Queue  # noqa: E402
-from lib_lora.training.plan.run_file import saved_steps  # noqa: E402
+from bench.fault_machines import Machine, Pods, lies  # noqa: E402
 
-FAULTS = ("network", "home killed", "home closed", "worker killed", "rebooted")
-PACE = 0.5  # seconds for a step
-AWAY = 2.0  # seconds for which a server is gone
+BOTH = ("network", "sshd restarted", "home killed", "home rebooted", "disk full", "clock")
+STATUSES = ("400", "402", "403", "422", "429", "500", "503")
+FAULTS = {
+    "ssh": (*BOTH, "home closed", "worker killed", "rebooted"),
+    "runpod": (*BOTH, "vanished", *STATUSES, "slow", "lies", "undeleted"),
+}
+PHASES = {
+    "ssh": ("installation", "upload", "training", "download", "erase"),
+    "runpod": ("renting", "installation", "upload", "training", "download", "erase"),
+}
 MOST = 120.0  # seconds for a trial
 TRIES = 4  # of going on with a job
+LONGEST = 500  # letters of a sentence
+_NOT_PLAIN = re.compile(r"Traceback|[A-Za-z]+Error\b|Exception|<class|\{'|\n")
+_ADVISES = re.compile(
+    r"\b(resume|try|free|see|look|choose|add|make|delete|allow|start|wait|give|rent|let|name|end)\b", re.IGNORECASE
+)
 
 
-def home(root: Path) -> None:
-    """Run the jobs of a data folder until none is open; closed by SIGTERM."""
-    supervisor = supervised(root)
-    signal.signal(signal.SIGTERM, lambda *_: (supervisor.close(), os._exit(0)))
-    queue = Queue(root)
-    while queue.open():
-        time.sleep(0.05)
-    supervisor.close()
-
-
-def started(root: Path) -> subprocess.Popen[bytes]:
-    """A process at home that runs the jobs."""
-    command = [sys.executable, __file__, "--home", str(root)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-
-
-def strike(fault: str, harness: RemoteHarness, at_home: subprocess.Popen[bytes]) -> None:
+def strike(fault: str, machine: Machine, draw: random.Random) -> None:
     """Let one of the `FAULTS` happen."""
-    if fault.startswith("home"):
-        at_home.send_signal(signal.SIGKILL if fault == "home killed" else signal.SIGTERM)
-        at_home.wait()
-        return
-    if fault == "worker killed":
-        kill(harness, ("worker",))
-        return
-    harness.server.stop()
-    if fault == "rebooted":
-        kill(harness, ("keeper", "worker"))
-    time.sleep(AWAY)
-    harness.server.start()
+    if isinstance(machine, Pods):
+        if fault in STATUSES:
+            headers = {"Retry-After": "1"} if fault == "429" else {}
+            machine.answer(
+                draw.choice(("", "POST /pods", "GET /pods")), int(fault), draw.randint(1, 3), headers=headers
+            )
+        elif fault == "slow":
+            machine.answer("", 0, 3, wait=6.0)
+        elif fault == "lies":
+            machine.answer("", draw.choice((200, 201)), draw.randint(1, 3), body=lies(draw.randrange(5)))
+        elif fault == "undeleted":
+            machine.answer("DELETE /pods", draw.choice((500, 409, 403)), 1)
+        elif fault == "vanished":
+            machine.vanish()
+    {
+        "network": machine.cut_network,
+        "sshd restarted": machine.restart_sshd,
+        "home killed": lambda: machine.stop_home(signal.SIGKILL),
+        "home closed": lambda: machine.stop_home(signal.SIGTERM),
+        "home rebooted": machine.end_home,
+        "worker killed": machine.kill_worker,
+        "rebooted": machine.reboot,
+        "disk full": machine.fill_disk,
+        "clock": lambda: machine.skew(draw.choice((-9.0, -1.0, 1.0, 9.0))),
+    }.get(fault, lambda: None)()
 
 
-def kill(harness: RemoteHarness, names: tuple[str, ...]) -> None:
-    """Kill processes on the server."""
-    there = harness.processes_there()
-    for name in names:
-        with suppress(OSError):
-            if name in there:
-                os.kill(there[name], signal.SIGKILL)
+def trial(
+    work: Path, prepared: Path, kind: str, fault: str, phase: str, length: float, draw: random.Random
+) -> dict[str, Any]:
+    """One of them; what came of it.
 
-
-def phase(harness: RemoteHarness, number: int) -> str:
-    """What the job says that it does."""
-    for event in reversed(harness.events(number)):
-        text = str(event.get("text", ""))
-        for start, name in (("Sending", "sending"), ("Installing", "installing"), ("Bringing", "bringing home")):
-            if text.startswith(start):
-                return name
-        if event["kind"] == "step":
-            return "training"
-    return "begin"
-
-
-def trial(work: Path, prepared: Path, fault: str | None, moment: float) -> dict[str, Any]:
-    """One of them; what came of it."""
+    Args:
+        work: a folder that is made anew.
+        prepared: the data folder that `prepare` made.
+        kind: "ssh" or "runpod".
+        fault: empty = none.
+        phase: in which it happens.
+        length: of the phase, in seconds.
+        draw: draws the moment.
+    """
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    harness = RemoteHarness(work, prepared, runs_jobs=False)
+    work.mkdir(parents=True)
+    machine = (Pods if kind == "runpod" else Machine)(work, prepared, mounts=os.getuid() == 0)
+    struck, sentences, lengths = "", list[str](), defaultdict[str, float](float)
     try:
-        harness.lets(STEPS, pace=PACE)
-        number = harness.add()
-        began, resumed, said = time.monotonic(), 0, ""
-        at_home, when = started(harness.root), "none"
-        if fault:
-            time.sleep(moment)
-            when = phase(harness, number) if harness.queue.get(number).ended is None else "after the end"
-            strike(fault, harness, at_home)
-        while time.monotonic() - began < MOST:
-            job = harness.queue.get(number)
+        began = seen = time.monotonic()
+        due, last, moment = None, "", draw.uniform(0.0, length)
+        while (now := time.monotonic()) - began < MOST:
+            machine.look_after()
+            job = machine.queue.get(machine.number)
+            at = machine.phase()
+            lengths[last] += now - seen
+            seen, last = now, at
+            if fault and not struck:
+                due = due or (now + moment if at == phase and job.started else None)
+                if (due and now >= due) or job.ended:
+                    struck = at
+                    strike(fault, machine, draw)
+                    continue
             if job.state == "finished":
                 break
-            if job.state in ("failed", "interrupted", "stopped") and resumed < TRIES:
-                resumed, said = resumed + 1, job.error
-                harness.resume(number)
-            if at_home.poll() is not None:
-                at_home = started(harness.root)
-            time.sleep(0.05)
+            if job.state in ("failed", "interrupted", "stopped") and len(sentences) < TRIES:
+                sentences.append(job.error)
+                machine.harness.resume(machine.number)
+            time.sleep(0.02)
         seconds = time.monotonic() - began
-        with suppress(subprocess.TimeoutExpired):
-            at_home.wait(20)
-        at_home.kill()
+        machine.wait_for_home(20)
+        wrong = machine.wrong() + [f"no plain sentence: {text}" for text in sentences if not plain(text)]
+        pods = machine.runpod if isinstance(machine, Pods) else None
         return {
+            "kind": kind,
             "fault": fault or "none",
-            "at": round(moment, 2),
-            "phase": when,
-            "resumed": resumed,
-            "said": said[:200],
+            "wanted": phase,
+            "phase": struck,
+            "moment": round(moment, 2),
+            "met": not (pods and pods.planned()),
+            "pods": len(pods.pods) if pods else 0,
+            "resumed": len(sentences),
+            "said": sentences,
             "seconds": round(seconds, 1),
-            "wrong": wrong(harness, number),
+            "wrong": "; ".join(wrong),
+            **({} if fault else {"lengths": {name: round(value, 2) for name, value in lengths.items() if name}}),
         }
     finally:
-        harness.server.stop()
+        machine.close()
 
 
-def wrong(harness: RemoteHarness, number: int) -> str:
-    """What is not as it should be at the end; empty where all is."""
-    run = harness.run()
-    looks: dict[str, Callable[[], bool]] = {
-        "the job has not finished": lambda: harness.queue.get(number).state == "finished",
-        "a checkpoint is missing": lambda: saved_steps(run) == list(range(1, STEPS + 1)),
-        "a checkpoint has another content": lambda: all(
-            run.checkpoint(step).read_text(encoding="utf-8") == "weights " * 100 + str(step)
-            for step in saved_steps(run)
-        ),
-        "the state is missing": lambda: (run.states / f"{STEPS:06d}.pt").is_file(),
-        "a step was not said": lambda: set(harness.steps_said(number)) == set(range(1, STEPS + 1)),
-        "something is left there": lambda: not harness.jobs_there(),
-    }
-    return "; ".join(text for text, is_right in looks.items() if not is_right())
+def plain(sentence: str) -> bool:
+    """Whether an error is text for people that says what to do."""
+    return bool(
+        sentence.strip().endswith((".", ")"))
+        and len(sentence) <= LONGEST
+        and not _NOT_PLAIN.search(sentence)
+        and _ADVISES.search(sentence)
+    )
 
 
 def main() -> int:
     """See the top of the file."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--work", type=Path, help="a folder that is made anew")
+    options.add_argument("--kind", choices=tuple(FAULTS), default="ssh")
     options.add_argument("--trials", type=int, default=60, metavar="N")
-    options.add_argument("--seed", type=int, default=1, help="of the moments")
-    options.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--seed", type=int, default=1, help="of the moments, and of what happens in which phase")
+    options.add_argument("--faults", nargs="+", metavar="FAULT", help="only these")
+    options.add_argument("--phases", nargs="+", metavar="PHASE", help="only in these")
     results_file.add_option(options)
     chosen = options.parse_args()
-    if chosen.home:
-        home(chosen.home)
-        return 0
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     base = shutil.copy(toys.write_toy("sd1", work / "toy.safetensors"), work / "base.safetensors")
     prepare(work / "prepared", Path(base), work / "photos")
-    whole = trial(work / "trial", work / "prepared", None, 0.0)
-    rows, draw = [whole], random.Random(chosen.seed)
-    print(f"undisturbed: {whole['seconds']} s", flush=True)
+    draw = random.Random(chosen.seed)
+    for _ in range(2):  # the first one loads what all others are forked from
+        whole = trial(work / "trial", work / "prepared", chosen.kind, "", "", 0.0, draw)
+    rows = [whole]
+    print(f"undisturbed: {whole}", flush=True)
+    faults = [fault for fault in chosen.faults or FAULTS[chosen.kind] if fault != "disk full" or os.getuid() == 0]
+    if "disk full" not in faults:
+        print("The disk there cannot be filled: that needs root.", flush=True)
+    pairs = list(itertools.product(faults, chosen.phases or PHASES[chosen.kind]))
+    draw.shuffle(pairs)
     for count in range(chosen.trials):
-        fault = FAULTS[count % len(FAULTS)]
-        rows.append(trial(work / "trial", work / "prepared", fault, draw.uniform(0.0, whole["seconds"])))
+        fault, phase = pairs[count % len(pairs)]
+        length = whole["lengths"].get(phase, 0.1)
+        rows.append(trial(work / "trial", work / "prepared", chosen.kind, fault, phase, length, draw))
         print(count + 1, rows[-1], flush=True)
-    struck = Counter((row["fault"], row["phase"]) for row in rows[1:])
-    for (fault, when), times in sorted(struck.items()):
-        print(f"{fault:14} {when:14} {times}")
+    print(table(rows[1:]))
     lost = [row for row in rows if row["wrong"]]
-    print(f"{len(rows) - 1} trials, {len(lost)} with something wrong")
-    results_file.save("remote_faults", rows, chosen.results)
+    print(
+        f"{len(rows) - 1} trials; {sum(not row['met'] for row in rows)} met no request; "
+        f"{sum(row['resumed'] > 0 for row in rows)} had to be resumed; {len(lost)} with something wrong"
+    )
+    results_file.save(f"remote_faults_{chosen.kind}", rows, chosen.results)
     return bool(lost)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """How often each fault struck in each phase, as Markdown."""
+    struck = Counter((row["fault"], row["phase"]) for row in rows)
+    phases = [*PHASES[rows[0]["kind"]], "begin", "after the end"] if rows else []
+    phases = [one for one in phases if any(phase == one for _, phase in struck)]
+    lines = [["fault", *phases, "resumed", "wrong"], ["---"] * (len(phases) + 3)]
+    for fault in dict.fromkeys(row["fault"] for row in rows):
+        mine = [row for row in rows if row["fault"] == fault]
+        counts = [str(struck[fault, phase]) for phase in phases]
+        sums = [str(sum(row["resumed"] > 0 for row in mine)), str(sum(bool(row["wrong"]) for row in mine))]
+        lines.append([fault, *counts, *sums])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

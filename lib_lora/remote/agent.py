@@ -25,16 +25,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 BEAT, WISH, EXIT, LOG = "beat.json", "wish.json", "exit.json", "log.txt"
 READY, FAILED, SAID, MARKS = "ready.json", "failed.json", "install.txt", "marks.json"
+USES = "uses.json"  # in a job's folder: which version of SameFace and which shared files it needs
 ASKED = "asked"  # in a job's folder: changes when its state is asked for
 HEARTBEAT = "heartbeat"  # on a rented pod: changes with each request, for its watchdog (`remote.runpod.pod_watchdog`)
 _HASH = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[0-9a-f]{16}")
 _KEY = re.compile(r"[0-9a-z-]{1,64}")
 _NAME = re.compile(r"[^/\\\0-\x1f]{1,200}")
 _OTHERS = 0o077  # what is made there is nobody else's
@@ -45,6 +47,7 @@ _STARTS = 20.0  # seconds in which a keeper writes its first one
 _ENDINGS = 600  # tries to write down how a worker ended, where the disk is full
 _BEGUN = 30.0  # seconds in which an installation says something first
 _TRIES = 8  # to fetch a file from an address
+_FRESH = 3600.0  # seconds after its last use in which something may be about to be used again
 _MOST = 1 << 20  # bytes of a file that are read at once
 _TAIL = 1 << 16  # bytes of a log that are read
 
@@ -105,6 +108,8 @@ class Agent:
         for sha256, size in files:
             path = folder / _checked(_HASH, sha256)
             if path.is_file() and path.stat().st_size == size:
+                with suppress(OSError):
+                    os.utime(path)  # it is needed now
                 continue
             part = _part(path)
             missing[sha256] = part.stat().st_size if part.is_file() else 0
@@ -190,6 +195,7 @@ class Agent:
             path = _inside(self.folder / "named" / _checked(_HASH, sha256), _checked(_NAME, name))
             _link(self._files(None) / sha256, path)
             paths[name] = str(path)
+        self._note_use(job, shared=list(shared.values()))
         _write(self._job(job) / MARKS, _marks(data))
         return {"data": str(data), "shared": paths}
 
@@ -206,6 +212,9 @@ class Agent:
             return {"started": False}
         for name in (BEAT, EXIT, WISH):
             (folder / name).unlink(missing_ok=True)
+        self._note_use(job, versions=[self._version(version).name])
+        with suppress(OSError):
+            os.utime(self._version(version) / READY)
         self._detached(["keep", str(folder), str(_python(self._version(version))), *arguments], folder / "keeper.txt")
         until = time.monotonic() + _STARTS
         while time.monotonic() < until and not any((folder / name).exists() for name in (BEAT, EXIT)):
@@ -291,6 +300,85 @@ class Agent:
         """The keys of all jobs of which something is on this machine."""
         folder = self.folder / "jobs"
         return {"jobs": sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []}
+
+    # ------------------------------------------------------------------------- what stays for the next job
+
+    def stored(self) -> Answer:
+        """The versions of SameFace and the shared files on this machine: bytes, seconds since the last use, and whether
+        a job here needs it, or may be about to."""
+        versions, shared, unknown = self._needed()
+        found: Answer = {"versions": [], "shared": [], "jobs": len(self.jobs()["jobs"])}
+        for folder in _folders(self.folder / "versions", _VERSION):
+            idle = _idle(folder / name for name in (READY, SAID, BEAT, ""))
+            beat = _read(folder / BEAT) or {}
+            busy = folder.name in versions or _is_ours(beat.get("keeper"), folder)
+            row = {"version": folder.name, "ready": (folder / READY).is_file(), "bytes": _bytes(folder), "idle": idle}
+            found["versions"].append({**row, "needed": unknown or busy or idle < _FRESH})
+        made = {row["version"] for row in found["versions"]}
+        for sha256 in sorted(self._shared()):
+            if sha256[:16] not in made:  # a version's wheel
+                paths = self._paths_of(sha256)
+                names = sorted(path.name for path in _entries(self.folder / "named" / sha256))
+                idle = _idle(paths)
+                file = {"sha256": sha256, "names": names, "bytes": max(map(_bytes, paths)), "idle": idle}
+                found["shared"].append({**file, "needed": unknown or sha256 in shared or idle < _FRESH})
+        return found
+
+    def clean(self, version: str) -> Answer:
+        """Delete what `stored` names and nobody needs, apart from one version of SameFace.
+
+        Args:
+            version: SHA-256 of its wheel.
+
+        Returns:
+            The rows that `stored` had for what was deleted, and the paths of what is still there.
+        """
+        kept, before = _checked(_HASH, version)[:16], self.stored()
+        gone = {
+            "versions": [row for row in before["versions"] if not row["needed"] and row["version"] != kept],
+            "shared": [row for row in before["shared"] if not row["needed"] and row["sha256"][:16] != kept],
+        }
+        old = [row["version"] for row in gone["versions"]]
+        hashes = [row["sha256"] for row in gone["shared"]]
+        hashes += [sha256 for sha256 in self._shared() if sha256[:16] in old]
+        paths = [self.folder / "versions" / name for name in old]
+        paths += [path for sha256 in hashes for path in self._paths_of(sha256)]
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+        return {**gone, "left": [str(path) for path in paths if os.path.lexists(path)]}
+
+    def _shared(self) -> set[str]:
+        """The hashes of the shared files, those too of which a part has come."""
+        names = [path.name.removesuffix(".part") for path in _entries(self.folder / "files")]
+        names += [path.name for path in _entries(self.folder / "named")]
+        return {name for name in names if _HASH.fullmatch(name)}
+
+    def _paths_of(self, sha256: str) -> list[Path]:
+        path = self._files(None) / sha256
+        return [one for one in (self.folder / "named" / sha256, path, _part(path)) if os.path.lexists(one)]
+
+    def _note_use(self, job: str, versions: Sequence[str] = (), shared: Sequence[str] = ()) -> None:
+        """Write down what a job needs."""
+        path = self._job(job) / USES
+        known = _read(path) or {}
+        added = {"versions": list(versions), "shared": list(shared)}
+        _write(path, {name: sorted({*known.get(name, []), *values}) for name, values in added.items()})
+
+    def _needed(self) -> tuple[set[str], set[str], bool]:
+        """The versions and shared files that jobs here need; whether one has not written it down, being older."""
+        versions, shared, unknown = set[str](), set[str](), False
+        for key in self.jobs()["jobs"]:
+            uses = _read(self.folder / "jobs" / key / USES) or {}
+            if not all(isinstance(uses.get(name), list) for name in ("versions", "shared")):
+                unknown = True
+                continue
+            versions.update(map(str, uses["versions"]))
+            shared.update(map(str, uses["shared"]))
+        return versions, shared, unknown
 
     # ------------------------------------------------------------------------------------------ installing
 
@@ -408,6 +496,40 @@ def _note(path: Path) -> Path:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}.tmp")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, which may not be there."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The folders in a folder whose name fits; a link is none."""
+    return [one for one in _entries(folder) if pattern.fullmatch(one.name) and one.is_dir() and not one.is_symlink()]
+
+
+def _bytes(path: Path) -> int:
+    """Of a file, or of all in a folder; what a link leads to is not in it."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - of very many files
+    with suppress(OSError):
+        total += 0 if path.is_dir() else path.lstat().st_size
+    return total
+
+
+def _idle(paths: Iterable[Path]) -> float:
+    """Seconds since the youngest of some files was changed."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            found.append(path.lstat().st_mtime)
+    return time.time() - max(found, default=time.time())
 
 
 def _link(source: Path, target: Path) -> None:

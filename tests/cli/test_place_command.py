@@ -1,6 +1,9 @@
 """The command about other machines, and ``--on``; tests/queue has what happens there."""
 
 import json
+import os
+import time
+from pathlib import Path
 
 import pytest
 from ssh_server import MISSING, SshServer, available
@@ -30,6 +33,8 @@ def test_added_listed_and_removed(main, tmp_path):
     ("words", "code"),
     [
         (("check",), "place-not-named"),
+        (("clean",), "place-not-named"),
+        (("clean", "nowhere"), "place-not-found"),
         (("add", "workshop"), "place-not-addressed"),
         (("check", "nowhere"), "place-not-found"),
         (("remove", "nowhere"), "place-not-found"),
@@ -82,6 +87,26 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         [kept] = places.load(tmp_path / "data")
         assert kept.machine
         assert kept.machine.system == "linux"
+        there, data = Path(place.folder), ("--data", tmp_path / "data")
+        assert "lie" not in main("place", "check", "workshop", *data).out
+        old = there / "versions" / ("a" * 16)
+        old.mkdir(parents=True)
+        (old / "ready.json").write_bytes(b"0" * 3_000_000)
+        model = there / "named" / ("b" * 64) / "base.safetensors"
+        model.parent.mkdir(parents=True)
+        model.write_bytes(b"1" * 2_000_000)
+        for path in (old / "ready.json", old, model, model.parent):
+            os.utime(path, (time.time() - 40 * 86400,) * 2)
+        checked = main("place", "check", "workshop", *data)
+        assert "lie 5 MB" in checked.out
+        assert "place clean workshop" in checked.out
+        assert "  base.safetensors, 2 MB, not used for 40 days\n" in checked.out
+        [version] = json.loads(main("place", "check", "workshop", "--json", *data).out)["stored"]["versions"]
+        assert (version["name"], version["needed"]) == ("a" * 16, False)
+        cleaned = main("place", "clean", "workshop", *data)
+        assert (cleaned.status, "Deleted on workshop, 5 MB" in cleaned.out) == (0, True), cleaned
+        assert (old.exists(), model.exists()) == (False, False)
+        assert "nothing to delete" in main("place", "clean", "workshop", *data).out
     finally:
         server.stop()
     again = main("place", "check", "workshop", "--data", tmp_path / "data")

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -136,6 +136,8 @@ class FakeRunpod:
         money: of the account; without, nothing can be rented.
         runs: whether the commands of pods are run.
         environment: further variables of its pods.
+        cut: whether the account's computer has no network; pods have.
+        when_ended: is told of each pod that has ended, however it did.
     """
 
     def __init__(self, folder: Path, ssh: tuple[str, int] = ("127.0.0.1", 34446)) -> None:
@@ -149,6 +151,8 @@ class FakeRunpod:
         self.money = True
         self.runs = True
         self.environment: dict[str, str] = {}
+        self.cut = False
+        self.when_ended: Callable[[FakePod], None] = lambda pod: None
         self._planned: list[Planned] = []
         self._lock = threading.RLock()
         fake = self
@@ -201,12 +205,23 @@ class FakeRunpod:
         """The pods that cost something now."""
         return [pod for pod in self.pods.values() if pod.ended is None]
 
+    def planned(self) -> int:
+        """To how many requests another answer will be given."""
+        return len(self._planned)
+
+    def vanish(self, pod: FakePod) -> None:
+        """End a pod as RunPod may: from now on there is none."""
+        pod.vanished = True
+        self._end(pod)
+
     # ------------------------------------------------------------------------------------------------ what it answers
 
     def answer(self, method: str, path: str, key: str, content: bytes) -> tuple[int, Any, dict[str, str]]:
         """Status, body and headers; None as a body is none."""
         parts = urlsplit(path)
         rest, query = parts.path.removeprefix("/v2"), parse_qs(parts.query)
+        if self.cut and key == KEY:
+            raise ConnectionAbortedError
         self.asked.append(f"{method} {rest}")
         self.queries.append(query)
         planned = next((one for one in self._planned if f"{method} {rest}".startswith(one.request)), None)
@@ -390,6 +405,7 @@ class FakeRunpod:
                 if mark in (folder / "environ").read_bytes().split(b"\0"):
                     os.kill(int(folder.name), signal.SIGKILL)
         shutil.rmtree(pod.folder / "sameface", ignore_errors=True)
+        self.when_ended(pod)
 
 
 class _ProblemError(Exception):

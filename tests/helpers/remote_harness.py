@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,19 @@ class RemoteHarness:
         folder: for both.
         prepared: the data folder that `prepare` made.
         runs_jobs: a supervisor runs in this process.
+        environment: further variables of what the server starts.
     """
 
-    def __init__(self, folder: Path, prepared: Path, runs_jobs: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prepared: Path,
+        runs_jobs: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.root = folder / "zu Hause ü"
         shutil.copytree(prepared, self.root)
-        self.server = SshServer(folder / "server")
+        self.server = SshServer(folder / "server", environment)
         self.server.start()
         self.there = Path(self.server.place().folder)
         places.save(self.root, self.server.place())

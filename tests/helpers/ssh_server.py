@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,14 +30,16 @@ class SshServer:
 
     Args:
         folder: for its files.
+        environment: further variables of what it starts.
 
     Attributes:
         port: on the loopback.
         key: the private key that is let in.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._environment = {"OMP_NUM_THREADS": "1", **(environment or {})}
         folder.mkdir(parents=True, exist_ok=True)
         self.key = folder / "user_key"
         _make_key(self.key)
@@ -64,11 +67,12 @@ class SshServer:
             if path == "internal-sftp" or Path(path).exists()
         )
         config = self.folder / "sshd_config"
+        variables = " ".join(f'"{name}={value}"' for name, value in self._environment.items())
         config.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder / 'host_key'}\nUsePAM no\n"
             f"StrictModes no\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\nPidFile none\n"
             f"PasswordAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp {sftp}\n"
-            "SetEnv OMP_NUM_THREADS=1\nMaxStartups 100\nMaxSessions 100\n",
+            f"SetEnv {variables}\nMaxStartups 100\nMaxSessions 100\n",
             encoding="utf-8",
         )
         with open(self.folder / "sshd.log", "ab") as log:

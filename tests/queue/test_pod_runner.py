@@ -5,23 +5,20 @@ RunPod is `fake_runpod`; a real SSH server stands for the one in a pod, whose co
 
 from __future__ import annotations
 
-import getpass
 import io
 import json
 import os
-import shlex
 import shutil
 import signal
 import time
 from contextlib import suppress
-from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
 from faults import raises
 from remote_harness import NAME, RemoteHarness
+from rented import Rented
 from ssh_server import MISSING, available
 
 from lib_lora import cli
@@ -31,7 +28,7 @@ from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, argu
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
 from lib_lora.remote.http_exchange import AnswerLost
-from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
+from lib_lora.remote.runpod import api_key_store, pod_rental, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -100,26 +97,9 @@ def home(tmp_path, prepared, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with FakeRunpod(tmp_path / "pods").running() as runpod:
         made = Pods.__new__(Pods)
-        monkeypatch.setattr(
-            pod_runner, "account", lambda root: RunpodApi(KEY, runpod.base, timeout=5, attempts=2, pause=lambda _: None)
-        )
-        monkeypatch.setattr(pod_rental, "Limits", partial(pod_watchdog.Limits, look=0.2))
-        terms_of = pod_runner.terms_of
-
-        def terms(rental, public_key=""):
-            keys = shlex.quote(str(made.server.folder / "authorized_keys"))
-            # what the image's program does with the key
-            let_in = ("sh", "-c", f'echo "$PUBLIC_KEY" >> {keys}')
-            found = terms_of(rental, public_key)
-            return replace(found, folder=str(made.there), start=let_in, fetched=0.5)
-
-        monkeypatch.setattr(pod_runner, "terms_of", terms)
-        if getpass.getuser() != "root":
-            place_of = pod_rental.place_of
-            monkeypatch.setattr(
-                pod_rental, "place_of", lambda *words: replace(place_of(*words), user=getpass.getuser())
-            )
         made.__init__(tmp_path, prepared, runpod)
+        keys = made.server.folder / "authorized_keys"
+        Rented(runpod.base, str(keys), str(made.there)).use(monkeypatch.setattr)
         runpod.ssh = ("127.0.0.1", made.server.port)
         yield made
         made.close()

@@ -635,6 +635,93 @@ def test_a_wheel_that_has_not_come(here):
         _refused(here.install, "a" * 64, name)
 
 
+def _old(folder, hours=48):
+    """As if nothing in it had been used for hours."""
+    moment = time.time() - hours * 3600
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (moment, moment), follow_symlinks=False)
+
+
+def _installed_version(here, version):
+    folder = here._version(version)
+    (folder / "venv" / "bin").mkdir(parents=True)
+    for path in (folder / "venv" / "bin" / "python", folder / "ready.json", here._files(None) / version):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12345")
+
+
+@pytest.fixture
+def kept(here):
+    """Two versions of SameFace, two base models of which job home-1 needs one, and a part of a third; all are old."""
+    now, before = hashlib.sha256(b"a wheel").hexdigest(), hashlib.sha256(b"an older wheel").hexdigest()
+    for version in (now, before):
+        _installed_version(here, version)
+    needed, idle, part = (hashlib.sha256(one).hexdigest() for one in (b"needed", b"idle", b"part"))
+    for name in (needed, idle):
+        (here._files(None) / name).write_bytes(b"model")
+    here.arrange("home-1", {}, {"needed.safetensors": needed})
+    here.arrange("home-2", {}, {"idle.safetensors": idle})
+    here.erase("home-2")
+    (here._files(None) / f"{part}.part").write_bytes(b"mod")
+    _old(here.folder)
+    return {"now": now, "before": before, "needed": needed, "idle": idle, "part": part}
+
+
+def test_what_stays_for_the_next_job(here, kept):
+    found = here.stored()
+    assert {row["version"]: row["needed"] for row in found["versions"]} == {
+        kept["now"][:16]: False,
+        kept["before"][:16]: False,
+    }
+    assert {row["sha256"]: (row["names"], row["bytes"], row["needed"]) for row in found["shared"]} == {
+        kept["needed"]: (["needed.safetensors"], 5, True),
+        kept["idle"]: (["idle.safetensors"], 5, False),
+        kept["part"]: ([], 3, False),
+    }
+    assert all(row["idle"] > 47 * 3600 for row in (*found["versions"], *found["shared"]))
+    assert found["jobs"] == 1
+
+
+def test_what_nobody_needs_is_deleted(here, kept, home):
+    outside = home / "outside"
+    outside.mkdir()
+    (outside / "mine.txt").write_text("mine")
+    (here.folder / "versions" / ("f" * 16)).symlink_to(outside)
+    (here.folder / "named" / ("e" * 64)).symlink_to(outside)
+    _old(here.folder / "named")
+    gone = here.clean(kept["now"])
+    assert [row["version"] for row in gone["versions"]] == [kept["before"][:16]]
+    assert {row["sha256"] for row in gone["shared"]} == {kept["idle"], kept["part"], "e" * 64}
+    assert gone["left"] == []
+    assert sorted(path.name for path in here._files(None).iterdir()) == sorted([kept["now"], kept["needed"]])
+    assert (here._version(kept["now"]) / "ready.json").is_file()
+    assert not here._version(kept["before"]).exists()
+    assert (here.folder / "named" / kept["needed"] / "needed.safetensors").read_bytes() == b"model"
+    assert (outside / "mine.txt").read_text() == "mine"
+    assert here.clean(kept["now"]) == {"versions": [], "shared": [], "left": []}
+
+
+def test_nothing_of_a_running_job_is_deleted(here, kept, worker):
+    """Nor what was needed within the hour, nor anything where an older program's job does not say what it needs."""
+    worker("time.sleep(60)", job="home-3")
+    here.arrange("home-3", {}, {"idle.safetensors": kept["idle"]})
+    _old(here.folder)
+    other = hashlib.sha256(b"a newer wheel").hexdigest()
+    gone = here.clean(other)
+    assert [row["version"] for row in gone["versions"]] == [kept["before"][:16]]
+    assert {row["sha256"] for row in gone["shared"]} == {kept["part"]}
+    assert here.state("home-3")["running"]
+    here.erase("home-3")
+    here.expect([[kept["idle"], 5]], None)  # a job is about to need it
+    _old(here.folder / "versions")
+    assert {row["sha256"] for row in here.clean(other)["shared"]} == set()
+    _old(here.folder)
+    (here._job("home-1") / "uses.json").unlink()
+    assert here.clean(other) == {"versions": [], "shared": [], "left": []}
+    here.erase("home-1")
+    assert len(here.clean(other)["shared"]) == 2
+
+
 def test_its_text_needs_nothing_that_python_has_not():
     """It runs on whatever Python is there, so it imports the standard library alone."""
     lines = Path(agent.__file__).read_text(encoding="utf-8").splitlines()

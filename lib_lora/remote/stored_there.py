@@ -1,0 +1,141 @@
+"""Says what stays on a place from one job to the next, versions of SameFace and base models; deletes what nobody needs.
+
+What the place says is hostile until it was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lib_lora.errors import UserError
+from lib_lora.files import size
+from lib_lora.remote.place_connection import PlaceConnection
+
+_MOST = 1000  # rows of an answer
+_DAY = 86400.0
+_PART = "a file that has not come as a whole"
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """A version of SameFace with its packages, or a shared file.
+
+    Attributes:
+        name: for people; of a version the beginning of its wheel's SHA-256.
+        size: in bytes.
+        idle: seconds since it was last used.
+        needed: a job there needs it, or may be about to.
+    """
+
+    name: str
+    size: int
+    idle: float
+    needed: bool
+
+    def words(self) -> str:
+        """For people."""
+        days = int(self.idle / _DAY)
+        used = "in use" if self.needed else f"not used for {days} {'day' if days == 1 else 'days'}"
+        return f"{self.name}, {size(self.size)}, {used}"
+
+
+@dataclass(frozen=True)
+class StoredThere:
+    """What lies there.
+
+    Attributes:
+        versions: of SameFace.
+        models: base models, and what has come of some.
+        jobs: of which something is there.
+        left: paths that could not be deleted.
+    """
+
+    versions: tuple[StoredItem, ...]
+    models: tuple[StoredItem, ...]
+    jobs: int = 0
+    left: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(item.size for item in (*self.versions, *self.models))
+
+    def lines(self) -> list[str]:
+        """For people, a line for each."""
+        shown = [f"  SameFace {item.words()}" for item in self.versions]
+        return shown + [f"  {item.words()}" for item in self.models]
+
+    def values(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "versions": [vars(item) for item in self.versions],
+            "models": [vars(item) for item in self.models],
+            "bytes": self.size,
+            "jobs": self.jobs,
+        }
+
+
+def stored(connection: PlaceConnection) -> StoredThere:
+    """What lies on a place.
+
+    Raises:
+        UserError: it cannot be reached, or does not say.
+    """
+    return _read(connection, connection.ask("stored"))
+
+
+def clean(connection: PlaceConnection, version: str) -> StoredThere:
+    """Delete old versions of SameFace, and base models, that no job there needs; those are given back.
+
+    Args:
+        connection: to the place.
+        version: SHA-256 of the wheel of the version that stays.
+
+    Raises:
+        UserError: it cannot be reached, or does not say.
+    """
+    return _read(connection, connection.ask("clean", version=version))
+
+
+def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
+    try:
+        versions = tuple(_item(row, [row["version"]]) for row in _rows(answer["versions"]))
+        models = tuple(
+            _item(row, row["names"] or ["a file that has not come as a whole"]) for row in _rows(answer["shared"])
+        )
+        left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
+        return StoredThere(versions, models, _count(answer.get("jobs", 0)), left)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{connection.place.address()} does not say what lies there.",
+            code="remote-answer-unreadable",
+            place=connection.place.name,
+        ) from error
+
+
+def _rows(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return value[:_MOST]
+
+
+def _item(row: Any, names: Any) -> StoredItem:
+    idle = row["idle"]
+    if type(idle) not in (int, float) or not -1e12 < idle < 1e12:
+        raise ValueError("no time")
+    shown = ", ".join(_plain(name, 100) for name in _rows(names)[:3])
+    return StoredItem(shown, _count(row["bytes"]), float(idle), row["needed"] is not False)
+
+
+def _plain(value: Any, most: int) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return "".join(letter for letter in value if letter.isprintable())[:most]
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise ValueError("no count")
+    return value
