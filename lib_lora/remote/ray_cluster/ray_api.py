@@ -238,7 +238,7 @@ class RayApi:
         said = ""
         for attempt in range(attempts):
             if attempt:
-                self._pause(min(0.5 * 2.0**attempt, 8.0))
+                self._pause(min(0.25 * 2.0**attempt, 8.0))
             try:
                 reply = exchange(self._opener, request, _TIMEOUT, longest or _LONGEST)
             except AnswerLost as error:
