@@ -13,6 +13,7 @@ import signal
 import time
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
@@ -409,6 +410,29 @@ def test_what_its_limit_ends_is_kept_and_said(home):
     job = home.ended(number)
     assert (job.state, "reached its limit" in job.error) == ("interrupted", True), job
     assert (home.runpod.living(), saved_steps(home.run())) == ([], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"ssh": {"direct": {"host": "-oProxyCommand=touch hacked", "port": 22, "username": "root"}}}, "not ready"),
+        ({"ssh": {"direct": {"host": "127.0.0.1", "port": 99999, "username": "root"}}}, "not ready"),
+        ({"cost": 9.5}, "it costs 9.50 USD an hour"),
+        ({"cloud": "COMMUNITY"}, "it is in the cloud COMMUNITY"),
+        ({"gpu": {"id": "NVIDIA H100", "count": 1}}, "its GPU is NVIDIA H100"),
+    ],
+)
+def test_a_pod_about_which_runpod_lies_is_given_back_and_nothing_is_sent(home, monkeypatch, lie, said):
+    monkeypatch.setattr(pod_rental, "ready", partial(pod_rental.ready, patience=0.2))
+    shown = home.runpod._shown
+    monkeypatch.setattr(
+        home.runpod, "_shown", lambda pod: {**shown(pod), **(lie if shown(pod)["status"] == "RUNNING" else {})}
+    )
+    job = home.ended(home.rent())
+    assert (job.state, said in job.error) == ("failed", True), job
+    assert (home.runpod.living(), home.states(), home.left()) == ([], ["ended"], [])
+    assert not (home.there / "jobs").exists()
+    assert not list(home.root.parent.rglob("hacked"))
 
 
 def test_too_dear_is_never_rented(home):
