@@ -284,6 +284,23 @@ def test_a_pod_that_vanishes_interrupts_the_job_and_resume_rents_another(home):
     assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
 
 
+def test_one_that_vanishes_while_it_is_prepared(home):
+    home.runpod.plan("GET /pods/", 0, times=5, wait=0.2)
+    number = home.rent()
+    home.until(number, lambda: len(home.runpod.pods) == 1)
+    [pod] = home.runpod.living()
+    home.runpod.vanish(pod)
+    job = home.ended(number)
+    assert (job.state, f"{pod.body['name']} is gone" in job.error, "resume the job" in job.error) == (
+        "interrupted",
+        True,
+        True,
+    ), job
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
+
+
 def test_one_that_vanished_while_this_computer_was_off(home):
     home.lets(3)
     number = home.rent()
