@@ -76,6 +76,12 @@ interface Posts {
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
   /** What a training would take: steps, disk space, and time and memory if they have been measured. */
   '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
+  /** Add a machine, after it was reached and looked at; one of its name is replaced. */
+  '/places': { path: `/places`; body: { name: string; address: string; key?: string; folder?: string; python?: string; storage?: string; code?: string } };
+  /** Look what a machine has now. */
+  '/places/{name}/check': { path: `/places/${string}/check`; body: {} };
+  /** Forget a machine; what lies there stays there. */
+  '/places/{name}/remove': { path: `/places/${string}/remove`; body: {} };
   /** What a training would send to another machine: each photo, caption and setting, by the rules of sending. */
   '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
   /** Keep RunPod's API key; it is never told again. */

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least
@@ -11,12 +10,12 @@ from lib_lora.errors import UserError, typed
 from lib_lora.files import size
 from lib_lora.remote import places, stored_there
 from lib_lora.remote.places import Place
-from lib_lora.remote.ray_cluster.shared_storage import is_url
 from lib_lora.remote.stored_there import StoredThere
 from lib_lora.typed_settings import to_dict
+from lib_lora.workflows.train import place_keeping
 from lib_lora.workspace.workspace import data_root
 
-_OF_CLUSTERS = ("storage", "storage_there", "gpus", "cpus", "memory", "retries", "painters")
+_GIVEN = ("key", "port", "folder", "python", *place_keeping.OF_CLUSTERS)
 _DOES = ("add", "list", "check", "clean", "remove")
 
 
@@ -66,7 +65,7 @@ def _place(options: argparse.Namespace) -> Answer:
     if not options.name:
         raise UserError(f"Name the place: {typed('place', options.does, 'NAME')}", "name", code="place-not-named")
     if options.does in ("add", "remove"):
-        _see_unused(root, options.name)
+        place_keeping.see_unused(root, options.name)
     if options.does == "remove":
         known = _stored(root, places.find(root, options.name), patient=False)
         gone = places.remove(root, options.name)
@@ -76,14 +75,16 @@ def _place(options: argparse.Namespace) -> Answer:
     if options.does == "clean":
         return _clean(root, places.find(root, options.name))
     if options.does == "add":
-        place = _given(options)
+        place = place_keeping.place_of(
+            options.name, options.address or "", {key: getattr(options, key) for key in _GIVEN}
+        )
         if options.no_check:
             places.save(root, place)
             return Answer(f"{place.name} is added, and was not checked.", to_dict(place))
-        looked = look(root, place)
+        looked = place_keeping.look(root, place)
         places.save(root, looked)
         return Answer(f"Added:\n{_line(looked)}", to_dict(looked))
-    looked = look(root, places.find(root, options.name))
+    looked = place_keeping.look(root, places.find(root, options.name))
     places.save(root, looked)
     kept = _stored(root, looked)
     if kept is None or not kept.lines():
@@ -136,92 +137,6 @@ def _clean(root: Path, place: Place) -> Answer:
     if gone.left:
         text += f"\nCould not be deleted: {', '.join(gone.left[:3])}"
     return Answer(text, gone.values())
-
-
-def _see_unused(root: Path, name: str) -> None:
-    """
-    Raises:
-        UserError: something of a job is on the place.
-    """
-    from lib_lora.queue.job_types import asked_place
-    from lib_lora.queue.queue import Queue
-    from lib_lora.workspace.workspace import Workspace
-
-    workspace = Workspace(root)
-    if not workspace.queue_file.is_file():
-        return
-    for job in Queue(root).jobs():
-        if (
-            asked_place(job.arguments) in (f"{places.SSH}{name}", f"{places.RAY}{name}")
-            and workspace.job(job.id).remote.is_file()
-        ):
-            raise UserError(
-                f"Job {job.id} is on {name}; let it end, or stop it, first.",
-                code="place-in-use",
-                place=name,
-                job=job.id,
-            )
-
-
-def _given(options: argparse.Namespace) -> Place:
-    if not options.address:
-        raise UserError(
-            f"Say where it is: {typed('place', 'add', options.name, 'USER@HOST')}",
-            "address",
-            code="place-not-addressed",
-        )
-    if places.is_ray_address(options.address):
-        return _given_cluster(options)
-    if wrong := [name for name in _OF_CLUSTERS if getattr(options, name) is not None]:
-        raise UserError(
-            f"--{wrong[0].replace('_', '-')} is for a Ray cluster, whose address begins with http://; leave it out, or "
-            "give such an address.",
-            wrong[0],
-            code="setting-invalid",
-        )
-    key = options.key.expanduser().absolute() if options.key else None
-    if key and not key.is_file():
-        raise UserError(
-            f"There is no key {key}; name the file of the private key.", "key", code="file-missing", file=key
-        )
-    given = {"key": str(key or ""), "folder": options.folder, "python": options.python, "port": options.port}
-    return places.parsed(options.name, options.address, **{name: value for name, value in given.items() if value})
-
-
-def _given_cluster(options: argparse.Namespace) -> Place:
-    given = {name: value for name in _OF_CLUSTERS if (value := getattr(options, name)) is not None}
-    if "storage" not in given:
-        raise UserError(
-            "A Ray cluster needs storage that its nodes and this computer share; give a folder, such as a mounted one, "
-            "or a URL such as s3://bucket/sameface with --storage.",
-            "storage",
-            code="storage-not-named",
-        )
-    for name in ("key", "port"):
-        if getattr(options, name) is not None:
-            raise UserError(
-                f"--{name} is for a machine that is reached over SSH; leave it out.", name, code="setting-invalid"
-            )
-    if not is_url(given["storage"]):
-        given["storage"] = str(Path(given["storage"]).expanduser().absolute())
-    more = {name: value for name in ("folder", "python") if (value := getattr(options, name))}
-    return places.parsed_ray(options.name, options.address, given, **more)
-
-
-def look(root: Path, place: Place) -> Place:
-    """A place with what is found there now.
-
-    Raises:
-        UserError: it cannot be reached, or cannot run SameFace.
-    """
-    from lib_lora.remote.connection import probe
-    from lib_lora.remote.ray_cluster.connecting import connect
-
-    connection = connect(root, replace(place, machine=None))  # what is known is not asked for again
-    try:
-        return replace(place, machine=probe(connection))
-    finally:
-        connection.close()
 
 
 def _line(place: Place) -> str:

@@ -20,6 +20,7 @@ Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LOCAL = "local"  # this machine, where jobs are done
 RUNPOD = "runpod"  # a GPU that is rented for the job
+RENT_HOURS, RENT_CAP = (0.1, 168.0), (0.01, 10_000.0)  # hours and USD that may be allowed for it
 LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
 CHECKPOINTS = 6  # that a search tries, evenly spread over the run
@@ -122,10 +123,11 @@ class Rental:
     regions: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.hours <= 168:
-            raise Misfit(f"a GPU cannot be rented for {self.hours:g} hours; give 0.1 to 168.", "hours")
-        if not 0.01 <= self.cap <= 10_000:
-            raise Misfit(f"{self.cap:g} USD is no limit; give 0.01 to 10000.", "cap")
+        (shortest, longest), (least, most) = RENT_HOURS, RENT_CAP
+        if not shortest <= self.hours <= longest:
+            raise Misfit(f"a GPU cannot be rented for {self.hours:g} hours; give {shortest:g} to {longest:g}.", "hours")
+        if not least <= self.cap <= most:
+            raise Misfit(f"{self.cap:g} USD is no limit; give {least:g} to {most:g}.", "cap")
         if self.dearest is not None and not 0 < self.dearest <= 10_000:
             raise Misfit(f"{self.dearest:g} USD an hour is no price; give more than 0.", "dearest")
 

@@ -4,8 +4,10 @@ import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { appendTo, el, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
+import { livingPods } from '../elsewhere/living_pods.js';
+import { placesPanel } from '../elsewhere/places_panel.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
-import { clearFaults, refuseForm, sendForm } from '../widgets/faults.js';
+import { clearFaults, numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
 
@@ -24,10 +26,15 @@ function make(root) {
   made.checks = el('ul', { class: 'sf-checks' });
   made.folders = el('div', { class: 'sf-folders' });
   made.settings = settingsForm();
+  made.pods = livingPods();
+  made.places = placesPanel();
   const left = el('div', { class: 'sf-stack' }, el('h3', { text: t('Checks') }), made.checks);
-  const right = el('div', { class: 'sf-stack' }, el('h3', { text: t('Folders') }), made.folders);
+  made.others = el('div', { class: 'sf-stack' }, el('h3', { text: t('Other machines') }), made.places);
+  const folders = el('h3', { text: t('Folders') });
+  const right = el('div', { class: 'sf-stack' }, folders, made.folders, made.others);
   const heading = el('h3', { text: t('Settings') });
-  appendTo(root, [made.lead, el('div', { class: 'sf-halves' }, left, right), heading, made.settings.node]);
+  const checks = el('div', { class: 'sf-halves' }, left, right);
+  appendTo(root, [made.lead, made.pods, checks, heading, made.settings.node]);
   made.lead.set({ tone: 'busy', text: 'Looking …' });
   return made;
 }
@@ -41,6 +48,9 @@ async function load(made) {
     showChecks(made, doctor.checks);
     showFolders(made, doctor.folders);
     made.settings.take(settings);
+    made.others.hidden = app.state.host.remote;
+    made.pods.update();
+    made.places.update();
   } catch (error) {
     made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
   }
@@ -164,12 +174,15 @@ function settingsForm() {
     'Their models may not be used for anything else. Characters are measured again, and old verdicts are not ' +
       'compared with new ones.',
   );
+  const currency = text('Currency', 'Three letters; amounts of money are said in it.');
+  const rate = text('One USD is', 'How much of that currency; RunPod counts in USD, and no rate is looked up.');
+  Object.assign(rate.input, { type: 'number', step: 'any', min: 0 });
   const packs = el('div', { class: 'sf-pack' }, pack.node, licence);
   const save = actionButton('Save the settings', () => store(), { main: true });
   const said = el('span', { class: 'sf-quiet', role: 'status' });
   const remote = notice('none', 'Folders and programs can only be set on the computer where the webui runs.');
   const left = el('div', { class: 'sf-stack' }, painting, then, engine, packs);
-  const right = el('div', { class: 'sf-stack' }, comfyui.node, python.node, remote);
+  const right = el('div', { class: 'sf-stack' }, comfyui.node, python.node, remote, currency.node, rate.node);
   const node = el(
     'div',
     { class: 'sf-card' },
@@ -195,6 +208,8 @@ function settingsForm() {
       then_test: then.input.checked,
       comfyui: comfyui.input.value.trim(),
       worker_python: python.input.value.trim(),
+      currency: currency.input.value.trim().toUpperCase(),
+      per_usd: rate.input.value === '' ? kept.per_usd : Number(rate.input.value),
       engine: engine.chosen === 'pack' ? PACK + pack.input.value.trim() : '',
     };
   }
@@ -219,6 +234,7 @@ function settingsForm() {
     const values = differing();
     const packed = 'engine' in values && values.engine;
     refuseForm([
+      numberFault(rate.input, true),
       packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
       packed &&
         !licence.input.checked && {
@@ -227,6 +243,7 @@ function settingsForm() {
         },
     ]);
     const targets = { comfyui: comfyui.input, worker_python: python.input, engine: pack.input };
+    Object.assign(targets, { currency: currency.input, per_usd: rate.input });
     take(await sendForm(targets, () => postWithCode('/settings', values)));
     toast('The settings are saved.', 'good');
   }
@@ -246,6 +263,8 @@ function settingsForm() {
     app.usualTest = settings.then_test !== false;
     write(comfyui.input, now.comfyui);
     write(python.input, now.worker_python);
+    write(currency.input, now.currency);
+    write(rate.input, now.per_usd);
     const own = !String(now.engine || '').startsWith(PACK);
     engine.chosen = own ? 'own' : 'pack';
     if (!own) write(pack.input, now.engine.slice(PACK.length));

@@ -2,17 +2,21 @@
 
 import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
-import { chosenCharacter, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
+import { rentForm } from '../elsewhere/rent_form.js';
+import { sentList } from '../elsewhere/sent_list.js';
 import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, factList, radioGroup } from '../widgets/form_parts.js';
 import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
+const RUNPOD = 'runpod'; // stands for a GPU that is rented
+const ADD = 'add'; // leads to where machines are added
 const AGAIN = 5000; // milliseconds after a failure
 const LOOKS = 1000; // milliseconds between two questions while base models are looked at
 const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
@@ -23,7 +27,7 @@ const PATIENCE = 350; // milliseconds after the last key until the estimate is a
  *   whether its button is the one that comes next.
  */
 export function trainForm() {
-  const form = { slug: '', bases: null, places: [], plan: null, planOf: '', estimate: null, wanted: {} };
+  const form = { slug: '', bases: null, places: [], runpod: null, plan: null, planOf: '', estimate: null, wanted: {} };
   Object.assign(form, { asked: 0, probe: null, error: '', on: false });
   form.view = draw(form);
   return {
@@ -47,6 +51,15 @@ function draw(form) {
   const on = selectBox([], '', (place) => chooseOn(form, place));
   const where = formField('Where to train', on);
   const sent = el('p', { class: 'sf-help' });
+  const list = sentList(() => ({
+    slug: form.slug,
+    asked: planned(form) ? common(form) : null,
+    rented: placeOf(form)?.on === RUNPOD,
+  }));
+  const rent = rentForm(
+    (rental) => choose(form, { rental }, true),
+    () => showStart(form),
+  );
   const preset = radioGroup('Preset', [], '', (name) => choose(form, { preset: name, settings: {} }));
   const fitted = el('p', { class: 'sf-help' });
   const unusable = el('p', { class: 'sf-help' });
@@ -66,14 +79,17 @@ function draw(form) {
     formField('Base model', base),
     unusable,
     where,
+    rent.node,
     sent,
+    list,
     fitted,
     preset,
     then,
   );
-  const right = el('div', { class: 'sf-stack' }, cost.node, few, start, later);
+  const right = el('div', { class: 'sf-stack' }, cost.node, rent.cost, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
-  return { node, base, on, where, sent, preset, fitted, unusable, then, few, settings, fold, cost, start, later };
+  const parts = { node, base, on, where, rent, sent, list, preset, fitted, unusable, then, few };
+  return { ...parts, settings, fold, cost, start, later };
 }
 
 function drawCost(form) {
@@ -102,8 +118,12 @@ function choose(form, to, quiet) {
 }
 
 function chooseOn(form, on) {
+  if (on === ADD) {
+    show(form); // the choice stays what it was
+    return goTo({ step: 'doctor' });
+  }
   choose(form, { on }, true);
-  show(form);
+  return show(form);
 }
 
 function take(form, slug) {
@@ -130,12 +150,15 @@ function planned(form) {
 async function loadBases(form, anew) {
   clearTimeout(form.later);
   try {
-    const [bases, settings, places] = await Promise.all([
+    const [bases, settings, others, runpod] = await Promise.all([
       api.get('/bases'),
       api.get('/settings'),
       api.get('/places').catch(() => []),
+      api.get('/runpod').catch(() => null),
     ]);
-    Object.assign(form, { bases, places });
+    const rents = runpod && runpod.available;
+    const rented = { on: RUNPOD, title: t('RunPod (a rented GPU)'), text: '', sent: rents && runpod.sent };
+    Object.assign(form, { bases, runpod, places: rents ? [...others, rented] : others });
     app.usualTest = settings.then_test !== false;
     form.error = '';
     settle(form, anew);
@@ -231,7 +254,9 @@ async function begin(form) {
   const few = box.input.checked;
   refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
   const on = placeOf(form)?.on || 'local';
-  const values = { ...common(form), few, then_test: form.view.then.input.checked, on };
+  if (on === RUNPOD) form.view.rent.check();
+  const rented = on === RUNPOD ? { rental: form.view.rent.rental() } : {};
+  const values = { ...common(form), few, then_test: form.view.then.input.checked, on, ...rented };
   await sendForm({ base }, () => startJob('train', values, 'The training begins.'));
   app.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
 }
@@ -291,15 +316,22 @@ function showBases(form) {
   view.unusable.hidden = !view.unusable.textContent;
 }
 
-/** Where it trains is asked only of who has other machines. */
+/** Where it trains; nothing else than this computer is offered to those who come from another one. */
 function showPlaces(form) {
   const { view, places } = form;
   const place = placeOf(form);
   const others = places.map((one) => ({ value: one.on, text: one.title }));
-  view.on.setChoices([{ value: 'local', text: t('This computer') }, ...others], place ? place.on : 'local');
-  view.where.hidden = !places.length;
-  setText(view.sent, place ? `${place.text}. ${place.sent}` : '');
+  const here = { value: 'local', text: t('This computer') };
+  const more = { value: ADD, text: t('Add a machine …') };
+  view.on.setChoices([here, ...others, more], place ? place.on : 'local');
+  view.where.hidden = app.state.host.remote;
+  const rents = Boolean(place) && place.on === RUNPOD;
+  setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;
+  view.list.hidden = !place;
+  const asked = planned(form) ? common(form) : null;
+  view.rent.set({ account: form.runpod, shown: rents, slug: form.slug, asked, rental: form.wanted.rental });
+  if (place) view.list.update();
   view.fitted.hidden = Boolean(place); // it is said of this computer's GPU
 }
 
@@ -317,7 +349,7 @@ function showCost(form) {
           { name: 'Steps', text: number(estimate.steps) },
           {
             name: 'Time',
-            text: measured ? format.duration(measured.seconds) : t('not measured yet'),
+            text: measured ? format.duration(measured.seconds) : elsewhere ? '' : t('not measured yet'),
           },
           {
             name: 'Memory',
@@ -369,11 +401,13 @@ function showProbe(form, measured) {
 function showStart(form) {
   const { view, wanted, estimate } = form;
   const character = chosenCharacter();
-  const later = beginsWhen(null);
+  const later = placeOf(form) ? '' : beginsWhen(null);
   const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
   view.few.hidden = sum >= app.state.limits.photos || !sum;
-  view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum;
+  const keyless = placeOf(form)?.on === RUNPOD && !view.rent.ready();
+  view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum || keyless;
   setText(view.start.firstChild, t(later ? 'Add to the queue' : 'Start training'));
-  setText(view.later, sum ? later : t('There are no photos yet.'));
+  const lacks = keyless ? t('RunPod’s API key is missing.') : later;
+  setText(view.later, sum ? lacks : t('There are no photos yet.'));
   view.later.hidden = !view.later.textContent;
 }

@@ -111,7 +111,7 @@ export function trainingView() {
         standing.total ? standing.done / standing.total : null,
         countedText(standing, 'Step {done} of {total}') || phaseName(job),
       );
-    facts.set(standing ? numbers(standing) : []);
+    facts.set([...(standing ? numbers(standing) : []), ...costs(job)]);
     slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
     setText(slowWords, t(hasGpu() ? SLOWER : SLOWER_ALONE));
     notify.update();
@@ -134,6 +134,17 @@ export function trainingView() {
 
 function wordsOf(warning) {
   return typeof warning === 'string' ? warning : warning.text;
+}
+
+/** What the machine costs that is rented for the job, or has cost. */
+function costs(job) {
+  const { so_far, total, cap, billed } = (job && job.cost) || {};
+  return [
+    { name: 'Cost so far', text: so_far },
+    { name: 'Cost in all, about', text: total },
+    { name: 'Never more than', text: cap },
+    { name: 'It has cost', text: billed },
+  ];
 }
 
 function numbers(standing) {

@@ -78,8 +78,7 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes) -> list[GpuOffer]:
             why = f"none has the {wishes.memory:g} GB of memory that are needed"
         raise UserError(f"No GPU at RunPod will do now: {why}.", code="rent-no-gpu-fits", why=why)
     if wishes.order:
-        wanted = [_plain(one) for one in wishes.order]
-        return sorted(found, key=lambda offer: min(_place(wanted, offer.gpu), len(wanted)))
+        return sorted(found, key=lambda offer: place_in(wishes.order, offer.gpu))
     return sorted(found, key=lambda offer: (offer.hourly, _STOCK.get(offer.gpu.availability, 3), offer.gpu.id))
 
 
@@ -118,7 +117,7 @@ def _lack(gpu: GpuType, wishes: GpuWishes) -> str:
     """Why a GPU will not do; empty = it will."""
     price = gpu.prices.get(wishes.cloud)
     dear = wishes.dearest
-    if wishes.order and _place([_plain(one) for one in wishes.order], gpu) >= len(wishes.order):
+    if wishes.order and place_in(wishes.order, gpu) >= len(wishes.order):
         return _LISTED
     if price is None:
         return _CLOUD
@@ -157,7 +156,7 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-def _place(wanted: Sequence[str], gpu: GpuType) -> int:
-    """Where a GPU stands in a list; its length where it does not."""
+def place_in(order: Sequence[str], gpu: GpuType) -> int:
+    """Where a GPU stands in a list of ids and names; its length where it does not."""
     names = (_plain(gpu.id), _plain(gpu.name))
-    return next((place for place, one in enumerate(wanted) if one in names), len(wanted))
+    return next((place for place, one in enumerate(order) if _plain(one) in names), len(order))

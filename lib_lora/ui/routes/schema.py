@@ -12,6 +12,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lib_lora import typed_settings
 from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
 from lib_lora.ui.views.page_limits import PageLimits
 
@@ -71,6 +72,8 @@ def _fields(body: type[Any]) -> list[dict[str, Any]]:
 def _field(field: dataclasses.Field[Any], hint: Any) -> dict[str, Any]:
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    if dataclasses.is_dataclass(made):
+        made = typed_settings.to_dict(made)
     kind = hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")
     return {"name": field.name, "type": kind, "required": required, "default": None if required else made}
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from lib_lora.character.store import load
 from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
 from lib_lora.queue.runners import pod_runner
-from lib_lora.remote.runpod import money, pod_rental
+from lib_lora.remote.runpod import gpu_offers, money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer
 from lib_lora.remote.runpod.money import RentEstimate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
@@ -136,6 +136,15 @@ class RentQuote:
     preparing: float
     preparing_known: bool
 
+    def tried(self) -> list[QuotedOffer]:
+        """Those that a job would try, in its order; see `quote` about the others."""
+        named = self.rental.gpus
+        if not named:
+            least = self.need.whole if self.need else 0
+            return [one for one in self.offers if one.offer.gpu.memory >= least]
+        places = [(gpu_offers.place_in(named, one.offer.gpu), one) for one in self.offers]
+        return [one for place, one in sorted(places, key=lambda row: row[0]) if place < len(named)]
+
     def need_sentence(self) -> str:
         """How much memory the GPU needs; empty where that is not known."""
         need = self.need
@@ -154,7 +163,7 @@ class RentQuote:
         pace = quoted.pace
         if pace is None or quoted.minutes is None or quoted.estimate is None:
             return (
-                f"How long it takes on a {name} is not known before its first steps, as none of your runs had these "
+                f"How long it takes on the {name} is not known before its first steps, as none of your runs had these "
                 "settings there; what it will cost in all is shown then."
             )
         source = f"the pace of your run {pace.run} on one" if pace.run else "what Measure found on yours"
@@ -162,7 +171,7 @@ class RentQuote:
         if not self.preparing_known:
             prepared = f"{self.preparing:.0f} min to prepare it, which is a guess, as sending the base model takes long"
         return (
-            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on a {name}, by {source} "
+            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on the {name}, by {source} "
             f"({pace.seconds:.2f} s a step); with "
             f"{prepared}, {quoted.estimate.sentence(self.terms.rate)}"
         )
@@ -178,7 +187,9 @@ class RentQuote:
         )
 
 
-def quote(root: Path, training: RentedTraining, rental: Rental, api: RunpodApi) -> RentQuote:
+def quote(
+    root: Path, training: RentedTraining, rental: Rental, api: RunpodApi, to_choose_from: bool = False
+) -> RentQuote:
     """What renting can give now.
 
     Args:
@@ -186,12 +197,16 @@ def quote(root: Path, training: RentedTraining, rental: Rental, api: RunpodApi) 
         training: what is to be trained.
         rental: what the user allows.
         api: is asked for the catalogue.
+        to_choose_from: also the GPUs that are not named, and those that the settings can be made to fit, by price.
 
     Raises:
         UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
     """
     need = training.need()
     terms = pod_runner.terms_here(root, rental, need)
+    if to_choose_from:
+        wishes = replace(terms.wishes, memory=need.least if need else 0, order=())
+        terms = replace(terms, wishes=wishes)
     found = pod_rental.find(api, terms)
     preparing = _preparing(root)
     minutes = money.PREPARING if preparing is None else preparing

@@ -4,7 +4,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from fake_runpod import KEY, FakeRunpod
+from fake_runpod import KEY, FakeRunpod, gpu
 
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.runners import pod_runner
@@ -89,7 +89,12 @@ def test_offers_with_prices_and_what_they_can_cost_at_most(page, runpod, toy):
     assert (found["cap"], found["spent"], found["need"]) == ("2.00 GBP", "1.50 GBP", 7)
     assert [one["name"] for one in found["offers"]] == ["RTX A4000", "A40", "RTX 4090"]
     named = page.done("/characters/mara/rent", wanted(toy("sd1"), gpus=["RTX 4090"]))
-    assert [one["name"] for one in named["offers"]] == ["RTX 4090"]
+    assert [one["name"] for one in named["offers"]] == ["RTX A4000", "A40", "RTX 4090"]  # to choose from
+    assert named["tried"] == ["NVIDIA GeForce RTX 4090"]
+    runpod.catalog.append(gpu("NVIDIA Small", 5, 0.05))
+    again = page.done("/characters/mara/rent", wanted(toy("sd1")))
+    assert (again["offers"][0]["name"], again["tried"][0]) == ("Small", "NVIDIA RTX A4000")
+    assert "gradient checkpointing" in again["offers"][0]["changed"]
     assert page.code_of("/characters/mara/rent", wanted(toy("sd1"), cap=0.02)) == "rent-above-limit"
     assert page.faulted("/characters/mara/rent", wanted(toy("sd1"), hours=1000.0)) == "rental.hours"
 

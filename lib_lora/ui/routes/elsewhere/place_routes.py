@@ -2,38 +2,121 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lib_lora.character.store import load
+from lib_lora.errors import UserError
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.remote import places
+from lib_lora.remote.ray_cluster.shared_storage import is_url
 from lib_lora.training.plan import form_fields
 from lib_lora.ui.http import paths
+from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
-from lib_lora.ui.http.responses import about, forbidden
+from lib_lora.ui.http.responses import about, forbidden, missing
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.plan_routes import EstimateRequest
+from lib_lora.workflows.train.place_keeping import look, place_of, see_unused
 from lib_lora.workflows.train.sent_preview import sent_list
+
+
+@dataclass(frozen=True)
+class PlaceRequest:
+    """A machine to add: a short name, its address (`user@host:port`, or that of a Ray cluster's dashboard), and what is
+    not usual: the file of the private key, the folder and the Python there, a cluster's shared storage. It needs the
+    code that 428 requests."""
+
+    name: str
+    address: str
+    key: str = ""
+    folder: str = ""
+    python: str = ""
+    storage: str = ""
+    code: str = ""
 
 
 def routes() -> list[Route]:
     """The routes about other machines."""
-    return [get("/places", listed), post("/characters/{slug}/sent", sent, EstimateRequest)]
+    return [
+        get("/places", listed),
+        post("/places", add, PlaceRequest),
+        post("/places/{name}/check", check),
+        post("/places/{name}/remove", remove),
+        post("/characters/{slug}/sent", sent, EstimateRequest),
+    ]
 
 
 def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The other machines on which can be trained, what each has, and what would be sent there; none are told to others
     than this machine's user."""
-    return [
-        {
-            "on": place.on(),
-            "title": places.title(place),
-            "text": places.described(place),
-            "sent": places.sent_sentence(place),
-        }
-        for place in ([] if context.host.remote() else places.load(context.root))
-    ]
+    return [_values(place) for place in ([] if context.host.remote() else places.load(context.root))]
+
+
+def _values(place: places.Place) -> dict[str, Any]:
+    return {
+        "on": place.on(),
+        "name": place.name,
+        "checked": place.machine is not None,
+        "title": places.title(place),
+        "text": places.described(place),
+        "sent": places.sent_sentence(place),
+    }
+
+
+def add(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Add a machine, after it was reached and looked at; one of its name is replaced."""
+    _see_owner(context)
+    body = call.body
+    name, address = body.name.strip(), body.address.strip()
+    given: dict[str, Any] = {field: getattr(body, field).strip() or None for field in ("folder", "python")}
+    for field, what in (("key", "a private key"), ("storage", "a storage")):
+        if text := getattr(body, field).strip():
+            with about(field):
+                local = field == "key" or not is_url(text)
+                given[field] = str(paths.free_path(context.host, text, what)) if local else text
+    place = place_of(name, address, given)
+    see_unused(context.root, place.name)
+    key = f" with the key {place.key}" if place.key else ""
+    confirm(context, f"log in to {place.address()}{key}, and run the program {place.python} there", body.code)
+    paths.ensure_folder(context.root)
+    found = look(context.root, place)
+    places.save(context.root, found)
+    return _values(found)
+
+
+def check(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Look what a machine has now."""
+    _see_owner(context)
+    found = look(context.root, _named(context, call))
+    places.save(context.root, found)
+    return _values(found)
+
+
+def remove(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Forget a machine; what lies there stays there."""
+    _see_owner(context)
+    place = _named(context, call)
+    see_unused(context.root, place.name)
+    return {"removed": places.remove(context.root, place.name).name}
+
+
+def _named(context: RequestContext, call: Call) -> places.Place:
+    try:
+        return places.find(context.root, call.path["name"])
+    except UserError as error:
+        if error.code == "place-not-found":
+            raise missing(str(error)) from error
+        raise
+
+
+def _see_owner(context: RequestContext) -> None:
+    """
+    Raises:
+        Refused: somebody on another machine may ask.
+    """
+    if context.host.remote():
+        raise forbidden("This webui is open to other machines, so no machine can be named here.")
 
 
 def sent(context: RequestContext, call: Call) -> dict[str, Any]:

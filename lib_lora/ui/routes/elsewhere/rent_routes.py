@@ -5,15 +5,17 @@ RunPod is asked once and for seconds only, so that a page does not wait for it. 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import Rental
+from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
 from lib_lora.queue.runners import pod_runner
 from lib_lora.remote import places
 from lib_lora.remote.runpod import api_key_store, money
+from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.ui.http import paths
@@ -26,6 +28,7 @@ from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workflows.train import renting
 from lib_lora.workflows.train.rent_quote import QuotedOffer, RentedTraining, RentQuote, quote, spent
 
+_NAME = re.compile(rf"{PREFIX}[0-9A-Za-z-]{{1,64}}")  # of a pod of SameFace
 _ENDING = 20.0  # seconds for which the page waits until a pod is gone
 
 
@@ -77,6 +80,8 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
         "per_usd": float(rate.per_usd),
         "hours": usual.hours,
         "cap": usual.cap,
+        "hours_range": [*RENT_HOURS],
+        "cap_range": [*RENT_CAP],
         "sent": places.sent_sentence(places.RENTED),
     }
 
@@ -100,7 +105,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     slug, body = paths.character(context, call).path.name, call.body
     training = _training(context, call)
-    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried())
+    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried(), to_choose_from=True)
     before = spent(context.root).get(slug, Decimal(0))
     shown = found.terms.rate.shown
     return {
@@ -110,6 +115,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
         "steps": training.steps,
         "preparing": {"minutes": found.preparing, "known": found.preparing_known},
         "offers": [_offer(one, found) for one in found.offers],
+        "tried": [one.offer.gpu.id for one in found.tried()],
         "cap": shown(found.terms.cap),
         "spent": shown(before) if before else "",
     }
@@ -161,6 +167,8 @@ def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 def end(context: RequestContext, call: Call) -> dict[str, Any]:
     """Delete a pod, and look until it is gone."""
     _see_owner(context)
+    if not _NAME.fullmatch(call.path["name"]):
+        raise missing("There is no such pod.")
     api = pod_runner.account(context.root).hurried()
     try:
         ended = renting.end_pods(context.root, call.path["name"], _ENDING, api)

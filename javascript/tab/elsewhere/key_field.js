@@ -1,0 +1,50 @@
+/** The API key of RunPod: it is typed in once, kept where SameFace runs, and never shown again. */
+
+import * as api from '../base/api.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { refuseForm, sendForm } from '../widgets/faults.js';
+import { actionButton, formField, toast } from '../widgets/widgets.js';
+
+const KEPT = {
+  environment: 'The API key of RunPod is in the environment variable RUNPOD_API_KEY.',
+  keyring: 'The API key of RunPod is in the system’s keyring.',
+  file: 'The API key of RunPod is in a file of the data folder that only you can read.',
+};
+const WHERE = 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.';
+
+/**
+ * @param {(kept: string) => void} changed is called with where the key is kept; empty = nowhere.
+ * @returns {HTMLElement} with `set(kept)`.
+ */
+export function keyField(changed) {
+  const input = el('input', { class: 'sf-input', type: 'password', autocomplete: 'off', spellcheck: false });
+  const keep = actionButton('Keep the API key', () => store());
+  const typing = el('div', { class: 'sf-stack' }, formField('API key of RunPod', input, WHERE), el('div', {}, keep));
+  const said = el('span', { class: 'sf-help' });
+  const forget = actionButton('Forget the key', () => remove(), { small: true, quiet: true });
+  const node = el('div', { class: 'sf-stack' }, typing, el('div', { class: 'sf-row' }, said, forget));
+  input.addEventListener('keydown', (event) => event.key === 'Enter' && keep.click());
+
+  async function store() {
+    refuseForm([!input.value.trim() && { target: input, text: 'Paste the API key first.' }]);
+    const { kept_in } = await sendForm({ key: input }, () => api.post('/runpod/key', { key: input.value }));
+    input.value = '';
+    toast('The API key is kept.', 'good');
+    changed(kept_in);
+  }
+
+  async function remove() {
+    const { kept_in } = await api.post('/runpod/key/forget');
+    toast('The API key is forgotten here; delete it in RunPod’s console too.', 'good');
+    changed(kept_in);
+  }
+
+  node.set = (kept) => {
+    typing.hidden = Boolean(kept);
+    setText(said, kept ? t(KEPT[kept] || KEPT.file) : '');
+    forget.hidden = !kept || kept === 'environment';
+  };
+  node.set('');
+  return node;
+}

@@ -1,0 +1,99 @@
+/** The machines to train on: each with what it has, and a form that adds one. */
+
+import * as api from '../base/api.js';
+import { el, setText } from '../base/dom.js';
+import { t } from '../base/texts.js';
+import { postWithCode } from '../widgets/confirmation_code.js';
+import { refuseForm, sendForm } from '../widgets/faults.js';
+import { actionButton, askConfirm, foldSection, formField, keyedList, toast } from '../widgets/widgets.js';
+
+const FIELDS = {
+  name: { label: 'Name', help: 'Short, of lower-case letters, for example workshop.' },
+  address: {
+    label: 'Address',
+    help: 'For example mara@gpu.example.org:2222; of a Ray cluster that of its dashboard, such as http://head:8265.',
+  },
+  key: { label: 'Key file', help: 'The file of the private SSH key; empty for the agent’s keys.' },
+  folder: { label: 'Folder there', help: 'Where all lies there; empty for sameface in the home folder.' },
+  python: { label: 'Python there', help: '3.10 or newer; empty for python3.' },
+  storage: {
+    label: 'Shared storage',
+    help: 'Of a Ray cluster only: a folder or address that its nodes share with you.',
+  },
+};
+
+/** @returns {HTMLElement} with `update()`: the machines are asked for. */
+export function placesPanel() {
+  const list = el('ul', { class: 'sf-checks', hidden: true });
+  const none = el('p', { class: 'sf-help', text: t('There is none yet besides this computer.') });
+  const inputs = Object.fromEntries(
+    Object.keys(FIELDS).map((name) => [
+      name,
+      el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false }),
+    ]),
+  );
+  const fields = Object.entries(FIELDS).map(([name, { label, help }]) => formField(label, inputs[name], help));
+  const add = actionButton('Add this machine', () => store());
+  const about = el('p', {
+    class: 'sf-help',
+    text: t('SameFace logs in there and looks what it has. You must be able to log in with a key, without a password.'),
+  });
+  const fold = foldSection('Add a machine …', about, el('div', { class: 'sf-three' }, fields), el('div', {}, add));
+  const node = el('div', { class: 'sf-stack' }, none, list, fold);
+
+  async function store() {
+    const body = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
+    refuseForm([
+      !body.name && { target: inputs.name, text: 'Give the machine a name.' },
+      !body.address && { target: inputs.address, text: 'Where is it?' },
+    ]);
+    const { address } = inputs;
+    const targets = { ...inputs, host: address, user: address, port: address };
+    const made = await sendForm(targets, () => postWithCode('/places', /** @type {any} */ (body)));
+    toast(t('{name} is added.', { name: made.name }), 'good');
+    Object.values(inputs).forEach((input) => (input.value = ''));
+    fold.open = false;
+    await node.update();
+  }
+
+  async function check(place) {
+    await api.post(`/places/${place.name}/check`);
+    toast(t('{name} was reached.', { name: place.name }), 'good');
+    await node.update();
+  }
+
+  async function remove(place) {
+    const words = t('Forget {name}? What lies there stays there.', { name: place.name });
+    if (!(await askConfirm(words, 'Forget it', { danger: true }))) return;
+    await api.post(`/places/${place.name}/remove`);
+    await node.update();
+  }
+
+  const entry = (place) => {
+    const buttons = [
+      actionButton('Check', () => check(place), { small: true, label: `${t('Check')}: ${place.name}` }),
+      actionButton('Forget it', () => remove(place), { small: true, label: `${t('Forget it')}: ${place.name}` }),
+    ];
+    const head = el(
+      'div',
+      { class: 'sf-check-head' },
+      el('b', { text: place.name }),
+      el('div', { class: 'sf-row' }, buttons),
+    );
+    return el('li', { class: `sf-check sf-${place.checked ? 'good' : 'none'}` }, head, el('p', {}));
+  };
+
+  node.update = async () => {
+    const places = await api.get('/places').catch(() => []);
+    keyedList(
+      list,
+      places,
+      (one) => one.name,
+      entry,
+      (made, one) => setText(made.lastChild, `${one.text}.`),
+    );
+    none.hidden = places.length > 0;
+    list.hidden = !none.hidden;
+  };
+  return node;
+}

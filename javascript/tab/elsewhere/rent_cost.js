@@ -1,0 +1,76 @@
+/** What the first LoRA costs on a rented GPU, part by part. */
+
+import { el, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { t } from '../base/texts.js';
+import { factList } from '../widgets/form_parts.js';
+import { foldSection } from '../widgets/widgets.js';
+
+const REPORTED =
+  'For comparison: what people report for a first LoRA on a rented GPU is about 4 hours and 0.50 to 3 GBP. This was not ' +
+  'measured here.';
+
+/** @returns {HTMLElement} a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
+export function rentCost() {
+  const facts = factList();
+  const time = el('p', { class: 'sf-help' });
+  const fold = foldSection('Cost of the first LoRA', time, facts, el('p', { class: 'sf-help', text: t(REPORTED) }));
+  fold.open = true;
+  fold.hidden = true;
+  fold.set = (quote, offer, hours) => {
+    fold.hidden = !quote || !offer;
+    if (fold.hidden) return;
+    setText(time, timeWords(quote, offer));
+    facts.set(rows(quote, offer, hours));
+  };
+  return fold;
+}
+
+/** How long it takes, and from what that is known. */
+function timeWords(quote, offer) {
+  const values = { name: offer.name, steps: format.number(quote.steps) };
+  if (offer.minutes === null)
+    return t(
+      'How long {steps} steps take on the {name} is not known before the first ones: none of your runs had these ' +
+        'settings there. What it will cost in all is shown then.',
+      values,
+    );
+  const { run, seconds } = offer.pace;
+  const known = { ...values, minutes: minutes(offer.minutes), seconds: format.number(seconds, 2), run };
+  const took = run
+    ? t('{steps} steps take about {minutes} on the {name}, at the pace of your run {run} ({seconds} s a step).', known)
+    : t('{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).', known);
+  const before = { minutes: minutes(quote.preparing.minutes) };
+  const prepared = quote.preparing.known
+    ? t('{minutes} before the first step are added, as your last pods took.', before)
+    : t('{minutes} before the first step are added, a guess: sending the base model may take longer.', before);
+  return `${took} ${prepared}`;
+}
+
+function minutes(count) {
+  return format.duration(Math.max(1, Math.round(count)) * 60);
+}
+
+function rows(quote, offer, hours) {
+  const values = { cost: offer.gpu_cost, hourly: offer.hourly, hours: format.number(hours, 1) };
+  const known = offer.minutes !== null;
+  const disk = { cost: offer.disk_cost, size: offer.disk };
+  const rented = { ...values, minutes: known ? minutes(offer.rented_minutes) : '' };
+  return [
+    {
+      name: 'GPU',
+      text: known
+        ? t('{cost} for {minutes}, at {hourly} an hour with the disk', rented)
+        : t('{hourly} an hour with the disk; {cost} if it takes all {hours} hours', values),
+    },
+    { name: 'Storage', text: t('{cost} for {size} GB, while the GPU is rented', disk) },
+    { name: 'Reference and test pictures', text: t('nothing: they are painted on this computer') },
+    {
+      name: 'Sum',
+      text: known ? t('about {total}', { total: offer.total }) : t('not known before the first steps'),
+      tone: offer.fits ? '' : 'warn',
+    },
+    { name: 'At most', text: offer.most },
+    { name: 'Spent for this character so far', text: quote.spent || t('nothing') },
+  ];
+}

@@ -1,0 +1,229 @@
+/** What may be rented at RunPod for a training: the key, the GPUs that can be had now, and the limits. */
+
+import * as api from '../base/api.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { t } from '../base/texts.js';
+import { numberFault, refuseForm } from '../widgets/faults.js';
+import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
+import { keyField } from './key_field.js';
+import { livingPods } from './living_pods.js';
+import { rentCost } from './rent_cost.js';
+
+const PATIENCE = 500; // milliseconds after the last key until RunPod is asked
+const REGIONS = [
+  { value: '', text: 'Anywhere' },
+  { value: 'EU', text: 'In Europe' },
+  { value: 'US', text: 'In the USA' },
+];
+const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are free', NONE: 'none is free' };
+
+/**
+ * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
+ * @param {() => void} kept is called when a key was kept or forgotten.
+ * @returns {{node, cost, set, rental, check, ready}} `set({account, shown, slug, asked, rental})`: what RunPod's account
+ *   is, whether this is chosen, for whose training, the body of the request (null = not known yet); `rental()`: what a
+ *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key.
+ */
+export function rentForm(changed, kept) {
+  const form = {
+    account: null,
+    shown: false,
+    slug: '',
+    asked: null,
+    rental: {},
+    quote: null,
+    error: '',
+    key: '',
+    run: 0,
+  };
+  const hours = el('input', { class: 'sf-input', type: 'number', step: 'any' });
+  const cap = el('input', { class: 'sf-input', type: 'number', step: 'any' });
+  const capField = formField('Cost at most', cap);
+  const region = el('select', { class: 'sf-input sf-select' });
+  fillWith(
+    region,
+    REGIONS.map((one) => el('option', { value: one.value, text: t(one.text) })),
+  );
+  const key = keyField((where) => {
+    form.account = { ...form.account, kept_in: where };
+    form.key = '';
+    pods.update();
+    show(form);
+    ask(form);
+    kept();
+  });
+  const pods = livingPods();
+  const list = el('div', { class: 'sf-offers', role: 'group', aria: { label: t('GPUs that RunPod offers now') } });
+  const said = el('p', { class: 'sf-help', role: 'status' });
+  const need = el('p', { class: 'sf-help' });
+  const again = actionButton('Ask RunPod again', () => ask(form, true), { small: true });
+  const most = notice('none', el('span', {}));
+  const limits = el(
+    'div',
+    { class: 'sf-three' },
+    formField('Hours at most', hours),
+    capField,
+    formField('Where', region),
+  );
+  const choice = el(
+    'div',
+    { class: 'sf-stack' },
+    need,
+    list,
+    el('div', { class: 'sf-row' }, again, said),
+    limits,
+    most,
+  );
+  form.view = { key, pods, list, said, need, again, most, hours, cap, capField, region, choice, cost: rentCost() };
+  form.node = el('div', { class: 'sf-card' }, pods, key, choice);
+  form.choose = (to) => {
+    form.rental = { ...form.rental, ...to };
+    changed(form.rental);
+    show(form);
+    clearTimeout(form.timer);
+    form.timer = setTimeout(() => ask(form), PATIENCE);
+  };
+  hours.addEventListener(
+    'input',
+    () => hours.checkValidity() && hours.value && form.choose({ hours: Number(hours.value) }),
+  );
+  cap.addEventListener('input', () => cap.checkValidity() && cap.value && form.choose({ cap: inUsd(form, cap.value) }));
+  region.addEventListener('change', () => form.choose({ regions: region.value ? [region.value] : [] }));
+  return {
+    node: form.node,
+    cost: form.view.cost,
+    set: (to) => set(form, to),
+    rental: () => rental(form),
+    check: () => refuseForm([numberFault(hours, true), numberFault(cap, true)]),
+    ready: () => Boolean(form.account && form.account.kept_in),
+  };
+}
+
+function inUsd(form, text) {
+  return Math.round((Number(text) / form.account.per_usd) * 1e4) / 1e4;
+}
+
+function rental(form) {
+  const { hours, cap } = form.account || {};
+  return { gpus: [], hours, cap, regions: [], ...form.rental };
+}
+
+function set(form, { account, shown, slug, asked, rental: kept }) {
+  const first = shown && !form.shown;
+  if (slug !== form.slug) Object.assign(form, { quote: null, key: '', error: '' });
+  Object.assign(form, { shown, slug, asked, rental: kept || {} });
+  if (account && account !== form.given) Object.assign(form, { given: account, account: { ...account } });
+  if (first) form.view.pods.update();
+  show(form);
+  ask(form);
+}
+
+/** Ask RunPod what it offers; once for each question, unless the user asks again. */
+async function ask(form, anew) {
+  if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
+  const body = { ...form.asked, rental: rental(form) };
+  const key = JSON.stringify([form.slug, body]);
+  if (key === form.key && !anew) return;
+  form.key = key;
+  form.run += 1;
+  const { run } = form;
+  setText(form.view.said, t('Asking RunPod …'));
+  try {
+    const quote = await api.post(`/characters/${form.slug}/rent`, body);
+    if (run !== form.run) return;
+    Object.assign(form, { quote, error: '' });
+  } catch (error) {
+    if (run !== form.run) return;
+    Object.assign(form, { quote: null, error: error.message });
+  }
+  show(form);
+}
+
+function show(form) {
+  const { view, account, quote } = form;
+  form.node.hidden = !form.shown || !account;
+  view.cost.set(form.shown && quote, firstOffer(quote), rental(form).hours);
+  if (form.node.hidden) return;
+  view.key.set(account.kept_in);
+  view.choice.hidden = !account.kept_in;
+  const now = rental(form);
+  [view.hours.min, view.hours.max] = account.hours_range;
+  [view.cap.min, view.cap.max] = account.cap_range.map((usd) => usd * account.per_usd);
+  write(view.hours, now.hours);
+  write(view.cap, Math.round(now.cap * account.per_usd * 100) / 100);
+  setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
+  view.region.value = (now.regions || [])[0] || '';
+  setText(view.need, quote && quote.need ? t(NEED, { need: quote.need, least: quote.least }) : '');
+  view.need.hidden = !view.need.textContent;
+  setText(view.said, form.error);
+  showOffers(form);
+  showMost(form);
+}
+
+const NEED =
+  'These settings need about {need} GB of GPU memory. Tick GPUs in the order in which they shall be tried; without a ' +
+  'tick the cheapest with enough memory is taken.';
+
+function write(input, value) {
+  if (document.activeElement !== input && input.value !== String(value)) input.value = value;
+}
+
+/** The GPU that is tried first. */
+function firstOffer(quote) {
+  return quote && quote.offers.find((one) => one.id === quote.tried[0]);
+}
+
+function showOffers(form) {
+  const { quote } = form;
+  const chosen = rental(form).gpus;
+  const make = (one) => {
+    const box = el('input', { type: 'checkbox' });
+    box.addEventListener('change', () => {
+      const others = rental(form).gpus.filter((id) => id !== one.id);
+      form.choose({ gpus: box.checked ? [...others, one.id] : others });
+    });
+    const name = el('b', {});
+    const price = el('b', { class: 'sf-offer-price' });
+    const words = el('span', { class: 'sf-quiet' });
+    return el('label', { class: 'sf-choice sf-offer' }, box, el('span', {}, name, words), price);
+  };
+  keyedList(
+    form.view.list,
+    quote ? quote.offers : [],
+    (one) => one.id,
+    make,
+    (node, one) => {
+      const at = chosen.indexOf(one.id);
+      const first = !chosen.length && quote.tried[0] === one.id;
+      node.querySelector('input').checked = at >= 0;
+      setText(node.querySelector('b'), at >= 0 ? `${at + 1}. ${one.name}` : one.name);
+      setText(node.querySelector('.sf-quiet'), about(one, first, quote.need));
+      setText(node.querySelector('.sf-offer-price'), t('{hourly} an hour', { hourly: one.hourly }));
+      node.classList.toggle('sf-chosen', at >= 0 || first);
+    },
+  );
+  form.view.list.hidden = !quote;
+}
+
+function about(one, first, need) {
+  const said = [t('{n} GB', { n: format.number(one.memory) }), one.availability && t(STOCK[one.availability] || '')];
+  if (one.minutes !== null) said.push(t('about {total} in all', { total: one.total }));
+  if (first) said.push(need ? t('the cheapest with enough memory') : t('the cheapest'));
+  const fitted = need && one.memory < need ? one.changed : '';
+  return [said.filter(Boolean).join(', '), fitted].filter(Boolean).join('. ');
+}
+
+/** Before the start: what it costs at most, in one sentence. */
+function showMost(form) {
+  const first = firstOffer(form.quote);
+  const values = first && { name: first.name, most: first.most, hours: format.number(rental(form).hours, 1) };
+  const words = first
+    ? t(
+        'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does.',
+        values,
+      )
+    : '';
+  setText(form.view.most.lastChild.firstChild, words);
+  form.view.most.hidden = !words;
+}

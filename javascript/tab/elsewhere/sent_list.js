@@ -1,0 +1,102 @@
+/** The list of what a training sends to another machine, made by what sends it; asked for when it is unfolded. */
+
+import * as api from '../base/api.js';
+import { el, fillWith, setText } from '../base/dom.js';
+import * as format from '../base/format.js';
+import { plural, t } from '../base/texts.js';
+import { foldSection } from '../widgets/widgets.js';
+
+const BASE = '{file}, {size}; sent once, and kept there for the next training';
+const NEVER =
+  'Never sent: the original files, their names and metadata, notes, templates of the face, and paths of this computer.';
+
+/**
+ * @param {() => {slug: string, asked: any, rented: boolean}} wanted whose training, the body of the request, and whether it
+ *   goes to a machine that is deleted at the end.
+ * @returns {HTMLElement} a fold, with `update()`: something else may be sent now.
+ */
+export function sentList(wanted) {
+  const said = el('p', { class: 'sf-help', role: 'status' });
+  const body = el('div', { class: 'sf-stack' });
+  const fold = foldSection('The list of what is sent', said, body);
+  let shown = '';
+  let failed = false;
+
+  async function load() {
+    const { slug, asked, rented } = wanted();
+    const key = JSON.stringify([slug, asked, rented]);
+    if (key === shown || !asked) return;
+    shown = key;
+    failed = false;
+    setText(said, t('Looking through the photos …'));
+    try {
+      const list = await api.post(`/characters/${slug}/sent`, asked);
+      if (key !== shown) return;
+      fillWith(body, parts(list, rented));
+      setText(said, t(NEVER));
+    } catch (error) {
+      if (key !== shown) return;
+      failed = true; // it is asked again when the fold is opened again
+      fillWith(body);
+      setText(said, error.message);
+    }
+  }
+
+  fold.addEventListener('toggle', () => {
+    if (failed) shown = '';
+    if (fold.open) load();
+  });
+  fold.update = () => fold.open && load();
+  return fold;
+}
+
+function parts(list, rented) {
+  const sum = plural(list.photos.length, '{n} photo without metadata', '{n} photos without metadata');
+  const row = (photo) =>
+    el(
+      'tr',
+      {},
+      el('td', { text: photo.name }),
+      el('td', { text: format.bytes(photo.bytes) }),
+      el('td', { text: photo.faces ? format.number(photo.faces) : '' }),
+      el('td', { text: photo.caption }),
+      el('td', { class: 'sf-quiet', text: photo.original }),
+    );
+  const heads = ['Name there', 'Size', 'Faces marked', 'Caption', 'Your file (not sent)'];
+  const head = el(
+    'tr',
+    {},
+    heads.map((one) => el('th', { text: t(one) })),
+  );
+  const table = el('table', { class: 'sf-table' }, el('thead', {}, head), el('tbody', {}, list.photos.map(row)));
+  const { character, base, base_bytes, files, settings } = list;
+  const consent = character.consent ? `${character.consent.kind}, ${character.consent.date}` : '';
+  const traits = (character.traits || []).join(', ');
+  const who = [character.name, character.trigger, character.class_word, traits, consent];
+  const facts = [
+    ['Base model', t(rented ? '{file}, {size}' : BASE, { file: base, size: format.bytes(base_bytes) })],
+    ['Character', who.filter(Boolean).join(' · ')],
+    ['Files with captions, settings and consent', named(files)],
+    ['States of the run so far', named(list.run_files)],
+    [
+      'Settings',
+      Object.entries(settings)
+        .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
+        .join(', '),
+    ],
+  ];
+  const rows = facts
+    .filter(([, text]) => text)
+    .map(([name, text]) => [el('dt', { text: t(name) }), el('dd', { text })]);
+  return [
+    el('p', { text: `${sum} (${format.bytes(list.photo_bytes)})` }),
+    el('div', { class: 'sf-scroll' }, table),
+    el('dl', { class: 'sf-sent' }, rows),
+  ];
+}
+
+function named(files) {
+  return Object.entries(files || {})
+    .map(([name, size]) => `${name.split('/').pop()} (${format.bytes(size)})`)
+    .join(', ');
+}
