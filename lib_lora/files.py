@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -114,7 +115,8 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f"{path.name[:100]}.{os.getpid()}.tmp")
+    thread = "" if threading.current_thread() is threading.main_thread() else f".{threading.get_ident():x}"
+    temporary = path.with_name(f"{path.name[:100]}{thread}.{os.getpid()}.tmp")  # threads may write one file at once
     try:
         with explained(path):
             file_permissions.make_folder(path.parent)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -227,3 +228,25 @@ def test_tables_by_dotted_key_and_back():
     assert typed_settings.by_dotted_key(tables) == dotted
     assert typed_settings.nested(dotted) == tables
     assert typed_settings.by_dotted_key({"lora": {}}) == {"lora": {}}
+
+
+def test_threads_that_write_one_file_at_once_do_not_meet(tmp_path):
+    path, together, failed = tmp_path / "x.json", threading.Barrier(8), []
+
+    def write(number):
+        try:
+            with files.atomic_file(path) as stream:
+                together.wait(20)
+                stream.write(bytes([number]) * 1000)
+                together.wait(20)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert failed == []
+    assert len(set(path.read_bytes())) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["x.json"]

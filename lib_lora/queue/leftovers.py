@@ -51,7 +51,7 @@ def sweep_beside(name: str, out: Path) -> list[Path]:
         name: of its file, without suffix.
         out: the folder.
     """
-    ours = re.compile(rf"{re.escape(name)}(-[0-9]+)?\.(safetensors|json|png)\.[0-9]+\.tmp")
+    ours = re.compile(rf"{re.escape(name)}(-[0-9]+)?\.(safetensors|json|png)(\.[0-9a-f]+)?\.[0-9]+\.tmp")
     return [path for path in _files(out, deep=False) if ours.fullmatch(path.name) and _swept(path)]
 
 

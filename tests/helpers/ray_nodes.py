@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,7 @@ _SETTINGS = {
     # a node is taken for dead soon
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_failure_threshold": "4",
     "RAY_num_prestart_python_workers": "0",
     "RAY_prestart_worker_first_driver": "0",
@@ -96,32 +97,36 @@ class RayNodes:
         self._gcs = _free_port()
         self._temporary = Path("/tmp") / f"sf-ray-{os.getpid()}-{self.port}"  # a longer path is none for a socket
         self._made = 0
+        self._joining: tuple[str, subprocess.Popen[bytes]] | None = None
 
     def start(self) -> None:
         """Start the head and two nodes, and wait until these can take jobs."""
         head = ["--head", f"--port={self._gcs}", f"--dashboard-port={self.port}", "--dashboard-host=127.0.0.1"]
         self._start("head", [*head, "--num-cpus=0", "--include-dashboard=true", f"--temp-dir={self._temporary}"])
         self._until(lambda: self._answers("/api/version"))
-        self.add()
-        self.add()
-        self._until(lambda: self.count() == 3)
+        for number in (1, 2):
+            self.add()
+            self._until(partial(self._has, number + 1))
 
     def add(self) -> str:
         """Start one more node; its name."""
         self._made += 1
         name = f"node-{self._made}"
-        self._start(name, [f"--address=127.0.0.1:{self._gcs}", "--num-cpus=1"])
+        self._join(name)
         return name
 
-    def _start(self, name: str, more: list[str]) -> None:
+    def _join(self, name: str) -> None:
+        self._joining = (name, self._start(name, [f"--address=127.0.0.1:{self._gcs}", "--num-cpus=1"]))
+
+    def _start(self, name: str, more: list[str]) -> subprocess.Popen[bytes]:
         home = self.home(name)
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         command = [str(HOME / "bin" / "ray"), "start", "--block", "--disable-usage-stats", "--num-gpus=0", *more]
         command += ["--object-store-memory=80000000", "--node-ip-address=127.0.0.1"]
         environment = {**os.environ, **_SETTINGS, "HOME": str(home)}
         environment.pop("PYTHONPATH", None)
         with open(self.folder / f"{name}.log", "ab") as log:
-            subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=log,
@@ -184,6 +189,9 @@ class RayNodes:
             return sum(row["raylet"].get("state") == "ALIVE" for row in rows)
         return 0
 
+    def _has(self, nodes: int) -> bool:
+        return self.count() == nodes
+
     def _answers(self, path: str) -> bool:
         where = f"http://127.0.0.1:{self.port}{path}"
         with suppress(OSError), urllib.request.urlopen(where, timeout=5) as answer:
@@ -195,6 +203,8 @@ class RayNodes:
         while not true():
             said = "\n".join(path.read_text(errors="replace")[-2000:] for path in self.folder.glob("*.log"))
             assert time.monotonic() < until, said
+            if self._joining and self._joining[1].poll() is not None:  # Ray gives a node 30 s, on a busy machine too
+                self._join(self._joining[0])
             time.sleep(0.2)
 
     def _processes(self, name: str) -> list[psutil.Process]:

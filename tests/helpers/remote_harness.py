@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fake_ray import FakeRay
 from PIL import Image
 from ssh_server import SshServer
 
@@ -118,6 +119,7 @@ class RemoteHarness:
         prepared: the data folder that `prepare` made.
         runs_jobs: a supervisor runs in this process.
         environment: further variables of what the server starts.
+        cluster: a Ray cluster in place of a server over SSH.
     """
 
     def __init__(
@@ -126,13 +128,15 @@ class RemoteHarness:
         prepared: Path,
         runs_jobs: bool = True,
         environment: Mapping[str, str] | None = None,
+        cluster: FakeRay | None = None,
     ) -> None:
         self.root = folder / "zu Hause ü"
         shutil.copytree(prepared, self.root)
-        self.server = SshServer(folder / "server", environment)
+        self.server = cluster or SshServer(folder / "server", environment)
         self.server.start()
-        self.there = Path(self.server.place().folder)
+        self.there = cluster.there if cluster else Path(self.server.place().folder)
         places.save(self.root, self.server.place())
+        self.on = self.server.place().on()
         version = self.there / "versions" / installation.built(self.root).sha256[:16]
         program = version / "venv" / "bin" / "python"
         program.parent.mkdir(parents=True)
@@ -161,7 +165,7 @@ class RemoteHarness:
 
     def add(self) -> int:
         """Have the run trained; the job's number."""
-        job = self.queue.add(NAME, TrainArguments(run="001", few=True, then_test=False, on="ssh:workshop"))
+        job = self.queue.add(NAME, TrainArguments(run="001", few=True, then_test=False, on=self.on))
         if self.supervisor:
             self.supervisor.wake()
         return job.id

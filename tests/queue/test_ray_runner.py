@@ -6,11 +6,11 @@ The same run, trained at home and there, must give the same LoRA, whatever happe
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import ray_nodes
+from PIL import ImageChops
 from ray_nodes import RayNodes
 from safetensors.numpy import load_file
 from test_supervisor import FakeHost, eventually
@@ -26,6 +26,8 @@ from lib_lora.runs.events import read_events
 from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+from lib_lora.workflows.judge.place_painter import painter_on
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
 
@@ -37,7 +39,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
 SMALL |= {"batch_size": 1, "gradient_checkpointing": False, "save_every": 4}
-NAME = "Mara ü"
+NAME, RUN, STEPS = "Mara ü", "002", 16
 
 
 class Host(FakeHost):
@@ -65,14 +67,11 @@ def nodes():
 
 
 class Home:
-    """A data folder with a character and a run of some steps, a cluster, and a supervisor."""
+    """A data folder with a character and a run of 16 steps, a cluster, and a supervisor."""
 
-    def __init__(self, root, prepared, nodes, steps):
+    def __init__(self, root, made, nodes):
         self.root, self.nodes = root, nodes
-        shutil.copytree(prepared, root)
-        base = load_run(Workspace(root).character(NAME).run("001").path).file.base.path
-        request = TrainingRequest(Path(base), overrides={**SMALL, "steps": steps}, few=True, elsewhere=True)
-        self.id = start_run(root, NAME, request).file.id
+        shutil.copytree(made, root)
         places.save(root, nodes.place())
         self.host, self.queue = Host(root), Queue(root)
         self.supervisor = self.open()
@@ -85,7 +84,7 @@ class Home:
         return self.supervisor
 
     def add(self, on):
-        job = self.queue.add(NAME, TrainArguments(run=self.id, few=True, then_test=False, on=on))
+        job = self.queue.add(NAME, TrainArguments(run=RUN, few=True, then_test=False, on=on))
         self.supervisor.wake()
         return job.id
 
@@ -104,11 +103,11 @@ class Home:
         return list(read_events(self.queue.folder(number) / "events.jsonl"))
 
     def run(self):
-        return load_run(Workspace(self.root).character(NAME).run(self.id).path)
+        return load_run(Workspace(self.root).character(NAME).run(RUN).path)
 
-    def tensors(self):
-        run = self.run()
-        return {step: load_file(run.checkpoint(step)) for step in saved_steps(run)}
+    def resume(self, number):
+        self.queue.resume(number)
+        self.supervisor.wake()
 
     def nothing_is_left(self, number):
         assert loan_of(self.run().folder) is None
@@ -118,40 +117,98 @@ class Home:
         assert [event for event in self.events(number) if event["kind"] == "warning"] == []
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, prepared):
+    """A data folder with the run, as nobody has trained it yet."""
+    root = tmp_path_factory.mktemp("made") / "home"
+    shutil.copytree(prepared, root)
+    base = load_run(Workspace(root).character(NAME).run("001").path).file.base.path
+    request = TrainingRequest(Path(base), overrides={**SMALL, "steps": STEPS}, few=True, elsewhere=True)
+    assert start_run(root, NAME, request).file.id == RUN
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained_here(tmp_path_factory, made, nodes):
+    """The run, trained by this machine."""
+    home = Home(tmp_path_factory.mktemp("here") / "home", made, nodes)
+    assert home.ended(home.add("local")).state == "finished"
+    home.supervisor.close()
+    return home.run()
+
+
 @pytest.fixture
-def at_home(tmp_path, prepared, nodes, monkeypatch):
+def home(tmp_path, made, nodes, monkeypatch):
     monkeypatch.setattr(remote_job, "LOOK", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     monkeypatch.setattr(ray_connection, "STALE", 6.0)
-    made = []
-
-    def make(steps):
-        made.append(Home(tmp_path / f"home {len(made)}", prepared, nodes, steps))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.supervisor.close()
+    one = Home(tmp_path / "zu Hause ü", made, nodes)
+    yield one
+    one.supervisor.close()
 
 
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for step in ours:
-        assert ours[step].keys() == theirs[step].keys()
-        assert not [name for name in ours[step] if (ours[step][name] != theirs[step][name]).any()]
+def same(here, there, of_all=True):
+    """The same checkpoints, bit for bit; of all steps, or at least of those that were saved here."""
+    steps = saved_steps(here)
+    assert steps == saved_steps(there) if of_all else set(steps) <= set(saved_steps(there))
+    for step in steps:
+        ours, theirs = load_file(here.checkpoint(step)), load_file(there.checkpoint(step))
+        assert ours.keys() == theirs.keys()
+        assert not [name for name in ours if (ours[name] != theirs[name]).any()]
 
 
-def test_it_gives_the_lora_of_home(at_home):
-    began = time.time()
-    here, there = at_home(12), at_home(12)
-    print("prepared", time.time() - began)
-    assert here.ended(here.add("local")).state == "finished"
-    print("home", time.time() - began)
-    number = there.add("ray:studio")
-    job = there.ended(number)
-    print("there", time.time() - began)
+def test_a_node_dies_in_the_middle_and_the_lora_is_that_of_home(trained_here, home, nodes):
+    number = home.add("ray:studio")
+    home.until_step(number, 4)
+    [busy] = nodes.busy()
+    nodes.kill(busy)
+    nodes.add()
+    job = home.ended(number)
     assert (job.state, job.error) == ("finished", "")
-    same(here.tensors(), there.tensors())
-    there.nothing_is_left(number)
-    print("gone", time.time() - began)
-    print([event.get("text") for event in there.events(number) if event["kind"] == "progress"])
+    same(trained_here, home.run())
+    events = home.events(number)
+    [again] = [at for at, event in enumerate(events) if event.get("state") == "resumed"]
+    before = max(event["step"] for event in events[:again] if event["kind"] == "step")
+    first = next(event["step"] for event in events[again:] if event["kind"] == "step")
+    assert 4 < first <= before + 1 <= first + SMALL["save_every"]
+    home.nothing_is_left(number)
+
+
+def test_home_goes_and_comes_back_and_the_job_is_paused_and_resumed(trained_here, home):
+    number = home.add("ray:studio")
+    home.until_step(number, 4)
+    home.supervisor.close()
+    before = len(home.events(number))
+    home.open()
+    eventually(lambda: len(home.events(number)) > before + 3, 60.0, lambda: home.events(number))
+    home.queue.wish(number, "pause")
+    assert home.ended(number).state == "paused"
+    home.nothing_is_left(number)
+    step = saved_steps(home.run())[-1]
+    assert 4 <= step < STEPS
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    same(trained_here, home.run(), of_all=False)
+    home.nothing_is_left(number)
+
+
+def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, monkeypatch):
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    places.save(copied.root, nodes.place())
+    run = load_run(copied.run)
+    painter = painter_on(copied.root, "ray:studio", run, "test", lambda: False, lambda text: None)
+    here = GridRun(run, lambda kind, **fields: None)
+    plan = here.plan(GridRequest(2, 0.8, 2, count=1, side=64))
+    cells = [plan["lora"][0], plan["base"][0]]
+    try:
+        there = painter.paint(cells[:1])
+        there += painter.paint(cells[1:])  # the worker there still has the base model
+        for ours, theirs in zip(here.painter.paint(cells), there, strict=True):
+            assert max(most for _, most in ImageChops.difference(ours, theirs).getextrema()) <= 2
+            assert ours.info["parameters"] == theirs.info["parameters"]
+        [busy] = nodes.busy()
+    finally:
+        painter.close()
+    assert [path for path in (nodes.storage / "jobs").rglob("*") if path.is_file()] == []
+    eventually(lambda: not nodes.busy(), 20.0, lambda: nodes.busy())
+    assert list((nodes.there(busy) / "files").iterdir())  # the base model, for the next one

@@ -136,8 +136,9 @@ class RemoteJob:
 
     def install(self) -> str:
         """See that SameFace is there; by which name the place knows this version of it."""
-        machine = self.reach(lambda: connection.probe(self.there))
-        places.checked(self.workspace.root, self.place, machine)
+        if self.place.ray is None:  # in a cluster a look waits for room as a job does
+            machine = self.reach(lambda: connection.probe(self.there))
+            places.checked(self.workspace.root, self.place, machine)
         wheel = installation.built(self.workspace.root)
         self.reach(lambda: installation.install(self.there, wheel, self.say, self.stopping))
         return wheel.sha256

@@ -213,9 +213,7 @@ class RayConnection:
     # --------------------------------------------------------------------------------------------------------- requests
 
     def _do_probe(self) -> Any:
-        """What a node has, as the last look said; a look of its own would wait for room in the cluster."""
-        if self.place.machine is not None:
-            return asdict(self.place.machine)
+        """See `look_at_a_node`."""
         return self.look_at_a_node(lambda _: None)
 
     def _do_expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Any:
@@ -320,6 +318,7 @@ class RayConnection:
 
     def _do_erase(self, job: str) -> Any:
         """End what runs of a job, and delete it in the storage; a node deletes what it has when its program ends."""
+        self._see_mounted(self._there)
         control, left = self._control(job), []
         trouble: UserError | None = None
         if control:
@@ -392,6 +391,7 @@ class RayConnection:
         self, job: str, control: _Control, report: _Report | None, found: RayJob | None
     ) -> tuple[bool, int | None, str]:
         """What becomes of a job whose attempt has ended without having come to its end."""
+        self._see_mounted(self._there)  # else its report would only seem to be missing
         lost = (report.failed if report else "") or (found.said if found else "")
         if control.wish:  # what it had saved is in the storage
             self._wants(job, replace(control, ended=_ENDED_OUTSIDE))
@@ -532,18 +532,23 @@ class RayConnection:
     def _there(self) -> Storage:
         """
         Raises:
-            OSError: it is not there; an empty mount point would look like one in which nothing has begun.
+            OSError: it cannot be reached.
         """
         if self._storage is None:
             storage = self._open_storage()
             if storage.read(MARK, MOST) is None and self.place.machine is None:  # nobody has looked at it yet
                 _mark(storage)
-            elif storage.read(MARK, MOST) is None:
-                raise OSError(
-                    errno.ENOTCONN, f"it has no {MARK}, so it may not be mounted; if it is new, check the place"
-                )
+            self._see_mounted(storage)
             self._storage = storage
         return self._storage
+
+    def _see_mounted(self, storage: Storage) -> None:
+        """
+        Raises:
+            OSError: it is not there; an empty mount point would look like one in which nothing has begun.
+        """
+        if storage.read(MARK, MOST) is None:
+            raise OSError(errno.ENOTCONN, f"it has no {MARK}, so it may not be mounted; if it is new, check the place")
 
     def _open_storage(self) -> Storage:
         return self._open(self._cluster.storage)
@@ -606,6 +611,7 @@ class RayConnection:
         return self._controls[job]
 
     def _wants(self, job: str, control: _Control) -> _Control:
+        self._see_mounted(self._there)
         self._write(f"{self._job(job)}/{CONTROL}", asdict(control))
         self._controls[job] = control
         return control

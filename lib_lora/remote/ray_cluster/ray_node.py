@@ -14,6 +14,7 @@ write one file, even where Ray takes a node for dead that is not.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -194,6 +195,8 @@ class NodeJob:
             NotMine: another one counts.
         """
         found = self._read(CONTROL)
+        if found is None:
+            see_mounted(self.storage)
         if found is None or found.get("number") != self.attempt or found.get("ended") is not None:
             raise NotMine
         return found
@@ -449,6 +452,15 @@ class NodeJob:
             yield
 
 
+def see_mounted(storage: Storage) -> None:
+    """
+    Raises:
+        OSError: what is there is not the storage, but an empty mount point, say.
+    """
+    if storage.read(shared_storage.MARK, MOST) is None:
+        raise OSError(errno.ENOTCONN, f"it has no {shared_storage.MARK}, so it may not be mounted")
+
+
 def probe(storage: Storage, asked: str, folder: str) -> int:
     """Say in the storage what this node has, if the storage is the one that the other side means.
 
@@ -551,8 +563,7 @@ def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shar
     os.umask(0o077)
     try:
         storage = opened(asked["storage"])
-        if storage.read(shared_storage.MARK, MOST) is None:
-            raise OSError(f"there is no storage of SameFace in {asked['storage']}")
+        see_mounted(storage)
         if asked["do"] == "probe":
             return probe(storage, asked["job"], asked["folder"])
         pause = _SLOW if isinstance(storage, shared_storage.UrlStorage) else 1.0
