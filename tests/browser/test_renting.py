@@ -88,5 +88,10 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     assert rental is not None
     assert job.arguments.on == "runpod"
     assert (rental.gpus, rental.hours, rental.cap) == (["NVIDIA GeForce RTX 4090", "NVIDIA A40"], 2.0, 3.0)
+
+    left = ledger.intend("NVIDIA A40", "0.4")
+    ledger.created(left, RunpodApi(KEY, runpod.base).create_pod(PodRequest(left, "image", "NVIDIA A40")).id)
+    page.goto(planted.address)
+    page.get_by_text("A rented GPU costs money, and no job uses it: end it in the Doctor.").wait_for()
     assert errors == []
     page.close()

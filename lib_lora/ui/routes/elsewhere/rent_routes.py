@@ -75,7 +75,7 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
     usual, rate = Rental(), rate_of(context.root)
     return {
         "available": not context.host.remote(),
-        "kept_in": "" if context.host.remote() else api_key_store.kept_in(context.root),
+        "kept_in": "" if context.host.remote() else api_key_store.kept_here(context.root),
         "currency": rate.currency,
         "per_usd": float(rate.per_usd),
         "hours": usual.hours,
@@ -157,7 +157,7 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
 
 def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The pods of SameFace at RunPod that live and cost; none without an API key."""
-    if context.host.remote() or not api_key_store.kept_in(context.root):
+    if context.host.remote() or not api_key_store.kept_here(context.root):
         return []
     api = pod_runner.account(context.root).hurried()
     rate = rate_of(context.root)
