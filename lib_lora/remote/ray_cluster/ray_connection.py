@@ -574,7 +574,7 @@ class RayConnection:
                 ) from error
             if error.errno == errno.EINVAL:
                 raise UserError(
-                    f"The storage {where} cannot be used: {why}; a URL needs fsspec and its driver, here and on the nodes.",
+                    f"The storage {where} cannot be used: {why}; a URL needs fsspec and its driver, here and on nodes.",
                     code="storage-unusable",
                     place=name,
                 ) from error
