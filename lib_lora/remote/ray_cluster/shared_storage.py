@@ -182,7 +182,7 @@ class UrlStorage:
             # a listing that is remembered hides what the other side has written
             found = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except ImportError as error:
-            raise OSError(errno.ENOPKG if sys.platform == "linux" else errno.EINVAL, f"{error}") from error
+            raise OSError(errno.ENOSYS, f"{error}") from error
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from error
         self._system: Any = found[0]
