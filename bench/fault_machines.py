@@ -242,6 +242,10 @@ class Machine:
 
     # ------------------------------------------------------------------------------------------------ what came of it
 
+    def all_met(self) -> bool:
+        """Whether each answer that was to be another one was given; those that were not are taken back."""
+        return True
+
     def wrong(self) -> list[str]:
         """What is not as it should be at the end."""
         run = self.harness.run()
@@ -323,6 +327,10 @@ class Pods(Machine):
     def answer(self, request: str, status: int, times: int = 1, **more: Any) -> None:
         """Let the API answer something else to the next requests; see `FakeRunpod.plan`."""
         self.runpod.plan(request, status, times, **more)
+
+    def all_met(self) -> bool:
+        """See `Machine`."""
+        return not self.runpod.forget_plans()
 
     def wrong(self) -> list[str]:
         """See `Machine`; and no pod lives on."""

@@ -270,12 +270,11 @@ def what(arguments: str) -> str:
 
 
 def kills(
-    place: Place, kept: Path, expected: dict[str, Any], log: Path, calls: list[str], only: list[str]
+    place: Place, kept: Path, expected: dict[str, Any], found: dict[str, list[str]], log: Path, only: list[str]
 ) -> list[Any]:
     """A row for each call: (call, number, kind of file, temporary files left, what became of it)."""
-    fresh(place, kept)
-    found, rows = calls_of(place, log), []
-    for call in calls:
+    rows = []
+    for call in found:
         for number, kind in enumerate(found[call], 1):
             if f"{call}:{kind}" in only and kind in found[call][: number - 1]:
                 continue  # only the first of its kind
@@ -346,14 +345,16 @@ def main() -> int:
         if ended(child(lambda: prepare(place, base), place.said)):
             raise SystemExit(place.said.read_text(encoding="utf-8"))
         shutil.copytree(place.home, kept)
-        if ended(child(lambda: finish(place), place.said)):
+        found: dict[str, list[str]] = {}
+        if chosen.calls and shutil.which("strace"):
+            found = {call: calls for call, calls in calls_of(place, log).items() if call in chosen.calls}
+        elif ended(child(lambda: finish(place), place.said)):
             raise SystemExit(place.said.read_text(encoding="utf-8"))
         events = int(place.said.read_text(encoding="utf-8").rpartition("EVENTS ")[2])
         expected = result(place)
-        if chosen.calls and shutil.which("strace") is None:
+        if chosen.calls and not found:
             print("strace is not on this machine: no process is killed")
-        elif chosen.calls:
-            rows += kills(place, kept, expected, log, chosen.calls, chosen.only)
+        rows += kills(place, kept, expected, found, log, chosen.only)
         if mounted:
             rows += fills(place, kept, expected, events, chosen.fills)
         elif chosen.fills and not chosen.only:

@@ -143,6 +143,7 @@ def trial(
             time.sleep(0.02)
         seconds = time.monotonic() - began
         machine.wait_for_home(20)
+        met = machine.all_met()
         wrong = machine.wrong() + [f"no plain sentence: {text}" for text in sentences if not plain(text)]
         pods = machine.runpod if isinstance(machine, Pods) else None
         return {
@@ -151,7 +152,7 @@ def trial(
             "wanted": phase,
             "phase": struck,
             "moment": round(moment, 2),
-            "met": not (pods and pods.planned()),
+            "met": met,
             "pods": len(pods.pods) if pods else 0,
             "resumed": len(sentences),
             "said": sentences,

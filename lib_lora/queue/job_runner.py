@@ -19,7 +19,7 @@ from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_types import ChooseArguments, TestArguments, lane_of
+from lib_lora.queue.job_types import LOCAL, RUNPOD, ChooseArguments, TestArguments, lane_of, place_in
 from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
@@ -224,7 +224,9 @@ class JobRunner:
                 return Outcome("interrupted", CLOSED, reported.result if reported else {})
         if reported is not None:
             return reported
-        error = explain(worker.log_tail(), code)
+        error, place = explain(worker.log_tail(), code), place_in(self.job.arguments)
+        if place != LOCAL:  # its disk, its memory
+            error = f"On {'the rented machine' if place == RUNPOD else place.partition(':')[2]}: {error}"
         return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
 
 

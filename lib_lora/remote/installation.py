@@ -87,8 +87,11 @@ def install(
         if state == "failed":
             raise UserError(_why(said, place.address(), place.python), code="remote-install-failed", place=place.name)
         if state == "none":
+            address = place.address()
+            if _is_full(said):
+                raise UserError(_why(said, address, place.python), code="remote-install-full", place=place.name)
             raise UserError(
-                f"The installation on {place.address()} ended without a word; start it again.",
+                f"The installation on {address} ended without a word; see that its disk has room, and try again.",
                 code="remote-install-vanished",
                 place=place.name,
             )
@@ -120,11 +123,15 @@ def _why(said: str, address: str, python: str) -> str:
             f"{python} on {address} cannot make an environment, because its venv module is missing; install it there "
             "(on Debian and Ubuntu the package python3-venv)."
         )
-    if "No space left" in said or "Disk quota" in said:
+    if _is_full(said):
         return f"The disk of {address} is full; SameFace and its packages need up to 8 GB there."
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = next((line for line in reversed(lines) if "ERROR" in line.upper()), lines[-1] if lines else "nothing")
     return f"SameFace could not be installed on {address}; pip said there: {last[:300]}"
+
+
+def _is_full(said: str) -> bool:
+    return "No space left" in said or "Disk quota" in said
 
 
 def _wheel_once(package: Path) -> tuple[bytes, str, str]:

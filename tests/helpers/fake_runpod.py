@@ -205,9 +205,11 @@ class FakeRunpod:
         """The pods that cost something now."""
         return [pod for pod in self.pods.values() if pod.ended is None]
 
-    def planned(self) -> int:
-        """To how many requests another answer will be given."""
-        return len(self._planned)
+    def forget_plans(self) -> int:
+        """Answer rightly from now on; how many other answers were still to be given."""
+        left = len(self._planned)
+        self._planned.clear()
+        return left
 
     def vanish(self, pod: FakePod) -> None:
         """End a pod as RunPod may: from now on there is none."""

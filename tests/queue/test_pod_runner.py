@@ -13,6 +13,7 @@ import signal
 import time
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
@@ -283,6 +284,23 @@ def test_a_pod_that_vanishes_interrupts_the_job_and_resume_rents_another(home):
     assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
 
 
+def test_one_that_vanishes_while_it_is_prepared(home):
+    home.runpod.plan("GET /pods/", 0, times=5, wait=0.2)
+    number = home.rent()
+    home.until(number, lambda: len(home.runpod.pods) == 1)
+    [pod] = home.runpod.living()
+    home.runpod.vanish(pod)
+    job = home.ended(number)
+    assert (job.state, f"{pod.body['name']} is gone" in job.error, "resume the job" in job.error) == (
+        "interrupted",
+        True,
+        True,
+    ), job
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
+
+
 def test_one_that_vanished_while_this_computer_was_off(home):
     home.lets(3)
     number = home.rent()
@@ -409,6 +427,29 @@ def test_what_its_limit_ends_is_kept_and_said(home):
     job = home.ended(number)
     assert (job.state, "reached its limit" in job.error) == ("interrupted", True), job
     assert (home.runpod.living(), saved_steps(home.run())) == ([], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        ({"ssh": {"direct": {"host": "-oProxyCommand=touch hacked", "port": 22, "username": "root"}}}, "not ready"),
+        ({"ssh": {"direct": {"host": "127.0.0.1", "port": 99999, "username": "root"}}}, "not ready"),
+        ({"cost": 9.5}, "it costs 9.50 USD an hour"),
+        ({"cloud": "COMMUNITY"}, "it is in the cloud COMMUNITY"),
+        ({"gpu": {"id": "NVIDIA H100", "count": 1}}, "its GPU is NVIDIA H100"),
+    ],
+)
+def test_a_pod_about_which_runpod_lies_is_given_back_and_nothing_is_sent(home, monkeypatch, lie, said):
+    monkeypatch.setattr(pod_rental, "ready", partial(pod_rental.ready, patience=0.2))
+    shown = home.runpod._shown
+    monkeypatch.setattr(
+        home.runpod, "_shown", lambda pod: {**shown(pod), **(lie if shown(pod)["status"] == "RUNNING" else {})}
+    )
+    job = home.ended(home.rent())
+    assert (job.state, said in job.error) == ("failed", True), job
+    assert (home.runpod.living(), home.states(), home.left()) == ([], ["ended"], [])
+    assert not (home.there / "jobs").exists()
+    assert not list(home.root.parent.rglob("hacked"))
 
 
 def test_too_dear_is_never_rented(home):

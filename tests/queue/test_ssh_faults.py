@@ -184,7 +184,7 @@ def test_killed_there_it_keeps_what_it_saved(harness, who):
     for name in ("keeper", "worker") if who == "both" else (who,):
         os.kill(there[name], signal.SIGKILL)
     job = harness.ended(number)
-    assert (job.state, bool(job.error)) == ("interrupted", True)
+    assert (job.state, job.error.startswith("On workshop: ")) == ("interrupted", True), job.error
     assert saved_steps(harness.run()) == [1, 2, 3]
     harness.lets(6)
     harness.resume(number)

@@ -201,6 +201,8 @@ def test_why_it_failed(some, said, code, names):
 def test_one_that_ended_without_a_word(some):
     with raises("remote-install-vanished", has="gpu"):
         install(There(("none", ""), ("running", ""), ("none", "")), some, [].append)
+    with raises("remote-install-full", has=("disk", "gpu")):
+        install(There(("none", ""), ("none", "OSError: [Errno 28] No space left on device")), some, [].append)
 
 
 NO_STATES = (None, [], "ready", {}, {"state": "ready"}, {"state": 7, "said": ""}, {"state": "x", "said": ""})

@@ -251,9 +251,14 @@ class PodWorker(SshWorker):
         if pod is None:
             pod = self._rent(api)
         rented = pod
-        running = self._patient(
-            lambda: pod_rental.ready(api, rented, self._say, self._remote.stopping, look=LOOK), begun
-        )
+        try:
+            running = self._patient(
+                lambda: pod_rental.ready(api, rented, self._say, self._remote.stopping, look=LOOK), begun
+            )
+        except UserError as error:
+            if error.code == "runpod-not-found":
+                raise self._vanished() from error
+            raise
         assert self._pod
         offer = GpuOffer(GpuType(self._pod.gpu, self._pod.gpu, 0, {}, {}), Decimal(self._pod.hourly))
         if wrong := pod_rental.unlike(running, offer, terms_here(self.workspace.root, self._rental, None)):

@@ -525,13 +525,14 @@ def _erase_left(agent: Agent, key: str) -> bool:
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    if sys.platform != "win32":  # what is beside this function may be imported there
-        import fcntl
+    if sys.platform == "win32":
+        raise OSError("a node is a Linux machine")
+    import fcntl
 
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
     return True
 
 
@@ -575,8 +576,8 @@ def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shar
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["sweep"]:
-        if sys.platform != "win32" and os.fork() == 0:
+    if sys.platform != "win32" and sys.argv[1:2] == ["sweep"]:
+        if os.fork() == 0:
             os.setsid()
             sweep(Path(sys.argv[2]), sys.argv[3])
         os._exit(0)

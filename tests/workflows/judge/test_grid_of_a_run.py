@@ -234,8 +234,8 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
             return Image.open(PERSONAS / "mara" / f"{cell.seed % 8:02d}.jpg").convert("RGB")
 
     monkeypatch.setattr(grid_run, "DiffusersPainter", Everywhere)
-    first = paint_and_score(run, GridRequest(2, 1.0, 1), _silent)
-    second = paint_and_score(run, GridRequest(3, 1.0, 1), _silent)
+    first = paint_and_score(run, GridRequest(2, 1.0, 1, count=8), _silent)
+    second = paint_and_score(run, GridRequest(3, 1.0, 1, count=8), _silent)
     assert first.report.facts.identity.retention == pytest.approx(1, abs=0.2)
     assert [(one.step, one.weight) for one in second.report.tested] == [(2, 1.0), (3, 1.0)]
     assert second.report.facts.training.fallen == pytest.approx(0, abs=1e-6)
