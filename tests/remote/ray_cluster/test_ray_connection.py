@@ -216,6 +216,18 @@ def test_one_more_attempt_is_made_after_a_while_where_none_comes_to_anything(the
     assert f"sameface-{JOB}-3" in ray.jobs
 
 
+def test_a_job_gets_a_gpu_where_the_cluster_has_some_unless_told_otherwise(ray, tmp_path):
+    ray.gpus = 2
+    cases = ({}, {"gpus": 0}, {"gpus": 2, "cpus": 8, "memory": 64})
+    for number, cluster in enumerate(cases):
+        made = RayConnection(tmp_path, ray.place(**cluster))
+        made.ask("start", job=f"a-{number}", version=B, arguments=[])
+    asked = [row["asked"] for row in ray.jobs.values()]
+    assert [one["entrypoint_num_gpus"] for one in asked] == [1, 0, 2]
+    assert [one["entrypoint_num_cpus"] for one in asked] == [1, 1, 8]
+    assert [one.get("entrypoint_memory") for one in asked] == [None, None, 64 << 30]
+
+
 def test_to_have_waited_for_room_for_long_is_no_failure(there, ray):
     for number in range(1, 8):
         row = ray.jobs[f"sameface-{JOB}-{number}"]
