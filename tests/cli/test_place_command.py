@@ -2,10 +2,13 @@
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from fake_ray import FakeRay
+from faults import raises
 from ssh_server import MISSING, SshServer, available
 
 from lib_lora.remote import places
@@ -116,3 +119,80 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         server.stop()
     again = main("place", "check", "workshop", "--data", tmp_path / "data")
     assert (again.status, again.code) == (2, "host-unreachable")
+
+
+def test_a_ray_cluster_is_added_and_named_by_its_address(main, tmp_path):
+    data, storage = ("--data", tmp_path), str(tmp_path / "share")
+    words = ("--storage", storage, "--storage-there", "/mnt/share", "--gpus", "2", "--cpus", "8", "--memory", "64")
+    added = main(
+        "place", "add", "studio", "HTTP://Head", *words, "--python", "/opt/py/bin/python3", "--no-check", *data
+    )
+    assert (added.status, added.out) == (0, "studio is added, and was not checked.\n")
+    [place] = places.load(tmp_path)
+    assert (place.address(), place.on(), place.python) == ("http://Head:8265", "ray:studio", "/opt/py/bin/python3")
+    assert (place.ray.storage, place.ray.storage_there) == (storage, "/mnt/share")
+    assert (place.ray.gpus, place.ray.cpus, place.ray.memory, place.ray.retries) == (2, 8, 64, 3)
+    listed = main("place", "list", *data).out
+    assert listed == f"studio  Ray cluster http://Head:8265, storage {storage}, not checked yet\n"
+    for on in ("ray:studio", "ray:http://Head:8265", "ray:http://Head/"):
+        assert places.named(tmp_path, on) == place
+    main("place", "add", "lab", "https://lab.example.org", "--storage", "s3://bucket/x", "--no-check", *data)
+    assert places.named(tmp_path, "ray:lab").address() == "https://lab.example.org:443"
+    assert places.named(tmp_path, "ray:lab").ray.storage == "s3://bucket/x"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("http://head",), "storage-not-named"),
+        (("http://head", "--storage", "x", "--port", "22"), "setting-invalid"),
+        (("http://head:99999", "--storage", "x"), "setting-invalid"),
+        (("http://head/path", "--storage", "x"), "setting-invalid"),
+        (("http://user:pw@head", "--storage", "x"), "setting-invalid"),
+        (("http://-x", "--storage", "x"), "setting-invalid"),
+        (("http://head", "--storage", "s3://a b"), "setting-invalid"),
+        (("http://head", "--storage", "x", "--storage-there", "a\nb"), "setting-invalid"),
+        (("http://head", "--storage", "x", "--python", "python3;id"), "setting-invalid"),
+        (("http://head", "--storage", "x", "--gpus", "1000000"), "setting-invalid"),
+        (("mara@host", "--storage", "x"), "setting-invalid"),
+    ],
+)
+def test_a_ray_cluster_that_cannot_be_is_one_sentence(main, tmp_path, words, code):
+    said = main("place", "add", "studio", *words, "--data", tmp_path)
+    assert (said.status, said.code) == (2, code)
+    assert places.load(tmp_path) == []
+
+
+def test_a_cluster_that_is_not_known_says_how_it_is_added(main, tmp_path):
+    with raises("cluster-not-found", has="place add NAME http://head:8265 --storage"):
+        places.named(tmp_path, "ray:http://head:8265")
+    places.save(tmp_path, places.parsed("attic", "mara@host"))
+    with raises("place-kind-wrong", has="ssh:attic"):
+        places.named(tmp_path, "ray:attic")
+
+
+def test_a_ray_cluster_is_looked_at_by_a_job_on_a_node(main, tmp_path):
+    ray = FakeRay(tmp_path / "cluster")
+    ray.start()
+    try:
+        data, address = ("--data", tmp_path), f"http://127.0.0.1:{ray.port}"
+        words = ("place", "add", "studio", address, "--python", sys.executable, "--storage")
+        added = main(*words, ray.storage, *data)
+        assert added.status == 0, added
+        assert added.out.startswith(f"Added:\nstudio  Ray cluster {address}, storage {ray.storage}; a node has ")
+        assert main("place", "check", "studio", *data).status == 0
+        assert ray.jobs == {}  # nothing of a look stays
+        assert [path.name for path in ray.storage.rglob("*") if path.is_file()] == ["sameface-storage.json"]
+        (tmp_path / "another").mkdir()
+        said = main(*words, ray.storage, "--storage-there", tmp_path / "another", *data)
+        assert (said.status, said.code) == (2, "ray-node-unusable")
+        (tmp_path / "another" / "sameface-storage.json").write_text("{}")
+        said = main(*words, ray.storage, "--storage-there", tmp_path / "another", *data)
+        assert (said.status, said.code) == (2, "ray-node-unusable")
+        said = main(*words[:4], "--python", "/no/python", "--storage", ray.storage, *data)
+        assert (said.status, said.code) == (2, "ray-node-unusable")
+        assert "/no/python" in said.err
+    finally:
+        ray.stop()
+    said = main("place", "check", "studio", *data)
+    assert (said.status, said.code) == (2, "ray-unreachable")

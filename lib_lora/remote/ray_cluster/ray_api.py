@@ -221,7 +221,7 @@ class RayApi:
         method: str,
         path: str,
         body: bytes | None = None,
-        longest: int = _LONGEST,
+        longest: int | None = None,
         attempts: int = _ATTEMPTS,
     ) -> Reply:
         """The answer to a request. All can be done twice: a job is submitted under an id of its own.
@@ -238,9 +238,9 @@ class RayApi:
         said = ""
         for attempt in range(attempts):
             if attempt:
-                self._pause(min(0.5 * 2.0**attempt, 8.0))
+                self._pause(min(0.25 * 2.0**attempt, 8.0))
             try:
-                reply = exchange(self._opener, request, _TIMEOUT, longest)
+                reply = exchange(self._opener, request, _TIMEOUT, longest or _LONGEST)
             except AnswerLost as error:
                 said = str(error)
                 continue

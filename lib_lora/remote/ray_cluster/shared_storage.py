@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ LONGEST_PIECE = 1 << 20  # bytes of a piece of a file that grows
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://.+")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _CHUNK = 4 << 20
+_OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"}  # protocols by which half a file never appears
 
 Look = Callable[[int], None]  # is told how many bytes have gone; what it raises ends the copying
 
@@ -172,7 +172,10 @@ class FolderStorage:
 
 
 class UrlStorage:
-    """See `Storage`: what fsspec reaches, such as ``s3://bucket/folder``. A file there appears when it is complete."""
+    """See `Storage`: what fsspec reaches, such as ``s3://bucket/folder``.
+
+    In a store of objects a file appears when it is complete; elsewhere it is written beside its place, and moved there.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -182,11 +185,13 @@ class UrlStorage:
             # a listing that is remembered hides what the other side has written
             found = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except ImportError as error:
-            raise OSError(errno.ENOPKG if sys.platform == "linux" else errno.EINVAL, f"{error}") from error
+            raise OSError(errno.EINVAL, str(error)) from error
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from error
         self._system: Any = found[0]
         self._root = str(found[1]).rstrip("/")
+        protocols = self._system.protocol
+        self._whole = not _OBJECTS.isdisjoint([protocols] if isinstance(protocols, str) else protocols)
 
     def __repr__(self) -> str:
         return f"UrlStorage({self.url!r})"
@@ -207,7 +212,23 @@ class UrlStorage:
         """See `Storage`."""
         path = self._path(name)
         with _asked():
-            self._system.pipe_file(path, content)
+            if self._whole:
+                self._system.pipe_file(path, content)
+            else:
+                with self._beside(path) as temporary:
+                    self._system.pipe_file(temporary, content)
+
+    @contextmanager
+    def _beside(self, path: str) -> Iterator[str]:
+        temporary = f"{path}.{uuid.uuid4().hex[:12]}.tmp"
+        try:
+            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            yield temporary
+            self._system.mv(temporary, path)
+        except BaseException:
+            with suppress(Exception):
+                self._system.rm_file(temporary)
+            raise
 
     def size(self, name: str) -> int | None:
         """See `Storage`."""
@@ -220,8 +241,21 @@ class UrlStorage:
 
     def put(self, source: Source, name: str, look: Look) -> None:
         """See `Storage`."""
-        path = self._path(name)
-        with _asked(), self._system.open(path, "wb", block_size=4 * _CHUNK) as target:
+        path, foreign = self._path(name), _Foreign(source)
+
+        def looked(done: int) -> None:
+            with _not_of_driver():
+                look(done)
+
+        with _asked():
+            if self._whole:
+                self._put_object(foreign, path, looked)
+                return
+            with self._beside(path) as temporary, self._system.open(temporary, "wb") as target:
+                _copy(foreign, target, 0, looked)
+
+    def _put_object(self, source: Source, path: str, look: Look) -> None:
+        with self._system.open(path, "wb", block_size=4 * _CHUNK) as target:
             try:
                 _copy(source, target, 0, look)
             except BaseException:
@@ -233,11 +267,16 @@ class UrlStorage:
     def get(self, name: str, path: Path, look: Look) -> None:
         """See `Storage`."""
         there = self._path(name)
+
+        def looked(done: int) -> None:
+            with _not_of_driver():
+                look(done)
+
         with _asked(), open(path, "ab") as target:
             here = target.tell()
             with self._system.open(there, "rb", block_size=4 * _CHUNK, cache_type="readahead") as source:
                 source.seek(here)
-                _copy(source, target, here, look)
+                _copy(source, target, here, looked)
 
     def names(self, folder: str) -> list[str]:
         """See `Storage`."""
@@ -282,6 +321,33 @@ def _beside(path: Path) -> Iterator[Path]:
         raise
 
 
+class _NotOfDriver(Exception):
+    """Carries an error of who reads, or looks on, out through a driver."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _not_of_driver() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _NotOfDriver(error) from error
+
+
+class _Foreign:
+    """A source whose errors are not the driver's."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _not_of_driver():
+            return self._source.read(size)
+
+
 @contextmanager
 def _asked() -> Iterator[None]:
     """Make an `OSError` of what a driver raises: each has errors of its own kind."""
@@ -289,9 +355,9 @@ def _asked() -> Iterator[None]:
         yield
     except OSError:
         raise
+    except _NotOfDriver as error:
+        raise error.error from None
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("lib_lora", "__main__"):  # of who looks on
-            raise
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 

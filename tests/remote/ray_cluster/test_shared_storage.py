@@ -1,0 +1,114 @@
+"""Storage that two machines share: a file in it is whole or absent, and no name leads out of it.
+
+The same checks run on a folder, on fsspec's own file system in memory, and, across processes, on S3 as moto serves it
+on the loopback (with s3fs, in the environment of `ray_nodes`).
+"""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import ray_nodes
+from storage_contract import nothing, put_all, see_all
+
+from lib_lora.remote.ray_cluster.shared_storage import FolderStorage, UrlStorage, is_url, opened
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("where", ["a folder ü", "file", "memory"])
+def test_what_one_writes_the_other_reads(tmp_path, where):
+    name = {"file": f"file://{tmp_path}/storage", "memory": f"memory://{tmp_path.name}/storage"}.get(where)
+    put_all(opened(name or str(tmp_path / where)))
+    (tmp_path / "here").mkdir()
+    see_all(opened(name or str(tmp_path / where)), tmp_path / "here")
+    assert type(opened(name or where)) is (UrlStorage if where == "memory" else FolderStorage)
+
+
+def test_s3_across_processes(tmp_path):
+    if why := ray_nodes.missing():
+        pytest.skip(why)
+    port = ray_nodes._free_port()
+    where = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": where}
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [str(ray_nodes.HOME / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with suppress(OSError):
+                urllib.request.urlopen(urllib.request.Request(f"{where}/studio", method="PUT"), timeout=5).close()
+                break
+            time.sleep(0.2)
+        script = str(ROOT / "tests" / "helpers" / "storage_contract.py")
+        for words in ([], [str(tmp_path)]):  # one process writes, the other one reads
+            command = [str(ray_nodes.HOME / "bin" / "python"), script, "s3://studio/sameface", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+            assert done.returncode == 0, done.stderr
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "a/../b", "/etc/passwd", "a//b", "a/", "a\\b", "a b", "a\n", "ü", ".hidden", "a" * 300],
+)
+def test_no_name_leads_out(tmp_path, name):
+    for storage in (FolderStorage(tmp_path / "storage"), opened("memory://names")):
+        for does in (
+            lambda one: one.read(name, 10),
+            lambda one: one.write(name, b""),
+            lambda one: one.size(name),
+            lambda one: one.put(io.BytesIO(b"x"), name, nothing),
+            lambda one: one.get(name, tmp_path / "x", nothing),
+            lambda one: one.names(name),
+            lambda one: one.delete(name),
+            lambda one: one.delete_folder(name),
+        ):
+            with pytest.raises(OSError, match="no name in the storage"):
+                does(storage)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_what_a_driver_raises_is_an_oserror(monkeypatch):
+    storage = opened("memory://errors")
+    monkeypatch.setattr(storage._system, "cat_file", lambda *_, **__: 1 / 0)
+    with pytest.raises(OSError, match="ZeroDivisionError") as caught:
+        storage.read("a", 1)
+    assert caught.value.errno == errno.EIO
+
+
+def test_a_url_without_its_driver():
+    with pytest.raises(OSError, match="nosuch"):
+        opened("nosuch://bucket/x")
+
+
+def test_which_texts_are_urls():
+    assert is_url("s3://bucket/x")
+    assert not any(map(is_url, ("/mnt/share", "C:\\share", "share", r"\\server\share", "c:/x")))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions")
+def test_a_full_or_closed_folder_leaves_no_half_a_file(tmp_path, monkeypatch):
+    storage = FolderStorage(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for does in (lambda: storage.write("a/b", b"x"), lambda: storage.put(io.BytesIO(b"x"), "a/b", nothing)):
+        with pytest.raises(OSError, match="No space"):
+            does()
+    assert list((tmp_path / "a").iterdir()) == []
