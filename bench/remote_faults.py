@@ -48,7 +48,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 os.environ["no_proxy"] = "127.0.0.1"
 
-import toys  # noqa: E402
 from remote_harness import prepare  # noqa: E402
 
 from bench import results_file  # noqa: E402
@@ -188,6 +187,8 @@ def main() -> int:
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    import toys  # loads torch
+
     base = shutil.copy(toys.write_toy("sd1", work / "toy.safetensors"), work / "base.safetensors")
     prepare(work / "prepared", Path(base), work / "photos")
     draw = random.Random(chosen.seed)

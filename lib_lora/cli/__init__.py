@@ -32,7 +32,7 @@ from lib_lora.workspace.workspace import data_root
 
 __all__ = ["DRIFTS", "NOT_GOOD", "NO_VERDICT", "STOPPED", "main"]
 
-HIDDEN = ("worker", "paint-plans")  # commands that are none for people
+HIDDEN = ("worker", "paint-plans", "rehearse")  # commands that are none for people
 ELSEWHERE = ("test",)  # `lib_lora.__main__` sees to it
 
 

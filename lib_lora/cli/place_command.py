@@ -67,7 +67,10 @@ def _place(options: argparse.Namespace) -> Answer:
     if options.does in ("add", "remove"):
         place_keeping.see_unused(root, options.name)
     if options.does == "remove":
-        known = _stored(root, places.find(root, options.name), patient=False)
+        place = places.find(root, options.name)
+        known = (
+            _stored(root, place, patient=False) if place.machine else None
+        )  # one that was never reached is not asked
         gone = places.remove(root, options.name)
         where = gone.ray.storage if gone.ray else f"{gone.folder} on {gone.address()}"
         much = f" ({size(known.size)})" if known else ""

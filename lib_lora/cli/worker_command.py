@@ -1,4 +1,4 @@
-"""The commands that work for the program that started them: worker and paint-plans. Not for people."""
+"""The commands that work for the program that started them: worker, paint-plans, rehearse. Not for people."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def add(command: Commands) -> None:
     worker.add_argument("--prepare", action="store_true", help="only make the run that another machine shall train")
     painter = command("paint-plans", _paint_plans, "", answers=False)
     painter.description = "Paint what another machine lays into the folder --data, until standard input ends."
+    rehearsal = command("rehearse", _rehearse, "", answers=False)
+    rehearsal.description = "Measure the run that another machine has laid into the folder --data."
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    from lib_lora.queue.worker_pipe import take_standard_streams
+
+    pipe = take_standard_streams()
+    os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
+    from lib_lora.workflows.worker.rehearse import rehearse_run
+
+    rehearse_run(data_root(options.data), pipe)
+    return 0
 
 
 def _paint_plans(options: argparse.Namespace) -> int:

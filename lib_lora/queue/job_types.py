@@ -95,11 +95,17 @@ class ProbeArguments:
         base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
         preset: None = the one for this base model.
         settings: laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
+        on: the machine on which it is measured: "local", or as `TrainArguments.on` names another one.
     """
 
     base: str | None = None
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    on: str = LOCAL
+
+    def __post_init__(self) -> None:
+        if self.on == RUNPOD:
+            raise Misfit("a GPU that is rented is measured by its first steps; leave on out.", "on")
 
 
 @dataclass(frozen=True)
@@ -456,7 +462,8 @@ def place_in(arguments: Arguments | UnreadableArguments) -> str:
 
 def asked_place(arguments: Arguments | UnreadableArguments) -> str:
     """Where that is done which is heavy of a job; its worker may be here all the same (`place_in`)."""
-    return arguments.on if isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) else LOCAL
+    has_place = (TrainArguments, TestArguments, ChooseArguments, ProbeArguments)
+    return arguments.on if isinstance(arguments, has_place) else LOCAL
 
 
 def uses_place(arguments: Arguments | UnreadableArguments) -> bool:

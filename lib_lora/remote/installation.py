@@ -124,7 +124,9 @@ def _why(said: str, address: str, python: str) -> str:
             "(on Debian and Ubuntu the package python3-venv)."
         )
     if _is_full(said):
-        return f"The disk of {address} is full; SameFace and its packages need up to 8 GB there."
+        return (
+            f"The disk of {address} is full: SameFace and its packages need up to 8 GB there; free some, and try again."
+        )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = next((line for line in reversed(lines) if "ERROR" in line.upper()), lines[-1] if lines else "nothing")
     return f"SameFace could not be installed on {address}; pip said there: {last[:300]}"

@@ -255,6 +255,7 @@ SILENT = {
     "ui",
     "worker",
     "paint-plans",
+    "rehearse",
 }  # they answer nothing: one shows a page, the other works for the program that started it
 
 

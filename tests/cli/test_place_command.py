@@ -110,6 +110,11 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         assert (cleaned.status, "Deleted on workshop, 5 MB" in cleaned.out) == (0, True), cleaned
         assert (old.exists(), model.exists()) == (False, False)
         assert "nothing to delete" in main("place", "clean", "workshop", *data).out
+        model.parent.mkdir(parents=True)
+        model.write_bytes(b"1" * 2_000_000)
+        known = tmp_path / "again"
+        assert main("place", "add", "workshop", place.address(), *options[:-1], known).status == 0
+        assert "stays there (2 MB)." in main("place", "remove", "workshop", "--data", known).out
     finally:
         server.stop()
     again = main("place", "check", "workshop", "--data", tmp_path / "data")
@@ -166,6 +171,7 @@ def test_a_cluster_that_is_not_known_says_how_it_is_added(main, tmp_path):
         places.named(tmp_path, "ray:attic")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="what runs on a node needs Linux")
 def test_a_ray_cluster_is_looked_at_by_a_job_on_a_node(main, tmp_path):
     ray = FakeRay(tmp_path / "cluster")
     ray.start()

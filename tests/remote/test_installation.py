@@ -185,7 +185,7 @@ def test_waiting_can_be_stopped(some, monkeypatch):
         ("The environment was not created: ensurepip is not available.", "remote-install-failed", "python3-venv"),
         ("/usr/bin/python3: No module named venv", "remote-install-failed", "python3-venv"),
         ("/x/python: No module named pip", "remote-install-failed", "python3-venv"),
-        ("ERROR: Could not install packages: [Errno 28] No space left on device", "remote-install-failed", "disk"),
+        ("ERROR: Could not install packages: [Errno 28] No space left on device", "remote-install-failed", "free some"),
         ("a\nERROR: No matching distribution found for torch>=2\nnotice: x\n", "remote-install-failed", "torch>=2"),
         ("", "remote-install-failed", "nothing"),
         ("\x1b[31mERROR: red\n" + "x" * 9000, "remote-install-failed", "gpu"),

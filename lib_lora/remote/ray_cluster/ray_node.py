@@ -525,7 +525,9 @@ def _erase_left(agent: Agent, key: str) -> bool:
 
 
 def _lock(stream: IO[bytes]) -> bool:
-    import fcntl  # what is beside this function may be imported where there is none
+    if sys.platform == "win32":
+        raise OSError("a node is a Linux machine")
+    import fcntl
 
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -574,7 +576,7 @@ def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shar
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["sweep"]:
+    if sys.platform != "win32" and sys.argv[1:2] == ["sweep"]:
         if os.fork() == 0:
             os.setsid()
             sweep(Path(sys.argv[2]), sys.argv[3])

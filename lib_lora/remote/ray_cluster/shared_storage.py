@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -186,7 +185,7 @@ class UrlStorage:
             # a listing that is remembered hides what the other side has written
             found = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except ImportError as error:
-            raise OSError(errno.ENOPKG if sys.platform == "linux" else errno.EINVAL, f"{error}") from error
+            raise OSError(errno.EINVAL, str(error)) from error
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from error
         self._system: Any = found[0]

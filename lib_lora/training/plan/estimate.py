@@ -206,28 +206,36 @@ def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, A
         root: the data folder.
         base: the checkpoint file.
         train: the settings as they were asked for, before anything in them was made to fit the device.
-        measured: with "device", plain values.
+        measured: with "device", and with "on" where it was another machine's, plain values.
 
     Raises:
         UserError: the file cannot be written.
     """
     known = _probes(root)
     key = cost_key(base, train)
-    known[key] = {**_table(known.get(key)), str(measured["device"]): {**measured, "measured": round(time.time())}}
+    where = f"{measured['device']} on {measured['on']}" if measured.get("on") else str(measured["device"])
+    known[key] = {**_table(known.get(key)), where: {**measured, "measured": round(time.time())}}
     write_json(Workspace(root).probes, known)
 
 
-def last_measurement(root: Path, base: Path, train: TrainSettings, device: str | None = None) -> dict[str, Any] | None:
+def last_measurement(
+    root: Path, base: Path, train: TrainSettings, device: str | None = None, on: str | None = None
+) -> dict[str, Any] | None:
     """What a probe has measured with the like of these settings; None where none was made.
 
     Args:
         root, base, train: as in `remember`.
-        device: its name; None = the device of the newest measurement.
+        device: its name, on whichever machine; None = the device of the newest measurement.
+        on: the other machine on which it was made; None = this computer, or wherever such a device is.
     """
     if not base.is_file():
         return None
     there = _table(_probes(root).get(cost_key(base, train)))
-    found = [entry for name, entry in there.items() if isinstance(entry, dict) and device in (None, name)]
+    entries = [entry for entry in there.values() if isinstance(entry, dict)]
+    if device is None:
+        found = [entry for entry in entries if entry.get("on") == on]
+    else:
+        found = [entry for entry in entries if entry.get("device") == device]
     return max(found, key=lambda entry: entry.get("measured", 0), default=None)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.presets import preset as settings_of
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
 from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
@@ -60,6 +62,22 @@ def probe(
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
     """
+    with throwaway_run(root, name, request) as (run, wanted):
+        measured = measure_run(run, emit, steps)
+    remember(root, request.base, wanted, measured)
+    return measured
+
+
+@contextmanager
+def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[tuple[Run, TrainSettings]]:
+    """A run of a character that is gone after the block, and the settings as they were asked for.
+
+    Args:
+        root, name, request: see `probe`.
+
+    Raises:
+        UserError: what would stop the run too.
+    """
     folder = Workspace(root).character(name)
     character = load(folder)
     consent_of(character)
@@ -67,24 +85,30 @@ def probe(
     own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     photos = [*own, *class_photos(character, train)]
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
-    with scratch_folder(folder) as place:
-        run = create_run(place, character, base, train, photos)
-        emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
-        try:
-            measured = _measured(run, steps, emit)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"There is too little memory on {device_name()} to train {info.path.name} with these settings; "
-                f"use {lower(train)}.",
-                code="memory-too-small",
-            ) from error
-        finally:
-            release()
     wanted = settings_of(request.preset, info.family, request.overrides, narrow=info.narrow)
-    remember(root, request.base, wanted, measured)
-    return measured
+    with scratch_folder(folder) as place:
+        yield create_run(place, character, base, train, photos), wanted
+
+
+def measure_run(run: Run, emit: Emit, steps: int = STEPS) -> dict[str, Any]:
+    """Do the first steps of a run; see `probe`.
+
+    Raises:
+        UserError: memory does not suffice, with what to make smaller.
+    """
+    emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
+    try:
+        return _measured(run, steps, emit)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"There is too little memory on {device_name()} to train {Path(run.file.base.path).name} with these "
+            f"settings; use {lower(run.file.settings)}.",
+            code="memory-too-small",
+        ) from error
+    finally:
+        release()
 
 
 def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:

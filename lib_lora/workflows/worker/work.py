@@ -181,10 +181,17 @@ def _counting(context: JobContext, text: str) -> Callable[[int, int], None]:
 
 
 def probe(arguments: ProbeArguments, context: JobContext) -> Result:
-    """See `workflows.train.speed_probe.probe`."""
+    """See `workflows.train.speed_probe.probe`, or `workflows.train.place_probe.probe_on`."""
+    request = TrainingRequest(chosen_base(arguments), arguments.preset, arguments.settings)
+    if arguments.on != LOCAL:
+        from lib_lora.workflows.train.place_probe import probe_on
+
+        part = f"probe-{context.folder.name}"
+        return probe_on(
+            context.root, arguments.on, context.character, request, part, context.emit, context.pipe.stopping
+        )
     from lib_lora.workflows.train.speed_probe import probe as measure
 
-    request = TrainingRequest(chosen_base(arguments), arguments.preset, arguments.settings)
     return measure(context.root, context.character, request, context.emit)
 
 

@@ -14,12 +14,18 @@ from PIL import ImageChops
 from ssh_server import MISSING, available
 
 from lib_lora.errors import StoppedByUser
+from lib_lora.models.families.identify import identify
 from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.runners import remote_job
 from lib_lora.remote import openssh, places
+from lib_lora.training.plan.estimate import last_measurement
+from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.train import place_probe
+from lib_lora.workflows.train.place_probe import probe_on
 from lib_lora.workflows.worker import work
 
 pytestmark = [
@@ -136,3 +142,84 @@ def test_a_stop_while_the_base_model_is_sent_is_quick_and_nothing_of_the_job_sta
     assert [path for path in (folder / "jobs").glob("*") if "test" in path.name] == []
     assert not list((painter.run.character_folder.path.parents[1] / "remote").glob("painting-*"))
     assert 0 < part.stat().st_size < painter.run.model().path.stat().st_size  # the next one goes on from there
+
+
+@pytest.fixture
+def home(copied, server, monkeypatch):
+    """A data folder with a character, and the base model's path."""
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    places.save(copied.root, server.place())
+    return copied.root, Path(load_run(copied.run).file.base.path)
+
+
+def _probed(home, settings, stopping=lambda: False):
+    root, base = home
+    wanted = {"resolution": 128, "optimizer": "adamw", "lora": {"rank": 4}, **settings}
+    said: list[str] = []
+    request = TrainingRequest(base, None, wanted)
+
+    def emit(_kind, **more):
+        said.append(more["text"])
+
+    found = probe_on(root, "ssh:workshop", NAME, request, "probe-1", emit, stopping)
+    train = preset(None, "sd1", wanted, narrow=identify(base).narrow)
+    return found, said, train
+
+
+def test_what_a_training_takes_there_is_measured_there(home, server):
+    """And is not taken for what it takes here; nothing of it stays, there or here."""
+    root, base = home
+    there, before = server.place().folder, sorted(path for path in root.rglob("*") if "cache" not in path.parts)
+    found, said, train = _probed(home, {})
+    assert found["on"] == "ssh:workshop"
+    assert found["seconds_per_step"] > 0
+    assert found["precision"] in ("fp32", "bf16")  # "auto" was settled there
+    assert any("Measuring on workshop" in text for text in said)
+    assert last_measurement(root, base, train, on="ssh:workshop")["seconds_per_step"] == found["seconds_per_step"]
+    assert last_measurement(root, base, train) is None
+    after = {path for path in root.rglob("*") if "cache" not in path.parts} - set(before)
+    assert {path.name for path in after if path.is_file()} <= {"probes.json", "home.txt", "hashes.json"} | {
+        path.name for path in (root / "remote").rglob("*")
+    }
+    assert not list(root.glob("remote/probing-*"))
+    assert list((Path(there) / "jobs").iterdir()) == []
+
+
+def test_a_measurement_is_stopped(home, server):
+    began = time.monotonic()
+    with pytest.raises(StoppedByUser):
+        _probed(home, {}, lambda: time.monotonic() - began > 1.0)
+    assert list((Path(server.place().folder) / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[1",
+        b"[]",
+        b"{}",
+        b'{"measured": {"seconds_per_step": "1"}}',
+        b'{"measured": {"seconds_per_step": NaN, "peak_memory": 1, "load_seconds": 1, "steps": 1, "device": "x",'
+        b' "precision": "fp32", "others": 0}}',
+        b'{"measured": {"seconds_per_step": 1, "peak_memory": 1, "load_seconds": 1, "steps": 1, "device": 5,'
+        b' "precision": "fp32", "others": 0}}',
+    ],
+)
+def test_what_comes_back_of_a_measurement_is_not_trusted(answer):
+    job = SimpleNamespace(read=lambda name: answer if name else b"last words", place=SimpleNamespace(name="x"))
+    with raises("probe-unreadable"):
+        place_probe._checked(job)
+
+
+def test_a_machine_that_cannot_measure_says_why():
+    content = b'{"error": "There is too little memory.", "measured": null}'
+    job = SimpleNamespace(read=lambda name: content, place=SimpleNamespace(name="x"))
+    with raises("probe-failed-there"):
+        place_probe._checked(job)
+
+
+def test_no_gpu_is_rented_to_measure(home):
+    root, base = home
+    with raises("probe-rented"):
+        probe_on(root, "runpod", NAME, TrainingRequest(base), "probe-1", _silent)
