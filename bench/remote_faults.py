@@ -126,7 +126,8 @@ def trial(
             machine.look_after()
             job = machine.queue.get(machine.number)
             at = machine.phase()
-            lengths[last] += now - seen
+            if job.started:
+                lengths[last] += now - seen
             seen, last = now, at
             if fault and not struck:
                 due = due or (now + moment if at == phase and job.started else None)
