@@ -75,7 +75,7 @@ interface Posts {
   /** Write captions from what the photos show, as a job. */
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
   /** What a training would take: steps, disk space, and time and memory if they have been measured. */
-  '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
+  '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any>; on?: string } };
   /** Add a machine, after it was reached and looked at; one of its name is replaced. */
   '/places': { path: `/places`; body: { name: string; address: string; key?: string; folder?: string; python?: string; storage?: string; code?: string } };
   /** Look what a machine has now. */
@@ -83,7 +83,7 @@ interface Posts {
   /** Forget a machine; what lies there stays there. */
   '/places/{name}/remove': { path: `/places/${string}/remove`; body: {} };
   /** What a training would send to another machine: each photo, caption and setting, by the rules of sending. */
-  '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, any> } };
+  '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; on?: string; base_address?: string } };
   /** Keep RunPod's API key; it is never told again. */
   '/runpod/key': { path: `/runpod/key`; body: { key: string } };
   /** Forget RunPod's API key; one in the environment of this program stays. */

@@ -7,6 +7,7 @@ others wait for their turn. Imports nothing heavy.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +46,8 @@ from lib_lora.workspace.workspace import Workspace
 __all__ = ["Supervisor", "Timeouts"]
 
 _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
-_JUDGES = 2  # jobs at once that have pictures painted elsewhere and judge them here
+# jobs at once that have pictures painted elsewhere and judge them here, each in a process that needs a core or two
+JUDGES = max(2, (os.cpu_count() or 1) // 2)
 _NOT_STARTED = "The queue has not been started; restart the webui."
 _NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
 _log = logging.getLogger(__name__)
@@ -338,7 +340,7 @@ def _may_start(job: Job, running: Sequence[Job]) -> bool:
         return False
     if run and any(one.slug == job.slug and _run_in(one) == run for one in running):
         return False
-    return _trains(job) or sum(not _trains(one) for one in running) < _JUDGES
+    return _trains(job) or sum(not _trains(one) for one in running) < JUDGES
 
 
 def _run_in(job: Job) -> str:

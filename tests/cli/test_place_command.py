@@ -171,6 +171,7 @@ def test_a_cluster_that_is_not_known_says_how_it_is_added(main, tmp_path):
         places.named(tmp_path, "ray:attic")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="what runs on a node needs Linux")
 def test_a_ray_cluster_is_looked_at_by_a_job_on_a_node(main, tmp_path):
     ray = FakeRay(tmp_path / "cluster")
     ray.start()

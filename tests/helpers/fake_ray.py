@@ -43,6 +43,7 @@ class FakeRay:
         answers: status and content of the answer to a request, by method and path, in place of the usual one.
         room: jobs get room on a node; without it they wait.
         token: that is asked for; empty = none is.
+        gpus: that its nodes have in all.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,7 +56,7 @@ class FakeRay:
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.packages: dict[str, bytes] = {}
-        self.room, self.token = True, ""
+        self.room, self.token, self.gpus = True, "", 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
@@ -142,6 +143,9 @@ class FakeRay:
                 self._see(job)
             if path == "/api/version":
                 return 200, b'{"version": "4", "ray_version": "2.60.0", "ray_commit": "b7f4", "session_name": "s"}'
+            if path == "/api/cluster_status":
+                usage = {"CPU": [0.0, 2.0], **({"GPU": [0.0, float(self.gpus)]} if self.gpus else {})}
+                return _json({"result": True, "data": {"clusterStatus": {"loadMetricsReport": {"usage": usage}}}})
             if match := re.fullmatch(r"/api/packages/gcs/(_ray_pkg_[0-9a-f]+\.zip)", path):
                 return self._package(method, match[1], body)
             if path == "/api/jobs/":

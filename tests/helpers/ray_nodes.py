@@ -7,6 +7,7 @@ Python that runs the tests. Each node has a home folder of its own, by which all
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -152,6 +153,27 @@ class RayNodes:
         """The nodes on which something of a job is."""
         return [name for name in self.nodes() if any((self.there(name) / "jobs").glob("*"))]
 
+    def steps_of(self, name: str) -> list[int]:
+        """The steps that the worker on a node has written down."""
+        found: list[int] = []
+        for path in self.there(name).glob("jobs/*/data/characters/*/runs/*/events.jsonl"):
+            with suppress(OSError, ValueError):
+                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                found += [row["step"] for row in rows if row["kind"] == "step"]
+        return found
+
+    def worker_at_step(self, step: int) -> tuple[str, int]:
+        """The node whose worker has come to a step, as soon as one has, and the process of that worker."""
+        until = time.monotonic() + 180.0
+        while time.monotonic() < until:
+            for number in range(self._made):
+                name = f"node-{number + 1}"
+                if max(self.steps_of(name), default=0) >= step:
+                    [path] = self.there(name).glob("jobs/*/beat.json")
+                    return name, int(json.loads(path.read_text(encoding="utf-8"))["worker"])
+            time.sleep(0.02)
+        raise AssertionError("no worker came so far")
+
     def kill(self, name: str) -> None:
         """End all that runs on a node at once, as when its power is gone."""
         for _ in range(3):
@@ -181,8 +203,6 @@ class RayNodes:
 
     def count(self) -> int:
         """How many nodes live, as Ray says."""
-        import json
-
         with suppress(OSError, ValueError, KeyError, TypeError):
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/nodes?view=summary", timeout=10) as answer:
                 rows = json.load(answer)["data"]["summary"]

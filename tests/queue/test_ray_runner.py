@@ -5,6 +5,7 @@ The same run, trained at home and there, must give the same LoRA, whatever happe
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -109,6 +110,9 @@ class Home:
         self.queue.resume(number)
         self.supervisor.wake()
 
+    def steps_said(self, number):
+        return [event["step"] for event in self.events(number) if event["kind"] == "step"]
+
     def nothing_is_left(self, number):
         assert loan_of(self.run().folder) is None
         assert not self.queue.folder(number).joinpath("remote.json").exists()
@@ -159,18 +163,21 @@ def same(here, there, of_all=True):
 
 def test_a_node_dies_in_the_middle_and_the_lora_is_that_of_home(trained_here, home, nodes):
     number = home.add("ray:studio")
-    home.until_step(number, 4)
-    [busy] = nodes.busy()
+    busy, worker = nodes.worker_at_step(6)
+    os.kill(worker, signal.SIGSTOP)
+    there = nodes.steps_of(busy)[-1]
+    assert there < STEPS
+    eventually(lambda: home.steps_said(number)[-1:] == [there], 60.0, lambda: (there, home.events(number)))
     nodes.kill(busy)
     nodes.add()
     job = home.ended(number)
     assert (job.state, job.error) == ("finished", "")
     same(trained_here, home.run())
-    events = home.events(number)
-    [again] = [at for at, event in enumerate(events) if event.get("state") == "resumed"]
-    before = max(event["step"] for event in events[:again] if event["kind"] == "step")
-    first = next(event["step"] for event in events[again:] if event["kind"] == "step")
-    assert 4 < first <= before + 1 <= first + SMALL["save_every"]
+    said = home.steps_said(number)
+    again = said.index(there) + 1
+    assert there - SMALL["save_every"] < said[again] <= there + 1  # from the last state on
+    assert said == [*range(1, there + 1), *range(said[again], STEPS + 1)]
+    assert [one["step"] for one in home.events(number) if one.get("state") == "resumed"] == [said[again] - 1]
     home.nothing_is_left(number)
 
 

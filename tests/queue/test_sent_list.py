@@ -1,5 +1,7 @@
 """What is listed before a training elsewhere is what is sent: the list is compared with the other machine's disk."""
 
+from pathlib import Path
+
 import pytest
 from remote_harness import NAME, SECRET, SETTINGS, RemoteHarness
 from ssh_server import MISSING, available
@@ -7,8 +9,9 @@ from ssh_server import MISSING, available
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job
+from lib_lora.remote import places
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.workflows.train.sent_preview import sent_list
+from lib_lora.workflows.train.sent_preview import base_there, sent_list
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -57,6 +60,7 @@ def test_the_list_is_what_lies_on_the_other_machine(home):
         assert listed.character["notes"] == ""
     run_file = f"characters/{folder.path.name}/runs/001/run.yaml"
     assert abs(going_on.files[run_file] - sent[run_file]) < 300  # all but the path of the base model there
+    assert base_there(home.root, places.find(home.root, "workshop"), Path(base)) is True  # and is not sent again
     assert (arguments.base, arguments.rental) == (None, None)
     assert {one.original for one in fresh.photos} == {f"Oma {number}.jpg" for number in range(3)}
     assert SECRET not in b"".join(path.read_bytes() for path in home.there.glob("jobs/**/*") if path.is_file())

@@ -17,7 +17,7 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
-from lib_lora.queue import worker_processes
+from lib_lora.queue import supervisor, worker_processes
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import AuditArguments, TestArguments, arguments_of
 from lib_lora.queue.parent_pipe import ParentPipe
@@ -422,7 +422,8 @@ def test_two_jobs_of_one_run_do_not_run_at_once_wherever_they_are(harness):
     assert harness.ended(same).state == "finished"
 
 
-def test_no_more_grids_are_judged_at_once_than_this_computer_takes(harness):
+def test_no_more_grids_are_judged_at_once_than_this_computer_takes(harness, monkeypatch):
+    monkeypatch.setattr(supervisor, "JUDGES", 2)
     numbers = [harness.add("waits", "test", on=f"ssh:place-{one}", run=f"00{one}") for one in range(4)]
     for number in numbers[:2]:
         harness.until(number, "running")

@@ -7,6 +7,8 @@ import { plural, t } from '../base/texts.js';
 import { foldSection } from '../widgets/widgets.js';
 
 const BASE = '{file}, {size}; sent once, and kept there for the next training';
+const THERE = '{file}, {size}; it is there already, and is not sent';
+const FETCHED = '{file}, {size}; the other machine fetches it from {address}';
 const NEVER =
   'Never sent: the original files, their names and metadata, notes, templates of the face, and paths of this computer.';
 
@@ -69,12 +71,12 @@ function parts(list, rented) {
     heads.map((one) => el('th', { text: t(one) })),
   );
   const table = el('table', { class: 'sf-table' }, el('thead', {}, head), el('tbody', {}, list.photos.map(row)));
-  const { character, base, base_bytes, files, settings } = list;
+  const { character, files, settings } = list;
   const consent = character.consent ? `${character.consent.kind}, ${character.consent.date}` : '';
   const traits = (character.traits || []).join(', ');
   const who = [character.name, character.trigger, character.class_word, traits, consent];
   const facts = [
-    ['Base model', t(rented ? '{file}, {size}' : BASE, { file: base, size: format.bytes(base_bytes) })],
+    ['Base model', baseWords(list, rented)],
     ['Character', who.filter(Boolean).join(' · ')],
     ['Files with captions, settings and consent', named(files)],
     ['States of the run so far', named(list.run_files)],
@@ -93,6 +95,11 @@ function parts(list, rented) {
     el('div', { class: 'sf-scroll' }, table),
     el('dl', { class: 'sf-sent' }, rows),
   ];
+}
+
+function baseWords(list, rented) {
+  const words = list.base_there ? THERE : list.base_address ? FETCHED : rented ? '{file}, {size}' : BASE;
+  return t(words, { file: list.base, size: format.bytes(list.base_bytes), address: list.base_address });
 }
 
 function named(files) {

@@ -3,6 +3,7 @@
  * somebody looks.
  */
 
+import * as api from '../base/api.js';
 import { STEPS, app } from '../base/app.js';
 import { usedLast } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
@@ -15,6 +16,9 @@ import { awaited } from './title_signal.js';
 
 const LOOK = 500; // milliseconds between two looks for the element
 
+const COSTS = 'A rented GPU costs money, and no job uses it: end it in the Doctor.';
+
+let asked = false; // for rented GPUs, once for each page
 let drawn = null; // {root, stage, line, sections: {step: section}, shown: step}
 let observer = null;
 
@@ -107,8 +111,16 @@ function rightChoice() {
   if (characters.length && app.step === 'new' && drawn.shown === '') app.step = 'photos';
 }
 
+/** Say that a rented GPU lives which nobody uses; without an API key of RunPod nothing is asked of anybody. */
+async function warnOfPods() {
+  asked = true;
+  const pods = await api.get('/pods').catch(() => []);
+  if (pods.some((one) => one.job === null)) toast(COSTS, 'warn');
+}
+
 function draw() {
   if (!drawn || !app.state) return;
+  if (!asked) warnOfPods();
   guarded(rightChoice);
   guarded(() => head.update());
   const step = app.step;

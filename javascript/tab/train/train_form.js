@@ -16,6 +16,9 @@ import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
 
 const RUNPOD = 'runpod'; // stands for a GPU that is rented
+const ADDRESS =
+  'If the other machine can fetch your base model from the internet by itself: the address of the file, which is ' +
+  'compared with yours. Leave it empty to send it from here.';
 const ADD = 'add'; // leads to where machines are added
 const AGAIN = 5000; // milliseconds after a failure
 const LOOKS = 1000; // milliseconds between two questions while base models are looked at
@@ -47,15 +50,14 @@ function turned(form, on) {
 }
 
 function draw(form) {
-  const base = selectBox([], '', (path) => choose(form, { base: path, preset: null, settings: {} }));
+  const base = selectBox([], '', (path) => choose(form, { base: path, preset: null, settings: {}, address: '' }));
   const on = selectBox([], '', (place) => chooseOn(form, place));
   const where = formField('Where to train', on);
   const sent = el('p', { class: 'sf-help' });
-  const list = sentList(() => ({
-    slug: form.slug,
-    asked: planned(form) ? common(form) : null,
-    rented: placeOf(form)?.on === RUNPOD,
-  }));
+  const list = sentList(() => ({ slug: form.slug, asked: askedFor(form), rented: onOf(form) === RUNPOD }));
+  const address = el('input', { class: 'sf-input', type: 'url', autocomplete: 'off', spellcheck: false });
+  address.addEventListener('change', () => choose(form, { address: address.value.trim() }, true));
+  const fetched = formField('Address of the base model', address, ADDRESS);
   const rent = rentForm(
     (rental) => choose(form, { rental }, true),
     () => showStart(form),
@@ -81,6 +83,7 @@ function draw(form) {
     where,
     rent.node,
     sent,
+    fetched,
     list,
     fitted,
     preset,
@@ -88,7 +91,7 @@ function draw(form) {
   );
   const right = el('div', { class: 'sf-stack' }, cost.node, rent.cost, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
-  const parts = { node, base, on, where, rent, sent, list, preset, fitted, unusable, then, few };
+  const parts = { node, base, on, where, rent, sent, address, fetched, list, preset, fitted, unusable, then, few };
   return { ...parts, settings, fold, cost, start, later };
 }
 
@@ -123,7 +126,9 @@ function chooseOn(form, on) {
     return goTo({ step: 'doctor' });
   }
   choose(form, { on }, true);
-  return show(form);
+  form.estimate = null; // it was another machine's
+  show(form);
+  return loadEstimate(form);
 }
 
 function take(form, slug) {
@@ -222,6 +227,21 @@ function placeOf(form) {
   return form.places.find((one) => one.on === form.wanted.on);
 }
 
+/** Where it is trained, as a job names it. */
+function onOf(form) {
+  return placeOf(form)?.on || 'local';
+}
+
+/** From where the other machine fetches the base model by itself; empty = it is sent. */
+function addressOf(form) {
+  return placeOf(form) ? form.view.address.value.trim() : '';
+}
+
+/** The body of the request for the list of what is sent; null where it is not known yet. */
+function askedFor(form) {
+  return planned(form) ? { ...common(form), on: onOf(form), base_address: addressOf(form) } : null;
+}
+
 /** The arguments that the estimate, a measurement and the training have in common. */
 function common(form) {
   const { base, preset, settings } = form.wanted;
@@ -233,7 +253,7 @@ async function loadEstimate(form) {
   if (!planned(form)) return;
   const asked = (form.asked += 1);
   try {
-    const estimate = await api.post(`/characters/${form.slug}/estimate`, common(form));
+    const estimate = await api.post(`/characters/${form.slug}/estimate`, { ...common(form), on: onOf(form) });
     if (asked !== form.asked) return;
     form.estimate = estimate;
   } catch (error) {
@@ -253,11 +273,14 @@ async function begin(form) {
   const { base, few: box } = form.view;
   const few = box.input.checked;
   refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
-  const on = placeOf(form)?.on || 'local';
+  const on = onOf(form);
   if (on === RUNPOD) form.view.rent.check();
   const rented = on === RUNPOD ? { rental: form.view.rent.rental() } : {};
   const values = { ...common(form), few, then_test: form.view.then.input.checked, on, ...rented };
-  await sendForm({ base }, () => startJob('train', values, 'The training begins.'));
+  const elsewhere = addressOf(form) ? { base_address: addressOf(form) } : {};
+  await sendForm({ base, base_address: form.view.address }, () =>
+    startJob('train', { ...values, ...elsewhere }, 'The training begins.'),
+  );
   app.mount.querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
 }
 
@@ -318,7 +341,7 @@ function showBases(form) {
 
 /** Where it trains; nothing else than this computer is offered to those who come from another one. */
 function showPlaces(form) {
-  const { view, places } = form;
+  const { view, places, wanted } = form;
   const place = placeOf(form);
   const others = places.map((one) => ({ value: one.on, text: one.title }));
   const here = { value: 'local', text: t('This computer') };
@@ -328,7 +351,8 @@ function showPlaces(form) {
   const rents = Boolean(place) && place.on === RUNPOD;
   setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;
-  view.list.hidden = !place;
+  view.list.hidden = view.fetched.hidden = !place;
+  if (document.activeElement !== view.address) view.address.value = wanted.address || '';
   const asked = planned(form) ? common(form) : null;
   view.rent.set({ account: form.runpod, shown: rents, slug: form.slug, asked, rental: form.wanted.rental });
   if (place) view.list.update();
@@ -338,10 +362,11 @@ function showPlaces(form) {
 function showCost(form) {
   const { cost } = form.view;
   const { estimate } = form;
-  const elsewhere = Boolean(placeOf(form)); // what was measured holds for this computer
-  const measured = !elsewhere && estimate && estimate.measured;
+  const elsewhere = Boolean(placeOf(form));
+  const measured = estimate && estimate.measured;
   const number = format.number;
-  setText(cost.text, elsewhere ? '' : estimate ? estimate.text || '' : t('Estimating …'));
+  const silent = elsewhere && estimate && !measured; // its time is not known, or said of what RunPod offers
+  setText(cost.text, silent ? '' : estimate ? estimate.text || '' : t('Estimating …'));
   cost.facts.set(
     estimate && !estimate.wrong
       ? [
@@ -349,16 +374,17 @@ function showCost(form) {
           { name: 'Steps', text: number(estimate.steps) },
           {
             name: 'Time',
-            text: measured ? format.duration(measured.seconds) : elsewhere ? '' : t('not measured yet'),
+            text: measured ? timeOf(measured) : elsewhere ? '' : t('not measured yet'),
           },
           {
             name: 'Memory',
-            text: measured
-              ? t('{size} on {device}', {
-                  size: format.bytes(measured.peak_memory),
-                  device: measured.device,
-                })
-              : '',
+            text:
+              measured && measured.peak_memory
+                ? t('{size} on {device}', {
+                    size: format.bytes(measured.peak_memory),
+                    device: measured.device,
+                  })
+                : '',
           },
           { name: 'Saved steps', text: number(estimate.checkpoints) },
           {
@@ -378,6 +404,11 @@ function showCost(form) {
     (one) => notice('warn', one),
   );
   showProbe(form, measured);
+}
+
+function timeOf(measured) {
+  const time = format.duration(measured.seconds);
+  return measured.run ? t('{time}, at the pace of your run {run}', { time, run: measured.run }) : time;
 }
 
 function showProbe(form, measured) {

@@ -572,6 +572,12 @@ class RayConnection:
                     code="storage-refused",
                     place=name,
                 ) from error
+            if error.errno == errno.EINVAL:
+                raise UserError(
+                    f"The storage {where} cannot be used: {why}; a URL needs fsspec and its driver, here and on nodes.",
+                    code="storage-unusable",
+                    place=name,
+                ) from error
             raise Unreachable(
                 f"The storage {where} cannot be reached now ({why}).", code="storage-unreachable", place=name
             ) from error

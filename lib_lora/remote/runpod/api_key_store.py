@@ -17,7 +17,7 @@ from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.files import explained, read_json, replace, write_json
+from lib_lora.files import explained, read_json, replace, write_json, write_text
 from lib_lora.remote.runpod.runpod_api import KEY
 from lib_lora.workspace.workspace import Workspace
 
@@ -48,6 +48,19 @@ def kept_in(root: Path, service: str = RUNPOD) -> str:
     return _found(root, service)[1]
 
 
+def kept_here(root: Path, service: str = RUNPOD) -> str:
+    """As `kept_in`, but a keyring is asked only where SameFace has put a key of this data folder into one: it may ask
+    its owner for a password, and a page that is opened is no reason for that."""
+    given = os.environ.get(VARIABLES[service], "").strip()
+    known = KEY.fullmatch(given) or _file(Workspace(root).api_keys).get(service) or _marker(root).is_file()
+    return kept_in(root, service) if known else ""
+
+
+def _marker(root: Path) -> Path:
+    """A file that says that there is a key in the keyring."""
+    return Workspace(root).api_keys.with_suffix(".keyring")
+
+
 def save(root: Path, key: str, service: str = RUNPOD) -> str:
     """Keep a key.
 
@@ -67,6 +80,7 @@ def save(root: Path, key: str, service: str = RUNPOD) -> str:
     path = Workspace(root).api_keys
     if _in_keyring("set_password", service, key) is not None and _in_keyring("get_password", service) == key:
         _write(path, {name: one for name, one in _file(path).items() if name != service})
+        write_text(_marker(root), "")
         return KEYRING
     _write(path, {**_file(path), service: key})
     return FILE
@@ -81,6 +95,8 @@ def forget(root: Path, service: str = RUNPOD) -> None:
     path = Workspace(root).api_keys
     if _in_keyring("get_password", service):
         _in_keyring("delete_password", service)
+    with explained(_marker(root)):
+        _marker(root).unlink(missing_ok=True)
     _write(path, {name: one for name, one in _file(path).items() if name != service})
 
 

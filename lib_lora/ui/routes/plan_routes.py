@@ -15,7 +15,10 @@ from lib_lora.errors import UserError, plural
 from lib_lora.files import size
 from lib_lora.models.fast import cpu_load
 from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.queue.job_types import LOCAL
+from lib_lora.remote import places
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
+from lib_lora.training.plan.memory_fitting import GB
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -24,6 +27,7 @@ from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.base_models import BaseRecord
 from lib_lora.ui.views.character_snapshot import look
+from lib_lora.workflows.train.rent_quote import PlannedTraining
 from lib_lora.workspace.file_cache import kept, mark
 
 _LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
@@ -32,11 +36,13 @@ _NOTICED = 0.15  # the share from which on it is worth a word
 
 @dataclass(frozen=True)
 class EstimateRequest:
-    """The base model's path, the preset (null = its own) and settings that override it (nested or with dotted keys)."""
+    """The base model's path, the preset (null = its own), settings that override it (nested or with dotted keys), and
+    where it is trained."""
 
     base: str
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    on: str = "local"
 
 
 def routes() -> list[Route]:
@@ -124,7 +130,12 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
-    measured = _measured(context, path, train, need.steps)
+    if body.on == LOCAL or context.host.remote():
+        measured = _measured(context, path, train, need.steps)
+    else:
+        given = typed_settings.by_dotted_key(body.settings)
+        training = PlannedTraining(path, base.family, base.narrow, train, given, need.steps)
+        measured = _measured_there(context, body.on, training)
     return {
         "steps": need.steps,
         "photos": count,
@@ -163,6 +174,20 @@ def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: 
     except (KeyError, TypeError, ValueError):
         pass  # of another version: it is measured again
     return None
+
+
+def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> dict[str, Any] | None:
+    """As `_measured`, on another machine: by the user's own runs on a GPU of that name."""
+    place = places.named(context.root, on)
+    if place is None or place.machine is None or not place.machine.gpus:
+        return None
+    gpu = place.machine.gpus[0]
+    pace = training.pace(context.root, gpu.name, round(gpu.memory / GB))
+    if pace is None:
+        return None
+    seconds = pace.seconds * training.steps
+    known = {"seconds_per_step": pace.seconds, "seconds": seconds, "device": gpu.name, "run": pace.run}
+    return {**known, "peak_memory": None, "others": 0.0}
 
 
 def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:

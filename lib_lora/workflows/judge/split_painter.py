@@ -32,6 +32,11 @@ class SplitPainter:
         self._painters, self._stop = list(painters), stop
         self._lock = threading.Lock()
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._painters)
+
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
         """The pictures of `cells`, in their order; `each` gets them, one after the other, as they come.
 

@@ -17,6 +17,7 @@ from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painters import painter_of
+from lib_lora.workflows.judge.split_painter import SplitPainter
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workflows.produce.produce import TOGETHER, Producer
@@ -165,4 +166,5 @@ def work_on(
         return PictureCheck(character, run.file.character.name, engine, base, plan.line, plan.several)
 
     paints = painter_of(painter, run.model(), run.file.settings)
-    return Producer(folder, lora, paints, check, Wildcards(wildcards), emit, stopping, TOGETHER).run()
+    together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
+    return Producer(folder, lora, paints, check, Wildcards(wildcards), emit, stopping, together).run()

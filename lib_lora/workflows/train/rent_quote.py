@@ -15,6 +15,7 @@ from pathlib import Path
 from lib_lora.character.store import load
 from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
 from lib_lora.queue.runners import pod_runner
+from lib_lora.remote.places import Place
 from lib_lora.remote.runpod import gpu_offers, money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer
 from lib_lora.remote.runpod.money import RentEstimate
@@ -37,8 +38,8 @@ _SHOWN = 5  # offers in a terminal
 
 
 @dataclass(frozen=True)
-class RentedTraining:
-    """What is to be trained on a GPU that is rented.
+class PlannedTraining:
+    """What is to be trained on a GPU that is rented, or another machine's.
 
     Attributes:
         base: the checkpoint file.
@@ -66,8 +67,22 @@ class RentedTraining:
         train, said = fitted(self.family, memory * GB, self.train, self.given)
         return train, "" if AS_IT_IS in said else said
 
+    def pace(self, root: Path, gpu: str, memory: int) -> Pace | None:
+        """How long a step takes on a GPU, by own runs on one, or by *Measure* on the user's own; None = not known.
 
-def training_of(root: Path, name: str, asked: TrainArguments) -> RentedTraining:
+        Args:
+            root: the data folder.
+            gpu: its name.
+            memory: its GB.
+        """
+        if found := pace_on(root, gpu, self.family, self.on(memory)[0]):
+            return found
+        measured = estimate.last_measurement(root, self.base, self.train, gpu) or {}
+        seconds = measured.get("seconds_per_step")
+        return Pace(float(seconds), "", 0.0) if isinstance(seconds, (int, float)) and seconds > 0 else None
+
+
+def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining:
     """What a job will train.
 
     Args:
@@ -85,12 +100,12 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> RentedTraining:
         total = asked.steps or train.total_steps(len(run.file.photos))
         left = max(0, total - max(saved_steps(run), default=0))
         given: Collection[str] = asked_beside(train, info.family, info.narrow)
-        return RentedTraining(info.path, info.family, info.narrow, train, given, left)
+        return PlannedTraining(info.path, info.family, info.narrow, train, given, left)
     base = chosen_base(asked)
     seen = asked_for(TrainingRequest(base, asked.preset, asked.settings, asked.prediction, few=asked.few))
     photos = len(photos_of(folder, load(folder), asked.few)) * (2 if seen.train.class_photos else 1)
     steps = seen.train.total_steps(max(photos, 1))
-    return RentedTraining(base, seen.info.family, seen.info.narrow, seen.train, by_dotted_key(asked.settings), steps)
+    return PlannedTraining(base, seen.info.family, seen.info.narrow, seen.train, by_dotted_key(asked.settings), steps)
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ class RentQuote:
         preparing_known: whether they were measured with the user's own pods.
     """
 
-    training: RentedTraining
+    training: PlannedTraining
     rental: Rental
     terms: RentTerms
     need: GpuNeed | None
@@ -188,7 +203,7 @@ class RentQuote:
 
 
 def quote(
-    root: Path, training: RentedTraining, rental: Rental, api: RunpodApi, to_choose_from: bool = False
+    root: Path, training: PlannedTraining, rental: Rental, api: RunpodApi, to_choose_from: bool = False
 ) -> RentQuote:
     """What renting can give now.
 
@@ -214,24 +229,16 @@ def quote(
     return RentQuote(training, rental, terms, need, offers, minutes, preparing is not None)
 
 
-def _quoted(root: Path, training: RentedTraining, offer: GpuOffer, terms: RentTerms, preparing: float) -> QuotedOffer:
-    train, changed = training.on(offer.gpu.memory)
-    pace, most = _pace(root, training, offer, train), pod_rental.longest_cost(offer, terms)
+def _quoted(root: Path, training: PlannedTraining, offer: GpuOffer, terms: RentTerms, preparing: float) -> QuotedOffer:
+    _, changed = training.on(offer.gpu.memory)
+    names = (offer.gpu.id, offer.gpu.name)
+    found = (training.pace(root, name, offer.gpu.memory) for name in names)
+    pace, most = next((one for one in found if one), None), pod_rental.longest_cost(offer, terms)
     if pace is None:
         return QuotedOffer(offer, changed, None, None, None, most)
     cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
     minutes = money.exact(pace.seconds) * training.steps / 60
     return QuotedOffer(offer, changed, pace, minutes, cost, most)
-
-
-def _pace(root: Path, training: RentedTraining, offer: GpuOffer, train: TrainSettings) -> Pace | None:
-    """How long a step takes on a GPU; see `QuotedOffer`."""
-    for name in (offer.gpu.id, offer.gpu.name):
-        if pace := pace_on(root, name, training.family, train):
-            return pace
-    measured = estimate.last_measurement(root, training.base, training.train, offer.gpu.id) or {}
-    seconds = measured.get("seconds_per_step")
-    return Pace(float(seconds), "", 0.0) if isinstance(seconds, (int, float)) and seconds > 0 else None
 
 
 def _preparing(root: Path) -> float | None:
@@ -273,6 +280,27 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
     if before := spent(root).get(Workspace(root).character(name).path.name):
         lines.append(f"For {name} {rate.shown(before)} were spent at RunPod so far.")
     return "\n".join(line for line in lines if line)
+
+
+def time_there(root: Path, name: str, asked: TrainArguments, place: Place) -> str:
+    """How long a training takes on a machine, a sentence; empty where no own run tells.
+
+    Args:
+        root, name, asked: see `before_renting`.
+        place: where is trained.
+
+    Raises:
+        UserError: as `training_of`.
+    """
+    if place.machine is None or not place.machine.gpus:
+        return ""
+    gpu, training = place.machine.gpus[0], training_of(root, name, asked)
+    pace = training.pace(root, gpu.name, round(gpu.memory / GB))
+    if pace is None:
+        return ""
+    source = f"the pace of your run {pace.run} on one" if pace.run else "what Measure found on yours"
+    minutes = pace.seconds * training.steps / 60
+    return f"{training.steps:,} steps take about {minutes:.0f} min on the {gpu.name}, by {source}."
 
 
 def offer_line(quoted: QuotedOffer, found: RentQuote) -> str:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character.store import consent_of, load
+from lib_lora.errors import UserError
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.queue.job_types import TrainArguments, chosen_base
+from lib_lora.remote import base_addresses, places
+from lib_lora.remote.places import Place
 from lib_lora.runs import sent_run
 from lib_lora.runs.reopen import check_base
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run, load_run
@@ -85,6 +89,45 @@ def sent_list(root: Path, name: str, asked: TrainArguments) -> SentList:
     )
     with scratch_folder(folder) as place:
         return _listed(_made(folder, request, place), place / "data")
+
+
+def base_there(root: Path, place: Place, base: Path) -> bool | None:
+    """Whether a base model lies on a place already, so that it is not sent; None = the place cannot be asked.
+
+    Args:
+        root: the data folder.
+        place: where is trained.
+        base: the checkpoint file, whose hash is made where it is not known.
+    """
+    if place == places.RENTED:
+        return False
+    from lib_lora.remote.ray_cluster.connecting import connect
+
+    sha256 = cached_sha256(base, Workspace(root).hashes)
+    connection = connect(root, place)
+    try:
+        sizes = connection.ask("sizes", files=[sha256], job=None)
+        return isinstance(sizes, dict) and sizes.get(sha256) == base.stat().st_size
+    except UserError:
+        return None
+    finally:
+        connection.close()
+
+
+def base_address(root: Path, base: Path, given: str) -> str:
+    """From where another machine fetches a base model by itself; empty = it is sent from here.
+
+    Args:
+        root: the data folder.
+        base: the checkpoint file.
+        given: an address that is said now; empty = as was said before.
+
+    Raises:
+        UserError: it is no address.
+    """
+    if given:
+        return base_addresses.check(given)
+    return base_addresses.known(root, cached_sha256(base, Workspace(root).hashes))
 
 
 def _made(folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:

@@ -27,7 +27,7 @@ from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import Terminal, ThrottledLines
-from lib_lora.workflows.train.rent_quote import before_renting
+from lib_lora.workflows.train.rent_quote import before_renting, time_there
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
@@ -144,6 +144,8 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
         print(before_renting(root, name, asked))
+    elif job is None and (said := time_there(root, name, asked, place)):
+        print(said)
     print(places.sent_sentence(place))
     job = job or queue.add(name, asked)
     print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")

@@ -69,6 +69,15 @@ def test_a_job_is_submitted_once_though_its_answer_is_lost(ray, api):
     assert list(ray.jobs) == ["sameface-a-1-1", "sameface-a-2-1"]
 
 
+def test_whether_there_are_gpus(ray, api):
+    assert not api.has_gpus()
+    ray.gpus = 2
+    assert api.has_gpus()
+    for content in (b"", b"[]", b'{"data": {"clusterStatus": {"loadMetricsReport": {"usage": {"GPU": 1}}}}}'):
+        ray.answers["GET /api/cluster_status"] = (200, content)
+        assert not api.has_gpus()
+
+
 def test_many_who_ask_ask_once(ray, api):
     submit(api)
     ray.asked.clear()

@@ -75,7 +75,10 @@ def test_a_keyring_that_works_is_used_and_the_file_emptied(tmp_path, monkeypatch
     assert store.save(tmp_path, KEY) == "keyring"
     assert (library.kept, Workspace(tmp_path).api_keys.exists()) == ({("SameFace", "runpod"): KEY}, False)
     assert (store.load(tmp_path), store.kept_in(tmp_path)) == (KEY, "keyring")
+    assert store.kept_here(tmp_path) == "keyring"
+    assert store.kept_here(tmp_path / "other") == ""  # a page that is opened there asks no keyring
     store.forget(tmp_path)
+    assert list(tmp_path.iterdir()) == []
     assert (library.kept, store.load(tmp_path)) == ({}, None)
     store.forget(tmp_path)
 

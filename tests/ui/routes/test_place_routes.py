@@ -90,7 +90,8 @@ def test_one_that_a_job_is_on_is_not_changed(page, looked):
 
 
 @pytest.mark.skipif(not available(), reason=MISSING)
-def test_a_real_machine_is_looked_at(page, tmp_path):
+def test_a_real_machine_is_looked_at(page, tmp_path, toy):
+    page.character(photos=8)
     server = SshServer(tmp_path / "server")
     server.start()
     try:
@@ -99,7 +100,10 @@ def test_a_real_machine_is_looked_at(page, tmp_path):
         asked["folder"] = str(tmp_path / "there")
         assert "Python 3." in page.confirmed("/places", asked)["text"]
         assert page.done("/places/here/check")["checked"] is True
+        wanted = {"base": str(toy("sd1")), "on": "ssh:here"}
+        assert page.done("/characters/mara/sent", wanted)["base_there"] is False
         server.stop()
+        assert page.done("/characters/mara/sent", wanted)["base_there"] is None  # nobody knows
         assert page.code_of("/places/here/check") == "host-unreachable"
     finally:
         server.stop()
@@ -116,5 +120,9 @@ def test_the_list_of_what_is_sent(page, toy):
     assert found["settings"]["face_weight"] == 1.0
     assert sorted(name.rpartition("/")[2] for name in found["files"]) == ["character.yaml", "events.jsonl", "run.yaml"]
     assert page.code_of("/characters/mara/sent", {"base": "/no/such"}) == "base-model-missing"
+    rented = {"base": str(toy("sd1")), "on": "runpod", "base_address": "https://example.org/base.safetensors"}
+    told = page.done("/characters/mara/sent", rented)
+    assert (told["base_there"], told["base_address"]) == (False, rented["base_address"])
+    assert page.faulted("/characters/mara/sent", {**rented, "base_address": "C:/base"}) == "base_address"
     page.host.is_remote = True
     assert page.code_of("/characters/mara/sent", {"base": str(toy("sd1"))}, 403) == "forbidden"

@@ -3,10 +3,15 @@
 import json
 
 import pytest
+import yaml
+from planting import plant_run
 
 from lib_lora.hosts.host_protocol import Checkpoint
 from lib_lora.remote import places
-from lib_lora.training.plan import estimate
+from lib_lora.runs.events import EventLog
+from lib_lora.training.plan import estimate, presets
+from lib_lora.training.plan.memory_fitting import fitted
+from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes import plan_routes
 from lib_lora.ui.views import base_models
 
@@ -170,3 +175,25 @@ def test_what_is_in_the_way_is_said(page, models, monkeypatch):
 @pytest.mark.parametrize(("seconds", "said"), [(0, "1 s"), (80, "80 s"), (700, "12 min"), (3900, "1 h 5 min")])
 def test_durations_in_words(seconds, said):
     assert plan_routes.in_words(seconds) == said
+
+
+def test_the_time_on_another_machine_is_that_of_own_runs_on_its_gpu(page, models):
+    folder = page.character(photos=8)
+    gpu = places.Graphics("NVIDIA RTX 4090", 24 << 30)
+    machine = places.Machine(0.0, "3.12.1", "linux", 16, 64 << 30, 500 << 30, [gpu])
+    places.save(page.root, places.Place("workshop", "gpu.example.org", machine=machine))
+    asked = {"base": str(models[0].path), "on": "ssh:workshop"}
+    assert page.done("/characters/mara/estimate", asked)["measured"] is None
+    run = plant_run(folder)
+    values = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+    train = fitted("sd1", 24 << 30, presets.preset(None, "sd1"))[0]
+    (run / "run.yaml").write_text(yaml.safe_dump({**values, "settings": to_dict(train)}), encoding="utf-8")
+    (run / "events.jsonl").unlink()
+    emit = EventLog(run / "events.jsonl")
+    emit("state", state="preparing", device_name="NVIDIA RTX 4090")
+    for step in range(20):
+        emit("step", step=step + 1, total=20, seconds_per_step=0.5)
+    found = page.done("/characters/mara/estimate", asked)
+    assert (found["measured"]["run"], found["measured"]["seconds"]) == ("mara/001", found["steps"] * 0.5)
+    assert "NVIDIA RTX 4090" in found["text"]
+    assert page.done("/characters/mara/estimate", {**asked, "on": "local"})["measured"] is None

@@ -1,5 +1,6 @@
 """What is said of time and money before a GPU is rented, with a stand-in for RunPod and runs that were planted."""
 
+import shutil
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -8,11 +9,13 @@ import pytest
 import yaml
 from fake_runpod import KEY, FakeRunpod, gpu
 from faults import raises
-from planting import plant_run
+from planting import PERSONAS, plant_run
 
 from lib_lora import cli
 from lib_lora.character.store import Character, Consent, create
-from lib_lora.queue.job_types import Rental
+from lib_lora.queue.job_types import Rental, TrainArguments
+from lib_lora.queue.runners import pod_runner
+from lib_lora.remote.places import Graphics, Machine, Place
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of, set_rate
@@ -22,7 +25,7 @@ from lib_lora.training.plan import estimate
 from lib_lora.training.plan.memory_fitting import fitted
 from lib_lora.training.plan.presets import preset
 from lib_lora.typed_settings import to_dict
-from lib_lora.workflows.train.rent_quote import RentedTraining, quote, spent
+from lib_lora.workflows.train.rent_quote import PlannedTraining, before_renting, quote, spent, time_there
 from lib_lora.workspace.workspace import Workspace
 
 XL = preset(None, "sdxl")
@@ -39,7 +42,7 @@ def runpod(tmp_path, monkeypatch):
 
 
 def asked(train=XL, given=(), steps=1200):
-    return RentedTraining(Path("/models/xl.safetensors"), "sdxl", False, train, given, steps)
+    return PlannedTraining(Path("/models/xl.safetensors"), "sdxl", False, train, given, steps)
 
 
 def quoted(root, runpod, training=None, **rental):
@@ -129,6 +132,33 @@ def test_a_run_of_another_machine_is_found_by_its_gpu(tmp_path):
     trained(tmp_path, "NVIDIA GeForce RTX 4090", 0.5)
     assert pace_on(tmp_path, "RTX 4090", "sdxl", LARGE).seconds == 0.5
     assert pace_on(tmp_path, "RTX 4080", "sdxl", LARGE) is None
+
+
+def test_a_machine_over_ssh_says_its_time_by_own_runs_too(tmp_path, toy):
+    folder = create(tmp_path, Character("Mara", "mrxa", "woman", Consent("fictional", "2024-05-06")))
+    for number in range(8):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", folder.photos)
+    asked = TrainArguments(base=str(toy("sdxl")), on="ssh:workshop")
+    machine = Machine(0.0, "3.12.1", "linux", 16, None, 1 << 30, [Graphics(A4090, 24 << 30)])
+    place = Place("workshop", "gpu.example.org", machine=machine)
+    assert time_there(tmp_path, "Mara", asked, place) == ""
+    trained(tmp_path, A4090, 0.6)
+    assert "800 steps take about 8 min" in time_there(tmp_path, "Mara", asked, place)
+    assert time_there(tmp_path, "Mara", asked, replace(place, machine=None)) == ""
+
+
+def test_before_renting_in_a_terminal(tmp_path, toy, runpod, monkeypatch):
+    folder = create(tmp_path, Character("Mara", "mrxa", "woman", Consent("fictional", "2024-05-06")))
+    for number in range(8):
+        shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", folder.photos)
+    monkeypatch.setattr(pod_runner, "account", lambda _: RunpodApi(KEY, runpod.base, timeout=5, attempts=1))
+    PodLedger(tmp_path).cost("sameface-0123456789abcdef", "mara", Decimal("0.2"), 20.0)
+    asked = TrainArguments(base=str(toy("sdxl")), on="runpod", rental=Rental(gpus=["RTX 4090"], hours=2.0))
+    trained(tmp_path, A4090, 0.6)
+    said = before_renting(tmp_path, "Mara", asked)
+    assert all(
+        part in said for part in ("8 GB", "RTX 4090, 24 GB: 0.45 USD", "about 8 min", "20 min to prepare", "0.20 USD")
+    )
 
 
 def test_all_is_said_in_the_user_s_currency(tmp_path, runpod):

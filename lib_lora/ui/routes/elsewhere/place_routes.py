@@ -18,7 +18,7 @@ from lib_lora.ui.http.responses import about, forbidden, missing
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.plan_routes import EstimateRequest
 from lib_lora.workflows.train.place_keeping import look, place_of, see_unused
-from lib_lora.workflows.train.sent_preview import sent_list
+from lib_lora.workflows.train.sent_preview import base_address, base_there, sent_list
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,14 @@ class PlaceRequest:
     code: str = ""
 
 
+@dataclass(frozen=True)
+class SentRequest(EstimateRequest):
+    """The base model's path, the preset (null = its own), settings that override it, and the address from which the
+    other machine may fetch the base model."""
+
+    base_address: str = ""
+
+
 def routes() -> list[Route]:
     """The routes about other machines."""
     return [
@@ -43,7 +51,7 @@ def routes() -> list[Route]:
         post("/places", add, PlaceRequest),
         post("/places/{name}/check", check),
         post("/places/{name}/remove", remove),
-        post("/characters/{slug}/sent", sent, EstimateRequest),
+        post("/characters/{slug}/sent", sent, SentRequest),
     ]
 
 
@@ -128,5 +136,8 @@ def sent(context: RequestContext, call: Call) -> dict[str, Any]:
         base = base_of(context, body.base)
     asked = TrainArguments(base=str(base), preset=body.preset, settings=form_fields.checked(body.settings))
     found = asdict(sent_list(context.root, load(folder).name, asked))
+    place = places.named(context.root, body.on)
+    found["base_address"] = base_address(context.root, base, body.base_address.strip()) if place else ""
+    found["base_there"] = base_there(context.root, place, base) if place else None
     found["photo_bytes"] = sum(photo["bytes"] for photo in found["photos"])
     return found

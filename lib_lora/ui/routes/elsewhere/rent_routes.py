@@ -26,7 +26,7 @@ from lib_lora.ui.routes.plan_routes import settings_of
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.character_snapshot import look
 from lib_lora.workflows.train import renting
-from lib_lora.workflows.train.rent_quote import QuotedOffer, RentedTraining, RentQuote, quote, spent
+from lib_lora.workflows.train.rent_quote import PlannedTraining, QuotedOffer, RentQuote, quote, spent
 
 _NAME = re.compile(rf"{PREFIX}[0-9A-Za-z-]{{1,64}}")  # of a pod of SameFace
 _ENDING = 20.0  # seconds for which the page waits until a pod is gone
@@ -75,7 +75,7 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
     usual, rate = Rental(), rate_of(context.root)
     return {
         "available": not context.host.remote(),
-        "kept_in": "" if context.host.remote() else api_key_store.kept_in(context.root),
+        "kept_in": "" if context.host.remote() else api_key_store.kept_here(context.root),
         "currency": rate.currency,
         "per_usd": float(rate.per_usd),
         "hours": usual.hours,
@@ -121,14 +121,14 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     }
 
 
-def _training(context: RequestContext, call: Call) -> RentedTraining:
+def _training(context: RequestContext, call: Call) -> PlannedTraining:
     snapshot, body = look(paths.character(context, call)), call.body
     with about("base"):
         path = base_of(context, body.base)
         base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
     steps = train.total_steps(max(len(snapshot.used), 1) * (2 if train.class_photos else 1))
-    return RentedTraining(path, base.family, base.narrow, train, by_dotted_key(body.settings), steps)
+    return PlannedTraining(path, base.family, base.narrow, train, by_dotted_key(body.settings), steps)
 
 
 def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
 
 def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The pods of SameFace at RunPod that live and cost; none without an API key."""
-    if context.host.remote() or not api_key_store.kept_in(context.root):
+    if context.host.remote() or not api_key_store.kept_here(context.root):
         return []
     api = pod_runner.account(context.root).hurried()
     rate = rate_of(context.root)
