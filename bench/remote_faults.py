@@ -59,6 +59,7 @@ FAULTS = {
     "ssh": (*BOTH, "home closed", "worker killed", "rebooted"),
     "runpod": (*BOTH, "vanished", *STATUSES, "slow", "lies", "undeleted"),
 }
+GROUPS = {"machines": (*BOTH, "vanished"), "api": (*STATUSES, "slow", "lies", "undeleted")}  # of a pod
 PHASES = {
     "ssh": ("installation", "upload", "training", "download", "erase"),
     "runpod": ("renting", "installation", "upload", "training", "download", "erase"),
@@ -126,7 +127,8 @@ def trial(
             machine.look_after()
             job = machine.queue.get(machine.number)
             at = machine.phase()
-            lengths[last] += now - seen
+            if job.started:
+                lengths[last] += now - seen
             seen, last = now, at
             if fault and not struck:
                 due = due or (now + moment if at == phase and job.started else None)
@@ -180,7 +182,7 @@ def main() -> int:
     options.add_argument("--kind", choices=tuple(FAULTS), default="ssh")
     options.add_argument("--trials", type=int, default=60, metavar="N")
     options.add_argument("--seed", type=int, default=1, help="of the moments, and of what happens in which phase")
-    options.add_argument("--faults", nargs="+", metavar="FAULT", help="only these")
+    options.add_argument("--faults", nargs="+", metavar="FAULT", help="only these; of pods also: machines, api")
     options.add_argument("--phases", nargs="+", metavar="PHASE", help="only in these")
     results_file.add_option(options)
     chosen = options.parse_args()
@@ -196,8 +198,9 @@ def main() -> int:
         whole = trial(work / "trial", work / "prepared", chosen.kind, "", "", 0.0, draw)
     rows = [whole]
     print(f"undisturbed: {whole}", flush=True)
-    faults = [fault for fault in chosen.faults or FAULTS[chosen.kind] if fault != "disk full" or os.getuid() == 0]
-    if "disk full" not in faults:
+    asked = [one for name in chosen.faults or FAULTS[chosen.kind] for one in GROUPS.get(name, (name,))]
+    faults = [fault for fault in asked if fault != "disk full" or os.getuid() == 0]
+    if os.getuid() != 0:
         print("The disk there cannot be filled: that needs root.", flush=True)
     pairs = list(itertools.product(faults, chosen.phases or PHASES[chosen.kind]))
     draw.shuffle(pairs)

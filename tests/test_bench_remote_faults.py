@@ -44,3 +44,7 @@ def test_no_lie_is_a_pod_that_runs_where_it_says() -> None:
     for number in range(5):
         found = pod_of(parsed(lies(number)))
         assert found is None or found.ssh is None
+
+
+def test_the_groups_are_all_faults_of_a_pod() -> None:
+    assert {*remote_faults.GROUPS["machines"], *remote_faults.GROUPS["api"]} == {*remote_faults.FAULTS["runpod"]}
