@@ -84,7 +84,7 @@ def _fleet(options: argparse.Namespace) -> Answer:
         count = fleet_jobs.stop(root, fleet)
         return Answer(f"{plural(count, 'job')} of fleet {fleet.id} will stop.", {"fleet": fleet.id, "stopping": count})
     if options.does == "resume":
-        fleet, _ = fleet_progress.standing(root, fleet)
+        fleet_progress.standing(root, fleet)  # which notes the runs
         fleet = fleet_jobs.resume(root, fleet)
     if options.does == "show" or options.no_wait:
         return _stood(root, fleet)

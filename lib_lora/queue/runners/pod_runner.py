@@ -127,7 +127,7 @@ def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[
 def pods_of_jobs(root: Path) -> dict[str, int]:
     """The pods of the jobs that have not ended, or of which something is on a pod alone, by name: each job's number."""
     workspace, queue = Workspace(root), Queue(root)
-    jobs = [*queue.open(), *(job for job in queue.jobs() if job.ended and workspace.job(job.id).remote.is_file())]
+    jobs = [*queue.open(), *(job for job in queue.ended() if workspace.job(job.id).remote.is_file())]
     files = {job.id: workspace.job(job.id).pod for job in jobs}
     return {name: number for number, path in files.items() if (memo := _read(path)) for name in memo.names}
 
