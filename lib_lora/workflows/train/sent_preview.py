@@ -11,7 +11,7 @@ from typing import Any
 
 from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
-from lib_lora.models.reading.file_hashes import cached_sha256
+from lib_lora.models.reading.file_hashes import looked_up_sha256
 from lib_lora.queue.job_types import TrainArguments, chosen_base
 from lib_lora.remote import base_addresses, places
 from lib_lora.remote.places import Place
@@ -92,18 +92,19 @@ def sent_list(root: Path, name: str, asked: TrainArguments) -> SentList:
 
 
 def base_there(root: Path, place: Place, base: Path) -> bool | None:
-    """Whether a base model lies on a place already, so that it is not sent; None = the place cannot be asked.
+    """Whether a base model lies on a place already, so that it is not sent; None = it is not known: the place cannot be
+    asked, or nobody has trained with that file yet, and its hash takes long.
 
     Args:
         root: the data folder.
         place: where is trained.
-        base: the checkpoint file, whose hash is made where it is not known.
+        base: the checkpoint file.
     """
-    if place == places.RENTED:
-        return False
+    sha256 = looked_up_sha256(base, Workspace(root).hashes)
+    if place == places.RENTED or not sha256:
+        return False if place == places.RENTED else None
     from lib_lora.remote.ray_cluster.connecting import connect
 
-    sha256 = cached_sha256(base, Workspace(root).hashes)
     connection = connect(root, place)
     try:
         sizes = connection.ask("sizes", files=[sha256], job=None)
@@ -114,11 +115,12 @@ def base_there(root: Path, place: Place, base: Path) -> bool | None:
         connection.close()
 
 
-def base_address(root: Path, base: Path, given: str) -> str:
-    """From where another machine fetches a base model by itself; empty = it is sent from here.
+def base_address(root: Path, place: Place, base: Path, given: str) -> str:
+    """From where a place fetches a base model by itself; empty = it is sent from here, as to any cluster.
 
     Args:
         root: the data folder.
+        place: where is trained.
         base: the checkpoint file.
         given: an address that is said now; empty = as was said before.
 
@@ -126,8 +128,10 @@ def base_address(root: Path, base: Path, given: str) -> str:
         UserError: it is no address.
     """
     if given:
-        return base_addresses.check(given)
-    return base_addresses.known(root, cached_sha256(base, Workspace(root).hashes))
+        base_addresses.check(given)
+    sha256 = looked_up_sha256(base, Workspace(root).hashes)
+    known = given or (base_addresses.known(root, sha256) if sha256 else "")
+    return "" if place.ray else known
 
 
 def _made(folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:

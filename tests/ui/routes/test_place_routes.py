@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from ssh_server import MISSING, SshServer, available
 
+from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.remote import places
 from lib_lora.ui.routes.elsewhere import place_routes
@@ -101,6 +102,8 @@ def test_a_real_machine_is_looked_at(page, tmp_path, toy):
         assert "Python 3." in page.confirmed("/places", asked)["text"]
         assert page.done("/places/here/check")["checked"] is True
         wanted = {"base": str(toy("sd1")), "on": "ssh:here"}
+        assert page.done("/characters/mara/sent", wanted)["base_there"] is None  # its hash is not known yet
+        cached_sha256(toy("sd1"), Workspace(page.root).hashes)
         assert page.done("/characters/mara/sent", wanted)["base_there"] is False
         server.stop()
         assert page.done("/characters/mara/sent", wanted)["base_there"] is None  # nobody knows

@@ -137,7 +137,7 @@ def sent(context: RequestContext, call: Call) -> dict[str, Any]:
     asked = TrainArguments(base=str(base), preset=body.preset, settings=form_fields.checked(body.settings))
     found = asdict(sent_list(context.root, load(folder).name, asked))
     place = places.named(context.root, body.on)
-    found["base_address"] = base_address(context.root, base, body.base_address.strip()) if place else ""
+    found["base_address"] = base_address(context.root, place, base, body.base_address.strip()) if place else ""
     found["base_there"] = base_there(context.root, place, base) if place else None
     found["photo_bytes"] = sum(photo["bytes"] for photo in found["photos"])
     return found
