@@ -83,8 +83,10 @@ def _fleet(options: argparse.Namespace) -> Answer:
     if options.does == "stop":
         count = fleet_jobs.stop(root, fleet)
         return Answer(f"{plural(count, 'job')} of fleet {fleet.id} will stop.", {"fleet": fleet.id, "stopping": count})
+    if options.does == "resume" and fleet.on == RUNPOD:
+        _say_rent(root, fleet.rows)
     if options.does == "resume":
-        fleet, _ = fleet_progress.standing(root, fleet)
+        fleet_progress.standing(root, fleet)  # which notes the runs
         fleet = fleet_jobs.resume(root, fleet)
     if options.does == "show" or options.no_wait:
         return _stood(root, fleet)
@@ -214,4 +216,7 @@ def _say_rent(root: Path, rows: list[FleetRow]) -> None:
     assert asked
     print(before_renting(root, rows[0].character, asked))
     most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
-    print(f"Each of the {plural(len(rows), 'job')} may cost that much; together they may cost {most}.")
+    print(
+        f"Each of the {plural(len(rows), 'job')} may cost that much, and so may each that is resumed; together "
+        f"they may cost {most}."
+    )

@@ -95,16 +95,17 @@ class Queue:
         self._file = queue_file.QueueFile(root)
         self.path = self._file.path
 
-    def add(self, character: str, arguments: Arguments, first: bool = False) -> Job:
+    def add(self, character: str, arguments: Arguments, first: bool = False, again: bool = False) -> Job:
         """Put a job in line.
 
-        The same job that waits already is returned, not doubled. Of light ones, which say what shall hold of photos
-        and captions, only the last of its kind in line: one behind it would undo what is asked for now.
+        The same job that waits already is returned, not doubled (unless `again`). Of light ones, which say what shall
+        hold of photos and captions, only the last of its kind in line: one behind it would undo what is asked for now.
 
         Args:
             character: its name.
             arguments: what the job shall do; their class says of which type it is.
             first: before all others that wait, and also where the line is full: a job that has ended makes it.
+            again: also where the same waits already.
 
         Raises:
             UserError: a text that cannot be written, or a full line.
@@ -122,7 +123,7 @@ class Queue:
             rows = db.execute(f"SELECT * FROM jobs WHERE {alike}", (kind, name)).fetchall()
             line = [self._job(row) for row in rows]
             twin = next((job for job in line[-1 if lane == "light" else 0 :] if job.arguments == wanted), None)
-            if twin:
+            if twin and not again:
                 if first:
                     twin = replace(twin, place=_first(db))
                     db.execute("UPDATE jobs SET place = ? WHERE id = ?", (twin.place, twin.id))
@@ -162,6 +163,14 @@ class Queue:
                 (*OPEN, max(limit - len(found), 0)),
             )
             return found + [self._job(row) for row in ended]
+
+    def ended(self) -> list[Job]:
+        """All that have ended, the newest first."""
+        with self._file.open() as db:
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY ended DESC, id DESC", OPEN
+            ).fetchall()
+            return [self._job(row) for row in rows]
 
     def open(self) -> list[Job]:
         """Those that wait, in line, and those that run or are paused."""

@@ -302,7 +302,7 @@ class Supervisor:
             return
         if any(test.run == run for test in _tests(job.slug, queue.open())):
             return
-        ended = (one for one in queue.jobs() if one.state == "finished")
+        ended = (one for one in queue.ended() if one.state == "finished")
         last = next(_tests(job.slug, ended), TestArguments())  # painted alike, the two tests can be compared
         test = TestArguments(
             run=run,

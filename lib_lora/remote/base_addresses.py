@@ -16,7 +16,7 @@ from lib_lora.workspace.workspace import Workspace
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 2000  # letters
-_SECRETS = ("token", "key", "apikey", "api_key", "access_token", "password", "signature")
+_SECRETS = ("sig", "token", "key", "cred", "auth", "secret", "pass", "session", "policy")  # in a parameter's name
 _CHANGING = threading.Lock()
 
 
@@ -37,7 +37,7 @@ def check(address: str) -> str:
             "base_address",
             code="base-address-invalid",
         )
-    if parts.username or parts.password or any(name.lower() in _SECRETS for name, _ in parse_qsl(parts.query)):
+    if parts.username or parts.password or _has_secret(parts.query):
         raise UserError(
             "The address of the base model has a password or a key in it, which would be sent along; give one that "
             "anybody may fetch.",
@@ -45,6 +45,11 @@ def check(address: str) -> str:
             code="base-address-with-secret",
         )
     return address
+
+
+def _has_secret(query: str) -> bool:
+    names = [name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)]
+    return any(secret in name for name in names for secret in _SECRETS)
 
 
 def known(root: Path, sha256: str) -> str:

@@ -392,6 +392,46 @@ def test_where_there_is_no_room_for_long_the_pod_is_left_to_its_limits_and_to_re
     assert pod_runner.pods_of_jobs(home.root) == {}
 
 
+@pytest.mark.parametrize("fault", [UserError("It is no JSON.", code="json-invalid"), ZeroDivisionError("oh")])
+def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fault):
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    with monkeypatch.context() as patch:
+
+        def fails(_worker, _run):
+            raise fault
+
+        patch.setattr(ssh_runner.SshWorker, "_bring", fails)
+        job = home.ended(number)
+    assert (job.state, f"pods end {pod.body['name']}" in job.error) == ("failed", True), job
+    assert (home.runpod.living(), home.states()) == ([pod], ["created"])
+    for one in range(60):  # however many others there are
+        home.queue.add("another", TrainArguments(base="x", settings={"seed": one}))
+    assert pod_runner.pods_of_jobs(home.root) == {pod.body["name"]: number}
+    home.lets(6)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert (home.runpod.living(), home.states()) == ([], ["ended"])
+
+
+def test_a_pod_that_is_found_late_has_cost_no_more_than_it_could(home, monkeypatch):
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    path = Workspace(home.root).job(number).pod
+    home.close()
+    memo = json.loads(path.read_text())
+    path.write_text(json.dumps({**memo, "since": memo["since"] - 72 * 3600}))
+    home.lets(6)
+    home.open()
+    job = home.ended(number)
+    rent = job.result["rent"]
+    assert rent["minutes"] <= Rental().hours * 60
+    assert rent["counted"] <= Rental().cap
+
+
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
 def test_stopped_in_the_middle(home, wish, state):
     home.lets(3)

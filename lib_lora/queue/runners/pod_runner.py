@@ -34,7 +34,7 @@ from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of
-from lib_lora.runs.events import EventLog
+from lib_lora.runs.events import EventLog, events_after
 from lib_lora.runs.lent_run import loan_of, returned
 from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need
 from lib_lora.training.plan.presets import asked_beside
@@ -127,7 +127,7 @@ def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[
 def pods_of_jobs(root: Path) -> dict[str, int]:
     """The pods of the jobs that have not ended, or of which something is on a pod alone, by name: each job's number."""
     workspace, queue = Workspace(root), Queue(root)
-    jobs = [*queue.open(), *(job for job in queue.jobs() if job.ended and workspace.job(job.id).remote.is_file())]
+    jobs = [*queue.open(), *(job for job in queue.ended() if workspace.job(job.id).remote.is_file())]
     files = {job.id: workspace.job(job.id).pod for job in jobs}
     return {name: number for number, path in files.items() if (memo := _read(path)) for name in memo.names}
 
@@ -220,13 +220,22 @@ class PodWorker(SshWorker):
             if code_or_none is not None:
                 self._settle(code_or_none)
             return code_or_none
-        except BaseException:
-            if not (self._remote.left.is_set() or self._kept):
-                self._settle(_ENDED)
+        except BaseException as error:
+            if self._remote.left.is_set() or self._kept:
+                raise
+            if isinstance(error, Exception) and self._has_only_copy(error):
+                raise self._left_there(remote_job.explained_failure(error, self.place)) from error
+            self._settle(_ENDED)
             raise
         finally:
             if self._pod is not None and self._pod.code is not None:
                 self._give_back()
+
+    def _has_only_copy(self, error: Exception) -> bool:
+        """Whether a fault, of this computer or of ours, leaves on the pod what is nowhere else; it is kept then."""
+        ended = isinstance(error, (MachineGone, StoppedByUser)) or self._remote.stopping()
+        refused = isinstance(error, UserError) and error.code == "pod-not-as-asked"
+        return self._begun() and not (ended or refused)
 
     def _settle(self, code: int) -> None:
         """Remember that the pod is to be deleted, and what the job came to."""
@@ -247,6 +256,7 @@ class PodWorker(SshWorker):
             if begun:
                 raise self._vanished()
             self._say(f"The rented pod {self._pod.name} is gone before anything began there; another one is rented.")
+            self._ledger.cost(self._pod.name, self.job.slug, self._counted(self._pod)[1], None)
             self._forget_pod()
         if pod is None:
             pod = self._rent(api)
@@ -305,10 +315,13 @@ class PodWorker(SshWorker):
         super()._bring_events(run)
         if self._pod is None or self._pod.first or not self._remote.pace:
             return
-        self._write(replace(self._pod, first=time.time()))
+        now, since = time.time(), self._pod.since
+        said = [event.get("t") for event in events_after(self._files.events)[0] if event["kind"] == "step"]
+        began = next((one for one in said if isinstance(one, (int, float))), now)  # perhaps seen long after
+        self._write(replace(self._pod, first=min(max(began, since), now)))  # by the pod's own clock
         hourly, left = float(self._pod.hourly), Follower(self._files.events).read().seconds_left
         most = min(self._rental.cap, hourly * self._rental.hours)
-        cost = money.running_cost(hourly, most, time.time() - self._pod.since, left)
+        cost = money.running_cost(hourly, most, min(now - since, self._rental.hours * 3600), left)
         self._tell_cost(hourly, most, cost.sentence(rate_of(self.workspace.root)))
 
     def _folder_there(self) -> str:
@@ -440,12 +453,19 @@ class PodWorker(SshWorker):
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
             with suppress(UserError):
                 EventLog(self._files.events)("warning", code="pod-not-deleted", text=text)
+                self._ledger.cost(memo.name, self.job.slug, self._counted(memo)[1], None)
         self._forget_pod()
+
+    def _counted(self, memo: _PodMemo) -> tuple[Decimal, Decimal]:
+        """For how many minutes a pod was rented, and what that costs in USD, as far as it is seen from here: its own
+        limits end it, however late it is looked for."""
+        minutes = money.exact(min(max(0.0, time.time() - memo.since), self._rental.hours * 3600)) / 60
+        cost = (Decimal(memo.hourly) * minutes / 60).quantize(money.CENT, ROUND_CEILING)
+        return minutes, min(cost, money.exact(self._rental.cap))
 
     def _note_bill(self, api: RunpodApi, memo: _PodMemo) -> None:
         """Write the bill beside what was counted here into the job's events and its result."""
-        minutes, hourly = money.exact(max(0.0, time.time() - memo.since)) / 60, Decimal(memo.hourly)
-        counted = (hourly * minutes / 60).quantize(money.CENT, ROUND_CEILING)
+        hourly, (minutes, counted) = Decimal(memo.hourly), self._counted(memo)
         estimated = RentEstimate(minutes, hourly, counted, money.exact(self._rental.cap))
         preparing = (memo.first - memo.since) / 60 if memo.first > memo.since else None
         try:

@@ -19,6 +19,7 @@ from typing import Any
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, size, write_text
+from lib_lora.queue import worker_processes
 from lib_lora.queue.worker_pipe import patient
 from lib_lora.remote import connection, installation, places, transfers
 from lib_lora.remote.connection import Unreachable
@@ -32,6 +33,7 @@ AGAIN = 20.0  # seconds at most between two tries to reach it
 PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
 SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
 _KILLS = 5  # tries to end a worker
+_OWNER = "owner.txt"  # in the folder of a job that ends with its process
 _FIRST = threading.Lock()
 _SENDING: dict[tuple[str, str], threading.Lock] = {}  # which model is on its way to which machine
 _GOES_ON = "What runs there goes on; resume the job to follow it again."
@@ -299,6 +301,33 @@ def key_of(workspace: Workspace, job: int, part: str = "") -> str:
             known = uuid.uuid4().hex[:12]
             write_text(path, known)
     return f"{known}-{job}{part}"
+
+
+def own(job: RemoteJob) -> None:
+    """Note that this process is at work on a job, which ends with it (see `is_left`)."""
+    write_text(job.folder / _OWNER, worker_processes.owner_name(job.key))
+
+
+def is_left(job: RemoteJob, key: str, kind: str) -> bool:
+    """Whether a job on the place of `job` was one like it, of this data folder, whose process is no more; what was on
+    its way here is deleted then.
+
+    Args:
+        job: at work in this process.
+        key: of the other one.
+        kind: begins the names of the folders of such jobs.
+    """
+    mine = "".join(job.key.partition("-0-")[:2])
+    folder = job.workspace.remote / f"{kind}-{key[len(mine) :]}"
+    if not key.startswith(mine) or not (folder / _OWNER).is_file():
+        return False
+    with suppress(OSError):
+        owner = (folder / _OWNER).read_text(encoding="utf-8")
+        ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
+        if ours or worker_processes.owner_alive(owner):
+            return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
 
 
 def plain_name(name: str) -> str:

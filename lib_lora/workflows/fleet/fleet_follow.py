@@ -10,7 +10,7 @@ from typing import get_args
 from lib_lora.errors import StoppedByUser, typed
 from lib_lora.job_host import JobHost
 from lib_lora.queue.job_types import LOCAL, RUNPOD, Lane
-from lib_lora.workflows.fleet import fleet_progress
+from lib_lora.workflows.fleet import fleet_jobs, fleet_progress
 from lib_lora.workflows.fleet.fleet_plan import Fleet
 from lib_lora.workflows.fleet.fleet_progress import RowStanding
 from lib_lora.workflows.train.train_elsewhere import supervised
@@ -37,6 +37,8 @@ def follow(
     try:
         with supervised(host, root, _lanes(fleet)):
             while True:
+                if not all(row.job for row in fleet.rows):  # who was queueing them has ended
+                    fleet = fleet_jobs.put_in_line(root, fleet)
                 fleet, found = fleet_progress.standing(root, fleet)
                 if (text := fleet_progress.sentence(fleet, found)) != said:
                     say(text)

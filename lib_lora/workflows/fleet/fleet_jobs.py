@@ -22,14 +22,21 @@ def put_in_line(root: Path, fleet: Fleet) -> Fleet:
     Raises:
         UserError: the queue is full, or cannot be written; what was queued is noted.
     """
+    with fleet_store.changing(root):
+        return _put_in_line(root, fleet_store.load(root, fleet.id))
+
+
+def _put_in_line(root: Path, fleet: Fleet) -> Fleet:
     queue = Queue(root)
-    known = {row.job for row in fleet.rows}
-    loose = [job for job in queue.open() if job.created >= fleet.created and job.id not in known]
+    if all(row.job for row in fleet.rows):
+        return fleet
+    noted = {row.job for one in fleet_store.identifiers(root) for row in fleet_store.load(root, one).rows}
+    loose = [job for job in queue.open() if job.created >= fleet.created and job.id not in noted]
     for place, row in enumerate(fleet.rows):
         if row.job:
             continue
         same = (one for one in loose if one.slug == slug(row.character) and one.arguments == row.arguments)
-        job = next(same, None) or queue.add(row.character, row.arguments)
+        job = next(same, None) or queue.add(row.character, row.arguments, again=True)
         loose = [one for one in loose if one.id != job.id]
         rows = [*fleet.rows[:place], replace(row, job=job.id), *fleet.rows[place + 1 :]]
         fleet = replace(fleet, rows=rows)
@@ -57,17 +64,19 @@ def resume(root: Path, fleet: Fleet) -> Fleet:
         UserError: the queue is full, or cannot be written.
     """
     queue = Queue(root)
-    rows = []
-    for row in reversed(fleet.rows):  # each goes to the front of the line
-        job = found(queue, row.job)
-        if job is None and row.job and not row.run:
-            row = replace(row, job=0)  # somebody took it off the list before it had a run
-        elif job is not None and job.state in RESUMABLE:
-            queue.resume(job.id)
-        rows.append(row)
-    fleet = replace(fleet, rows=rows[::-1])
-    fleet_store.save(root, fleet)
-    return put_in_line(root, fleet)
+    with fleet_store.changing(root):
+        fleet = fleet_store.load(root, fleet.id)
+        rows = []
+        for row in reversed(fleet.rows):  # each goes to the front of the line
+            job = found(queue, row.job)
+            if job is None and row.job and not row.run:
+                row = replace(row, job=0)  # somebody took it off the list before it had a run
+            elif job is not None and job.state in RESUMABLE:
+                queue.resume(job.id)
+            rows.append(row)
+        fleet = replace(fleet, rows=rows[::-1])
+        fleet_store.save(root, fleet)
+        return _put_in_line(root, fleet)
 
 
 def found(queue: Queue, number: int) -> Job | None:

@@ -87,7 +87,8 @@ def trainings(
     Raises:
         UserError: none, or more than `MOST`.
     """
-    axes = {**(varied or {}), **({SEED: list(seeds)} if seeds else {})}
+    axes = {key: _distinct(values) for key, values in (varied or {}).items()}
+    axes |= {SEED: _distinct(seeds)} if seeds else {}
     rows = []
     for character in _distinct(characters):
         for values in product(*axes.values()):
@@ -106,8 +107,12 @@ def searches(characters: Sequence[str], shared: ChooseArguments) -> list[FleetRo
     return _checked([FleetRow(one, choose=shared) for one in _distinct(characters)])
 
 
-def _distinct(characters: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(characters))
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:  # some cannot be keys
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def _over(table: Mapping[str, Any], laid: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -45,19 +46,21 @@ class RowStanding:
 
 
 def standing(root: Path, fleet: Fleet) -> tuple[Fleet, list[RowStanding]]:
-    """How each job stands, in the order of the rows; and the fleet with the runs that are known by now, kept."""
+    """How each job stands, in the order of the rows; and the fleet as it is now, with the runs that are known, kept."""
     queue = Queue(root)
-    there = queue.open()
-    rows, found = [], []
-    for row in fleet.rows:
-        job = fleet_jobs.found(queue, row.job)
-        row = replace(row, run=job.run) if job is not None and job.run and job.run != row.run else row
-        rows.append(row)
-        found.append(_standing(root, row, job, there))
-    if rows != fleet.rows:
-        fleet = replace(fleet, rows=rows)
-        fleet_store.save(root, fleet)
-    return fleet, found
+    jobs = {job.id: job for job in (*queue.open(), *queue.ended())}  # in this order none is missed that ends meanwhile
+    there = queue.open()  # last: the test of a training is in line before that has ended
+    fleet = _with_runs(fleet_store.load(root, fleet.id), jobs)
+    with suppress(UserError), fleet_store.changing(root, patience=0.0):  # else another look notes them
+        stored = fleet_store.load(root, fleet.id)
+        if (noted := _with_runs(stored, jobs)) != stored:
+            fleet_store.save(root, noted)
+    return fleet, [_standing(root, row, jobs.get(row.job), there) for row in fleet.rows]
+
+
+def _with_runs(fleet: Fleet, jobs: Mapping[int, Job]) -> Fleet:
+    rows = [replace(row, run=job.run) if (job := jobs.get(row.job)) and job.run else row for row in fleet.rows]
+    return replace(fleet, rows=rows)
 
 
 def _standing(root: Path, row: FleetRow, job: Job | None, there: list[Job]) -> RowStanding:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError, typed
 from lib_lora.files import explained, read_json, write_json
+from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.fleet.fleet_plan import Fleet, FleetRow, What
 from lib_lora.workspace.workspace import Workspace
 
@@ -38,6 +41,20 @@ def make(root: Path, what: What, on: str, rows: list[FleetRow]) -> Fleet:
 def save(root: Path, fleet: Fleet) -> None:
     """Write a fleet as it is now."""
     write_json(_path(root, fleet.id), typed_settings.to_dict(fleet))
+
+
+@contextmanager
+def changing(root: Path, patience: float = 30.0) -> Iterator[None]:
+    """While the block runs, nobody else changes a fleet. What was read before may be outdated; read it in the block.
+
+    Raises:
+        UserError: somebody else does, for longer than `patience` seconds.
+    """
+    folder = Workspace(root).fleets
+    with explained(folder):
+        file_permissions.make_folder(folder)
+    with only_process(folder, "try again in a moment", patience):
+        yield
 
 
 def load(root: Path, identifier: str) -> Fleet:

@@ -7,7 +7,6 @@ The worker there (`workflows.worker.paint_plans`) keeps the base model loaded fr
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,10 +18,9 @@ from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import sha256, write_json, write_text
+from lib_lora.files import sha256, write_json
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.pictures import Cell, parameters
-from lib_lora.queue import worker_processes
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
@@ -31,7 +29,7 @@ from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.workspace import Workspace
 
 _MOST = 64 << 20  # bytes of a picture
-_OWNER = "owner.txt"  # which process a painter is in
+PAINTING = "painting"  # begins the names of the folders of painters
 
 
 class PlacePainter:
@@ -100,19 +98,22 @@ class PlacePainter:
         return reconstruct(self._vae, image)
 
     def close(self) -> None:
-        """End the worker there, and delete what is there of the job."""
+        """End the worker there, and delete what is there of the job; where that fails, the next painter does it."""
+        gone = not self._sent
         if self._sent:
             self._base, self._sent = "", False
             with suppress(UserError, StoppedByUser):
                 self._job.there.ask("erase", job=self._job.key)  # which ends what runs
-        self._job.tidy()
+                gone = True
+        if gone:
+            self._job.tidy()
         self._job.there.close()
 
     def _begin(self) -> None:
         """Bring the base model there, and start the worker. What an earlier program left of its pictures goes."""
-        write_text(self._job.folder / _OWNER, worker_processes.owner_name(self._job.key))
+        remote_job.own(self._job)
         for key in map(str, self._job.ask("jobs")["jobs"]):
-            if key == self._job.key or self._is_left(key):
+            if key == self._job.key or remote_job.is_left(self._job, key, PAINTING):
                 self._job.ask("erase", job=key)
         self._sent = True
         version, base = self._job.install(), self._run.file.base
@@ -130,20 +131,6 @@ class PlacePainter:
         data = self._job.send({"how.json": self._written("how.json", how)})
         self._job.start(version, ["paint-plans", "--data", data])
         self._base = there
-
-    def _is_left(self, key: str) -> bool:
-        """Whether the job of a key is a painter's of this data folder that is no more."""
-        mine = "".join(self._job.key.partition("-0-")[:2])
-        if not key.startswith(mine) or self._job.ask("state", job=key).get("running"):
-            return False
-        folder, owner = _folder(self._job.workspace, key[len(mine) :]), ""
-        with suppress(OSError):
-            owner = (folder / _OWNER).read_text(encoding="utf-8")
-        ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
-        if ours or worker_processes.owner_alive(owner):
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        return True
 
     def _order(self, number: str, cells: Sequence[Cell]) -> None:
         """Send a plan, and the LoRAs that it names; the plan is laid there last."""
@@ -211,9 +198,5 @@ def painter_on(
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
     key = remote_job.key_of(workspace, 0, f"-{part}")
-    return PlacePainter(RemoteJob(workspace, key, connect(root, place), _folder(workspace, part), say), run, stopping)
-
-
-def _folder(workspace: Workspace, part: str) -> Path:
-    """Where a painter's files are on their way, here; it is there as long as the painter is."""
-    return workspace.remote / f"painting-{part}"
+    folder = workspace.remote / f"{PAINTING}-{part}"
+    return PlacePainter(RemoteJob(workspace, key, connect(root, place), folder, say), run, stopping)

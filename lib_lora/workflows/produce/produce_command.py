@@ -14,6 +14,7 @@ from lib_lora.lora.file.integrity import check_whole
 from lib_lora.pictures import NEGATIVE
 from lib_lora.runs import run_records
 from lib_lora.runs.reopen import check_base
+from lib_lora.runs.run_lock import only_process
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painters import painter_of
@@ -148,7 +149,8 @@ def work_on(
         stopping: see `Producer`.
 
     Raises:
-        UserError: the checkpoint is another one by now, or painting or judging fails; what is there is kept.
+        UserError: the checkpoint is another one by now, another process is at work on it, or painting or judging fails;
+            what is there is kept.
         StoppedByUser: `stopping` said so.
     """
     plan = folder.plan()
@@ -167,4 +169,5 @@ def work_on(
 
     paints = painter_of(painter, run.model(), run.file.settings)
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
-    return Producer(folder, lora, paints, check, Wildcards(wildcards), emit, stopping, together).run()
+    with only_process(folder.path, "wait for it, or stop it"):
+        return Producer(folder, lora, paints, check, Wildcards(wildcards), emit, stopping, together).run()

@@ -123,18 +123,19 @@ class Progress:
         return sum(len(tries) for tries in self.tried.values())
 
     def next_attempt(self, item: int) -> int:
-        """The number of an item's next try; 0 = it has a picture, or no try left."""
+        """The number of an item's next try: the first that is not there; 0 = it has a picture, or no try left."""
         tries = self.tried.get(item, [])
-        if any(one.kept for one in tries) or len(tries) >= self.plan.tries:
+        if any(one.kept for one in tries):
             return 0
-        return len(tries) + 1
+        there = {one.attempt for one in tries}
+        return next((number for number in range(1, self.plan.tries + 1) if number not in there), 0)
 
     def given_up(self) -> list[int]:
         """The items none of whose tries has passed."""
         return [
             item
             for item, tries in sorted(self.tried.items())
-            if len(tries) >= self.plan.tries and not any(one.kept for one in tries)
+            if not self.next_attempt(item) and not any(one.kept for one in tries)
         ]
 
 

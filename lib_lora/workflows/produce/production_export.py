@@ -32,7 +32,8 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
         out: the folder.
 
     Returns:
-        `out`, with ``NAME-00001.png``, ``NAME-00001.txt``, ..., ``pictures.csv``, ``pictures.json`` and ``sheet.jpg``.
+        `out`, with ``NAME-001-00001.png``, ``NAME-001-00001.txt``, ..., ``pictures-001.csv``, ``pictures-001.json`` and
+        ``sheet-001.jpg``, where 001 is the production's number.
 
     Raises:
         UserError: nothing is kept, a picture is gone, or the folder cannot be written.
@@ -43,20 +44,21 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
         out.mkdir(parents=True, exist_ok=True)
     rows = []
     for one in pictures:
-        target = out / f"{slug(name)}-{one.item:05d}.png"
+        target = out / f"{slug(name)}-{folder.id}-{one.item:05d}.png"
         source = folder.pictures / one.file
         with explained(source, "read"), open(source, "rb") as stream, explained(target), atomic_file(target) as copy:
             shutil.copyfileobj(stream, copy)
         write_text(target.with_suffix(".txt"), one.prompt)
         rows.append({**to_dict(one), "file": target.name, "tries": one.attempt})
-    write_json(out / "pictures.json", rows)
+    write_json(out / f"pictures-{folder.id}.json", rows)
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
     writer.writerows([[_harmless(row[column]) for column in _COLUMNS] for row in rows])
-    with explained(out / "pictures.csv"), atomic_file(out / "pictures.csv") as stream:
+    path = out / f"pictures-{folder.id}.csv"
+    with explained(path), atomic_file(path) as stream:
         stream.write(b"\xef\xbb\xbf" + table.getvalue().encode("utf-8"))  # the mark makes Excel read UTF-8
-    _write_sheet([folder.pictures / one.file for one in pictures[:_MOST]], out / "sheet.jpg")
+    _write_sheet([folder.pictures / one.file for one in pictures[:_MOST]], out / f"sheet-{folder.id}.jpg")
     return out
 
 

@@ -73,13 +73,10 @@ class ProductionFolder:
         """
         found = Progress(self.plan())
         there = set(self._files())
-        seen = set()
-        for one in self._lines():
-            if one.file in there and one.file not in seen and 1 <= one.item <= found.plan.count:
-                seen.add(one.file)
-                found.note(one)
-        for tries in found.tried.values():
-            tries.sort(key=lambda one: one.attempt)
+        last = {one.file: one for one in self._lines()}  # what was painted anew has two lines
+        for name in sorted(last):
+            if name in there and 1 <= last[name].item <= found.plan.count:
+                found.note(last[name])
         return found
 
     def unjudged(self, progress: Progress) -> list[tuple[int, int]]:

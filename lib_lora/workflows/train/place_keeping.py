@@ -84,7 +84,7 @@ def see_unused(root: Path, name: str) -> None:
     workspace = Workspace(root)
     if not workspace.queue_file.is_file():
         return
-    for job in Queue(root).jobs():
+    for job in [*Queue(root).open(), *Queue(root).ended()]:
         on = asked_place(job.arguments)
         if on in (f"{places.SSH}{name}", f"{places.RAY}{name}") and workspace.job(job.id).remote.is_file():
             raise UserError(

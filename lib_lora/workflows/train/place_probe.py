@@ -27,6 +27,7 @@ from lib_lora.workflows.worker_results import MEASURED
 from lib_lora.workspace.workspace import Workspace
 
 Emit = Callable[..., None]
+_PROBING = "probing"  # begins the names of the folders of probes
 _PRECISIONS = ("fp32", "fp16", "bf16")
 _MOST = 1e9  # of a measured number
 
@@ -66,23 +67,38 @@ def probe_on(
             "No GPU is rented to measure on; its first steps are measured when it trains.", "on", code="probe-rented"
         )
     workspace = Workspace(root)
-    key, folder = remote_job.key_of(workspace, 0, f"-{part}"), workspace.remote / f"probing-{part}"
+    key, folder = remote_job.key_of(workspace, 0, f"-{part}"), workspace.remote / f"{_PROBING}-{part}"
 
     def say(text: str) -> None:
         emit("progress", done=0, total=0, text=text)
 
     job = RemoteJob(workspace, key, connect(root, place), folder, say, asked=stopping)
     try:
+        remote_job.own(job)
+        for other in map(str, job.ask("jobs")["jobs"]):
+            if remote_job.is_left(job, other, _PROBING):
+                job.ask("erase", job=other)
         with throwaway_run(root, name, replace(request, elsewhere=True)) as (run, wanted):
             measured = _measured(job, run, stopping)
     finally:
-        with suppress(UserError, StoppedByUser):
-            job.there.ask("erase", job=job.key)
-        job.tidy()
-        job.there.close()
+        _erase(job, emit)
     measured = {**measured, "on": on}
     remember(root, request.base, wanted, measured)
     return measured
+
+
+def _erase(job: RemoteJob, emit: Emit) -> None:
+    """Delete what was sent, and look. Where that fails the user is told, and the next probe deletes it."""
+    try:
+        left = job.there.ask("erase", job=job.key)["left"]
+        text = f"On {job.place.name} some files could not be deleted: {plain_text(str(left[0]), 300)}" if left else ""
+    except (UserError, StoppedByUser) as error:
+        text = f"What was sent to {job.place.name} could not be deleted; the next measurement does that: {error}"
+    if text:
+        emit("warning", code="remote-not-erased", text=text)
+    else:
+        job.tidy()
+    job.there.close()
 
 
 def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> dict[str, Any]:

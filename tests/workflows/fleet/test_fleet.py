@@ -82,6 +82,7 @@ def test_its_jobs_are_queued_once(root, queue):
     assert [row.job for row in fleet.rows] == [job.id for job in queue.open()]
     assert fleet_store.load(root, "001") == fleet
     assert fleet_jobs.put_in_line(root, fleet) == fleet
+    assert {row.job for row in fleet.rows} == set(range(1, 9))
     assert len(queue.open()) == 8
 
 
@@ -99,9 +100,28 @@ def test_what_a_killed_program_has_queued_and_not_noted_is_not_queued_again(root
 
 def test_another_fleet_of_the_same_is_another_work(root, queue):
     first = fleet_jobs.put_in_line(root, study(root))
-    queue.take("remote", "me")
     second = fleet_jobs.put_in_line(root, study(root))
-    assert second.rows[0].job not in {row.job for row in first.rows}
+    assert {row.job for row in first.rows} & {row.job for row in second.rows} == set()
+    assert len(queue.open()) == 16
+
+
+def test_who_looks_does_not_undo_what_another_program_has_done(root, queue):
+    fleet = fleet_jobs.put_in_line(root, study(root))
+    queue.wish(fleet.rows[1].job, "stop")
+    queue.forget(fleet.rows[1].job)
+    old = fleet_store.load(root, "001")  # as who follows it has it
+    fleet_jobs.resume(root, fleet)
+    ended(queue, fleet.rows[0].job, run="001")
+    plant_run(Workspace(root).character("Mara"), 1, saved=[100])
+    now, _ = fleet_progress.standing(root, old)
+    assert now == fleet_store.load(root, "001")
+    assert now.rows[0].run == "001"
+    assert now.rows[1].job not in (0, old.rows[1].job)
+
+
+def test_values_that_are_named_twice_are_trained_once():
+    rows = fleet_plan.trainings(["Mara"], SHARED, {"lora.rank": [8, 8], "buckets": [[1], [1]]}, [1, 1])
+    assert len(rows) == 1
 
 
 def test_stopping_and_resuming(root, queue):
@@ -252,7 +272,7 @@ class ScriptHost(Alone):
 
 def test_it_is_followed_until_all_of_it_has_ended(root, queue):
     rows = fleet_plan.trainings(PEOPLE, replace(SHARED, on="local", then_test=False), {}, [1, 2])
-    fleet = fleet_jobs.put_in_line(root, fleet_store.make(root, "train", "local", rows))
+    fleet = fleet_store.make(root, "train", "local", rows)  # who made it was killed before it queued anything
     said = []
     _, found = fleet_follow.follow(ScriptHost(root), root, fleet, said.append, look=0.05)
     assert [one.state for one in found] == ["finished", "finished", "failed", "failed"]

@@ -1,11 +1,14 @@
 """Pictures painted on another machine over SSH are those that are painted here; only what painting needs goes there."""
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from become_true import eventually
 from faults import raises
@@ -14,9 +17,11 @@ from PIL import ImageChops
 from ssh_server import MISSING, available
 
 from lib_lora.errors import StoppedByUser
+from lib_lora.files import write_text
 from lib_lora.models.families.identify import identify
 from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import openssh, places
 from lib_lora.training.plan.estimate import last_measurement
 from lib_lora.training.plan.presets import preset
@@ -27,6 +32,7 @@ from lib_lora.workflows.judge.place_painter import painter_on
 from lib_lora.workflows.train import place_probe
 from lib_lora.workflows.train.place_probe import probe_on
 from lib_lora.workflows.worker import work
+from lib_lora.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -223,3 +229,24 @@ def test_no_gpu_is_rented_to_measure(home):
     root, base = home
     with raises("probe-rented"):
         probe_on(root, "runpod", NAME, TrainingRequest(base), "probe-1", _silent)
+
+
+def test_only_what_a_dead_process_has_left_is_taken_for_left(tmp_path):
+    """Neither what runs, nor what others have that no painter made, nor what this process is at work on."""
+    workspace = Workspace(tmp_path)
+    made = {}
+    for part in ("mine", "ours", "dead", "alive"):
+        key = remote_job.key_of(workspace, 0, f"-{part}")
+        made[part] = RemoteJob(workspace, key, None, workspace.remote / f"painting-{part}", print)
+        remote_job.own(made[part])
+    owner = "owner.txt"
+    write_text(made["dead"].folder / owner, "999999999@1.00/x")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        born = psutil.Process(other.pid).create_time()
+        write_text(made["alive"].folder / owner, f"{other.pid}@{born:.2f}/x")
+        probe = remote_job.key_of(workspace, 0, "-probe-7")
+        keys = [*(one.key for one in made.values()), probe, "another-0-dead", "nonsense", ""]
+        assert [key for key in keys if remote_job.is_left(made["mine"], key, "painting")] == [made["dead"].key]
+    assert not made["dead"].folder.exists()
+    assert made["ours"].folder.exists()
+    assert remote_job.is_left(made["mine"], made["alive"].key, "painting")  # it has ended by now

@@ -149,6 +149,20 @@ def test_a_picture_that_vanished_is_painted_again(folder):
     assert len(progress.kept) == 6
 
 
+def test_tries_that_vanished_are_painted_again_where_they_were(folder):
+    bad = {seed_of(PLAN, 1, attempt): "lost" for attempt in (1, 2, 3)}
+    made = production_store.make(folder, PLAN)
+    produced(made, check=FakeCheck(bad))
+    for attempt in (1, 2):
+        (made.pictures / f"00001-0{attempt}.png").unlink()
+    assert made.progress().next_attempt(1) == 1
+    good = {seed_of(PLAN, 1, attempt): "lost" for attempt in (1, 3)}
+    progress, painter, _, _ = produced(made, check=FakeCheck(good))
+    assert [cell.seed for cell in painter.cells] == [seed_of(PLAN, 1, 1), seed_of(PLAN, 1, 2)]
+    assert [one.attempt for one in progress.kept if one.item == 1] == [2]
+    assert made.progress().next_attempt(1) == 0  # the newest line of a picture counts
+
+
 def test_a_log_of_nonsense_is_passed_over(folder):
     made = production_store.make(folder, PLAN)
     produced(made)
@@ -251,14 +265,14 @@ def test_what_passed_is_copied_with_captions(folder, tmp_path):
     kept = produced(made)[0].kept
     out = export(made, "Mara Müller", kept, tmp_path / "aus ü")
     names = sorted(path.name for path in out.iterdir())
-    pictures = [f"mara-müller-0000{n}.{ending}" for n in (1, 2) for ending in ("png", "txt")]
-    assert names == sorted([*pictures, "pictures.csv", "pictures.json", "sheet.jpg"])
-    assert (out / "mara-müller-00002.txt").read_text(encoding="utf-8") == "名前, mrxa"
-    table = (out / "pictures.csv").read_text(encoding="utf-8-sig")
+    pictures = [f"mara-müller-001-0000{n}.{ending}" for n in (1, 2) for ending in ("png", "txt")]
+    assert names == sorted([*pictures, "pictures-001.csv", "pictures-001.json", "sheet-001.jpg"])
+    assert (out / "mara-müller-001-00002.txt").read_text(encoding="utf-8") == "名前, mrxa"
+    table = (out / "pictures-001.csv").read_text(encoding="utf-8-sig")
     assert "'=1+1, mrxa" in table  # no formula
-    rows = json.loads((out / "pictures.json").read_text(encoding="utf-8"))
+    rows = json.loads((out / "pictures-001.json").read_text(encoding="utf-8"))
     assert [row["seed"] for row in rows] == [one.seed for one in kept]
-    assert Image.open(out / "sheet.jpg").size == (320, 160)
+    assert Image.open(out / "sheet-001.jpg").size == (320, 160)
     source = Image.open(made.pictures / kept[0].file)
     assert Image.open(out / pictures[0]).text == source.text  # how it was painted, and that it was
     with raises("production-empty"):
