@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least
@@ -82,13 +83,15 @@ def _place(options: argparse.Namespace) -> Answer:
             options.name, options.address or "", {key: getattr(options, key) for key in _GIVEN}
         )
         if options.no_check:
+            place = place_keeping.unchecked(root, place)
             places.save(root, place)
             return Answer(f"{place.name} is added, and was not checked.", to_dict(place))
-        looked = place_keeping.look(root, place)
+        looked = place_keeping.look(root, place, new=True, say=_say)
         places.save(root, looked)
         return Answer(f"Added:\n{_line(looked)}", to_dict(looked))
-    looked = place_keeping.look(root, places.find(root, options.name))
-    places.save(root, looked)
+    looked = place_keeping.look(root, places.find(root, options.name), say=_say)
+    assert looked.machine
+    looked = places.checked(root, looked, looked.machine)
     kept = _stored(root, looked)
     if kept is None or not kept.lines():
         return Answer(_line(looked), to_dict(looked))
@@ -124,8 +127,9 @@ def _clean(root: Path, place: Place) -> Answer:
 
     if place.ray:
         raise UserError(
-            f"{place.name} is a cluster, where nothing is kept but what its nodes need; delete old files in "
-            f"{place.ray.storage} by hand.",
+            f"{place.name} is a cluster: what its nodes keep of SameFace's versions and of base models stays in "
+            f"{place.folder} of the home folder there, and what was sent in {place.ray.storage}; delete what is old by "
+            "hand, while no job runs.",
             "name",
             code="place-is-cluster",
         )
@@ -140,6 +144,10 @@ def _clean(root: Path, place: Place) -> Answer:
     if gone.left:
         text += f"\nCould not be deleted: {', '.join(gone.left[:3])}"
     return Answer(text, gone.values())
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _line(place: Place) -> str:

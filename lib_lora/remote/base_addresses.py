@@ -37,7 +37,7 @@ def check(address: str) -> str:
             "base_address",
             code="base-address-invalid",
         )
-    if parts.username or parts.password or _has_secret(parts.query):
+    if parts.username or parts.password or has_secret(parts.query):
         raise UserError(
             "The address of the base model has a password or a key in it, which would be sent along; give one that "
             "anybody may fetch.",
@@ -47,7 +47,8 @@ def check(address: str) -> str:
     return address
 
 
-def _has_secret(query: str) -> bool:
+def has_secret(query: str) -> bool:
+    """Whether a parameter of an address has the name of a key or a password."""
     names = [name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)]
     return any(secret in name for name in names for secret in _SECRETS)
 

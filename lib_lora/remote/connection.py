@@ -213,13 +213,17 @@ class _Hearing:
         return self._said
 
 
-def probe(connection: PlaceConnection) -> Machine:
+def probe(connection: PlaceConnection, **more: Any) -> Machine:
     """What a place has.
+
+    Args:
+        connection: to the place.
+        more: of a cluster, see `RayConnection.look_at_a_node`.
 
     Raises:
         UserError: it cannot be reached, or cannot run SameFace.
     """
-    found, place = connection.ask("probe"), connection.place
+    found, place = connection.ask("probe", **more), connection.place
     try:
         gpus = [Graphics(_plain(_text(one["name"])), _whole(one["memory"])) for one in _list(found["gpus"])[:64]]
         machine = Machine(

@@ -9,14 +9,16 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError, plural, typed
 from lib_lora.files import read_json, size, write_json
+from lib_lora.remote.base_addresses import has_secret
 from lib_lora.workspace.workspace import Workspace
 
 LOCAL = "local"
@@ -87,6 +89,7 @@ class RayCluster:
         retries: how often a job is submitted again that was lost with its node before it has saved anything.
         painters: jobs over which the pictures of one test are spread.
         scheme: of the address of its Jobs API, whose host and port are the place's: "http" or "https".
+        marked: the storage was seen with the file that marks it: one without it is an empty mount point, say.
     """
 
     storage: str
@@ -97,6 +100,7 @@ class RayCluster:
     retries: int = 3
     painters: int = 1
     scheme: str = "http"
+    marked: bool = False
 
     def __post_init__(self) -> None:
         for what, text in (("storage", self.storage), ("storage_there", self.storage_there)):
@@ -161,6 +165,11 @@ class Place:
             raise Misfit(f"the port must be from 1 to 65535, so {max(self.port, 0)} is none.", "port")
         if self.key and not (_is_path(self.key, 4096) and not self.key.startswith("-")):
             raise Misfit(f"{self.key[:80]!r} is no key; give the path of a private key's file.", "key")
+
+    @property
+    def marked(self) -> bool:
+        """Whether a cluster's storage had its mark; each that was looked at has it."""
+        return self.ray is not None and (self.ray.marked or self.machine is not None)
 
     def address(self) -> str:
         """As a person writes it: ``user@host:port``, or ``http://head:port`` of a cluster."""
@@ -249,8 +258,29 @@ def parsed_ray(name: str, address: str, cluster: dict[str, Any], **fields: Any) 
         UserError: a part of it cannot be used; its field is named.
     """
     scheme, host, port = _ray_address(address)
+    for key in ("storage", "storage_there"):
+        _see_no_secret(str(cluster.get(key, "")), key)
     values = {"name": name, "host": host, "port": port, **fields, "ray": {**cluster, "scheme": scheme}}
     return typed_settings.from_dict(Place, values, "the place")
+
+
+def _see_no_secret(storage: str, field: str) -> None:
+    """
+    Raises:
+        UserError: the URL of a storage has a password or a key in it.
+    """
+    try:
+        parts = urlsplit(storage) if "://" in storage else None
+        secret = parts is not None and bool(parts.password or has_secret(parts.query))
+    except ValueError:
+        return  # it is no URL, which is said elsewhere
+    if secret:
+        raise UserError(
+            "The URL of the storage has a password or a key in it, which would be kept, shown and sent along; give one "
+            "without, and let each side log in with what it has itself, such as a profile or a key's file.",
+            field,
+            code="storage-with-secret",
+        )
 
 
 def _ray_address(address: str) -> tuple[str, str, int]:
@@ -382,10 +412,26 @@ def painting_named(root: Path, on: str) -> Place | None:
 
 def checked(root: Path, place: Place, machine: Machine) -> Place:
     """The place with what was found there, kept if it still is one of the data folder's."""
-    for known in load(root):
-        if (known.name, known.where()) == (place.name, place.where()):
-            save(root, replace(known, machine=machine))
-    return replace(place, machine=machine)
+
+    def found(one: Place) -> Place:
+        return replace(one, machine=machine, ray=one.ray and replace(one.ray, marked=True))
+
+    _change(root, place, found)
+    return found(place)
+
+
+def note_marked(root: Path, place: Place) -> None:
+    """Keep that a cluster's storage has its mark."""
+    _change(root, place, lambda one: replace(one, ray=one.ray and replace(one.ray, marked=True)))
+
+
+def _change(root: Path, place: Place, change: Callable[[Place], Place]) -> None:
+    """Change a place, if it still is one of the data folder's."""
+    with _CHANGING:
+        before = load(root)
+        after = [change(one) if (one.name, one.where()) == (place.name, place.where()) else one for one in before]
+        if after != before:
+            _write(root, after)
 
 
 def described(place: Place) -> str:
@@ -399,7 +445,10 @@ def described(place: Place) -> str:
     cores = plural(machine.cores, "core")
     free = size(machine.disk_free)
     node = "; a node has " if place.ray else ", "
-    return f"{where}{node}{gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
+    has = f"{where}{node}{gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
+    if place.ray and place.ray.gpus < 0 and not machine.gpus:
+        has += "; so jobs ask for no GPU: where nodes with some are started when needed, add the place with --gpus 1"
+    return has
 
 
 def title(place: Place) -> str:

@@ -139,6 +139,11 @@ def test_a_ray_cluster_is_added_and_named_by_its_address(main, tmp_path):
     main("place", "add", "lab", "https://lab.example.org", "--storage", "s3://bucket/x", "--no-check", *data)
     assert places.named(tmp_path, "ray:lab").address() == "https://lab.example.org:443"
     assert places.named(tmp_path, "ray:lab").ray.storage == "s3://bucket/x"
+    main("place", "add", "nas", "http://head:1", "--storage", "sftp://mara@nas/x", "--no-check", *data)
+    assert places.named(tmp_path, "ray:nas").ray.storage == "sftp://mara@nas/x"
+    cleaned = main("place", "clean", "lab", *data)
+    assert (cleaned.status, cleaned.code) == (2, "place-is-cluster")
+    assert "sameface of the home folder there" in cleaned.err
 
 
 @pytest.mark.parametrize(
@@ -155,6 +160,8 @@ def test_a_ray_cluster_is_added_and_named_by_its_address(main, tmp_path):
         (("http://head", "--storage", "x", "--python", "python3;id"), "setting-invalid"),
         (("http://head", "--storage", "x", "--gpus", "1000000"), "setting-invalid"),
         (("mara@host", "--storage", "x"), "setting-invalid"),
+        (("http://head", "--storage", "sftp://mara:secret@nas/x"), "storage-with-secret"),
+        (("http://head", "--storage", "x", "--storage-there", "s3://bucket/x?secret_key=1"), "storage-with-secret"),
     ],
 )
 def test_a_ray_cluster_that_cannot_be_is_one_sentence(main, tmp_path, words, code):
@@ -184,9 +191,20 @@ def test_a_ray_cluster_is_looked_at_by_a_job_on_a_node(main, tmp_path):
         assert main("place", "check", "studio", *data).status == 0
         assert ray.jobs == {}  # nothing of a look stays
         assert [path.name for path in ray.storage.rglob("*") if path.is_file()] == ["sameface-storage.json"]
+        (ray.storage / "sameface-storage.json").unlink()  # as an empty mount point is
+        said = main("place", "check", "studio", *data)
+        assert (said.status, said.code) == (2, "storage-unreachable")
+        assert main(*words, ray.storage, "--no-check", *data).status == 0
+        said = main("place", "check", "studio", *data)
+        assert (said.status, said.code) == (2, "storage-unreachable")
+        assert list(ray.storage.rglob("*.json")) == []
         (tmp_path / "another").mkdir()
         said = main(*words, ray.storage, "--storage-there", tmp_path / "another", *data)
         assert (said.status, said.code) == (2, "ray-node-unusable")
+        assert "may not be mounted on the node" in said.err
+        assert [*ray.storage.rglob("*.json"), *(tmp_path / "another").iterdir()] == []
+        assert main(*words, ray.storage, *data).status == 0  # it really is another one
+        assert (ray.storage / "sameface-storage.json").is_file()
         (tmp_path / "another" / "sameface-storage.json").write_text("{}")
         said = main(*words, ray.storage, "--storage-there", tmp_path / "another", *data)
         assert (said.status, said.code) == (2, "ray-node-unusable")

@@ -98,6 +98,7 @@ class RayNodes:
         self._gcs = _free_port()
         self._temporary = Path("/tmp") / f"sf-ray-{os.getpid()}-{self.port}"  # a longer path is none for a socket
         self._made = 0
+        self._killed: set[str] = set()  # what is in their folders stays
         self._joining: tuple[str, subprocess.Popen[bytes]] | None = None
 
     def start(self) -> None:
@@ -168,7 +169,7 @@ class RayNodes:
         while time.monotonic() < until:
             for number in range(self._made):
                 name = f"node-{number + 1}"
-                if max(self.steps_of(name), default=0) >= step:
+                if name not in self._killed and max(self.steps_of(name), default=0) >= step:
                     [path] = self.there(name).glob("jobs/*/beat.json")
                     return name, int(json.loads(path.read_text(encoding="utf-8"))["worker"])
             time.sleep(0.02)
@@ -176,6 +177,7 @@ class RayNodes:
 
     def kill(self, name: str) -> None:
         """End all that runs on a node at once, as when its power is gone."""
+        self._killed.add(name)
         for _ in range(3):
             for process in self._processes(name):
                 with suppress(psutil.Error):

@@ -50,7 +50,8 @@ export function placesPanel() {
     const { address } = inputs;
     const targets = { ...inputs, host: address, user: address, port: address };
     const made = await sendForm(targets, () => postWithCode('/places', /** @type {any} */ (body)));
-    toast(t('{name} is added.', { name: made.name }), 'good');
+    if (made.said) toast(made.said, 'warn');
+    else toast(t('{name} is added.', { name: made.name }), 'good');
     Object.values(inputs).forEach((input) => (input.value = ''));
     fold.open = false;
     await node.update();

@@ -6,6 +6,7 @@ answers is read into objects: types are checked, sizes limited, no text of it is
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -15,10 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
+from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
 
@@ -80,6 +83,7 @@ class RayApi:
     def __init__(self, address: str, name: str, pause: Callable[[float], None] = time.sleep) -> None:
         self.address, self._name, self._pause = address, name, pause
         self._opener = opener_for(address)
+        self._private = _is_private(address)  # a token may be sent
         self._listing = threading.Lock()
         self._listed: tuple[float, dict[str, RayJob]] | None = None
 
@@ -96,11 +100,15 @@ class RayApi:
         return version
 
     def has_gpus(self) -> bool:
-        """Whether any node of the cluster has a GPU, as far as Ray says so."""
+        """Whether any node of the cluster has a GPU now, as far as Ray says so.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        found = self._read(self._checked(self._asked("GET", "/api/cluster_status")))
         try:
-            found = self._read(self._checked(self._asked("GET", "/api/cluster_status", attempts=1)))
             total = found["data"]["clusterStatus"]["loadMetricsReport"]["usage"]["GPU"][1]
-        except (UserError, KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError):
             return False
         return isinstance(total, (int, float)) and total >= 1
 
@@ -232,7 +240,7 @@ class RayApi:
         headers = {"User-Agent": f"SameFace/{__version__}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/octet-stream" if method == "PUT" else "application/json"
-        if token := _token():
+        if self._private and (token := _token()):
             headers["Authorization"] = f"Bearer {token}"
         request = Request(f"{self.address}{path}", body, headers, method=method)
         said = ""
@@ -261,6 +269,14 @@ class RayApi:
         """
         if 200 <= reply.status < 300:
             return reply
+        if reply.status in (401, 403) and not self._private and _token():
+            raise UserError(
+                f"The Ray cluster at {self.address} asks for its token, which is not sent there, since others could "
+                "read it on the way; give an address that begins with https://, or reach it through a tunnel as "
+                f"http://localhost:{places.RAY_PORT}.",
+                code="ray-token-refused",
+                place=self._name,
+            )
         if reply.status in (401, 403):
             raise UserError(
                 f"The Ray cluster at {self.address} asks for its token; put it into the variable RAY_AUTH_TOKEN, or "
@@ -320,6 +336,16 @@ def _plain(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
         raise ValueError(f"{text[:200]!r} is no part of an address")
     return text
+
+
+def _is_private(address: str) -> bool:
+    """Whether nobody can read on the way what is sent to an address: it is encrypted, or stays on this computer."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "https" or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _token() -> str:

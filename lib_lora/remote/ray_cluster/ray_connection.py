@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.files import explained, read_json
+from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable, refusal
 from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.places import Place
@@ -41,6 +43,7 @@ from lib_lora.remote.ray_cluster.ray_api import (
     printable,
 )
 from lib_lora.remote.ray_cluster.shared_storage import CONTROL, LONGEST_PIECE, MARK, MOST, ORDER, REPORT, Storage
+from lib_lora.workspace.workspace import Workspace
 
 STALE = 8.0  # seconds without a sign of life from a node, after which Ray is asked how the job is
 _SENT = (
@@ -166,22 +169,24 @@ class RayConnection:
 
     def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `PlaceConnection`. A file is there as a whole, with the hash that it is called by, or it is not."""
-        with self._explained():
-            for one in files:
-                with open(one.path, "rb") as source:
-                    self._there.put(
-                        _Hashing(source, one), one.there.strip("/").removesuffix(".part"), self._on_way(one, look, stop)
-                    )
+        for one in files:
+            with explained(one.path, "read"):
+                source = open(one.path, "rb")  # noqa: SIM115 - what the storage raises is no error of this file
+            with source, self._explained():
+                name = one.there.strip("/").removesuffix(".part")
+                self._there.put(_Hashing(source, one), name, self._on_way(one, look, stop))
 
     def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `PlaceConnection`. What is gone from the storage is left out; who looks at the hash sees it."""
-        with self._explained():
-            for one in files:
-                path = folder / one.name
+        for one in files:
+            path = folder / one.name
+            with explained(path):
                 if not one.goes_on:
                     path.unlink(missing_ok=True)
+                target = open(path, "ab")  # noqa: SIM115 - as in `put`
+            with _closed(target, path), self._explained():
                 try:
-                    self._there.get(one.there.strip("/"), path, self._on_way(one, look, stop))
+                    self._there.get(one.there.strip("/"), _Here(target, path), self._on_way(one, look, stop))
                 except FileNotFoundError as error:  # a share may show the report before what it names
                     self._reports.clear()
                     raise Unreachable(
@@ -212,9 +217,11 @@ class RayConnection:
 
     # --------------------------------------------------------------------------------------------------------- requests
 
-    def _do_probe(self) -> Any:
+    def _do_probe(
+        self, say: Callable[[str], None] = lambda _: None, new: bool = False, patience: float | None = None
+    ) -> Any:
         """See `look_at_a_node`."""
-        return self.look_at_a_node(lambda _: None)
+        return self.look_at_a_node(say, new, patience)
 
     def _do_expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Any:
         folder, missing = self._files(job), {}
@@ -225,7 +232,9 @@ class RayConnection:
         return {"folder": f"/{folder}", "missing": missing}
 
     def _do_sizes(self, files: Sequence[str], job: str | None) -> Any:
-        return {sha256: self._gone.get(sha256, 0) for sha256 in files}
+        folder = self._files(job)
+        there = {sha256: self._there.size(f"{folder}/{_checked(_HASH, sha256)}") for sha256 in files}
+        return {one: self._gone.get(one, 0) if size is None else size for one, size in there.items()}
 
     def _do_accept(self, files: Sequence[str], job: str | None) -> Any:
         folder = self._files(job)
@@ -465,45 +474,54 @@ class RayConnection:
                 )
             time.sleep(0.2)
 
-    def look_at_a_node(self, say: Callable[[str], None]) -> Any:
+    def look_at_a_node(self, say: Callable[[str], None], new: bool = False, patience: float | None = None) -> Any:
         """What a node has, by a small Ray job with the resources that a training gets; as `Agent.probe` answers.
 
         Args:
             say: is told what goes on, for the user.
+            new: the cluster is added now, so its storage may lack the mark that it had before.
+            patience: seconds in which a node must have room; None = 10 minutes.
 
         Raises:
             UserError: there is no such node, or the storage is not the same there.
         """
         with self._explained():
-            _mark(self._open_storage())
+            self.api.version()  # else something else than Ray would be told what there is to do
+            storage = self._open_storage()
+            marked = storage.read(MARK, MOST) is not None
+            if not marked and not new and self._was_used():
+                raise self._not_mounted()
             asked = f"look-{uuid.uuid4().hex[:12]}"
-            self._write(f"probes/{asked}.json", {"time": time.time()})
+            storage.write(f"probes/{asked}.json", json.dumps({"time": time.time()}).encode("ascii"))
             try:
-                return self._looked(asked, say)
+                found = self._looked(asked, storage, say, _LOOKS if patience is None else patience)
+                if not marked:  # a node sees the same, so it is no empty mount point
+                    _mark(storage)
+                return found
             finally:
                 with suppress(UserError, OSError):
                     self._end(f"sameface-{asked}")
                 for name in (f"probes/{asked}.json", f"probes/{asked}-answer.json"):
-                    self._there.delete(name)
+                    storage.delete(name)
 
-    def _looked(self, asked: str, say: Callable[[str], None]) -> Any:
+    def _looked(self, asked: str, storage: Storage, say: Callable[[str], None], patience: float) -> Any:
         submission = f"sameface-{asked}"
         self._send(submission, {"do": "probe", "job": asked})
-        until, said = time.monotonic() + _LOOKS, ""
+        until, said = time.monotonic() + patience, ""
         while True:
             found = self.api.job(submission)
-            answer = _json(self._there.read(f"probes/{asked}-answer.json", MOST))
+            answer = _json(storage.read(f"probes/{asked}-answer.json", MOST))
             if isinstance(answer, dict) and answer.get("same") is True and not answer.get("failed"):
                 return answer
             over = found is None or found.state in ENDED
             if over or time.monotonic() > until:
-                raise self._no_look(found, answer)
+                raise self._no_look(found, answer, patience)
             if found and found.state == PENDING and not said:
                 said = f"Waiting for a node of {self.place.name} that has room."
                 say(said)
             time.sleep(_LOOK)
 
-    def _no_look(self, found: RayJob | None, answer: Any) -> UserError:
+    def _no_look(self, found: RayJob | None, answer: Any, patience: float) -> UserError:
         """Why a look has not come to what it should."""
         name = self.place.name
         if isinstance(answer, dict):
@@ -511,7 +529,7 @@ class RayConnection:
             return UserError(f"A node of {name} cannot be used: {why}", code="ray-node-refuses", place=name)
         if found is None or found.state not in ENDED:
             return UserError(
-                f"No node of {name} had room within {_LOOKS / 60:.0f} minutes for a job that needs "
+                f"No node of {name} had room within {patience:.0f} seconds for a job that needs "
                 f"{_in_words(self._needs())}; ask for less, or wait until one is free.",
                 code="ray-no-room",
                 place=name,
@@ -536,11 +554,21 @@ class RayConnection:
         """
         if self._storage is None:
             storage = self._open_storage()
-            if storage.read(MARK, MOST) is None and self.place.machine is None:  # nobody has looked at it yet
+            if storage.read(MARK, MOST) is None and not self._was_used() and storage.is_empty():  # added unchecked
                 _mark(storage)
             self._see_mounted(storage)
+            if not self.place.marked:
+                places.note_marked(self.root, self.place)
             self._storage = storage
         return self._storage
+
+    def _was_used(self) -> bool:
+        """Whether this data folder has used the storage before, so that one without a mark is not it."""
+        now = [one for one in places.load(self.root) if one.where() == self.place.where()]  # another job may be first
+        if any(one.marked for one in (self.place, *now)):
+            return True
+        memos = (read_json(path) for path in Workspace(self.root).jobs.glob("*/remote.json"))
+        return any(isinstance(memo, dict) and memo.get("where") == self.place.where() for memo in memos)
 
     def _see_mounted(self, storage: Storage) -> None:
         """
@@ -548,7 +576,14 @@ class RayConnection:
             OSError: it is not there; an empty mount point would look like one in which nothing has begun.
         """
         if storage.read(MARK, MOST) is None:
-            raise OSError(errno.ENOTCONN, f"it has no {MARK}, so it may not be mounted; if it is new, check the place")
+            raise self._not_mounted()
+
+    def _not_mounted(self) -> OSError:
+        return OSError(
+            errno.ENOTCONN,
+            f"it has no {MARK}, so it may not be mounted: mount it; only if it is another one than before, or empty on "
+            f"purpose, add the place {self.place.name} again",
+        )
 
     def _open_storage(self) -> Storage:
         return self._open(self._cluster.storage)
@@ -567,7 +602,9 @@ class RayConnection:
                     f"The storage {where} is full; free some space there.", code="storage-full", place=name
                 ) from error
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise UserError(
+                # a job's that was there before may have it again in a moment: a share is away, a file is open
+                kind = Unreachable if self._controls else UserError
+                raise kind(
                     f"The storage {where} cannot be used: {why}; see that this computer may read and write it.",
                     code="storage-refused",
                     place=name,
@@ -687,6 +724,35 @@ class RayConnection:
         return b""
 
 
+class _Here:
+    """A file here that is fetched: a disk that is full is this one, and not the storage."""
+
+    def __init__(self, target: IO[bytes], path: Path) -> None:
+        self._target, self._path = target, path
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._target.tell()
+
+    def write(self, content: bytes, /) -> None:
+        """As of any file."""
+        with explained(self._path):
+            self._target.write(content)
+
+
+@contextmanager
+def _closed(target: IO[bytes], path: Path) -> Iterator[None]:
+    """Close a file at the end, whose last bytes the disk may not take."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            target.close()
+        raise
+    with explained(path):
+        target.close()
+
+
 class _Hashing:
     """Reads a file that is sent under its hash; one with another content is not sent."""
 
@@ -696,7 +762,8 @@ class _Hashing:
 
     def read(self, size: int = -1, /) -> bytes:
         """As of any file."""
-        chunk = self._source.read(size)
+        with explained(self._one.path, "read"):
+            chunk = self._source.read(size)
         self._digest.update(chunk)
         if not chunk and self._digest.hexdigest() != self._one.name:
             raise UserError(

@@ -256,8 +256,16 @@ class NodeJob:
                 if size - here > free:
                     raise Failed(f"The disk of the node {_host()} has {free:,} bytes free, and {size:,} are needed.")
                 text = f"Bringing files to the node {_host()}"
-                self.storage.get(there, part, lambda done: self._say(f"{text}: {done >> 20} of {size >> 20} MB"))
-                if _sha256(part) != sha256:
+                for whole in (False, True):  # a part may have been damaged here, by a power cut say
+                    if whole:
+                        part.unlink()
+                    with open(part, "ab") as target:
+                        self.storage.get(
+                            there, target, lambda done: self._say(f"{text}: {done >> 20} of {size >> 20} MB")
+                        )
+                    if _sha256(part) == sha256:
+                        break
+                else:
                     part.unlink()
                     self.storage.delete(there)  # so it is sent anew
                     raise Failed(f"{there} has another content in the shared storage than was sent; resume the job.")
@@ -307,7 +315,8 @@ class NodeJob:
                 continue
             target = agent_module._inside(data, name)
             come.unlink(missing_ok=True)
-            self.storage.get(f"{there}/blobs/{sha256}", come, self._look)
+            with open(come, "ab") as stream:
+                self.storage.get(f"{there}/blobs/{sha256}", stream, self._look)
             if _sha256(come) != sha256:
                 raise Failed(f"{name} of an earlier attempt is damaged in the shared storage; resume the job.")
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -468,10 +477,14 @@ def probe(storage: Storage, asked: str, folder: str) -> int:
         storage: that is shared.
         asked: by which the answer is known.
         folder: see `NodeJob`.
+
+    Raises:
+        OSError: it is not. Nothing is written into another one.
     """
-    question = storage.read(f"probes/{asked}.json", MOST)
+    if storage.read(f"probes/{asked}.json", MOST) is None:
+        raise OSError(errno.ENOTCONN, "it is another one than this computer's, so it may not be mounted on the node")
     agent = Agent(node_folder(folder), "")
-    found: Values = {"same": question is not None, "node": _host()}
+    found: Values = {"same": True, "node": _host()}
     try:
         found |= agent.probe()
     except OSError as error:
@@ -565,9 +578,9 @@ def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shar
     os.umask(0o077)
     try:
         storage = opened(asked["storage"])
-        see_mounted(storage)
-        if asked["do"] == "probe":
+        if asked["do"] == "probe":  # a new storage has no mark yet
             return probe(storage, asked["job"], asked["folder"])
+        see_mounted(storage)
         pause = _SLOW if isinstance(storage, shared_storage.UrlStorage) else 1.0
         return NodeJob(storage, asked["job"], asked["attempt"], asked["folder"], pause).run()
     except OSError as error:

@@ -10,11 +10,13 @@ import errno
 import os
 import re
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 MARK = "sameface-storage.json"  # a file that says that the storage is there, and not an empty mount point
@@ -25,6 +27,7 @@ LONGEST_PIECE = 1 << 20  # bytes of a piece of a file that grows
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://.+")
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _CHUNK = 4 << 20
+_LEFT = 3600.0  # seconds after which half a file that nobody has written to was left by a program that was ended
 _OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"}  # protocols by which half a file never appears
 
 Look = Callable[[int], None]  # is told how many bytes have gone; what it raises ends the copying
@@ -35,6 +38,18 @@ class Source(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, `size` at most; none = that was all."""
+        ...
+
+
+class Target(Protocol):
+    """What is written to at its end."""
+
+    def tell(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def write(self, content: bytes, /) -> object:
+        """Append bytes."""
         ...
 
 
@@ -60,8 +75,12 @@ class Storage(Protocol):
         """Copy what is read from `source` there; nothing is there of it until the end."""
         ...
 
-    def get(self, name: str, path: Path, look: Look) -> None:
-        """Copy a file to this machine; a part that `path` is already is continued."""
+    def get(self, name: str, target: Target, look: Look) -> None:
+        """Copy what `target` does not have yet of a file."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Whether it holds nothing at all."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -140,17 +159,37 @@ class FolderStorage:
 
     def put(self, source: Source, name: str, look: Look) -> None:
         """See `Storage`."""
-        with _beside(self._path(name)) as temporary, open(temporary, "wb") as target:
+        path = self._path(name)
+        self._delete_left(path)
+        with _beside(path) as temporary, open(temporary, "wb") as target:
             _copy(source, target, 0, look)
             target.flush()
             os.fsync(target.fileno())
 
-    def get(self, name: str, path: Path, look: Look) -> None:
+    @staticmethod
+    def _delete_left(path: Path) -> None:
+        """Delete what programs that were ended have left of a file."""
+        with suppress(FileNotFoundError):
+            for other in path.parent.iterdir():
+                if _is_half(other.name, path.name):
+                    with suppress(OSError):
+                        if time.time() - other.stat().st_mtime > _LEFT:
+                            other.unlink()
+
+    def get(self, name: str, target: Target, look: Look) -> None:
         """See `Storage`."""
-        with open(self._path(name), "rb") as source, open(path, "ab") as target:
+        with open(self._path(name), "rb") as source:
             here = target.tell()
             source.seek(here)
             _copy(source, target, here, look)
+
+    def is_empty(self) -> bool:
+        """See `Storage`."""
+        try:
+            with os.scandir(self.folder) as found:
+                return next(found, None) is None
+        except FileNotFoundError:
+            return True
 
     def names(self, folder: str) -> list[str]:
         """See `Storage`."""
@@ -251,6 +290,7 @@ class UrlStorage:
             if self._whole:
                 self._put_object(foreign, path, looked)
                 return
+            self._delete_left(path)
             with self._beside(path) as temporary, self._system.open(temporary, "wb") as target:
                 _copy(foreign, target, 0, looked)
 
@@ -264,19 +304,36 @@ class UrlStorage:
                 target.closed = True  # else its end would make half a file of it
                 raise
 
-    def get(self, name: str, path: Path, look: Look) -> None:
+    def _delete_left(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        with suppress(Exception):  # not every driver tells times
+            for other in map(str, self._system.ls(folder, detail=False)):
+                half = _is_half(other.rpartition("/")[2], name)
+                if half and time.time() - self._system.modified(other).timestamp() > _LEFT:
+                    self._system.rm_file(other)
+
+    def is_empty(self) -> bool:
         """See `Storage`."""
-        there = self._path(name)
+        with _asked():
+            try:
+                found = self._system.ls(self._root, detail=False)
+            except FileNotFoundError:
+                return True
+        return all(str(one).rstrip("/") == self._root for one in found)
+
+    def get(self, name: str, target: Target, look: Look) -> None:
+        """See `Storage`."""
+        there, foreign = self._path(name), _ForeignTarget(target)
 
         def looked(done: int) -> None:
             with _not_of_driver():
                 look(done)
 
-        with _asked(), open(path, "ab") as target:
-            here = target.tell()
+        with _asked():
+            here = foreign.tell()
             with self._system.open(there, "rb", block_size=4 * _CHUNK, cache_type="readahead") as source:
                 source.seek(here)
-                _copy(source, target, here, looked)
+                _copy(source, foreign, here, looked)
 
     def names(self, folder: str) -> list[str]:
         """See `Storage`."""
@@ -314,11 +371,28 @@ def _beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        _replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _replace(source: Path, target: Path) -> None:
+    """As `lib_lora.files.replace`, which is not sent to the nodes: on Windows a reader may hold the file."""
+    for attempt in range(20):
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or attempt == 19:
+                raise
+            time.sleep(0.1)
+
+
+def _is_half(name: str, whole: str) -> bool:
+    """Whether a name is that of a file that was to become `whole`."""
+    return re.fullmatch(rf"{re.escape(whole)}\.[0-9a-f]{{12}}\.tmp", name) is not None
 
 
 class _NotOfDriver(Exception):
@@ -348,6 +422,21 @@ class _Foreign:
             return self._source.read(size)
 
 
+class _ForeignTarget:
+    """A target whose errors are not the driver's."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def tell(self) -> int:
+        with _not_of_driver():
+            return self._target.tell()
+
+    def write(self, content: bytes, /) -> None:
+        with _not_of_driver():
+            self._target.write(content)
+
+
 @contextmanager
 def _asked() -> Iterator[None]:
     """Make an `OSError` of what a driver raises: each has errors of its own kind."""
@@ -361,7 +450,7 @@ def _asked() -> Iterator[None]:
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
-def _copy(source: Source, target: IO[bytes], done: int, look: Look) -> None:
+def _copy(source: Source, target: Target, done: int, look: Look) -> None:
     look(done)
     while chunk := source.read(_CHUNK):
         target.write(chunk)

@@ -5,7 +5,7 @@ For the command and for the page. Imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,17 +95,38 @@ def see_unused(root: Path, name: str) -> None:
             )
 
 
-def look(root: Path, place: Place) -> Place:
+def unchecked(root: Path, place: Place) -> Place:
+    """A place that is kept as it is said to be; what was known of a cluster's storage stays known."""
+    known = any(one.marked and one.where() == place.where() for one in places.load(root))
+    return replace(place, ray=replace(place.ray, marked=known)) if place.ray else place
+
+
+def look(
+    root: Path,
+    place: Place,
+    new: bool = False,
+    patience: float | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Place:
     """A place with what is found there now.
 
+    Args:
+        root: the data folder.
+        place: which.
+        new: it is added now, so a cluster's storage may lack the mark that it had before.
+        patience: seconds in which a node of a cluster must have room; None = 10 minutes.
+        say: is told what goes on, for the user.
+
     Raises:
-        UserError: it cannot be reached, or cannot run SameFace.
+        UserError: it cannot be reached, or cannot run SameFace; code ``ray-no-room``: no node had room.
     """
     from lib_lora.remote.connection import probe
     from lib_lora.remote.ray_cluster.connecting import connect
 
-    connection = connect(root, replace(place, machine=None))  # what is known is not asked for again
+    ray = place.ray and replace(place.ray, marked=place.marked)
+    connection = connect(root, replace(place, machine=None, ray=ray))  # what is known is not asked for again
     try:
-        return replace(place, machine=probe(connection))
+        machine = probe(connection, **({"new": new, "patience": patience, "say": say} if ray else {}))
     finally:
         connection.close()
+    return replace(place, machine=machine, ray=ray and replace(ray, marked=True))

@@ -7,6 +7,7 @@ from fake_ray import FakeRay
 from faults import raises
 
 from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.http_exchange import Reply
 from lib_lora.remote.ray_cluster import ray_api
 from lib_lora.remote.ray_cluster.ray_api import RayApi, Resources
 
@@ -73,9 +74,14 @@ def test_whether_there_are_gpus(ray, api):
     assert not api.has_gpus()
     ray.gpus = 2
     assert api.has_gpus()
-    for content in (b"", b"[]", b'{"data": {"clusterStatus": {"loadMetricsReport": {"usage": {"GPU": 1}}}}}'):
+    for content in (b"[]", b'{"data": {"clusterStatus": {"loadMetricsReport": {"usage": {"GPU": 1}}}}}'):
         ray.answers["GET /api/cluster_status"] = (200, content)
         assert not api.has_gpus()
+    for answer, code in (((503, b""), "ray-unreachable"), ((200, b""), "ray-answer-unreadable")):
+        ray.answers["GET /api/cluster_status"] = answer
+        with raises(code):  # nothing is known of GPUs
+            api.has_gpus()
+    assert ray.asked.count("GET /api/cluster_status") == 2 + 2 + 4 + 1
 
 
 def test_many_who_ask_ask_once(ray, api):
@@ -171,6 +177,32 @@ def test_a_token_is_the_one_of_rays_own_programs(ray, api, monkeypatch, tmp_path
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
     assert api.version() == "2.60.0"
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("https://head.example.org:443", True),
+        ("http://127.0.0.1:8265", True),
+        ("http://[::1]:8265", True),
+        ("http://localhost:8265", True),
+        ("http://head.example.org:8265", False),
+        ("http://10.0.0.7:8265", False),
+        ("http://localhost.example.org:8265", False),
+    ],
+)
+def test_a_token_goes_where_nobody_else_can_read_it(monkeypatch, address, sent):
+    headers = []
+
+    def exchanged(_opener, request, *_):
+        headers.append(request.get_header("Authorization"))
+        return Reply(401, b"")
+
+    monkeypatch.setattr(ray_api, "exchange", exchanged)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "s3cret")
+    with raises("ray-token-refused", has="RAY_AUTH_TOKEN" if sent else "is not sent there"):
+        RayApi(address, "studio").version()
+    assert headers == ["Bearer s3cret" if sent else None]
 
 
 @pytest.mark.parametrize("job", ["", "../x", "a/b", "a?b", "A", "a b", "a\n", "ü", "a" * 200])

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from fake_ray import FakeRay
 from faults import raises
 
 from lib_lora.errors import UserError
-from lib_lora.remote import transfers
+from lib_lora.remote import places, transfers
 from lib_lora.remote.connection import Unreachable
+from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.ray_cluster import ray_connection, ray_node
 from lib_lora.remote.ray_cluster.ray_api import RayApi
 from lib_lora.remote.ray_cluster.ray_connection import RayConnection
@@ -143,8 +145,8 @@ def test_a_damaged_note_of_ours_is_said(there, ray, tmp_path):
     [
         (errno.ENOSPC, "storage-full", False),
         (errno.EDQUOT, "storage-full", False),
-        (errno.EACCES, "storage-refused", False),
-        (errno.EROFS, "storage-refused", False),
+        (errno.EACCES, "storage-refused", True),  # a job has begun
+        (errno.EROFS, "storage-refused", True),
         (errno.EIO, "storage-unreachable", True),
         (errno.ESTALE, "storage-unreachable", True),
     ],
@@ -161,6 +163,119 @@ def test_a_storage_that_does_not_work_is_one_sentence(there, ray, tmp_path, monk
     with raises(code, has=str(ray.storage)) as caught:
         transfers.send(there, [transfers.sent(path)], JOB)
     assert isinstance(caught.value, Unreachable) is passes
+
+
+def test_a_storage_that_refuses_before_anything_has_begun_is_not_tried_again(ray, tmp_path, monkeypatch):
+    def refuses(*_):
+        raise OSError(errno.EACCES, "no")
+
+    monkeypatch.setattr(FolderStorage, "write", refuses)
+    with raises("storage-refused") as caught:
+        RayConnection(tmp_path, ray.place()).ask("start", job=JOB, version=B, arguments=[])
+    assert not isinstance(caught.value, Unreachable)
+
+
+def without_mark(ray):
+    """An empty mount point in the storage's place."""
+    shutil.rmtree(ray.storage)
+    ray.storage.mkdir()
+
+
+def test_a_storage_is_marked_at_its_first_use_and_never_again(ray, tmp_path):
+    place = ray.place()
+    places.save(tmp_path, place)
+    RayConnection(tmp_path, place).ask("jobs")
+    assert (ray.storage / "sameface-storage.json").is_file()
+    assert places.find(tmp_path, "studio").marked
+    without_mark(ray)
+    for known in (place, places.find(tmp_path, "studio")):  # the first one as another job has read it before
+        for ask in ({"what": "jobs"}, {"what": "probe"}, {"what": "state", "job": JOB}):
+            with raises("storage-unreachable", has=("mount it", "add the place studio again")):
+                RayConnection(tmp_path, known).ask(**ask)
+    assert list(ray.storage.iterdir()) == []
+
+
+def test_a_storage_without_a_mark_of_which_a_job_is_remembered_is_away(ray, tmp_path):
+    place = ray.place()
+    places.save(tmp_path, place)
+    memo = tmp_path / "jobs" / "7" / "remote.json"
+    memo.parent.mkdir(parents=True)
+    memo.write_text(json.dumps({"where": place.where()}))
+    with raises("storage-unreachable", has="may not be mounted"):
+        RayConnection(tmp_path, place).ask("state", job=JOB)
+    assert list(ray.storage.iterdir()) == []
+    memo.unlink()
+    (ray.storage / "of somebody else").touch()
+    with raises("storage-unreachable", has="may not be mounted"):
+        RayConnection(tmp_path, place).ask("state", job=JOB)
+    (ray.storage / "of somebody else").unlink()
+    assert not RayConnection(tmp_path, place).ask("state", job=JOB)["here"]
+
+
+def test_a_place_of_an_older_version_opens_and_its_storage_had_the_mark(ray, tmp_path):
+    place = replace(ray.place(), machine=places.Machine(1.0, "3.11.7", "linux", 2, None, 1 << 40))
+    places.save(tmp_path, place)
+    stored = json.loads((tmp_path / "places.json").read_text())
+    del stored["places"][0]["ray"]["marked"]
+    (tmp_path / "places.json").write_text(json.dumps(stored))
+    assert places.load(tmp_path) == [place]
+    assert place.marked
+    with raises("storage-unreachable", has="may not be mounted"):
+        RayConnection(tmp_path, place).ask("jobs")
+
+
+def test_a_look_has_patience_and_does_not_ask_what_is_not_ray(ray, tmp_path):
+    said = []
+    with raises("ray-no-room", has="within 0 seconds"):
+        RayConnection(tmp_path, ray.place()).ask("probe", say=said.append, patience=0.2)
+    assert said == ["Waiting for a node of studio that has room."]
+    assert [path for path in ray.storage.rglob("*") if path.is_file()] == []  # nobody has seen that it is the storage
+    assert ray.jobs == {}
+    ray.asked.clear()
+    ray.answers["GET /api/version"] = (200, b"{}")
+    with raises("ray-answer-unreadable"):
+        RayConnection(tmp_path, ray.place()).ask("probe")
+    assert ray.asked == ["GET /api/version"]
+
+
+def test_what_this_computer_cannot_read_or_write_is_not_the_storage(there, ray, tmp_path):
+    gone = Upload(tmp_path / "gone", A, f"/files/{A}.part", False)
+    with raises("file-missing", file=gone.path):
+        there.put([gone], lambda: None, lambda: False)
+    FolderStorage(ray.storage).write("files/x", b"x" * 100_000)
+    FolderStorage(ray.storage).write("files/y", b"y")
+    (tmp_path / "full").symlink_to("/dev/full")
+    for name in ("x", "y"):  # the disk is full in the middle, and at the end
+        with raises("disk-full", has=str(tmp_path / "full")):
+            there.get([Download(f"/files/{name}", "full", True)], tmp_path, lambda: None, lambda: False)
+
+
+def test_the_sizes_of_what_another_connection_has_sent_are_known(there, ray, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    one = transfers.sent(path)
+    transfers.send(there, [one])
+    known = RayConnection(tmp_path, ray.place()).ask("sizes", files=[one.sha256, A], job=None)
+    assert known == {one.sha256: 7, A: 0}
+
+
+def test_a_part_that_a_node_has_damaged_costs_nobody_the_file(there, ray, tmp_path):
+    path = tmp_path / "base"
+    path.write_bytes(b"weights" * 1000)
+    one = transfers.sent(path)
+    transfers.send(there, [one])
+    node = ray_node.NodeJob(FolderStorage(ray.storage), JOB, 1, str(tmp_path / "node"), 0.1)
+    here = node.agent._files(None) / one.sha256
+    here.parent.mkdir(parents=True)
+    here.with_name(f"{one.sha256}.part").write_bytes(bytes(500))
+    node._bring(f"files/{one.sha256}", one.sha256, None)
+    assert here.read_bytes() == path.read_bytes()
+    here.unlink()
+    (ray.storage / "files" / one.sha256).write_bytes(b"damaged")
+    with pytest.raises(ray_node.Failed, match="another content"):
+        node._bring(f"files/{one.sha256}", one.sha256, None)
+    assert not (ray.storage / "files" / one.sha256).exists()
+    assert list(here.parent.iterdir()) == []
 
 
 def test_a_url_whose_driver_is_missing_is_one_sentence(ray, tmp_path):

@@ -13,11 +13,13 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray_nodes
 from storage_contract import nothing, put_all, see_all
 
+from lib_lora.remote.ray_cluster import shared_storage
 from lib_lora.remote.ray_cluster.shared_storage import FolderStorage, UrlStorage, is_url, opened
 
 ROOT = Path(__file__).parents[3]
@@ -72,7 +74,7 @@ def test_no_name_leads_out(tmp_path, name):
             lambda one: one.write(name, b""),
             lambda one: one.size(name),
             lambda one: one.put(io.BytesIO(b"x"), name, nothing),
-            lambda one: one.get(name, tmp_path / "x", nothing),
+            lambda one: one.get(name, io.BytesIO(), nothing),
             lambda one: one.names(name),
             lambda one: one.delete(name),
             lambda one: one.delete_folder(name),
@@ -80,6 +82,41 @@ def test_no_name_leads_out(tmp_path, name):
             with pytest.raises(OSError, match="no name in the storage"):
                 does(storage)
     assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize("where", ["folder", "memory"])
+def test_what_a_home_that_was_ended_has_left_of_a_file_goes_with_the_next(tmp_path, where, monkeypatch):
+    storage = opened("memory://left" if where == "memory" else str(tmp_path))
+    half, young, other = (f"files/{name}.tmp" for name in ("aa.0123456789ab", "aa.ba9876543210", "ab.0123456789ab"))
+    for name in (half, other):
+        storage.write(name, b"half")
+    now = time.time()
+    if where == "folder":
+        for name in (half, other):
+            os.utime(tmp_path / name, (now - 3700,) * 2)
+        storage.write(young, b"half")
+        storage.put(io.BytesIO(b"whole"), "files/aa", nothing)
+        assert storage.names("files") == ["files/aa", young, other]
+    else:
+        monkeypatch.setattr(shared_storage.time, "time", lambda: now + 3700)
+        storage.put(io.BytesIO(b"whole"), "files/aa", nothing)
+        assert storage.names("files") == ["files/aa", other]
+
+
+def test_a_reader_on_windows_is_waited_for(tmp_path, monkeypatch):
+    replaced, tries = Path.replace, []
+
+    def held(self, target):
+        tries.append(target)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "it is open")
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    monkeypatch.setattr(shared_storage, "sys", SimpleNamespace(platform="win32"))
+    FolderStorage(tmp_path).write("a/b", b"x")
+    assert len(tries) == 3
+    assert FolderStorage(tmp_path).read("a/b", 10) == b"x"
 
 
 def test_what_a_driver_raises_is_an_oserror(monkeypatch):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from ssh_server import MISSING, SshServer, available
 
+from lib_lora.errors import UserError
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.remote import places
@@ -21,7 +22,7 @@ def looked(monkeypatch):
     """The places that were connected to; nothing is."""
     seen = []
 
-    def look(_root, place):
+    def look(_root, place, **_):
         seen.append(place)
         return replace(place, machine=FOUND)
 
@@ -69,6 +70,33 @@ def test_a_ray_cluster_is_added_by_its_dashboard_s_address(page, looked, tmp_pat
     made = page.confirmed("/places", {"name": "farm", "address": "http://head:8265", "storage": str(tmp_path)})
     assert made["on"] == "ray:farm"
     assert looked[0].ray.storage == str(tmp_path)
+
+
+def test_a_cluster_without_room_is_added_unchecked_and_one_that_is_there_stays_as_it_is(page, tmp_path, monkeypatch):
+    def look(_root, _place, patience, **_):
+        assert patience <= 60  # somebody waits for the page
+        raise UserError("No node of farm had room.", code="ray-no-room")
+
+    monkeypatch.setattr(place_routes, "look", look)
+    made = page.confirmed("/places", {"name": "farm", "address": "http://head:8265", "storage": str(tmp_path)})
+    assert made["checked"] is False
+    assert made["said"] == "No node of farm had room. farm was added unchecked; check it later."
+    [kept] = places.load(page.root)
+    places.save(page.root, replace(kept, machine=FOUND))
+    assert page.code_of("/places/farm/check") == "ray-no-room"
+    assert places.load(page.root) == [replace(kept, machine=FOUND)]
+
+
+def test_a_place_that_is_removed_while_it_is_checked_does_not_come_back(page, monkeypatch):
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+
+    def look(root, place, **_):
+        places.remove(root, place.name)
+        return replace(place, machine=FOUND)
+
+    monkeypatch.setattr(place_routes, "look", look)
+    page.done("/places/workshop/check")
+    assert places.load(page.root) == []
 
 
 def test_others_than_this_machine_s_user_name_no_machine(page, looked):

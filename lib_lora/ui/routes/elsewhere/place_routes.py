@@ -17,8 +17,10 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, p
 from lib_lora.ui.http.responses import about, forbidden, missing
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.plan_routes import EstimateRequest
-from lib_lora.workflows.train.place_keeping import look, place_of, see_unused
+from lib_lora.workflows.train.place_keeping import look, place_of, see_unused, unchecked
 from lib_lora.workflows.train.sent_preview import base_address, base_there, sent_list
+
+_PATIENCE = 30.0  # seconds in which a cluster must have room for a look, while the page waits
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def _values(place: places.Place) -> dict[str, Any]:
 
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Add a machine, after it was reached and looked at; one of its name is replaced."""
+    """Add a machine, after it was reached and looked at; one of its name is replaced. A cluster that has no room now is
+    added unchecked, which `said` says."""
     _see_owner(context)
     body = call.body
     name, address = body.name.strip(), body.address.strip()
@@ -88,17 +91,29 @@ def add(context: RequestContext, call: Call) -> dict[str, Any]:
     key = f" with the key {place.key}" if place.key else ""
     confirm(context, f"log in to {place.address()}{key}, and run the program {place.python} there", body.code)
     paths.ensure_folder(context.root)
-    found = look(context.root, place)
+    said = ""
+    try:
+        found = look(context.root, place, new=True, patience=_PATIENCE)
+    except UserError as error:
+        if error.code != "ray-no-room":
+            raise
+        found, said = unchecked(context.root, place), f"{error} {place.name} was added unchecked; check it later."
     places.save(context.root, found)
-    return _values(found)
+    return {**_values(found), "said": said}
 
 
 def check(context: RequestContext, call: Call) -> dict[str, Any]:
     """Look what a machine has now."""
     _see_owner(context)
-    found = look(context.root, _named(context, call))
-    places.save(context.root, found)
-    return _values(found)
+    place = _named(context, call)
+    try:
+        found = look(context.root, place, patience=_PATIENCE)
+    except UserError as error:
+        if error.code != "ray-no-room":
+            raise
+        raise UserError(f"{error} {place.name} is unchanged.", code=error.code, place=place.name) from error
+    assert found.machine
+    return _values(places.checked(context.root, place, found.machine))
 
 
 def remove(context: RequestContext, call: Call) -> dict[str, Any]:
