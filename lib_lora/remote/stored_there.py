@@ -103,7 +103,7 @@ def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
     try:
         versions = tuple(_item(row, [row["version"]]) for row in _rows(answer["versions"]))
         models = tuple(
-            _item(row, row["names"] or ["a file that has not come as a whole"]) for row in _rows(answer["shared"])
+            _item(row, row["names"] or [_PART]) for row in _rows(answer["shared"])
         )
         left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
         return StoredThere(versions, models, _count(answer.get("jobs", 0)), left)

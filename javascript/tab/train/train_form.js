@@ -266,7 +266,8 @@ async function loadEstimate(form) {
 // Doing
 
 async function probe(form) {
-  await startJob('probe', common(form), 'Measuring; this takes about a minute.');
+  const on = placeOf(form)?.on || 'local';
+  await startJob('probe', { ...common(form), on }, 'Measuring; this takes about a minute.');
 }
 
 async function begin(form) {
@@ -417,7 +418,7 @@ function showProbe(form, measured) {
   const standing = job && job.standing;
   cost.bar.hidden = !job || job.state !== 'running';
   cost.measure.hidden =
-    Boolean(job) || Boolean(placeOf(form)) || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
+    Boolean(job) || placeOf(form)?.on === RUNPOD || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
   setText(cost.measure.firstChild, t(measured ? 'Measure again' : 'Measure (a few steps)'));
   const last = lastJob('probe');
   const failed =

@@ -156,12 +156,15 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
     return len(list_photos(Path(train.class_photos).expanduser()))
 
 
-def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: int) -> dict[str, Any] | None:
-    found = estimate.last_measurement(context.root, base, train)
+def _measured(
+    context: RequestContext, base: Path, train: TrainSettings, steps: int, on: str | None = None
+) -> dict[str, Any] | None:
+    """What was measured here, or on another machine (`on`)."""
+    found = estimate.last_measurement(context.root, base, train, on=on)
     try:
         if found is not None:
             pace, others = float(found["seconds_per_step"]), 0.0
-            if found["device"] == "the processor":
+            if found["device"] == "the processor" and on is None:
                 others = cpu_load.share_now(_LOOKED)
                 pace *= cpu_load.slowed(others) / cpu_load.slowed(float(found.get("others") or 0.0))
             return {
@@ -177,14 +180,12 @@ def _measured(context: RequestContext, base: Path, train: TrainSettings, steps: 
 
 
 def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> dict[str, Any] | None:
-    """As `_measured`, on another machine: by the user's own runs on a GPU of that name."""
+    """As `_measured`, on another machine: by own runs on a GPU of that name, else as it was measured there."""
     place = places.named(context.root, on)
-    if place is None or place.machine is None or not place.machine.gpus:
-        return None
-    gpu = place.machine.gpus[0]
-    pace = training.pace(context.root, gpu.name, round(gpu.memory / GB))
-    if pace is None:
-        return None
+    gpu = place.machine.gpus[0] if place and place.machine and place.machine.gpus else None
+    pace = training.pace(context.root, gpu.name, round(gpu.memory / GB)) if gpu else None
+    if gpu is None or pace is None:
+        return _measured(context, training.base, training.train, training.steps, on)
     seconds = pace.seconds * training.steps
     known = {"seconds_per_step": pace.seconds, "seconds": seconds, "device": gpu.name, "run": pace.run}
     return {**known, "peak_memory": None, "others": 0.0}

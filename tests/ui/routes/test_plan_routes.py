@@ -197,3 +197,27 @@ def test_the_time_on_another_machine_is_that_of_own_runs_on_its_gpu(page, models
     assert (found["measured"]["run"], found["measured"]["seconds"]) == ("mara/001", found["steps"] * 0.5)
     assert "NVIDIA RTX 4090" in found["text"]
     assert page.done("/characters/mara/estimate", {**asked, "on": "local"})["measured"] is None
+
+
+def test_the_time_on_another_machine_is_what_was_measured_there_where_no_run_was(page, models):
+    page.character(photos=8)
+    base = models[0].path
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {})
+    measured = {"seconds_per_step": 0.5, "peak_memory": 7, "load_seconds": 10, "device": "the processor", "others": 0.9}
+    estimate.remember(page.root, base, train, {**measured, "on": "ssh:workshop"})
+    asked = {"base": str(base), "on": "ssh:workshop"}
+    found = page.done("/characters/mara/estimate", asked)
+    assert found["measured"]["seconds"] == pytest.approx(10 + 0.5 * found["steps"])  # its load is not this computer's
+    assert page.done("/characters/mara/estimate", {**asked, "on": "local"})["measured"] is None
+
+
+def test_another_machine_can_be_asked_to_measure(page, models):
+    page.character(photos=8)
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    asked = {"base": str(models[0].path), "on": "ssh:workshop"}
+    job = page.done("/jobs", {"kind": "probe", "character": "mara", "arguments": asked})
+    assert page.queue.take("remote", "me").id == job["id"]
+    for on, code in (("ssh:nowhere", "place-not-found"), ("runpod", "setting-invalid")):
+        body = {"kind": "probe", "character": "mara", "arguments": {**asked, "on": on}}
+        assert page.code_of("/jobs", body, 400) == code
