@@ -102,9 +102,7 @@ def clean(connection: PlaceConnection, version: str) -> StoredThere:
 def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
     try:
         versions = tuple(_item(row, [row["version"]]) for row in _rows(answer["versions"]))
-        models = tuple(
-            _item(row, row["names"] or [_PART]) for row in _rows(answer["shared"])
-        )
+        models = tuple(_item(row, row["names"] or [_PART]) for row in _rows(answer["shared"]))
         left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
         return StoredThere(versions, models, _count(answer.get("jobs", 0)), left)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

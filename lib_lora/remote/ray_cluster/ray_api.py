@@ -274,7 +274,7 @@ class RayApi:
                 f"The Ray cluster at {self.address} asks for its token, which is not sent there, since others could "
                 "read it on the way; give an address that begins with https://, or reach it through a tunnel as "
                 f"http://localhost:{places.RAY_PORT}.",
-                code="ray-token-refused",
+                code="ray-token-not-sent",
                 place=self._name,
             )
         if reply.status in (401, 403):
