@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,9 @@ def test_a_ray_cluster_is_added_and_named_by_its_address(main, tmp_path):
     assert (place.ray.gpus, place.ray.cpus, place.ray.memory, place.ray.retries) == (2, 8, 64, 3)
     listed = main("place", "list", *data).out
     assert listed == f"studio  Ray cluster http://Head:8265, storage {storage}, not checked yet\n"
+    looked = replace(place, machine=places.Machine(1.0, "3.11.7", "linux", 2, None, 1 << 40))
+    assert "--gpus" not in places.described(looked)
+    assert "add the place with --gpus 1" in places.described(replace(looked, ray=replace(looked.ray, gpus=-1)))
     for on in ("ray:studio", "ray:http://Head:8265", "ray:http://Head/"):
         assert places.named(tmp_path, on) == place
     main("place", "add", "lab", "https://lab.example.org", "--storage", "s3://bucket/x", "--no-check", *data)
