@@ -215,7 +215,7 @@ def main() -> int:
         f"{len(rows) - 1} trials; {sum(not row['met'] for row in rows)} met no request; "
         f"{sum(row['resumed'] > 0 for row in rows)} had to be resumed; {len(lost)} with something wrong"
     )
-    results_file.save(f"remote_faults_{chosen.kind}", rows, chosen.results)
+    results_file.save("remote_faults", {chosen.kind: rows}, chosen.results)
     return bool(lost)
 
 

@@ -84,8 +84,17 @@ def test_the_option(tmp_path: Path) -> None:
 BENCHES = sorted(path.stem for path in results_file.FOLDER.parent.glob("*.py"))
 
 
-# What benchmarks share, and the parts of bench/likeness.py and bench/advice.py.
-PARTS = ("followed_advice", "machine", "plain", "results_file", "error_rates", "hidden_faces", "spoilt_pictures")
+# What benchmarks share, and the parts of bench/likeness.py, bench/advice.py and bench/remote_faults.py.
+PARTS = (
+    "fault_machines",
+    "followed_advice",
+    "machine",
+    "plain",
+    "results_file",
+    "error_rates",
+    "hidden_faces",
+    "spoilt_pictures",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name not in PARTS])

@@ -191,6 +191,7 @@ class PodWorker(SshWorker):
         self._pod = _read(self._files.pod)
         self._asked_at = 0.0
         self._at_limit = False
+        self._foretold = False  # what it will cost in all was said
         self._kept = False  # the pod has the only copy of what was made, and is not deleted here
 
     # -------------------------------------------------------------------------------------------------- the whole way
@@ -313,13 +314,18 @@ class PodWorker(SshWorker):
 
     def _bring_events(self, run: Run) -> None:
         super()._bring_events(run)
-        if self._pod is None or self._pod.first or not self._remote.pace:
+        if self._pod is None or self._foretold or not self._remote.pace:
             return
         now, since = time.time(), self._pod.since
-        said = [event.get("t") for event in events_after(self._files.events)[0] if event["kind"] == "step"]
-        began = next((one for one in said if isinstance(one, (int, float))), now)  # perhaps seen long after
-        self._write(replace(self._pod, first=min(max(began, since), now)))  # by the pod's own clock
-        hourly, left = float(self._pod.hourly), Follower(self._files.events).read().seconds_left
+        if not self._pod.first:
+            said = [event.get("t") for event in events_after(self._files.events)[0] if event["kind"] == "step"]
+            began = next((one for one in said if isinstance(one, (int, float))), now)  # perhaps seen long after
+            self._write(replace(self._pod, first=min(max(began, since), now)))  # by the pod's own clock
+        left = Follower(self._files.events).read().seconds_left
+        if left is None:
+            return
+        self._foretold = True
+        hourly = float(self._pod.hourly)
         most = min(self._rental.cap, hourly * self._rental.hours)
         cost = money.running_cost(hourly, most, min(now - since, self._rental.hours * 3600), left)
         self._tell_cost(hourly, most, cost.sentence(rate_of(self.workspace.root)))

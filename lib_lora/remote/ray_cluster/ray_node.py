@@ -575,7 +575,6 @@ def _on_signal(number: int, _frame: object) -> None:
 def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shared_storage.opened) -> int:
     """Do what the environment says; the exit status."""
     asked = json.loads(environment[VARIABLE])
-    os.umask(0o077)
     try:
         storage = opened(asked["storage"])
         if asked["do"] == "probe":  # a new storage has no mark yet
@@ -595,4 +594,5 @@ if __name__ == "__main__":
             sweep(Path(sys.argv[2]), sys.argv[3])
         os._exit(0)
     signal.signal(signal.SIGTERM, _on_signal)
+    os.umask(0o077)
     sys.exit(main(os.environ))
