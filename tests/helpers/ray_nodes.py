@@ -28,7 +28,7 @@ from lib_lora.remote.places import Place
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / ".sameface" / f"ray-{sys.version_info[0]}.{sys.version_info[1]}"
 _MAKES = 300.0  # seconds in which the environment is made
-_STARTS = 90.0  # seconds
+_STARTS = 180.0  # seconds
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
