@@ -53,6 +53,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(top.glob("*.whl"))
 
 
+def test_it_carries_every_file_of_the_package(built: Path) -> None:
+    """Templates and models too, which setuptools leaves out unless each folder of them is named."""
+    with zipfile.ZipFile(built) as archive:
+        names = {name for name in archive.namelist() if name.startswith("lib_lora/")}
+    package = [path for path in (ROOT / "lib_lora").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.relative_to(ROOT).as_posix() for path in package} - names == set()
+
+
 def test_it_carries_what_a_webui_finds_beside_the_code(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         names = archive.namelist()

@@ -10,7 +10,7 @@ from lib_lora.workflows.produce.production_stats import ProductionStats
 
 PAGE_FILE = "production.html"
 _WIDTH, _HEIGHT = 640.0, 180.0  # of the plot
-_TEMPLATE = Path(__file__).with_name("production_page.html.jinja")
+_TEMPLATE = Path(__file__).parent / "templates" / "production_page.html.jinja"
 
 
 def write_page(folder: Path, title: str, stats: ProductionStats) -> Path:
