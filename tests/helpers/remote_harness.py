@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_ray import FakeRay
 from PIL import Image
@@ -24,6 +24,7 @@ from ssh_server import SshServer
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Job, Queue
+from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.remote import installation, places
@@ -33,6 +34,9 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pytest
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
 NAME = "Mara ü"
@@ -109,6 +113,13 @@ def prepare(root: Path, base: Path, photos: Path) -> None:
             picture.save(photos / f"Oma {number}.jpg", exif=exif, quality=90)
     new_character(root, NewCharacter(NAME, "mrxa", "woman", "fictional"), sorted(photos.iterdir()))
     start_run(root, NAME, TrainingRequest(base, overrides=SETTINGS, few=True, elsewhere=True))
+
+
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a job elsewhere be looked at ten times a second."""
+    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "FILES", 0.1)
+    monkeypatch.setattr(remote_job, "AGAIN", 0.3)
 
 
 class RemoteHarness:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from fake_ray import FakeRay
-from remote_harness import SECRET, RemoteHarness
+from remote_harness import SECRET, RemoteHarness, look_often
 
 from lib_lora.queue.runners import remote_job
 from lib_lora.remote import places
@@ -27,9 +27,7 @@ pytestmark = [
 
 @pytest.fixture
 def harness(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
-    monkeypatch.setattr(remote_job, "FILES", 0.1)
-    monkeypatch.setattr(remote_job, "AGAIN", 0.3)
+    look_often(monkeypatch)
     monkeypatch.setattr(ray_connection, "STALE", 4.0)
     monkeypatch.setattr(ray_api, "_FRESH", 0.2)
     made = RemoteHarness(tmp_path, prepared, cluster=FakeRay(tmp_path / "cluster"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults import raises
-from remote_harness import SECRET, RemoteHarness
+from remote_harness import SECRET, RemoteHarness, look_often
 from ssh_server import MISSING, available
 
 from lib_lora.queue.job_types import TrainArguments
@@ -33,9 +33,7 @@ pytestmark = [
 
 @pytest.fixture
 def harness(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
-    monkeypatch.setattr(remote_job, "FILES", 0.1)
-    monkeypatch.setattr(remote_job, "AGAIN", 0.3)
+    look_often(monkeypatch)
     made = RemoteHarness(tmp_path, prepared)
     yield made
     made.end()
