@@ -42,11 +42,11 @@ from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
 from lib_lora.workflows.judge.picture_lines import PHOTOS  # noqa: E402
-from lib_lora.workflows.produce import produce_command, production_store  # noqa: E402
+from lib_lora.workflows.produce import production_request, production_store  # noqa: E402
 from lib_lora.workflows.produce.picture_check import PictureCheck  # noqa: E402
 from lib_lora.workflows.produce.produce import TOGETHER, Producer  # noqa: E402
-from lib_lora.workflows.produce.produce_command import ProduceRequest  # noqa: E402
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of  # noqa: E402
+from lib_lora.workflows.produce.production_request import ProduceRequest  # noqa: E402
 from lib_lora.workflows.produce.prompt_list import PromptRow  # noqa: E402
 from lib_lora.workflows.produce.wildcards import Wildcards  # noqa: E402
 from lib_lora.workflows.train.demo import home_of  # noqa: E402
@@ -61,7 +61,7 @@ _NO_CARDS = Wildcards()
 def planned(root: Path, count: int, seed: int) -> tuple[Any, ProductionPlan]:
     """The run of `try`, and a plan of as many pictures with one try each."""
     request = ProduceRequest([PromptRow(text) for text in PROMPTS], count=count, tries=1, seed=seed)
-    return produce_command.plan_of(root, NAME, request)
+    return production_request.plan_of(root, NAME, request)
 
 
 def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:

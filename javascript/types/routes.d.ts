@@ -34,6 +34,11 @@ type GetPath =
   | `/characters/${string}/runs/${string}/grids/${string}/sheet.png`
   | `/characters/${string}/runs/${string}/lora/${string}${string}`
   | `/characters/${string}/runs/${string}/lora/${string}/file`
+  | `/characters/${string}/productions`
+  | `/characters/${string}/productions/${string}${string}`
+  | `/characters/${string}/productions/${string}/pictures/${string}${string}`
+  | `/characters/${string}/productions/${string}/production.html`
+  | `/characters/${string}/productions/${string}/pictures.zip`
   | `/doctor`
   | `/settings`
   | `/schema`;
@@ -108,6 +113,12 @@ interface Posts {
   '/queue': { path: `/queue`; body: { paused: boolean } };
   /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
+  /** Begin a production, or continue the one that was begun with the very same values; its number, and the job. */
+  '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { prompts: string; count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: string; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; painter?: string; on?: string } };
+  /** Paint what is missing of a production, also in place of what the user has dropped. */
+  '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string } };
+  /** Keep pictures, drop them, or take such decisions back. */
+  '/characters/{slug}/productions/{production}/decisions': { path: `/characters/${string}/productions/${string}/decisions`; body: { decisions?: Record<string, 'keep' | 'drop' | null> } };
   /** Change some settings. */
   '/settings': { path: `/settings`; body: { allow_painting?: boolean | null; then_test?: boolean | null; comfyui?: string | null; worker_python?: string | null; engine?: string | null; currency?: string | null; per_usd?: number | null; code?: string } };
 }
@@ -138,4 +149,5 @@ interface PageLimits {
   prompt_weight: { least: number; most: number; usual: number | null };
   search: { checkpoints: number; weights: number; confirmed: number; more_steps: number };
   status_tones: Record<string, 'good' | 'warn' | 'bad' | 'none'>;
+  produced: Record<string, { least: number; most: number; usual: number | null }>;
 }

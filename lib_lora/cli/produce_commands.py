@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting
 from lib_lora.cli.judge_commands import painter_for
-from lib_lora.errors import UserError, plural, typed
+from lib_lora.errors import plural, typed
 from lib_lora.workflows.train.progress import ThrottledLines
 from lib_lora.workspace.workspace import Workspace, data_root
 
@@ -47,7 +47,12 @@ def add(command: Commands) -> None:
     produce.add_argument("--cfg", type=finite, help="guidance scale (default: the base model's usual one)")
     produce.add_argument("--sampler", default="Euler", metavar="NAME", help="(default: Euler)")
     produce.add_argument(
-        "--wildcards", type=Path, nargs="+", default=[], metavar="DIR", help="folders of files for __wildcards__"
+        "--wildcards",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of files for __wildcards__, beside the folder wildcards in the data folder",
     )
     produce.add_argument("--no-trigger", action="store_true", help="do not put the trigger word before prompts")
     painting(produce, least=1)
@@ -61,12 +66,13 @@ def add(command: Commands) -> None:
 
 
 def _produce(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.produce import produce_command
-    from lib_lora.workflows.produce.produce_command import ProduceRequest
+    from lib_lora.workflows.produce import produce_command, production_request
+    from lib_lora.workflows.produce.production_request import ProduceRequest
     from lib_lora.workflows.produce.prompt_list import read_prompts
 
     root = data_root(options.data)
     measured_with = engine_of(options)
+    wildcards = [*options.wildcards, Workspace(root).wildcards]
     given = {"negative": options.negative} if options.negative is not None else {}
     request = ProduceRequest(
         prompts=read_prompts(options.prompts),
@@ -78,16 +84,16 @@ def _produce(options: argparse.Namespace) -> Answer:
         seed=options.seed,
         line=options.line,
         several=options.several,
-        side=_side(options.side),
+        side=options.side,
         steps=options.grid_steps,
         cfg=options.cfg,
         sampler=options.sampler,
         trigger=not options.no_trigger,
-        wildcards=options.wildcards,
+        wildcards=wildcards,
         **given,
     )
-    run, plan = produce_command.plan_of(root, options.name, request)
-    folder = produce_command.begun(root, options.name, plan)
+    run, plan = production_request.plan_of(root, options.name, request)
+    folder = production_request.begun(root, options.name, plan)
     lines = ThrottledLines()
 
     def emit(_kind: str, **fields: object) -> None:
@@ -97,14 +103,8 @@ def _produce(options: argparse.Namespace) -> Answer:
         lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
 
     with painter_for(options, run) as painter:
-        produce_command.work_on(run, folder, measured_with, emit, options.wildcards, painter)
+        produce_command.work_on(run, folder, measured_with, emit, wildcards, painter)
     return _shown(run.file.character.name, folder)
-
-
-def _side(side: int | None) -> int | None:
-    if side is not None and (side % 8 or side > 2048):
-        raise UserError(f"--side {side}: give a multiple of 8 from 64 to 2048.", "side", code="side-invalid")
-    return side
 
 
 def _shown(name: str, folder: ProductionFolder) -> Answer:

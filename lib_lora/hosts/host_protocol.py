@@ -18,11 +18,13 @@ class Roots:
         data: SameFace's data folder.
         loras: folders whose LoRAs the host shows; the first is where new ones go. Empty: there is none.
         checkpoints: folders of base models.
+        wildcards: folders of its extensions with files for wildcards in prompts.
     """
 
     data: Path
     loras: list[Path] = field(default_factory=list)
     checkpoints: list[Path] = field(default_factory=list)
+    wildcards: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

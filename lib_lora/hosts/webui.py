@@ -71,7 +71,7 @@ class Webui(PaintingWebui):
         data = Path(os.path.abspath(given))  # noqa: PTH100 - as the webui: links stay
         loras = _folders(data, "lora_dir", "lora_dirs", *self.further_lora_flags) if loras_work() else []
         bases = _folders(data, "ckpt_dir", "ckpt_dirs", first=ask_or("sd_models:model_path"))
-        return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases)
+        return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases, _wildcards())
 
     further_lora_flags: tuple[str, ...] = ()
 
@@ -342,6 +342,12 @@ def _folders(data: Path, *flags: str, first: str | None = None) -> list[Path]:
         named += [os.fspath(value)] if isinstance(value, (str, os.PathLike)) else list(value)
     found = (Path(one) for one in named if one)
     return list(dict.fromkeys(one if one.is_absolute() else data / one for one in found))
+
+
+def _wildcards() -> list[Path]:
+    """The folders ``wildcards`` of its extensions."""
+    extensions = ask_or("paths_internal:extensions_dir")
+    return sorted(path for path in Path(extensions).glob("*/wildcards") if path.is_dir()) if extensions else []
 
 
 def _give_back() -> None:

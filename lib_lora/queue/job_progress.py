@@ -67,6 +67,8 @@ def fold(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
         return _entered(progress, event)
     if kind == "step":
         return _stepped(progress, event)
+    if kind == "production":
+        return _counted(progress, event, "painting", "{done} of {total} pictures")
     if kind == "painting":
         return _counted(progress, event, "painting", text or "Painted {done} of {total} pictures")
     if kind == "progress":

@@ -15,7 +15,7 @@ from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import base_addresses
 
-Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more"]
+Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more", "produce"]
 Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LOCAL = "local"  # this machine, where jobs are done
@@ -253,7 +253,7 @@ class ChooseArguments:
 
 def _check_painter(painter: str, on: str) -> None:
     if on == RUNPOD:
-        raise Misfit("test pictures are not painted on a rented GPU; paint them here, or on a place over SSH.", "on")
+        raise Misfit("pictures are not painted on a rented GPU; paint them here, or on a place over SSH.", "on")
     if painter == "webui" and on != LOCAL:
         raise Misfit("the webui paints on this computer only; leave on or painter out.", "on")
 
@@ -316,6 +316,26 @@ class MoreArguments:
             raise ValueError(f"{self.budget} pictures cannot be painted; give {RANGES['budget']}.")
 
 
+@dataclass(frozen=True)
+class ProduceArguments:
+    """Paint what of a production is not painted yet, and judge it (`workflows.produce`).
+
+    Attributes:
+        production: identifier of a production of the character, which says what is painted and by whom.
+        on: the machine that paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
+        wildcards: folders of wildcard files.
+    """
+
+    production: str
+    on: str = LOCAL
+    wildcards: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not (self.production.isascii() and self.production.isdigit() and len(self.production) < 10):
+            raise Misfit("give the number of a production, such as 001.", "production")
+        _check_painter("worker", self.on)
+
+
 Arguments = (
     AuditArguments
     | FillArguments
@@ -325,6 +345,7 @@ Arguments = (
     | ChooseArguments
     | InventArguments
     | MoreArguments
+    | ProduceArguments
 )
 
 
@@ -350,6 +371,7 @@ KINDS: dict[str, type[Arguments]] = {
     "choose": ChooseArguments,
     "invent": InventArguments,
     "more": MoreArguments,
+    "produce": ProduceArguments,
 }
 _KIND_OF = {arguments: kind for kind, arguments in KINDS.items()}
 LANES: dict[str, Lane] = {"audit": "light", "fill": "light"}  # all others need the GPU, one at a time
@@ -448,6 +470,8 @@ def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
         return replace(arguments, captioner=f"{captioner}:{other(file)}") if colon and file else arguments
     if isinstance(arguments, (AuditArguments, ChooseArguments, MoreArguments)):
         return arguments
+    if isinstance(arguments, ProduceArguments):
+        return replace(arguments, wildcards=[other(folder) for folder in arguments.wildcards])
     if arguments.base:
         arguments = replace(arguments, base=other(arguments.base))
     if isinstance(arguments, (ProbeArguments, TrainArguments)) and (classes := class_photos_in(arguments)):
@@ -462,7 +486,7 @@ def place_in(arguments: Arguments | UnreadableArguments) -> str:
 
 def asked_place(arguments: Arguments | UnreadableArguments) -> str:
     """Where that is done which is heavy of a job; its worker may be here all the same (`place_in`)."""
-    has_place = (TrainArguments, TestArguments, ChooseArguments, ProbeArguments)
+    has_place = (TrainArguments, TestArguments, ChooseArguments, ProbeArguments, ProduceArguments)
     return arguments.on if isinstance(arguments, has_place) else LOCAL
 
 

@@ -32,6 +32,11 @@ class Workspace:
     root: Path
 
     @property
+    def wildcards(self) -> Path:
+        """Files for wildcards in lists of prompts, which the user puts there (`workflows.produce.wildcards`)."""
+        return self.root / "wildcards"
+
+    @property
     def characters(self) -> Path:
         """One folder a character."""
         return self.root / "characters"

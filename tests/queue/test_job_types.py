@@ -26,7 +26,7 @@ from lib_lora.queue.job_types import (
 )
 
 PACKAGE = Path(lib_lora.__file__).parent
-LEAST = {"invent": {"describe": "x"}}  # what cannot be left out
+LEAST = {"invent": {"describe": "x"}, "produce": {"production": "001"}}  # what cannot be left out
 CONVERTS = {  # where plain values become arguments
     "queue/job_types.py": "the module itself",
     "queue/queue.py": "a row of the file",

@@ -1,7 +1,7 @@
 /** What the whole page shares: the newest state, what is chosen, and the element that it is drawn into. */
 
 /** The steps of a character's way, in order. */
-export const STEPS = ['photos', 'captions', 'train', 'test', 'use'];
+export const STEPS = ['photos', 'captions', 'train', 'test', 'use', 'produce'];
 
 /** One for the page; its fields change. */
 export const app = {

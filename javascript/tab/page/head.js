@@ -14,7 +14,15 @@ import * as titleSignal from './title_signal.js';
 import { undoButton } from './undo.js';
 import { actionButton, keyedList, progressBar, selectBox, toast, toneSign } from '../widgets/widgets.js';
 
-const NAMES = { photos: 'Photos', captions: 'Captions', train: 'Train', test: 'Test', use: 'Use', doctor: 'Doctor' };
+const NAMES = {
+  photos: 'Photos',
+  captions: 'Captions',
+  train: 'Train',
+  test: 'Test',
+  use: 'Use',
+  produce: 'Produce',
+  doctor: 'Doctor',
+};
 const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done' };
 let parts = null;
 

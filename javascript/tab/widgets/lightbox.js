@@ -13,8 +13,11 @@ import { actionButton, openDialog } from './widgets.js';
  *   is the file name of the photo that is shown first.
  * @param {number} at which item is shown first.
  * @param {Array<{file, sha256}>} photos of the person; none = those in use are asked for.
+ * @param {{answer?: (key: string, place: number) => {item: any, next: boolean} | null,
+ *   buttons?: Array<{label: string, key: string}>}} [more] `answer` is asked what a further key does to the shown item:
+ *   null = nothing, else the item as it is then, and whether the next one is shown; `buttons` press such keys.
  */
-export function lightbox(slug, items, at, photos) {
+export function lightbox(slug, items, at, photos, more = {}) {
   const photo = photoSide(slug);
   const compare = comparison();
   const words = el('p', { class: 'sf-help' });
@@ -22,8 +25,12 @@ export function lightbox(slug, items, at, photos) {
   const several = items.length > 1;
   const before = actionButton('‹ Previous', () => go(-1), { small: true });
   const after = actionButton('Next ›', () => go(1), { small: true });
-  const row = el('div', { class: 'sf-row sf-between' }, before, place, after);
-  row.hidden = !several;
+  const further = (more.buttons || []).map(({ label, key }) =>
+    actionButton(label, () => void press(key), { small: true }),
+  );
+  const row = el('div', { class: 'sf-row sf-between' }, before, place, further, after);
+  row.hidden = !several && !further.length;
+  before.hidden = after.hidden = place.hidden = !several;
   const two = el('div', { class: 'sf-lightbox' }, photo.node, compare.node);
   const shown = openDialog('', el('div', { class: 'sf-dialog-body' }, row, two, words), { wide: true });
   const title = shown.node.querySelector('.sf-dialog-title');
@@ -45,11 +52,22 @@ export function lightbox(slug, items, at, photos) {
     draw();
   }
 
+  function press(key) {
+    const answer = more.answer ? more.answer(key, now) : null;
+    if (!answer) return false;
+    items[now] = answer.item;
+    if (answer.next && now + 1 < items.length) go(1);
+    else draw();
+    return true;
+  }
+
   const keys = { ArrowLeft: -1, ArrowRight: 1 };
   shown.node.addEventListener('keydown', (event) => {
-    if (!several || !(event.key in keys) || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (several && event.key in keys) go(keys[event.key]);
+    else if (event.key.toLowerCase() === 'z') compare.zoom();
+    else if (!press(event.key)) return;
     event.preventDefault(); // the slider goes by the keys up and down
-    go(keys[event.key]);
   });
   draw();
   if (photos.some((one) => one.sha256)) photo.set(photos);
@@ -132,6 +150,20 @@ function comparison() {
     slider.value = String(Math.round(((event.clientX - start) / width) * 100));
     slide();
   };
+  /** Two and a half times as large, around the pointer; or as before. */
+  const zoom = () => {
+    if (slider.hidden) box.classList.toggle('sf-zoomed');
+  };
+  const look = ({ clientX, clientY }) => {
+    const { left, top, width, height } = box.getBoundingClientRect();
+    box.style.setProperty('--sf-x', `${((clientX - left) / width) * 100}%`);
+    box.style.setProperty('--sf-y', `${((clientY - top) / height) * 100}%`);
+  };
+  box.addEventListener('pointermove', look);
+  box.addEventListener('click', (event) => {
+    look(event);
+    zoom();
+  });
   box.addEventListener('pointerdown', (event) => {
     if (slider.hidden || event.button) return;
     box.setPointerCapture(event.pointerId);
@@ -166,7 +198,9 @@ function comparison() {
     said(1, lora);
     slider.hidden = line.hidden = !both;
     box.classList.toggle('sf-both', both);
+    box.classList.remove('sf-zoomed');
+    box.title = both ? '' : t('Click, or press Z, to look closer');
     slide();
   };
-  return { node, set };
+  return { node, set, zoom };
 }

@@ -19,6 +19,7 @@ from lib_lora.queue.job_types import (
     InventArguments,
     MoreArguments,
     ProbeArguments,
+    ProduceArguments,
     TestArguments,
     TrainArguments,
     arguments_of,
@@ -75,6 +76,7 @@ _SHOWN = {
     "choose": _Shown("Find the best step and weight of {name}", "test", announced=True),
     "invent": _Shown("Paint faces for {name}", "invent"),
     "more": _Shown("Paint more pictures of {name}", "invent"),
+    "produce": _Shown("Produce pictures of {name}", "produce", announced=True),
 }
 _TONES = {"running": "busy", "paused": "warn", "interrupted": "warn", "failed": "bad", "finished": "good"}  # else none
 _IN_LIST = ("running", "paused", "waiting")  # how open jobs are sorted; those that have ended come after them
@@ -157,7 +159,8 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
         if context.host.remote():
             raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
         place = places.named(context.root, asked_place(arguments))
-        if place and place.ray and isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)):
+        with_place = (TrainArguments, TestArguments, ChooseArguments, ProduceArguments)
+        if place and place.ray and isinstance(arguments, with_place):
             arguments = replace(arguments, on=place.on())  # it may be named by its address
         if asked_place(arguments) == RUNPOD:
             pod_runner.account(context.root)  # without its key nothing can be rented
@@ -206,6 +209,11 @@ def _see_paths(context: RequestContext, arguments: Arguments) -> None:
         return
     if class_photos_in(arguments):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
+    if isinstance(arguments, ProduceArguments) and not {*map(Path, arguments.wildcards)} <= {
+        Workspace(context.root).wildcards,
+        *context.host.roots().wildcards,
+    }:
+        raise forbidden("This webui is open to other machines, so folders of wildcards cannot be named here.")
     if isinstance(arguments, FillArguments) and not _names_no_file(context, arguments.captioner):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 

@@ -190,7 +190,7 @@ def _whole(folder: CharacterFolder, trains: bool) -> dict[str, Any]:
     character = snapshot.character
     run = run_records.newest(folder)
     photos, captions = _photos(snapshot), _captions(snapshot)
-    train, test, use = _train(run, trains), _test(run), _use(folder)
+    train, test, use, produce = _train(run, trains), _test(run), _use(folder), _produce(folder)
     return {
         "slug": slug,
         "name": character.name,
@@ -204,6 +204,7 @@ def _whole(folder: CharacterFolder, trains: bool) -> dict[str, Any]:
         "train": train,
         "test": test,
         "use": use,
+        "produce": produce,
         "undo": _undo(folder),
         "invented": (invented := invention.in_short(snapshot)),
         "next": _next(snapshot, captions, run, test, invented is not None),
@@ -243,6 +244,7 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
         "train": {**nothing, "run": "", "steps": 0, "total": 0},
         "test": {**nothing, "run": "", "grid": "", "headline": ""},
         "use": nothing,
+        "produce": nothing,
         "undo": None,
         "invented": None,
         "next": "photos",
@@ -325,6 +327,12 @@ def _use(folder: CharacterFolder) -> dict[str, Any]:
                 name = Path(str(use["file"])).stem
                 return {"tone": "good", **step_words.said(step_words.IN_USE, name=name, place=place)}
     return {"tone": "none", **step_words.said(step_words.NOT_IN_USE)}
+
+
+def _produce(folder: CharacterFolder) -> dict[str, Any]:
+    count = sum(name.isascii() and name.isdecimal() for name in names_in(folder.productions))
+    template = step_words.PRODUCED_ONE if count == 1 else step_words.PRODUCED if count else step_words.NOT_PRODUCED
+    return {"tone": "good" if count else "none", **step_words.said(template, n=count)}
 
 
 def _next(

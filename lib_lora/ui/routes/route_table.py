@@ -30,6 +30,7 @@ from lib_lora.ui.routes import (
     use_routes,
 )
 from lib_lora.ui.routes.elsewhere import place_routes, rent_routes
+from lib_lora.ui.routes.produce import production_file_routes, production_routes
 from lib_lora.ui.views import imports
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ _ROOMS = (
         place_routes,
         rent_routes,
     ),
-    *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, doctor_routes, settings_routes),
+    *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, production_routes, production_file_routes),
+    *(doctor_routes, settings_routes),
 )
 
 

@@ -16,6 +16,7 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import limits
+from lib_lora.workflows.produce.production_request import REQUESTED, ProduceRequest
 
 # Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
 LETTERS = {"name": 80, "trigger": 60, "class_word": 40, "notes": 2000, "traits": 2000}
@@ -58,6 +59,7 @@ class PageLimits:
         prompt_weight: of a LoRA in a prompt.
         search: for the best step and weight.
         status_tones: what pictures with the LoRA are called, with the tone of each.
+        produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
     photos: int
@@ -77,6 +79,7 @@ class PageLimits:
     prompt_weight: UsualRange
     search: Search
     status_tones: Mapping[str, Tone]
+    produced: dict[str, UsualRange]
 
 
 @cache
@@ -87,6 +90,7 @@ def page_limits() -> PageLimits:
         for arguments in (TestArguments, InventArguments, MoreArguments)
         for field in fields(arguments)
     }
+    usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceRequest)}
     return PageLimits(
         photos=LEAST,
         photo_bytes=limits.PHOTO_FILE,
@@ -105,4 +109,5 @@ def page_limits() -> PageLimits:
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
         status_tones=STATUS_TONES,
+        produced={name: UsualRange(one.least, one.most, usual[name]) for name, one in REQUESTED.items()},
     )

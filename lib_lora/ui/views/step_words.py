@@ -16,12 +16,14 @@ STEP, STEPS = "Run {run}: {done:,} step", "Run {run}: {done:,} steps"
 STEPS_OF = "Run {run}: {done:,} of {total:,} steps"
 UNTESTED, RUN_UNTESTED = "Not tested yet", "Run {run} is not tested yet"
 TESTED, TESTED_AT = "{headline}", "{headline} (step {step:,}, weight {weight:g})"
+NOT_PRODUCED, PRODUCED_ONE, PRODUCED = "No production yet", "{n} production", "{n} productions"
 NOT_IN_USE, IN_USE = "Not in use yet", "{name} is in {place}"
 _CODES = {
     NO_PHOTOS: "no-photos", UNCHECKED: "photos-unchecked", UNCHECKED_ONE: "photos-unchecked",
     UNCAPTIONED: "captions-missing", CAPTIONS_WRONG: "captions-to-look-at", CAPTION_WRONG: "captions-to-look-at",
     CAPTION: "captions-good", CAPTIONS: "captions-good", PREPARING: "preparing", UNTRAINED: "not-trained",
     STEP: "trained", STEPS: "trained", STEPS_OF: "partly-trained", UNTESTED: "not-tested", RUN_UNTESTED: "not-tested",
+    NOT_PRODUCED: "not-produced", PRODUCED_ONE: "produced", PRODUCED: "produced",
     TESTED: "tested", TESTED_AT: "tested", NOT_IN_USE: "not-in-use", IN_USE: "in-use",
 }  # fmt: skip
 PLACES = {"webui": "the webui", "comfyui": "ComfyUI", "folder": "a folder"}  # where a LoRA is put

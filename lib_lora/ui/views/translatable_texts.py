@@ -64,12 +64,14 @@ def of_server() -> Iterator[str]:
     from lib_lora.queue.queue_rows import State
     from lib_lora.training.plan.form_fields import fields, preset_entries
     from lib_lora.ui.views import advice_buttons, caption_checks, step_words
+    from lib_lora.workflows.produce.production import Reason
 
     for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words):
         yield from part.templates()
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))
+    yield from (reason for reason in get_args(Reason) if reason)
     yield from (*captioner.OWN.values(), *webui_captioners.NAMES.values())
     yield from (f"{name[:1].upper()}{name[1:]}" for name in SHARES)
     for field in fields():

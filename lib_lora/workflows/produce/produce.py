@@ -82,7 +82,7 @@ class _Line:
         self.left = producer.folder.unjudged(self.progress)
         self.todo = deque(self._next_ones({item for item, _ in self.left}))
         self._waiting: deque[Future[PaintedTry]] = deque()
-        self._kept, self._failed = len(self.progress.kept), len(self.progress.given_up())
+        self._kept, self._failed = self.progress.done, len(self.progress.given_up())
         self._painted = self.progress.painted
         self._report()
 

@@ -1,131 +1,23 @@
-"""A production from beginning to end: the checkpoint, the list of prompts, who paints and who judges."""
+"""A production from beginning to end: the checkpoint, who paints and who judges."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import sha256
 from lib_lora.grid.cells import Painter
-from lib_lora.lora.file.integrity import check_whole
-from lib_lora.pictures import NEGATIVE
-from lib_lora.runs import run_records
-from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_lock import only_process
-from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.split_painter import SplitPainter
-from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workflows.produce.produce import TOGETHER, Producer
-from lib_lora.workflows.produce.production import Line, ProductionPlan, Progress
+from lib_lora.workflows.produce.production import Progress
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.produce.wildcards import Wildcards
-from lib_lora.workspace.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class ProduceRequest:
-    """What is asked for; see `ProductionPlan` for what has no description here.
-
-    Attributes:
-        prompts: the list.
-        count: pictures to be kept; 0 = one for each prompt.
-        run: identifier; None = the newest run that is trained.
-        step: of the checkpoint; None = what the tests of the run speak for, else the last.
-        weight: of the LoRA; None = as the tests speak for, else 1.
-        side: pixels; None = as trained.
-        cfg: None = the base model's usual one.
-        trigger: whether the trigger and the class word are put before prompts that lack the trigger.
-        wildcards: folders of wildcard files.
-    """
-
-    prompts: Sequence[PromptRow]
-    count: int = 0
-    run: str | None = None
-    step: int | None = None
-    weight: float | None = None
-    tries: int = 4
-    seed: int = 1000
-    line: Line = "keep"
-    several: bool = False
-    negative: str = NEGATIVE
-    side: int | None = None
-    steps: int = 20
-    cfg: float | None = None
-    sampler: str = "Euler"
-    trigger: bool = True
-    wildcards: Sequence[Path] = field(default_factory=list)
-
-
-def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, ProductionPlan]:
-    """The run that paints, and what is painted.
-
-    Args:
-        root: the data folder.
-        name: of the character.
-        request: what is asked for.
-
-    Raises:
-        UserError: there is no such checkpoint or wildcard, or the base model is gone.
-    """
-    run = newest(Workspace(root).character(name), name, request.run, trained=True)
-    step, weight = _chosen(run, request)
-    check_base(run)
-    lora = run.checkpoint(step)
-    check_whole(lora)
-    Wildcards(request.wildcards).check(row.prompt for row in request.prompts)
-    character, train, info = run.file.character, run.file.settings, run.model()
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
-    plan = ProductionPlan(
-        run=run.file.id,
-        step=step,
-        weight=weight,
-        lora_sha256=sha256(lora),
-        prompts=list(request.prompts),
-        count=request.count or len(request.prompts),
-        tries=request.tries,
-        seed=request.seed,
-        line=request.line,
-        several=request.several,
-        negative=request.negative,
-        side=request.side or train.resolution or info.resolution,
-        steps=request.steps,
-        cfg=run.file.base.guidance if request.cfg is None else request.cfg,
-        sampler=request.sampler,
-        trigger=character.trigger,
-        before=f"photo of {who}" if request.trigger else "",
-    )
-    return run, plan
-
-
-def _chosen(run: Run, request: ProduceRequest) -> tuple[int, float]:
-    """Step and weight: what was asked for, else what the tests of the run speak for."""
-    best = run_records.best([(run_records.run(run.folder), run_records.grids(run.folder))])
-    step = request.step
-    if step is None and best is not None and best.step is not None and run.checkpoint(best.step).is_file():
-        step = best.step
-    weight = request.weight
-    if weight is None:
-        weight = best.weight if best is not None and best.step == step else 1.0
-    return checkpoint_named(run, step), weight
-
-
-def begun(root: Path, name: str, plan: ProductionPlan) -> ProductionFolder:
-    """The newest production of this very plan, or a new one."""
-    folder = Workspace(root).character(name)
-    for one in production_store.productions(folder):
-        try:
-            if one.plan() == plan:
-                return one
-        except UserError:
-            continue  # damaged, or of a newer version
-    return production_store.make(folder, plan)
 
 
 def work_on(

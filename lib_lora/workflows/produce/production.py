@@ -7,8 +7,9 @@ passes, or its tries are used up.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,12 @@ from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.produce.wildcards import Wildcards
 
 Line = Literal["keep", "same"]
+Decision = Literal["keep", "drop"]  # of the user, whatever was measured
 Reason = Literal[
     "", "below the line", "lost", "no face", "several people", "small", "cut", "blurred", "hidden", "copy", "unsure",
     "unreadable", "not judged",
 ]  # fmt: skip
+WEBUI = "webui"  # `ProductionPlan.by`: its own pipeline paints
 _SEEDS = 2**32
 
 
@@ -40,7 +43,7 @@ class ProductionPlan:
         negative, side, steps, cfg, sampler: where a prompt does not say otherwise; the side in pixels.
         trigger: the character's trigger word.
         before: put before each prompt that does not have the trigger word; empty = nothing.
-        by: who paints, where that is not diffusers on the run's own base model.
+        by: who paints: empty = diffusers, "webui" = the webui.
     """
 
     run: str
@@ -73,7 +76,7 @@ class PaintedTry:
         file: name of the picture in the production's folder.
         seed: with which it was painted.
         prompt: as it was painted, without wildcards.
-        kept: whether it passed.
+        kept: whether it passed; `Progress.is_kept` also knows what the user has decided.
         reason: why not.
         likeness: cosine; None where none could be measured.
         face_px: the longer side of the face's box in pixels; None where there is none.
@@ -103,19 +106,31 @@ class Progress:
     Attributes:
         plan: of the production.
         tried: the tries of each item that has any, by its number, in their order.
+        decisions: of the user, by the name of the picture.
     """
 
     plan: ProductionPlan
     tried: dict[int, list[PaintedTry]] = field(default_factory=dict)
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
 
     def note(self, one: PaintedTry) -> None:
         """Add a try."""
         self.tried.setdefault(one.item, []).append(one)
 
+    def is_kept(self, one: PaintedTry) -> bool:
+        """Whether a picture counts: it passed, unless the user has decided otherwise."""
+        decided = self.decisions.get(one.file)
+        return decided == "keep" if decided else one.kept
+
     @property
     def kept(self) -> list[PaintedTry]:
-        """The pictures that passed, by item."""
-        return [one for item in sorted(self.tried) for one in self.tried[item] if one.kept]
+        """The pictures that are kept, by item."""
+        return [one for item in sorted(self.tried) for one in self.tried[item] if self.is_kept(one)]
+
+    @property
+    def done(self) -> int:
+        """How many items have a picture that is kept."""
+        return len({one.item for one in self.kept})
 
     @property
     def painted(self) -> int:
@@ -125,17 +140,17 @@ class Progress:
     def next_attempt(self, item: int) -> int:
         """The number of an item's next try: the first that is not there; 0 = it has a picture, or no try left."""
         tries = self.tried.get(item, [])
-        if any(one.kept for one in tries):
+        if any(self.is_kept(one) for one in tries):
             return 0
         there = {one.attempt for one in tries}
         return next((number for number in range(1, self.plan.tries + 1) if number not in there), 0)
 
     def given_up(self) -> list[int]:
-        """The items none of whose tries has passed."""
+        """The items that have no picture after all tries."""
         return [
             item
             for item, tries in sorted(self.tried.items())
-            if not self.next_attempt(item) and not any(one.kept for one in tries)
+            if not self.next_attempt(item) and not any(self.is_kept(one) for one in tries)
         ]
 
 
@@ -205,16 +220,31 @@ def similar(kept: Sequence[PaintedTry], bits: int) -> list[list[PaintedTry]]:
         kept: pictures.
         bits: of 64 in which perceptual hashes of one pile may differ from that of its first picture.
     """
-    piles: list[tuple[int | None, list[PaintedTry]]] = []
+    piles: list[list[PaintedTry]] = []
+    marks: list[tuple[int, int]] = []  # hash of the first picture of a pile, and the pile's place
+    known: dict[tuple[int, int], list[int]] = {}  # places in `marks`, by each part of the hash
     for one in kept:
-        value = int(one.hash, 16) if one.hash else None
-        for mark, pile in piles:
-            if value is not None and mark is not None and (value ^ mark).bit_count() <= bits:
-                pile.append(one)
-                break
-        else:
-            piles.append((value, [one]))
-    return sorted((pile for _, pile in piles), key=len, reverse=True)
+        if not one.hash:
+            piles.append([one])
+            continue
+        value = int(one.hash, 16)
+        parts = _parts(value, bits + 1)  # hashes that differ in so few bits have a part in common
+        near = {place for part in parts for place in known.get(part, [])}
+        found = min((place for place in near if (value ^ marks[place][0]).bit_count() <= bits), default=None)
+        if found is not None:
+            piles[marks[found][1]].append(one)
+            continue
+        for part in parts:
+            known.setdefault(part, []).append(len(marks))
+        marks.append((value, len(piles)))
+        piles.append([one])
+    return sorted(piles, key=len, reverse=True)
+
+
+def _parts(value: int, count: int) -> list[tuple[int, int]]:
+    """64 bits in `count` parts, each with its number."""
+    ends = [64 * number // count for number in range(count + 1)]
+    return [(number, (value >> low) & ((1 << (high - low)) - 1)) for number, (low, high) in enumerate(pairwise(ends))]
 
 
 def plain(values: Any) -> Any:

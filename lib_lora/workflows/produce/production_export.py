@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, slug, write_json, write_text
+from lib_lora.files import atomic_file, explained, opened, slug
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.produce.production import PaintedTry
 from lib_lora.workflows.produce.production_store import ProductionFolder
@@ -32,42 +33,59 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
         out: the folder.
 
     Returns:
-        `out`, with ``NAME-001-00001.png``, ``NAME-001-00001.txt``, ..., ``pictures-001.csv``, ``pictures-001.json`` and
-        ``sheet-001.jpg``, where 001 is the production's number.
+        `out`, with the files of `exported`.
 
     Raises:
         UserError: nothing is kept, a picture is gone, or the folder cannot be written.
     """
-    if not pictures:
-        raise UserError("No picture is kept, so there is nothing to export.", code="production-empty")
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    for file, source in exported(folder, name, pictures):
+        target = out / file
+        with explained(target), atomic_file(target) as copy:
+            if isinstance(source, bytes):
+                copy.write(source)
+            else:
+                with explained(source, "read"), opened(source) as stream:
+                    shutil.copyfileobj(stream, copy)
+    return out
+
+
+def exported(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry]) -> Iterator[tuple[str, Path | bytes]]:
+    """The files of an export, one after the other: each by its name, as the file that it is a copy of, or as bytes.
+
+    They are ``NAME-001-00001.png``, ``NAME-001-00001.txt``, ..., ``pictures-001.csv``, ``pictures-001.json`` and
+    ``sheet-001.jpg``, where 001 is the production's number; the second picture of an item is ``NAME-001-00001-02.png``
+    where it was its second try.
+
+    Raises:
+        UserError: nothing is kept.
+    """
+    if not pictures:
+        raise UserError("No picture is kept, so there is nothing to export.", code="production-empty")
+    rows, items = [], set()
     for one in pictures:
-        target = out / f"{slug(name)}-{folder.id}-{one.item:05d}.png"
-        source = folder.pictures / one.file
-        with explained(source, "read"), open(source, "rb") as stream, explained(target), atomic_file(target) as copy:
-            shutil.copyfileobj(stream, copy)
-        write_text(target.with_suffix(".txt"), one.prompt)
-        rows.append({**to_dict(one), "file": target.name, "tries": one.attempt})
-    write_json(out / f"pictures-{folder.id}.json", rows)
+        again = f"-{one.attempt:02d}" if one.item in items else ""
+        items.add(one.item)
+        stem = f"{slug(name)}-{folder.id}-{one.item:05d}{again}"
+        yield f"{stem}.png", folder.pictures / one.file
+        yield f"{stem}.txt", one.prompt.encode("utf-8", "replace")
+        rows.append({**to_dict(one), "file": f"{stem}.png", "tries": one.attempt})
+    yield f"pictures-{folder.id}.json", json.dumps(rows, indent=1, ensure_ascii=False).encode("utf-8", "replace")
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
     writer.writerows([[_harmless(row[column]) for column in _COLUMNS] for row in rows])
-    path = out / f"pictures-{folder.id}.csv"
-    with explained(path), atomic_file(path) as stream:
-        stream.write(b"\xef\xbb\xbf" + table.getvalue().encode("utf-8"))  # the mark makes Excel read UTF-8
-    _write_sheet([folder.pictures / one.file for one in pictures[:_MOST]], out / f"sheet-{folder.id}.jpg")
-    return out
+    yield f"pictures-{folder.id}.csv", b"\xef\xbb\xbf" + table.getvalue().encode("utf-8")  # the mark is for Excel
+    yield f"sheet-{folder.id}.jpg", _sheet([folder.pictures / one.file for one in pictures[:_MOST]])
 
 
 def _harmless(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _write_sheet(pictures: Sequence[Path], path: Path) -> None:
-    """A contact sheet; a picture that cannot be read leaves its place empty."""
+def _sheet(pictures: Sequence[Path]) -> bytes:
+    """A contact sheet as JPEG; a picture that cannot be read leaves its place empty."""
     rows = -(-len(pictures) // _ACROSS)
     sheet = Image.new("RGB", (min(len(pictures), _ACROSS) * _SIDE, rows * _SIDE), "white")
     for number, picture in enumerate(pictures):
@@ -78,5 +96,6 @@ def _write_sheet(pictures: Sequence[Path], path: Path) -> None:
         image.thumbnail((_SIDE, _SIDE))
         x, y = number % _ACROSS * _SIDE, number // _ACROSS * _SIDE
         sheet.paste(image, (x + (_SIDE - image.width) // 2, y + (_SIDE - image.height) // 2))
-    with explained(path), atomic_file(path) as stream:
-        sheet.save(stream, "JPEG", quality=88)
+    found = io.BytesIO()
+    sheet.save(found, "JPEG", quality=88)
+    return found.getvalue()

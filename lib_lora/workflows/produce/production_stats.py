@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 
+from lib_lora.errors import plural
 from lib_lora.likeness.measure.intervals import Interval, wilson
 from lib_lora.workflows.produce.production import PaintedTry, Progress, row_of, similar
 
@@ -47,6 +48,7 @@ class ProductionStats:
         likeness: of the kept pictures: the least, the median, the most; None where none is kept.
         histogram: from which likeness to which, how many pictures passed, how many failed.
         prompts: in the list's order.
+        by_hand: pictures that the user has kept although they failed, and dropped although they passed.
         piles: sizes of the piles of kept pictures that are nearly the same, those of two and more, the largest first.
     """
 
@@ -61,6 +63,7 @@ class ProductionStats:
     likeness: tuple[float, float, float] | None
     histogram: list[tuple[float, float, int, int]]
     prompts: list[PromptStats]
+    by_hand: tuple[int, int]
     piles: list[int]
 
 
@@ -73,7 +76,7 @@ def stats_of(progress: Progress) -> ProductionStats:
     return ProductionStats(
         wanted=progress.plan.count,
         begun=len(progress.tried),
-        kept=len(kept),
+        kept=progress.done,
         given_up=len(progress.given_up()),
         painted=len(tried),
         first_try=wilson(sum(one.kept for one in firsts), len(firsts)) if firsts else None,
@@ -82,8 +85,14 @@ def stats_of(progress: Progress) -> ProductionStats:
         likeness=(values[0], statistics.median(values), values[-1]) if values else None,
         histogram=_histogram(tried),
         prompts=_prompts(progress),
+        by_hand=_by_hand(progress, tried),
         piles=[len(pile) for pile in similar(kept, SIMILAR_BITS) if len(pile) > 1],
     )
+
+
+def _by_hand(progress: Progress, tried: list[PaintedTry]) -> tuple[int, int]:
+    other = [one for one in tried if progress.is_kept(one) != one.kept]
+    return sum(not one.kept for one in other), sum(one.kept for one in other)
 
 
 def _reasons(tried: list[PaintedTry]) -> list[tuple[str, int]]:
@@ -109,12 +118,12 @@ def _prompts(progress: Progress) -> list[PromptStats]:
     found = []
     for prompt, items in groups.items():
         tried = [one for tries in items for one in tries]
-        kept = [one.likeness for one in tried if one.kept and one.likeness is not None]
+        kept = [one.likeness for one in tried if progress.is_kept(one) and one.likeness is not None]
         found.append(
             PromptStats(
                 prompt=prompt,
                 items=len(items),
-                kept=sum(any(one.kept for one in tries) for tries in items),
+                kept=sum(any(progress.is_kept(one) for one in tries) for tries in items),
                 painted=len(tried),
                 likeness=statistics.fmean(kept) if kept else None,
                 reasons=_reasons(tried),
@@ -125,7 +134,7 @@ def _prompts(progress: Progress) -> list[PromptStats]:
 
 def as_text(stats: ProductionStats) -> str:
     """For a terminal."""
-    lines = [f"{stats.kept} of {stats.wanted} pictures passed; {stats.painted} were painted."]
+    lines = [f"{stats.kept} of {stats.wanted} pictures are kept; {stats.painted} were painted."]
     if stats.first_try:
         first = stats.first_try
         lines.append(f"Passed at the first try: {first.value:.0%} (95 %: {first.low:.0%} to {first.high:.0%}).")
@@ -136,10 +145,12 @@ def as_text(stats: ProductionStats) -> str:
         lines.append(f"Likeness of those that passed: {least:.2f} to {most:.2f}, median {middle:.2f}.")
     if stats.reasons:
         lines.append("Why others failed: " + ", ".join(f"{reason} {count}" for reason, count in stats.reasons) + ".")
+    if any(stats.by_hand):
+        lines.append(f"Decided by you: {stats.by_hand[0]} kept that failed, {stats.by_hand[1]} dropped that passed.")
     if stats.given_up:
         lines.append(f"Without a picture after all tries: {stats.given_up}.")
     if stats.piles:
-        lines.append(f"Nearly the same: {len(stats.piles)} piles, the largest of {stats.piles[0]}.")
+        lines.append(f"Nearly the same: {plural(len(stats.piles), 'pile')}, the largest of {stats.piles[0]}.")
     hard = sorted(
         (one for one in stats.prompts if one.items and one.kept < one.items), key=lambda one: one.kept / one.items
     )

@@ -1,4 +1,7 @@
-"""A production on disk: ``production.json``, a line for each judged picture in ``log.jsonl``, and ``pictures/``.
+"""Reads and writes a production on disk.
+
+Its folder has ``production.json``, a line for each judged picture in ``log.jsonl``, ``pictures/``, and what the user has
+decided of them in ``decisions.json``.
 
 A picture is whole or absent, and is there before its line is written; so whoever goes on after a kill judges what has
 no line, and paints nothing twice. Imports nothing heavy.
@@ -9,20 +12,23 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
-from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, Progress, file_name
+from lib_lora.workflows.produce.production import Decision, PaintedTry, ProductionPlan, Progress, file_name
 from lib_lora.workspace.workspace import CharacterFolder
 
 PLAN_FILE, LOG_FILE, PICTURES = "production.json", "log.jsonl", "pictures"
+DECISIONS_FILE = "decisions.json"
 _VERSION = 1
 _LONGEST = 1 << 16  # bytes of a line
+_deciding = threading.Lock()  # the page sends decisions one after the other, each in a thread
 
 
 class ProductionFolder:
@@ -71,7 +77,7 @@ class ProductionFolder:
         Raises:
             UserError: as `plan`.
         """
-        found = Progress(self.plan())
+        found = Progress(self.plan(), decisions=self.decisions())
         there = set(self._files())
         last = {one.file: one for one in self._lines()}  # what was painted anew has two lines
         for name in sorted(last):
@@ -98,6 +104,44 @@ class ProductionFolder:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
+
+    def decisions(self) -> dict[str, Decision]:
+        """What the user has decided, by the name of the picture.
+
+        Raises:
+            UserError: the file cannot be read, or is damaged.
+        """
+        path = self.path / DECISIONS_FILE
+        if not path.is_file():
+            return {}
+        found = read_json(path)
+        given = found.get("decisions") if isinstance(found, dict) and found.get("version") == _VERSION else None
+        if not isinstance(given, dict):
+            raise UserError(
+                f"{path} is damaged, or of a newer version of SameFace; rename it to decide anew.",
+                code="decisions-unreadable",
+                file=path,
+            )
+        return {str(file): decision for file, decision in given.items() if decision in get_args(Decision)}
+
+    def decide(self, changes: Mapping[str, Decision | None]) -> None:
+        """Note decisions of the user; None takes one back.
+
+        Raises:
+            UserError: there is no such picture, or the file cannot be written.
+        """
+        there = set(self._files())
+        for file in changes:
+            if file not in there:
+                raise UserError(
+                    f"{self.pictures} has no picture {file[:60]!r} (any more); load the page again.",
+                    code="production-picture-missing",
+                    file=file,
+                )
+        with _deciding:
+            decided = {**self.decisions(), **changes}
+            values = {file: decision for file, decision in sorted(decided.items()) if decision}
+            write_json(self.path / DECISIONS_FILE, {"version": _VERSION, "decisions": values})
 
     def _files(self) -> list[str]:
         return [path.name for path in self.pictures.glob("*.png")] if self.pictures.is_dir() else []

@@ -31,7 +31,7 @@ class Wildcards:
     """
 
     def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._folders = [folder for folder in folders if folder.is_dir()]
+        self._folders = list(folders)
         self._known: dict[str, list[str]] = {}
 
     def fill(self, prompt: str, numbers: random.Random) -> str:
@@ -87,8 +87,8 @@ class Wildcards:
                 if found:
                     return found
                 raise UserError(f"{path} has no line to choose from.", code="wildcard-empty", file=path)
-        known = ", ".join(str(folder) for folder in self._folders)
-        where = f"it was looked for in {known}" if known else "name its folder with --wildcards"
+        known = " or ".join(str(folder) for folder in self._folders)
+        where = f"put it into {known}" if known else "name its folder with --wildcards"
         raise UserError(
             f"There is no wildcard file {name}.txt for __{name}__; {where}.", code="wildcard-unknown", wildcard=name
         )

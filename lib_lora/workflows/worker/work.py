@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lib_lora.captions.captioner import Captioner
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, write_json
-from lib_lora.grid.cells import Painter
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue.job_types import (
@@ -28,6 +25,7 @@ from lib_lora.queue.job_types import (
     InventArguments,
     MoreArguments,
     ProbeArguments,
+    ProduceArguments,
     TestArguments,
     TrainArguments,
     UnreadableArguments,
@@ -37,23 +35,22 @@ from lib_lora.queue.queue import RESULT, Queue
 from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.uses import renew_previews
-from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
-from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
 from lib_lora.workflows.photos.fill_captions import fill
 from lib_lora.workflows.worker.job_context import JobContext
+from lib_lora.workflows.worker.job_painter import painter_for
 from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
-from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
+from lib_lora.workflows.worker.work_produce import produce
 from lib_lora.workflows.worker.work_train import prepare, train
 from lib_lora.workspace.preferences import chosen_engine
-from lib_lora.workspace.workspace import JobFolder, Workspace
+from lib_lora.workspace.workspace import Workspace
 
 Result = dict[str, Any]
 
@@ -141,6 +138,8 @@ def do(arguments: Arguments | UnreadableArguments, context: JobContext) -> Resul
             return paint_candidates(arguments, context)
         case MoreArguments():
             return paint_more(arguments, context)
+        case ProduceArguments():
+            return produce(arguments, context)
         case UnreadableArguments():
             raise arguments.error
         case _:
@@ -215,7 +214,7 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         cfg=arguments.cfg,
         side=arguments.side,
     )
-    with _painter(arguments, run, base, context) as (painter, painter_id):
+    with painter_for(context, run, arguments.painter, arguments.on, base) as (painter, painter_id):
         grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
         done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
     renew_previews(run, step, arguments.weight, done.preview)
@@ -238,33 +237,7 @@ def choose(arguments: ChooseArguments, context: JobContext) -> Result:
     run, _ = find_run(context.root, context.character, arguments.run, None)
     context.note_run(run.file.id)
     request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
-    with _painter(arguments, run, None, context) as (painter, painter_id):
+    with painter_for(context, run, arguments.painter, arguments.on) as (painter, painter_id):
         result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
     chosen = {name: result.values[name] for name in ("step", "weight", "certainty", "sentence")}
     return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name}
-
-
-@contextmanager
-def _painter(
-    arguments: TestArguments | ChooseArguments, run: Run, base: Path | None, context: JobContext
-) -> Iterator[tuple[Painter | None, str]]:
-    """Who paints, and by which name; None = this process."""
-    if arguments.on != LOCAL:
-        said = partial(context.emit, "progress", done=0, total=0)
-        painter = painters_on(
-            context.root,
-            arguments.on,
-            run,
-            f"job-{context.folder.name}",
-            context.pipe.stopping,
-            lambda text: said(text=text),
-        )
-        try:
-            yield painter, ""
-        finally:
-            painter.close()
-    elif arguments.painter == "webui":
-        own = Path(run.file.base.path)
-        yield RemotePainter(context.pipe, JobFolder(context.folder).pictures, base or own), PAINTER_ID
-    else:
-        yield None, ""

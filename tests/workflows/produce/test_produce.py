@@ -241,7 +241,7 @@ def test_the_numbers(folder):
     assert [(one.prompt, one.kept, one.items) for one in stats.prompts] == [("in a café", 3, 3), ("at the sea", 2, 3)]
     assert sum(passed + failed for _, _, passed, failed in stats.histogram) == 10
     text = as_text(stats)
-    assert "5 of 6 pictures passed; 10 were painted." in text
+    assert "5 of 6 pictures are kept; 10 were painted." in text
     assert "2 of 3 passed: at the sea (no face)" in text
     page = write_page(made.path, "Mara <1>", stats).read_text(encoding="utf-8")
     assert "Mara &lt;1&gt;" in page

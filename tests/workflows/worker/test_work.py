@@ -28,6 +28,9 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+from lib_lora.workflows.produce import production_request
+from lib_lora.workflows.produce.production_request import ProduceRequest
+from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 
@@ -602,3 +605,55 @@ def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, pipe):
     assert usual == 76.5
     assert work_train._patience(TrainArguments(base="x"), context) == work_train.PATIENCE
     assert work_train._patience(TrainArguments(run="001"), context) == 375.0
+
+
+# -- productions
+
+
+def produced(copied, by="", count=2):
+    """A production of the main job's LoRA, small and quick to paint."""
+    request = ProduceRequest([PromptRow("in a café", width=64, height=64)], count, tries=2, steps=1, by=by)
+    _, plan = production_request.plan_of(copied.root, NAME, request)
+    return production_request.begun(copied.root, NAME, plan)
+
+
+def test_a_production_is_painted_and_judged_by_the_worker(at_work, copied):
+    made = produced(copied)
+    outcome = at_work("produce", production=made.id)
+    assert outcome["state"] == "finished", outcome
+    painted = {"production": "001", "run": "001", "kept": 0, "wanted": 2, "painted": 4}  # it has learnt no face
+    assert outcome["result"] == painted
+    assert at_work.job.run == "001"
+    assert [event["done"] for event in _of(at_work.events, "production")][-1] == 2
+    assert len(list(made.pictures.iterdir())) == 4
+
+
+def test_a_production_is_painted_by_the_webui_if_it_was_begun_so(at_work, copied, pipe, monkeypatch):
+    asked = _answer(pipe, monkeypatch)
+    made = produced(copied, by="webui")
+    assert at_work("produce", production=made.id)["result"]["painted"] == 4
+    assert {one["ask"] for one in asked} == {"paint"}
+    assert asked[0]["base"] == str(copied.base)
+    with Image.open(made.pictures / "00001-01.png") as picture:
+        assert picture.text["parameters"].startswith("painted elsewhere")
+
+
+def test_a_production_that_is_stopped_goes_on_with_what_is_missing(at_work, copied, pipe, monkeypatch):
+    def wish(number):
+        if number == 1:
+            pipe.wish = "stop"
+
+    _answer(pipe, monkeypatch, wish)
+    made = produced(copied, by="webui", count=4)
+    assert at_work("produce", production=made.id)["state"] == "stopped"
+    before = {path.name for path in made.pictures.iterdir()}
+    assert 0 < len(before) < 8
+    pipe.wish = ""
+    asked = _answer(pipe, monkeypatch)
+    assert at_work("produce", production=made.id)["result"]["painted"] == 8
+    assert sum(len(one["pictures"]) for one in asked) == 8 - len(before)
+
+
+def test_a_production_that_is_gone_is_a_sentence(at_work):
+    assert at_work("produce", production="007")["state"] == "failed"
+    assert at_work.code == "production-not-found"

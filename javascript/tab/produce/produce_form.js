@@ -1,0 +1,240 @@
+/** What is to be produced: the prompts, how many pictures, with which LoRA, by whom. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
+import { readStored, writeStored } from '../base/stored.js';
+import { plural, t } from '../base/texts.js';
+import { beginsWhen } from '../jobs/jobs.js';
+import { baseGone, bestGrid, cellChoice } from '../jobs/runs.js';
+import { refresh } from '../page/polling.js';
+import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
+import { checkbox, radioGroup } from '../widgets/form_parts.js';
+import { actionButton, foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
+
+const EXAMPLE = ['in a café, smiling, morning light', 'on a beach at sunset, {red|blue} dress, full body'].join('\n');
+const STORED = 'prompts'; // of each character, as they were last produced
+
+/**
+ * @param {(production: string) => void} begun is called with the production that was begun.
+ * @returns {any} `node`, `update(runs)`, `produce()`, `count()`: how many pictures are asked for, `gone()`: that the base
+ *   model is gone, or an empty text.
+ */
+export function produceForm(begun) {
+  const form = { slug: '', runs: [], places: [], picked: '' };
+  const { ranges, produced } = app.state.limits;
+  form.cell = cellChoice(ranges.weight, () => showGone());
+  const prompts = el('textarea', { class: 'sf-input sf-prompts', spellcheck: false, placeholder: EXAMPLE, rows: 7 });
+  prompts.addEventListener('input', () => label());
+  const file = el('input', { type: 'file', accept: '.txt,.csv,.tsv,text/*', hidden: true });
+  file.addEventListener('change', () => takeFile());
+  const choose = actionButton('Open a file …', () => file.click(), { small: true });
+  const count = number(produced.count, 1);
+  count.placeholder = t('one for each prompt');
+  count.addEventListener('input', () => label());
+  const painter = radioGroup('Painted by', [], '', (to) => (form.picked = to));
+  const line = radioGroup(
+    'Which pictures are kept',
+    [
+      { value: 'keep', text: 'Those above the keep line', help: 'As the character’s own photos are.' },
+      { value: 'same', text: 'Those that surely show this person', help: 'More pictures, less alike.' },
+    ],
+    'keep',
+  );
+  const several = checkbox('Other people may be in the picture', false);
+  const trigger = checkbox('Put the trigger word before prompts that lack it', true);
+  const tries = number(produced.tries, 1);
+  const steps = number(produced.steps, 1);
+  const cfg = number(produced.cfg, 0.5);
+  cfg.placeholder = t('as usual');
+  const side = number(produced.side, 8);
+  side.placeholder = t('as trained');
+  const seed = number(produced.seed, 1);
+  const sampler = selectBox([]);
+  const negative = el('input', { class: 'sf-input', type: 'text', placeholder: t('as in the tests') });
+  const fine = foldSection(
+    'How they are painted',
+    el(
+      'div',
+      { class: 'sf-three' },
+      formField('Sampler', sampler),
+      formField('Sampling steps', steps),
+      formField('Guidance (CFG)', cfg),
+      formField('Width and height (pixels)', side, 'A table of prompts may have a column size, such as 512x768.'),
+      formField('First seed', seed),
+    ),
+    formField('Negative prompt', negative),
+    several,
+    trigger,
+  );
+  const triesField = formField(
+    'Tries for each picture',
+    tries,
+    'A picture that fails is painted anew this often at most.',
+  );
+  const later = el('p', { class: 'sf-help' });
+  const start = actionButton('', () => actions.produce(), { main: true });
+  const promptsField = formField(
+    'Prompts, one a line',
+    prompts,
+    'Or a table with a first line such as prompt, negative, seed, size, weight. {red|blue} and __wildcards__ are filled.',
+  );
+  const node = el(
+    'div',
+    { class: 'sf-stack' },
+    promptsField,
+    el('div', { class: 'sf-row' }, choose, file),
+    el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
+    form.cell.node,
+    el('div', { class: 'sf-halves' }, line, painter),
+    fine,
+    later,
+    el('div', { class: 'sf-row' }, start),
+  );
+  const targets = {
+    prompts,
+    count,
+    tries,
+    steps,
+    cfg,
+    side,
+    seed,
+    sampler,
+    negative,
+    painter,
+    weight: form.cell.weight,
+  };
+
+  async function takeFile() {
+    const [chosen] = file.files;
+    file.value = '';
+    if (!chosen) return;
+    prompts.value = await decoded(chosen);
+    label();
+  }
+
+  function asked() {
+    const lines = prompts.value.split('\n').filter((one) => one.trim() && !one.startsWith('#')).length;
+    return count.value === '' ? lines : Math.round(Number(count.value));
+  }
+
+  function label() {
+    const n = asked();
+    setText(start.firstElementChild, n ? plural(n, 'Paint {n} picture', 'Paint {n} pictures') : t('Paint pictures'));
+  }
+
+  function showGone() {
+    const gone = actions.gone();
+    start.disabled = Boolean(gone);
+    setText(later, gone || beginsWhen(null));
+    later.hidden = !later.textContent;
+  }
+
+  async function loadPlaces() {
+    form.places = await api.get('/places').catch(() => form.places);
+  }
+
+  function body() {
+    const { run, step, weight } = form.cell.value;
+    const elsewhere = form.places.some((one) => one.on === painter.chosen);
+    return {
+      prompts: prompts.value,
+      count: count.value === '' ? 0 : Math.round(Number(count.value)),
+      run,
+      step,
+      weight,
+      tries: whole(tries, produced.tries.usual),
+      seed: whole(seed, produced.seed.usual),
+      line: line.chosen,
+      several: several.input.checked,
+      negative: negative.value.trim() || null,
+      side: whole(side, null),
+      steps: whole(steps, produced.steps.usual),
+      cfg: cfg.value === '' ? null : Number(cfg.value),
+      sampler: sampler.value,
+      trigger: trigger.input.checked,
+      painter: elsewhere ? 'worker' : painter.chosen,
+      on: elsewhere ? painter.chosen : 'local',
+    };
+  }
+
+  const actions = {
+    node,
+    count: asked,
+    gone: () => baseGone(form.runs.find((run) => run.id === form.cell.value.run)),
+    produce: async () => {
+      refuseForm([
+        prompts.value.trim() ? null : { target: prompts, text: 'Write at least one prompt.' },
+        ...[count, tries, steps, cfg, side, seed, form.cell.weight].map((input) => numberFault(input)),
+      ]);
+      const { slug } = app;
+      const send = () => api.post(`/characters/${slug}/productions`, body());
+      const { production, job } = await sendForm(targets, send);
+      writeStored(`${STORED}-${slug}`, prompts.value.slice(0, 20000));
+      begun(production);
+      await refresh();
+      const when = beginsWhen(job);
+      toast(when ? `${t('Added to the queue.')} ${when}` : t('The production begins.'), 'good');
+    },
+    update: (runs) => {
+      if (form.slug !== app.slug) {
+        form.slug = app.slug;
+        form.cell.reset();
+        prompts.value = readStored(`${STORED}-${app.slug}`, '');
+        loadPlaces();
+        label();
+      }
+      form.runs = runs;
+      const best = bestGrid(runs);
+      form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+      const { host } = app.state;
+      sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
+      showPainters(painter, form, host);
+      showGone();
+    },
+  };
+  label();
+  return actions;
+}
+
+function showPainters(painter, form, host) {
+  const run = form.runs.find((one) => one.id === form.cell.value.run);
+  const refused = (run && (host.refuses || {})[run.family]) || '';
+  const paints = host.paints && !refused;
+  painter.setChoices([
+    {
+      value: 'webui',
+      text: 'This webui',
+      help: refused || 'As you will see the character in txt2img.',
+      disabled: !paints,
+    },
+    { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
+    ...form.places.map((one) => ({ value: one.on, text: one.title, help: t('The LoRA goes there, and no photo.') })),
+  ]);
+  const elsewhere = form.places.some((one) => one.on === form.picked);
+  const here = paints && form.picked !== 'worker' ? 'webui' : 'worker';
+  painter.chosen = elsewhere ? form.picked : here;
+  painter.hidden = !host.paints && !form.places.length;
+}
+
+/** The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page. */
+async function decoded(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
+function number({ least, most, usual }, step) {
+  const value = usual || '';
+  return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value });
+}
+
+function whole(input, otherwise) {
+  const value = Math.round(Number(input.value));
+  return input.value === '' || !Number.isFinite(value) ? otherwise : value;
+}

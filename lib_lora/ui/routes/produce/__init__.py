@@ -1,0 +1,1 @@
+"""Many pictures of one character: productions and their pictures."""

@@ -1,0 +1,292 @@
+"""Productions of a character: begun, continued, and what has become of each picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib_lora.errors import UserError
+from lib_lora.queue.job_types import LOCAL, ProduceArguments
+from lib_lora.runs import run_records
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
+from lib_lora.ui.http.responses import Refused, about, missing
+from lib_lora.ui.routes.job_routes import job_values, put
+from lib_lora.ui.routes.run_routes import address
+from lib_lora.workflows.produce import production_store
+from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
+from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.workspace import CharacterFolder, Workspace
+
+if TYPE_CHECKING:
+    from lib_lora.workflows.produce.production_request import ProduceRequest
+    from lib_lora.workflows.produce.production_stats import ProductionStats
+
+_PROMPTS = 4 * MB  # of a list of prompts
+
+
+@dataclass(frozen=True)
+class NewProduction:
+    """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui" or "worker"; the
+    rest is as the command `produce` has it, where null means: as usual."""
+
+    prompts: str
+    count: int = 0
+    run: str | None = None
+    step: int | None = None
+    weight: float | None = None
+    tries: int = 4
+    seed: int = 1000
+    line: str = "keep"
+    several: bool = False
+    negative: str | None = None
+    side: int | None = None
+    steps: int = 20
+    cfg: float | None = None
+    sampler: str = "Euler"
+    trigger: bool = True
+    painter: str = "worker"
+    on: str = LOCAL
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The machine that paints what is missing: "local", or "ssh:NAME" or "ray:NAME" of a place."""
+
+    on: str = LOCAL
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the user has decided: "keep", "drop", or null (as was measured), by the name of the picture."""
+
+    decisions: dict[str, Decision | None] = field(default_factory=dict)
+
+
+def routes() -> list[Route]:
+    """The routes for productions."""
+    whole = "/characters/{slug}/productions/{production}"
+    return [
+        get("/characters/{slug}/productions", listed),
+        post("/characters/{slug}/productions", begin, NewProduction, _PROMPTS),
+        get(whole, read_production, "since"),
+        post(f"{whole}/continue", go_on, Continued),
+        post(f"{whole}/decisions", decide, Decided),
+    ]
+
+
+def production_of(context: RequestContext, call: Call) -> tuple[CharacterFolder, ProductionFolder]:
+    """The character and the production that a request names.
+
+    Raises:
+        Refused: there is none.
+    """
+    folder = paths.character(context, call)
+    wanted = paths.identifier(call.path["production"], "production")
+    for one in production_store.productions(folder):
+        if one.id == wanted:
+            return folder, one
+    raise missing("There is no such production.")
+
+
+def listed(context: RequestContext, call: Call) -> list[dict[str, Any]]:
+    """The productions of a character, the newest first; one whose file is damaged says so."""
+    folder = paths.character(context, call)
+    return [_entry(context, folder, one) for one in production_store.productions(folder)]
+
+
+def _entry(context: RequestContext, folder: CharacterFolder, one: ProductionFolder) -> dict[str, Any]:
+    try:
+        progress, _ = _progress(one)
+    except UserError as error:
+        return {"id": one.id, "error": str(error)}
+    plan = progress.plan
+    return {
+        "id": one.id,
+        "error": "",
+        "made": (one.path / production_store.PLAN_FILE).stat().st_mtime,
+        "run": plan.run,
+        "step": plan.step,
+        "weight": plan.weight,
+        "by": plan.by,
+        "wanted": plan.count,
+        "kept": progress.done,
+        "painted": progress.painted,
+        "job": _job_of(context, folder, one),
+    }
+
+
+def _job_of(context: RequestContext, folder: CharacterFolder, one: ProductionFolder) -> int | None:
+    """The open job that works on a production."""
+    for job in context.queue.open():
+        mine = isinstance(job.arguments, ProduceArguments) and job.arguments.production == one.id
+        if mine and job.slug == folder.path.name:
+            return job.id
+    return None
+
+
+def _progress(one: ProductionFolder) -> tuple[Progress, str]:
+    """What has become of a production, and a mark that changes with it."""
+    marks = tuple(mark(one.path / name) for name in (production_store.LOG_FILE, production_store.DECISIONS_FILE))
+    return kept(("production", one.path), marks, one.progress), "-".join(str(time[0] if time else 0) for time in marks)
+
+
+def _stats(one: ProductionFolder, progress: Progress, version: str) -> ProductionStats:
+    from lib_lora.workflows.produce.production_stats import stats_of
+
+    return kept(("production stats", one.path), version, lambda: stats_of(progress))
+
+
+def begin(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Begin a production, or continue the one that was begun with the very same values; its number, and the job."""
+    from lib_lora.workflows.produce import production_request
+
+    folder = paths.character(context, call)
+    if call.body.run is not None:
+        paths.run(folder, call.body.run)
+    by = _painter(context, folder, call.body)
+    name = folder_name(folder)
+    _, plan = production_request.plan_of(context.root, name, _request(context, call.body, by))
+    one = production_request.begun(context.root, name, plan)
+    return {"production": one.id, "job": _queued(context, folder, one, call.body.on)}
+
+
+def folder_name(folder: CharacterFolder) -> str:
+    """The name of the character in a folder."""
+    from lib_lora.character.store import load
+
+    return load(folder).name
+
+
+def _painter(context: RequestContext, folder: CharacterFolder, body: NewProduction) -> str:
+    """Who paints: the worker in the webui's place, where that does not paint with models of the run's family."""
+    if body.painter not in (WEBUI, "worker"):
+        raise UserError(
+            f"{body.painter!r} paints nothing here; give webui or worker.", "painter", code="painter-unknown"
+        )
+    run = run_records.run(paths.run(folder, body.run)) if body.run is not None else run_records.newest(folder)
+    refused = not context.host.paints() or (run is not None and context.host.refuses(run.family))
+    return WEBUI if body.painter == WEBUI and not refused and body.on == LOCAL else ""
+
+
+def _request(context: RequestContext, body: NewProduction, by: str) -> ProduceRequest:
+    from lib_lora.workflows.produce.production_request import ProduceRequest
+    from lib_lora.workflows.produce.prompt_list import parse
+
+    with about("prompts"):
+        prompts = parse(body.prompts, "The list of prompts")
+    if body.line not in ("keep", "same"):
+        raise UserError(f"There is no line {body.line!r}; give keep or same.", "line", code="line-unknown")
+    given = {"negative": body.negative} if body.negative is not None else {}
+    return ProduceRequest(
+        prompts=prompts,
+        count=body.count,
+        run=body.run,
+        step=body.step,
+        weight=body.weight,
+        tries=body.tries,
+        seed=body.seed,
+        line="same" if body.line == "same" else "keep",
+        several=body.several,
+        side=body.side,
+        steps=body.steps,
+        cfg=body.cfg,
+        sampler=body.sampler,
+        trigger=body.trigger,
+        wildcards=wildcard_folders(context),
+        by=by,
+        **given,
+    )
+
+
+def wildcard_folders(context: RequestContext) -> list[Path]:
+    """Where wildcard files are looked for: in the data folder, and where the webui's extensions have them."""
+    return [Workspace(context.root).wildcards, *context.host.roots().wildcards]
+
+
+def _queued(context: RequestContext, folder: CharacterFolder, one: ProductionFolder, on: str) -> dict[str, Any]:
+    if _job_of(context, folder, one) is not None:
+        raise Refused(409, f"Production {one.id} is already in the queue.", code="production-in-queue")
+    wildcards = [str(path) for path in wildcard_folders(context)]
+    return job_values(context, put(context, folder, ProduceArguments(one.id, on, wildcards)))
+
+
+def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Paint what is missing of a production, also in place of what the user has dropped."""
+    folder, one = production_of(context, call)
+    one.plan()
+    return {"production": one.id, "job": _queued(context, folder, one, call.body.on)}
+
+
+def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
+    """A production with its pictures and its numbers. With `since` (the `mark` of the previous response), the mark
+    alone where nothing has changed."""
+    from lib_lora.workflows.produce.production_stats import SIMILAR_BITS
+
+    folder, one = production_of(context, call)
+    progress, version = _progress(one)
+    job = _job_of(context, folder, one)
+    if call.query.get("since") == version:
+        return {"id": one.id, "mark": version, "job": job}
+    plan, stats, slug = progress.plan, _stats(one, progress, version), folder.path.name
+    return {
+        "id": one.id,
+        "mark": version,
+        "job": job,
+        "run": plan.run,
+        "step": plan.step,
+        "weight": plan.weight,
+        "by": plan.by,
+        "wanted": plan.count,
+        "kept": progress.done,
+        "painted": progress.painted,
+        "given_up": stats.given_up,
+        "first_try": _interval(stats),
+        "tries": stats.tries,
+        "reasons": [{"reason": reason, "count": count} for reason, count in stats.reasons],
+        "by_hand": list(stats.by_hand),
+        "prompts": [row.prompt for row in plan.prompts],
+        "similar_bits": SIMILAR_BITS,
+        "pictures": [
+            _picture(slug, one, painted, progress)
+            for item in sorted(progress.tried)
+            for painted in progress.tried[item]
+        ],
+        "page": address(slug, "productions", one.id, "production.html"),
+        "archive": address(slug, "productions", one.id, "pictures.zip"),
+    }
+
+
+def _interval(stats: ProductionStats) -> dict[str, float] | None:
+    first = stats.first_try
+    return None if first is None else {"value": first.value, "low": first.low, "high": first.high}
+
+
+def _picture(slug: str, one: ProductionFolder, painted: PaintedTry, progress: Progress) -> dict[str, Any]:
+    return {
+        "file": painted.file,
+        "item": painted.item,
+        "attempt": painted.attempt,
+        "row": (painted.item - 1) % len(progress.plan.prompts),
+        "prompt": painted.prompt,
+        "words": painted.prompt.removeprefix(f"{progress.plan.before}, "),
+        "seed": painted.seed,
+        "passed": painted.kept,
+        "decision": progress.decisions.get(painted.file),
+        "reason": painted.reason,
+        "said": painted.said,
+        "likeness": painted.likeness,
+        "nearest": painted.nearest,
+        "hash": painted.hash,
+        "url": address(slug, "productions", one.id, "pictures", painted.file),
+    }
+
+
+def decide(context: RequestContext, call: Call) -> dict[str, Any]:
+    """Keep pictures, drop them, or take such decisions back."""
+    _, one = production_of(context, call)
+    one.decide(call.body.decisions)
+    progress, version = _progress(one)
+    return {"kept": progress.done, "mark": version}

@@ -1,0 +1,47 @@
+"""Gives a job its painter: this process, the webui that started it, or another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from lib_lora.grid.cells import Painter
+from lib_lora.queue.job_types import LOCAL
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.split_painter import painters_on
+from lib_lora.workflows.worker.job_context import JobContext
+from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
+from lib_lora.workspace.workspace import JobFolder
+
+
+@contextmanager
+def painter_for(
+    context: JobContext, run: Run, painter: str, on: str, base: Path | None = None
+) -> Iterator[tuple[Painter | None, str]]:
+    """Who paints while the block runs, and by which name; None = this process.
+
+    Args:
+        context: of the job.
+        run: whose LoRA is painted with.
+        painter: "webui" or "worker".
+        on: the machine of the worker, as `job_types.TestArguments.on`.
+        base: the checkpoint that the webui paints with; None = the run's own.
+
+    Raises:
+        UserError: there is no such place.
+    """
+    if on != LOCAL:
+        said = partial(context.emit, "progress", done=0, total=0)
+        part = f"job-{context.folder.name}"
+        elsewhere = painters_on(context.root, on, run, part, context.pipe.stopping, lambda text: said(text=text))
+        try:
+            yield elsewhere, ""
+        finally:
+            elsewhere.close()
+    elif painter == "webui":
+        own = Path(run.file.base.path)
+        yield RemotePainter(context.pipe, JobFolder(context.folder).pictures, base or own), PAINTER_ID
+    else:
+        yield None, ""

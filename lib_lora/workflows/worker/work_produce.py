@@ -1,0 +1,36 @@
+"""Does the job of a production, in the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lib_lora.queue.job_types import ProduceArguments
+from lib_lora.runs.run_names import newest
+from lib_lora.workflows.produce import production_store
+from lib_lora.workflows.produce.produce_command import work_on
+from lib_lora.workflows.produce.production import WEBUI
+from lib_lora.workflows.worker.job_context import JobContext
+from lib_lora.workflows.worker.job_painter import painter_for
+from lib_lora.workspace.preferences import chosen_engine
+from lib_lora.workspace.workspace import Workspace
+
+
+def produce(arguments: ProduceArguments, context: JobContext) -> dict[str, Any]:
+    """See `workflows.produce.produce_command.work_on`."""
+    folder = Workspace(context.root).character(context.character)
+    production = production_store.named(folder, arguments.production)
+    plan = production.plan()
+    run = newest(folder, context.character, plan.run, trained=True)
+    context.note_run(run.file.id)
+    engine, wildcards = chosen_engine(context.root), [Path(one) for one in arguments.wildcards]
+    painter = WEBUI if plan.by == WEBUI else "worker"
+    with painter_for(context, run, painter, arguments.on) as (painting, _):
+        progress = work_on(run, production, engine, context.emit, wildcards, painting, context.pipe.stopping)
+    return {
+        "production": production.id,
+        "run": run.file.id,
+        "kept": progress.done,
+        "wanted": plan.count,
+        "painted": progress.painted,
+    }

@@ -1,0 +1,190 @@
+"""Productions on the page: begun, followed, decided on, taken away as an archive."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import pytest
+from PIL import Image
+from planting import MINI, plant_run
+
+from lib_lora.pictures import Cell, save_picture
+from lib_lora.queue.job_types import ProduceArguments
+from lib_lora.remote import places
+from lib_lora.workflows.produce import production_request, production_store
+from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, file_name
+from lib_lora.workflows.produce.prompt_list import PromptRow
+
+pytestmark = pytest.mark.once("what is answered is ours; other routes repeat how it is answered")
+
+PATH = "/characters/mara/productions"
+PLAN = ProductionPlan(
+    "001", 100, 0.8, "0" * 64, [PromptRow("in a café"), PromptRow("at the sea")], count=3, tries=2, trigger="mrxa"
+)
+
+
+def tried(item, attempt, reason="", likeness=0.7):
+    name = file_name(item, attempt)
+    return PaintedTry(item, attempt, name, 1000 + item, f"prompt {item}", not reason, reason, likeness, hash="0f" * 8)
+
+
+def plant_production(folder, *tries, plan=PLAN):
+    made = production_store.make(folder, plan)
+    for one in tries:
+        picture = Image.new("RGB", (64, 48), (one.item * 40, 80, 80))
+        save_picture(made.pictures / one.file, picture, Cell(one.prompt, "", one.seed))
+        made.note(one)
+    return made
+
+
+@pytest.fixture
+def trained(page, monkeypatch):
+    """A character with a trained run, whose files are not looked at."""
+    folder = page.character()
+    plant_run(folder, saved=[100], base=str(MINI))
+    monkeypatch.setattr(production_request, "check_base", lambda run: None)
+    monkeypatch.setattr(production_request, "check_whole", lambda path: None)
+    return folder
+
+
+def test_there_is_none(page):
+    page.character()
+    assert page.got(PATH) == []
+    [entry] = page.got("/state")["characters"]
+    assert (entry["produce"]["text"], entry["produce"]["tone"]) == ("No production yet", "none")
+    assert page.get(f"{PATH}/001").status_code == 404
+
+
+def test_a_production_is_begun_queued_and_begun_only_once(page, trained):
+    values = {"prompts": "in a café\nat the sea", "count": 3, "weight": 0.8}
+    begun = page.done(PATH, values)
+    assert (begun["production"], begun["job"]["kind"], begun["job"]["step"]) == ("001", "produce", "produce")
+    [job] = page.queue.open()
+    wildcards = [str(page.root / "wildcards")]
+    assert job.arguments == ProduceArguments("001", wildcards=wildcards)
+    plan = production_store.named(trained, "001").plan()
+    assert (plan.count, plan.weight, plan.run, plan.by) == (3, 0.8, "001", "")
+    assert [row.prompt for row in plan.prompts] == ["in a café", "at the sea"]
+    assert page.code_of(PATH, values, 409) == "production-in-queue"
+    page.queue.take("heavy", "a test")
+    page.queue.end(job.id, "stopped")
+    assert page.done(PATH, values)["production"] == "001"
+    assert page.got(PATH)[0]["job"] == page.queue.open()[0].id
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "field"),
+    [
+        ({"prompts": ""}, "prompts-empty", "prompts"),
+        ({"prompts": "a\0b"}, "prompts-unreadable", "prompts"),
+        ({"prompts": "prompt;size\na;9"}, "prompts-line-wrong", "prompts"),
+        ({"prompts": "at __nowhere__"}, "wildcard-unknown", ""),
+        ({"prompts": "a", "count": 20000}, "value-out-of-range", "count"),
+        ({"prompts": "a", "tries": 0}, "value-out-of-range", "tries"),
+        ({"prompts": "a", "weight": 5}, "value-out-of-range", "weight"),
+        ({"prompts": "a", "side": 100}, "side-invalid", "side"),
+        ({"prompts": "a", "line": "any"}, "line-unknown", "line"),
+        ({"prompts": "a", "painter": "nobody"}, "painter-unknown", "painter"),
+        ({"prompts": "a", "step": 7}, "checkpoint-not-found", ""),
+        ({"prompts": "a", "colour": 7}, "setting-unknown", "colour"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_makes_nothing(page, trained, values, code, field):
+    answer = page.post(PATH, values)
+    assert (answer.status_code, answer.json()["code"], answer.json().get("field", "")) == (400, code, field)
+    assert not production_store.productions(trained)
+    assert not page.queue.open()
+
+
+def test_wildcards_of_the_data_folder_and_of_the_webui_are_found(page, trained, tmp_path):
+    for folder, name in ((page.root / "wildcards", "places"), (tmp_path / "extension", "colours")):
+        folder.mkdir()
+        (folder / f"{name}.txt").write_text("one\n", encoding="utf-8")
+    own = page.host.roots
+    page.host.roots = lambda: own().__class__(page.root, [], [], [tmp_path / "extension"])
+    page.done(PATH, {"prompts": "at __places__ in __colours__"})
+    assert page.queue.open()[0].arguments.wildcards == [str(page.root / "wildcards"), str(tmp_path / "extension")]
+
+
+def test_who_asks_from_elsewhere_names_no_folder(page, trained):
+    plant_production(trained)
+    page.host.is_remote = True
+    arguments = {"production": "001", "wildcards": ["/etc"]}
+    body = {"kind": "produce", "character": "mara", "arguments": arguments}
+    assert page.post("/jobs", body).status_code == 403
+    assert page.post("/jobs", {**body, "arguments": {"production": "001"}}).status_code == 200
+
+
+def test_pictures_are_listed_with_what_was_measured_and_decided(page, trained):
+    made = plant_production(trained, tried(1, 1), tried(2, 1, "lost", 0.2), tried(2, 2, "no face", None))
+    found = page.got(f"{PATH}/001")
+    assert (found["wanted"], found["kept"], found["painted"], found["given_up"]) == (3, 1, 3, 1)
+    assert found["reasons"] == [{"reason": "lost", "count": 1}, {"reason": "no face", "count": 1}]
+    rows = [(one["file"], one["passed"], one["decision"], one["row"]) for one in found["pictures"]]
+    assert rows == [("00001-01.png", True, None, 0), ("00002-01.png", False, None, 1), ("00002-02.png", False, None, 1)]
+    assert page.got(f"{PATH}/001?since={found['mark']}") == {"id": "001", "mark": found["mark"], "job": None}
+
+    decided = page.done(f"{PATH}/001/decisions", {"decisions": {"00001-01.png": "drop", "00002-01.png": "keep"}})
+    assert decided["kept"] == 1
+    assert decided["mark"] != found["mark"]
+    progress = made.progress()
+    assert [one.file for one in progress.kept] == ["00002-01.png"]
+    assert (progress.next_attempt(1), progress.next_attempt(2)) == (2, 0)  # what was dropped is painted anew
+    page.done(f"{PATH}/001/decisions", {"decisions": {"00001-01.png": None}})
+    assert made.decisions() == {"00002-01.png": "keep"}
+    assert page.got(f"{PATH}/001")["by_hand"] == [1, 0]
+    missing = {"decisions": {"../../character.yaml": "drop"}}
+    assert page.code_of(f"{PATH}/001/decisions", missing) == "production-picture-missing"
+    assert page.code_of(f"{PATH}/001/decisions", {"decisions": {"00001-01.png": "burn"}}) == "setting-not-a-choice"
+
+
+def test_a_production_is_continued_on_a_machine_that_is_known(page, trained):
+    plant_production(trained, tried(1, 1))
+    assert page.code_of(f"{PATH}/001/continue", {"on": "ssh:nowhere"}) == "place-not-found"
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    job = page.done(f"{PATH}/001/continue", {"on": "ssh:workshop"})["job"]
+    assert (job["lane"], job["text"]) == ("remote", "Produce pictures of Mara on workshop")
+    assert page.code_of(f"{PATH}/001/continue", {}, 409) == "production-in-queue"
+
+
+def test_pictures_small_and_large_the_page_and_the_archive(page, trained):
+    plant_production(trained, tried(1, 1), tried(2, 1, "lost"), tried(3, 1))
+    page.done(f"{PATH}/001/decisions", {"decisions": {"00003-01.png": "drop"}})
+    [row, *_] = page.got(f"{PATH}/001")["pictures"]
+    whole, small = page.get(row["url"]), page.get(f"{row['url']}?small=1")
+    assert (whole.headers["content-type"], small.headers["content-type"]) == ("image/png", "image/jpeg")
+    assert page.get(f"{PATH}/001/pictures/..%2Fproduction.json").status_code == 404
+    html = page.get(f"{PATH}/001/production.html")
+    assert "Why pictures failed" in html.text
+    assert "script-src" not in html.headers["content-security-policy"]
+    assert html.headers["content-security-policy"].startswith("default-src 'none'")
+    answer = page.get(f"{PATH}/001/pictures.zip")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''mara-001.zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [
+            "mara-001-00001.png", "mara-001-00001.txt", "pictures-001.json", "pictures-001.csv", "sheet-001.jpg",
+        ]  # fmt: skip
+        assert archive.read("mara-001-00001.png") == whole.content
+        assert [one["file"] for one in json.loads(archive.read("pictures-001.json"))] == ["mara-001-00001.png"]
+
+
+def test_an_empty_archive_is_a_sentence(page, trained):
+    plant_production(trained, tried(1, 1, "lost"))
+    answer = page.get(f"{PATH}/001/pictures.zip")
+    assert (answer.status_code, answer.json()["code"]) == (400, "production-empty")
+
+
+def test_a_damaged_production_says_so_and_leaves_the_others(page, trained):
+    first, _ = plant_production(trained), plant_production(trained, tried(1, 1))
+    (first.path / production_store.PLAN_FILE).write_text("{", encoding="utf-8")
+    newest, damaged = page.got(PATH)
+    assert (newest["id"], newest["kept"], newest["error"]) == ("002", 1, "")
+    assert damaged["id"] == "001"
+    assert "production.json" in damaged["error"]
+    assert page.get(f"{PATH}/001").json()["code"] == "json-invalid"
+    first.path.joinpath(production_store.PLAN_FILE).unlink()
+    (production_store.named(trained, "002").path / production_store.DECISIONS_FILE).write_text("[]", encoding="utf-8")
+    assert page.got(PATH)[0]["error"]
