@@ -45,6 +45,7 @@ class Cell:
         variation: how far the initial noise is turned towards that of `variation_seed`, 0 (not at all) .. 1, as A1111's
             "variation strength".
         variation_seed: 0..2^32-1.
+        more: further LoRA files with their weights, which are used beside `lora`.
     """
 
     prompt: str
@@ -65,11 +66,13 @@ class Cell:
     strength: float = 1.0
     variation: float = 0.0
     variation_seed: int = 0
+    more: tuple[tuple[Path, float], ...] = ()
 
 
 def parameters(cell: Cell, base: str = "") -> str:
     """How a cell was painted, in A1111's words (its "PNG info"); `base` is the base model's name, empty = not said."""
-    lora = f" <lora:{cell.lora.stem}:{cell.weight:g}>" if cell.lora else ""
+    loras = ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more
+    lora = "".join(f" <lora:{path.stem}:{weight:g}>" for path, weight in loras)
     over = f", Denoising strength: {cell.strength:g}" if cell.start else ""
     if cell.variation:
         over = f", Variation seed: {cell.variation_seed}, Variation seed strength: {cell.variation:g}{over}"

@@ -54,6 +54,22 @@ def add(command: Commands) -> None:
         metavar="DIR",
         help="folders of files for __wildcards__, beside the folder wildcards in the data folder",
     )
+    produce.add_argument(
+        "--loras",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of further LoRAs, for <lora:name:weight>, beside the folder loras in the data folder",
+    )
+    produce.add_argument(
+        "--second-pass",
+        type=finite,
+        nargs="?",
+        const=0.4,
+        metavar="STRENGTH",
+        help="paint small faces again, larger, with this denoising strength (default: 0.4)",
+    )
     produce.add_argument("--no-trigger", action="store_true", help="do not put the trigger word before prompts")
     painting(produce, least=1)
     engine(produce)
@@ -68,11 +84,13 @@ def add(command: Commands) -> None:
 def _produce(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.produce import produce_command, production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest
+    from lib_lora.workflows.produce.prompt_folders import PromptFolders
     from lib_lora.workflows.produce.prompt_list import read_prompts
 
     root = data_root(options.data)
     measured_with = engine_of(options)
     wildcards = [*options.wildcards, Workspace(root).wildcards]
+    folders = PromptFolders(wildcards, [*options.loras, root / "loras"])
     given = {"negative": options.negative} if options.negative is not None else {}
     request = ProduceRequest(
         prompts=read_prompts(options.prompts),
@@ -89,7 +107,8 @@ def _produce(options: argparse.Namespace) -> Answer:
         cfg=options.cfg,
         sampler=options.sampler,
         trigger=not options.no_trigger,
-        wildcards=wildcards,
+        second_pass=options.second_pass or 0.0,
+        folders=folders,
         **given,
     )
     run, plan = production_request.plan_of(root, options.name, request)
@@ -103,7 +122,7 @@ def _produce(options: argparse.Namespace) -> Answer:
         lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
 
     with painter_for(options, run) as painter:
-        produce_command.work_on(run, folder, measured_with, emit, wildcards, painter)
+        produce_command.work_on(run, folder, measured_with, emit, folders, painter)
     return _shown(run.file.character.name, folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import lru_cache
 from itertools import groupby, islice
 from typing import Any, cast
@@ -117,14 +117,15 @@ class DiffusersPainter:
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
         """Paint `cells` and give each to `each`, in their order.
 
-        Those in a row with the same LoRA and weight share one merge, and small ones that differ by their words and
+        Those in a row with the same LoRAs and weights share one merge, and small ones that differ by their words and
         noise alone are painted together: which ones, changes a picture by rounding only.
         """
         parts = {"unet": self.unet, **self.text.parts()}
         pictures: list[Image.Image] = []
-        for (lora, weight), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight)):
-            applied = merged(parts, self.info.family, read(lora), weight) if lora else nullcontext()
-            with applied:
+        for (lora, weight, more), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight, cell.more)):
+            with ExitStack() as applied:
+                for file, share in ((lora, weight), *more) if lora else more:
+                    applied.enter_context(merged(parts, self.info.family, read(file), share))
                 for latents in self._painted(group):
                     pictures.extend(decode(self.vae, latents))
                     cell = cells[len(pictures) - 1]

@@ -323,12 +323,13 @@ class ProduceArguments:
     Attributes:
         production: identifier of a production of the character, which says what is painted and by whom.
         on: the machine that paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
-        wildcards: folders of wildcard files.
+        wildcards, loras: folders of wildcard files, and of further LoRAs, which prompts name.
     """
 
     production: str
     on: str = LOCAL
     wildcards: list[str] = field(default_factory=list)
+    loras: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not (self.production.isascii() and self.production.isdigit() and len(self.production) < 10):
@@ -471,7 +472,8 @@ def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
     if isinstance(arguments, (AuditArguments, ChooseArguments, MoreArguments)):
         return arguments
     if isinstance(arguments, ProduceArguments):
-        return replace(arguments, wildcards=[other(folder) for folder in arguments.wildcards])
+        wildcards, loras = ([*map(other, folders)] for folders in (arguments.wildcards, arguments.loras))
+        return replace(arguments, wildcards=wildcards, loras=loras)
     if arguments.base:
         arguments = replace(arguments, base=other(arguments.base))
     if isinstance(arguments, (ProbeArguments, TrainArguments)) and (classes := class_photos_in(arguments)):

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -103,6 +104,24 @@ def test_a_lora_changes_the_picture_in_proportion_and_leaves_no_trace(toy, lora)
     assert np.array_equal(base, zero)
     assert np.array_equal(base, again)
     assert 0 < np.abs(half - base).mean() < np.abs(full - base).mean()
+
+
+def test_several_loras_add_up_and_leave_no_trace(toy, lora, tmp_path):
+    other = tmp_path / "other.safetensors"
+    shutil.copy(lora, other)
+    painter = DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+    cells = [
+        _cell(lora=lora),
+        _cell(lora=lora, weight=0.5, more=((other, 0.5),)),
+        _cell(more=((other, 1.0),)),
+        _cell(lora=lora, more=((other, -1.0),)),
+        _cell(),
+    ]
+    whole, halves, alone, taken_back, base = (_pixels(image) for image in painter.paint(cells))
+    assert np.abs(whole - halves).max() <= 1
+    assert np.array_equal(whole, alone)
+    assert np.abs(taken_back - base).max() <= 1
+    assert np.abs(whole - base).mean() > 1
 
 
 ONE_IS_REPEATED = pytest.mark.once("each sampler is repeated below; of those painted together, the two other families'")

@@ -43,6 +43,12 @@ export function produceForm(begun) {
   );
   const several = checkbox('Other people may be in the picture', false);
   const trigger = checkbox('Put the trigger word before prompts that lack it', true);
+  const again = checkbox(
+    'Paint small faces again, larger',
+    false,
+    undefined,
+    'As ADetailer does; for pictures of a whole body. Takes longer.',
+  );
   const tries = number(produced.tries, 1);
   const steps = number(produced.steps, 1);
   const cfg = number(produced.cfg, 0.5);
@@ -66,6 +72,7 @@ export function produceForm(begun) {
     formField('Negative prompt', negative),
     several,
     trigger,
+    again,
   );
   const triesField = formField(
     'Tries for each picture',
@@ -153,6 +160,7 @@ export function produceForm(begun) {
       cfg: cfg.value === '' ? null : Number(cfg.value),
       sampler: sampler.value,
       trigger: trigger.input.checked,
+      second_pass: again.input.checked ? app.state.limits.second_pass : 0,
       painter: elsewhere ? 'worker' : painter.chosen,
       on: elsewhere ? painter.chosen : 'local',
     };

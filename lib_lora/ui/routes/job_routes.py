@@ -209,11 +209,11 @@ def _see_paths(context: RequestContext, arguments: Arguments) -> None:
         return
     if class_photos_in(arguments):
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
-    if isinstance(arguments, ProduceArguments) and not {*map(Path, arguments.wildcards)} <= {
-        Workspace(context.root).wildcards,
-        *context.host.roots().wildcards,
-    }:
-        raise forbidden("This webui is open to other machines, so folders of wildcards cannot be named here.")
+    if isinstance(arguments, ProduceArguments):
+        roots = context.host.roots()
+        known = {Workspace(context.root).wildcards, *roots.wildcards, *roots.loras}
+        if not {*map(Path, arguments.wildcards), *map(Path, arguments.loras)} <= known:
+            raise forbidden("This webui is open to other machines, so folders for prompts cannot be named here.")
     if isinstance(arguments, FillArguments) and not _names_no_file(context, arguments.captioner):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 

@@ -16,7 +16,7 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import limits
-from lib_lora.workflows.produce.production_request import REQUESTED, ProduceRequest
+from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceRequest
 
 # Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
 LETTERS = {"name": 80, "trigger": 60, "class_word": 40, "notes": 2000, "traits": 2000}
@@ -59,6 +59,7 @@ class PageLimits:
         prompt_weight: of a LoRA in a prompt.
         search: for the best step and weight.
         status_tones: what pictures with the LoRA are called, with the tone of each.
+        second_pass: the usual denoising strength of a production's second pass over small faces.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
@@ -80,6 +81,7 @@ class PageLimits:
     search: Search
     status_tones: Mapping[str, Tone]
     produced: dict[str, UsualRange]
+    second_pass: float
 
 
 @cache
@@ -109,5 +111,6 @@ def page_limits() -> PageLimits:
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
         status_tones=STATUS_TONES,
+        second_pass=SECOND_PASS,
         produced={name: UsualRange(one.least, one.most, usual[name]) for name, one in REQUESTED.items()},
     )

@@ -133,13 +133,21 @@ class PlacePainter:
         self._base = there
 
     def _order(self, number: str, cells: Sequence[Cell]) -> None:
-        """Send a plan, and the LoRAs that it names; the plan is laid there last."""
-        loras = {cell.lora: sha256(cell.lora) for cell in cells if cell.lora}
-        names = {path: f"loras/{digest[:32]}.safetensors" for path, digest in loras.items()}
-        files = {names[path]: transfers.sent(path, digest) for path, digest in loras.items()}
-        rows = [{**asdict(cell), "lora": names[cell.lora] if cell.lora else None, "start": None} for cell in cells]
-        if any(cell.start for cell in cells):
-            raise ValueError("another machine is not asked to paint over a picture")
+        """Send a plan, and the LoRAs and the pictures that it names; the plan is laid there last."""
+        named = {path: "loras" for cell in cells for path in (cell.lora, *(more for more, _ in cell.more)) if path}
+        named |= {cell.start: "starts" for cell in cells if cell.start}
+        digests = {path: sha256(path) for path in named}
+        names = {path: f"{named[path]}/{digest[:32]}{path.suffix}" for path, digest in digests.items()}
+        files = {names[path]: transfers.sent(path, digest) for path, digest in digests.items()}
+        rows = [
+            {
+                **asdict(cell),
+                "lora": names[cell.lora] if cell.lora else None,
+                "start": names[cell.start] if cell.start else None,
+                "more": [[names[path], weight] for path, weight in cell.more],
+            }
+            for cell in cells
+        ]
         plan = self._written(f"plan-{number}.json", {"cells": rows})
         self._job.send({**files, f"plans/{number}.json": plan})
 

@@ -13,6 +13,7 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import Cell, save_picture
+from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.picture_check import Checked
 from lib_lora.workflows.produce.production import PaintedTry, Progress, cell_of, file_name, plain
 from lib_lora.workflows.produce.production_store import ProductionFolder
@@ -33,6 +34,7 @@ class Producer:
         painter: gives who paints; asked only where something has to be painted.
         check: gives who judges; asked only where something has to be judged.
         wildcards: fills the prompts.
+        tags: take further LoRAs out of them; None = the painter does that.
         emit: gets ``production`` events with done, total, painted, kept and failed.
         stopping: asked after each picture; true = end as soon as what is painted is judged.
         together: pictures that the painter is asked for at once.
@@ -46,6 +48,7 @@ class Producer:
     emit: Callable[..., None]
     stopping: Callable[[], bool] = lambda: False
     together: int = TOGETHER
+    tags: LoraTags | None = None
 
     def run(self) -> Progress:
         """Do it; what has become of the production.
@@ -129,7 +132,8 @@ class _Line:
         return sorted(found, key=lambda one: (one[1] == 1, one[0]))
 
     def _cell(self, one: _Try) -> Cell:
-        return cell_of(self.progress.plan, *one, self._asked.lora, self._asked.wildcards)
+        asked = self._asked
+        return cell_of(self.progress.plan, *one, asked.lora, asked.wildcards, asked.tags)
 
     def _hand_over(self, one: _Try, cell: Cell) -> None:
         self._waiting.append(self._judge.submit(self._judged, one, cell))

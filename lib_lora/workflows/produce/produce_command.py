@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
@@ -13,10 +12,13 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.split_painter import SplitPainter
+from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workflows.produce.produce import TOGETHER, Producer
-from lib_lora.workflows.produce.production import Progress
+from lib_lora.workflows.produce.production import WEBUI, Progress
 from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workflows.produce.prompt_folders import NO_FOLDERS, PromptFolders
+from lib_lora.workflows.produce.small_faces import SmallFacePainter
 from lib_lora.workflows.produce.wildcards import Wildcards
 
 
@@ -25,7 +27,7 @@ def work_on(
     folder: ProductionFolder,
     engine: FaceEngine,
     emit: Callable[..., None],
-    wildcards: Sequence[Path] = (),
+    folders: PromptFolders = NO_FOLDERS,
     painter: Painter | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Progress:
@@ -36,7 +38,7 @@ def work_on(
         folder: of the production.
         engine: finds and describes faces.
         emit: see `Producer`.
-        wildcards: folders of wildcard files.
+        folders: of what prompts name.
         painter: None = diffusers, here.
         stopping: see `Producer`.
 
@@ -59,7 +61,14 @@ def work_on(
         base = str(run.file.base.path)
         return PictureCheck(character, run.file.character.name, engine, base, plan.line, plan.several)
 
-    paints = painter_of(painter, run.model(), run.file.settings)
+    loaded = painter_of(painter, run.model(), run.file.settings)
+
+    def paints() -> Painter:
+        if not plan.second_pass:
+            return loaded()
+        return SmallFacePainter(loaded(), engine, folder.path / "cuts", plan.side, plan.second_pass)
+
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
     with only_process(folder.path, "wait for it, or stop it"):
-        return Producer(folder, lora, paints, check, Wildcards(wildcards), emit, stopping, together).run()
+        tags = None if plan.by == WEBUI else LoraTags(folders.loras)
+        return Producer(folder, lora, paints, check, Wildcards(folders.wildcards), emit, stopping, together, tags).run()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lib_lora.pictures import NEGATIVE, Cell
+from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.produce.wildcards import Wildcards
 
@@ -43,6 +44,7 @@ class ProductionPlan:
         negative, side, steps, cfg, sampler: where a prompt does not say otherwise; the side in pixels.
         trigger: the character's trigger word.
         before: put before each prompt that does not have the trigger word; empty = nothing.
+        second_pass: share of the sampling that is done again over a small face (`small_faces`); 0 = none is.
         by: who paints: empty = diffusers, "webui" = the webui.
     """
 
@@ -63,6 +65,7 @@ class ProductionPlan:
     sampler: str = "Euler"
     trigger: str = ""
     before: str = ""
+    second_pass: float = 0.0
     by: str = ""
 
 
@@ -172,14 +175,24 @@ def seed_of(plan: ProductionPlan, item: int, attempt: int) -> int:
     return (plan.seed + (item - 1) * plan.tries + attempt - 1) % _SEEDS
 
 
-def cell_of(plan: ProductionPlan, item: int, attempt: int, lora: Path, wildcards: Wildcards) -> Cell:
+def cell_of(
+    plan: ProductionPlan, item: int, attempt: int, lora: Path, wildcards: Wildcards, tags: LoraTags | None = None
+) -> Cell:
     """What is painted in a try; wildcards are filled alike in all tries of an item.
 
+    Args:
+        plan: of the production.
+        item, attempt: which try.
+        lora: the file of its checkpoint.
+        wildcards: fill the prompt.
+        tags: take further LoRAs out of the prompt; None = whoever paints does that.
+
     Raises:
-        UserError: as `Wildcards.fill`.
+        UserError: as `Wildcards.fill` and `LoraTags.parted`.
     """
     row = row_of(plan, item)
     prompt = wildcards.fill(row.prompt, random.Random(f"{plan.seed}/{item}"))
+    prompt, more = tags.parted(prompt) if tags else (prompt, ())
     if plan.before and not has_words(prompt, plan.trigger):
         prompt = f"{plan.before}, {prompt}"
     return Cell(
@@ -193,6 +206,7 @@ def cell_of(plan: ProductionPlan, item: int, attempt: int, lora: Path, wildcards
         steps=row.steps or plan.steps,
         cfg=plan.cfg if row.cfg is None else row.cfg,
         sampler=plan.sampler,
+        more=more,
     )
 
 

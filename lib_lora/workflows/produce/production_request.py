@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lib_lora.errors import UserError
@@ -16,12 +16,15 @@ from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.produce import production_store
-from lib_lora.workflows.produce.production import Line, ProductionPlan
+from lib_lora.workflows.produce.lora_tags import LoraTags
+from lib_lora.workflows.produce.production import WEBUI, Line, ProductionPlan
 from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workflows.produce.prompt_folders import NO_FOLDERS, PromptFolders
 from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.produce.wildcards import Wildcards
 from lib_lora.workspace.workspace import Workspace
 
+SECOND_PASS = 0.4  # the usual denoising strength over a small face, as ADetailer's
 REQUESTED = {  # what may be asked for
     "count": Range(1, 10_000),
     "tries": Range(1, 20),
@@ -52,7 +55,7 @@ class ProduceRequest:
         side: pixels; None = as trained.
         cfg: None = the base model's usual one.
         trigger: whether the trigger and the class word are put before prompts that lack the trigger.
-        wildcards: folders of wildcard files.
+        folders: of what prompts name.
         by: who paints, as `ProductionPlan.by`.
 
     Raises:
@@ -74,7 +77,8 @@ class ProduceRequest:
     cfg: float | None = None
     sampler: str = "Euler"
     trigger: bool = True
-    wildcards: Sequence[Path] = field(default_factory=list)
+    second_pass: float = 0.0
+    folders: PromptFolders = NO_FOLDERS
     by: str = ""
 
     def __post_init__(self) -> None:
@@ -83,6 +87,9 @@ class ProduceRequest:
             if value is not None and value not in allowed and not (name == "count" and value == 0):
                 said = f"The {_NAMES.get(name, name)} is {value:g}; give {allowed}."
                 raise UserError(said, name, code="value-out-of-range")
+        if not 0 <= self.second_pass <= 1:
+            said = f"The strength of the second pass is {self.second_pass:g}; give 0 to 1 (0.4 is usual)."
+            raise UserError(said, "second_pass", code="second-pass-out-of-range")
         if self.side is not None and self.side % 8:
             raise UserError(
                 f"Pictures cannot be {self.side} pixels wide; give a multiple of 8.", "side", code="side-invalid"
@@ -105,7 +112,9 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
     check_base(run)
     lora = run.checkpoint(step)
     check_whole(lora)
-    Wildcards(request.wildcards).check(row.prompt for row in request.prompts)
+    Wildcards(request.folders.wildcards).check(row.prompt for row in request.prompts)
+    if request.by != WEBUI:
+        LoraTags(request.folders.loras).check(row.prompt for row in request.prompts)
     character, train, info = run.file.character, run.file.settings, run.model()
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
     plan = ProductionPlan(
@@ -126,6 +135,7 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
         sampler=request.sampler,
         trigger=character.trigger,
         before=f"photo of {who}" if request.trigger else "",
+        second_pass=request.second_pass,
         by=request.by,
     )
     return run, plan

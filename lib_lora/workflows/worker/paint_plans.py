@@ -70,10 +70,7 @@ def _painter(how: dict[str, Any]) -> Any:
 
 
 def _paint(painter: Any, data: Path, number: str, rows: list[dict[str, Any]], pipe: WorkerPipe) -> None:
-    cells = [from_dict(Cell, {**row, "lora": None, "attributes": []}, "the plan") for row in rows]
-    cells = [
-        replace(cell, lora=data / row["lora"] if row["lora"] else None) for cell, row in zip(cells, rows, strict=True)
-    ]
+    cells = [_cell(row, data) for row in rows]
 
     def each(place: int, picture: Image.Image) -> None:
         pipe.check()
@@ -81,3 +78,14 @@ def _paint(painter: Any, data: Path, number: str, rows: list[dict[str, Any]], pi
             picture.save(stream, "PNG", compress_level=1)
 
     painter.paint(cells, each)
+
+
+def _cell(row: dict[str, Any], data: Path) -> Cell:
+    """A cell whose files are named as they lie below `data`."""
+    plain = from_dict(Cell, {**row, "lora": None, "start": None, "more": [], "attributes": []}, "the plan")
+    return replace(
+        plain,
+        lora=data / row["lora"] if row["lora"] else None,
+        start=data / row["start"] if row["start"] else None,
+        more=tuple((data / name, float(weight)) for name, weight in row["more"]),
+    )

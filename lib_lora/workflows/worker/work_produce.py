@@ -10,6 +10,7 @@ from lib_lora.runs.run_names import newest
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.produce_command import work_on
 from lib_lora.workflows.produce.production import WEBUI
+from lib_lora.workflows.produce.prompt_folders import PromptFolders
 from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.job_painter import painter_for
 from lib_lora.workspace.preferences import chosen_engine
@@ -23,10 +24,11 @@ def produce(arguments: ProduceArguments, context: JobContext) -> dict[str, Any]:
     plan = production.plan()
     run = newest(folder, context.character, plan.run, trained=True)
     context.note_run(run.file.id)
-    engine, wildcards = chosen_engine(context.root), [Path(one) for one in arguments.wildcards]
+    folders = PromptFolders([*map(Path, arguments.wildcards)], [*map(Path, arguments.loras)])
+    engine = chosen_engine(context.root)
     painter = WEBUI if plan.by == WEBUI else "worker"
     with painter_for(context, run, painter, arguments.on) as (painting, _):
-        progress = work_on(run, production, engine, context.emit, wildcards, painting, context.pipe.stopping)
+        progress = work_on(run, production, engine, context.emit, folders, painting, context.pipe.stopping)
     return {
         "production": production.id,
         "run": run.file.id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -98,14 +99,19 @@ def test_what_cannot_be_is_one_sentence_and_makes_nothing(page, trained, values,
     assert not page.queue.open()
 
 
-def test_wildcards_of_the_data_folder_and_of_the_webui_are_found(page, trained, tmp_path):
+def test_wildcards_and_loras_are_found_in_the_data_folder_and_in_the_webui(page, trained, tmp_path):
     for folder, name in ((page.root / "wildcards", "places"), (tmp_path / "extension", "colours")):
         folder.mkdir()
         (folder / f"{name}.txt").write_text("one\n", encoding="utf-8")
     own = page.host.roots
-    page.host.roots = lambda: own().__class__(page.root, [], [], [tmp_path / "extension"])
-    page.done(PATH, {"prompts": "at __places__ in __colours__"})
-    assert page.queue.open()[0].arguments.wildcards == [str(page.root / "wildcards"), str(tmp_path / "extension")]
+    page.host.roots = lambda: replace(own(), wildcards=[tmp_path / "extension"], loras=[tmp_path / "loras"])
+    assert page.code_of(PATH, {"prompts": "at __places__ <lora:ink:0.5>"}) == "lora-unknown"
+    (tmp_path / "loras" / "styles").mkdir(parents=True)
+    (tmp_path / "loras" / "styles" / "ink.safetensors").touch()
+    page.done(PATH, {"prompts": "at __places__ in __colours__ <lora:ink:0.5>"})
+    arguments = page.queue.open()[0].arguments
+    assert arguments.wildcards == [str(page.root / "wildcards"), str(tmp_path / "extension")]
+    assert arguments.loras == [str(tmp_path / "loras")]
 
 
 def test_who_asks_from_elsewhere_names_no_folder(page, trained):

@@ -13,7 +13,7 @@ import pytest
 from become_true import eventually
 from faults import raises
 from job_fixtures import NAME
-from PIL import ImageChops
+from PIL import Image, ImageChops
 from ssh_server import MISSING, available
 
 from lib_lora.errors import StoppedByUser
@@ -62,10 +62,13 @@ def _silent(kind, **fields):
     pass
 
 
-def test_the_pictures_are_those_that_are_painted_here(painter, server):
+def test_the_pictures_are_those_that_are_painted_here(painter, server, tmp_path):
     here = GridRun(painter.run, _silent)
     plan = here.plan(GridRequest(2, 0.8, 2, count=2, side=64))
-    cells = [plan["lora"][0], plan["base"][0], plan["lora"][1]]
+    start = tmp_path / "Schnitt ü.png"
+    Image.effect_noise((64, 64), 90).convert("RGB").save(start)
+    over = replace(plan["lora"][1], start=start, strength=0.5, more=((plan["lora"][1].lora, 0.3),))
+    cells = [plan["lora"][0], plan["base"][0], over]
     come: list[int] = []
     there = painter.paint(cells[:2], lambda place, picture: come.append(place))
     there += painter.paint(cells[2:])  # the worker there still has the base model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
@@ -23,6 +22,7 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 if TYPE_CHECKING:
     from lib_lora.workflows.produce.production_request import ProduceRequest
     from lib_lora.workflows.produce.production_stats import ProductionStats
+    from lib_lora.workflows.produce.prompt_folders import PromptFolders
 
 _PROMPTS = 4 * MB  # of a list of prompts
 
@@ -47,6 +47,7 @@ class NewProduction:
     cfg: float | None = None
     sampler: str = "Euler"
     trigger: bool = True
+    second_pass: float = 0.0
     painter: str = "worker"
     on: str = LOCAL
 
@@ -195,22 +196,27 @@ def _request(context: RequestContext, body: NewProduction, by: str) -> ProduceRe
         cfg=body.cfg,
         sampler=body.sampler,
         trigger=body.trigger,
-        wildcards=wildcard_folders(context),
+        second_pass=body.second_pass,
+        folders=folders_of(context),
         by=by,
         **given,
     )
 
 
-def wildcard_folders(context: RequestContext) -> list[Path]:
-    """Where wildcard files are looked for: in the data folder, and where the webui's extensions have them."""
-    return [Workspace(context.root).wildcards, *context.host.roots().wildcards]
+def folders_of(context: RequestContext) -> PromptFolders:
+    """Where files are looked for that prompts name: in the data folder, and where the webui has them."""
+    from lib_lora.workflows.produce.prompt_folders import PromptFolders
+
+    roots = context.host.roots()
+    return PromptFolders([Workspace(context.root).wildcards, *roots.wildcards], roots.loras)
 
 
 def _queued(context: RequestContext, folder: CharacterFolder, one: ProductionFolder, on: str) -> dict[str, Any]:
     if _job_of(context, folder, one) is not None:
         raise Refused(409, f"Production {one.id} is already in the queue.", code="production-in-queue")
-    wildcards = [str(path) for path in wildcard_folders(context)]
-    return job_values(context, put(context, folder, ProduceArguments(one.id, on, wildcards)))
+    folders = folders_of(context)
+    arguments = ProduceArguments(one.id, on, [*map(str, folders.wildcards)], [*map(str, folders.loras)])
+    return job_values(context, put(context, folder, arguments))
 
 
 def go_on(context: RequestContext, call: Call) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""Takes further LoRAs out of prompts: ``<lora:style:0.6>`` names the file ``style.safetensors`` of some folders.
+
+The notation is A1111's; where the webui itself paints, it reads it itself. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lib_lora.errors import UserError
+
+_TAG = re.compile(r"<(?:lora|lyco):([^<>:]+)((?::[^<>:]*)*)>", re.IGNORECASE)
+_SUFFIX = ".safetensors"
+_WEIGHTS = (-10, 10)
+
+
+class LoraTags:
+    """LoRA files by their names.
+
+    Args:
+        folders: in which they are looked for, with all that is below them; the first that has one counts.
+    """
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        self._folders = list(folders)
+        self._known: dict[str, Path] | None = None
+
+    def parted(self, prompt: str) -> tuple[str, tuple[tuple[Path, float], ...]]:
+        """A prompt without its LoRAs, and these with their weights, in their order.
+
+        Raises:
+            UserError: there is no such LoRA, or its weight is none.
+        """
+        found = tuple((self._file(tag[1].strip()), _weight(tag[0], tag[2])) for tag in _TAG.finditer(prompt))
+        return (" ".join(_TAG.sub("", prompt).split()), found) if found else (prompt, ())
+
+    def check(self, prompts: Iterable[str]) -> None:
+        """See that all LoRAs that prompts name are there.
+
+        Raises:
+            UserError: see `parted`.
+        """
+        for prompt in prompts:
+            self.parted(prompt)
+
+    def _file(self, name: str) -> Path:
+        if self._known is None:
+            self._known = {}
+            for folder in self._folders:
+                for parent, _, files in os.walk(folder):
+                    for file in sorted(files):
+                        if file.endswith(_SUFFIX):
+                            self._known.setdefault(file.removesuffix(_SUFFIX), Path(parent, file))
+        if name in self._known:
+            return self._known[name]
+        known = " or ".join(str(folder) for folder in self._folders)
+        where = f"put it into {known}" if known else "name its folder with --loras"
+        raise UserError(f"There is no LoRA {name}{_SUFFIX} for <lora:{name}>; {where}.", code="lora-unknown", lora=name)
+
+
+def _weight(tag: str, given: str) -> float:
+    """The weight of a tag, which may stand there twice (for the text encoder and the UNet)."""
+    texts = {text.strip() for text in given.split(":")[1:3]} or {"1"}
+    try:
+        weights = {float(text) for text in texts}
+    except ValueError:
+        weights = set()
+    least, most = _WEIGHTS
+    if len(weights) != 1 or not all(math.isfinite(one) and least <= one <= most for one in weights):
+        raise UserError(
+            f"{tag[:80]} has no weight that can be used here; write it as <lora:name:0.8>.", code="lora-tag-wrong"
+        )
+    return weights.pop()
