@@ -155,6 +155,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(PAINTING, "modules_forge.main_thread:run_and_wait_result", FORGES | {REFORGE}),
     *_of(None, "shared:opts.forge_model_mode", frozenset({NEO})),  # of a modified one; see `forge.Neo.sends_away`
     *_of(None, "shared:state.interrupted shared:state.stopping_generation shared:state.skipped"),
+    *_of(None, "processing:StableDiffusionProcessingImg2Img"),
     *_of(None, "processing:StableDiffusionProcessing shared:total_tqdm shared:opts.sd_lora"),
     *_of(None, "progress:create_task_id progress:start_task progress:finish_task sd_samplers:visible_sampler_names"),
     *_of(None, f"{_FLAGS}no_prompt_history"),

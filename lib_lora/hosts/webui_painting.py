@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, printable
 from lib_lora.hosts.host_protocol import Host
@@ -134,11 +135,11 @@ def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each
 
 
 def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
-    """Numbers of pictures that differ in nothing but prompt and seed."""
+    """Numbers of pictures that differ in nothing but prompt and seed; each that is painted over another is alone."""
     found: dict[Any, list[int]] = {}
     for number, one in enumerate(pictures):
         key = (one.lora, one.weight, one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
-        found.setdefault(key, []).append(number)
+        found.setdefault((*key, one.start, one.strength), []).append(number)
     return found.values()
 
 
@@ -239,7 +240,12 @@ def _request(pictures: list[Cell], stem: str) -> Any:
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
-    p = ask("processing:StableDiffusionProcessingTxt2Img")(
+    kind, over = "StableDiffusionProcessingTxt2Img", {}
+    if one.start:
+        begin = open_photo(one.start).resize((one.width, one.height), Image.Resampling.LANCZOS)
+        kind, over = "StableDiffusionProcessingImg2Img", {"init_images": [begin], "denoising_strength": one.strength}
+    p = ask(f"processing:{kind}")(
+        **over,
         prompt=[picture.prompt + extra for picture in pictures],
         negative_prompt=one.negative,
         seed=[picture.seed for picture in pictures],

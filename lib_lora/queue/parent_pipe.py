@@ -118,10 +118,11 @@ def _paint(
     ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
 ) -> None:
     folder, base = str(ask["folder"]), ask.get("base")
-    files.fetch(sorted({one["lora"] for one in ask["pictures"] if one.get("lora")}))
+    named = ("lora", "start")
+    files.fetch(sorted({one[name] for one in ask["pictures"] for name in named if one.get(name)}))
     cells = [
-        Cell(**{**fields, "lora": files.path_here(fields["lora"]) if fields.get("lora") else None})
-        for fields in ask["pictures"]
+        Cell(**{**one, **{name: files.path_here(one[name]) if one.get(name) else None for name in named}})
+        for one in ask["pictures"]
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:

@@ -306,6 +306,17 @@ def test_pictures_are_what_the_users_own_would_be(webui: SimpleNamespace) -> Non
     assert same(users_own(webui), own)
 
 
+def test_a_picture_is_painted_over_another_as_strongly_as_asked(webui: SimpleNamespace, tmp_path: Path) -> None:
+    starts = [tmp_path / f"{colour}.png" for colour in ("white", "black")]
+    for start in starts:
+        Image.new("RGB", (32, 32), start.stem).save(start)
+    over = [replace(PICTURE, start=start, strength=strength) for start in starts for strength in (0.2, 0.9)]
+    found = painted(webui, [*over, PICTURE])
+    brightness = [sum(found[number][0].convert("L").getdata()) / 64**2 for number in range(5)]
+    assert brightness[0] > brightness[1] > brightness[3] > brightness[2]
+    assert found[0][0].size == (64, 64)
+
+
 def test_each_group_is_painted_in_the_order_it_came_in(webui: SimpleNamespace) -> None:
     other = webui.lora.with_name("second.safetensors")
     other.write_bytes(b"other weights")

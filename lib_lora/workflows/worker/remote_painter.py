@@ -21,7 +21,7 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 
 PAINTER_ID = "webui"
 _LONGEST = 20_000  # characters of an infotext that are kept
-_FIELDS = ("prompt", "negative", "seed", "weight", "width", "height", "steps", "cfg", "sampler")
+_FIELDS = ("prompt", "negative", "seed", "weight", "width", "height", "steps", "cfg", "sampler", "strength")
 
 
 class RemotePainter:
@@ -99,9 +99,10 @@ class RemotePainter:
 
 def _picture(cell: Cell) -> dict[str, Any]:
     """What is asked for, by the names that the other side knows."""
-    if cell.start or cell.variation:
-        raise ValueError("a webui is not asked to paint over a picture, or to vary one")
-    return {"lora": str(cell.lora) if cell.lora else None, **{name: getattr(cell, name) for name in _FIELDS}}
+    if cell.more or cell.variation:
+        raise ValueError("a webui is not asked to vary a picture, and reads further LoRAs from the prompt")
+    files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
+    return {**files, **{name: getattr(cell, name) for name in _FIELDS}}
 
 
 def _text(infotext: Any) -> str:

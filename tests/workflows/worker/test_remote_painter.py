@@ -67,6 +67,9 @@ def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     pictures = [Cell(**{**one, "lora": one["lora"] and Path(one["lora"])}) for one in asked["pictures"]]
     assert pictures[0] == Cell("photo of mrxa woman", "blurry", 2**32 - 1, LORA, 0.8, 128, 192, 9, 4.5, "DPM++ 2M")
     assert (pictures[1].lora, pictures[2].prompt) == (None, "photo of woman, 名前")
+    painter.paint([Cell("face", "", 1, start=Path("/cuts/ü.png"), strength=0.4)] * 3)
+    [one, *_] = painter.pipe.asked[1]["pictures"]
+    assert (one["start"], one["strength"]) == ("/cuts/ü.png", 0.4)
 
 
 def test_pictures_are_handed_on_as_they_come_and_given_in_order(folder):
@@ -160,8 +163,9 @@ def test_a_damaged_picture_is_one_sentence(folder, content):
 
 
 def test_what_a_webui_cannot_paint_is_not_asked_for(folder):
-    with pytest.raises(ValueError, match="paint over"):
-        _painter(_painting(0), folder).paint([Cell("a", "", 1, start=Path("photo.jpg"))])
+    for cell in (Cell("a", "", 1, variation=0.1), Cell("a", "", 1, more=((LORA, 1.0),))):
+        with pytest.raises(ValueError, match="a webui is not asked"):
+            _painter(_painting(0), folder).paint([cell])
 
 
 # -- through the VAE

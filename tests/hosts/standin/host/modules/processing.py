@@ -98,6 +98,12 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
     cached_hr_c = list(_EMPTY)  # noqa: RUF012 - shared by all, as there
 
 
+class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
+    def __init__(self, init_images=None, denoising_strength=0.75, **more):
+        super().__init__(**more)
+        self.init_images, self.denoising_strength = init_images, denoising_strength
+
+
 class Processed:
     def __init__(self, images, infotexts, seeds, prompts):
         self.images, self.infotexts, self.all_seeds, self.all_prompts = images, infotexts, seeds, prompts
@@ -183,6 +189,9 @@ def _inner(p):
             layers = networks.applied()
             loras = [(f"{a[0]}|{b[0]}", b[1]) for a, b in zip(encoded, layers)] if encoded else layers
             picture = painter(told, p.negative_prompt, seed, loras, p.width, p.height, p.steps, p.cfg_scale)
+            if getattr(p, "init_images", None):
+                begin = p.init_images[0].convert("RGB").resize((p.width, p.height))
+                picture = Image.blend(begin, picture, p.denoising_strength)
             note(f"paint {seed} with {[round(weight, 3) for _, weight in layers]} on {model.sd_checkpoint_info.name}")
             state.nextjob()
             if p.scripts is not None:
