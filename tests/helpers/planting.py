@@ -13,11 +13,16 @@ import yaml
 from PIL import Image
 
 from lib_lora.files import write_json
+from lib_lora.pictures import Cell, save_picture
 from lib_lora.runs.events import EventLog
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, Reason, file_name
+from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workflows.produce.production_store import make as make_production
+from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workspace.workspace import CharacterFolder
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"
@@ -155,6 +160,30 @@ def report_of(
         "tested": [{"step": step, "weight": weight, "retention": 0.9}], "ruler": "r", "small_print": ["No proof."],
     }))  # fmt: skip
     return report
+
+
+PRODUCTION = ProductionPlan(
+    "001", 100, 0.8, "0" * 64, [PromptRow("in a café"), PromptRow("at the sea")], count=3, tries=2, trigger="mrxa",
+    before="photo of mrxa woman",
+)  # fmt: skip
+
+
+def tried(item: int, attempt: int, reason: Reason = "", likeness: float | None = 0.7, code: str = "") -> PaintedTry:
+    """A picture of a production; `code` is its perceptual hash."""
+    name, prompt = file_name(item, attempt), f"photo of mrxa woman, prompt {item}"
+    return PaintedTry(item, attempt, name, 1000 + item, prompt, not reason, reason, likeness, hash=code)
+
+
+def plant_production(
+    folder: CharacterFolder, *tries: PaintedTry, plan: ProductionPlan = PRODUCTION
+) -> ProductionFolder:
+    """A production with these pictures, each in a colour of its own."""
+    made = make_production(folder, plan)
+    for one in tries:
+        picture = Image.new("RGB", (64, 48), (one.item * 40 % 256, 80, 80))
+        save_picture(made.pictures / one.file, picture, Cell(one.prompt, "", one.seed))
+        made.note(one)
+    return made
 
 
 def plant_invented(

@@ -8,36 +8,15 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from PIL import Image
-from planting import MINI, plant_run
+from planting import MINI, plant_production, plant_run, tried
 
-from lib_lora.pictures import Cell, save_picture
 from lib_lora.queue.job_types import ProduceArguments
 from lib_lora.remote import places
 from lib_lora.workflows.produce import production_request, production_store
-from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, file_name
-from lib_lora.workflows.produce.prompt_list import PromptRow
 
 pytestmark = pytest.mark.once("what is answered is ours; other routes repeat how it is answered")
 
 PATH = "/characters/mara/productions"
-PLAN = ProductionPlan(
-    "001", 100, 0.8, "0" * 64, [PromptRow("in a café"), PromptRow("at the sea")], count=3, tries=2, trigger="mrxa"
-)
-
-
-def tried(item, attempt, reason="", likeness=0.7):
-    name = file_name(item, attempt)
-    return PaintedTry(item, attempt, name, 1000 + item, f"prompt {item}", not reason, reason, likeness, hash="0f" * 8)
-
-
-def plant_production(folder, *tries, plan=PLAN):
-    made = production_store.make(folder, plan)
-    for one in tries:
-        picture = Image.new("RGB", (64, 48), (one.item * 40, 80, 80))
-        save_picture(made.pictures / one.file, picture, Cell(one.prompt, "", one.seed))
-        made.note(one)
-    return made
 
 
 @pytest.fixture

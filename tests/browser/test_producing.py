@@ -1,0 +1,118 @@
+"""The step Produce in a browser: from a list of prompts to the job, and sorting pictures out by mouse and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from in_page import go, refresh, until
+from planted_page import Planted, planted_page
+from planting import MINI, PRODUCTION, plant_production, plant_run, tried
+
+from lib_lora.workflows.produce import production_request, production_store
+
+pytestmark = pytest.mark.once("the page's scripts")
+
+WHITE, NEARLY, BLACK = "f" * 16, "f" * 15 + "e", "0" * 16
+
+
+@pytest.fixture
+def planted(tmp_path: Any) -> Iterator[Planted]:
+    with planted_page(tmp_path / "Daten ü") as page:
+        yield page
+
+
+@pytest.fixture
+def tab(chromium: Any, planted: Planted) -> Iterator[Any]:
+    page, errors = chromium.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
+
+
+def opened(page: Any, planted: Planted) -> None:
+    page.goto(planted.address)
+    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
+    refresh(page)
+    go(page, "produce", "lena")
+
+
+def shown(page: Any) -> list[str]:
+    """The names of the pictures that the gallery shows, in their order."""
+    found = page.eval_on_selector_all(".sf-produced img", "all => all.map((one) => one.src)")
+    return [url.split("/pictures/")[1].split("?")[0] for url in found]
+
+
+def test_a_list_of_prompts_becomes_a_job(tab: Any, planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(production_request, "check_base", lambda run: None)
+    monkeypatch.setattr(production_request, "check_whole", lambda path: None)
+    folder = planted.character("Lena")
+    plant_run(folder, saved=[50, 100], base=str(MINI))
+    opened(tab, planted)
+    start = tab.locator(".sf-panel-produce .sf-button-main")
+    until(tab, "() => document.querySelector('.sf-panel-produce .sf-prompts')?.getClientRects().length")
+    start.last.click()
+    assert "Write at least one prompt." in tab.locator(".sf-panel-produce .sf-fault").inner_text()
+    tab.fill(".sf-panel-produce .sf-prompts", "in a café\n# a remark\n{red|blue} coat")
+    assert start.last.inner_text() == "Paint 2 pictures"
+    tab.get_by_role("spinbutton", name="Pictures").fill("200")
+    assert start.last.inner_text() == "Paint 200 pictures"
+    tab.fill(".sf-panel-produce .sf-prompts", "at __nowhere__")
+    start.last.click()
+    until(tab, "() => document.querySelector('.sf-toast.sf-bad')")
+    assert production_store.productions(folder) == []
+    tab.fill(".sf-panel-produce .sf-prompts", "in a café\n{red|blue} coat")
+    start.last.click()
+    until(tab, "() => document.querySelector('.sf-panel-produce .sf-lead').innerText.includes('waiting')")
+    [job] = planted.queue.open()
+    [made] = production_store.productions(folder)
+    assert (job.kind, job.arguments.production, made.plan().count, made.plan().step) == ("produce", made.id, 200, 100)
+
+
+def test_pictures_are_sorted_out_by_mouse_and_keys(tab: Any, planted: Planted) -> None:
+    folder = planted.character("Lena")
+    plant_run(folder, saved=[100], base=str(MINI))
+    made = plant_production(
+        folder,
+        tried(1, 1, likeness=0.5, code=WHITE),
+        tried(2, 1, likeness=0.9, code=BLACK),
+        tried(3, 1, likeness=0.7, code=NEARLY),
+        tried(4, 1, "lost", 0.1),
+        plan=replace(PRODUCTION, count=4),
+    )
+    one, two, three, four = (f"0000{number}-01.png" for number in (1, 2, 3, 4))
+    opened(tab, planted)
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 2")
+    assert shown(tab) == [one, two]  # the third is nearly the first
+    assert tab.locator(".sf-pile").first.inner_text() == "+1"
+    tab.get_by_text("Pile up").click()
+    tab.get_by_label("Order").select_option("best")
+    assert shown(tab) == [two, three, one]
+
+    tab.locator(".sf-thumb").first.focus()
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("d")
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 2")
+    assert shown(tab) == [two, one]
+    until(tab, "() => document.querySelector('.sf-panel-produce .sf-lead').innerText.includes('2 of 4')")
+    assert made.decisions() == {three: "drop"}
+    tab.keyboard.press("u")
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 3")
+    until(tab, "() => document.querySelector('.sf-panel-produce .sf-lead').innerText.includes('3 of 4')")
+    assert made.decisions() == {}
+
+    tab.get_by_role("button", name="Failed (1)").click()
+    assert shown(tab) == [four]
+    tab.locator(".sf-thumb").first.click()
+    until(tab, "() => document.querySelector('dialog .sf-compare-lora')?.src.includes('00004')")
+    tab.keyboard.press("z")
+    assert tab.locator("dialog .sf-compare.sf-zoomed").count() == 1
+    tab.keyboard.press("k")
+    until(tab, "() => document.querySelector('dialog').innerText.includes('kept by you')")
+    tab.keyboard.press("Escape")
+    assert tab.get_by_role("button", name="Decided by me (1)").count() == 1
+    assert made.decisions() == {four: "keep"}
+    assert tab.locator(".sf-panel-produce a[href*='pictures.zip']").count() == 1
