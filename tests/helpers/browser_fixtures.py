@@ -10,11 +10,16 @@ import pytest
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+def find_chromium() -> str | None:
+    """The path of a browser on this machine; None where there is none."""
+    return next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[object]:
     """A headless browser, Debian's chromium or another that is there, through Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    path = find_chromium()
     if path is None:
         pytest.skip(f"needs a browser; none of {', '.join(_BROWSERS)} is on this machine")
     with playwright.sync_playwright() as player:

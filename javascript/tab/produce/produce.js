@@ -197,15 +197,15 @@ function words(made, runs, job, last) {
   return produced(made, production);
 }
 
-function produced(made, { id, kept, wanted, painted }) {
-  const values = { id, kept, wanted, painted };
-  const text = t('Production {id}: {kept} of {wanted} pictures are kept.', values);
+function produced(made, { id, kept, wanted, given_up: without }) {
+  const text = t('Production {id}: {kept} of {wanted} pictures are kept.', { id, kept, wanted });
   const missing = wanted - kept;
   if (missing <= 0) return { tone: 'good', text };
-  const label = plural(missing, 'Paint the {n} missing', 'Paint the {n} missing');
-  const goOn = { label, main: true, do: () => continued(made, id) };
-  const tried = painted ? 'More tries are painted for those that have some left.' : '';
-  return { tone: kept ? 'warn' : 'none', text, detail: tried, buttons: [goOn] };
+  const tone = kept ? 'warn' : 'none';
+  const spent = 'All tries of the others have failed: keep some of them, or begin a production with more tries.';
+  if (missing <= without) return { tone, text, detail: spent };
+  const label = plural(missing - without, 'Paint the {n} missing', 'Paint the {n} missing');
+  return { tone, text, buttons: [{ label, main: true, do: () => continued(made, id) }] };
 }
 
 async function continued(made, id) {
