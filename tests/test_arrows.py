@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
-MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
+MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote", "comfyui"}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
@@ -38,6 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workspace": FLOOR | {"faces"},
     "runs": FLOOR | BELOW | {"deploy", "training", "remote"},
     "remote": FLOOR | {"workspace", "character", "environment"},
+    "comfyui": FLOOR | {"character", "models", "remote"},
+    "deploy": FLOOR | BELOW | {"comfyui"},
     "queue": FLOOR | RUNS | {"workspace", "environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
@@ -68,6 +70,7 @@ LIGHT += (
     "queue",
     "workspace",
     "remote",
+    "comfyui",
     "runs.events",
     "training.plan",
 )

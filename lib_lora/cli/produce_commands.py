@@ -6,7 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting
+from lib_lora.cli.arguments import (
+    Answer,
+    Commands,
+    at_least,
+    comfyui,
+    engine,
+    engine_of,
+    finite,
+    on,
+    painted_by,
+    painting,
+)
 from lib_lora.cli.judge_commands import painter_for
 from lib_lora.errors import plural, typed
 from lib_lora.workflows.train.progress import ThrottledLines
@@ -74,6 +85,7 @@ def add(command: Commands) -> None:
     painting(produce, least=1)
     engine(produce)
     on(produce)
+    comfyui(produce)
 
     made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
     made.add_argument("name", metavar="NAME")
@@ -109,6 +121,7 @@ def _produce(options: argparse.Namespace) -> Answer:
         trigger=not options.no_trigger,
         second_pass=options.second_pass or 0.0,
         folders=folders,
+        by=painted_by(options),
         **given,
     )
     run, plan = production_request.plan_of(root, options.name, request)

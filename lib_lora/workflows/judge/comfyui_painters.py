@@ -1,0 +1,51 @@
+"""The painter that paints a run's pictures through a ComfyUI, from its address alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lib_lora.comfyui.comfy_api import ComfyApi
+from lib_lora.comfyui.comfy_files import ComfyFiles
+from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
+from lib_lora.comfyui.workflow import ComfyBase
+from lib_lora.deploy.comfyui import folder
+from lib_lora.errors import UserError
+from lib_lora.files import slug
+from lib_lora.models.families.registry import family_named
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.painters import LocalVae
+from lib_lora.workspace import preferences
+
+
+def comfyui_painter(root: Path, address: str, run: Run, stopping: Callable[[], bool] = lambda: False) -> ComfyPainter:
+    """The painter for a run's pictures; it is to be closed. Plans of what it paints have its `by`.
+
+    Args:
+        root: the data folder, whose settings name ComfyUI's folder where it is on this machine.
+        address: such as ``127.0.0.1:8188``.
+        run: whose base model, clip skip and LoRAs are painted with.
+        stopping: asked meanwhile; true = paint no more.
+
+    Raises:
+        UserError: ComfyUI cannot be reached, does not have the base model, or the model is of a kind that its plain
+            workflow does not paint.
+    """
+    base, settings = run.file.base, run.file.settings
+    family = family_named(base.family)
+    if family.objective != "diffusion":
+        raise UserError(
+            f"{Path(base.path).name} is {family.label}, which needs another workflow in ComfyUI than SameFace's; "
+            "choose the webui as the painter.",
+            code="comfyui-family-unknown",
+            family=base.family,
+        )
+    api = ComfyApi(address)
+    api.version()  # whatever is wrong with the address is said first
+    comfy = preferences.load(root).comfyui
+    files = ComfyFiles(api, folder(Path(comfy)) if comfy else None, slug(run.file.character.name))
+    skip = settings.clip_skip if family.has_clip_skip else 1
+    there = ComfyBase(
+        files.checkpoint(Path(base.path)), base.family, base.prediction, base.zero_terminal_snr, clip_skip=skip
+    )
+    return ComfyPainter(api, files, ComfyJob(there, Path(base.path).stem, stopping), LocalVae(run.model))
