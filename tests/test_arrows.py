@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(MIDDLE, FLOOR | BELOW),
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
-    "runs": FLOOR | BELOW | {"deploy", "training", "remote"},
+    "runs": FLOOR | BELOW | {"deploy", "training", "remote", "comfyui"},
     "remote": FLOOR | {"workspace", "character", "environment"},
     "comfyui": FLOOR | {"character", "models", "remote"},
     "deploy": FLOOR | BELOW | {"comfyui"},

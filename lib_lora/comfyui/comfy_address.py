@@ -11,7 +11,7 @@ PORT = 8188  # ComfyUI's own
 DEFAULT = f"127.0.0.1:{PORT}"
 BY = "comfyui"  # who has painted, in plans of grids and productions
 _HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")  # a name or a number; of IPv6, what is in the brackets
-_PATH = re.compile(r"(/[0-9A-Za-z._~-]{1,60}){0,8}/?")
+_PATH = re.compile(r"(/[0-9A-Za-z_~-][0-9A-Za-z._~-]{0,60}){0,8}/?")
 
 
 def base_of(address: str) -> str:

@@ -14,7 +14,7 @@ _TYPES = ("output", "temp", "input")
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredPicture:
     """Where a picture lies, as ComfyUI says it: a file's name, a folder below the one of its type."""
 
     filename: str
@@ -32,7 +32,7 @@ class Done:
         interrupted: somebody has stopped it.
     """
 
-    pictures: Mapping[str, list[Place]]
+    pictures: Mapping[str, list[StoredPicture]]
     fault: str = ""
     interrupted: bool = False
 
@@ -124,13 +124,13 @@ def done(entry: Any) -> Done:
     return Done(found, "" if found else "it was finished without a picture")
 
 
-def _places(images: Any) -> list[Place]:
+def _places(images: Any) -> list[StoredPicture]:
     found = []
     for one in images if isinstance(images, list) else []:
         if isinstance(one, dict):
             name, folder, kind = one.get("filename"), one.get("subfolder", ""), one.get("type", "output")
             if isinstance(name, str) and isinstance(folder, str) and kind in _TYPES and name:
-                found.append(Place(name[:_LONGEST_NAME], folder[:_LONGEST_NAME], kind))
+                found.append(StoredPicture(name[:_LONGEST_NAME], folder[:_LONGEST_NAME], kind))
     return found
 
 
@@ -171,5 +171,5 @@ def refusal(found: Any, prompt: Mapping[str, Any]) -> str:
 def _fault(one: Mapping[str, Any]) -> str:
     """A fault of a node; a list of all files that might be there is left out."""
     message, details = printable(one.get("message")).rstrip("."), printable(one.get("details"))
-    details = details.partition(" not in [")[0] if one.get("type") == "value_not_in_list" else details
+    details = details.rpartition(" not in ")[0] or details if one.get("type") == "value_not_in_list" else details
     return f"{message} ({details})" if details else message

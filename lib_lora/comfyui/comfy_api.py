@@ -18,7 +18,7 @@ from urllib.request import Request
 from lib_lora import __version__
 from lib_lora.comfyui import comfy_answers
 from lib_lora.comfyui.comfy_address import base_of
-from lib_lora.comfyui.comfy_answers import Done, Place
+from lib_lora.comfyui.comfy_answers import Done, StoredPicture
 from lib_lora.errors import UserError
 from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
 
@@ -164,14 +164,15 @@ class ComfyApi:
             raise self._unreadable()
         return found
 
-    def picture(self, place: Place) -> bytes:
-        """A picture that it has painted.
+    def picture(self, place: StoredPicture) -> bytes | None:
+        """A picture that it has painted; None = it has it no longer.
 
         Raises:
-            UserError: it cannot be reached, or has it no longer.
+            UserError: it cannot be reached.
         """
         asked = urlencode({"filename": place.filename, "subfolder": place.subfolder, "type": place.type})
-        return self._checked(self._asked("GET", f"/view?{asked}", longest=_LONGEST_PICTURE)).content
+        reply = self._asked("GET", f"/view?{asked}", longest=_LONGEST_PICTURE)
+        return None if reply.status == 404 else self._checked(reply).content
 
     def upload(self, name: str, content: bytes) -> str:
         """Put a picture there for a workflow, in the folder that it empties when it starts; its name for LoadImage.

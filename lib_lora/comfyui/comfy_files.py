@@ -1,4 +1,4 @@
-"""Which of ComfyUI's files are the base model and the LoRA that are asked for; a LoRA is put there where that is known.
+"""Finds the base model and the LoRA among ComfyUI's files; a LoRA is put there where its folder is known.
 
 Imports nothing heavy.
 """

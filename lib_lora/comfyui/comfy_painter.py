@@ -148,13 +148,16 @@ class ComfyPainter:
         lost = [one for one in identifiers if one not in waiting]
         found = [(one, done) for one in lost if (done := self._api.done(one)) is not None]  # done since the first look
         if lost and not found:
-            raise UserError(
-                f"ComfyUI at {self._api.address} no longer knows the pictures that it was to paint: it was restarted, "
-                "or its queue was emptied; start the same again, what is painted is kept.",
-                code="comfyui-pictures-lost",
-                address=self._api.address,
-            )
+            raise self._lost()
         return found
+
+    def _lost(self) -> UserError:
+        return UserError(
+            f"ComfyUI at {self._api.address} no longer knows the pictures that it was to paint: it was restarted, or "
+            "its queue was emptied; start the same again, what is painted is kept.",
+            code="comfyui-pictures-lost",
+            address=self._api.address,
+        )
 
     def _picture(self, cell: Cell, done: Done) -> Image.Image:
         """The picture of a workflow that is done."""
@@ -167,7 +170,10 @@ class ComfyPainter:
                 code="comfyui-painting-failed",
                 said=done.fault,
             )
-        image = _read(self._api.picture(places[0]), (cell.width, cell.height))
+        content = self._api.picture(places[0])
+        if content is None:
+            raise self._lost()
+        image = _read(content, (cell.width, cell.height))
         skip = f", Clip skip: {self._job.base.clip_skip}" if self._job.base.clip_skip > 1 else ""
         image.info["parameters"] = f"{parameters(cell, self._job.stem)}{skip}, VAE: None, Version: ComfyUI"
         return image

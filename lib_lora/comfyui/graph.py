@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Link = tuple[str, int]  # name of a node, and which of its outputs
-_FIXED = "fixed"  # what the page does with a seed after each picture
+_NEXT = "randomize"  # what the page does with a seed after each picture
 
 
 @dataclass(frozen=True)
@@ -154,5 +154,5 @@ def _widgets(node: Node) -> list[Any]:
     """The values as the page keeps them: it has one more after each seed, and after a picture to be loaded."""
     found: list[Any] = []
     for key, value in node.values.items():
-        found += [value, _FIXED] if key == "seed" else [value, "image"] if node.kind == "LoadImage" else [value]
+        found += [value, _NEXT] if key == "seed" else [value, "image"] if node.kind == "LoadImage" else [value]
     return found

@@ -8,11 +8,11 @@ from pathlib import Path
 from lib_lora.comfyui.comfy_api import ComfyApi
 from lib_lora.comfyui.comfy_files import ComfyFiles
 from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
-from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.deploy.comfyui import folder
 from lib_lora.errors import UserError
 from lib_lora.files import slug
 from lib_lora.models.families.registry import family_named
+from lib_lora.runs.origin import comfy_base
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painters import LocalVae
 from lib_lora.workspace import preferences
@@ -31,7 +31,7 @@ def comfyui_painter(root: Path, address: str, run: Run, stopping: Callable[[], b
         UserError: ComfyUI cannot be reached, does not have the base model, or the model is of a kind that its plain
             workflow does not paint.
     """
-    base, settings = run.file.base, run.file.settings
+    base = run.file.base
     family = family_named(base.family)
     if family.objective != "diffusion":
         raise UserError(
@@ -44,8 +44,5 @@ def comfyui_painter(root: Path, address: str, run: Run, stopping: Callable[[], b
     api.version()  # whatever is wrong with the address is said first
     comfy = preferences.load(root).comfyui
     files = ComfyFiles(api, folder(Path(comfy)) if comfy else None, slug(run.file.character.name))
-    skip = settings.clip_skip if family.has_clip_skip else 1
-    there = ComfyBase(
-        files.checkpoint(Path(base.path)), base.family, base.prediction, base.zero_terminal_snr, clip_skip=skip
-    )
+    there = comfy_base(run, files.checkpoint(Path(base.path)))
     return ComfyPainter(api, files, ComfyJob(there, Path(base.path).stem, stopping), LocalVae(run.model))

@@ -1,5 +1,7 @@
-"""The painter of a workflow that was given none: diffusers with the base model, loaded when it is first needed; and
-the base model's VAE for painters that paint elsewhere."""
+"""The painter of a workflow that was given none: diffusers with the base model, loaded when it is first needed.
+
+Painters that paint elsewhere get the base model's VAE here, so that photos stay on this machine.
+"""
 
 from __future__ import annotations
 
