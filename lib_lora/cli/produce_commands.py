@@ -19,11 +19,12 @@ from lib_lora.cli.arguments import (
     painting,
 )
 from lib_lora.cli.judge_commands import painter_for
-from lib_lora.errors import plural, typed
+from lib_lora.errors import UserError, plural, typed
 from lib_lora.workflows.train.progress import ThrottledLines
 from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
+    from lib_lora.content_credentials.certificates import SigningIdentity
     from lib_lora.workflows.produce.production_store import ProductionFolder
 
 NOT_ALL = 1  # exit status where some pictures have not passed after all tries
@@ -91,6 +92,14 @@ def add(command: Commands) -> None:
     made.add_argument("name", metavar="NAME")
     made.add_argument("number", nargs="?", metavar="ID", help="which production (default: list them)")
     made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that passed, with captions")
+    made.add_argument(
+        "--c2pa",
+        nargs="?",
+        const="",
+        metavar="CERTIFICATE",
+        help="with --export: sign them (Content Credentials) with this PEM file, or a home-made certificate",
+    )
+    made.add_argument("--c2pa-key", type=Path, metavar="FILE", help="the certificate's key (default: in the same file)")
 
 
 def _produce(options: argparse.Namespace) -> Answer:
@@ -154,12 +163,31 @@ def _shown(name: str, folder: ProductionFolder) -> Answer:
     return Answer(text, values, 0 if stats.kept == stats.wanted else NOT_ALL)
 
 
+def _identity(options: argparse.Namespace) -> SigningIdentity | None:
+    """Who signs, as the options say; None = nobody."""
+    if options.c2pa is None and options.c2pa_key is None:
+        return None
+    if options.export is None or options.c2pa is None or (options.c2pa_key and not options.c2pa):
+        raise UserError(
+            "--c2pa is for --export, and --c2pa-key for a certificate that --c2pa names.",
+            "c2pa",
+            code="c2pa-without-export",
+        )
+    from lib_lora.content_credentials import certificates, signing
+
+    signing.check_there()
+    if options.c2pa:
+        return certificates.own(Path(options.c2pa), options.c2pa_key)
+    return certificates.home_made(Workspace(data_root(options.data)).signing_certificate)
+
+
 def _productions(options: argparse.Namespace) -> Answer:
     from lib_lora.character.store import load
     from lib_lora.workflows.listing import table
     from lib_lora.workflows.produce import production_store
     from lib_lora.workflows.produce.production_export import export
 
+    identity = _identity(options)
     character = Workspace(data_root(options.data)).character(options.name)
     name = load(character).name
     if options.number is not None or options.export is not None:
@@ -167,8 +195,14 @@ def _productions(options: argparse.Namespace) -> Answer:
         if options.export is None:
             return _shown(name, folder)
         kept = folder.progress().kept
-        out = export(folder, name, kept, options.export)
-        return Answer(f"{plural(len(kept), 'picture')} in {out}", {"folder": str(out), "pictures": len(kept)})
+        out = export(folder, name, kept, options.export, identity)
+        text = f"{plural(len(kept), 'picture')} in {out}"
+        if identity:
+            text += "\nThey are signed"
+            text += (
+                ", by a home-made certificate: others see that it is unknown to them." if identity.home_made else "."
+            )
+        return Answer(text, {"folder": str(out), "pictures": len(kept), "signed": identity is not None})
     found = [(one, one.progress()) for one in production_store.productions(character)]
     if not found:
         return Answer(f"Nothing was produced of {name} yet.", [])

@@ -116,6 +116,7 @@ def _opened(picture: Path | None, texts: PngInfo) -> Image.Image | None:
             for name in _KEPT:
                 if text := getattr(image, "text", {}).get(name):
                     texts.add_itxt(name, str(text))
-            return image.convert("RGB")
+            found: Image.Image = image.convert("RGB")
+            return found
     except (OSError, ValueError, SyntaxError):  # gone or damaged: the workflow matters more
         return None
