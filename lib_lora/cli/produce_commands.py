@@ -198,10 +198,8 @@ def _productions(options: argparse.Namespace) -> Answer:
         out = export(folder, name, kept, options.export, identity)
         text = f"{plural(len(kept), 'picture')} in {out}"
         if identity:
-            text += "\nThey are signed"
-            text += (
-                ", by a home-made certificate: others see that it is unknown to them." if identity.home_made else "."
-            )
+            whose = " with a home-made certificate, which is unknown to everybody else" if identity.home_made else ""
+            text += f"\nThey are signed{whose}."
         return Answer(text, {"folder": str(out), "pictures": len(kept), "signed": identity is not None})
     found = [(one, one.progress()) for one in production_store.productions(character)]
     if not found:

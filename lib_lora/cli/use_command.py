@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,12 @@ def add(command: Commands) -> None:
     use.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
     use.add_argument("--step", type=int, help="which checkpoint (default: the last)")
     use.add_argument("--weight", type=finite, default=1.0, help="at which it is used (default: 1)")
+    use.add_argument(
+        "--base-licence",
+        default="",
+        metavar="TEXT",
+        help="of the base model, for the LoRA's metadata, where the model's file names none",
+    )
     where = use.add_mutually_exclusive_group(required=True)
     where.add_argument(
         "--comfyui",
@@ -50,7 +57,8 @@ def _use(options: argparse.Namespace) -> Answer:
     pictures = painted(run_records.run(run.folder), step, options.weight)
     best = pictures[0].path if pictures else None
     target = there.loras if there else options.to
-    file = deliver(lora_origin(run), run.checkpoint(step), target, options.weight, best)
+    origin = replace(lora_origin(run), licence=options.base_licence)
+    file = deliver(origin, run.checkpoint(step), target, options.weight, best)
     written = _workflows(run, file, there, options.weight, best) if there else []
     remember(run.folder, file, "ComfyUI" if there else "a folder", step, options.weight)
     text = f"{file.name} is in {file.parent}."
