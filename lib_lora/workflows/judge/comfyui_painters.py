@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.comfyui.comfy_api import ComfyApi
@@ -42,7 +43,14 @@ def comfyui_painter(root: Path, address: str, run: Run, stopping: Callable[[], b
         )
     api = ComfyApi(address)
     api.version()  # whatever is wrong with the address is said first
-    comfy = preferences.load(root).comfyui
-    files = ComfyFiles(api, folder(Path(comfy)) if comfy else None, slug(run.file.character.name))
+    files = ComfyFiles(api, _loras(root), slug(run.file.character.name))
     there = comfy_base(run, files.checkpoint(Path(base.path)))
     return ComfyPainter(api, files, ComfyJob(there, Path(base.path).stem, stopping), LocalVae(run.model))
+
+
+def _loras(root: Path) -> Path | None:
+    """The folder for LoRAs of the ComfyUI that is set; the one that paints may be another, so it may be gone."""
+    comfy = preferences.load(root).comfyui
+    with suppress(UserError):
+        return folder(Path(comfy)) if comfy else None
+    return None
