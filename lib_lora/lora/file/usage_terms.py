@@ -1,4 +1,4 @@
-"""What a LoRA says of how it may be used: the words that call it, whose face it is, the base model's licence."""
+"""Says in a LoRA's metadata how it may be used: the words that call it, whose face it is, the base model's licence."""
 
 from __future__ import annotations
 
