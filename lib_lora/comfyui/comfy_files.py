@@ -75,7 +75,7 @@ class ComfyFiles:
 
     def _found(self, path: Path) -> str:
         there = self._api.choices(LORA, "lora_name")
-        wanted = read_header(path)[1].get(_HASH, "")
+        wanted = read_header(path)[1].get(_HASH, "") if path.suffix.lower() == ".safetensors" else ""
         same = _called(there, path.name)
         delivered = re.compile(rf"{re.escape(self._name)}(-\d+)?\.safetensors", re.IGNORECASE)
         others = [one for one in there if one not in same and self._name and delivered.fullmatch(_file(one))]

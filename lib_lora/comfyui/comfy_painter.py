@@ -6,12 +6,14 @@ Pictures of one seed are not those of A1111 or diffusers, see `workflow`.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -117,16 +119,20 @@ class ComfyPainter:
                 "ComfyUI has no variations of a seed; choose the webui or diffusers as the painter.",
                 code="comfyui-without-variations",
             )
-        loras = [(self._files.lora(cell.lora), cell.weight)] if cell.lora else []
-        start = ""
-        if cell.start is not None:
-            stream = io.BytesIO()
-            open_photo(cell.start).save(stream, "PNG")  # without what the file says of itself
-            start = self._api.upload("sameface-start.png", stream.getvalue())
+        named = ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more
+        loras = [(self._files.lora(path), weight) for path, weight in named]
+        start = self._uploaded(cell.start) if cell.start else ""
         graph = workflow(cell, self._job.base, loras, start=start)
         values = graph["3"].values
         self._check_sampler(str(values["sampler_name"]), str(values["scheduler"]), cell)
         return api_form(graph)
+
+    def _uploaded(self, picture: Path) -> str:
+        """A picture to paint over, put there under a name of its own, as the workflow has it."""
+        stream = io.BytesIO()
+        open_photo(picture).save(stream, "PNG")  # without what the file says of itself
+        content = stream.getvalue()
+        return self._api.upload(f"sameface-{hashlib.sha256(content).hexdigest()[:32]}.png", content)
 
     def _check_sampler(self, sampler: str, scheduler: str, cell: Cell) -> None:
         if self._samplers is None:

@@ -48,7 +48,7 @@ def workflow(
     """The nodes that paint a cell; the picture comes out of node `PICTURE`.
 
     Args:
-        cell: what is asked for; its LoRA's path is not looked at.
+        cell: what is asked for; the paths of its LoRAs are not looked at.
         base: the model.
         loras: names in ComfyUI's list of LoRAs, with their weights, which count for UNet and text encoder alike.
         keep_as: how the pictures' names begin in ComfyUI's output folder; empty = it keeps them until its next start.

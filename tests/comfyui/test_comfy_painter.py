@@ -133,13 +133,28 @@ def test_pictures_say_how_they_were_painted(comfy, tmp_path):
     assert comfy.painted[0]["3"]["inputs"]["scheduler"] == "karras"
 
 
-def test_over_a_picture(comfy, tmp_path):
-    Image.new("RGB", (30, 30), "red").save(tmp_path / "start.png")
-    painter(comfy).paint([replace(CELLS[0], start=tmp_path / "start.png", strength=0.4)])
-    prompt = comfy.painted[0]
-    assert prompt["13"]["inputs"] == {"image": "sameface-start.png [temp]"}
-    assert prompt["3"]["inputs"]["denoise"] == 0.4
-    assert b'name="type"\r\n\r\ntemp\r\n' in comfy.uploads[0]
+def test_over_pictures_each_under_a_name_of_its_own(comfy, tmp_path):
+    cells = []
+    for n, colour in enumerate(("red", "blue", "red")):
+        Image.new("RGB", (30, 30), colour).save(tmp_path / f"{n}.png")
+        cells.append(replace(CELLS[n], start=tmp_path / f"{n}.png", strength=0.4))
+    painter(comfy).paint(cells)
+    names = [prompt["13"]["inputs"]["image"] for prompt in comfy.painted]
+    assert [names[0] == names[1], names[0] == names[2]] == [False, True]
+    assert {name.removesuffix(" [temp]") for name in names} == set(comfy.uploads)
+    assert [prompt["3"]["inputs"]["denoise"] for prompt in comfy.painted] == [0.4] * 3
+    assert all(b'name="type"\r\n\r\ntemp\r\n' in body for body in comfy.uploads.values())
+
+
+def test_further_loras_beside_the_first_and_alone(comfy, lora, tmp_path):
+    (tmp_path / "style.pt").write_bytes(b"not read")
+    comfy.loras = {"mara-001-000100.safetensors": None, "styles/Style.pt": None}
+    more = ((tmp_path / "style.pt", 0.5),)
+    painter(comfy).paint([replace(CELLS[0], lora=lora, more=more), replace(CELLS[1], more=more)])
+    first, second = comfy.painted
+    assert (first["20"]["inputs"]["lora_name"], first["21"]["inputs"]["lora_name"]) == tuple(comfy.loras)
+    assert first["21"]["inputs"]["strength_model"] == second["20"]["inputs"]["strength_model"] == 0.5
+    assert "21" not in second
 
 
 @pytest.mark.parametrize(

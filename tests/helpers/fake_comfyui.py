@@ -63,7 +63,7 @@ class FakeComfy:
         painted: the workflows that it has painted, in the order.
         asked: method and path of each request.
         headers: of each request.
-        uploads: bytes of the pictures that came.
+        uploads: what came by each name.
         fault: of the next workflow to be run: "error", "memory", "interrupted", "no picture".
         restart_after: pictures after which it forgets everything, as when it is started anew; 0 = never.
         slow: looks at the history for which a workflow is being run.
@@ -79,7 +79,7 @@ class FakeComfy:
     painted: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
-    uploads: list[bytes] = field(default_factory=list)
+    uploads: dict[str, bytes] = field(default_factory=dict)
     fault: str = ""
     restart_after: int = 0
     slow: int = 0
@@ -314,8 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
                 comfy.pending.pop(0)
             self._say(b"")
         elif path == "/upload/image":
-            comfy.uploads.append(body)
-            self._say({"name": "sameface-start.png", "subfolder": "", "type": "temp"})
+            name = body.partition(b'filename="')[2].partition(b'"')[0].decode()
+            comfy.uploads[name] = body
+            self._say({"name": name, "subfolder": "", "type": "temp"})
         else:
             self._say(b"404: Not Found", 404)
 
