@@ -22,7 +22,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
-MIDDLE = {"photos", "captions", "training", "grid", "likeness", "deploy", "civitai", "remote"}
+MIDDLE = {
+    "photos",
+    "captions",
+    "training",
+    "grid",
+    "likeness",
+    "deploy",
+    "civitai",
+    "remote",
+    "comfyui",
+    "content_credentials",
+}
 RUNS = {"runs"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys((*FLOOR, "faces", "models", "environment", "pipes", "spinner", "package_installer"), FLOOR),
@@ -36,8 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(MIDDLE, FLOOR | BELOW),
     "photos": FLOOR | BELOW | {"captions"},
     "workspace": FLOOR | {"faces"},
-    "runs": FLOOR | BELOW | {"deploy", "training", "remote"},
+    "runs": FLOOR | BELOW | {"deploy", "training", "remote", "comfyui", "content_credentials"},
     "remote": FLOOR | {"workspace", "character", "environment"},
+    "content_credentials": FLOOR,
+    "comfyui": FLOOR | {"character", "models", "remote"},
+    "deploy": FLOOR | BELOW | {"comfyui"},
     "queue": FLOOR | RUNS | {"workspace", "environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
@@ -68,6 +82,7 @@ LIGHT += (
     "queue",
     "workspace",
     "remote",
+    "comfyui",
     "runs.events",
     "training.plan",
 )

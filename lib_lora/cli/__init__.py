@@ -23,6 +23,7 @@ from lib_lora.cli import (
     suggest,
     tab_command,
     train_commands,
+    use_command,
     word_commands,
     worker_command,
 )
@@ -116,6 +117,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         place_command,
         pod_commands,
         produce_commands,
+        use_command,
         tab_command,
         worker_command,
     ):

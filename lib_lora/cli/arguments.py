@@ -15,6 +15,7 @@ import yaml
 
 from lib_lora import typed_settings
 from lib_lora.cli import suggest
+from lib_lora.comfyui.comfy_address import BY, DEFAULT
 from lib_lora.errors import UserError, command
 from lib_lora.queue.job_types import LOCAL, RUNPOD, Rental
 from lib_lora.remote import base_addresses
@@ -114,6 +115,32 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
     rented.add_argument(
         "--region", action="append", metavar="NAME", help="such as EU or EU-RO-1; may be given again (default: any)"
     )
+
+
+def comfyui(parser: argparse.ArgumentParser) -> None:
+    """Painting through a ComfyUI that runs."""
+    parser.add_argument(
+        "--comfyui",
+        nargs="?",
+        const=DEFAULT,
+        metavar="ADDRESS",
+        help=f"paint through the ComfyUI that runs there (without ADDRESS: {DEFAULT})",
+    )
+
+
+def painted_by(options: argparse.Namespace) -> str:
+    """Who paints, as plans of pictures have it; empty = diffusers, wherever.
+
+    Raises:
+        UserError: two were named.
+    """
+    if options.comfyui is None:
+        return ""
+    if options.on != LOCAL:
+        raise UserError(
+            "--comfyui and --on each say who paints; give one of them.", "comfyui", code="comfyui-and-place"
+        )
+    return BY
 
 
 def rental_of(options: argparse.Namespace) -> Rental | None:

@@ -12,7 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting, status
+from lib_lora.cli.arguments import (
+    Answer,
+    Commands,
+    at_least,
+    comfyui,
+    engine,
+    engine_of,
+    finite,
+    on,
+    painted_by,
+    painting,
+    status,
+)
 from lib_lora.queue.job_types import LOCAL, WEIGHTS
 from lib_lora.remote import places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
@@ -37,6 +49,7 @@ def add(command: Commands) -> None:
     grid.add_argument("--first-seed", type=at_least(0), default=1000, metavar="N", help="of the first picture")
     engine(grid)
     on(grid)
+    comfyui(grid)
 
     score = command("score", _score, "Judge pictures against a character's photos.")
     score.add_argument("name", metavar="NAME")
@@ -77,6 +90,7 @@ def add(command: Commands) -> None:
     painting(choose, least=1)
     engine(choose)
     on(choose)
+    comfyui(choose)
 
     text = "Stay, and answer a JSON line on standard input with one on standard output."
     scorer = command("scorer", _scorer, text, answers=False)
@@ -107,7 +121,8 @@ def _grid(options: argparse.Namespace) -> Answer:
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
     emit = sink(run)
     with painter_for(options, run) as painter:
-        done = paint_and_score(run, request, emit, grid_run=GridRun(run, emit, painter), engine=measured_with)
+        grid_run = GridRun(run, emit, painter, painted_by(options))
+        done = paint_and_score(run, request, emit, grid_run=grid_run, engine=measured_with)
     verdict = done.report.verdict
     values = {"folder": str(done.folder), **values_of(done.report)}
     return Answer(done.text, values, status(verdict.drift, verdict.judged))
@@ -115,7 +130,17 @@ def _grid(options: argparse.Namespace) -> Answer:
 
 @contextmanager
 def painter_for(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
-    """The painter on the place that the options name; None = on this computer, when it is asked for."""
+    """The painter on the place, or the ComfyUI, that the options name; None = diffusers on this computer, when it is
+    asked for."""
+    if painted_by(options):
+        from lib_lora.workflows.judge.comfyui_painters import comfyui_painter
+
+        comfy = comfyui_painter(data_root(options.data), options.comfyui, run)
+        try:
+            yield comfy
+        finally:
+            comfy.close()
+        return
     if options.on == LOCAL:
         yield None
         return
@@ -160,7 +185,7 @@ def _choose(options: argparse.Namespace) -> Answer:
     run = run_named(data_root(options.data), options.run, trained=True)
     request = ChoiceRequest(options.steps, options.weights, options.grid_steps, options.cells)
     with painter_for(options, run) as painter:
-        return _answer(choose_cell(run, sink(run), request, engine_of(options), painter))
+        return _answer(choose_cell(run, sink(run), request, engine_of(options), painter, painted_by(options)))
 
 
 def _scorer(options: argparse.Namespace) -> int:

@@ -6,13 +6,25 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import Answer, Commands, at_least, engine, engine_of, finite, on, painting
+from lib_lora.cli.arguments import (
+    Answer,
+    Commands,
+    at_least,
+    comfyui,
+    engine,
+    engine_of,
+    finite,
+    on,
+    painted_by,
+    painting,
+)
 from lib_lora.cli.judge_commands import painter_for
-from lib_lora.errors import plural, typed
+from lib_lora.errors import UserError, plural, typed
 from lib_lora.workflows.train.progress import ThrottledLines
 from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
+    from lib_lora.content_credentials.certificates import SigningIdentity
     from lib_lora.workflows.produce.production_store import ProductionFolder
 
 NOT_ALL = 1  # exit status where some pictures have not passed after all tries
@@ -74,11 +86,20 @@ def add(command: Commands) -> None:
     painting(produce, least=1)
     engine(produce)
     on(produce)
+    comfyui(produce)
 
     made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
     made.add_argument("name", metavar="NAME")
     made.add_argument("number", nargs="?", metavar="ID", help="which production (default: list them)")
     made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that passed, with captions")
+    made.add_argument(
+        "--c2pa",
+        nargs="?",
+        const="",
+        metavar="CERTIFICATE",
+        help="with --export: sign them (Content Credentials) with this PEM file, or a home-made certificate",
+    )
+    made.add_argument("--c2pa-key", type=Path, metavar="FILE", help="the certificate's key (default: in the same file)")
 
 
 def _produce(options: argparse.Namespace) -> Answer:
@@ -109,6 +130,7 @@ def _produce(options: argparse.Namespace) -> Answer:
         trigger=not options.no_trigger,
         second_pass=options.second_pass or 0.0,
         folders=folders,
+        by=painted_by(options),
         **given,
     )
     run, plan = production_request.plan_of(root, options.name, request)
@@ -141,12 +163,31 @@ def _shown(name: str, folder: ProductionFolder) -> Answer:
     return Answer(text, values, 0 if stats.kept == stats.wanted else NOT_ALL)
 
 
+def _identity(options: argparse.Namespace) -> SigningIdentity | None:
+    """Who signs, as the options say; None = nobody."""
+    if options.c2pa is None and options.c2pa_key is None:
+        return None
+    if options.export is None or options.c2pa is None or (options.c2pa_key and not options.c2pa):
+        raise UserError(
+            "--c2pa is for --export, and --c2pa-key for a certificate that --c2pa names.",
+            "c2pa",
+            code="c2pa-without-export",
+        )
+    from lib_lora.content_credentials import certificates, signing
+
+    signing.check_there()
+    if options.c2pa:
+        return certificates.own(Path(options.c2pa), options.c2pa_key)
+    return certificates.home_made(Workspace(data_root(options.data)).signing_certificate)
+
+
 def _productions(options: argparse.Namespace) -> Answer:
     from lib_lora.character.store import load
     from lib_lora.workflows.listing import table
     from lib_lora.workflows.produce import production_store
     from lib_lora.workflows.produce.production_export import export
 
+    identity = _identity(options)
     character = Workspace(data_root(options.data)).character(options.name)
     name = load(character).name
     if options.number is not None or options.export is not None:
@@ -154,8 +195,12 @@ def _productions(options: argparse.Namespace) -> Answer:
         if options.export is None:
             return _shown(name, folder)
         kept = folder.progress().kept
-        out = export(folder, name, kept, options.export)
-        return Answer(f"{plural(len(kept), 'picture')} in {out}", {"folder": str(out), "pictures": len(kept)})
+        out = export(folder, name, kept, options.export, identity)
+        text = f"{plural(len(kept), 'picture')} in {out}"
+        if identity:
+            whose = " with a home-made certificate, which is unknown to everybody else" if identity.home_made else ""
+            text += f"\nThey are signed{whose}."
+        return Answer(text, {"folder": str(out), "pictures": len(kept), "signed": identity is not None})
     found = [(one, one.progress()) for one in production_store.productions(character)]
     if not found:
         return Answer(f"Nothing was produced of {name} yet.", [])

@@ -15,13 +15,14 @@ from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.integrity import check_whole
+from lib_lora.lora.file.usage_terms import LICENCE, USAGE, licence_of, plain_licence, usage_hint
 from lib_lora.models.reading.header import read_header
 
 if TYPE_CHECKING:
     import torch
 
 _LORA_ENDS = (".safetensors", ".pt", ".ckpt")
-_CONSENT, _LICENCE = "sameface.consent", "modelspec.license"
+_CONSENT, _DATE = "sameface.consent", "sameface.consent_date"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LoraOrigin:
         character: whose face it is.
         photos: how many of the character it was trained on.
         base, family: path of the base model, and the name of its family.
+        licence: the base model's, as the user says; counts where the base model's file names none.
     """
 
     run: str
@@ -40,6 +42,12 @@ class LoraOrigin:
     photos: int
     base: Path
     family: str
+    licence: str = ""
+
+    @property
+    def base_licence(self) -> str:
+        """The base model's licence; empty = nobody has said."""
+        return licence_of(self.base) or plain_licence(self.licence)
 
 
 def deliver(
@@ -55,7 +63,7 @@ def deliver(
     The first of a character is ``NAME.safetensors``. A name that stands for other tensors is never given to these:
     they get a number, ``NAME-2``, and say so of themselves. So no LoRA is lost, a prompt means what it meant before,
     and what a webui remembers of a name stays true. Delivered twice, it is there once. It says of itself how the person
-    shown agreed, and the base model's licence where the base names one.
+    shown agreed, what it may be used for, and the base model's licence where that is known.
 
     Args:
         origin: of the checkpoint.
@@ -80,7 +88,7 @@ def deliver(
     check_whole(lora)
     content = read(lora)
     target = _target(out, slug(origin.character.name), lora.name, content.tensors, searched)
-    if not target.exists():
+    if not target.exists() or (origin.base_licence and LICENCE not in read_header(target)[1]):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, _with_origin(content.metadata, origin), dtype=dtypes.pop())
     _beside(origin, target, weight, preview)
@@ -119,25 +127,19 @@ def add_preview(origin: LoraOrigin, lora: Path, picture: Path) -> None:
     _beside(origin, lora, 0, picture)
 
 
-def licence_of(base: Path) -> str:
-    """The licence that a base checkpoint names in itself; empty where it names none or is no longer there."""
-    with suppress(UserError):
-        if base.suffix.lower() == ".safetensors":
-            return " ".join(read_header(base)[1].get(_LICENCE, "").split())
-    return ""
-
-
 def _with_origin(metadata: Mapping[str, str], origin: LoraOrigin) -> dict[str, str]:
     """The metadata with consent and licence; what is there already is not changed."""
-    licence = licence_of(origin.base)
-    known = {_CONSENT: consent_of(origin.character).kind, **({_LICENCE: licence} if licence else {})}
+    character, consent, licence = origin.character, consent_of(origin.character), origin.base_licence
+    declared = {_CONSENT: metadata[_CONSENT]} if _CONSENT in metadata else {_CONSENT: consent.kind, _DATE: consent.date}
+    usage = usage_hint(f"{character.trigger} {character.class_word}", declared[_CONSENT])
+    known = {**declared, USAGE: usage, **({LICENCE: licence} if licence else {})}
     return {**known, **metadata}
 
 
 def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None) -> None:
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
-    licence = licence_of(origin.base) or "that of the base model"
+    licence = origin.base_licence or "that of the base model"
     sidecars.write(
         lora,
         trigger=f"{character.trigger} {character.class_word}",

@@ -1,4 +1,4 @@
-"""Gives the origin of the LoRAs that come from a run, and the picture that shows its character."""
+"""Gives the origin of the LoRAs that come from a run, its base model, and the picture that shows its character."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.deploy.infotext import portrait
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
@@ -22,6 +23,19 @@ def lora_origin(run: Run) -> LoraOrigin:
     file = run.file
     own = sum(not photo.prior for photo in file.photos)
     return LoraOrigin(file.id, file.character, own, Path(file.base.path), file.base.family)
+
+
+def comfy_base(run: Run, checkpoint: str = "") -> ComfyBase:
+    """A run's base model as ComfyUI is asked for it.
+
+    Args:
+        run: whose.
+        checkpoint: its name in ComfyUI's list; empty = the file's.
+    """
+    base = run.file.base
+    skip = run.file.settings.clip_skip if family_named(base.family).has_clip_skip else 1
+    name = checkpoint or Path(base.path).name
+    return ComfyBase(name, base.family, base.prediction, base.zero_terminal_snr, skip)
 
 
 def portrait_of(run: Run, framing: str = "") -> Cell:

@@ -137,6 +137,11 @@ class Workspace:
         return self.root / "pods.jsonl"
 
     @property
+    def signing_certificate(self) -> Path:
+        """A home-made certificate with its key (`content_credentials.certificates`)."""
+        return self.root / "c2pa-home-made.pem"
+
+    @property
     def api_keys(self) -> Path:
         """Keys of services, where the system has no keyring (`remote.runpod.api_key_store`)."""
         return self.root / "api-keys.json"

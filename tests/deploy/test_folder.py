@@ -1,6 +1,7 @@
 """What a delivered LoRA says of itself: consent, licence, the weight that was found, the picture that was chosen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lib_lora.character.store import Character, Consent
-from lib_lora.deploy.folder import add_preview, deliver, licence_of
+from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
+from lib_lora.lora.file.usage_terms import licence_of
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
 from lib_lora.runs.origin import lora_origin
@@ -87,6 +89,30 @@ def test_a_base_that_names_no_licence_or_is_gone(run, lora, base, tmp_path):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"x" * 20)
     assert licence_of(damaged) == licence_of(tmp_path / "old.ckpt") == ""
+
+
+def test_what_it_may_be_used_for_is_in_the_file(run, lora, tmp_path):
+    texts = read(deliver(lora_origin(run), lora, tmp_path / "out")).metadata
+    assert texts["sameface.consent_date"] == "2026-01-02"
+    assert texts["modelspec.usage_hint"].startswith("Put “mrxa woman” into the prompt. It shows the real person who")
+    invented = replace(run.file.character, consent=Consent("fictional", "2026-01-02"))
+    other = replace(lora_origin(run), character=invented)
+    texts = read(deliver(other, lora, tmp_path / "invented")).metadata
+    assert "invented" in texts["modelspec.usage_hint"]
+
+
+def test_the_user_may_say_the_base_models_licence_where_it_does_not(run, lora, base, tmp_path):
+    said = replace(lora_origin(run), licence="Fair AI\nPublic License")
+    target = deliver(said, lora, tmp_path / "out")
+    assert read(target).metadata["modelspec.license"] == "CreativeML Open RAIL-M"  # the file knows better
+    base.unlink()
+    target = deliver(lora_origin(run), lora, tmp_path / "other")
+    assert "modelspec.license" not in read(target).metadata
+    assert deliver(said, lora, tmp_path / "other") == target  # said later, it is added
+    assert read(target).metadata["modelspec.license"] == "Fair AI Public License"
+    assert notes(target)["notes"].endswith("; licence: Fair AI Public License")
+    deliver(lora_origin(run), lora, tmp_path / "other")
+    assert read(target).metadata["modelspec.license"] == "Fair AI Public License"
 
 
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):

@@ -30,7 +30,7 @@ class LoraFacts:
         family: name of the model family.
         prediction: what the base model predicts: "epsilon", "v" ...
         trigger: the trigger word.
-        consent: how the person shown agreed: "fictional", "myself" or "consented".
+        consent: how the person shown agreed: "fictional", "myself" or "consented"; `consent_date` = the ISO day.
         dataset_hash: SHA-256 over the photos and captions.
         program_version: of this program.
         description, author, license, usage_hint, tags: for ``modelspec``, free text.
@@ -42,6 +42,7 @@ class LoraFacts:
     prediction: str = "epsilon"
     trigger: str | None = None
     consent: str | None = None
+    consent_date: str | None = None
     dataset_hash: str | None = None
     program_version: str | None = None
     description: str | None = None
@@ -195,6 +196,7 @@ def build(facts: LoraFacts) -> dict[str, str]:
     own = {
         "sameface.version": facts.program_version,
         "sameface.consent": facts.consent,
+        "sameface.consent_date": facts.consent_date,
         "sameface.dataset_sha256": facts.dataset_hash,
     }
     found |= {key: value for key, value in own.items() if value is not None}

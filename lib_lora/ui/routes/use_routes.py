@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.files import slug, write_json
+from lib_lora.files import slug
 from lib_lora.models.families.registry import family_named
+from lib_lora.pictures import Cell
 from lib_lora.queue import leftovers
 from lib_lora.runs import run_records
 from lib_lora.runs.grid_records import PromptSource, painted
@@ -23,9 +23,7 @@ from lib_lora.ui.views import step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
-from lib_lora.workspace.workspace import RunFolder
 
-_USES = 50  # that are remembered of a run
 _FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
 
 
@@ -60,6 +58,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.deploy.folder import deliver
     from lib_lora.lora.file.sidecars import marked_as
     from lib_lora.runs.origin import lora_origin
+    from lib_lora.runs.uses import remember
     from lib_lora.training.plan.run_file import load_run
 
     run = load_run(record.folder)
@@ -69,8 +68,17 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
     file = deliver(lora_origin(run), checkpoint, target, body.weight, best, searched)
-    text = text_of(record, pictures, framing_of(look(folder)), file.stem, body.weight)
-    _remember(record, file, body)
+    framing = framing_of(look(folder))
+    text = text_of(record, pictures, framing, file.stem, body.weight)
+    more = ""
+    if body.to == "comfyui":
+        from lib_lora.deploy.comfyui_workflows import Recipe, write_workflows
+        from lib_lora.runs.origin import comfy_base
+
+        recipe = Recipe(cell_of(record, pictures, framing), comfy_base(run), body.weight, best)
+        written = write_workflows(file, comfyui.folders(Path(preferences.load(context.root).comfyui)), recipe)
+        more = f" To paint with it, drop {written[0].name} on ComfyUI's page."
+    remember(record.folder, file, step_words.PLACES[body.to], body.step, body.weight)
     shown, why = True, ""
     if body.to == "webui":
         context.host.refresh_loras(file.stem)
@@ -84,7 +92,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
         "infotext": text,
         "prompt": text.split("\n", 1)[0],
         "trigger": f"{run.file.character.trigger} {run.file.character.class_word}",
-        "text": f"{file.name} is in {target}.",
+        "text": f"{file.name} is in {target}.{more}",
     }
 
 
@@ -129,13 +137,19 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
         weight: of it.
     """
     from lib_lora.deploy.infotext import infotext
+    from lib_lora.training.plan.run_file import load_run
+
+    skip = load_run(record.folder).file.settings.clip_skip if family_named(record.family).has_clip_skip else 1
+    return infotext(cell_of(record, pictures, framing), stem, weight, skip)
+
+
+def cell_of(record: RunRecord, pictures: list[PromptSource], framing: str) -> Cell:
+    """The picture to begin with: a test's, or a plain portrait; see `text_of`."""
     from lib_lora.runs.origin import planned, portrait_of
     from lib_lora.training.plan.run_file import load_run
 
-    run = load_run(record.folder)
     found = next((one for one in pictures if one.fits(framing)), None)
-    cell = planned(found.cell) if found else portrait_of(run, framing)
-    return infotext(cell, stem, weight, run.file.settings.clip_skip if family_named(record.family).has_clip_skip else 1)
+    return planned(found.cell) if found else portrait_of(load_run(record.folder), framing)
 
 
 def framing_of(snapshot: CharacterSnapshot) -> str:
@@ -149,10 +163,3 @@ def framing_of(snapshot: CharacterSnapshot) -> str:
         counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in _FRAMINGS}
     most = max(counts, key=lambda word: counts[word])
     return _FRAMINGS[most] if counts[most] else ""
-
-
-def _remember(record: RunRecord, file: Path, body: Use) -> None:
-    to = step_words.PLACES[body.to]
-    here = {"file": str(file), "to": to, "step": body.step, "weight": body.weight, "t": time.time()}
-    before = [one for one in run_records.uses(record.folder) if one["file"] != str(file)]
-    write_json(RunFolder(record.folder).uses, [here, *before][:_USES])

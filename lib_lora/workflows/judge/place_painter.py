@@ -19,13 +19,13 @@ from PIL import Image
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import sha256, write_json
-from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.pictures import Cell, parameters
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.ray_cluster.connecting import connect
 from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.painters import LocalVae
 from lib_lora.workspace.workspace import Workspace
 
 _MOST = 64 << 20  # bytes of a picture
@@ -47,7 +47,7 @@ class PlacePainter:
         self._sent = False
         self._base = ""  # its path there, once all is there
         self._plans = 0
-        self._vae: Any = None
+        self._vae = LocalVae(run.model)
 
     @property
     def at_work(self) -> bool:
@@ -87,15 +87,7 @@ class PlacePainter:
 
     def reconstruct(self, image: Image.Image) -> Image.Image | None:
         """An RGB picture through the base model's VAE and back, on this machine: photos stay here."""
-        from lib_lora.models.vae import reconstruct
-
-        if self._vae is None:
-            import torch
-
-            info: ModelInfo = self._run.model()
-            device = torch.device("cpu")  # the GPU here may be at work on something else
-            self._vae = info.load_vae(info.model_family.vae_dtype(device, torch.float32), device)
-        return reconstruct(self._vae, image)
+        return self._vae(image)
 
     def close(self) -> None:
         """End the worker there, and delete what is there of the job; where that fails, the next painter does it."""

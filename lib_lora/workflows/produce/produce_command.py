@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lib_lora.comfyui.comfy_address import BY
+from lib_lora.comfyui.comfy_painter import ComfyPainter
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import sha256
@@ -48,6 +50,13 @@ def work_on(
         StoppedByUser: `stopping` said so.
     """
     plan = folder.plan()
+    if (plan.by == BY) != isinstance(painter, ComfyPainter):
+        begun = "was begun with ComfyUI; go on with" if plan.by == BY else "was begun without ComfyUI; go on without"
+        raise UserError(
+            f"Production {folder.id} {begun} it, so that its pictures are painted alike (--comfyui says that).",
+            code="production-of-other-painter",
+            production=folder.id,
+        )
     lora = run.checkpoint(plan.step)
     if not lora.is_file() or sha256(lora) != plan.lora_sha256:
         raise UserError(

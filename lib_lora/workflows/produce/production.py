@@ -45,7 +45,7 @@ class ProductionPlan:
         trigger: the character's trigger word.
         before: put before each prompt that does not have the trigger word; empty = nothing.
         second_pass: share of the sampling that is done again over a small face (`small_faces`); 0 = none is.
-        by: who paints: empty = diffusers, "webui" = the webui.
+        by: who paints: empty = diffusers, "webui" = the webui, "comfyui" = a ComfyUI.
     """
 
     run: str

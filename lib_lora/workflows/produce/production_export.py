@@ -12,8 +12,10 @@ from pathlib import Path
 from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
+from lib_lora.content_credentials.certificates import SigningIdentity
+from lib_lora.content_credentials.signing import is_signable, signed
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, opened, slug
+from lib_lora.files import atomic_file, content, explained, opened, slug
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.produce.production import PaintedTry
 from lib_lora.workflows.produce.production_store import ProductionFolder
@@ -23,7 +25,13 @@ _SIDE, _ACROSS, _MOST = 160, 10, 400  # of the contact sheet: pixels of a pictur
 _FORMULA = ("=", "+", "-", "@", "\t")  # a table's program would compute what begins so
 
 
-def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], out: Path) -> Path:
+def export(
+    folder: ProductionFolder,
+    name: str,
+    pictures: Sequence[PaintedTry],
+    out: Path,
+    identity: SigningIdentity | None = None,
+) -> Path:
     """Copy pictures into a folder, which is made; those of an earlier export are written anew.
 
     Args:
@@ -31,6 +39,7 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
         name: of the character; files are called after it.
         pictures: that are kept.
         out: the folder.
+        identity: signs the pictures (C2PA); None = they are not signed.
 
     Returns:
         `out`, with the files of `exported`.
@@ -42,6 +51,8 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
         out.mkdir(parents=True, exist_ok=True)
     for file, source in exported(folder, name, pictures):
         target = out / file
+        if identity and is_signable(file):
+            source = signed(file, source if isinstance(source, bytes) else _read(source), identity)
         with explained(target), atomic_file(target) as copy:
             if isinstance(source, bytes):
                 copy.write(source)
@@ -49,6 +60,11 @@ def export(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], 
                 with explained(source, "read"), opened(source) as stream:
                     shutil.copyfileobj(stream, copy)
     return out
+
+
+def _read(path: Path) -> bytes:
+    with explained(path, "read"):
+        return content(path)
 
 
 def exported(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry]) -> Iterator[tuple[str, Path | bytes]]:

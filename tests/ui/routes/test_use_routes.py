@@ -66,6 +66,7 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     page.confirmed("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
     assert page.done("/characters/mara/use", {**USE, "to": "comfyui"})["shown"] is True
     assert (tmp_path / "ComfyUI" / "models" / "loras" / "mara.safetensors").is_file()
+    assert (tmp_path / "ComfyUI" / "models" / "loras" / "mara.workflow.png").is_file()
     there = {**USE, "to": "folder", "folder": str(tmp_path / "new")}
     assert page.code_of("/characters/mara/use", there) == "folder-missing"  # a slip of the pen makes no folder
     (tmp_path / "new").mkdir()

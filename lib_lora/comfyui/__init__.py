@@ -1,0 +1,1 @@
+"""ComfyUI: workflows as values, its HTTP interface, and a painter that paints through one that runs."""

@@ -1,0 +1,1 @@
+"""Content Credentials (C2PA): pictures that say, signed, that they are generated. Needs the package `c2pa-python`."""
