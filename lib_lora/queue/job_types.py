@@ -324,12 +324,14 @@ class ProduceArguments:
         production: identifier of a production of the character, which says what is painted and by whom.
         on: the machine that paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
         wildcards, loras: folders of wildcard files, and of further LoRAs, which prompts name.
+        comfyui: address of the ComfyUI that paints, for a production that was begun so; empty = at its usual one.
     """
 
     production: str
     on: str = LOCAL
     wildcards: list[str] = field(default_factory=list)
     loras: list[str] = field(default_factory=list)
+    comfyui: str = ""
 
     def __post_init__(self) -> None:
         if not (self.production.isascii() and self.production.isdigit() and len(self.production) < 10):

@@ -6,6 +6,7 @@ import { app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { readStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
 import { cellName, jobsBaseGone, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
@@ -209,7 +210,8 @@ function produced(made, { id, kept, wanted, given_up: without }) {
 }
 
 async function continued(made, id) {
-  await api.post(`/characters/${made.slug}/productions/${id}/continue`, {});
+  const comfyui = readStored('comfyui', '') || undefined;
+  await api.post(`/characters/${made.slug}/productions/${id}/continue`, { comfyui });
 }
 
 function jobWords(job) {

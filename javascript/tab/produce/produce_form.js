@@ -13,6 +13,7 @@ import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
 
 const EXAMPLE = ['in a café, smiling, morning light', 'on a beach at sunset, {red|blue} dress, full body'].join('\n');
+const COMFYUI = 'comfyui'; // its address, as it was used last
 const STORED = 'prompts'; // of each character, as they were last produced
 
 /**
@@ -32,7 +33,14 @@ export function produceForm(begun) {
   const count = number(produced.count, 1);
   count.placeholder = t('one for each prompt');
   count.addEventListener('input', () => label());
-  const painter = radioGroup('Painted by', [], '', (to) => (form.picked = to));
+  const painter = radioGroup('Painted by', [], '', (to) => {
+    form.picked = to;
+    showAddress();
+  });
+  const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
+  comfyui.value = readStored(COMFYUI, '');
+  comfyui.placeholder = app.state.limits.comfyui;
+  const addressField = formField('Address of ComfyUI', comfyui);
   const line = radioGroup(
     'Which pictures are kept',
     [
@@ -93,7 +101,7 @@ export function produceForm(begun) {
     el('div', { class: 'sf-row' }, choose, file),
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
     form.cell.node,
-    el('div', { class: 'sf-halves' }, line, painter),
+    el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter, addressField)),
     fine,
     later,
     el('div', { class: 'sf-row' }, start),
@@ -109,6 +117,7 @@ export function produceForm(begun) {
     sampler,
     negative,
     painter,
+    comfyui,
     weight: form.cell.weight,
   };
 
@@ -141,6 +150,10 @@ export function produceForm(begun) {
     form.places = await api.get('/places').catch(() => form.places);
   }
 
+  function showAddress() {
+    addressField.hidden = painter.chosen !== 'comfyui';
+  }
+
   function body() {
     const { run, step, weight } = form.cell.value;
     const elsewhere = form.places.some((one) => one.on === painter.chosen);
@@ -163,6 +176,7 @@ export function produceForm(begun) {
       second_pass: again.input.checked ? app.state.limits.second_pass : 0,
       painter: elsewhere ? 'worker' : painter.chosen,
       on: elsewhere ? painter.chosen : 'local',
+      comfyui: comfyui.value.trim() || undefined,
     };
   }
 
@@ -178,6 +192,7 @@ export function produceForm(begun) {
       const { slug } = app;
       const send = () => api.post(`/characters/${slug}/productions`, body());
       const { production, job } = await sendForm(targets, send);
+      writeStored(COMFYUI, comfyui.value.trim());
       writeStored(`${STORED}-${slug}`, prompts.value.slice(0, 20000));
       begun(production);
       await refresh();
@@ -198,6 +213,7 @@ export function produceForm(begun) {
       const { host } = app.state;
       sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
       showPainters(painter, form, host);
+      showAddress();
       showGone();
     },
   };
@@ -217,12 +233,12 @@ function showPainters(painter, form, host) {
       disabled: !paints,
     },
     { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
+    { value: 'comfyui', text: 'ComfyUI', help: 'One that runs, with its own nodes and samplers.' },
     ...form.places.map((one) => ({ value: one.on, text: one.title, help: t('The LoRA goes there, and no photo.') })),
   ]);
-  const elsewhere = form.places.some((one) => one.on === form.picked);
+  const elsewhere = form.picked === 'comfyui' || form.places.some((one) => one.on === form.picked);
   const here = paints && form.picked !== 'worker' ? 'webui' : 'worker';
   painter.chosen = elsewhere ? form.picked : here;
-  painter.hidden = !host.paints && !form.places.length;
 }
 
 /** The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page. */

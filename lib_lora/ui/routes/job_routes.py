@@ -214,6 +214,8 @@ def _see_paths(context: RequestContext, arguments: Arguments) -> None:
         known = {Workspace(context.root).wildcards, *roots.wildcards, *roots.loras}
         if not {*map(Path, arguments.wildcards), *map(Path, arguments.loras)} <= known:
             raise forbidden("This webui is open to other machines, so folders for prompts cannot be named here.")
+        if arguments.comfyui:
+            raise forbidden("This webui is open to other machines, so a ComfyUI cannot be named here.")
     if isinstance(arguments, FillArguments) and not _names_no_file(context, arguments.captioner):
         raise forbidden("This webui is open to other machines, so a captioner's files cannot be named here.")
 

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 
 from lib_lora.character.photo_files import SUFFIXES, suffixes_read
+from lib_lora.comfyui.comfy_address import DEFAULT
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone
 from lib_lora.photos.audit.coverage import LEAST
@@ -60,6 +61,7 @@ class PageLimits:
         search: for the best step and weight.
         status_tones: what pictures with the LoRA are called, with the tone of each.
         second_pass: the usual denoising strength of a production's second pass over small faces.
+        comfyui: the usual address of a ComfyUI that runs.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
@@ -82,6 +84,7 @@ class PageLimits:
     status_tones: Mapping[str, Tone]
     produced: dict[str, UsualRange]
     second_pass: float
+    comfyui: str
 
 
 @cache
@@ -112,5 +115,6 @@ def page_limits() -> PageLimits:
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
         status_tones=STATUS_TONES,
         second_pass=SECOND_PASS,
+        comfyui=DEFAULT,
         produced={name: UsualRange(one.least, one.most, usual[name]) for name, one in REQUESTED.items()},
     )

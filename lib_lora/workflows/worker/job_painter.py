@@ -1,4 +1,4 @@
-"""Gives a job its painter: this process, the webui that started it, or another machine."""
+"""Gives a job its painter: this process, the webui that started it, another machine, or a ComfyUI."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from lib_lora.comfyui.comfy_address import BY
 from lib_lora.grid.cells import Painter
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.comfyui_painters import comfyui_painter
 from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
@@ -18,7 +20,7 @@ from lib_lora.workspace.workspace import JobFolder
 
 @contextmanager
 def painter_for(
-    context: JobContext, run: Run, painter: str, on: str, base: Path | None = None
+    context: JobContext, run: Run, painter: str, on: str, base: Path | None = None, comfyui: str = ""
 ) -> Iterator[tuple[Painter | None, str]]:
     """Who paints while the block runs, and by which name; None = this process.
 
@@ -28,10 +30,18 @@ def painter_for(
         painter: "webui" or "worker".
         on: the machine of the worker, as `job_types.TestArguments.on`.
         base: the checkpoint that the webui paints with; None = the run's own.
+        comfyui: address of the ComfyUI that paints in place of all of these; empty = none does.
 
     Raises:
-        UserError: there is no such place.
+        UserError: there is no such place, or ComfyUI cannot be reached.
     """
+    if comfyui:
+        comfy = comfyui_painter(context.root, comfyui, run, context.pipe.stopping)
+        try:
+            yield comfy, BY
+        finally:
+            comfy.close()
+        return
     if on != LOCAL:
         said = partial(context.emit, "progress", done=0, total=0)
         part = f"job-{context.folder.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lib_lora.comfyui.comfy_address import BY, DEFAULT
 from lib_lora.queue.job_types import ProduceArguments
 from lib_lora.runs.run_names import newest
 from lib_lora.workflows.produce import production_store
@@ -27,7 +28,8 @@ def produce(arguments: ProduceArguments, context: JobContext) -> dict[str, Any]:
     folders = PromptFolders([*map(Path, arguments.wildcards)], [*map(Path, arguments.loras)])
     engine = chosen_engine(context.root)
     painter = WEBUI if plan.by == WEBUI else "worker"
-    with painter_for(context, run, painter, arguments.on) as (painting, _):
+    comfyui = (arguments.comfyui or DEFAULT) if plan.by == BY else ""
+    with painter_for(context, run, painter, arguments.on, comfyui=comfyui) as (painting, _):
         progress = work_on(run, production, engine, context.emit, folders, painting, context.pipe.stopping)
     return {
         "production": production.id,

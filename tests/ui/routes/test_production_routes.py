@@ -102,6 +102,17 @@ def test_who_asks_from_elsewhere_names_no_folder(page, trained):
     assert page.post("/jobs", {**body, "arguments": {"production": "001"}}).status_code == 200
 
 
+def test_a_comfyui_paints_where_its_address_can_be_one(page, trained):
+    values = {"prompts": "a", "painter": "comfyui", "comfyui": "192.168.1.20"}
+    assert page.code_of(PATH, {**values, "comfyui": "http://[x"}) == "comfyui-address-invalid"
+    assert page.done(PATH, values)["production"] == "001"
+    assert page.queue.open()[0].arguments.comfyui == "192.168.1.20"
+    assert production_store.named(trained, "001").plan().by == "comfyui"
+    page.queue.wish(page.queue.open()[0].id, "stop")
+    page.host.is_remote = True
+    assert page.post(f"{PATH}/001/continue", {"comfyui": "192.168.1.20"}).status_code == 403
+
+
 def test_pictures_are_listed_with_what_was_measured_and_decided(page, trained):
     made = plant_production(trained, tried(1, 1), tried(2, 1, "lost", 0.2), tried(2, 2, "no face", None))
     found = page.got(f"{PATH}/001")

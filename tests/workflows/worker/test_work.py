@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from conversions import count_conversions
+from fake_comfyui import fake_comfyui
 from faults import check_sentence, raises
 from PIL import Image
 
@@ -33,6 +34,7 @@ from lib_lora.workflows.produce.production_request import ProduceRequest
 from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
+from lib_lora.workspace import preferences
 
 pytestmark = pytest.mark.once("jobs to workflows, which have their own tests; test_main_job.py repeats a whole job")
 
@@ -652,6 +654,25 @@ def test_a_production_that_is_stopped_goes_on_with_what_is_missing(at_work, copi
     asked = _answer(pipe, monkeypatch)
     assert at_work("produce", production=made.id)["result"]["painted"] == 8
     assert sum(len(one["pictures"]) for one in asked) == 8 - len(before)
+
+
+def test_a_production_is_painted_by_comfyui_if_it_was_begun_so(at_work, copied, tmp_path):
+    with fake_comfyui() as comfy:
+        comfy.folder, comfy.checkpoints = tmp_path / "ComfyUI" / "models" / "loras", [copied.base.name]
+        comfy.folder.mkdir(parents=True)
+        (comfy.folder.parents[1] / "main.py").touch()
+        preferences.save(copied.root, preferences.Settings(comfyui=str(comfy.folder)))
+        made = produced(copied, by="comfyui")
+        outcome = at_work("produce", production=made.id, comfyui=comfy.address)
+    assert (outcome["state"], outcome["error"]) == ("finished", "")
+    assert outcome["result"]["painted"] == len(comfy.painted) == 4
+
+
+def test_a_comfyui_that_does_not_answer_is_a_sentence(at_work, copied):
+    made = produced(copied, by="comfyui")
+    assert at_work("produce", production=made.id, comfyui="127.0.0.1:1")["state"] == "failed"
+    assert at_work.code == "comfyui-unreachable"
+    assert list(made.pictures.iterdir()) == []
 
 
 def test_a_production_that_is_gone_is_a_sentence(at_work):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lib_lora.comfyui.comfy_address import BY, DEFAULT, base_of
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import LOCAL, ProduceArguments
 from lib_lora.runs import run_records
@@ -29,8 +30,9 @@ _PROMPTS = 4 * MB  # of a list of prompts
 
 @dataclass(frozen=True)
 class NewProduction:
-    """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui" or "worker"; the
-    rest is as the command `produce` has it, where null means: as usual."""
+    """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui", "worker" or
+    "comfyui", the last with the `comfyui` that paints (its address); the rest is as the command `produce` has it, where
+    null means: as usual."""
 
     prompts: str
     count: int = 0
@@ -50,13 +52,16 @@ class NewProduction:
     second_pass: float = 0.0
     painter: str = "worker"
     on: str = LOCAL
+    comfyui: str = DEFAULT
 
 
 @dataclass(frozen=True)
 class Continued:
-    """The machine that paints what is missing: "local", or "ssh:NAME" or "ray:NAME" of a place."""
+    """Who paints what is missing: the machine "local", or "ssh:NAME" or "ray:NAME" of a place; and the address of the
+    ComfyUI, for a production that was begun with one."""
 
     on: str = LOCAL
+    comfyui: str = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def begin(context: RequestContext, call: Call) -> dict[str, Any]:
     name = folder_name(folder)
     _, plan = production_request.plan_of(context.root, name, _request(context, call.body, by))
     one = production_request.begun(context.root, name, plan)
-    return {"production": one.id, "job": _queued(context, folder, one, call.body.on)}
+    return {"production": one.id, "job": _queued(context, folder, one, call.body)}
 
 
 def folder_name(folder: CharacterFolder) -> str:
@@ -163,10 +168,11 @@ def folder_name(folder: CharacterFolder) -> str:
 
 def _painter(context: RequestContext, folder: CharacterFolder, body: NewProduction) -> str:
     """Who paints: the worker in the webui's place, where that does not paint with models of the run's family."""
-    if body.painter not in (WEBUI, "worker"):
-        raise UserError(
-            f"{body.painter!r} paints nothing here; give webui or worker.", "painter", code="painter-unknown"
-        )
+    if body.painter not in (WEBUI, BY, "worker"):
+        known = "give webui, worker or comfyui"
+        raise UserError(f"{body.painter!r} paints nothing here; {known}.", "painter", code="painter-unknown")
+    if body.painter == BY:
+        return BY
     run = run_records.run(paths.run(folder, body.run)) if body.run is not None else run_records.newest(folder)
     refused = not context.host.paints() or (run is not None and context.host.refuses(run.family))
     return WEBUI if body.painter == WEBUI and not refused and body.on == LOCAL else ""
@@ -211,11 +217,17 @@ def folders_of(context: RequestContext) -> PromptFolders:
     return PromptFolders([Workspace(context.root).wildcards, *roots.wildcards], roots.loras)
 
 
-def _queued(context: RequestContext, folder: CharacterFolder, one: ProductionFolder, on: str) -> dict[str, Any]:
+def _queued(
+    context: RequestContext, folder: CharacterFolder, one: ProductionFolder, body: NewProduction | Continued
+) -> dict[str, Any]:
     if _job_of(context, folder, one) is not None:
         raise Refused(409, f"Production {one.id} is already in the queue.", code="production-in-queue")
     folders = folders_of(context)
-    arguments = ProduceArguments(one.id, on, [*map(str, folders.wildcards)], [*map(str, folders.loras)])
+    named = ([*map(str, folders.wildcards)], [*map(str, folders.loras)])
+    with about("comfyui"):
+        base_of(body.comfyui)
+    address = body.comfyui if one.plan().by == BY and body.comfyui != DEFAULT else ""
+    arguments = ProduceArguments(one.id, body.on, *named, address)
     return job_values(context, put(context, folder, arguments))
 
 
@@ -223,7 +235,7 @@ def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
     """Paint what is missing of a production, also in place of what the user has dropped."""
     folder, one = production_of(context, call)
     one.plan()
-    return {"production": one.id, "job": _queued(context, folder, one, call.body.on)}
+    return {"production": one.id, "job": _queued(context, folder, one, call.body)}
 
 
 def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
