@@ -36,6 +36,7 @@ class Cluster(Machine):
     """A home, and a cluster of one node. See `Machine`."""
 
     kind = "ray"
+    pace = 0.8  # a node puts what is new into the storage once a second
 
     def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
         self.cluster = FakeRay(work / "cluster")

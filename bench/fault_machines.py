@@ -120,6 +120,7 @@ class Machine:
     """
 
     kind = "ssh"
+    pace = PACE
 
     def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
         self.work = work
@@ -135,7 +136,7 @@ class Machine:
         self.there.mkdir()
         if mounts:
             self._mount()
-        self.harness.lets(STEPS, pace=PACE)
+        self.harness.lets(STEPS, pace=self.pace)
         self._at_home: Any = None
         self.number = self._add()
 

@@ -285,7 +285,8 @@ class RayApi:
                 place=self._name,
             )
         raise UserError(
-            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}.",
+            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}; see "
+            "that its dashboard answers there, and nothing in between, and try again.",
             code="ray-refused",
             place=self._name,
             status=reply.status,

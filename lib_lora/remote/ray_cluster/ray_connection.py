@@ -66,6 +66,7 @@ _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
 _ENDS = 30.0  # seconds in which Ray ends a job that shall end
+_LOOK_AT_END = 0.2  # seconds between two looks at it
 _LOOKS = 600.0  # seconds in which a node must have had room for a look
 _LOOK = 0.5  # seconds between two looks at something that is waited for
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
@@ -365,9 +366,7 @@ class RayConnection:
         if time.monotonic() < self._pauses.get(job, 0.0):
             return True, None, control.why or said
         submission = self._submission(job, control.number)
-        found = self.api.job_listed(submission)
-        if found is None or found.state in ENDED:
-            found = self.api.job(submission)  # the list may be older than the job
+        found = self._known_to_ray(submission)
         if found is not None and found.state not in ENDED:
             if found.state == PENDING and control.wish:  # nothing has begun
                 self.api.stop(submission)
@@ -382,6 +381,20 @@ class RayConnection:
         if done := self._ended(control, report):
             return done
         return self._again(job, control, report, found)
+
+    def _known_to_ray(self, submission: str) -> RayJob | None:
+        """What Ray says of a job.
+
+        Raises:
+            Unreachable: it does not say. A refusal, or an answer that is none of Ray's, tells nothing of the job.
+        """
+        try:
+            found = self.api.job_listed(submission)
+            if found is None or found.state in ENDED:
+                found = self.api.job(submission)  # the list may be older than the job
+        except UserError as error:
+            raise Unreachable(str(error), code=error.code, place=self.place.name) from error
+        return found
 
     def _ended(self, control: _Control, report: _Report | None) -> tuple[bool, int | None, str] | None:
         if report and report.exit is not None:
@@ -456,23 +469,32 @@ class RayConnection:
         """See that Ray has ended a job, and let it forget it.
 
         Raises:
-            UserError: it has not.
+            UserError: it has not, or does not say so.
         """
         until, stopped = time.monotonic() + _ENDS, False
-        while (found := self.api.job(submission)) is not None:
-            if found.state in ENDED:
-                self.api.forget(submission)
-                return
-            if not stopped:
-                stopped = True
-                self.api.stop(submission)
+        while True:
+            try:
+                found = self.api.job(submission)
+                if found is None:
+                    return
+                if found.state in ENDED:
+                    self.api.forget(submission)
+                    return
+                if not stopped:
+                    self.api.stop(submission)
+                    stopped = True
+            except Unreachable:
+                raise
+            except UserError:  # what stands between may refuse one request, or answer it itself
+                if time.monotonic() > until:
+                    raise
             if time.monotonic() > until:
                 raise UserError(
                     f"{self.place.address()} does not end the Ray job {submission}; stop it in Ray's dashboard.",
                     code="ray-not-ended",
                     place=self.place.name,
                 )
-            time.sleep(0.2)
+            time.sleep(_LOOK_AT_END)
 
     def look_at_a_node(self, say: Callable[[str], None], new: bool = False, patience: float | None = None) -> Any:
         """What a node has, by a small Ray job with the resources that a training gets; as `Agent.probe` answers.
