@@ -109,6 +109,9 @@ _ADVISES = re.compile(
 
 def strike(fault: str, machine: Machine, draw: random.Random) -> None:
     """Let one of the `FAULTS` happen."""
+    if fault in API[machine.kind]:
+        machine.mislead(fault, draw)
+        return
     does: dict[str, Callable[[], object]] = {
         "network": machine.cut_network,
         "sshd restarted": machine.restart_sshd,
@@ -132,10 +135,7 @@ def strike(fault: str, machine: Machine, draw: random.Random) -> None:
         does["cut off"] = machine.cut_node_off
         does["unmounted"] = lambda: machine.unmount(*draw.choice(((HERE,), (THERE,), (HERE, THERE))))
         does["storage full"] = machine.fill_storage
-    if fault in API[machine.kind]:
-        machine.mislead(fault, draw)
-    else:
-        does[fault]()
+    does[fault]()
 
 
 class Plan:
