@@ -29,7 +29,7 @@ from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, argu
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
 from lib_lora.remote.http_exchange import AnswerLost
-from lib_lora.remote.runpod import api_key_store, pod_rental, runpod_api
+from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -282,6 +282,78 @@ def test_a_pod_that_vanishes_interrupts_the_job_and_resume_rents_another(home):
     assert home.ended(number).state == "finished"
     assert home.steps_said(number) == [1, 2, 3, 4, 5, 6]
     assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
+
+
+def limits_of(pod):
+    """What a pod's watchdog was told: hours, and USD."""
+    found = pod_watchdog.unpacked(pod.body["env"][pod_watchdog.LIMITS])
+    return round(found.seconds / 3600, 4), found.cap
+
+
+def interrupted(home, number, costs, minutes):
+    """Let the pod of a job at step 3 vanish, and have cost something."""
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    pod.vanished = True
+    home.server.stop()
+    home.pod_ends()
+    assert home.ended(number).state == "interrupted"
+    pod.ended = time.monotonic()
+    PodLedger(home.root).cost(pod.body["name"], "mara", Decimal(costs), None, minutes)
+    home.server.start()
+
+
+def test_what_earlier_pods_of_a_run_have_cost_is_taken_off_its_limits(home):
+    home.lets(3)
+    number = home.rent(cap=1.0, hours=2.0)
+    interrupted(home, number, "0.70", 30.0)
+    home.lets(6)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    first, second = (limits_of(pod) for pod in home.runpod.pods.values())
+    hourly = Decimal(PodLedger(home.root).entries()[0].hourly)
+    assert first == (2.0, 1.0)
+    assert second == (round(float(Decimal("0.3") / hourly), 4), 0.3)  # for as long as its money lasts
+    assert "0.30 USD and 1.5 hours are left after 1 pod" in home.said(number)
+    assert "can cost 0.30 USD at most" in home.said(number)
+
+
+def test_where_nothing_is_left_no_pod_is_rented_until_more_is_allowed(home):
+    home.lets(3)
+    number = home.rent(cap=1.0, hours=2.0)
+    interrupted(home, number, "0.99", 30.0)
+    home.resume(number)
+    job = home.ended(number)
+    assert (job.state, "0.01 USD and 1.5 hours are left" in job.error) == ("failed", True), job
+    assert "too little to go on" in job.error
+    assert len(home.runpod.pods) == 1
+    home.resume(number)  # again and again
+    home.until(number, lambda: home.queue.get(number).ended != job.ended and home.queue.get(number).ended)
+    assert len(home.runpod.pods) == 1
+    home.lets(6)
+    more = home.rent(cap=3.0, hours=1.0, anew=True)
+    assert home.ended(more).state == "finished"
+    assert limits_of(list(home.runpod.pods.values())[-1]) == (1.0, 3.0)
+
+
+def test_a_resume_without_limits_goes_on_within_those_that_the_run_had(home):
+    home.lets(3)
+    interrupted(home, home.rent(cap=1.0, hours=2.0), "0.20", 30.0)
+    home.lets(6)
+    assert home.ended(home.rent()).state == "finished"
+    assert limits_of(list(home.runpod.pods.values())[-1]) == (1.5, 0.8)
+
+
+def test_the_command_says_what_is_left(home, capsys, monkeypatch):
+    home.lets(3)
+    interrupted(home, home.rent(cap=1.0, hours=2.0), "0.20", 30.0)
+    home.close()
+    home.lets(6)
+    monkeypatch.setattr(train_elsewhere, "finish_run", lambda make: None)  # the scripted trainer's LoRA is none
+    assert cli.main(["resume", NAME, "--on", "runpod", "--data", str(home.root)]) == 0
+    said = capsys.readouterr().out
+    assert "0.80 USD and 1.5 hours are left after 1 pod" in said
+    assert "for 1.5 hours at most is 0.38 USD" in said
 
 
 def test_one_that_vanishes_while_it_is_prepared(home):

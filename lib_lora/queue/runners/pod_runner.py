@@ -26,11 +26,12 @@ from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
 from lib_lora.remote import places
-from lib_lora.remote.runpod import api_key_store, money, pod_rental
+from lib_lora.remote.runpod import api_key_store, money, pod_rental, run_limits
 from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.runpod.money import RentEstimate
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
 from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.run_limits import LeftToRent
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -82,8 +83,10 @@ def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
     return RentTerms(public_key, rental.hours, money.exact(rental.cap), wishes)
 
 
-def terms_here(root: Path, rental: Rental, need: GpuNeed | None, public_key: str = "") -> RentTerms:
-    """As `terms_of`, with the user's currency, and the memory that a training needs.
+def terms_here(
+    root: Path, rental: Rental, need: GpuNeed | None, public_key: str = "", left: LeftToRent | None = None
+) -> RentTerms:
+    """As `terms_of`, with the user's currency, the memory that a training needs, and what is left of its run's limits.
 
     A GPU that the user has named may be as small as the settings can be made to fit; otherwise none is taken for which
     they would have to be changed.
@@ -93,10 +96,27 @@ def terms_here(root: Path, rental: Rental, need: GpuNeed | None, public_key: str
         rental: what the user allows.
         need: of the training; None = not known.
         public_key: that is let in.
+        left: see `left_for`; None = there is no run yet.
     """
     terms = terms_of(rental, public_key)
     memory = 0 if need is None else need.least if rental.gpus else need.whole
-    return replace(terms, wishes=replace(terms.wishes, memory=memory), rate=rate_of(root))
+    terms = replace(terms, wishes=replace(terms.wishes, memory=memory), rate=rate_of(root))
+    return terms if left is None else replace(terms, hours=left.hours, cap=left.cap, left=left)
+
+
+def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> LeftToRent:
+    """What may still be rented for a run.
+
+    Args:
+        root: the data folder.
+        slug: folder of its character.
+        run: its identifier.
+        rental: what the job allows.
+        queued: when the job was queued, unix seconds.
+    """
+    ledger, given = PodLedger(root), queued if rental.anew else None
+    limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given)
+    return run_limits.left_of(ledger, limits)
 
 
 def need_of(run: Run) -> GpuNeed | None:
@@ -141,6 +161,7 @@ class _PodMemo:
         gpu, hourly: what was asked for: the GPU's id, USD an hour as a text.
         since: when, unix seconds.
         id: RunPod's; empty = it is not known whether there is one.
+        hours, cap: that it may live, and USD that it may cost, of what its run is allowed; 0 = all of that.
         first: when the first step was seen, unix seconds; 0 = none was yet.
         code: the worker's exit status, once all came home and the pod is to be deleted.
         result: of the job then.
@@ -151,6 +172,8 @@ class _PodMemo:
     hourly: str
     since: float
     id: str = ""
+    hours: float = 0.0
+    cap: float = 0.0
     first: float = 0.0
     code: int | None = None
     result: dict[str, Any] = field(default_factory=dict)
@@ -189,6 +212,7 @@ class PodWorker(SshWorker):
         self._remote.gone = self._see_pod
         self._ledger = _NotingLedger(root, self._asked_for, self._made_as)
         self._pod = _read(self._files.pod)
+        self._allowed = (0.0, 0.0)  # hours and USD of the pod that is rented next
         self._asked_at = 0.0
         self._at_limit = False
         self._foretold = False  # what it will cost in all was said
@@ -257,7 +281,8 @@ class PodWorker(SshWorker):
             if begun:
                 raise self._vanished()
             self._say(f"The rented pod {self._pod.name} is gone before anything began there; another one is rented.")
-            self._ledger.cost(self._pod.name, self.job.slug, self._counted(self._pod)[1], None)
+            minutes, counted = self._counted(self._pod)
+            self._ledger.cost(self._pod.name, self.job.slug, counted, None, float(minutes))
             self._forget_pod()
         if pod is None:
             pod = self._rent(api)
@@ -296,14 +321,17 @@ class PodWorker(SshWorker):
             self._remote.pause(LOOK)
 
     def _rent(self, api: RunpodApi) -> Pod:
-        need = need_of(self._run())
-        terms = terms_here(self.workspace.root, self._rental, need, pod_rental.fresh_key(self._key))
+        run, root, rental = self._run(), self.workspace.root, self._rental
+        left = left_for(root, self.job.slug, run.file.id, rental, self.job.created)
+        self._allowed = (left.hours, float(left.cap))
+        terms = terms_here(root, rental, need_of(run), pod_rental.fresh_key(self._key), left)
         offers = pod_rental.find(api, terms)
         self._remote.check_stop()
         pod, offer = pod_rental.rent(api, self._ledger, offers, terms)
         price, most = terms.rate.shown(offer.hourly), terms.rate.shown(pod_rental.longest_cost(offer, terms))
         self._tell_cost(float(offer.hourly), float(pod_rental.longest_cost(offer, terms)))
-        self._say(f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most.")
+        text = f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most."
+        self._say(f"{text} {left.sentence(terms.rate)}".rstrip())
         return pod
 
     def _tell_cost(self, hourly: float, cap: float, text: str = "") -> None:
@@ -326,8 +354,9 @@ class PodWorker(SshWorker):
             return
         self._foretold = True
         hourly = float(self._pod.hourly)
-        most = min(self._rental.cap, hourly * self._rental.hours)
-        cost = money.running_cost(hourly, most, min(now - since, self._rental.hours * 3600), left)
+        hours, cap = self._limits(self._pod)
+        most = min(cap, hourly * hours)
+        cost = money.running_cost(hourly, most, min(now - since, hours * 3600), left)
         self._tell_cost(hourly, most, cost.sentence(rate_of(self.workspace.root)))
 
     def _folder_there(self) -> str:
@@ -336,6 +365,10 @@ class PodWorker(SshWorker):
     @property
     def _rental(self) -> Rental:
         return self._asked.rental or Rental()
+
+    def _limits(self, memo: _PodMemo) -> tuple[float, float]:
+        """Hours that a pod may live, and USD that it may cost."""
+        return memo.hours or self._rental.hours, memo.cap or self._rental.cap
 
     @property
     def _key(self) -> Path:
@@ -459,28 +492,31 @@ class PodWorker(SshWorker):
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
             with suppress(UserError):
                 EventLog(self._files.events)("warning", code="pod-not-deleted", text=text)
-                self._ledger.cost(memo.name, self.job.slug, self._counted(memo)[1], None)
+                minutes, counted = self._counted(memo)
+                self._ledger.cost(memo.name, self.job.slug, counted, None, float(minutes))
         self._forget_pod()
 
     def _counted(self, memo: _PodMemo) -> tuple[Decimal, Decimal]:
         """For how many minutes a pod was rented, and what that costs in USD, as far as it is seen from here: its own
         limits end it, however late it is looked for."""
-        minutes = money.exact(min(max(0.0, time.time() - memo.since), self._rental.hours * 3600)) / 60
+        hours, cap = self._limits(memo)
+        minutes = money.exact(min(max(0.0, time.time() - memo.since), hours * 3600)) / 60
         cost = (Decimal(memo.hourly) * minutes / 60).quantize(money.CENT, ROUND_CEILING)
-        return minutes, min(cost, money.exact(self._rental.cap))
+        return minutes, min(cost, money.exact(cap))
 
     def _note_bill(self, api: RunpodApi, memo: _PodMemo) -> None:
         """Write the bill beside what was counted here into the job's events and its result."""
         hourly, (minutes, counted) = Decimal(memo.hourly), self._counted(memo)
-        estimated = RentEstimate(minutes, hourly, counted, money.exact(self._rental.cap))
+        estimated = RentEstimate(minutes, hourly, counted, money.exact(self._limits(memo)[1]))
         preparing = (memo.first - memo.since) / 60 if memo.first > memo.since else None
         try:
             check = money.compared(api.bill(memo.id).total, estimated)
         except UserError as error:
             self._say(f"What it has cost cannot be asked now: {error}")
-            self._ledger.cost(memo.name, self.job.slug, counted, preparing)
+            self._ledger.cost(memo.name, self.job.slug, counted, preparing, float(minutes))
             return
-        self._ledger.cost(memo.name, self.job.slug, max(check.billed, counted), preparing)
+        usd, lived = money.known_cost(check.billed, counted, hourly, minutes)
+        self._ledger.cost(memo.name, self.job.slug, usd, preparing, float(lived))
         shown = rate_of(self.workspace.root).shown
         self._say(
             f"RunPod's bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} an "
@@ -516,7 +552,8 @@ class PodWorker(SshWorker):
 
     def _asked_for(self, name: str, gpu: str, hourly: str) -> None:
         before = self._pod.names if self._pod else []
-        self._write(_PodMemo([*before, name], gpu, hourly, time.time()))
+        hours, cap = self._allowed
+        self._write(_PodMemo([*before, name], gpu, hourly, time.time(), hours=hours, cap=cap))
 
     def _made_as(self, name: str, identifier: str) -> None:
         if self._pod and self._pod.name == name:  # the ledger may find another job's
@@ -535,8 +572,8 @@ class _NotingLedger(PodLedger):
         super().__init__(root)
         self._intended, self._made = intended, made
 
-    def intend(self, gpu: str, hourly: str) -> str:
-        name = super().intend(gpu, hourly)
+    def intend(self, gpu: str, hourly: str, limits: RunLimits | None = None) -> str:
+        name = super().intend(gpu, hourly, limits)
         self._intended(name, gpu, hourly)
         return name
 
