@@ -61,6 +61,7 @@ _NAME = re.compile(r"[^\\\0-\x1f]{1,1000}")
 _LOG_ID = re.compile(r"[0-9a-f]{16}")
 _RESULT = re.compile(r"jobs/[0-9]+/result\.json")
 _KILLED, _ENDED_OUTSIDE = -9, -15  # exit statuses
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ASKS = 60.0  # seconds between two signs to the node that somebody waits for what it makes
 _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
@@ -335,19 +336,22 @@ class RayConnection:
             report = self._report(job, control.number, fresh=True)
             left = [f"{report.node}: {path}" for path in report.left] if report else []
             if control.ended is None:
-                self._wants(job, replace(control, ended=_KILLED))
+                with _though_full():  # a node sees too that the job's folder is gone
+                    self._wants(job, replace(control, ended=_KILLED))
             try:
                 for number in range(1, control.number + 1):
                     self._end(self._submission(job, number))
             except UserError as error:
                 trouble = error
         self._there.delete_folder(self._job(job))
+        left += self._there.names(self._job(job))
+        self._see_mounted(self._there)  # nothing of a job is in an empty mount point either
         for known in (self._controls, self._beats, self._asked, self._pauses):
             known.pop(job, None)
         self._reports.clear()
         if trouble:
             raise trouble
-        return {"left": [*left, *self._there.names(self._job(job))]}
+        return {"left": left}
 
     def _do_jobs(self) -> Any:
         names = {name.split("/")[1] for name in self._there.names("jobs") if name.count("/") > 1}
@@ -619,7 +623,7 @@ class RayConnection:
         except OSError as error:
             self._storage = None
             why = printable(error.strerror or str(error)).rstrip(".")
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _FULL:
                 raise UserError(
                     f"The storage {where} is full; free some space there.", code="storage-full", place=name
                 ) from error
@@ -744,6 +748,16 @@ class RayConnection:
                 raise FileNotFoundError(name)
             return whole[offset : offset + LONGEST_PIECE]
         return b""
+
+
+@contextmanager
+def _though_full() -> Iterator[None]:
+    """Go on where the storage takes nothing any more: what is deleted makes room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
 
 
 class _Here:

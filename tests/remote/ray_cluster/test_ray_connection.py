@@ -417,3 +417,30 @@ def test_an_erasure_goes_on_after_a_request_that_was_refused(there, ray, monkeyp
     ray.answers[f"GET /api/jobs/sameface-{JOB}-1"] = (400, b"")
     with raises("ray-refused"):
         there.ask("erase", job=JOB)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_storage_is_no_reason_to_leave_anything_there(there, ray, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(FolderStorage, "write", full)
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert (ray.jobs, list((ray.storage / "jobs").rglob("*"))) == ({}, [])
+
+
+def test_a_storage_that_goes_while_a_job_is_erased_is_not_taken_for_empty(there, ray, monkeypatch):
+    away = ray.storage.with_name("away")
+
+    def goes(_job):
+        ray.storage.rename(away)
+        ray.storage.mkdir()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(there.api, "forget", goes)
+        with raises("storage-unreachable", has="may not be mounted"):
+            there.ask("erase", job=JOB)
+    ray.storage.rmdir()
+    away.rename(ray.storage)
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert (ray.jobs, list((ray.storage / "jobs").rglob("*"))) == ({}, [])
