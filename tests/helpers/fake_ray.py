@@ -42,6 +42,7 @@ class FakeRay:
         there: where everything of SameFace lies on the node.
         storage: the shared folder.
         jobs: what was submitted, by id: as Ray tells of it.
+        nodes: that it lists; the first one is that on which everything runs.
         asked: method and path of each request.
         answers: status and content of the answer to a request, by method and path, in place of the usual one.
         room: jobs get room on a node; without it they wait.
@@ -61,6 +62,10 @@ class FakeRay:
         self.storage.mkdir(parents=True)
         self.there.mkdir(parents=True)
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.nodes = [
+            {"node_id": letter * 56, "node_ip": "127.0.0.1", "is_head_node": False, "state": state, "node_name": name}
+            for letter, name, state in (("a", "node-1", "ALIVE"), ("b", "node-0", "DEAD"))
+        ]
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.packages: dict[str, bytes] = {}
@@ -197,6 +202,8 @@ class FakeRay:
             if path == "/api/cluster_status":
                 usage = {"CPU": [0.0, 2.0], **({"GPU": [0.0, float(self.gpus)]} if self.gpus else {})}
                 return _json({"result": True, "data": {"clusterStatus": {"loadMetricsReport": {"usage": usage}}}})
+            if path.startswith("/api/v0/nodes?"):
+                return _json({"result": True, "msg": "", "data": {"result": {"total": 2, "result": self.nodes}}})
             if match := re.fullmatch(r"/api/packages/gcs/(_ray_pkg_[0-9a-f]+\.zip)", path):
                 return self._package(method, match[1], body)
             if path == "/api/jobs/":
@@ -237,7 +244,9 @@ class FakeRay:
     def _see(self, job: str) -> None:
         """Bring what is known of a job up to date."""
         row, process = self.jobs[job], self._processes.get(job)
-        if row["status"] == "PENDING" and self.room:
+        node = row["asked"].get("entrypoint_label_selector", {}).get("ray.io/node-id")
+        fits = self.room if node is None else node == self.nodes[0]["node_id"]
+        if row["status"] == "PENDING" and fits:
             self._begin(job)
         elif row["status"] == "RUNNING" and process and process.poll() is not None:
             log = f"Job entrypoint command failed with exit code {process.returncode}, last logs:\n{self._log(job)}"

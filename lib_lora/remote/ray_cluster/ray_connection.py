@@ -31,6 +31,7 @@ from lib_lora.remote.connection import Unreachable, refusal
 from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster import shared_storage
+from lib_lora.remote.ray_cluster.cluster_stock import USED, ClusterStock
 from lib_lora.remote.ray_cluster.ray_api import (
     ENDED,
     NOT_STARTED,
@@ -225,9 +226,24 @@ class RayConnection:
         """See `look_at_a_node`."""
         return self.look_at_a_node(say, new, patience)
 
+    def _do_stored(self) -> Any:
+        return self._stock().stored()
+
+    def _do_clean(self, version: str) -> Any:
+        return self._stock().clean(_checked(_HASH, version))
+
+    def _stock(self) -> ClusterStock:
+        def send(submission: str, asked: dict[str, Any], node: str) -> None:
+            self._send(submission, asked, Resources(cpus=0, node=node))
+
+        self._see_mounted(self._there)
+        return ClusterStock(self._there, self.api, send, self._end)
+
     def _do_expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Any:
         folder, missing = self._files(job), {}
         for sha256, size in files:
+            if job is None:  # so that nobody deletes it until the job says that it needs it
+                self._there.write(f"{USED}/{_checked(_HASH, sha256)}", b"")
             if self._there.size(f"{folder}/{_checked(_HASH, sha256)}") != size:
                 missing[sha256] = 0
                 self._gone.pop(sha256, None)
@@ -453,13 +469,13 @@ class RayConnection:
         asked = {"do": "job", "job": job, "attempt": control.number}
         self._send(self._submission(job, control.number), asked)
 
-    def _send(self, submission: str, asked: dict[str, Any]) -> None:
+    def _send(self, submission: str, asked: dict[str, Any], needs: Resources | None = None) -> None:
         name, content = _package()
         self.api.see_package(name, lambda: content)
         asked |= {"storage": self._cluster.storage_there or self._cluster.storage, "folder": self.place.folder}
         entrypoint = f"{self.place.python} -u -m {_PROGRAM}"  # both are plain
         variables = {shared_storage.VARIABLE: json.dumps(asked)}
-        self.api.submit(submission, entrypoint, variables, name, self._needs())
+        self.api.submit(submission, entrypoint, variables, name, needs or self._needs())
 
     def _needs(self) -> Resources:
         gpus = self._cluster.gpus
