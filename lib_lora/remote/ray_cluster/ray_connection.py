@@ -486,7 +486,7 @@ class RayConnection:
         return Resources(gpus, self._cluster.cpus, self._cluster.memory << 30)
 
     def _end(self, submission: str) -> None:
-        """See that Ray has ended a job, and let it forget it.
+        """See that Ray has ended a job and has forgotten it.
 
         Raises:
             UserError: it has not, or does not say so.
@@ -499,8 +499,9 @@ class RayConnection:
                     return
                 if found.state in ENDED:
                     self.api.forget(submission)
-                    return
-                if not stopped:
+                    if self.api.job(submission) is None:  # what answers may not be Ray
+                        return
+                elif not stopped:
                     self.api.stop(submission)
                     stopped = True
             except Unreachable:
@@ -510,7 +511,7 @@ class RayConnection:
                     raise
             if time.monotonic() > until:
                 raise UserError(
-                    f"{self.place.address()} does not end the Ray job {submission}; stop it in Ray's dashboard.",
+                    f"{self.place.address()} does not end and delete the Ray job {submission}; do that in Ray.",
                     code="ray-not-ended",
                     place=self.place.name,
                 )

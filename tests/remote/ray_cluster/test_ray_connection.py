@@ -407,11 +407,22 @@ def test_what_ray_refuses_to_say_of_a_job_at_work_is_no_word_of_the_job(there, r
     assert len(ray.jobs) == 1
 
 
-def test_an_erasure_goes_on_after_a_request_that_was_refused(there, ray, monkeypatch):
+def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_another(there, ray, monkeypatch):
     monkeypatch.setattr(ray_connection, "_LOOK_AT_END", 0.0)
     ray.plan(400, 3)
+    ray.answers[f"DELETE /api/jobs/sameface-{JOB}-1"] = (200, b"[]")
+    forget, forgotten = there.api.forget, []
+
+    def forgets(job):
+        forget(job)
+        if forgotten:
+            ray.answers.clear()
+        forgotten.append(job)
+
+    monkeypatch.setattr(there.api, "forget", forgets)
     there.ask("erase", job=JOB)
-    assert ray.jobs == {}
+    assert (ray.jobs, len(forgotten)) == ({}, 3)
+    monkeypatch.undo()
     monkeypatch.setattr(ray_connection, "_ENDS", 0.0)
     there.ask("start", job=JOB, version=B, arguments=[])
     ray.answers[f"GET /api/jobs/sameface-{JOB}-1"] = (400, b"")
@@ -430,9 +441,10 @@ def test_a_full_storage_is_no_reason_to_leave_anything_there(there, ray, monkeyp
 
 
 def test_a_storage_that_goes_while_a_job_is_erased_is_not_taken_for_empty(there, ray, monkeypatch):
-    away = ray.storage.with_name("away")
+    away, forget = ray.storage.with_name("away"), there.api.forget
 
-    def goes(_job):
+    def goes(job):
+        forget(job)
         ray.storage.rename(away)
         ray.storage.mkdir()
 
