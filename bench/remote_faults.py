@@ -102,6 +102,7 @@ MOST = 120.0  # seconds for a trial
 TRIES = 4  # of going on with a job
 LONGEST = 500  # letters of a sentence
 _NOT_PLAIN = re.compile(r"Traceback|[A-Za-z]+Error\b|Exception|<class|\{'|\n")
+_COMMAND = re.compile(r": (python -m lib_lora|sameface) [^\n]+$")  # by which a sentence may end
 _ADVISES = re.compile(
     r"\b(resume|try|free|see|look|choose|add|make|delete|allow|start|wait|give|rent|let|name|end)\b", re.IGNORECASE
 )
@@ -255,7 +256,7 @@ def trial(work: Path, prepared: Path, plan: Plan) -> dict[str, Any]:
 def plain(sentence: str) -> bool:
     """Whether an error is text for people that says what to do."""
     return bool(
-        sentence.strip().endswith((".", ")"))
+        (sentence.strip().endswith((".", ")")) or _COMMAND.search(sentence))
         and len(sentence) <= LONGEST
         and not _NOT_PLAIN.search(sentence)
         and _ADVISES.search(sentence)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.once("it uses the standard library and OpenSSH alone")
     [
         ("The rented pod is gone; resume the job to rent another one.", True),
         ("The disk of mara@host is full (1 bytes are needed); free some space there.", True),
+        ("What was made is on the pod. Give it up: python -m lib_lora pods end sameface-1", True),
         ("", False),
         ("It failed.", False),
         ("KeyError: 'folder'; resume the job.", False),

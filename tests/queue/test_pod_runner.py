@@ -488,6 +488,27 @@ def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fau
     assert (home.runpod.living(), home.states()) == ([], ["ended"])
 
 
+def test_what_runpod_refuses_to_say_after_a_restart_names_the_pod_that_is_kept(home):
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    home.close()
+    home.runpod.plan("GET /pods/", 402)
+    home.open()
+    job = home.ended(number)
+    name = pod.body["name"]
+    assert (job.state, f"on the rented pod {name} alone" in job.error, f"pods end {name}" in job.error) == (
+        "failed",
+        True,
+        True,
+    ), job
+    home.lets(6)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
+
+
 def test_a_pod_that_is_found_late_has_cost_no_more_than_it_could(home, monkeypatch):
     home.lets(3)
     number = home.rent()
@@ -537,7 +558,9 @@ def test_what_its_limit_ends_is_kept_and_said(home):
     [job_there] = home.there.glob("jobs/*")
     (job_there / "wish.json").write_text('{"wish": "pause"}', encoding="utf-8")
     job = home.ended(number)
-    assert (job.state, "reached its limit" in job.error) == ("interrupted", True), job
+    assert (job.state, "reached the limit" in job.error, "--max-cost N" in job.error) == ("interrupted", True, True), (
+        job
+    )
     assert (home.runpod.living(), saved_steps(home.run())) == ([], [1, 2, 3])
 
 

@@ -237,10 +237,10 @@ class PodWorker(SshWorker):
             code_or_none = super()._done()
             if self._at_limit:
                 raise MachineGone(
-                    f"The rented pod {self.place.name} has reached its limit of time or money; what was trained is "
-                    "saved and here. Resume the job to rent another one and go on, or go on at home.",
+                    f"The rented pod {self._name} has reached the limit of time or money of its run. What was trained "
+                    f"is saved and here; {run_limits.to_go_on(f'{self.job.slug}/{self._run().file.id}')}",
                     code="pod-at-limit",
-                    pod=self.place.name,
+                    pod=self._name,
                 )
             if code_or_none is not None:
                 self._settle(code_or_none)
@@ -366,6 +366,11 @@ class PodWorker(SshWorker):
     def _rental(self) -> Rental:
         return self._asked.rental or Rental()
 
+    @property
+    def _name(self) -> str:
+        """Of the pod; its place has that name only once it was reached."""
+        return self._pod.name if self._pod else self.place.name
+
     def _limits(self, memo: _PodMemo) -> tuple[float, float]:
         """Hours that a pod may live, and USD that it may cost."""
         return memo.hours or self._rental.hours, memo.cap or self._rental.cap
@@ -448,9 +453,9 @@ class PodWorker(SshWorker):
         self._kept = True
         return UserError(
             f"{error} What was made is on {self._kept_until()}. Resume the job soon to fetch it, or give it up: "
-            f"{typed('pods', 'end', self.place.name)}",
+            f"{typed('pods', 'end', self._name)}",
             code="pod-not-fetched",
-            place=self.place.name,
+            place=self._name,
         )
 
     def _kept_for(self) -> str:
@@ -460,7 +465,7 @@ class PodWorker(SshWorker):
         hours = terms_of(self._rental).unfetched / 3600
         price = rate_of(self.workspace.root).shown(Decimal(self._pod.hourly)) if self._pod else ""
         return (
-            f"the rented pod {self.place.name} alone, which is kept for it and goes on costing {price} an hour, "
+            f"the rented pod {self._name} alone, which is kept for it and goes on costing {price} an hour, "
             f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
         )
 

@@ -67,13 +67,21 @@ class LeftToRent:
         Args:
             rate: in which money is spoken of.
         """
-        again = typed("resume", self.limits.run, "--on", "runpod", "--max-cost", "N", "--max-hours", "H")
         return UserError(
-            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: go on at home, or allow more, counted "
-            f"from now: {again}",
+            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {to_go_on(self.limits.run)}",
             code="rent-used-up",
             run=self.limits.run,
         )
+
+
+def to_go_on(run: str) -> str:
+    """What a user can do where a run's limits are used up; ends a sentence.
+
+    Args:
+        run: its character's folder and its identifier, as ``mara/001``.
+    """
+    again = typed("resume", run, "--on", "runpod", "--max-cost", "N", "--max-hours", "H")
+    return f"go on at home, or allow more, counted from now: {again}"
 
 
 def limits_of(
