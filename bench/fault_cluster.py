@@ -39,9 +39,8 @@ class Cluster(Machine):
     pace = 0.8  # a node puts what is new into the storage once a second
 
     def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
-        self.cluster = FakeRay(work / "cluster")
-        self.disk = work / "cluster" / "disk"
-        self.disk.mkdir()
+        self.cluster = self._cluster(work)
+        self.disk = self._disk(work)
         self._seen = {HERE: self.cluster.storage, THERE: self.cluster.storage.with_name("as the nodes see it")}
         self.cluster.storage.rmdir()
         for path in self._seen.values():
@@ -49,6 +48,15 @@ class Cluster(Machine):
         self.cluster.storage_there = self._seen[THERE]
         self.written_nowhere = False  # into the folder of a share that was not mounted
         super().__init__(work, prepared, mounts)
+
+    def _cluster(self, work: Path) -> FakeRay:
+        return FakeRay(work / "cluster")
+
+    def _disk(self, work: Path) -> Path:
+        """The storage itself, which each side finds by another name."""
+        made = work / "cluster" / "disk"
+        made.mkdir()
+        return made
 
     def _made(self, prepared: Path) -> RemoteHarness:
         self.cluster.environment |= self.environment
@@ -152,19 +160,25 @@ class Cluster(Machine):
 
     def wrong(self) -> list[str]:
         """See `Machine`; and nothing is left in the storage, in Ray's list and among the node's processes."""
-        until = time.monotonic() + _SWEEPS
-        while (self.harness.jobs_there() or self.processes(str(self.there))) and time.monotonic() < until:
-            time.sleep(0.1)
-        found = super().wrong()
+        there = self._left()
         looks = {
-            "something runs there": bool(self.processes(str(self.there))),
+            **there,
             "something is left in the storage": any(
                 path.is_file() for name in ("jobs", "probes") for path in (self.disk / name).rglob("*")
             ),
-            "Ray still has a job": bool(self.cluster.jobs),
             "something was written where the storage was not mounted": self.written_nowhere,
         }
-        return found + [text for text, is_so in looks.items() if is_so]
+        return super().wrong() + [text for text, is_so in looks.items() if is_so]
+
+    def _left(self) -> dict[str, bool]:
+        """What may still be on the node and in Ray's list once it had time to go, and whether it is."""
+        until = time.monotonic() + _SWEEPS
+        while (self.harness.jobs_there() or self.processes(str(self.there))) and time.monotonic() < until:
+            time.sleep(0.1)
+        return {
+            "something runs there": bool(self.processes(str(self.there))),
+            "Ray still has a job": bool(self.cluster.jobs),
+        }
 
 
 def _marked(place: places.Place) -> places.Place:

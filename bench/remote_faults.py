@@ -3,13 +3,15 @@
     python bench/remote_faults.py --kind ssh --work DIR --trials 75
     python bench/remote_faults.py --kind runpod --work DIR --trials 102
     python bench/remote_faults.py --kind ray --work DIR --trials 89
+    python bench/remote_faults.py --kind ray-nodes --work DIR --trials 5
 
 Each trial trains a run of six steps over SSH, on a server of our own on the loopback; or on pods of a stand-in for
 RunPod's API (tests/helpers/fake_runpod.py), which are reached at such a server, and whose watchdog is the real one; or
-on one node of a stand-in for a Ray cluster (tests/helpers/fake_ray.py), with a folder as the shared storage. A script
-that saves a checkpoint and a state at each step stands for the trainer, and another one for the installation of its
-packages (`bench/fault_machines.py`, `bench/fault_cluster.py`). In a phase of the job, at a moment that is drawn evenly
-from that phase's length in an undisturbed trial, one of these happens:
+on one node of a stand-in for a Ray cluster (tests/helpers/fake_ray.py), with a folder as the shared storage, or on the
+nodes of a real one (tests/helpers/ray_nodes.py). A script that saves a checkpoint and a state at each step stands for
+the trainer, and another one for the installation of its packages (`fault_machines`, `fault_cluster` and `fault_nodes`
+beside this file). In a phase of the job, at a moment that is drawn evenly from that phase's length in an undisturbed
+trial, one of these happens:
 
     network          nobody reaches the machine (nor RunPod; nor the head and the storage) for two seconds
     sshd restarted   its SSH server ends with all connections, and begins again (ssh, runpod)
@@ -57,6 +59,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +72,16 @@ from remote_harness import prepare  # noqa: E402
 from bench import results_file  # noqa: E402
 from bench.fault_cluster import HERE, THERE, Cluster  # noqa: E402
 from bench.fault_machines import Machine, Pods  # noqa: E402
+from bench.fault_nodes import Nodes, cluster_of_nodes  # noqa: E402
 
-MACHINES = {"ssh": Machine, "runpod": Pods, "ray": Cluster}
+MACHINES = {"ssh": Machine, "runpod": Pods, "ray": Cluster, "ray-nodes": Nodes}
 ALL = ("network", "home killed", "home rebooted", "disk full", "clock")
 STATUSES = ("400", "402", "403", "422", "429", "500", "503")
 API = {  # what an API may do wrongly
     "ssh": (),
     "runpod": (*STATUSES, "slow", "lies", "undeleted"),
     "ray": ("400", "403", "404", "429", "500", "503", "slow", "lies"),
+    "ray-nodes": (),
 }
 FAULTS = {
     "ssh": (*ALL, "sshd restarted", "home closed", "worker killed", "rebooted"),
@@ -86,11 +91,21 @@ FAULTS = {
         *("cut off", "unmounted", "storage full"),
         *API["ray"],
     ),
+    "ray-nodes": (
+        "home killed",
+        "home rebooted",
+        "worker killed",
+        "program killed",
+        "node lost",
+        "cut off",
+        "unmounted",
+    ),
 }
 PHASES = {
     "ssh": ("installation", "upload", "training", "download", "erase"),
     "runpod": ("renting", "installation", "upload", "training", "download", "erase"),
     "ray": ("upload", "installation", "training", "download", "erase"),
+    "ray-nodes": ("upload", "training", "download", "erase"),
 }
 ONLY = {  # of Ray: elsewhere there is nothing that it could happen to
     "worker killed": ("training",),
@@ -134,7 +149,8 @@ def strike(fault: str, machine: Machine, draw: random.Random) -> None:
         does["program killed"] = machine.end_program
         does["node lost"] = machine.lose_node
         does["cut off"] = machine.cut_node_off
-        does["unmounted"] = lambda: machine.unmount(*draw.choice(((HERE,), (THERE,), (HERE, THERE))))
+        sides = ((HERE,),) if isinstance(machine, Nodes) else ((HERE,), (THERE,), (HERE, THERE))
+        does["unmounted"] = lambda: machine.unmount(*draw.choice(sides))
         does["storage full"] = machine.fill_storage
     does[fault]()
 
@@ -281,6 +297,12 @@ def main() -> int:
 
     base = shutil.copy(toys.write_toy("sd1", work / "toy.safetensors"), work / "base.safetensors")
     prepare(work / "prepared", Path(base), work / "photos")
+    with cluster_of_nodes() if chosen.kind == "ray-nodes" else nullcontext():
+        return campaign(chosen, work)
+
+
+def campaign(chosen: argparse.Namespace, work: Path) -> int:
+    """The trials, and what came of them; 1 where something is wrong with one."""
     draw = random.Random(chosen.seed)
     kind = chosen.kind
     for _ in range(2):  # the first one loads what all others are forked from
@@ -323,7 +345,7 @@ def drawn(kind: str, faults: Sequence[str], phases: Sequence[str], asked: Mappin
         asked: what home asks an API in each phase.
     """
     pairs = itertools.product(faults, phases)
-    if kind != "ray":
+    if not kind.startswith("ray"):
         return list(pairs)
     # a phase in which home asks Ray nothing meets no wrong answer of it
     return [

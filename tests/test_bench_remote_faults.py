@@ -50,7 +50,7 @@ def test_no_lie_is_a_pod_that_runs_where_it_says() -> None:
         assert found is None or found.ssh is None
 
 
-@pytest.mark.parametrize("kind", ["ssh", "runpod", "ray"])
+@pytest.mark.parametrize("kind", ["ssh", "runpod", "ray", "ray-nodes"])
 def test_the_groups_are_all_faults(kind: str) -> None:
     machines, api = remote_faults.group(kind, "machines"), remote_faults.group(kind, "api")
     assert {*machines, *api} == {*remote_faults.FAULTS[kind]}

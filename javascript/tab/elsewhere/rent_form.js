@@ -221,7 +221,7 @@ function showMost(form) {
   const words = first
     ? t(
         'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-          'That is for the whole run, however often it is resumed.',
+          'These limits hold for the whole run, however often it is resumed.',
         values,
       )
     : '';
