@@ -161,7 +161,7 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         UserError: none can be had, or RunPod refuses. What is uncertain stays in the ledger: `PodLedger.living`.
     """
     said = "RunPod offers none"
-    limits = terms.left and terms.left.limits
+    limits = None if terms.left is None else terms.left.limits
     for offer in _affordable(offers, terms) if offers else []:
         name = ledger.intend(offer.gpu.id, str(offer.hourly), limits)
         try:
