@@ -488,15 +488,32 @@ def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fau
     assert (home.runpod.living(), home.states()) == ([], ["ended"])
 
 
-def test_what_runpod_refuses_to_say_after_a_restart_names_the_pod_that_is_kept(home):
+@pytest.mark.parametrize("answer", [{"status": 402}, {"status": 403}, {"status": 200, "body": b"<html>"}])
+def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, answer):
     home.lets(3)
     number = home.rent()
     home.at_step(number, 3)
     [pod] = home.runpod.living()
     home.close()
-    home.runpod.plan("GET /pods/", 402)
+    home.runpod.plan("GET /pods/", times=2, **answer)
+    home.open()
+    home.until(number, lambda: "Trying again. What runs there goes on." in home.said(number))
+    home.lets(6)
+    assert home.ended(number).state == "finished"
+    assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
+
+
+def test_what_runpod_goes_on_refusing_to_say_ends_the_job_and_names_the_pod_that_is_kept(home, monkeypatch):
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    home.close()
+    home.runpod.plan("GET /pods/", 402, times=50)
     home.open()
     job = home.ended(number)
+    home.runpod.forget_plans()
     name = pod.body["name"]
     assert (job.state, f"on the rented pod {name} alone" in job.error, f"pods end {name}" in job.error) == (
         "failed",

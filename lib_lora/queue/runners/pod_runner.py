@@ -48,6 +48,7 @@ DELETING = 180.0  # seconds for which the deletion of a pod is tried
 _ASK_AGAIN = 10.0  # seconds between two questions to RunPod whether a pod is still there
 _ENDED = -15  # the exit status of a worker whose end was not seen
 _AWAY = ("runpod-unreachable", "runpod-asked-often")  # errors that pass
+_WORDS = ("runpod-not-found", "runpod-key-missing")  # errors that say how things are
 
 T = TypeVar("T")
 
@@ -380,21 +381,24 @@ class PodWorker(SshWorker):
         return self._files.path / "pod-key"
 
     def _patient(self, ask: Callable[[], T], waiting: bool) -> T:
-        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`."""
+        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`. So it is for a while
+        where it refuses to say how a pod is on which something may run: that is no word of the pod."""
         began, said = time.monotonic(), False
         while True:
             try:
                 return ask()
             except UserError as error:
-                tired = not waiting and time.monotonic() - began > remote_job.PATIENCE
-                if error.code not in _AWAY or tired:
+                late = time.monotonic() - began > remote_job.PATIENCE
+                away = error.code in _AWAY and not (late and not waiting)
+                refused = waiting and not late and error.code.startswith("runpod-") and error.code not in _WORDS
+                if not (away or refused):
                     raise
                 if self._remote.left.is_set():
                     raise StoppedByUser("This program ends; the pod goes on.") from None
                 self._remote.check_stop()
                 if not said:
                     said = True
-                    self._say("RunPod cannot be reached; trying again. What runs there goes on.")
+                    self._say(f"{str(error).rstrip('.')}. Trying again. What runs there goes on.")
                 self._remote.pause(remote_job.AGAIN)
 
     # ------------------------------------------------------------------------------------------------ whether it lives
