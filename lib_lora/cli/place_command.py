@@ -91,7 +91,12 @@ def _place(options: argparse.Namespace) -> Answer:
     looked = place_keeping.look(root, places.find(root, options.name), say=_say)
     assert looked.machine
     looked = places.checked(root, looked, looked.machine)
-    kept = _stored(root, looked)
+    try:
+        kept = _stored(root, looked)
+    except UserError as error:
+        if not looked.ray:
+            raise
+        return Answer(f"{_line(looked)}\nWhat its nodes keep cannot be seen: {error}", to_dict(looked))
     if kept is None or not (kept.lines() or kept.silent):
         return Answer(_line(looked), to_dict(looked))
     clean = typed("place", "clean", looked.name)

@@ -81,7 +81,7 @@ class ClusterStock:
         """The shared files of the storage. What a job needs that has not said so keeps all of them."""
         needed, unknown = self._needed()
         names = {row["sha256"]: row["names"] for row in of_nodes["shared"] if _has_names(row)}
-        versions = {row.get("version") for row in of_nodes["versions"]}
+        versions = {str(row.get("version")) for row in of_nodes["versions"]}
         found = []
         for file in self._storage.names("files"):
             if (match := _FILE.fullmatch(file)) is None or (size := self._storage.size(file)) is None:

@@ -144,6 +144,23 @@ def test_an_api_that_does_not_list_its_nodes(kept, answer):
     assert len(list(kept.files.iterdir())) == 3
 
 
+def test_a_cluster_whose_ray_cannot_choose_a_node_is_checked_all_the_same(kept, capsys):
+    kept.ray.answers["GET /api/v0/nodes?limit=10000"] = (404, b"")
+    assert cli.main(["place", "check", "studio", "--data", str(kept.root)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("studio  Ray cluster ")
+    assert "What its nodes keep cannot be seen: The Ray cluster at" in said
+
+
+def test_what_a_node_says_may_be_anything(kept, monkeypatch):
+    said = {"node": "x", "folder": "y", "versions": [{"version": []}, 3], "shared": [{"sha256": [], "names": 5}]}
+    node = cluster_stock.RayNode("a" * 56, "node-1")
+    found = cluster_stock._together([(node, said), (node, said), (node, 7), (node, {"versions": 3})])
+    assert found["silent"] == ["node-1"] * 3
+    stock = cluster_stock.ClusterStock(kept.there._there, kept.there.api, lambda *_: None, lambda _: None)
+    assert len(stock._files(found)) == 3
+
+
 def test_a_storage_that_is_not_mounted_is_not_cleaned(kept):
     away = kept.ray.storage.with_name("away")
     kept.ray.storage.rename(away)
