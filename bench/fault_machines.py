@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import pod_runner, remote_job
 from lib_lora.remote import openssh, places
+from lib_lora.remote.ray_cluster import ray_api, ray_connection, shared_storage
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.training.plan.run_file import saved_steps
 
@@ -36,6 +38,8 @@ AWAY = 2.0  # seconds for which a server, or room on a disk, is gone
 DISK = 64  # MB of the disk there, where this process may mount one
 _ENDS = 45.0  # seconds in which a pod ends by itself, should nobody delete it
 _HOME = {"LOOK": 0.2, "FILES": 0.3, "AGAIN": 1.0, "PATIENCE": 6.0}  # of `remote_job`, to be quick
+_PIECE = 1 << 20  # bytes of a copy into shared storage, or out of it
+_FILE = 0.05  # seconds that each of its files takes
 _CLOCK = """import os, time
 _real, _real_ns, _file = time.time, time.time_ns, os.path.join(os.path.dirname(__file__), "skew")
 def _skew():
@@ -84,12 +88,26 @@ def home(root: Path, rented: Path | None, log: Path) -> None:
         return [*(["-l", str(KBITS)] if port == "-P" else []), *options(root, place, port)]
 
     openssh.options = slowly
+    ray_connection.STALE = 0.5
+    ray_api._FRESH = 0.2
+    shared_storage._copy = _copy_slowly
     supervisor = supervised(root)
     signal.signal(signal.SIGTERM, lambda *_: (supervisor.close(), os._exit(0)))
     queue = Queue(root)
     while queue.open():
         time.sleep(0.05)
     supervisor.close()
+
+
+def _copy_slowly(source: Any, target: Any, done: int, look: Callable[[int], None]) -> None:
+    """As `shared_storage._copy`, over a line as slow as that to the SSH server."""
+    look(done)
+    time.sleep(_FILE)
+    while chunk := source.read(_PIECE):
+        target.write(chunk)
+        done += len(chunk)
+        time.sleep(len(chunk) * 8 / (KBITS * 1000))
+        look(done)
 
 
 class Machine:
@@ -102,6 +120,7 @@ class Machine:
     """
 
     kind = "ssh"
+    pace = PACE
 
     def __init__(self, work: Path, prepared: Path, mounts: bool) -> None:
         self.work = work
@@ -110,28 +129,36 @@ class Machine:
         for name, text in {"sitecustomize.py": _CLOCK, "venv.py": _VENV, "trainer.py": TRAINER}.items():
             (self._shadow / name).write_text(text, encoding="utf-8")
         self.environment = {"PYTHONPATH": str(self._shadow)}
-        self.harness = RemoteHarness(work, prepared, runs_jobs=False, environment=self.environment)
+        self._mounted: list[Path] = []
+        self.harness = self._made(prepared)
         self.there, self.queue = self.harness.there, self.harness.queue
         shutil.rmtree(self.there)
         self.there.mkdir()
-        options = f"size={DISK}m,mode=700"
-        self.mounted = (
-            mounts
-            and not subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.there)], capture_output=True, check=False
-            ).returncode
-        )
-        self.harness.lets(STEPS, pace=PACE)
+        if mounts:
+            self._mount()
+        self.harness.lets(STEPS, pace=self.pace)
         self._at_home: Any = None
         self.number = self._add()
+
+    def _made(self, prepared: Path) -> RemoteHarness:
+        return RemoteHarness(self.work, prepared, runs_jobs=False, environment=self.environment)
+
+    def _mount(self) -> None:
+        self._mount_disk(self.there)
+
+    def _mount_disk(self, folder: Path) -> None:
+        """Let a folder be a small disk of its own."""
+        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=700", "tmpfs", str(folder)]
+        if not subprocess.run(command, capture_output=True, check=False).returncode:
+            self._mounted.append(folder)
 
     def close(self) -> None:
         """End all."""
         self.end_home()
         self.end_processes(str(self.there))
         self.harness.server.stop()
-        if self.mounted:
-            subprocess.run(["umount", "-l", str(self.there)], check=False)
+        for folder in self._mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=False)
 
     def _add(self) -> int:
         return self.harness.add()
@@ -169,6 +196,16 @@ class Machine:
 
     first = "begin"
 
+    def watch(self, look: Callable[[str], None]) -> None:
+        """Let each request for an API, method and path, be looked at before it is answered; here there is none."""
+
+    def mislead(self, fault: str, draw: random.Random) -> None:
+        """Let the API answer wrongly; here there is none."""
+
+    def met(self) -> bool:
+        """Whether an answer that was to be another one was given; those that were not are taken back."""
+        return True
+
     def said(self) -> list[str]:
         """Sentences of the job's events."""
         return [str(event["text"]) for event in self.harness.events(self.number) if event.get("text")]
@@ -190,12 +227,20 @@ class Machine:
 
     def end_processes(self, mark: str) -> None:
         """Kill what has a text on its command line or among its variables."""
+        for process in self.processes(mark):
+            with suppress(psutil.Error):
+                process.kill()
+
+    def processes(self, mark: str) -> list[psutil.Process]:
+        """What has a text on its command line or among its variables, and is not this process."""
+        found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.pid != os.getpid() and any(
                     mark in word for word in (*process.cmdline(), *process.environ().values())
                 ):
-                    process.kill()
+                    found.append(process)
+        return found
 
     def cut_network(self) -> None:
         """Nobody reaches anybody for a while."""
@@ -229,7 +274,10 @@ class Machine:
 
     def fill_disk(self) -> None:
         """The disk there has no byte free for a while."""
-        filler = self.there / "filler"
+        self._fill(self.there)
+
+    def _fill(self, folder: Path) -> None:
+        filler = folder / "filler"
         with suppress(OSError), open(filler, "wb", buffering=0) as stream:
             while True:
                 stream.write(b"\0" * 4096)
@@ -241,10 +289,6 @@ class Machine:
         (self._shadow / "skew").write_text(str(hours * 3600), encoding="ascii")
 
     # ------------------------------------------------------------------------------------------------ what came of it
-
-    def all_met(self) -> bool:
-        """Whether each answer that was to be another one was given; those that were not are taken back."""
-        return True
 
     def wrong(self) -> list[str]:
         """What is not as it should be at the end."""
@@ -324,13 +368,30 @@ class Pods(Machine):
             self.runpod.vanish(pod)
             self.harness.server.start()
 
-    def answer(self, request: str, status: int, times: int = 1, **more: Any) -> None:
-        """Let the API answer something else to the next requests; see `FakeRunpod.plan`."""
-        self.runpod.plan(request, status, times, **more)
+    def mislead(self, fault: str, draw: random.Random) -> None:
+        """Let the API answer wrongly: with a status, "slow", "lies" or "undeleted"; from the next request on."""
+        times = draw.randint(1, 3)
+        if fault == "slow":
+            self.runpod.plan("", 0, times, wait=6.0)
+        elif fault == "lies":
+            self.runpod.plan("", draw.choice((200, 201)), times, body=lies(draw.randrange(5)))
+        elif fault == "undeleted":
+            self.runpod.plan("DELETE /pods", draw.choice((500, 409, 403)), 1)
+        else:
+            self.runpod.plan("", int(fault), times, headers={"Retry-After": "1"} if fault == "429" else {})
 
-    def all_met(self) -> bool:
+    def cut_connections(self) -> None:
+        """Nobody reaches the pod for a while, so that home asks RunPod whether it is still there."""
+        Machine.cut_network(self)
+
+    def watch(self, look: Callable[[str], None]) -> None:
         """See `Machine`."""
-        return not self.runpod.forget_plans()
+        self.runpod.before = look
+
+    def met(self) -> bool:
+        """Whether an answer that was to be another one was given; those that were not are taken back."""
+        self.runpod.forget_plans()
+        return self.runpod.given > 0
 
     def wrong(self) -> list[str]:
         """See `Machine`; and no pod lives on."""

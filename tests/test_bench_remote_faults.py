@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from typing import cast
+
 import pytest
 
 from bench import remote_faults
-from bench.fault_machines import lies
+from bench.fault_machines import Machine, lies
 from lib_lora.remote.runpod.runpod_answers import parsed, pod_of
 
 pytestmark = pytest.mark.once("it uses the standard library and OpenSSH alone")
@@ -16,6 +19,7 @@ pytestmark = pytest.mark.once("it uses the standard library and OpenSSH alone")
     [
         ("The rented pod is gone; resume the job to rent another one.", True),
         ("The disk of mara@host is full (1 bytes are needed); free some space there.", True),
+        ("What was made is on the pod. Give it up: python -m lib_lora pods end sameface-1", True),
         ("", False),
         ("It failed.", False),
         ("KeyError: 'folder'; resume the job.", False),
@@ -46,5 +50,71 @@ def test_no_lie_is_a_pod_that_runs_where_it_says() -> None:
         assert found is None or found.ssh is None
 
 
-def test_the_groups_are_all_faults_of_a_pod() -> None:
-    assert {*remote_faults.GROUPS["machines"], *remote_faults.GROUPS["api"]} == {*remote_faults.FAULTS["runpod"]}
+@pytest.mark.parametrize("kind", ["ssh", "runpod", "ray", "ray-nodes"])
+def test_the_groups_are_all_faults(kind: str) -> None:
+    machines, api = remote_faults.group(kind, "machines"), remote_faults.group(kind, "api")
+    assert {*machines, *api} == {*remote_faults.FAULTS[kind]}
+    assert not {*machines} & {*api}
+    assert remote_faults.group(kind, "clock") == ("clock",)
+
+
+def test_only_what_can_happen_in_a_phase_of_a_cluster_is_drawn() -> None:
+    faults, phases = ("worker killed", "clock", "503"), ("upload", "training")
+    assert remote_faults.drawn("ray", faults, phases, {"upload": ["GET /api/version"]}) == [
+        ("worker killed", "training"),
+        ("clock", "upload"),
+        ("clock", "training"),
+        ("503", "upload"),
+    ]
+    assert len(remote_faults.drawn("runpod", ("503", "clock"), phases, {})) == 4
+
+
+class ShownMachine:
+    """A machine in a phase, whose API may be wrong."""
+
+    kind = "runpod"
+
+    def __init__(self) -> None:
+        self.at, self.misled = "renting", list[str]()
+
+    def phase(self) -> str:
+        return self.at
+
+    def mislead(self, fault: str, _draw: random.Random) -> None:
+        self.misled.append(fault)
+
+
+def plan(fault: str, phase: str, asked: list[str]) -> remote_faults.Plan:
+    whole = {"lengths": {phase: 2.0}, "asked": {phase: asked}}
+    return remote_faults.Plan("runpod", fault, phase, whole, random.Random(5))
+
+
+def test_a_wrong_answer_begins_at_a_request_of_its_phase() -> None:
+    machine, made = ShownMachine(), plan("503", "renting", ["GET /catalog/gpus", "POST /pods", "GET /pods/x"])
+    for count in range(1, made.request + 1):
+        assert machine.misled == []
+        made.see(cast(Machine, machine), "GET /pods/x")
+        assert len(machine.misled) == (count == made.request)
+    made.see(cast(Machine, machine), "GET /pods/x")
+    assert (machine.misled, made.struck, made.provoked) == (["503"], "renting", "")
+
+
+def test_a_wrong_answer_that_came_too_late_begins_in_a_later_phase_and_says_so() -> None:
+    machine, made = ShownMachine(), plan("lies", "renting", ["GET /pods"] * 9)
+    machine.at = "erase"
+    made.see(cast(Machine, machine), "DELETE /pods/x")
+    assert (machine.misled, made.struck) == (["lies"], "erase")
+
+
+def test_a_deletion_is_what_is_refused() -> None:
+    machine, made = ShownMachine(), plan("undeleted", "erase", ["GET /pods", "DELETE /pods/x", "GET /pods/x"])
+    assert made.request == 2
+    machine.at = "erase"
+    for request in ("GET /pods", "GET /pods", "DELETE /pods/x"):
+        made.see(cast(Machine, machine), request)
+    assert machine.misled == ["undeleted"]
+
+
+def test_where_nothing_is_asked_something_makes_home_ask() -> None:
+    assert plan("undeleted", "upload", []).provoked == "stopped"
+    assert plan("503", "upload", []).provoked in ("home killed", "pod cut off")

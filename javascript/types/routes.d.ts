@@ -94,7 +94,7 @@ interface Posts {
   /** Forget RunPod's API key; one in the environment of this program stays. */
   '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
   /** What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character. */
-  '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[] } } };
+  '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** Delete a pod, and look until it is gone. */
   '/pods/{name}/end': { path: `/pods/${string}/end`; body: {} };
   /** Add a job to the queue. */

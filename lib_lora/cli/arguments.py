@@ -89,6 +89,10 @@ def training(parser: argparse.ArgumentParser) -> None:
 
 
 _COST = "that it may cost in all, in USD or the currency that 'money' has set (default: 5 USD)"
+_RENTED = (
+    "a GPU is rented, and what it may cost is what you say here: for a run with all pods that it needs, however often "
+    "it is resumed; said anew with resume, it counts from then on"
+)
 
 
 def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
@@ -108,7 +112,7 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
         metavar="URL",
         help="with --on: from where the base model is fetched there, instead of being sent (checked by its SHA-256)",
     )
-    rented = parser.add_argument_group("with --on runpod", "a GPU is rented, and what it may cost is what you say here")
+    rented = parser.add_argument_group("with --on runpod", _RENTED)
     rented.add_argument("--gpu", nargs="+", metavar="NAME", help="the one wanted most first (default: the cheapest)")
     rented.add_argument("--max-hours", type=finite, metavar="H", help="that it may live (default: 6)")
     rented.add_argument("--max-cost", type=finite, metavar="N", help=_COST)
@@ -162,6 +166,7 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
     if options.on == RUNPOD and "cap" in values:
         values["cap"] = float(rate_of(data_root(options.data)).in_usd(values["cap"]))
     if options.on == RUNPOD:
+        values["anew"] = "hours" in values or "cap" in values  # a run that goes on has had limits before
         return typed_settings.from_dict(Rental, values, "what may be rented")
     if values:
         raise UserError(

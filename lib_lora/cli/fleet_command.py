@@ -217,6 +217,6 @@ def _say_rent(root: Path, rows: list[FleetRow]) -> None:
     print(before_renting(root, rows[0].character, asked))
     most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
     print(
-        f"Each of the {plural(len(rows), 'job')} may cost that much, and so may each that is resumed; together "
-        f"they may cost {most}."
+        f"Each of the {plural(len(rows), 'job')} may cost that much, however often it is resumed; together they may "
+        f"cost {most}."
     )

@@ -69,9 +69,8 @@ def _place(options: argparse.Namespace) -> Answer:
         place_keeping.see_unused(root, options.name)
     if options.does == "remove":
         place = places.find(root, options.name)
-        known = (
-            _stored(root, place, patient=False) if place.machine else None
-        )  # one that was never reached is not asked
+        asked = place.machine and not place.ray  # one that was never reached is not, nor are a cluster's nodes
+        known = _stored(root, place, patient=False) if asked else None
         gone = places.remove(root, options.name)
         where = gone.ray.storage if gone.ray else f"{gone.folder} on {gone.address()}"
         much = f" ({size(known.size)})" if known else ""
@@ -92,25 +91,30 @@ def _place(options: argparse.Namespace) -> Answer:
     looked = place_keeping.look(root, places.find(root, options.name), say=_say)
     assert looked.machine
     looked = places.checked(root, looked, looked.machine)
-    kept = _stored(root, looked)
-    if kept is None or not kept.lines():
+    try:
+        kept = _stored(root, looked)
+    except UserError as error:
+        if not looked.ray:
+            raise
+        return Answer(f"{_line(looked)}\nWhat its nodes keep cannot be seen: {error}", to_dict(looked))
+    if kept is None or not (kept.lines() or kept.silent):
         return Answer(_line(looked), to_dict(looked))
     clean = typed("place", "clean", looked.name)
-    lies = f"In {looked.folder} lie {size(kept.size)}; what is not in use is deleted by: {clean}"
-    return Answer("\n".join([_line(looked), lies, *kept.lines()]), {**to_dict(looked), "stored": kept.values()})
+    where = f"In the storage and on the nodes of {looked.name}" if looked.ray else f"In {looked.folder}"
+    lies = f"{where} lie {size(kept.size)}; what is not in use is deleted by: {clean}"
+    shown = [_line(looked), lies, *kept.lines(), kept.unheard()]
+    return Answer("\n".join(filter(None, shown)), {**to_dict(looked), "stored": kept.values()})
 
 
 def _stored(root: Path, place: Place, patient: bool = True) -> StoredThere | None:
-    """What lies on a machine for later jobs; None = it is a cluster, or cannot be asked and that is no error.
+    """What lies on a machine, or in a cluster, for later jobs; None = it cannot be asked and that is no error.
 
     Raises:
         UserError: it cannot be asked.
     """
-    from lib_lora.remote.connection import Connection
+    from lib_lora.remote.ray_cluster.connecting import connect
 
-    if place.ray:
-        return None
-    connection = Connection(root, place)
+    connection = connect(root, place)
     try:
         return stored_there.stored(connection)
     except UserError:
@@ -123,27 +127,19 @@ def _stored(root: Path, place: Place, patient: bool = True) -> StoredThere | Non
 
 def _clean(root: Path, place: Place) -> Answer:
     from lib_lora.remote import installation
-    from lib_lora.remote.connection import Connection
+    from lib_lora.remote.ray_cluster.connecting import connect
 
-    if place.ray:
-        raise UserError(
-            f"{place.name} is a cluster: what its nodes keep of SameFace's versions and of base models stays in "
-            f"{place.folder} of the home folder there, and what was sent in {place.ray.storage}; delete what is old by "
-            "hand, while no job runs.",
-            "name",
-            code="place-is-cluster",
-        )
-    connection = Connection(root, place)
+    connection = connect(root, place)
     try:
         gone = stored_there.clean(connection, installation.built(root).sha256)
     finally:
         connection.close()
+    text = [f"Deleted on {place.name}, {size(gone.size)}:", *gone.lines()]
     if not gone.lines():
-        return Answer(f"There is nothing to delete on {place.name}: what lies there is in use, or new.", gone.values())
-    text = "\n".join([f"Deleted on {place.name}, {size(gone.size)}:", *gone.lines()])
+        text = [f"There is nothing to delete on {place.name}: what lies there is in use, or new."]
     if gone.left:
-        text += f"\nCould not be deleted: {', '.join(gone.left[:3])}"
-    return Answer(text, gone.values())
+        text.append(f"Could not be deleted: {', '.join(gone.left[:3])}")
+    return Answer("\n".join(filter(None, [*text, gone.unheard()])), gone.values())
 
 
 def _say(text: str) -> None:

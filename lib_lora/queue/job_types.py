@@ -115,10 +115,11 @@ class Rental:
     Attributes:
         gpus: names, the one wanted most first, and no other; empty = all, the cheapest first.
         dearest: USD an hour that it may cost; None = any price.
-        hours: that it may be rented, at most.
-        cap: USD that it may cost in all.
+        hours: that pods may live for its run, together.
+        cap: USD that these may cost, together.
         cloud: of RunPod: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
+        anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
 
     gpus: list[str] = field(default_factory=list)
@@ -127,6 +128,7 @@ class Rental:
     cap: float = 5.0
     cloud: Literal["SECURE", "COMMUNITY"] = "SECURE"
     regions: list[str] = field(default_factory=list)
+    anew: bool = False
 
     def __post_init__(self) -> None:
         (shortest, longest), (least, most) = RENT_HOURS, RENT_CAP

@@ -27,18 +27,20 @@ class StoredItem:
         size: in bytes.
         idle: seconds since it was last used.
         needed: a job there needs it, or may be about to.
+        where: in a cluster, as "on a-node" or "in the storage"; empty = on the machine itself.
     """
 
     name: str
     size: int
     idle: float
     needed: bool
+    where: str = ""
 
     def words(self) -> str:
         """For people."""
         days = int(self.idle / _DAY)
         used = "in use" if self.needed else f"not used for {days} {'day' if days == 1 else 'days'}"
-        return f"{self.name}, {size(self.size)}, {used}"
+        return ", ".join(filter(None, [self.name, self.where, size(self.size), used]))
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ class StoredThere:
         models: base models, and what has come of some.
         jobs: of which something is there.
         left: paths that could not be deleted.
+        silent: nodes of a cluster that have not answered.
     """
 
     versions: tuple[StoredItem, ...]
     models: tuple[StoredItem, ...]
     jobs: int = 0
     left: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -67,6 +71,10 @@ class StoredThere:
         shown = [f"  SameFace {item.words()}" for item in self.versions]
         return shown + [f"  {item.words()}" for item in self.models]
 
+    def unheard(self) -> str:
+        """Which nodes have not answered, a sentence; empty = all have."""
+        return f"These nodes have not answered: {', '.join(self.silent)}." if self.silent else ""
+
     def values(self) -> dict[str, Any]:
         """For programs."""
         return {
@@ -74,6 +82,7 @@ class StoredThere:
             "models": [vars(item) for item in self.models],
             "bytes": self.size,
             "jobs": self.jobs,
+            "silent": [*self.silent],
         }
 
 
@@ -104,7 +113,8 @@ def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
         versions = tuple(_item(row, [row["version"]]) for row in _rows(answer["versions"]))
         models = tuple(_item(row, row["names"] or [_PART]) for row in _rows(answer["shared"]))
         left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
-        return StoredThere(versions, models, _count(answer.get("jobs", 0)), left)
+        silent = tuple(_plain(name, 100) for name in _rows(answer.get("silent", [])))
+        return StoredThere(versions, models, _count(answer.get("jobs", 0)), left, silent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{connection.place.address()} does not say what lies there.",
@@ -124,7 +134,8 @@ def _item(row: Any, names: Any) -> StoredItem:
     if type(idle) not in (int, float) or not -1e12 < idle < 1e12:
         raise ValueError("no time")
     shown = ", ".join(_plain(name, 100) for name in _rows(names)[:3])
-    return StoredItem(shown, _count(row["bytes"]), float(idle), row["needed"] is not False)
+    where = _plain(row.get("where", ""), 100)
+    return StoredItem(shown, _count(row["bytes"]), float(idle), row["needed"] is not False, where)
 
 
 def _plain(value: Any, most: int) -> str:

@@ -145,9 +145,6 @@ def test_a_ray_cluster_is_added_and_named_by_its_address(main, tmp_path):
     assert places.named(tmp_path, "ray:lab").ray.storage == "s3://bucket/x"
     main("place", "add", "nas", "http://head:1", "--storage", "sftp://mara@nas/x", "--no-check", *data)
     assert places.named(tmp_path, "ray:nas").ray.storage == "sftp://mara@nas/x"
-    cleaned = main("place", "clean", "lab", *data)
-    assert (cleaned.status, cleaned.code) == (2, "place-is-cluster")
-    assert "sameface of the home folder there" in cleaned.err
 
 
 @pytest.mark.parametrize(

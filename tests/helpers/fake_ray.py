@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,29 +35,44 @@ class FakeRay:
 
     Args:
         folder: for what the node and the storage hold.
+        environment: further variables of what runs on the node.
 
     Attributes:
+        environment: see above.
         there: where everything of SameFace lies on the node.
         storage: the shared folder.
         jobs: what was submitted, by id: as Ray tells of it.
+        nodes: that it lists; the first one is that on which everything runs.
         asked: method and path of each request.
         answers: status and content of the answer to a request, by method and path, in place of the usual one.
         room: jobs get room on a node; without it they wait.
         token: that is asked for; empty = none is.
         gpus: that its nodes have in all.
+        storage_there: where the node finds the storage; None = where this side does.
+        before: is told of each request, method and path, before it is answered.
+        given: how many planned answers were given.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder, self.storage = folder, folder / "shared storage"
+        self.storage_there: Path | None = None
+        self.environment = dict(environment or {})
         self.home = folder / "node"
         self.there = self.home / "sameface" / re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
         self.storage.mkdir(parents=True)
         self.there.mkdir(parents=True)
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.nodes = [
+            {"node_id": letter * 56, "node_ip": "127.0.0.1", "is_head_node": False, "state": state, "node_name": name}
+            for letter, name, state in (("a", "node-1", "ALIVE"), ("b", "node-0", "DEAD"))
+        ]
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.packages: dict[str, bytes] = {}
         self.room, self.token, self.gpus = True, "", 0
+        self.before: Callable[[str], None] = lambda request: None
+        self.given = 0
+        self._planned: list[tuple[int, bytes, float]] = []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.RLock()
         self._server: ThreadingHTTPServer | None = None
@@ -98,18 +114,50 @@ class FakeRay:
         """End all of it."""
         self.close()
         for job in list(self._processes):
-            self._kill(job)
+            self.kill(job)
 
     def place(self, name: str = "studio", **cluster: Any) -> Place:
         """It as a place."""
         known = {"storage": str(self.storage), **cluster}
+        if self.storage_there:
+            known["storage_there"] = str(self.storage_there)
         return places.parsed_ray(name, f"http://127.0.0.1:{self.port}", known, python=sys.executable)
+
+    def plan(self, status: int, times: int = 1, body: bytes = b"{}", wait: float = 0.0) -> None:
+        """Give another answer to the next requests.
+
+        Args:
+            status, body: of the answer; 0 = the right one.
+            times: to how many.
+            wait: seconds before it.
+        """
+        self._planned += [(status, body, wait)] * times
+
+    def forget_plans(self) -> None:
+        """Answer rightly from now on."""
+        self._planned.clear()
 
     # ---------------------------------------------------------------------------------------------------- what happens
 
+    def begin_anew(self) -> None:
+        """The head is started anew: what ran on the cluster has ended, and it knows of no job and of no package."""
+        with self._lock:
+            for job in list(self._processes):
+                self.kill(job)
+            self._processes.clear()
+            self.jobs.clear()
+            self.packages.clear()
+
+    def kill(self, job: str) -> None:
+        """End a job's own processes at once; what it has started in sessions of their own stays, as with Ray."""
+        if process := self._processes.get(job):
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
     def lose(self, job: str) -> None:
         """The node of a job is gone, and Ray sees it."""
-        self._kill(job)
+        self.kill(job)
         self.take_for_lost(job)
 
     def take_for_lost(self, job: str) -> None:
@@ -133,6 +181,14 @@ class FakeRay:
 
     def answer(self, method: str, path: str, body: bytes, token: str) -> tuple[int, bytes]:
         """Status and content of the answer to a request."""
+        self.before(f"{method} {path}")
+        if self._planned:
+            status, content, wait = self._planned.pop(0)
+            self.given += 1
+            time.sleep(wait)
+            if status:
+                self.asked.append(f"{method} {path}")
+                return status, content
         with self._lock:
             self.asked.append(f"{method} {path}")
             if self.token and token != self.token:
@@ -146,6 +202,8 @@ class FakeRay:
             if path == "/api/cluster_status":
                 usage = {"CPU": [0.0, 2.0], **({"GPU": [0.0, float(self.gpus)]} if self.gpus else {})}
                 return _json({"result": True, "data": {"clusterStatus": {"loadMetricsReport": {"usage": usage}}}})
+            if path.startswith("/api/v0/nodes?"):
+                return _json({"result": True, "msg": "", "data": {"result": {"total": 2, "result": self.nodes}}})
             if match := re.fullmatch(r"/api/packages/gcs/(_ray_pkg_[0-9a-f]+\.zip)", path):
                 return self._package(method, match[1], body)
             if path == "/api/jobs/":
@@ -186,7 +244,9 @@ class FakeRay:
     def _see(self, job: str) -> None:
         """Bring what is known of a job up to date."""
         row, process = self.jobs[job], self._processes.get(job)
-        if row["status"] == "PENDING" and self.room:
+        node = row["asked"].get("entrypoint_label_selector", {}).get("ray.io/node-id")
+        fits = self.room if node is None else node == self.nodes[0]["node_id"]
+        if row["status"] == "PENDING" and fits:
             self._begin(job)
         elif row["status"] == "RUNNING" and process and process.poll() is not None:
             log = f"Job entrypoint command failed with exit code {process.returncode}, last logs:\n{self._log(job)}"
@@ -203,7 +263,8 @@ class FakeRay:
         with zipfile.ZipFile(io.BytesIO(self.packages[name])) as archive:
             archive.extractall(folder)
         environment = {**os.environ, **asked["runtime_env"]["env_vars"], "HOME": str(self.home)}
-        environment |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+        environment |= {"OMP_NUM_THREADS": "1", **self.environment}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), self.environment.get("PYTHONPATH")]))
         with open(folder / "log.txt", "ab") as log:
             self._processes[job] = subprocess.Popen(
                 asked["entrypoint"],
@@ -228,14 +289,7 @@ class FakeRay:
             until = time.monotonic() + 3
             while process.poll() is None and time.monotonic() < until:
                 time.sleep(0.02)
-            self._kill(job)
-
-    def _kill(self, job: str) -> None:
-        """End a job's own processes; what it has started in sessions of their own stays, as with Ray."""
-        if process := self._processes.get(job):
-            with suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            self.kill(job)
 
 
 def _json(value: Any) -> tuple[int, bytes]:

@@ -138,6 +138,8 @@ class FakeRunpod:
         environment: further variables of its pods.
         cut: whether the account's computer has no network; pods have.
         when_ended: is told of each pod that has ended, however it did.
+        before: is told of each request of the account, method and path, before it is answered.
+        given: how many planned answers were given.
     """
 
     def __init__(self, folder: Path, ssh: tuple[str, int] = ("127.0.0.1", 34446)) -> None:
@@ -153,6 +155,8 @@ class FakeRunpod:
         self.environment: dict[str, str] = {}
         self.cut = False
         self.when_ended: Callable[[FakePod], None] = lambda pod: None
+        self.before: Callable[[str], None] = lambda request: None
+        self.given = 0
         self._planned: list[Planned] = []
         self._lock = threading.RLock()
         fake = self
@@ -205,11 +209,9 @@ class FakeRunpod:
         """The pods that cost something now."""
         return [pod for pod in self.pods.values() if pod.ended is None]
 
-    def forget_plans(self) -> int:
-        """Answer rightly from now on; how many other answers were still to be given."""
-        left = len(self._planned)
+    def forget_plans(self) -> None:
+        """Answer rightly from now on."""
         self._planned.clear()
-        return left
 
     def vanish(self, pod: FakePod) -> None:
         """End a pod as RunPod may: from now on there is none."""
@@ -224,11 +226,14 @@ class FakeRunpod:
         rest, query = parts.path.removeprefix("/v2"), parse_qs(parts.query)
         if self.cut and key == KEY:
             raise ConnectionAbortedError
+        if key == KEY:
+            self.before(f"{method} {rest}")
         self.asked.append(f"{method} {rest}")
         self.queries.append(query)
         planned = next((one for one in self._planned if f"{method} {rest}".startswith(one.request)), None)
         if planned:
             self._planned.remove(planned)
+            self.given += 1
             time.sleep(planned.wait)
             if planned.done:
                 right = self._right(method, rest, query, key, content)

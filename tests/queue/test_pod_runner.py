@@ -29,7 +29,7 @@ from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, argu
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
 from lib_lora.remote import places
 from lib_lora.remote.http_exchange import AnswerLost
-from lib_lora.remote.runpod import api_key_store, pod_rental, runpod_api
+from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -284,6 +284,78 @@ def test_a_pod_that_vanishes_interrupts_the_job_and_resume_rents_another(home):
     assert (len(home.runpod.pods), home.runpod.living(), home.states()) == (2, [], ["ended"] * 2)
 
 
+def limits_of(pod):
+    """What a pod's watchdog was told: hours, and USD."""
+    found = pod_watchdog.unpacked(pod.body["env"][pod_watchdog.LIMITS])
+    return round(found.seconds / 3600, 4), found.cap
+
+
+def interrupted(home, number, costs, minutes):
+    """Let the pod of a job at step 3 vanish, and have cost something."""
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    pod.vanished = True
+    home.server.stop()
+    home.pod_ends()
+    assert home.ended(number).state == "interrupted"
+    pod.ended = time.monotonic()
+    PodLedger(home.root).cost(pod.body["name"], "mara", Decimal(costs), None, minutes)
+    home.server.start()
+
+
+def test_what_earlier_pods_of_a_run_have_cost_is_taken_off_its_limits(home):
+    home.lets(3)
+    number = home.rent(cap=1.0, hours=2.0)
+    interrupted(home, number, "0.70", 30.0)
+    home.lets(6)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    first, second = (limits_of(pod) for pod in home.runpod.pods.values())
+    hourly = Decimal(PodLedger(home.root).entries()[0].hourly)
+    assert first == (2.0, 1.0)
+    assert second == (round(float(Decimal("0.3") / hourly), 4), 0.3)  # for as long as its money lasts
+    assert "0.30 USD and 1.5 hours are left after 1 pod" in home.said(number)
+    assert "can cost 0.30 USD at most" in home.said(number)
+
+
+def test_where_nothing_is_left_no_pod_is_rented_until_more_is_allowed(home):
+    home.lets(3)
+    number = home.rent(cap=1.0, hours=2.0)
+    interrupted(home, number, "0.99", 30.0)
+    home.resume(number)
+    job = home.ended(number)
+    assert (job.state, "0.01 USD and 1.5 hours are left" in job.error) == ("failed", True), job
+    assert "too little to go on" in job.error
+    assert len(home.runpod.pods) == 1
+    home.resume(number)  # again and again
+    home.until(number, lambda: home.queue.get(number).ended != job.ended and home.queue.get(number).ended)
+    assert len(home.runpod.pods) == 1
+    home.lets(6)
+    more = home.rent(cap=3.0, hours=1.0, anew=True)
+    assert home.ended(more).state == "finished"
+    assert limits_of(list(home.runpod.pods.values())[-1]) == (1.0, 3.0)
+
+
+def test_a_resume_without_limits_goes_on_within_those_that_the_run_had(home):
+    home.lets(3)
+    interrupted(home, home.rent(cap=1.0, hours=2.0), "0.20", 30.0)
+    home.lets(6)
+    assert home.ended(home.rent()).state == "finished"
+    assert limits_of(list(home.runpod.pods.values())[-1]) == (1.5, 0.8)
+
+
+def test_the_command_says_what_is_left(home, capsys, monkeypatch):
+    home.lets(3)
+    interrupted(home, home.rent(cap=1.0, hours=2.0), "0.20", 30.0)
+    home.close()
+    home.lets(6)
+    monkeypatch.setattr(train_elsewhere, "finish_run", lambda make: None)  # the scripted trainer's LoRA is none
+    assert cli.main(["resume", NAME, "--on", "runpod", "--data", str(home.root)]) == 0
+    said = capsys.readouterr().out
+    assert "0.80 USD and 1.5 hours are left after 1 pod" in said
+    assert "for 1.5 hours at most is 0.38 USD" in said
+
+
 def test_one_that_vanishes_while_it_is_prepared(home):
     home.runpod.plan("GET /pods/", 0, times=5, wait=0.2)
     number = home.rent()
@@ -416,6 +488,44 @@ def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fau
     assert (home.runpod.living(), home.states()) == ([], ["ended"])
 
 
+@pytest.mark.parametrize("answer", [{"status": 402}, {"status": 403}, {"status": 200, "body": b"<html>"}])
+def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, answer):
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    home.close()
+    home.runpod.plan("GET /pods/", times=2, **answer)
+    home.open()
+    home.until(number, lambda: "Trying again. What runs there goes on." in home.said(number))
+    home.lets(6)
+    assert home.ended(number).state == "finished"
+    assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
+
+
+def test_what_runpod_goes_on_refusing_to_say_ends_the_job_and_names_the_pod_that_is_kept(home, monkeypatch):
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
+    home.lets(3)
+    number = home.rent()
+    home.at_step(number, 3)
+    [pod] = home.runpod.living()
+    home.close()
+    home.runpod.plan("GET /pods/", 402, times=50)
+    home.open()
+    job = home.ended(number)
+    home.runpod.forget_plans()
+    name = pod.body["name"]
+    assert (job.state, f"on the rented pod {name} alone" in job.error, f"pods end {name}" in job.error) == (
+        "failed",
+        True,
+        True,
+    ), job
+    home.lets(6)
+    home.resume(number)
+    assert home.ended(number).state == "finished"
+    assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
+
+
 def test_a_pod_that_is_found_late_has_cost_no_more_than_it_could(home, monkeypatch):
     home.lets(3)
     number = home.rent()
@@ -465,7 +575,9 @@ def test_what_its_limit_ends_is_kept_and_said(home):
     [job_there] = home.there.glob("jobs/*")
     (job_there / "wish.json").write_text('{"wish": "pause"}', encoding="utf-8")
     job = home.ended(number)
-    assert (job.state, "reached its limit" in job.error) == ("interrupted", True), job
+    assert (job.state, "reached the limit" in job.error, "--max-cost N" in job.error) == ("interrupted", True, True), (
+        job
+    )
     assert (home.runpod.living(), saved_steps(home.run())) == ([], [1, 2, 3])
 
 

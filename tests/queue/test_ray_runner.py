@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
-from lib_lora.remote import places
+from lib_lora.remote import installation, places, stored_there
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.ray_cluster import ray_connection
 from lib_lora.runs.events import read_events
@@ -241,3 +242,24 @@ def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, monkey
     assert [path for path in (nodes.storage / "jobs").rglob("*") if path.is_file()] == []
     eventually(lambda: not nodes.busy(), 20.0, lambda: nodes.busy())
     assert list((nodes.there(busy) / "files").iterdir())  # the base model, for the next one
+
+
+def test_what_each_node_keeps_is_seen_there_and_deleted(home, nodes):
+    """Each node that lives is asked, by the label that Ray gives it; the head keeps nothing."""
+    old = {}
+    for name in nodes.nodes():
+        version = nodes.there(name) / "versions" / (name.replace("node-", "a") * 8)[:16].ljust(16, "0")
+        version.mkdir(parents=True)
+        (version / "ready.json").write_text("{}")
+        for path in (version / "ready.json", version):
+            os.utime(path, (time.time() - 30 * 86400,) * 2)
+        old[name] = version
+    assert len(old) >= 2
+    connection = ray_connection.RayConnection(home.root, nodes.place())
+    found = stored_there.stored(connection)
+    assert found.silent == ()
+    assert {path.name for path in old.values()} <= {item.name for item in found.versions if not item.needed}
+    gone = stored_there.clean(connection, installation.built(home.root).sha256)
+    assert {item.name for item in gone.versions} == {path.name for path in old.values()}
+    assert not [path for path in old.values() if path.exists()]
+    assert not [path for path in (nodes.storage / "probes").rglob("*") if path.is_file()]

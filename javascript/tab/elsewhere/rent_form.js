@@ -220,7 +220,8 @@ function showMost(form) {
   const values = first && { name: first.name, most: first.most, hours: format.number(rental(form).hours, 1) };
   const words = first
     ? t(
-        'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does.',
+        'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
+          'These limits hold for the whole run, however often it is resumed.',
         values,
       )
     : '';

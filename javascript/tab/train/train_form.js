@@ -1,19 +1,19 @@
-/** What a new training needs: base model, preset, what it will cost, all settings, and the button. */
+/** What a new training needs: base model, where, preset, all settings, and the button. */
 
 import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, goTo } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
-import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { rentForm } from '../elsewhere/rent_form.js';
 import { sentList } from '../elsewhere/sent_list.js';
-import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
+import { beginsWhen, startJob } from '../jobs/jobs.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
-import { checkbox, factList, radioGroup } from '../widgets/form_parts.js';
+import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { settingsForm } from '../widgets/settings_form.js';
-import { actionButton, foldSection, formField, keyedList, notice, progressBar, selectBox } from '../widgets/widgets.js';
+import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
+import { trainCost } from './train_cost.js';
 
 const RUNPOD = 'runpod'; // stands for a GPU that is rented
 const ADDRESS =
@@ -30,8 +30,8 @@ const PATIENCE = 350; // milliseconds after the last key until the estimate is a
  *   whether its button is the one that comes next.
  */
 export function trainForm() {
-  const form = { slug: '', bases: null, places: [], runpod: null, plan: null, planOf: '', estimate: null, wanted: {} };
-  Object.assign(form, { asked: 0, probe: null, error: '', on: false });
+  const form = { slug: '', bases: null, places: [], runpod: null, plan: null, planOf: '', wanted: {} };
+  Object.assign(form, { error: '', on: false });
   form.view = draw(form);
   return {
     node: form.view.node,
@@ -71,7 +71,10 @@ function draw(form) {
   const few = checkbox('Train with few photos anyway', false, null, 'The likeness will be weak; good for a first try.');
   const settings = settingsForm((changes) => choose(form, { settings: changes }));
   const fold = foldSection('All settings', settings);
-  const cost = drawCost(form);
+  const cost = trainCost(
+    () => (planned(form) ? { slug: form.slug, values: common(form), on: onOf(form) } : null),
+    () => show(form),
+  );
   const start = actionButton('Start training', () => begin(form), { main: true });
   start.classList.add('sf-big');
   const later = el('p', { class: 'sf-help' });
@@ -95,20 +98,6 @@ function draw(form) {
   return { ...parts, settings, fold, cost, start, later };
 }
 
-function drawCost(form) {
-  const text = el('p', { class: 'sf-cost-text' });
-  const facts = factList();
-  const problems = el('div', { class: 'sf-stack' });
-  const bar = progressBar(null, t('Measuring'));
-  const measuring = el('p', { class: 'sf-help' });
-  const measure = actionButton('Measure (a few steps)', () => probe(form), {
-    title: 'Trains a few steps and discards them, to measure time and memory.',
-  });
-  const heading = el('h3', { text: t('What it will cost') });
-  const node = el('div', { class: 'sf-card' }, heading, text, facts, problems, measuring, bar, measure);
-  return { node, text, facts, problems, bar, measuring, measure };
-}
-
 // What is chosen
 
 function choose(form, to, quiet) {
@@ -117,7 +106,7 @@ function choose(form, to, quiet) {
   if (quiet) return;
   clearTimeout(form.timer);
   if ('base' in to || 'preset' in to) loadPlan(form);
-  else form.timer = setTimeout(() => loadEstimate(form), PATIENCE);
+  else form.timer = setTimeout(form.view.cost.load, PATIENCE);
 }
 
 function chooseOn(form, on) {
@@ -126,16 +115,16 @@ function chooseOn(form, on) {
     return goTo({ step: 'doctor' });
   }
   choose(form, { on }, true);
-  form.estimate = null; // it was another machine's
+  form.view.cost.forget(); // it was another machine's
   show(form);
-  return loadEstimate(form);
+  return form.view.cost.load();
 }
 
 function take(form, slug) {
   form.slug = slug;
   form.wanted = { base: '', preset: null, settings: {}, ...readStored(`train-${slug}`, {}) };
-  Object.assign(form, { plan: null, planOf: '', estimate: null, error: '' });
-  form.asked += 1; // an estimate on its way is another character's
+  Object.assign(form, { plan: null, planOf: '', error: '' });
+  form.view.cost.forget(); // it was another character's
   clearTimeout(form.timer);
   form.view.few.input.checked = false;
   if (form.bases) settle(form, true);
@@ -204,9 +193,9 @@ async function loadPlan(form) {
   const { slug } = form;
   const { base, preset } = form.wanted;
   const key = (form.asking = keyOf(form));
-  form.asked += 1; // an estimate on its way is of what was chosen before
+  form.view.cost.cancel(); // it is of what was chosen before
   if (!planned(form)) {
-    form.estimate = null;
+    form.view.cost.forget();
     show(form);
   }
   const query = new URLSearchParams({ base, character: slug, ...(preset ? { preset } : {}) });
@@ -219,7 +208,7 @@ async function loadPlan(form) {
     Object.assign(form, { plan: null, planOf: '', error: error.message });
   }
   show(form);
-  loadEstimate(form);
+  form.view.cost.load();
 }
 
 /** The other machine that is chosen; undefined = this one. */
@@ -249,26 +238,7 @@ function common(form) {
   return { base, preset, settings: { ...fitted, ...settings } }; // of a setting given twice the last counts
 }
 
-async function loadEstimate(form) {
-  if (!planned(form)) return;
-  const asked = (form.asked += 1);
-  try {
-    const estimate = await api.post(`/characters/${form.slug}/estimate`, { ...common(form), on: onOf(form) });
-    if (asked !== form.asked) return;
-    form.estimate = estimate;
-  } catch (error) {
-    if (asked !== form.asked) return;
-    form.estimate = { wrong: error.message, problems: [error.message], field: error.field };
-  }
-  show(form);
-}
-
 // Doing
-
-async function probe(form) {
-  const on = placeOf(form)?.on || 'local';
-  await startJob('probe', { ...common(form), on }, 'Measuring; this takes about a minute.');
-}
 
 async function begin(form) {
   const { base, few: box } = form.view;
@@ -296,17 +266,16 @@ function update(form) {
     take(form, character.slug);
   } else if (form.marked !== marked) {
     form.marked = marked;
-    loadEstimate(form);
+    form.view.cost.load();
   }
-  const now = openJob('probe');
-  if (form.probe && !now) loadEstimate(form); // it has been measured
-  form.probe = now;
+  form.view.cost.update();
   show(form);
 }
 
 function show(form) {
   const { view, wanted, plan } = form;
   const ready = planned(form);
+  const estimate = view.cost.estimate();
   showBases(form);
   showPlaces(form);
   view.then.input.checked = wanted.then_test ?? app.usualTest ?? true;
@@ -318,9 +287,10 @@ function show(form) {
   setText(view.fitted, plan ? plan.fitted : '');
   view.fold.hidden = !plan;
   view.settings.inert = !ready; // until then they are those of another base model or preset
-  if (ready) view.settings.refused(form.estimate && form.estimate.field, form.estimate && form.estimate.wrong);
+  if (ready) view.settings.refused(estimate && estimate.field, estimate && estimate.wrong);
   if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
-  showCost(form);
+  const place = placeOf(form);
+  view.cost.set({ elsewhere: Boolean(place), rented: onOf(form) === RUNPOD, ready });
   showStart(form);
 }
 
@@ -360,78 +330,9 @@ function showPlaces(form) {
   view.fitted.hidden = Boolean(place); // it is said of this computer's GPU
 }
 
-function showCost(form) {
-  const { cost } = form.view;
-  const { estimate } = form;
-  const elsewhere = Boolean(placeOf(form));
-  const measured = estimate && estimate.measured;
-  const number = format.number;
-  const silent = elsewhere && estimate && !measured; // its time is not known, or said of what RunPod offers
-  setText(cost.text, silent ? '' : estimate ? estimate.text || '' : t('Estimating …'));
-  cost.facts.set(
-    estimate && !estimate.wrong
-      ? [
-          { name: 'Photos', text: number(estimate.photos) },
-          { name: 'Steps', text: number(estimate.steps) },
-          {
-            name: 'Time',
-            text: measured ? timeOf(measured) : elsewhere ? '' : t('not measured yet'),
-          },
-          {
-            name: 'Memory',
-            text:
-              measured && measured.peak_memory
-                ? t('{size} on {device}', {
-                    size: format.bytes(measured.peak_memory),
-                    device: measured.device,
-                  })
-                : '',
-          },
-          { name: 'Saved steps', text: number(estimate.checkpoints) },
-          {
-            name: 'Disk',
-            text: t('{size} of {free} free', {
-              size: format.bytes(estimate.disk_bytes),
-              free: format.bytes(estimate.free_bytes),
-            }),
-          },
-        ]
-      : [],
-  );
-  keyedList(
-    cost.problems,
-    (estimate && estimate.problems) || [],
-    (one) => one,
-    (one) => notice('warn', one),
-  );
-  showProbe(form, measured);
-}
-
-function timeOf(measured) {
-  const time = format.duration(measured.seconds);
-  return measured.run ? t('{time}, at the pace of your run {run}', { time, run: measured.run }) : time;
-}
-
-function showProbe(form, measured) {
-  const { cost } = form.view;
-  const job = form.probe;
-  const standing = job && job.standing;
-  cost.bar.hidden = !job || job.state !== 'running';
-  cost.measure.hidden =
-    Boolean(job) || placeOf(form)?.on === RUNPOD || !planned(form) || !form.estimate || Boolean(form.estimate.wrong);
-  setText(cost.measure.firstChild, t(measured ? 'Measure again' : 'Measure (a few steps)'));
-  const last = lastJob('probe');
-  const failed =
-    !job && last && last.state === 'failed' ? t('It could not be measured: {why}', { why: last.error }) : '';
-  const running = standing && standing.text ? standing.text : t('Measuring …');
-  const said = !job ? failed : job.state === 'running' ? running : beginsWhen(job);
-  setText(cost.measuring, said);
-  cost.measuring.hidden = !said;
-  if (job) cost.bar.set(standing && standing.total ? standing.done / standing.total : null, t('Measuring'));
-}
-
 function showStart(form) {
-  const { view, wanted, estimate } = form;
+  const { view, wanted } = form;
+  const estimate = view.cost.estimate();
   const character = chosenCharacter();
   const later = placeOf(form) ? '' : beginsWhen(null);
   const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;

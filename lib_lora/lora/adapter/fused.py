@@ -37,11 +37,11 @@ class FusedLayer(nn.Module):
         x = x.to(self.base.weight.dtype)
         wide = isinstance(self.base, nn.Conv2d)
         rows = x.permute(0, 2, 3, 1) if wide else x
-        out = _Fused.apply(  # type: ignore[no-untyped-call]
+        apply: Any = _Fused.apply  # which is typed in some versions of torch, and untyped in others
+        out: torch.Tensor = apply(
             rows, self.base.weight.flatten(1), self.base.bias, self.down.flatten(1), self.up.flatten(1), self.scale
         )
-        result: torch.Tensor = out.permute(0, 3, 1, 2) if wide else out
-        return result
+        return out.permute(0, 3, 1, 2) if wide else out
 
 
 class _Fused(torch.autograd.Function):

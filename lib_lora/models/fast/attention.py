@@ -34,7 +34,8 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads
     Returns:
         [B, N, H * D].
     """
-    result: torch.Tensor = _Attention.apply(query, key, value, heads)  # type: ignore[no-untyped-call]
+    apply: Any = _Attention.apply  # which is typed in some versions of torch, and untyped in others
+    result: torch.Tensor = apply(query, key, value, heads)
     return result
 
 

@@ -26,11 +26,12 @@ from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
 from lib_lora.remote import places
-from lib_lora.remote.runpod import api_key_store, money, pod_rental
+from lib_lora.remote.runpod import api_key_store, money, pod_rental, run_limits
 from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.runpod.money import RentEstimate
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
 from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.run_limits import LeftToRent
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -47,6 +48,7 @@ DELETING = 180.0  # seconds for which the deletion of a pod is tried
 _ASK_AGAIN = 10.0  # seconds between two questions to RunPod whether a pod is still there
 _ENDED = -15  # the exit status of a worker whose end was not seen
 _AWAY = ("runpod-unreachable", "runpod-asked-often")  # errors that pass
+_WORDS = ("runpod-not-found", "runpod-key-missing")  # errors that say how things are
 
 T = TypeVar("T")
 
@@ -82,8 +84,10 @@ def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
     return RentTerms(public_key, rental.hours, money.exact(rental.cap), wishes)
 
 
-def terms_here(root: Path, rental: Rental, need: GpuNeed | None, public_key: str = "") -> RentTerms:
-    """As `terms_of`, with the user's currency, and the memory that a training needs.
+def terms_here(
+    root: Path, rental: Rental, need: GpuNeed | None, public_key: str = "", left: LeftToRent | None = None
+) -> RentTerms:
+    """As `terms_of`, with the user's currency, the memory that a training needs, and what is left of its run's limits.
 
     A GPU that the user has named may be as small as the settings can be made to fit; otherwise none is taken for which
     they would have to be changed.
@@ -93,10 +97,27 @@ def terms_here(root: Path, rental: Rental, need: GpuNeed | None, public_key: str
         rental: what the user allows.
         need: of the training; None = not known.
         public_key: that is let in.
+        left: see `left_for`; None = there is no run yet.
     """
     terms = terms_of(rental, public_key)
     memory = 0 if need is None else need.least if rental.gpus else need.whole
-    return replace(terms, wishes=replace(terms.wishes, memory=memory), rate=rate_of(root))
+    terms = replace(terms, wishes=replace(terms.wishes, memory=memory), rate=rate_of(root))
+    return terms if left is None else replace(terms, hours=left.hours, cap=left.cap, left=left)
+
+
+def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> LeftToRent:
+    """What may still be rented for a run.
+
+    Args:
+        root: the data folder.
+        slug: folder of its character.
+        run: its identifier.
+        rental: what the job allows.
+        queued: when the job was queued, unix seconds.
+    """
+    ledger, given = PodLedger(root), queued if rental.anew else None
+    limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given)
+    return run_limits.left_of(ledger, limits)
 
 
 def need_of(run: Run) -> GpuNeed | None:
@@ -141,6 +162,7 @@ class _PodMemo:
         gpu, hourly: what was asked for: the GPU's id, USD an hour as a text.
         since: when, unix seconds.
         id: RunPod's; empty = it is not known whether there is one.
+        hours, cap: that it may live, and USD that it may cost, of what its run is allowed; 0 = all of that.
         first: when the first step was seen, unix seconds; 0 = none was yet.
         code: the worker's exit status, once all came home and the pod is to be deleted.
         result: of the job then.
@@ -151,6 +173,8 @@ class _PodMemo:
     hourly: str
     since: float
     id: str = ""
+    hours: float = 0.0
+    cap: float = 0.0
     first: float = 0.0
     code: int | None = None
     result: dict[str, Any] = field(default_factory=dict)
@@ -189,6 +213,7 @@ class PodWorker(SshWorker):
         self._remote.gone = self._see_pod
         self._ledger = _NotingLedger(root, self._asked_for, self._made_as)
         self._pod = _read(self._files.pod)
+        self._allowed = (0.0, 0.0)  # hours and USD of the pod that is rented next
         self._asked_at = 0.0
         self._at_limit = False
         self._foretold = False  # what it will cost in all was said
@@ -213,10 +238,10 @@ class PodWorker(SshWorker):
             code_or_none = super()._done()
             if self._at_limit:
                 raise MachineGone(
-                    f"The rented pod {self.place.name} has reached its limit of time or money; what was trained is "
-                    "saved and here. Resume the job to rent another one and go on, or go on at home.",
+                    f"The rented pod {self._name} has reached the limit of time or money of its run. What was trained "
+                    f"is saved and here; {run_limits.to_go_on(f'{self.job.slug}/{self._run().file.id}')}",
                     code="pod-at-limit",
-                    pod=self.place.name,
+                    pod=self._name,
                 )
             if code_or_none is not None:
                 self._settle(code_or_none)
@@ -257,7 +282,8 @@ class PodWorker(SshWorker):
             if begun:
                 raise self._vanished()
             self._say(f"The rented pod {self._pod.name} is gone before anything began there; another one is rented.")
-            self._ledger.cost(self._pod.name, self.job.slug, self._counted(self._pod)[1], None)
+            minutes, counted = self._counted(self._pod)
+            self._ledger.cost(self._pod.name, self.job.slug, counted, None, float(minutes))
             self._forget_pod()
         if pod is None:
             pod = self._rent(api)
@@ -296,14 +322,17 @@ class PodWorker(SshWorker):
             self._remote.pause(LOOK)
 
     def _rent(self, api: RunpodApi) -> Pod:
-        need = need_of(self._run())
-        terms = terms_here(self.workspace.root, self._rental, need, pod_rental.fresh_key(self._key))
+        run, root, rental = self._run(), self.workspace.root, self._rental
+        left = left_for(root, self.job.slug, run.file.id, rental, self.job.created)
+        self._allowed = (left.hours, float(left.cap))
+        terms = terms_here(root, rental, need_of(run), pod_rental.fresh_key(self._key), left)
         offers = pod_rental.find(api, terms)
         self._remote.check_stop()
         pod, offer = pod_rental.rent(api, self._ledger, offers, terms)
         price, most = terms.rate.shown(offer.hourly), terms.rate.shown(pod_rental.longest_cost(offer, terms))
         self._tell_cost(float(offer.hourly), float(pod_rental.longest_cost(offer, terms)))
-        self._say(f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most.")
+        text = f"Rented: {offer.gpu.name} at {price} an hour ({pod.name}), which can cost {most} at most."
+        self._say(f"{text} {left.sentence(terms.rate)}".rstrip())
         return pod
 
     def _tell_cost(self, hourly: float, cap: float, text: str = "") -> None:
@@ -326,8 +355,9 @@ class PodWorker(SshWorker):
             return
         self._foretold = True
         hourly = float(self._pod.hourly)
-        most = min(self._rental.cap, hourly * self._rental.hours)
-        cost = money.running_cost(hourly, most, min(now - since, self._rental.hours * 3600), left)
+        hours, cap = self._limits(self._pod)
+        most = min(cap, hourly * hours)
+        cost = money.running_cost(hourly, most, min(now - since, hours * 3600), left)
         self._tell_cost(hourly, most, cost.sentence(rate_of(self.workspace.root)))
 
     def _folder_there(self) -> str:
@@ -338,25 +368,37 @@ class PodWorker(SshWorker):
         return self._asked.rental or Rental()
 
     @property
+    def _name(self) -> str:
+        """Of the pod; its place has that name only once it was reached."""
+        return self._pod.name if self._pod else self.place.name
+
+    def _limits(self, memo: _PodMemo) -> tuple[float, float]:
+        """Hours that a pod may live, and USD that it may cost."""
+        return memo.hours or self._rental.hours, memo.cap or self._rental.cap
+
+    @property
     def _key(self) -> Path:
         return self._files.path / "pod-key"
 
     def _patient(self, ask: Callable[[], T], waiting: bool) -> T:
-        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`."""
+        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`. So it is for a while
+        where it refuses to say how a pod is on which something may run: that is no word of the pod."""
         began, said = time.monotonic(), False
         while True:
             try:
                 return ask()
             except UserError as error:
-                tired = not waiting and time.monotonic() - began > remote_job.PATIENCE
-                if error.code not in _AWAY or tired:
+                late = time.monotonic() - began > remote_job.PATIENCE
+                away = error.code in _AWAY and not (late and not waiting)
+                refused = waiting and not late and error.code.startswith("runpod-") and error.code not in _WORDS
+                if not (away or refused):
                     raise
                 if self._remote.left.is_set():
                     raise StoppedByUser("This program ends; the pod goes on.") from None
                 self._remote.check_stop()
                 if not said:
                     said = True
-                    self._say("RunPod cannot be reached; trying again. What runs there goes on.")
+                    self._say(f"{str(error).rstrip('.')}. Trying again. What runs there goes on.")
                 self._remote.pause(remote_job.AGAIN)
 
     # ------------------------------------------------------------------------------------------------ whether it lives
@@ -415,9 +457,9 @@ class PodWorker(SshWorker):
         self._kept = True
         return UserError(
             f"{error} What was made is on {self._kept_until()}. Resume the job soon to fetch it, or give it up: "
-            f"{typed('pods', 'end', self.place.name)}",
+            f"{typed('pods', 'end', self._name)}",
             code="pod-not-fetched",
-            place=self.place.name,
+            place=self._name,
         )
 
     def _kept_for(self) -> str:
@@ -427,7 +469,7 @@ class PodWorker(SshWorker):
         hours = terms_of(self._rental).unfetched / 3600
         price = rate_of(self.workspace.root).shown(Decimal(self._pod.hourly)) if self._pod else ""
         return (
-            f"the rented pod {self.place.name} alone, which is kept for it and goes on costing {price} an hour, "
+            f"the rented pod {self._name} alone, which is kept for it and goes on costing {price} an hour, "
             f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
         )
 
@@ -459,28 +501,31 @@ class PodWorker(SshWorker):
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
             with suppress(UserError):
                 EventLog(self._files.events)("warning", code="pod-not-deleted", text=text)
-                self._ledger.cost(memo.name, self.job.slug, self._counted(memo)[1], None)
+                minutes, counted = self._counted(memo)
+                self._ledger.cost(memo.name, self.job.slug, counted, None, float(minutes))
         self._forget_pod()
 
     def _counted(self, memo: _PodMemo) -> tuple[Decimal, Decimal]:
         """For how many minutes a pod was rented, and what that costs in USD, as far as it is seen from here: its own
         limits end it, however late it is looked for."""
-        minutes = money.exact(min(max(0.0, time.time() - memo.since), self._rental.hours * 3600)) / 60
+        hours, cap = self._limits(memo)
+        minutes = money.exact(min(max(0.0, time.time() - memo.since), hours * 3600)) / 60
         cost = (Decimal(memo.hourly) * minutes / 60).quantize(money.CENT, ROUND_CEILING)
-        return minutes, min(cost, money.exact(self._rental.cap))
+        return minutes, min(cost, money.exact(cap))
 
     def _note_bill(self, api: RunpodApi, memo: _PodMemo) -> None:
         """Write the bill beside what was counted here into the job's events and its result."""
         hourly, (minutes, counted) = Decimal(memo.hourly), self._counted(memo)
-        estimated = RentEstimate(minutes, hourly, counted, money.exact(self._rental.cap))
+        estimated = RentEstimate(minutes, hourly, counted, money.exact(self._limits(memo)[1]))
         preparing = (memo.first - memo.since) / 60 if memo.first > memo.since else None
         try:
             check = money.compared(api.bill(memo.id).total, estimated)
         except UserError as error:
             self._say(f"What it has cost cannot be asked now: {error}")
-            self._ledger.cost(memo.name, self.job.slug, counted, preparing)
+            self._ledger.cost(memo.name, self.job.slug, counted, preparing, float(minutes))
             return
-        self._ledger.cost(memo.name, self.job.slug, max(check.billed, counted), preparing)
+        usd, lived = money.known_cost(check.billed, counted, hourly, minutes)
+        self._ledger.cost(memo.name, self.job.slug, usd, preparing, float(lived))
         shown = rate_of(self.workspace.root).shown
         self._say(
             f"RunPod's bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} an "
@@ -516,7 +561,8 @@ class PodWorker(SshWorker):
 
     def _asked_for(self, name: str, gpu: str, hourly: str) -> None:
         before = self._pod.names if self._pod else []
-        self._write(_PodMemo([*before, name], gpu, hourly, time.time()))
+        hours, cap = self._allowed
+        self._write(_PodMemo([*before, name], gpu, hourly, time.time(), hours=hours, cap=cap))
 
     def _made_as(self, name: str, identifier: str) -> None:
         if self._pod and self._pod.name == name:  # the ledger may find another job's
@@ -535,8 +581,8 @@ class _NotingLedger(PodLedger):
         super().__init__(root)
         self._intended, self._made = intended, made
 
-    def intend(self, gpu: str, hourly: str) -> str:
-        name = super().intend(gpu, hourly)
+    def intend(self, gpu: str, hourly: str, limits: RunLimits | None = None) -> str:
+        name = super().intend(gpu, hourly, limits)
         self._intended(name, gpu, hourly)
         return name
 

@@ -30,11 +30,13 @@ ENDED = (STOPPED, SUCCEEDED, FAILED)
 NOT_STARTED = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"  # no node had what it needs within Ray's limit, 15 minutes
 _STATES = (PENDING, RUNNING, *ENDED)
 _JOB = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_NODE = re.compile(r"[0-9a-f]{16,128}")
 _PACKAGE = re.compile(r"_ray_pkg_[0-9a-f]{16,64}\.zip")
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,40}")
 _LONGEST = 8 << 20  # bytes of an answer about one job
 _LONGEST_LIST = 64 << 20  # bytes of the list of all jobs
+_MOST_NODES = 10_000  # that Ray lists
 _ATTEMPTS = 4  # to ask
 _TIMEOUT = 20.0  # seconds
 _FRESH = 1.0  # seconds for which the list of all jobs is not asked for again
@@ -64,11 +66,26 @@ class Resources:
     Attributes:
         gpus, cpus: how many.
         memory: bytes; 0 = nothing is asked for.
+        node: id of the only one that will do; empty = any.
     """
 
     gpus: int = 0
     cpus: int = 1
     memory: int = 0
+    node: str = ""
+
+
+@dataclass(frozen=True)
+class RayNode:
+    """A node of the cluster that lives.
+
+    Attributes:
+        id: Ray's.
+        name: for people; its address, unless it was given another one.
+    """
+
+    id: str
+    name: str
 
 
 class RayApi:
@@ -112,6 +129,22 @@ class RayApi:
             return False
         return isinstance(total, (int, float)) and total >= 1
 
+    def nodes(self) -> list[RayNode]:
+        """The nodes that live, the head too.
+
+        Raises:
+            Unreachable, UserError: see `_asked`.
+        """
+        found = self._read(
+            self._checked(self._asked("GET", f"/api/v0/nodes?limit={_MOST_NODES}", longest=_LONGEST_LIST))
+        )
+        try:
+            rows = found["data"]["result"]["result"]
+            alive = [row for row in rows if row["state"] == "ALIVE" and _NODE.fullmatch(row["node_id"])]
+            return [RayNode(row["node_id"], printable(str(row.get("node_name") or row["node_ip"]))) for row in alive]
+        except (KeyError, TypeError, AttributeError):
+            raise self._unreadable() from None
+
     def submit(self, job: str, entrypoint: str, variables: Mapping[str, str], package: str, needs: Resources) -> None:
         """Submit a job; one of that id that Ray knows already is left as it is.
 
@@ -135,6 +168,8 @@ class RayApi:
         }
         if needs.memory:
             body["entrypoint_memory"] = needs.memory
+        if needs.node:
+            body["entrypoint_label_selector"] = {"ray.io/node-id": _plain(_NODE, needs.node)}
         content = json.dumps(body).encode("ascii")
         for attempt in range(_ATTEMPTS):
             if self.job(job):  # the answer was lost, or an earlier program submitted it
@@ -159,7 +194,10 @@ class RayApi:
             Unreachable, UserError: see `_asked`.
         """
         path = f"/api/packages/gcs/{_plain(_PACKAGE, name)}"
-        if self._asked("GET", path).status == 404:
+        reply = self._asked("GET", path)
+        if not _is_unknown(reply):
+            self._checked(reply)
+        else:
             self._checked(self._asked("PUT", path, content()))
 
     def job(self, job: str) -> RayJob | None:
@@ -169,7 +207,7 @@ class RayApi:
             Unreachable, UserError: see `_asked`.
         """
         reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}")
-        if reply.status == 404:
+        if _is_unknown(reply):
             return None
         found = _job_of(self._read(self._checked(reply)))
         if found is None or found.id != job:
@@ -195,7 +233,7 @@ class RayApi:
             Unreachable, UserError: see `_asked`.
         """
         reply = self._asked("POST", f"/api/jobs/{_plain(_JOB, job)}/stop", b"")
-        if reply.status != 404:
+        if not _is_unknown(reply):
             self._checked(reply)
         self._forget_list()
 
@@ -206,7 +244,7 @@ class RayApi:
             Unreachable, UserError: see `_asked`.
         """
         reply = self._asked("DELETE", f"/api/jobs/{_plain(_JOB, job)}")
-        if reply.status != 404:
+        if not _is_unknown(reply):
             self._checked(reply)
 
     def log(self, job: str) -> str:
@@ -285,7 +323,8 @@ class RayApi:
                 place=self._name,
             )
         raise UserError(
-            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}.",
+            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}; see "
+            "that its dashboard answers there, and nothing in between, and try again.",
             code="ray-refused",
             place=self._name,
             status=reply.status,
@@ -325,6 +364,11 @@ def _job_of(row: Any) -> RayJob | None:
     if not isinstance(job, str) or not _JOB.fullmatch(job) or state not in _STATES:
         return None
     return RayJob(job, str(state), printable(error) if isinstance(error, str) else "", last_line(row.get("message")))
+
+
+def _is_unknown(reply: Reply) -> bool:
+    """Whether Ray knows no such job or package; another one's 404, such as a proxy's, says nothing of that."""
+    return reply.status == 404 and b"does not exist" in reply.content[:20_000]
 
 
 def _said(reply: Reply) -> str:

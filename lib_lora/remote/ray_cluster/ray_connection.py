@@ -31,6 +31,7 @@ from lib_lora.remote.connection import Unreachable, refusal
 from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster import shared_storage
+from lib_lora.remote.ray_cluster.cluster_stock import USED, ClusterStock
 from lib_lora.remote.ray_cluster.ray_api import (
     ENDED,
     NOT_STARTED,
@@ -61,11 +62,13 @@ _NAME = re.compile(r"[^\\\0-\x1f]{1,1000}")
 _LOG_ID = re.compile(r"[0-9a-f]{16}")
 _RESULT = re.compile(r"jobs/[0-9]+/result\.json")
 _KILLED, _ENDED_OUTSIDE = -9, -15  # exit statuses
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ASKS = 60.0  # seconds between two signs to the node that somebody waits for what it makes
 _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
 _ENDS = 30.0  # seconds in which Ray ends a job that shall end
+_LOOK_AT_END = 0.2  # seconds between two looks at it
 _LOOKS = 600.0  # seconds in which a node must have had room for a look
 _LOOK = 0.5  # seconds between two looks at something that is waited for
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
@@ -223,9 +226,24 @@ class RayConnection:
         """See `look_at_a_node`."""
         return self.look_at_a_node(say, new, patience)
 
+    def _do_stored(self) -> Any:
+        return self._stock().stored()
+
+    def _do_clean(self, version: str) -> Any:
+        return self._stock().clean(_checked(_HASH, version))
+
+    def _stock(self) -> ClusterStock:
+        def send(submission: str, asked: dict[str, Any], node: str) -> None:
+            self._send(submission, asked, Resources(cpus=0, node=node))
+
+        self._see_mounted(self._there)
+        return ClusterStock(self._there, self.api, send, self._end)
+
     def _do_expect(self, files: Sequence[tuple[str, int]], job: str | None) -> Any:
         folder, missing = self._files(job), {}
         for sha256, size in files:
+            if job is None:  # so that nobody deletes it until the job says that it needs it
+                self._there.write(f"{USED}/{_checked(_HASH, sha256)}", b"")
             if self._there.size(f"{folder}/{_checked(_HASH, sha256)}") != size:
                 missing[sha256] = 0
                 self._gone.pop(sha256, None)
@@ -334,19 +352,22 @@ class RayConnection:
             report = self._report(job, control.number, fresh=True)
             left = [f"{report.node}: {path}" for path in report.left] if report else []
             if control.ended is None:
-                self._wants(job, replace(control, ended=_KILLED))
+                with _though_full():  # a node sees too that the job's folder is gone
+                    self._wants(job, replace(control, ended=_KILLED))
             try:
                 for number in range(1, control.number + 1):
                     self._end(self._submission(job, number))
             except UserError as error:
                 trouble = error
         self._there.delete_folder(self._job(job))
+        left += self._there.names(self._job(job))
+        self._see_mounted(self._there)  # nothing of a job is in an empty mount point either
         for known in (self._controls, self._beats, self._asked, self._pauses):
             known.pop(job, None)
         self._reports.clear()
         if trouble:
             raise trouble
-        return {"left": [*left, *self._there.names(self._job(job))]}
+        return {"left": left}
 
     def _do_jobs(self) -> Any:
         names = {name.split("/")[1] for name in self._there.names("jobs") if name.count("/") > 1}
@@ -365,9 +386,7 @@ class RayConnection:
         if time.monotonic() < self._pauses.get(job, 0.0):
             return True, None, control.why or said
         submission = self._submission(job, control.number)
-        found = self.api.job_listed(submission)
-        if found is None or found.state in ENDED:
-            found = self.api.job(submission)  # the list may be older than the job
+        found = self._known_to_ray(submission)
         if found is not None and found.state not in ENDED:
             if found.state == PENDING and control.wish:  # nothing has begun
                 self.api.stop(submission)
@@ -382,6 +401,20 @@ class RayConnection:
         if done := self._ended(control, report):
             return done
         return self._again(job, control, report, found)
+
+    def _known_to_ray(self, submission: str) -> RayJob | None:
+        """What Ray says of a job.
+
+        Raises:
+            Unreachable: it does not say. A refusal, or an answer that is none of Ray's, tells nothing of the job.
+        """
+        try:
+            found = self.api.job_listed(submission)
+            if found is None or found.state in ENDED:
+                found = self.api.job(submission)  # the list may be older than the job
+        except UserError as error:
+            raise Unreachable(str(error), code=error.code, place=self.place.name) from error
+        return found
 
     def _ended(self, control: _Control, report: _Report | None) -> tuple[bool, int | None, str] | None:
         if report and report.exit is not None:
@@ -436,13 +469,13 @@ class RayConnection:
         asked = {"do": "job", "job": job, "attempt": control.number}
         self._send(self._submission(job, control.number), asked)
 
-    def _send(self, submission: str, asked: dict[str, Any]) -> None:
+    def _send(self, submission: str, asked: dict[str, Any], needs: Resources | None = None) -> None:
         name, content = _package()
         self.api.see_package(name, lambda: content)
         asked |= {"storage": self._cluster.storage_there or self._cluster.storage, "folder": self.place.folder}
         entrypoint = f"{self.place.python} -u -m {_PROGRAM}"  # both are plain
         variables = {shared_storage.VARIABLE: json.dumps(asked)}
-        self.api.submit(submission, entrypoint, variables, name, self._needs())
+        self.api.submit(submission, entrypoint, variables, name, needs or self._needs())
 
     def _needs(self) -> Resources:
         gpus = self._cluster.gpus
@@ -453,26 +486,36 @@ class RayConnection:
         return Resources(gpus, self._cluster.cpus, self._cluster.memory << 30)
 
     def _end(self, submission: str) -> None:
-        """See that Ray has ended a job, and let it forget it.
+        """See that Ray has ended a job and has forgotten it.
 
         Raises:
-            UserError: it has not.
+            UserError: it has not, or does not say so.
         """
         until, stopped = time.monotonic() + _ENDS, False
-        while (found := self.api.job(submission)) is not None:
-            if found.state in ENDED:
-                self.api.forget(submission)
-                return
-            if not stopped:
-                stopped = True
-                self.api.stop(submission)
+        while True:
+            try:
+                found = self.api.job(submission)
+                if found is None:
+                    return
+                if found.state in ENDED:
+                    self.api.forget(submission)
+                    if self.api.job(submission) is None:  # what answers may not be Ray
+                        return
+                elif not stopped:
+                    self.api.stop(submission)
+                    stopped = True
+            except Unreachable:
+                raise
+            except UserError:  # what stands between may refuse one request, or answer it itself
+                if time.monotonic() > until:
+                    raise
             if time.monotonic() > until:
                 raise UserError(
-                    f"{self.place.address()} does not end the Ray job {submission}; stop it in Ray's dashboard.",
+                    f"{self.place.address()} does not end and delete the Ray job {submission}; do that in Ray.",
                     code="ray-not-ended",
                     place=self.place.name,
                 )
-            time.sleep(0.2)
+            time.sleep(_LOOK_AT_END)
 
     def look_at_a_node(self, say: Callable[[str], None], new: bool = False, patience: float | None = None) -> Any:
         """What a node has, by a small Ray job with the resources that a training gets; as `Agent.probe` answers.
@@ -597,7 +640,7 @@ class RayConnection:
         except OSError as error:
             self._storage = None
             why = printable(error.strerror or str(error)).rstrip(".")
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in _FULL:
                 raise UserError(
                     f"The storage {where} is full; free some space there.", code="storage-full", place=name
                 ) from error
@@ -722,6 +765,16 @@ class RayConnection:
                 raise FileNotFoundError(name)
             return whole[offset : offset + LONGEST_PIECE]
         return b""
+
+
+@contextmanager
+def _though_full() -> Iterator[None]:
+    """Go on where the storage takes nothing any more: what is deleted makes room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
 
 
 class _Here:

@@ -117,7 +117,9 @@ class NodeJob:
     def _begin(self) -> None:
         """Bring all that the worker needs, and start it."""
         order = self._order()
-        wanted = {*order["shared"].values(), order["version"]}
+        shared = list(order["shared"].values())
+        self.agent._note_use(self.key, [order["version"][:16]], shared)  # so that nobody deletes it from now on
+        wanted = {*shared, order["version"]}
         for sha256 in sorted(wanted):
             self._bring(f"files/{sha256}", sha256, None)
         self._install(order["version"])
@@ -493,6 +495,26 @@ def probe(storage: Storage, asked: str, folder: str) -> int:
     return _DONE
 
 
+def keep(storage: Storage, asked: Values) -> int:
+    """Say in the storage what this node keeps for the next job, or what was deleted of it.
+
+    Args:
+        storage: that is shared.
+        asked: the folder, by which the answer is known, and the version that stays where what is old is deleted.
+
+    Raises:
+        OSError: what is there is not the storage.
+    """
+    if storage.read(f"probes/{asked['job']}.json", MOST) is None:
+        raise OSError(errno.ENOTCONN, "nobody there asks this node anything")
+    agent, found = Agent(node_folder(asked["folder"]), ""), Values(versions=[], shared=[])
+    if agent.folder.is_dir():
+        found = agent.clean(asked["version"]) if asked["do"] == "clean" else agent.stored()
+    found |= {"node": _host(), "folder": str(agent.folder)}
+    storage.write(f"probes/{asked['job']}-answer.json", json.dumps(found).encode("ascii"))
+    return _DONE
+
+
 def node_folder(folder: str) -> str:
     """Where everything lies on this node: home folders may be shared by all nodes, and what runs here is not there."""
     return f"{folder}/{_host()}"
@@ -580,6 +602,8 @@ def main(environment: Mapping[str, str], opened: Callable[[str], Storage] = shar
         if asked["do"] == "probe":  # a new storage has no mark yet
             return probe(storage, asked["job"], asked["folder"])
         see_mounted(storage)
+        if asked["do"] in ("stored", "clean"):
+            return keep(storage, asked)
         pause = _SLOW if isinstance(storage, shared_storage.UrlStorage) else 1.0
         return NodeJob(storage, asked["job"], asked["attempt"], asked["folder"], pause).run()
     except OSError as error:

@@ -71,6 +71,10 @@ class Storage(Protocol):
         """Bytes of a file; None = it is not there."""
         ...
 
+    def age(self, name: str) -> float | None:
+        """Seconds since a file was written; None = it is not there, or the storage does not tell."""
+        ...
+
     def put(self, source: Source, name: str, look: Look) -> None:
         """Copy what is read from `source` there; nothing is there of it until the end."""
         ...
@@ -154,6 +158,13 @@ class FolderStorage:
         """See `Storage`."""
         try:
             return self._path(name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def age(self, name: str) -> float | None:
+        """See `Storage`."""
+        try:
+            return time.time() - self._path(name).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -276,6 +287,15 @@ class UrlStorage:
             try:
                 return int(self._system.info(path)["size"])
             except FileNotFoundError:
+                return None
+
+    def age(self, name: str) -> float | None:
+        """See `Storage`."""
+        path = self._path(name)
+        with _asked():
+            try:
+                return time.time() - float(self._system.modified(path).timestamp())
+            except (FileNotFoundError, NotImplementedError):
                 return None
 
     def put(self, source: Source, name: str, look: Look) -> None:

@@ -12,6 +12,7 @@ USD = "USD"
 CENT = Decimal("0.01")
 DISK_MONTHLY = Decimal("0.10")  # USD a GB of a running pod's disk (RunPod's documentation, August 2026)
 HOURS_A_MONTH = Decimal(730)
+UNBILLED = Decimal("0.5")  # hours that may be missing in the bill of a machine that has ended
 PREPARING = 12.0  # minutes until a pod trains: it is started, SameFace is installed there, photos are sent
 _NEAR = Decimal("0.10")  # a bill this far from its estimate, as a share, is as estimated
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -197,6 +198,23 @@ def check_cap(price: Decimal, hours: float, cap: Decimal, rate: ExchangeRate = U
             most=most,
             cap=cap,
         )
+
+
+def known_cost(billed: Decimal, counted: Decimal, hourly: Decimal, minutes: Decimal) -> tuple[Decimal, Decimal]:
+    """USD that a machine has cost, and minutes that it has lived: its bill, and what may not be in that yet.
+
+    What was counted is too much where the machine had ended long before that was seen.
+
+    Args:
+        billed: USD; 0 = there is no bill yet.
+        counted: USD for the minutes that it was taken to live.
+        hourly: USD an hour.
+        minutes: that it was taken to live.
+    """
+    if not billed:
+        return counted, minutes
+    usd = max(billed, min(counted, billed + hourly * UNBILLED))
+    return usd, min(minutes, usd / hourly * 60) if hourly else minutes
 
 
 def compared(billed: Decimal, estimated: RentEstimate) -> BillCheck:

@@ -30,8 +30,26 @@ _COST = "cost"
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 _MOST = 64 << 20  # bytes of the file
 _LONGEST = 10_080.0  # minutes: no pod lives longer than a week
+_DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are none
 _PATIENCE = 180.0  # seconds until a pod that was deleted is gone
 _HOPELESS = ("runpod-key-refused", "runpod-not-allowed")  # errors that waiting does not mend
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What may be rented for a run, in all of its pods together.
+
+    Attributes:
+        run: its character's folder and its identifier, as ``mara/001``.
+        cap: USD.
+        hours: that its pods may live.
+        since: when these limits were given, unix seconds; pods that are older do not count. 0 = all do.
+    """
+
+    run: str
+    cap: Decimal
+    hours: float
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +63,8 @@ class PodEntry:
         gpu: its id.
         hourly: USD, as a text; empty = not known.
         time: when it was asked for, unix seconds.
+        until: when its end was written down; 0 = it was not.
+        limits: of the run that it was rented for; None = not known.
     """
 
     name: str
@@ -53,6 +73,18 @@ class PodEntry:
     gpu: str = ""
     hourly: str = ""
     time: float = 0.0
+    until: float = 0.0
+    limits: RunLimits | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether there was such a pod."""
+        return bool(self.id) and self.state != REFUSED
+
+    @property
+    def price(self) -> Decimal:
+        """USD an hour; 0 = not known."""
+        return _amount(self.hourly) or Decimal(0)
 
     @property
     def open(self) -> bool:
@@ -69,12 +101,14 @@ class PodCost:
         character: the folder of the character that was trained.
         usd: in all.
         preparing: minutes before its first step; None = not known.
+        minutes: that it has lived; None = not known.
     """
 
     name: str
     character: str
     usd: Decimal
     preparing: float | None = None
+    minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +134,13 @@ class PodLedger:
     def __init__(self, root: Path) -> None:
         self.path = Workspace(root).pods
 
-    def intend(self, gpu: str, hourly: str) -> str:
+    def intend(self, gpu: str, hourly: str, limits: RunLimits | None = None) -> str:
         """Write down that a pod is about to be asked for.
+
+        Args:
+            gpu: its id.
+            hourly: USD an hour, as a text.
+            limits: of the run that it is for; None = it is for none.
 
         Returns:
             The name that it must be given.
@@ -110,7 +149,8 @@ class PodLedger:
             UserError: it cannot be written; then no pod may be asked for.
         """
         name = f"{PREFIX}{secrets.token_hex(8)}"
-        self._add({"event": INTENDED, "name": name, "gpu": gpu, "hourly": hourly})
+        row: dict[str, Any] = {"event": INTENDED, "name": name, "gpu": gpu, "hourly": hourly}
+        self._add(row | ({} if limits is None else {"limits": {**vars(limits), "cap": str(limits.cap)}}))
         return name
 
     def created(self, name: str, identifier: str) -> None:
@@ -125,7 +165,9 @@ class PodLedger:
         """Write down that a pod is no more."""
         self._add({"event": ENDED, "name": name, "id": identifier})
 
-    def cost(self, name: str, character: str, usd: Decimal, preparing: float | None) -> None:
+    def cost(
+        self, name: str, character: str, usd: Decimal, preparing: float | None, minutes: float | None = None
+    ) -> None:
         """Write down what a pod has cost, and for whom.
 
         Args:
@@ -133,9 +175,11 @@ class PodLedger:
             character: folder of the character that was trained.
             usd: the bill, or what was counted here, whichever is more.
             preparing: minutes before its first step; None = it came to none.
+            minutes: that it has lived; None = not known.
         """
         row = {"event": _COST, "name": name, "character": character, "usd": str(usd)}
-        self._add(row | ({} if preparing is None else {"preparing": round(preparing, 2)}))
+        known = {"preparing": preparing, "minutes": minutes}
+        self._add(row | {key: round(value, 2) for key, value in known.items() if value is not None})
 
     def costs(self) -> list[PodCost]:
         """What pods have cost, the oldest first; none where the file cannot be read."""
@@ -165,9 +209,11 @@ class PodLedger:
             name, identifier = row["name"], row["id"]
             before = found.get(name) or PodEntry(name, INTENDED, time=row["time"])
             if row["event"] == INTENDED:
-                found[name] = replace(before, gpu=row["gpu"], hourly=row["hourly"], time=row["time"])
+                about = {key: row[key] for key in ("gpu", "hourly", "time", "limits")}
+                found[name] = replace(before, **about)
             else:
-                found[name] = replace(before, state=row["event"], id=identifier or before.id)
+                until = row["time"] if row["event"] == ENDED else 0.0
+                found[name] = replace(before, state=row["event"], id=identifier or before.id, until=until)
         return list(found.values())
 
     def living(self, api: RunpodApi) -> list[LivingPod]:
@@ -277,10 +323,36 @@ def _cost_row(line: str) -> PodCost | None:
     with suppress(ValueError, ArithmeticError, RecursionError, KeyError, TypeError):
         row = json.loads(line)
         if row["event"] == _COST and _NAME.fullmatch(row["name"]):
-            usd, preparing = Decimal(row["usd"]), row.get("preparing")
-            known = isinstance(preparing, (int, float)) and 0 <= preparing < _LONGEST
-            if usd.is_finite() and usd >= 0:
-                return PodCost(row["name"], str(row["character"]), usd, float(preparing) if known else None)
+            usd, (preparing, minutes) = (
+                _amount(row["usd"]),
+                (_minutes(row.get(key)) for key in ("preparing", "minutes")),
+            )
+            if usd is not None:
+                return PodCost(row["name"], str(row["character"]), usd, preparing, minutes)
+    return None
+
+
+def _minutes(value: Any) -> float | None:
+    known = type(value) in (int, float) and 0 <= value <= _LONGEST
+    return float(value) if known else None
+
+
+def _amount(text: Any) -> Decimal | None:
+    """USD, as a text; None = it is none."""
+    with suppress(ArithmeticError, TypeError, ValueError):
+        usd = Decimal(text)
+        if usd.is_finite() and 0 <= usd < _DEAREST:
+            return usd
+    return None
+
+
+def _limits(values: Any) -> RunLimits | None:
+    """The limits of a run, as a line of the file has them; None = it has none."""
+    with suppress(KeyError, TypeError):
+        cap, hours, since = _amount(values["cap"]), values["hours"], values["since"]
+        numbers = all(type(one) in (int, float) and 0 <= one < _LATEST for one in (hours, since))
+        if cap is not None and numbers and isinstance(values["run"], str):
+            return RunLimits(values["run"], cap, float(hours), float(since))
     return None
 
 
@@ -294,5 +366,5 @@ def _row(line: str) -> dict[str, Any] | None:
         if all(isinstance(text, str) for text in texts.values()) and isinstance(moment, (int, float)):
             known = not texts["id"] or POD_ID.fullmatch(texts["id"])
             if known and (_NAME.fullmatch(texts["name"]) or texts["event"] == ENDED):
-                return {**texts, "time": float(moment)}
+                return {**texts, "time": float(moment), "limits": _limits(row.get("limits"))}
     return None

@@ -26,6 +26,7 @@ from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_watchdog import Limits
+from lib_lora.remote.runpod.run_limits import LEAST, LeftToRent
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
 from lib_lora.remote.runpod.runpod_api import NoCapacity, RunpodApi
 
@@ -69,6 +70,7 @@ class RentTerms:
         folder: of the agent there.
         start: the program that starts the image's SSH server.
         rate: in which money is spoken of.
+        left: what is left of the limits of the run that goes on, which `hours` and `cap` are; None = it is for no run.
     """
 
     public_key: str
@@ -83,6 +85,11 @@ class RentTerms:
     folder: str = places.FOLDER
     start: tuple[str, ...] = ("/start.sh",)
     rate: ExchangeRate = money.USD_ITSELF
+    left: LeftToRent | None = None
+
+    def longest(self, hourly: Decimal) -> float:
+        """Hours that a pod may live at a price."""
+        return self.hours if self.left is None else self.left.longest(hourly)
 
 
 def fresh_key(path: Path) -> str:
@@ -120,7 +127,22 @@ def find(api: RunpodApi, terms: RentTerms) -> list[GpuOffer]:
     """
     wishes = terms.wishes
     offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda), wishes)
-    return gpu_offers.affordable(offers, terms.hours, terms.cap, terms.rate)
+    return _affordable(offers, terms)
+
+
+def _affordable(offers: Sequence[GpuOffer], terms: RentTerms) -> list[GpuOffer]:
+    """The offers that cannot cost more than they may. Where a run goes on, each may live as long as its money lasts.
+
+    Raises:
+        UserError: there is none.
+    """
+    left = terms.left
+    if left is None or not left.pods:
+        return gpu_offers.affordable(offers, terms.hours, terms.cap, terms.rate)
+    fit = [offer for offer in offers if left.longest(offer.hourly) >= LEAST]
+    if not fit:
+        raise left.used_up(terms.rate)
+    return fit
 
 
 def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
@@ -139,8 +161,9 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         UserError: none can be had, or RunPod refuses. What is uncertain stays in the ledger: `PodLedger.living`.
     """
     said = "RunPod offers none"
-    for offer in gpu_offers.affordable(offers, terms.hours, terms.cap, terms.rate) if offers else []:
-        name = ledger.intend(offer.gpu.id, str(offer.hourly))
+    limits = None if terms.left is None else terms.left.limits
+    for offer in _affordable(offers, terms) if offers else []:
+        name = ledger.intend(offer.gpu.id, str(offer.hourly), limits)
         try:
             pod = api.create_pod(_request(name, offer, terms, api))
         except UserError as error:
@@ -246,7 +269,7 @@ def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:
 
 def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> PodRequest:
     limits = Limits(
-        seconds=terms.hours * 3600,
+        seconds=terms.longest(offer.hourly) * 3600,
         price=float(offer.hourly * _DEARER),
         cap=float(terms.cap),
         silent=terms.silent,
@@ -288,4 +311,4 @@ def watchdog_environment(limits: Limits, base: str) -> dict[str, str]:
 
 def longest_cost(offer: GpuOffer, terms: RentTerms) -> Decimal:
     """USD that a pod may cost at most: the cap, or what it costs for as long as it may live."""
-    return min(terms.cap, offer.hourly * money.exact(terms.hours))
+    return min(terms.cap, offer.hourly * money.exact(terms.longest(offer.hourly)))

@@ -52,7 +52,10 @@ _REFUSALS = {  # what RunPod answers, the error's code, and its sentence
         "if only this one is refused.",
     ),
     404: ("runpod-not-found", "RunPod does not know that pod; it was deleted, or belongs to another account."),
-    422: ("runpod-request-invalid", "RunPod does not understand the request; its API may have changed."),
+    422: (
+        "runpod-request-invalid",
+        "RunPod does not understand the request; its API may have changed, so look for a newer SameFace.",
+    ),
 }
 
 T = TypeVar("T")
@@ -312,7 +315,7 @@ class RunpodApi:
             code, sentence = _REFUSALS[reply.status]
             raise UserError(f"{sentence[:-1]}{said}.", code=code, status=reply.status)
         raise UserError(
-            f"RunPod refuses what was asked, with status {reply.status}{said}.",
+            f"RunPod refuses what was asked, with status {reply.status}{said}; try again later.",
             code="runpod-refused",
             status=reply.status,
         )
@@ -320,7 +323,8 @@ class RunpodApi:
     def _understood(self, answer: T | None) -> T:
         if answer is None:
             raise UserError(
-                f"The answer of {self.base} is not as RunPod's API should answer; its API may have changed.",
+                f"The answer of {self.base} is not as RunPod's API should answer; try again later, and look for a "
+                "newer SameFace, since that API may have changed.",
                 code="runpod-answer-unreadable",
             )
         return answer

@@ -7,6 +7,7 @@ heavy.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -21,6 +22,7 @@ from lib_lora.remote.runpod.gpu_offers import GpuOffer
 from lib_lora.remote.runpod.money import RentEstimate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.runpod.run_limits import LeftToRent
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.runs.paces import Pace, pace_on
 from lib_lora.training.plan import estimate
@@ -195,15 +197,22 @@ class RentQuote:
         """What it can cost at most, and when it ends."""
         shown, first = self.terms.rate.shown, self.offers[0]
         hourly = first.offer.hourly
+        hours = self.terms.longest(hourly)
         return (
-            f"The {first.offer.gpu.name} is tried first: {shown(hourly)} an hour for {self.rental.hours:g} hours at "
-            f"most is {shown(hourly * money.exact(self.rental.hours))}. Where it is taken, the next is tried. None may "
-            f"cost more than {shown(self.terms.cap)}, or live longer; it is deleted as soon as the training has ended."
+            f"The {first.offer.gpu.name} is tried first: {shown(hourly)} an hour for {round(hours, 2):g} hours at "
+            f"most is {shown(hourly * money.exact(hours))}. Where it is taken, the next is tried. None may cost more "
+            f"than {shown(self.terms.cap)}, or live longer; it is deleted as soon as the training has ended. What it "
+            "has cost by then is taken off these limits where the run goes on."
         )
 
 
 def quote(
-    root: Path, training: PlannedTraining, rental: Rental, api: RunpodApi, to_choose_from: bool = False
+    root: Path,
+    training: PlannedTraining,
+    rental: Rental,
+    api: RunpodApi,
+    to_choose_from: bool = False,
+    left: LeftToRent | None = None,
 ) -> RentQuote:
     """What renting can give now.
 
@@ -213,12 +222,13 @@ def quote(
         rental: what the user allows.
         api: is asked for the catalogue.
         to_choose_from: also the GPUs that are not named, and those that the settings can be made to fit, by price.
+        left: of the limits of the run that goes on; None = a new one is made.
 
     Raises:
         UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
     """
     need = training.need()
-    terms = pod_runner.terms_here(root, rental, need)
+    terms = pod_runner.terms_here(root, rental, need, left=left)
     if to_choose_from:
         wishes = replace(terms.wishes, memory=need.least if need else 0, order=())
         terms = replace(terms, wishes=wishes)
@@ -267,8 +277,9 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
         UserError: as `training_of` and `quote`.
     """
     training = training_of(root, name, asked)
-    rental = asked.rental or Rental()
-    found = quote(root, training, rental, pod_runner.account(root))
+    rental, folder = asked.rental or Rental(), Workspace(root).character(name)
+    left = pod_runner.left_for(root, folder.path.name, asked.run, rental, time.time()) if asked.run else None
+    found = quote(root, training, rental, pod_runner.account(root), left=left)
     rate = found.terms.rate
     lines = [f"This pod still costs: {one.line(rate)}" for one in costing_pods(root) if one.job is None]
     lines += [found.need_sentence(), "RunPod offers now, with the disk:"]
@@ -276,8 +287,8 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
     if len(found.offers) > _SHOWN:
         lines.append(f"  and {len(found.offers) - _SHOWN} more")
     first = found.offers[0]
-    lines += [first.changed, found.time_sentence(first), found.most_sentence()]
-    if before := spent(root).get(Workspace(root).character(name).path.name):
+    lines += [first.changed, found.time_sentence(first), left.sentence(rate) if left else "", found.most_sentence()]
+    if before := spent(root).get(folder.path.name):
         lines.append(f"For {name} {rate.shown(before)} were spent at RunPod so far.")
     return "\n".join(line for line in lines if line)
 

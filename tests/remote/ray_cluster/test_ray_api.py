@@ -210,3 +210,17 @@ def test_nothing_hostile_gets_into_a_path(api, job):
     for ask in (api.job, api.stop, api.forget, api.log):
         with pytest.raises(ValueError, match="no part of an address"):
             ask(job)
+
+
+def test_a_404_of_somebody_else_says_nothing_of_a_job(ray, api):
+    api.see_package(PACKAGE, lambda: b"zip")
+    api.submit("sameface-x-1", "true", {}, PACKAGE, Resources())
+    for ask in (api.job, api.stop, api.forget):
+        ray.plan(404, body=b"<html>nothing here</html>")
+        with raises("ray-refused", has="404"):
+            ask("sameface-x-1")
+    ray.plan(404, body=b"<html>nothing here</html>")
+    with raises("ray-refused", has="404"):
+        api.see_package(PACKAGE, lambda: b"zip")
+    assert api.job("sameface-x-1") is not None
+    assert api.job("sameface-x-2") is None

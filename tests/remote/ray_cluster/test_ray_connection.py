@@ -384,3 +384,75 @@ def test_errors_of_it_are_errors_of_the_user(there, ray):
     with pytest.raises(UserError) as caught:
         there.ask("state", job=JOB)
     assert caught.value.code == "ray-token-refused"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((400, b"a proxy's"), "ray-refused"),
+        ((404, b""), "ray-refused"),
+        ((403, b""), "ray-token-refused"),
+        ((200, b"<html>"), "ray-answer-unreadable"),
+    ],
+)
+def test_what_ray_refuses_to_say_of_a_job_at_work_is_no_word_of_the_job(there, ray, monkeypatch, answer, code):
+    monkeypatch.setattr(ray_connection, "STALE", 0.0)
+    ray.answers["GET /api/jobs/"] = answer
+    there.api._forget_list()
+    with raises(code) as caught:
+        there.ask("state", job=JOB)
+    assert isinstance(caught.value, Unreachable)  # so it is asked again, and what runs goes on
+    del ray.answers["GET /api/jobs/"]
+    assert there.ask("state", job=JOB)["running"]
+    assert len(ray.jobs) == 1
+
+
+def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_another(there, ray, monkeypatch):
+    monkeypatch.setattr(ray_connection, "_LOOK_AT_END", 0.0)
+    ray.plan(400, 3)
+    ray.answers[f"DELETE /api/jobs/sameface-{JOB}-1"] = (200, b"[]")
+    forget, forgotten = there.api.forget, []
+
+    def forgets(job):
+        forget(job)
+        if forgotten:
+            ray.answers.clear()
+        forgotten.append(job)
+
+    monkeypatch.setattr(there.api, "forget", forgets)
+    there.ask("erase", job=JOB)
+    assert (ray.jobs, len(forgotten)) == ({}, 3)
+    monkeypatch.undo()
+    monkeypatch.setattr(ray_connection, "_ENDS", 0.0)
+    there.ask("start", job=JOB, version=B, arguments=[])
+    ray.answers[f"GET /api/jobs/sameface-{JOB}-1"] = (400, b"")
+    with raises("ray-refused"):
+        there.ask("erase", job=JOB)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_storage_is_no_reason_to_leave_anything_there(there, ray, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(FolderStorage, "write", full)
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert (ray.jobs, list((ray.storage / "jobs").rglob("*"))) == ({}, [])
+
+
+def test_a_storage_that_goes_while_a_job_is_erased_is_not_taken_for_empty(there, ray, monkeypatch):
+    away, forget = ray.storage.with_name("away"), there.api.forget
+
+    def goes(job):
+        forget(job)
+        ray.storage.rename(away)
+        ray.storage.mkdir()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(there.api, "forget", goes)
+        with raises("storage-unreachable", has="may not be mounted"):
+            there.ask("erase", job=JOB)
+    ray.storage.rmdir()
+    away.rename(ray.storage)
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert (ray.jobs, list((ray.storage / "jobs").rglob("*"))) == ({}, [])

@@ -10,13 +10,12 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import ray_nodes
+from s3_server import BUCKET, s3_served
 from storage_contract import nothing, put_all, see_all
 
 from lib_lora.remote.ray_cluster import shared_storage
@@ -37,30 +36,13 @@ def test_what_one_writes_the_other_reads(tmp_path, where):
 def test_s3_across_processes(tmp_path):
     if why := ray_nodes.missing():
         pytest.skip(why)
-    port = ray_nodes._free_port()
-    where = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": where}
-    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(
-        [str(ray_nodes.HOME / "bin" / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            with suppress(OSError):
-                urllib.request.urlopen(urllib.request.Request(f"{where}/studio", method="PUT"), timeout=5).close()
-                break
-            time.sleep(0.2)
-        script = str(ROOT / "tests" / "helpers" / "storage_contract.py")
+    script = str(ROOT / "tests" / "helpers" / "storage_contract.py")
+    with s3_served() as variables:
         for words in ([], [str(tmp_path)]):  # one process writes, the other one reads
-            command = [str(ray_nodes.HOME / "bin" / "python"), script, "s3://studio/sameface", *words]
+            command = [str(ray_nodes.HOME / "bin" / "python"), script, f"s3://{BUCKET}/sameface", *words]
+            environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
             assert done.returncode == 0, done.stderr
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,8 @@ def test_one_that_costs_more_than_was_said_is_given_back_at_once(quiet, api, led
     shown = {"id": "abc", "name": "", "status": "PROVISIONING", "cost": cost}
     real = ledger.intend
 
-    def intend(hardware, hourly):
-        shown["name"] = real(hardware, hourly)
+    def intend(*words):
+        shown["name"] = real(*words)
         quiet.plan("POST /pods", 201, body=_raw(shown))
         return shown["name"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.errors import Misfit, UserError
-from lib_lora.remote.runpod.money import ExchangeRate, check_cap, compared, estimate, hourly
+from lib_lora.remote.runpod.money import ExchangeRate, check_cap, compared, estimate, hourly, known_cost
 
 EURO = ExchangeRate("EUR", Decimal("0.86"))
 
@@ -95,3 +95,18 @@ def test_what_is_no_rate(rate):
 def test_what_is_no_currency(currency):
     with pytest.raises(Misfit):
         ExchangeRate(currency)
+
+
+@pytest.mark.parametrize(
+    ("billed", "counted", "expected"),
+    [
+        ("0.10", "0.10", ("0.10", 24)),
+        ("0", "0.10", ("0.10", 600)),  # there is no bill yet
+        ("0.10", "0.20", ("0.20", 48)),  # the rest may not be billed yet
+        ("0.10", "2.50", ("0.225", 54)),  # it had ended long before that was seen
+        ("0.30", "0.10", ("0.30", 72)),
+    ],
+)
+def test_what_a_machine_has_cost_is_its_bill_and_what_may_be_missing_in_it(billed, counted, expected):
+    usd, minutes = known_cost(Decimal(billed), Decimal(counted), Decimal("0.25"), Decimal(600))
+    assert (usd, round(minutes)) == (Decimal(expected[0]), expected[1])

@@ -1,0 +1,139 @@
+"""Knows what may still be rented for a run: its limits of money and time hold for all of its pods together.
+
+Pods that were rented before the limits were given do not count. Pure but for the ledger, which is given.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from lib_lora.errors import UserError, plural, typed
+from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod.money import ExchangeRate
+from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
+
+LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
+
+
+@dataclass(frozen=True)
+class LeftToRent:
+    """What is left of a run's limits.
+
+    Attributes:
+        limits: those that hold.
+        pods: how many were rented within them so far.
+        spent: USD that these have cost.
+        lived: hours that these have lived.
+    """
+
+    limits: RunLimits
+    pods: int = 0
+    spent: Decimal = Decimal(0)
+    lived: float = 0.0
+
+    @property
+    def cap(self) -> Decimal:
+        """USD that a pod may still cost."""
+        return max(Decimal(0), self.limits.cap - self.spent)
+
+    @property
+    def hours(self) -> float:
+        """That a pod may still live."""
+        return max(0.0, self.limits.hours - self.lived)
+
+    def longest(self, hourly: Decimal) -> float:
+        """Hours that a pod at a price may live. Before the first one they are not shortened: what could cost more than
+        it may is refused then."""
+        return min(self.hours, float(self.cap / hourly)) if self.pods and hourly > 0 else self.hours
+
+    def sentence(self, rate: ExchangeRate) -> str:
+        """What is left, for people; empty where nothing was rented yet.
+
+        Args:
+            rate: in which money is spoken of.
+        """
+        if not self.pods:
+            return ""
+        whole = f"{rate.shown(self.limits.cap)} and {self.limits.hours:g} hours"
+        left = f"{rate.shown(self.cap)} and {_duration(self.hours)}"
+        pods = plural(self.pods, "pod")
+        return f"Of {whole} that may be rented for run {self.limits.run}, {left} are left after {pods}."
+
+    def used_up(self, rate: ExchangeRate) -> UserError:
+        """The error where no pod can live long enough for anything to come of it.
+
+        Args:
+            rate: in which money is spoken of.
+        """
+        return UserError(
+            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {to_go_on(self.limits.run)}",
+            code="rent-used-up",
+            run=self.limits.run,
+        )
+
+
+def to_go_on(run: str) -> str:
+    """What a user can do where a run's limits are used up; ends a sentence.
+
+    Args:
+        run: its character's folder and its identifier, as ``mara/001``.
+    """
+    again = typed("resume", run, "--on", "runpod", "--max-cost", "N", "--max-hours", "H")
+    return f"go on at home, or allow more, counted from now: {again}"
+
+
+def limits_of(
+    ledger: PodLedger, run: str, cap: Decimal, hours: float, given: float | None, now: float | None = None
+) -> RunLimits:
+    """The limits that hold for a run: those that were given last.
+
+    Args:
+        ledger: with the run's earlier pods.
+        run: its character's folder and its identifier, as ``mara/001``.
+        cap, hours: of the job that rents.
+        given: when these were given explicitly, unix seconds; None = they were not, so those that the run had before
+            go on to hold, if it had any.
+        now: unix seconds; None = the present.
+    """
+    known = [entry.limits for entry in ledger.entries() if entry.limits and entry.limits.run == run]
+    last = max(known, key=lambda one: one.since, default=None)
+    if last is not None and (given is None or given < last.since):
+        return last
+    return RunLimits(run, cap, hours, 0.0 if given is None else min(given, time.time() if now is None else now))
+
+
+def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None) -> LeftToRent:
+    """What is left of a run's limits.
+
+    Args:
+        ledger: with the run's earlier pods.
+        limits: those that hold.
+        now: unix seconds; None = the present.
+    """
+    moment = time.time() if now is None else now
+    costs = {one.name: one for one in ledger.costs()}
+    pods, spent, lived = 0, Decimal(0), 0.0
+    for entry in ledger.entries():
+        if entry.limits is None or entry.limits.run != limits.run or entry.time < limits.since or not entry.made:
+            continue
+        pods += 1
+        if (cost := costs.get(entry.name)) and cost.minutes is not None:
+            spent, lived = spent + cost.usd, lived + cost.minutes / 60
+        else:  # nobody has asked for its bill: what it can have cost at most by now
+            hours = _lived(entry, entry.limits, moment)
+            spent, lived = spent + (cost.usd if cost else _cost(entry, hours)), lived + hours
+    return LeftToRent(limits, pods, spent, lived)
+
+
+def _lived(entry: PodEntry, limits: RunLimits, now: float) -> float:
+    return min(max(0.0, (entry.until or now) - entry.time) / 3600, limits.hours)
+
+
+def _cost(entry: PodEntry, hours: float) -> Decimal:
+    return entry.price * money.exact(hours)
+
+
+def _duration(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 1 else f"{hours:.1f} hours"

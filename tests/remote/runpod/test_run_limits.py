@@ -1,0 +1,118 @@
+"""A run has one limit of money and time for all of its pods; a new one counts from when it was given."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from lib_lora.remote.runpod import run_limits
+from lib_lora.remote.runpod.money import USD_ITSELF
+from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
+
+RUN = "mara/001"
+LIMITS = RunLimits(RUN, Decimal(2), 4.0)
+
+
+@pytest.fixture
+def ledger(tmp_path, monkeypatch):
+    """A ledger whose clock stands at its `now`."""
+    made = PodLedger(tmp_path / "data")
+    made.now = 1000.0
+    monkeypatch.setattr("lib_lora.remote.runpod.pod_ledger.time.time", lambda: made.now)
+    return made
+
+
+def pod(ledger, at, limits=LIMITS, cost=None, minutes=None, ended=None, made=True):
+    """One that was asked for at a moment, in hours."""
+    ledger.now = at * 3600
+    name = ledger.intend("NVIDIA A40", "0.4", limits)
+    if made:
+        ledger.created(name, f"pod{round(at * 100)}")
+    if cost is not None:
+        ledger.cost(name, "mara", Decimal(cost), None, minutes)
+    if ended is not None:
+        ledger.now = ended * 3600
+        ledger.ended(name, f"pod{round(at * 100)}")
+    return name
+
+
+def left(ledger, limits=LIMITS, now=100.0):
+    found = run_limits.left_of(ledger, limits, now * 3600)
+    return found.pods, found.cap, round(found.hours, 4)
+
+
+def test_nothing_is_taken_off_before_the_first_pod(ledger):
+    assert left(ledger) == (0, Decimal(2), 4.0)
+    assert run_limits.left_of(ledger, LIMITS).sentence(USD_ITSELF) == ""
+
+
+def test_what_earlier_pods_of_the_run_have_cost_is_taken_off(ledger):
+    pod(ledger, 1, cost="0.50", minutes=60)
+    pod(ledger, 2, cost="0.30", minutes=30)
+    pod(ledger, 2, RunLimits("mara/002", Decimal(2), 4.0), cost="1", minutes=60)  # another run's
+    pod(ledger, 2, None, cost="1", minutes=60)  # of a version that wrote down no run
+    assert left(ledger) == (2, Decimal("1.20"), 2.5)
+    said = run_limits.left_of(ledger, LIMITS).sentence(USD_ITSELF)
+    assert said == (
+        "Of 2.00 USD and 4 hours that may be rented for run mara/001, 1.20 USD and 2.5 hours are left after 2 pods."
+    )
+
+
+def test_a_pod_without_a_bill_is_counted_by_its_price_until_its_end(ledger):
+    pod(ledger, 1, ended=2)
+    assert left(ledger) == (1, Decimal("1.6"), 3.0)
+    pod(ledger, 3)  # nobody knows its end; its own limits end it
+    assert left(ledger, now=4) == (2, Decimal("1.2"), 2.0)
+    assert left(ledger, now=900) == (2, Decimal(0), 0.0)
+
+
+def test_what_was_asked_for_and_never_made_costs_nothing(ledger):
+    pod(ledger, 1, made=False)
+    name = pod(ledger, 2, made=False)
+    ledger.refused(name)
+    assert left(ledger) == (0, Decimal(2), 4.0)
+
+
+def test_new_limits_count_from_when_they_were_given(ledger):
+    pod(ledger, 1, cost="1.90", minutes=200)
+    new = run_limits.limits_of(ledger, RUN, Decimal(3), 2.0, given=5 * 3600.0, now=6 * 3600.0)
+    assert new == RunLimits(RUN, Decimal(3), 2.0, 5 * 3600.0)
+    assert left(ledger, new) == (0, Decimal(3), 2.0)
+    pod(ledger, 6, new, cost="1", minutes=60)
+    assert left(ledger, new) == (1, Decimal(2), 1.0)
+
+
+def test_the_limits_that_were_given_last_hold_for_every_job_of_the_run(ledger):
+    assert run_limits.limits_of(ledger, RUN, Decimal(5), 6.0, None) == RunLimits(RUN, Decimal(5), 6.0)
+    pod(ledger, 1)
+    assert run_limits.limits_of(ledger, RUN, Decimal(5), 6.0, None) == LIMITS  # and not those of the other job
+    new = RunLimits(RUN, Decimal(3), 2.0, 5 * 3600.0)
+    pod(ledger, 6, new)
+    assert run_limits.limits_of(ledger, RUN, Decimal(2), 4.0, None) == new
+    assert run_limits.limits_of(ledger, RUN, Decimal(9), 9.0, given=4 * 3600.0) == new  # given before
+    assert run_limits.limits_of(ledger, RUN, Decimal(9), 9.0, given=7 * 3600.0, now=8 * 3600.0).cap == 9
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [5, {}, {"run": 3, "cap": "1", "hours": 1, "since": 0}, {"run": RUN, "cap": "NaN", "hours": 1, "since": 0}],
+)
+def test_a_line_that_is_none_is_no_limit(ledger, limits):
+    pod(ledger, 1, cost="0.5", minutes=60)
+    lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    lines[0]["limits"] = limits
+    ledger.path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert left(ledger) == (0, Decimal(2), 4.0)
+
+
+def test_a_pod_lives_as_long_as_its_money_lasts_where_the_run_goes_on(ledger):
+    assert run_limits.left_of(ledger, LIMITS).longest(Decimal(1)) == 4.0  # it is refused, since it could cost 4
+    pod(ledger, 1, cost="1.50", minutes=60)
+    found = run_limits.left_of(ledger, LIMITS)
+    assert (found.longest(Decimal(1)), found.longest(Decimal("0.1"))) == (0.5, 3.0)
+    error = found.used_up(USD_ITSELF)
+    assert error.code == "rent-used-up"
+    assert "0.50 USD and 3.0 hours are left after 1 pod, which is too little to go on" in str(error)
+    assert "resume mara/001 --on runpod --max-cost N" in str(error)
