@@ -101,7 +101,11 @@ def state() -> dict:
 
 
 def paint(body: dict) -> dict:
-    pictures = [Cell(**{**one, "lora": Path(one["lora"]) if one.get("lora") else None}) for one in body["pictures"]]
+    named = ("lora", "start")
+    pictures = [
+        Cell(**{**one, **{name: Path(one[name]) if one.get(name) else None for name in named}})
+        for one in body["pictures"]
+    ]
     folder, said, numbers = Path(body["folder"]), {}, []
 
     def each(number: int, image: Image.Image, infotext: str) -> None:

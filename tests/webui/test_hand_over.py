@@ -247,6 +247,21 @@ def test_pictures_are_what_the_users_own_would_be(webui, home):
     assert (webui.users_own() == own[7]).all()
 
 
+def test_a_picture_is_painted_over_another_as_strongly_as_asked(webui, home):
+    start = home / "Anfang ü.png"
+    Image.fromarray(webui.users_own(seed=9).astype(np.uint8)).resize((100, 100)).save(start)
+    begin = np.asarray(Image.open(start).resize((64, 64))).astype(int)
+    strengths = (0.05, 0.5, 1.0)
+    pictures = [{"prompt": PROMPT, "seed": 7, **SIZE, "start": str(start), "strength": one} for one in strengths]
+    last = (home / "params.txt").read_bytes()
+    _, painted = webui.paint([*pictures, {"prompt": PROMPT, "seed": 7, **SIZE}])
+    assert (home / "params.txt").read_bytes() == last
+    change = [np.abs(painted[number] - begin).mean() for number in range(3)]
+    assert change[0] < change[1] < change[2] * 1.2
+    assert np.abs(painted[2] - painted[0]).mean() > 1
+    assert (painted[3] == webui.users_own(seed=7)).all(), "what was painted over leaves no trace"
+
+
 def test_another_checkpoint_paints_and_the_users_own_is_back(webui, home):
     own = webui.users_own()
     before = webui.ask("/trial/state")

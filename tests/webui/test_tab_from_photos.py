@@ -116,6 +116,33 @@ def test_the_grid_leaves_no_trace_in_the_webui(webui, grid_job, trained, charact
     assert webui.ask(f"{PREFIX}{where}/sheet.png").status == 200
 
 
+def test_a_production_is_painted_by_the_webui_and_judged(webui, trained, character, paints, folders, seen):
+    values = {
+        "prompts": "smiling\n{red|blue} coat",
+        "count": 3,
+        "tries": 2,
+        "run": trained["run"],
+        "steps": SAMPLING,
+        "second_pass": 0.3,
+        "painter": "webui" if paints else "worker",
+    }
+    begun, before = time.monotonic(), sorted(path.name for path in Path(folders["loras"]).iterdir())
+    made = webui.api(f"/characters/{character}/productions", values)
+    job = webui.ended(made["job"]["id"], seconds=1800)
+    seen["production seconds"] = round(time.monotonic() - begun, 1)
+    found = webui.api(f"/characters/{character}/productions/{made['production']}")
+    assert (found["by"], found["wanted"]) == ("webui" if paints else "", 3)
+    assert found["painted"] == job["result"]["painted"] >= 3
+    assert found["kept"] + found["given_up"] == 3
+    seen["production"] = [(one["reason"] or "passed", one["likeness"]) for one in found["pictures"]]
+    pictures = Path(folders["data"], "characters", character, "productions", made["production"], "pictures")
+    with Image.open(sorted(pictures.glob("*.png"))[0]) as picture:
+        assert f"Steps: {SAMPLING}" in picture.text["parameters"]
+    assert sorted(path.name for path in Path(folders["loras"]).iterdir()) == before
+    answer = webui.ask(f"{PREFIX}{found['pictures'][0]['url']}?small=1")
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
+
+
 def test_a_click_puts_it_into_the_open_page(webui, trained, character, window, seen):
     page = window.page
     before = {tab: _cards(page, tab) for tab in ("txt2img", "img2img")}
