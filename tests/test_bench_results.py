@@ -86,7 +86,9 @@ BENCHES = sorted(path.stem for path in results_file.FOLDER.parent.glob("*.py"))
 
 # What benchmarks share, and the parts of bench/likeness.py, bench/advice.py and bench/remote_faults.py.
 PARTS = (
+    "fault_cluster",
     "fault_machines",
+    "fault_nodes",
     "followed_advice",
     "machine",
     "plain",
