@@ -75,7 +75,7 @@ from bench.fault_machines import Machine, Pods  # noqa: E402
 from bench.fault_nodes import Nodes, cluster_of_nodes  # noqa: E402
 
 MACHINES = {"ssh": Machine, "runpod": Pods, "ray": Cluster, "ray-nodes": Nodes}
-ALL = ("network", "home killed", "home rebooted", "disk full", "clock")
+BOTH = ("network", "sshd restarted", "home killed", "home rebooted", "disk full", "clock")  # of machines over SSH
 STATUSES = ("400", "402", "403", "422", "429", "500", "503")
 API = {  # what an API may do wrongly
     "ssh": (),
@@ -84,11 +84,11 @@ API = {  # what an API may do wrongly
     "ray-nodes": (),
 }
 FAULTS = {
-    "ssh": (*ALL, "sshd restarted", "home closed", "worker killed", "rebooted"),
-    "runpod": (*ALL, "sshd restarted", "vanished", *API["runpod"]),
+    "ssh": (*BOTH, "home closed", "worker killed", "rebooted"),
+    "runpod": (*BOTH, "vanished", *API["runpod"]),
     "ray": (
-        *(*ALL, "home closed", "worker killed", "head away", "head restarted", "program killed", "node lost"),
-        *("cut off", "unmounted", "storage full"),
+        *("network", "home killed", "home rebooted", "disk full", "clock", "home closed", "worker killed"),
+        *("head away", "head restarted", "program killed", "node lost", "cut off", "unmounted", "storage full"),
         *API["ray"],
     ),
     "ray-nodes": (

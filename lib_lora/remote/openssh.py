@@ -274,5 +274,7 @@ def why(said: str, place: Place, status: int | None = None) -> UserError:
         if re.search(pattern, said, re.IGNORECASE):
             return UserError(sentence.format(**words), code=code, place=place.name)
     return UserError(
-        f"The connection to {place.address()} failed; ssh said: {printable}", code="ssh-failed", place=place.name
+        f"The connection to {place.address()} failed (ssh said: {printable}); try again.",
+        code="ssh-failed",
+        place=place.name,
     )

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faults import raises
@@ -18,12 +19,14 @@ from ssh_server import MISSING, available
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.runners import remote_job, ssh_runner
+from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import places
-from lib_lora.remote.connection import Connection
+from lib_lora.remote.connection import Connection, Unreachable
 from lib_lora.runs.events import read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import saved_steps
 from lib_lora.workflows.train.main_job import finish_run
+from lib_lora.workspace.workspace import Workspace
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),
@@ -383,3 +386,21 @@ def test_an_older_version_leaves_such_a_queue_alone(harness):
 def _version(harness):
     with harness.queue._file.open() as db:
         return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def test_how_long_somebody_else_takes_to_say_whether_a_machine_is_gone_is_not_counted(tmp_path, monkeypatch):
+    """As RunPod may, which is asked while its pod cannot be reached."""
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
+    place = SimpleNamespace(name="workshop")
+    said, answers = [], [Unreachable("mara@host cannot be reached now.", code="host-unreachable"), "it is here"]
+
+    def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Unreachable):
+            raise answer
+        return answer
+
+    way, there = tmp_path / "way", SimpleNamespace(place=place)
+    job = RemoteJob(Workspace(tmp_path), "home-1", there, way, said.append, gone=lambda: time.sleep(0.5))
+    assert job.reach(ask) == "it is here"
+    assert said == ["mara@host cannot be reached now. Trying again.", "workshop is reached again."]

@@ -97,7 +97,9 @@ class RemoteJob:
             except Unreachable as error:
                 if self.left.is_set():
                     raise StoppedByUser("This program ends; the worker goes on.") from None
+                asked = time.monotonic()
                 self.gone()
+                began += time.monotonic() - asked  # however long somebody else takes to say whether it is gone
                 if waiting and not self.wish:
                     began = time.monotonic()
                 late = time.monotonic() - began > PATIENCE
