@@ -17,6 +17,8 @@ from lib_lora.files import atomic_file, explained
 from lib_lora.models.reading.header import read_header
 
 _OURS = "sameface"  # begins the names of folders with LoRAs that are there while they are painted with
+_COPY = re.compile(rf"{_OURS}-\d+[\\/]")  # such a name; another program takes its own away when it ends
+_SEPARATOR = re.compile(r"[\\/]")  # between folders, by the system of the ComfyUI
 _HASH = "sshs_model_hash"  # of the tensors alone, so that a delivered file has it as well
 _LOOKED_AT = 40  # files of other names that may be this one
 
@@ -74,7 +76,7 @@ class ComfyFiles:
         self._copies, self._known = [], {}
 
     def _found(self, path: Path) -> str:
-        there = self._api.choices(LORA, "lora_name")
+        there = [one for one in self._api.choices(LORA, "lora_name") if not _COPY.match(one)]
         wanted = read_header(path)[1].get(_HASH, "") if path.suffix.lower() == ".safetensors" else ""
         same = _called(there, path.name)
         delivered = re.compile(rf"{re.escape(self._name)}(-\d+)?\.safetensors", re.IGNORECASE)
@@ -95,16 +97,14 @@ class ComfyFiles:
                 code="comfyui-lora-missing",
                 lora=path.name,
             )
-        number = 1
-        while (target := self._loras / f"{_OURS}-{number}" / path.name).exists():  # other tensors of that name
-            number += 1
-        with explained(target):
-            target.parent.mkdir(exist_ok=True)
+        target = _new_folder(self._loras) / path.name
         self._copies.append(target)
         with explained(path, "read"), open(path, "rb") as stream, explained(target), atomic_file(target) as copy:
             shutil.copyfileobj(stream, copy)
-        if found := self._found(path):
-            return found
+        parts = [target.parent.name, target.name]
+        for name in self._api.choices(LORA, "lora_name"):
+            if _SEPARATOR.split(name) == parts:
+                return name
         raise UserError(
             f"ComfyUI at {self._api.address} does not see {target}; it looks for LoRAs elsewhere: set the folder of "
             "this ComfyUI, or copy the LoRA there.",
@@ -113,9 +113,20 @@ class ComfyFiles:
         )
 
 
+def _new_folder(parent: Path) -> Path:
+    """A folder of this program's alone."""
+    number = 0
+    while True:
+        number += 1
+        folder = parent / f"{_OURS}-{number}"
+        with explained(folder), suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
 def _file(name: str) -> str:
-    """A file's name without ComfyUI's folders, which have the separators of its system."""
-    return re.split(r"[\\/]", name)[-1]
+    """A file's name without ComfyUI's folders."""
+    return _SEPARATOR.split(name)[-1]
 
 
 def _called(names: list[str], wanted: str) -> list[str]:

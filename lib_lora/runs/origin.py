@@ -49,7 +49,8 @@ def planned(values: Mapping[str, Any]) -> Cell:
     """A cell as it lies in a grid's ``plan.json``, without its LoRA.
 
     Raises:
-        KeyError, TypeError: it is none.
+        KeyError, TypeError, ValueError: it is none.
     """
     known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
-    return Cell(**{**known, "attributes": tuple(known["attributes"])})
+    more = tuple((Path(path), float(weight)) for path, weight in known.get("more", ()))
+    return Cell(**{**known, "attributes": tuple(known["attributes"]), "more": more})

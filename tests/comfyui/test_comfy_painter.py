@@ -105,7 +105,7 @@ def test_the_lora_is_put_there_while_it_is_painted_with(comfy, lora, tmp_path):
     comfy.folder = tmp_path / "loras"
     taken = comfy.folder / "sameface-1" / lora.name
     taken.parent.mkdir(parents=True)
-    lora_file(taken, 2.0)  # of the name, with other tensors: it stays
+    lora_file(taken, 1.0)  # another program's, which will take it away
     painting = painter(comfy, comfy.folder)
     painting.paint([replace(CELLS[0], lora=lora)])
     copy = comfy.folder / "sameface-2" / lora.name
