@@ -100,7 +100,8 @@ function show(made) {
   const { production, all } = made;
   made.result.hidden = !made.shown;
   if (all) {
-    const choices = all.map((one) => ({ value: one.id, text: one.error ? one.id : entryText(one) }));
+    const newest = (one) => (production && production.id === one.id ? { ...one, ...production } : one);
+    const choices = all.map((one) => ({ value: one.id, text: one.error ? one.id : entryText(newest(one)) }));
     made.choice.setChoices(choices, made.shown);
     made.choiceField.hidden = all.length < 2;
   }

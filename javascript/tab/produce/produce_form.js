@@ -225,13 +225,14 @@ function showPainters(painter, form, host) {
   const run = form.runs.find((one) => one.id === form.cell.value.run);
   const refused = (run && (host.refuses || {})[run.family]) || '';
   const paints = host.paints && !refused;
+  const webui = {
+    value: 'webui',
+    text: 'This webui',
+    help: refused || 'As you will see the character in txt2img.',
+    disabled: !paints,
+  };
   painter.setChoices([
-    {
-      value: 'webui',
-      text: 'This webui',
-      help: refused || 'As you will see the character in txt2img.',
-      disabled: !paints,
-    },
+    ...(host.name === 'alone' ? [] : [webui]),
     { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
     { value: 'comfyui', text: 'ComfyUI', help: 'One that runs, with its own nodes and samplers.' },
     ...form.places.map((one) => ({ value: one.on, text: one.title, help: t('The LoRA goes there, and no photo.') })),
