@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from lib_lora.errors import UserError
 from lib_lora.workflows.produce.production import Line
@@ -66,7 +66,12 @@ def settings_of(values: Sequence[object]) -> GuardSettings:
     if not isinstance(character, (str, type(None))):
         raise _wrong("character", character, ["a name"])
     return GuardSettings(
-        enabled is True, (character or "").strip(), line, int(tries), action, _more(more).get("several") is True
+        enabled is True,
+        (character or "").strip(),
+        cast(Line, line),
+        int(tries),
+        cast(Action, action),
+        _more(more).get("several") is True,
     )
 
 
