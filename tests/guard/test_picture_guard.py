@@ -14,6 +14,7 @@ from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.next_try import next_seed
 from lib_lora.source_type import COMPOSITE, GENERATED, PNG_KEY
+from lib_lora.xmp_files import xmp_of
 
 LOST = ("lost", 0.2)
 
@@ -267,9 +268,8 @@ def test_every_file_says_that_it_was_generated(webui: Any, extension: str, texts
     assert len(files(here)) == 3  # two pictures and their grid
     for name in files(here):
         with Image.open(here.folder / name) as image:
-            said = image.info.get(PNG_KEY) or image.info.get("xmp", b"").decode()
-            assert f'digitalsourcetype/{GENERATED}"' in said
             image.load()
+        assert f'digitalsourcetype/{GENERATED}"' in xmp_of(here.folder / name)
     assert all(GENERATED in image.info[PNG_KEY] for image in done.images)  # what the API and the gallery copy
 
 
