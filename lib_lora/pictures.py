@@ -13,16 +13,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.files import atomic_file, opened
+from lib_lora.source_type import GENERATED, PNG_KEY, address, packet
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
-GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _MODEL = ", Model: "
-_XMP = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    f'Iptc4xmpExt:DigitalSourceType="{GENERATED}"/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
-)
 
 
 @dataclass(frozen=True)
@@ -108,8 +102,8 @@ def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "
     """
     about = PngInfo()
     about.add_itxt("parameters", infotext or parameters(cell))
-    about.add_itxt("DigitalSourceType", GENERATED)
-    about.add_itxt("XML:com.adobe.xmp", _XMP)
+    about.add_itxt("DigitalSourceType", address(GENERATED))
+    about.add_itxt(PNG_KEY, packet())
     with atomic_file(path) as stream:
         picture.save(stream, "PNG", pnginfo=about)
 

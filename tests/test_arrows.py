@@ -21,6 +21,7 @@ from import_graph import Import, imports_of, module_name
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
+FLOOR |= {"source_type", "xmp_files"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {
     "photos",
@@ -56,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
+    "guard": FLOOR | BELOW | MIDDLE | RUNS | {"workflows", "hosts"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
     "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "releases", "cli", "pipes"},
 }
@@ -73,7 +75,18 @@ INNER: dict[str, tuple[str, ...]] = {
     "ui": ("", "http", "views", "routes", "page"),
 }
 MOST_MODULES = 16  # in one folder
-LIGHT = ("ui", "hosts", "typed_settings", "pictures", "character", "errors", "files", "environment", "bootstrap")
+LIGHT = (
+    "ui",
+    "hosts",
+    "guard",
+    "typed_settings",
+    "pictures",
+    "character",
+    "errors",
+    "files",
+    "environment",
+    "bootstrap",
+)
 LIGHT += (
     "__main__",
     "cli",

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 
 from lib_lora.character.photo_files import formats_of
 from lib_lora.files import opened, printable
+from lib_lora.source_type import PNG_KEY, says_generated
 
 Kind = Literal["painted", "photo", ""]
 OWN_VAE = "(own)"  # the one in the base model's file
@@ -28,7 +29,6 @@ _LONGEST_NAME = 255  # of a file
 _LONGEST_KEY = 40  # of a name before a colon
 _DIGITS = 20  # of a seed
 _HEAVIEST = 10.0  # weight of a LoRA, either sign
-_GENERATED = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")  # IPTC's digital source types
 _OTHERS = {  # names of PNG texts that only a painting program writes
     "invokeai_metadata": "InvokeAI",
     "sd-metadata": "InvokeAI",
@@ -97,12 +97,16 @@ def read_origin(path: Path) -> PictureOrigin:
     software = texts.get("Software", "") or exif.software
     if software.startswith("NovelAI"):
         return PictureOrigin("painted", "NovelAI", size=size)
-    packets = [texts.get(name, "") for name in ("XML:com.adobe.xmp", "xmp", "DigitalSourceType")]
-    if any(f"/{kind}" in packet for packet in packets for kind in _GENERATED):
+    if any(says_generated(texts.get(name, "")) for name in (PNG_KEY, "xmp", "DigitalSourceType")):
         return PictureOrigin("painted", size=size)
     if "workflow" in texts:
         return PictureOrigin("painted", "ComfyUI", size=size)
     return PictureOrigin("photo" if exif.make.strip() and exif.model.strip() else "", size=size)
+
+
+def origin_of_infotext(text: str, size: tuple[int, int]) -> PictureOrigin:
+    """What A1111's "PNG info" says of a picture of this size, as `read_origin` reads it from the picture's file."""
+    return _of_a1111(text, size) or PictureOrigin("painted", size=size)
 
 
 def is_same_base(one: PictureOrigin, other: PictureOrigin) -> bool:

@@ -75,6 +75,11 @@ QUEUE = Feature(
 )
 VAE = Feature("Photos as the VAE shows them", "photos cannot be sent through its VAE", "There is nothing to do.")
 CAPTIONS = Feature("Captioners of the webui", "not all of its captioners can be asked", "Use another captioner.")
+GUARD = Feature(
+    "Guard in txt2img",
+    "the pictures of txt2img and img2img are not judged as they are painted",
+    "Paint them with Produce, or judge them afterwards (score).",
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,11 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, "progress:create_task_id progress:start_task progress:finish_task sd_samplers:visible_sampler_names"),
     *_of(None, f"{_FLAGS}no_prompt_history"),
     *_of(None, f"{_FLAGS}disable_nan_check", frozenset({A1111, UX})),
+    # the guard in txt2img and img2img
+    *_of(GUARD, "scripts:Script scripts:AlwaysVisible processing:process_images"),
+    *_of(GUARD, "script_callbacks:on_before_image_saved script_callbacks:on_image_saved"),
+    *_of(None, "scripts:scripts_data processing:create_infotext shared:state.job_count"),
+    *_of(None, "ui_common:create_refresh_button script_callbacks:on_before_ui"),
     # a photo through the VAE
     *_of(VAE, "sd_samplers_common:images_tensor_to_samples sd_samplers_common:samples_to_images_tensor"),
     *_of(VAE, "devices:autocast devices:dtype_vae call_queue:queue_lock"),

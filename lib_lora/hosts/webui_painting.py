@@ -197,7 +197,7 @@ def _painted(
         runner = _runner(stop)
         try:
             with (
-                _no_last_generation(),
+                no_last_generation(),
                 host.on_checkpoint(title),
                 closing(_request(pictures, stem)) as p,
             ):
@@ -285,7 +285,7 @@ def _runner(stop: Callable[[], bool]) -> Any:
 
 
 @contextmanager
-def _no_last_generation() -> Iterator[None]:
+def no_last_generation() -> Iterator[None]:
     """The user's own last picture stays the last: its text is what one click brings back into the page.
 
     Forge Classic always writes that text, so there it is put back. The queue is held.

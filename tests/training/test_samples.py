@@ -15,7 +15,8 @@ from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelFamily
-from lib_lora.pictures import GENERATED, NEGATIVE, Cell, parameters_of
+from lib_lora.pictures import NEGATIVE, Cell, parameters_of
+from lib_lora.source_type import GENERATED, address
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
@@ -66,7 +67,7 @@ def test_the_picture_says_how_it_was_painted(make_run, events):
     assert text.startswith(events.of("sample")[0]["prompt"] + " <lora:mara-001-000001:1>\nNegative prompt: ")
     assert "Steps: 2, Sampler: Euler, CFG scale: 7, Seed: 1000, Size: 128x128" in text
     with Image.open(path) as picture:
-        assert picture.text["DigitalSourceType"] == GENERATED
+        assert picture.text["DigitalSourceType"] == address(GENERATED)
         assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
     assert not list(run.folder.rglob("*.tmp"))
 

@@ -140,6 +140,12 @@ class CharacterLines:
             )
         return drawn
 
+    def sizes(self, origin: PictureOrigin) -> frozenset[tuple[int, int]]:
+        """Widths and heights at which test grids of this base model and VAE were painted."""
+        return frozenset(
+            size for grid in self._judged_grids() if is_same_base(origin, grid.painted) for size in grid.sizes
+        )
+
     def of_grid(self, grid: JudgedGrid) -> PictureLines:
         """The lines that a grid has drawn."""
         return PictureLines(
