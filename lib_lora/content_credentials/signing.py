@@ -12,7 +12,7 @@ from typing import Any
 from lib_lora import __version__
 from lib_lora.content_credentials.certificates import SigningIdentity
 from lib_lora.errors import UserError
-from lib_lora.pictures import GENERATED
+from lib_lora.source_type import GENERATED, address
 
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
@@ -61,7 +61,7 @@ def signed(name: str, content: bytes, identity: SigningIdentity) -> bytes:
 
 def _manifest(name: str) -> dict[str, Any]:
     program = {"name": "SameFace", "version": __version__}
-    made = {"action": "c2pa.created", "digitalSourceType": GENERATED, "softwareAgent": program}
+    made = {"action": "c2pa.created", "digitalSourceType": address(GENERATED), "softwareAgent": program}
     return {
         "claim_generator_info": [program],
         "title": name,

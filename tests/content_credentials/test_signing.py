@@ -11,7 +11,8 @@ from PIL import Image
 
 from lib_lora import file_permissions
 from lib_lora.content_credentials import certificates, signing
-from lib_lora.pictures import GENERATED, Cell, parameters, parameters_of, save_picture
+from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
+from lib_lora.source_type import GENERATED, address
 
 c2pa = pytest.importorskip("c2pa", reason="the package c2pa-python is not installed")
 
@@ -42,7 +43,7 @@ def test_it_is_valid_and_says_that_it_is_generated(name, identity):
     manifest = found["manifests"][found["active_manifest"]]
     assert manifest["claim_generator_info"][0]["name"] == "SameFace"
     (actions,) = [one["data"]["actions"] for one in manifest["assertions"] if one["label"].startswith("c2pa.actions")]
-    assert [(one["action"], one["digitalSourceType"]) for one in actions] == [("c2pa.created", GENERATED)]
+    assert [(one["action"], one["digitalSourceType"]) for one in actions] == [("c2pa.created", address(GENERATED))]
 
 
 def test_a_changed_picture_is_no_longer_valid(identity):
