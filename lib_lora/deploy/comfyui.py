@@ -55,8 +55,8 @@ def folders(path: Path) -> ComfyFolders:
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
         if named := _named(path):
             return ComfyFolders(named[0][0], _workflows(path.parent))
-    elif path.name == "loras" and path.parent.name == "models" and path.is_dir():
-        return ComfyFolders(path, _workflows(path.parent.parent))
+    elif path.name == "loras" and (models := path.parent).name == "models" and path.is_dir():
+        return ComfyFolders(path, _workflows(models.parent))
     homes = [path / below for below in _BELOW]
     named = [one for home in homes for one in _named(home / _EXTRA)]
     own = [(home / "models" / "loras", False) for home in homes if (home / "models" / "loras").is_dir()]

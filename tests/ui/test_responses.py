@@ -68,7 +68,7 @@ def test_no_handler_trusts_an_identifier(page, route):
     (page.root / "character.yaml").write_text("name: x")  # what '..' as a slug would find
     context = RequestContext(page.host, page.queue, page.supervisor, "t")
     good = {"slug": "mara", "run": "001", "grid": "001", "number": "1", "sha256": "0" * 64, "name": "a.png"}
-    good["folder"] = "candidates"
+    good |= {"folder": "candidates", "production": "001"}
     answers = {}
     for evil, name in product(RAW, names):
         try:
