@@ -118,6 +118,7 @@ class NodeJob:
         """Bring all that the worker needs, and start it."""
         order = self._order()
         shared = list(order["shared"].values())
+        agent_module._made(self._folder)
         self.agent._note_use(self.key, [order["version"][:16]], shared)  # so that nobody deletes it from now on
         wanted = {*shared, order["version"]}
         for sha256 in sorted(wanted):
