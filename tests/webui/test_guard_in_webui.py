@@ -150,7 +150,11 @@ def test_rejected_pictures_lie_apart(webui):
 
 @pytest.mark.parametrize("more", [{"samples_format": "jpg"}, {"samples_format": "webp"}, {"enable_pnginfo": False}])
 def test_every_kind_of_file_says_that_it_was_generated(webui, more):
-    _, info, [file] = painted(webui, wish(True, "mara", override_settings=more))
+    webui.ask("/sdapi/v1/options", more)
+    try:
+        _, info, [file] = painted(webui, wish(True, "mara"))
+    finally:
+        webui.ask("/sdapi/v1/options", {"samples_format": "png", "enable_pnginfo": True})
     assert f"/{GENERATED}" in xmp_of(file)
     with Image.open(file) as image:
         image.load()
@@ -174,9 +178,8 @@ def axes(webui):
 
 
 def plot(x, values):
-    nothing = [0, "", []]
-    return {"script_name": "x/y/z plot", "script_args": [x, values, [], *nothing, *nothing, True, False, False, True, False,
-            False, False, 0, False]}  # fmt: skip
+    nothing, flags = [0, "", []], [True, False, False, True, False, False, False]
+    return {"script_name": "x/y/z plot", "script_args": [x, values, [], *nothing, *nothing, *flags, 0, False]}
 
 
 def test_a_plot_is_scored_and_never_painted_again(webui):
