@@ -178,8 +178,12 @@ def axes(webui):
 
 
 def plot(x, values):
+    """One axis; an axis with choices takes its values as a list."""
     nothing, flags = [0, "", []], [True, False, False, True, False, False, False]
-    return {"script_name": "x/y/z plot", "script_args": [x, values, [], *nothing, *nothing, *flags, 0, False]}
+    return {
+        "script_name": "x/y/z plot",
+        "script_args": [x, values, values.split(", "), *nothing, *nothing, *flags, 0, False],
+    }
 
 
 def test_a_plot_is_scored_and_never_painted_again(webui):
