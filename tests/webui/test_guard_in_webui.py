@@ -22,8 +22,8 @@ from test_hand_over import ROOT, Webui
 
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.next_try import next_seed
-from lib_lora.source_type import COMPOSITE, GENERATED, PNG_KEY
-from lib_lora.xmp_files import xmp_of
+from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY
+from lib_lora.provenance.xmp_files import xmp_of
 from tools.mini.webui import put
 
 pytestmark = pytest.mark.webui
