@@ -277,4 +277,6 @@ def test_with_adetailer_itself(webui, home):
         assert found[0] is None
         assert all("(mara, " in one for one in found[1:]), found
         assert "ADetailer model" in pictures[1].info["parameters"]
-        assert info["all_seeds"][0] == (seed if number == 0 else next_seed(seed, 2))
+        tries = [seed] if number == 0 else [seed, next_seed(seed, 2), next_seed(seed, 3)]
+        assert info["all_seeds"][0] in tries  # what the small base makes of the face may fail each time
+        assert (", try " in found[1]) is (number == 1)
