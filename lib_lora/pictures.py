@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.files import atomic_file, opened
-from lib_lora.source_type import GENERATED, PNG_KEY, address, packet
+from lib_lora.provenance.source_type import GENERATED, PNG_KEY, address, packet
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
 _MODEL = ", Model: "

@@ -21,7 +21,7 @@ from import_graph import Import, imports_of, module_name
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
-FLOOR |= {"source_type", "xmp_files"}
+FLOOR |= {"provenance"}
 BELOW = {"workspace", "character", "faces", "clip", "models", "lora"}  # workspace: names of files, so that all agree
 MIDDLE = {
     "photos",

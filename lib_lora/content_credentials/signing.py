@@ -12,7 +12,7 @@ from typing import Any
 from lib_lora import __version__
 from lib_lora.content_credentials.certificates import SigningIdentity
 from lib_lora.errors import UserError
-from lib_lora.source_type import GENERATED, address
+from lib_lora.provenance.source_type import GENERATED, address
 
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 
 from lib_lora.character.photo_files import formats_of
 from lib_lora.files import opened, printable
-from lib_lora.source_type import PNG_KEY, says_generated
+from lib_lora.provenance.source_type import PNG_KEY, says_generated
 
 Kind = Literal["painted", "photo", ""]
 OWN_VAE = "(own)"  # the one in the base model's file

@@ -5,12 +5,12 @@ from __future__ import annotations
 from PIL import Image
 
 from lib_lora.grid.lettering import COLOURS, Tone, shortened, write
-from lib_lora.guard.guard_words import Finding, on_cell
+from lib_lora.guard.guard_words import FaceFinding, on_cell
 
 _SHARE, _LEAST = 24, 11  # of the picture's shorter side that the letters are high; pixels at least
 
 
-def captioned(image: Image.Image, found: Finding) -> Image.Image:
+def captioned(image: Image.Image, found: FaceFinding) -> Image.Image:
     """A copy with the score on a strip along its lower edge."""
     size = max(_LEAST, min(image.size) // _SHARE)
     edge = max(2, size // 3)

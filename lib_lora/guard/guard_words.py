@@ -13,7 +13,7 @@ KEY = "Face match"  # in the infotext
 
 
 @dataclass(frozen=True)
-class Finding:
+class FaceFinding:
     """What was found of one picture.
 
     Attributes:
@@ -40,23 +40,23 @@ class Finding:
         return not self.passes and self.reason not in ("not judged", "")
 
 
-def finding_of(character: str, checked: Checked) -> Finding:
+def finding_of(character: str, checked: Checked) -> FaceFinding:
     """A judgement as a finding."""
     likeness = None if checked.score.likeness is None else float(checked.score.likeness)
-    return Finding(character, not checked.reason, checked.reason, checked.said, likeness, 1, checked.lines_of)
+    return FaceFinding(character, not checked.reason, checked.reason, checked.said, likeness, 1, checked.lines_of)
 
 
-def in_infotext(found: Finding) -> str:
+def in_infotext(found: FaceFinding) -> str:
     """The value under `KEY`, such as ``0.71 (mara, ok)``."""
     return f"{_number(found)} ({found.character}, {_status(found)})"
 
 
-def on_cell(found: Finding) -> str:
+def on_cell(found: FaceFinding) -> str:
     """The words on a cell of a plot."""
     return f"{_number(found)} {_status(found)}"
 
 
-def under_gallery(found: Sequence[Finding | None]) -> list[str]:
+def under_gallery(found: Sequence[FaceFinding | None]) -> list[str]:
     """The lines under the gallery.
 
     Args:
@@ -84,10 +84,10 @@ def under_gallery(found: Sequence[Finding | None]) -> list[str]:
     return lines
 
 
-def _number(found: Finding) -> str:
+def _number(found: FaceFinding) -> str:
     return "none" if found.likeness is None else f"{found.likeness:.2f}"
 
 
-def _status(found: Finding) -> str:
+def _status(found: FaceFinding) -> str:
     words = "ok" if found.passes else found.reason
     return f"{words}, try {found.tries}" if found.tries > 1 else words

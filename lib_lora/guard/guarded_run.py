@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lib_lora.guard.guard_settings import GuardSettings
-from lib_lora.guard.guard_words import KEY, Finding, in_infotext
-from lib_lora.source_type import COMPOSITE, GENERATED, SourceType, says_generated
+from lib_lora.guard.guard_words import KEY, FaceFinding, in_infotext
+from lib_lora.provenance.source_type import COMPOSITE, GENERATED, SourceType, says_generated
 
 _RUN, INNER, AXIS = "_sameface_run", "_sameface_inner", "_sameface_character"  # attributes of ``p``
 _OTHERS_INNER = ("_ad_inner",)  # of what another program paints within: ADetailer
@@ -32,11 +32,11 @@ class GuardedRun:
     settings: GuardSettings
     scores_only: bool = False
     captions: bool = False
-    findings: dict[int, Finding | None] = field(default_factory=dict)
+    findings: dict[int, FaceFinding | None] = field(default_factory=dict)
     pictures: dict[int, Any] = field(default_factory=dict)
     problem: str = ""
 
-    def finding_of(self, image: Any) -> Finding | None:
+    def finding_of(self, image: Any) -> FaceFinding | None:
         """What was found of this very picture; None where it is none of these, or was not judged."""
         return next((self.findings.get(number) for number, one in self.pictures.items() if one is image), None)
 

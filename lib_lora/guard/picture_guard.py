@@ -20,12 +20,12 @@ from lib_lora.guard import guarded_run, next_try
 from lib_lora.guard.cell_caption import captioned
 from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings, settings_of
-from lib_lora.guard.guard_words import KEY, Finding, finding_of, under_gallery
+from lib_lora.guard.guard_words import KEY, FaceFinding, finding_of, under_gallery
 from lib_lora.guard.guarded_run import AXIS, GuardedRun, number_of, run_of
 from lib_lora.hosts import webui_generation
 from lib_lora.hosts.webui_attributes import report
-from lib_lora.source_type import PNG_KEY, packet, says_generated
-from lib_lora.xmp_files import put_xmp
+from lib_lora.provenance.source_type import PNG_KEY, packet, says_generated
+from lib_lora.provenance.xmp_files import put_xmp
 
 REJECTED = "rejected"  # folder beside the pictures that pass
 XYZ = "x/y/z plot"
@@ -144,13 +144,13 @@ class PictureGuard:
             _write_on_cells(run, processed)
         run.pictures.clear()
 
-    def _found(self, p: Any, image: Image.Image, run: GuardedRun) -> Finding:
+    def _found(self, p: Any, image: Image.Image, run: GuardedRun) -> FaceFinding:
         text = webui_generation.infotext(p, int(p.batch_index))
         return finding_of(run.settings.character, self.judge(image, text, run.settings))
 
     def _painted_again(
-        self, p: Any, image: Image.Image, first: Finding, run: GuardedRun
-    ) -> tuple[Finding, Image.Image]:
+        self, p: Any, image: Image.Image, first: FaceFinding, run: GuardedRun
+    ) -> tuple[FaceFinding, Image.Image]:
         """The first further try that passes; of several that fail, the one most alike."""
         place, number = int(p.batch_index), number_of(p)
         seed = int(p.seeds[place])
@@ -180,7 +180,7 @@ class PictureGuard:
         return packet(guarded_run.source_type(params.p)) if run and not stem.endswith(_MASKS) else ""
 
 
-def _rank(found: Finding) -> tuple[bool, float]:
+def _rank(found: FaceFinding) -> tuple[bool, float]:
     return found.passes, -2.0 if found.likeness is None else found.likeness
 
 

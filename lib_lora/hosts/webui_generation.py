@@ -1,4 +1,4 @@
-"""What SameFace asks of a webui while it paints the user's own pictures: its scripts, its state, one picture more.
+"""Asks a webui while it paints the user's own pictures: for its scripts, its state, one picture more.
 
 Everything is called from the webui's painting thread, with the queue held by whoever pressed Generate.
 """

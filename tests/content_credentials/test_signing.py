@@ -12,7 +12,7 @@ from PIL import Image
 from lib_lora import file_permissions
 from lib_lora.content_credentials import certificates, signing
 from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
-from lib_lora.source_type import GENERATED, address
+from lib_lora.provenance.source_type import GENERATED, address
 
 c2pa = pytest.importorskip("c2pa", reason="the package c2pa-python is not installed")
 

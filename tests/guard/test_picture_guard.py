@@ -13,8 +13,8 @@ from PIL import Image
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.next_try import next_seed
-from lib_lora.source_type import COMPOSITE, GENERATED, PNG_KEY
-from lib_lora.xmp_files import xmp_of
+from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY
+from lib_lora.provenance.xmp_files import xmp_of
 
 LOST = ("lost", 0.2)
 

@@ -26,6 +26,7 @@ from lib_lora.hosts.webui_attributes import (
     CARDS,
     GONE,
     GPU,
+    GUARD,
     LORAS,
     PAINTING,
     PROMPT,
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.once("what a missing attribute costs is ours; test_webu
 
 KINDS = ("a1111", "forge", "neo", "reforge")
 HOSTS = environment.ROOT / "lib_lora" / "hosts"
-FEATURES = (BASES, LORAS, CARDS, PROMPT, SETTINGS, PAINTING, GPU, QUEUE, VAE, CAPTIONS)
+FEATURES = (BASES, LORAS, CARDS, PROMPT, SETTINGS, PAINTING, GPU, QUEUE, VAE, CAPTIONS, GUARD)
 ASKED = [(kind, name) for kind in KINDS for name in dict.fromkeys(one.name for one in ATTRIBUTES if kind in one.hosts)]
 
 

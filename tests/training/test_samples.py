@@ -16,7 +16,7 @@ from lib_lora.lora.file.reading import read
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.pictures import NEGATIVE, Cell, parameters_of
-from lib_lora.source_type import GENERATED, address
+from lib_lora.provenance.source_type import GENERATED, address
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train

@@ -11,7 +11,7 @@ import copy
 import sys
 from pathlib import Path
 
-from modules import script_callbacks, scripts
+from modules import script_callbacks, scripts, shared
 from modules.processing import Processed, process_images
 from PIL import Image
 
@@ -48,7 +48,7 @@ class PlantingDetailer(scripts.Script):
         return scripts.AlwaysVisible
 
     def postprocess_image(self, p: object, pp: object, *_: object) -> None:
-        if getattr(p, "_ad_inner", False):
+        if getattr(p, "_ad_inner", False) or shared.state.interrupted or shared.state.skipped:  # as ADetailer
             return
         if p.batch_index == 0:
             p.scripts.postprocess(copy.copy(p), Processed(p, [], p.seed, ""))

@@ -34,6 +34,7 @@ on_model_loaded = _registrar("model_loaded")
 on_script_unloaded = _registrar("script_unloaded")
 on_before_reload = _registrar("before_reload")
 on_infotext_pasted = _registrar("infotext_pasted")
+on_before_image_saved = _registrar("before_image_saved")
 on_image_saved = _registrar("image_saved")
 on_after_component = _registrar("after_component")
 

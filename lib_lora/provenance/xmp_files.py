@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, content
-from lib_lora.source_type import PNG_KEY
+from lib_lora.provenance.source_type import PNG_KEY
 
 LARGEST = 1 << 29  # bytes of a file; a larger one is left as it is
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from lib_lora import xmp_files
-from lib_lora.source_type import COMPOSITE, GENERATED, PNG_KEY, address, packet, says_generated
-from lib_lora.xmp_files import put_xmp, with_xmp, xmp_of
+from lib_lora.provenance import xmp_files
+from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY, address, packet, says_generated
+from lib_lora.provenance.xmp_files import put_xmp, with_xmp, xmp_of
 
 FORMATS = [
     ("png", "RGB", {}),
