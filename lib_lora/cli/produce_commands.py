@@ -91,7 +91,7 @@ def add(command: Commands) -> None:
     made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
     made.add_argument("name", metavar="NAME")
     made.add_argument("number", nargs="?", metavar="ID", help="which production (default: list them)")
-    made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that passed, with captions")
+    made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that are kept, with captions")
     made.add_argument(
         "--c2pa",
         nargs="?",
@@ -140,7 +140,7 @@ def _produce(options: argparse.Namespace) -> Answer:
     def emit(_kind: str, **fields: object) -> None:
         done, total = fields["done"], fields["total"]
         assert isinstance(done, int) and isinstance(total, int)
-        said = f"{fields['kept']} passed, {fields['painted']} painted, {fields['failed']} given up"
+        said = f"{fields['kept']} kept, {fields['painted']} painted, {fields['failed']} given up"
         lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
 
     with painter_for(options, run) as painter:
@@ -158,7 +158,7 @@ def _shown(name: str, folder: ProductionFolder) -> Answer:
     page = write_page(folder.path, f"{name}: production {folder.id}", stats)
     text = f"{as_text(stats)}\nPictures: {folder.pictures}\nAll numbers: {page}"
     export = typed("productions", name, folder.id, "--export", "DIR")
-    text += f"\nTo copy those that passed, with captions: {export}" if stats.kept else ""
+    text += f"\nTo copy those that are kept, with captions: {export}" if stats.kept else ""
     values = {"production": folder.id, "folder": str(folder.path), **to_dict(stats)}
     return Answer(text, values, 0 if stats.kept == stats.wanted else NOT_ALL)
 
@@ -204,13 +204,12 @@ def _productions(options: argparse.Namespace) -> Answer:
     found = [(one, one.progress()) for one in production_store.productions(character)]
     if not found:
         return Answer(f"Nothing was produced of {name} yet.", [])
-    rows = [("production", "passed", "painted", "run", "step", "weight")]
+    rows = [("production", "kept", "painted", "run", "step", "weight")]
     for one, progress in found:
         plan = progress.plan
-        passed = f"{len(progress.kept)} of {plan.count}"
-        rows.append((one.id, passed, str(progress.painted), plan.run, str(plan.step), f"{plan.weight:g}"))
+        kept = f"{progress.done} of {plan.count}"
+        rows.append((one.id, kept, str(progress.painted), plan.run, str(plan.step), f"{plan.weight:g}"))
     values = [
-        {"production": one.id, "kept": len(it.kept), "wanted": it.plan.count, "painted": it.painted}
-        for one, it in found
+        {"production": one.id, "kept": it.done, "wanted": it.plan.count, "painted": it.painted} for one, it in found
     ]
     return Answer(table(rows), values)

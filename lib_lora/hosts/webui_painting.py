@@ -210,9 +210,7 @@ def _painted(
             raise UserError(_why(error, host, one), code="webui-painting-failed") from error
         left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
         if runner.skipped or (left and not runner.stopped):
-            raise UserError(
-                "Interrupt or Skip was pressed in the webui; start the test again.", code="webui-interrupted"
-            )
+            raise UserError("Interrupt or Skip was pressed in the webui; start it again.", code="webui-interrupted")
         if stem and one.weight and processed.images and not host.applied(stem, before):
             raise UserError(
                 f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"

@@ -110,8 +110,10 @@ def test_pictures_are_sorted_out_by_mouse_and_keys(tab: Any, planted: Planted) -
     until(tab, "() => document.querySelector('dialog .sf-compare-lora')?.src.includes('00004')")
     tab.keyboard.press("z")
     assert tab.locator("dialog .sf-compare.sf-zoomed").count() == 1
-    tab.keyboard.press("k")
-    until(tab, "() => document.querySelector('dialog').innerText.includes('kept by you')")
+    for key, said in (("k", "kept by you"), ("u", "lost"), ("k", "kept by you")):
+        tab.keyboard.press(key)
+        until(tab, f"() => document.querySelector('dialog').innerText.includes('{said}')")
+        tab.wait_for_timeout(300)  # in which the page asks for the production anew
     tab.keyboard.press("Escape")
     assert tab.get_by_role("button", name="Decided by me (1)").count() == 1
     assert made.decisions() == {four: "keep"}

@@ -19,6 +19,7 @@ const KEYS = 'Keys: arrows to move, K to keep, D to drop, U to undo, Enter for t
 export function productionGallery(decided) {
   const shown = { slug: '', id: '', pictures: [], bits: 0, filter: 'kept', order: 'painted', cards: [] };
   const history = []; // decisions that can be taken back: [[file, before]]
+  let sending = Promise.resolve(); // the decisions that are on their way
   const filters = el('div', { class: 'sf-row', role: 'group', aria: { label: t('Which pictures are shown') } });
   const orders = Object.entries(ORDERS).map(([value, text]) => ({ value, text: t(text) }));
   const order = selectBox(orders, 'painted', (to) => ((shown.order = to), draw()));
@@ -41,7 +42,7 @@ export function productionGallery(decided) {
       list,
       shown.cards,
       ([first]) => `${shown.slug}|${shown.id}|${first.file}`,
-      () => card(shown, open, toggle),
+      () => card(open, toggle),
       (made, pile) => made.set(pile),
     );
     const first = list.querySelector('.sf-thumb');
@@ -54,21 +55,30 @@ export function productionGallery(decided) {
   /** Take a decision on a picture, which shows at once; a decision for what was measured anyway is none. */
   async function decide(picture, wish, back = false) {
     const before = picture.decision || null;
-    const decision = (wish === 'keep') === picture.passed && wish ? null : wish;
+    const decision = (wish === 'keep') === picture.passed ? null : wish;
     if (decision === before) return;
-    if (!back) history.push([picture.file, before]);
+    const entry = [picture.file, before];
+    if (!back) history.push(entry);
     picture.decision = decision;
     const { slug, id } = shown;
     draw();
+    const body = { decisions: { [picture.file]: decision } };
+    const send = () => api.post(`/characters/${slug}/productions/${id}/decisions`, body);
+    sending = sending.then(send, send); // one after the other: the last one counts
     try {
-      await api.post(`/characters/${slug}/productions/${id}/decisions`, { decisions: { [picture.file]: decision } });
+      await sending;
       decided();
     } catch (error) {
-      picture.decision = before;
-      if (!back) history.pop();
+      const now = pictureOf(picture.file);
+      if (now) now.decision = before;
+      if (history.includes(entry)) history.splice(history.indexOf(entry), 1);
       draw();
       toast(error.message, 'bad');
     }
+  }
+
+  function pictureOf(file) {
+    return shown.pictures.find((one) => one.file === file);
   }
 
   function toggle(picture) {
@@ -77,12 +87,11 @@ export function productionGallery(decided) {
 
   async function takeBack() {
     const [file, before] = history.pop() || [];
-    const picture = shown.pictures.find((one) => one.file === file);
+    const picture = pictureOf(file);
     if (picture) await restore(picture, before);
   }
 
   async function restore(picture, before) {
-    picture.decision = picture.decision || null;
     const wish = before === null ? (picture.passed ? 'keep' : 'drop') : before;
     await decide(picture, wish, true);
   }
@@ -120,13 +129,14 @@ export function productionGallery(decided) {
   // Large
 
   function open(picture) {
-    const all = shown.cards.flat();
-    const at = Math.max(0, all.indexOf(picture));
-    const items = all.map(largeOf);
+    const files = shown.cards.flat().map((one) => one.file);
+    const at = Math.max(0, files.indexOf(picture.file));
+    const items = files.map((file) => largeOf(pictureOf(file)));
     const answer = (key, place) => {
       let next = false;
-      if (!act(key, all[place], (wish) => (next = Boolean(wish)))) return null;
-      return { item: largeOf(all[place]), next };
+      if (!act(key, pictureOf(files[place]), (wish) => (next = Boolean(wish)))) return null;
+      files.forEach((file, number) => (items[number] = largeOf(pictureOf(file)))); // an undo may be another one's
+      return { item: items[place], next };
     };
     const buttons = [
       { label: 'Keep', key: 'k' },
@@ -165,7 +175,7 @@ function focus(all, to) {
   all[to].focus();
 }
 
-function card(shown, open, toggle) {
+function card(open, toggle) {
   const image = el('img', { alt: '', loading: 'lazy', decoding: 'async' });
   const more = el('span', { class: 'sf-pile', hidden: true });
   const thumb = el('button', { class: 'sf-thumb', tabIndex: -1 }, image, more);

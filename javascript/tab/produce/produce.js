@@ -6,7 +6,6 @@ import { app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
-import { readStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
 import { cellName, jobsBaseGone, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
@@ -211,8 +210,7 @@ function produced(made, { id, kept, wanted, given_up: without }) {
 }
 
 async function continued(made, id) {
-  const comfyui = readStored('comfyui', '') || undefined;
-  await api.post(`/characters/${made.slug}/productions/${id}/continue`, { comfyui });
+  await api.post(`/characters/${made.slug}/productions/${id}/continue`, {});
 }
 
 function jobWords(job) {

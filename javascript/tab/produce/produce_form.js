@@ -130,8 +130,10 @@ export function produceForm(begun) {
   }
 
   function asked() {
-    const lines = prompts.value.split('\n').filter((one) => one.trim() && !one.startsWith('#')).length;
-    return count.value === '' ? lines : Math.round(Number(count.value));
+    const lines = prompts.value.split('\n').filter((one) => one.trim() && !one.startsWith('#'));
+    const names = (lines[0] || '').split(/[\t;,]/).map((name) => name.trim().toLowerCase());
+    const table = names.length > 1 && names.includes('prompt'); // its first line is no prompt
+    return count.value === '' ? lines.length - Number(table) : Math.round(Number(count.value));
   }
 
   function label() {

@@ -138,7 +138,15 @@ def add(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) -> Job:
-    """Add a job for a character to the queue, after checking what its arguments name.
+    """Add a job for a character to the queue, after checking what its arguments name (`checked`)."""
+    arguments = checked(context, folder, arguments)
+    job = context.queue.add(load(folder).name, arguments)
+    context.supervisor.wake()
+    return job
+
+
+def checked(context: RequestContext, folder: CharacterFolder, arguments: Arguments) -> Arguments:
+    """The arguments of a job for a character, as it is put into the queue, after checking what they name.
 
     Raises:
         Refused: it names a path, and the webui is open to others; or a run that is not there; or a training without
@@ -168,9 +176,7 @@ def put(context: RequestContext, folder: CharacterFolder, arguments: Arguments) 
         see_that_it_can_be(context, folder, arguments)
     if isinstance(arguments, (TestArguments, ChooseArguments)):
         arguments = _painted_by(context, folder, arguments)
-    job = context.queue.add(character.name, arguments)
-    context.supervisor.wake()
-    return job
+    return arguments
 
 
 def _painted_by(

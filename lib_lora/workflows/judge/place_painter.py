@@ -155,7 +155,7 @@ class PlacePainter:
             with suppress(ValueError):
                 said = json.loads(done)
                 if isinstance(said, dict):
-                    return str(said.get("error") or "Fewer pictures came than were asked for; start the test again.")
+                    return str(said.get("error") or "Fewer pictures came than were asked for; start it again.")
         if not self._job.there.ask("state", job=self._job.key).get("running"):
             log = self._job.read("").decode("utf-8", "replace").strip().splitlines()
             last = "".join(letter for letter in (log or ["nothing"])[-1] if letter.isprintable())[:300]

@@ -14,6 +14,7 @@ from pathlib import Path
 from lib_lora.errors import UserError
 
 _TAG = re.compile(r"<(?:lora|lyco):([^<>:]+)((?::[^<>:]*)*)>", re.IGNORECASE)
+_WILDCARD = re.compile(r"[{}]|__")
 _SUFFIX = ".safetensors"
 _WEIGHTS = (-10, 10)
 
@@ -39,22 +40,24 @@ class LoraTags:
         return (" ".join(_TAG.sub("", prompt).split()), found) if found else (prompt, ())
 
     def check(self, prompts: Iterable[str]) -> None:
-        """See that all LoRAs that prompts name are there.
+        """See that all LoRAs that prompts name are there; what a wildcard names is not known yet.
 
         Raises:
             UserError: see `parted`.
         """
         for prompt in prompts:
-            self.parted(prompt)
+            for tag in _TAG.finditer(prompt):
+                if not _WILDCARD.search(tag[0]):
+                    self.parted(tag[0])
 
     def _file(self, name: str) -> Path:
         if self._known is None:
             self._known = {}
             for folder in self._folders:
-                for parent, _, files in os.walk(folder):
+                for parent, _, files in os.walk(folder, followlinks=True):
                     for file in sorted(files):
-                        if file.endswith(_SUFFIX):
-                            self._known.setdefault(file.removesuffix(_SUFFIX), Path(parent, file))
+                        if file.lower().endswith(_SUFFIX):
+                            self._known.setdefault(file[: -len(_SUFFIX)], Path(parent, file))
         if name in self._known:
             return self._known[name]
         known = " or ".join(str(folder) for folder in self._folders)

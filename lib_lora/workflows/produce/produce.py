@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from lib_lora.errors import StoppedByUser
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import Cell, save_picture
 from lib_lora.workflows.produce.lora_tags import LoraTags
@@ -81,10 +82,11 @@ class _Line:
 
     def __init__(self, producer: Producer) -> None:
         self._asked = producer
+        self._decided = producer.folder.decisions_mark()
         self.progress = producer.folder.progress()
         self.left = producer.folder.unjudged(self.progress)
         self.todo = deque(self._next_ones({item for item, _ in self.left}))
-        self._waiting: deque[Future[PaintedTry]] = deque()
+        self._waiting: deque[tuple[int, Future[PaintedTry]]] = deque()  # with their items
         self._kept, self._failed = self.progress.done, len(self.progress.given_up())
         self._painted = self.progress.painted
         self._report()
@@ -98,9 +100,22 @@ class _Line:
     def settle(self) -> bool:
         """Note what is judged by now, and put what has failed before what is new; where nothing else is to be done,
         wait for all of it. Whether something is to be painted."""
-        while self._waiting and (not self.todo or self._waiting[0].done()):
+        while self._waiting and (not self.todo or self._waiting[0][1].done()):
             self._note_next()
+        self._take_decisions()
         return bool(self.todo)
+
+    def _take_decisions(self) -> None:
+        """What the user has decided meanwhile counts at once: for what is kept, and for what is painted next."""
+        mark = self._asked.folder.decisions_mark()
+        if mark == self._decided:
+            return
+        with suppress(UserError):  # another program holds the file; the next batch looks again
+            self.progress.decisions = self._asked.folder.decisions()
+            self._decided = mark
+            self.todo = deque(self._next_ones({item for item, _ in self._waiting}))
+            self._kept, self._failed = self.progress.done, len(self.progress.given_up())
+            self._report()
 
     def paint(self, painter: Painter) -> None:
         """Paint the next few."""
@@ -136,7 +151,7 @@ class _Line:
         return cell_of(self.progress.plan, *one, asked.lora, asked.wildcards, asked.tags)
 
     def _hand_over(self, one: _Try, cell: Cell) -> None:
-        self._waiting.append(self._judge.submit(self._judged, one, cell))
+        self._waiting.append((one[0], self._judge.submit(self._judged, one, cell)))
 
     def _judged(self, one: _Try, cell: Cell) -> PaintedTry:
         """A picture with what was found of it; runs beside the painting."""
@@ -159,15 +174,16 @@ class _Line:
         )
 
     def _note_next(self) -> None:
-        one = self._waiting.popleft().result()
+        one = self._waiting.popleft()[1].result()
         self._asked.folder.note(one)
         self.progress.note(one)
         self._painted += 1
-        self._kept += one.kept
         attempt = self.progress.next_attempt(one.item)
         if attempt:
             self.todo.appendleft((one.item, attempt))
-        self._failed += not one.kept and not attempt
+        kept = [other for other in self.progress.tried[one.item] if self.progress.is_kept(other)]
+        self._kept += kept == [one]  # the user may have kept an earlier one meanwhile
+        self._failed += not kept and not attempt
         self._report(one)
 
     def _report(self, one: PaintedTry | None = None) -> None:

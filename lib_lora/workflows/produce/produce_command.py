@@ -75,7 +75,8 @@ def work_on(
     def paints() -> Painter:
         if not plan.second_pass:
             return loaded()
-        return SmallFacePainter(loaded(), engine, folder.path / "cuts", plan.side, plan.second_pass)
+        side = run.file.settings.resolution or run.model().resolution
+        return SmallFacePainter(loaded(), engine, folder.path / "cuts", side, plan.second_pass, stopping)
 
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
     with only_process(folder.path, "wait for it, or stop it"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.content_credentials.certificates import SigningIdentity
 from lib_lora.content_credentials.signing import is_signable, signed
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, content, explained, opened, slug
+from lib_lora.files import atomic_file, content, explained, opened, read_json, slug
+from lib_lora.provenance.source_type import packet
+from lib_lora.provenance.xmp_files import with_xmp
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.produce.production import PaintedTry
 from lib_lora.workflows.produce.production_store import ProductionFolder
@@ -32,7 +35,8 @@ def export(
     out: Path,
     identity: SigningIdentity | None = None,
 ) -> Path:
-    """Copy pictures into a folder, which is made; those of an earlier export are written anew.
+    """Copy pictures into a folder, which is made; those of an earlier export are written anew, and what of it is no
+    longer kept goes.
 
     Args:
         folder: of the production.
@@ -49,7 +53,9 @@ def export(
     """
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
+    earlier = _exported_before(out / f"pictures-{folder.id}.json", f"{slug(name)}-{folder.id}-")
     for file, source in exported(folder, name, pictures):
+        earlier.discard(file)
         target = out / file
         if identity and is_signable(file):
             source = signed(file, source if isinstance(source, bytes) else _read(source), identity)
@@ -59,7 +65,21 @@ def export(
             else:
                 with explained(source, "read"), opened(source) as stream:
                     shutil.copyfileobj(stream, copy)
+    for file in earlier:
+        with explained(out / file, "delete"):
+            (out / file).unlink(missing_ok=True)
     return out
+
+
+def _exported_before(table: Path, begin: str) -> set[str]:
+    """The pictures and captions of an earlier export, by their names."""
+    try:
+        rows = read_json(table) if table.is_file() else []
+    except UserError:
+        return set()
+    found = {str(row.get("file")) for row in rows if isinstance(row, dict)} if isinstance(rows, list) else set()
+    names = {file for file in found if re.fullmatch(re.escape(begin) + r"[0-9-]+\.png", file)}
+    return names | {f"{file.removesuffix('.png')}.txt" for file in names}
 
 
 def _read(path: Path) -> bytes:
@@ -114,4 +134,4 @@ def _sheet(pictures: Sequence[Path]) -> bytes:
         sheet.paste(image, (x + (_SIDE - image.width) // 2, y + (_SIDE - image.height) // 2))
     found = io.BytesIO()
     sheet.save(found, "JPEG", quality=88)
-    return found.getvalue()
+    return with_xmp(found.getvalue(), packet()) or found.getvalue()

@@ -139,10 +139,10 @@ def as_text(stats: ProductionStats) -> str:
         first = stats.first_try
         lines.append(f"Passed at the first try: {first.value:.0%} (95 %: {first.low:.0%} to {first.high:.0%}).")
     if stats.tries:
-        lines.append(f"Pictures painted for each that passed: {stats.tries:.2f}.")
+        lines.append(f"Pictures painted for each that is kept: {stats.tries:.2f}.")
     if stats.likeness:
         least, middle, most = stats.likeness
-        lines.append(f"Likeness of those that passed: {least:.2f} to {most:.2f}, median {middle:.2f}.")
+        lines.append(f"Likeness of those that are kept: {least:.2f} to {most:.2f}, median {middle:.2f}.")
     if stats.reasons:
         lines.append("Why others failed: " + ", ".join(f"{reason} {count}" for reason, count in stats.reasons) + ".")
     if any(stats.by_hand):
@@ -156,5 +156,5 @@ def as_text(stats: ProductionStats) -> str:
     )
     for one in hard[:5]:
         why = f" ({one.reasons[0][0]})" if one.reasons else ""
-        lines.append(f"  {one.kept} of {one.items} passed: {one.prompt[:80]}{why}")
+        lines.append(f"  {one.kept} of {one.items} kept: {one.prompt[:80]}{why}")
     return "\n".join(lines)

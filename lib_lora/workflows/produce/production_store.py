@@ -124,6 +124,14 @@ class ProductionFolder:
             )
         return {str(file): decision for file, decision in given.items() if decision in get_args(Decision)}
 
+    def decisions_mark(self) -> tuple[int, int] | None:
+        """Changes with `decisions`; None where there are none."""
+        try:
+            found = (self.path / DECISIONS_FILE).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
     def decide(self, changes: Mapping[str, Decision | None]) -> None:
         """Note decisions of the user; None takes one back.
 

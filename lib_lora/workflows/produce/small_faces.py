@@ -6,6 +6,7 @@ done here for every painter that paints over a picture.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,10 +15,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
 
 from lib_lora import file_permissions
+from lib_lora.character.photo_files import open_photo
+from lib_lora.errors import StoppedByUser
 from lib_lora.faces.face import Face, FaceEngine
 from lib_lora.files import atomic_file, explained
 from lib_lora.grid.cells import Painter
-from lib_lora.pictures import Cell
+from lib_lora.grid.paint_plan import cell_key
+from lib_lora.pictures import Cell, parameters_of, save_picture
 
 SMALL = 1 / 3  # of the side for which the model was made: larger faces are left as they are
 AROUND = 2.2  # sides of the face's box that are cut out, so that hair and neck fit
@@ -27,14 +31,16 @@ _PARAMETER = "SameFace second pass"
 
 @dataclass(frozen=True)
 class SmallFacePainter:
-    """See `grid.cells.Painter`.
+    """See `grid.cells.Painter`. A picture whose small face is still to be painted again waits on the disk: whoever goes
+    on after a kill finds it there, and does not paint it once more.
 
     Attributes:
         painter: paints, also over a picture.
         engine: finds the faces.
-        folder: for the cuts while they are painted; made if it is not there.
+        folder: for what waits; made if it is not there.
         side: pixels of a square for which the model was made.
         strength: share of the sampling that is done over a face, 0 .. 1.
+        stopping: asked after each picture that waits; true = paint no more.
     """
 
     painter: Painter
@@ -42,71 +48,81 @@ class SmallFacePainter:
     folder: Path
     side: int
     strength: float
+    stopping: Callable[[], bool] = lambda: False
 
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
         """The pictures of `cells`, in their order; `each` gets those without a small face first.
 
         Raises:
-            UserError: the painter fails, or the cuts cannot be written.
-            StoppedByUser: see the painter.
+            UserError: the painter fails, or the disk; what waits is kept.
+            StoppedByUser: `stopping` said so, or see the painter.
         """
         pictures: dict[int, Image.Image] = {}
-        small: dict[int, tuple[Image.Image, tuple[int, int, int]]] = {}
+        waiting = [self._waiting(cell) for cell in cells]
 
         def finished(number: int, picture: Image.Image) -> None:
             pictures[number] = picture
             if each:
                 each(number, picture)
 
-        def first(number: int, picture: Image.Image) -> None:
-            cut = cut_of(self.engine.faces(picture.convert("RGB")), picture.size, self.side)
-            if cut is None:
-                finished(number, picture)
-            else:
-                small[number] = (picture, cut)
+        new = [number for number, path in enumerate(waiting) if not path.is_file()]
 
-        self.painter.paint(cells, first)
-        self._paint_again(cells, small, finished)
+        def first(place: int, picture: Image.Image) -> None:
+            number = new[place]
+            if cut_of(self.engine.faces(picture.convert("RGB")), picture.size, self.side) is None:
+                finished(number, picture)
+                return
+            with explained(self.folder):
+                file_permissions.make_folder(self.folder)
+            save_picture(waiting[number], picture, cells[number], str(picture.info.get("parameters", "")))
+            if self.stopping():
+                raise StoppedByUser("Stopped; the pictures that are there are kept.")
+
+        if new:
+            self.painter.paint([cells[number] for number in new], first)
+        self._paint_again(cells, {n: path for n, path in enumerate(waiting) if n not in pictures}, finished)
         return [pictures[number] for number in range(len(cells))]
 
     def reconstruct(self, image: Image.Image) -> Image.Image | None:
         """See the painter."""
         return self.painter.reconstruct(image)
 
+    def _waiting(self, cell: Cell) -> Path:
+        return self.folder / f"{hashlib.sha256(cell_key(cell).encode()).hexdigest()[:32]}.png"
+
     def _paint_again(
-        self,
-        cells: Sequence[Cell],
-        small: dict[int, tuple[Image.Image, tuple[int, int, int]]],
-        finished: Callable[[int, Image.Image], None],
+        self, cells: Sequence[Cell], waiting: dict[int, Path], finished: Callable[[int, Image.Image], None]
     ) -> None:
-        numbers, over = list(small), []
-        try:
-            for number in numbers:
-                picture, (left, top, side) = small[number]
-                path = self.folder / f"cut-{number:03d}.png"
-                cut = picture.convert("RGB").crop((left, top, left + side, top + side))
-                with explained(path):
-                    file_permissions.make_folder(self.folder)
-                    with atomic_file(path) as stream:
-                        cut.resize((self.side, self.side), Image.Resampling.LANCZOS).save(stream, "PNG")
-                cell = replace(cells[number], start=path, strength=self.strength)
-                over.append(replace(cell, width=self.side, height=self.side))
+        cuts: dict[int, tuple[int, int, int]] = {}
+        over: list[Cell] = []
+        for number, path in waiting.items():
+            picture = open_photo(path)
+            cut = cut_of(self.engine.faces(picture), picture.size, self.side)
+            if cut is None:  # it is none any more: another engine looks
+                cut = (0, 0, min(picture.size))
+            cuts[number] = cut
+            left, top, side = cut
+            start = path.with_suffix(".cut.png")
+            with explained(start), atomic_file(start) as stream:
+                part = picture.crop((left, top, left + side, top + side))
+                part.resize((self.side, self.side), Image.Resampling.LANCZOS).save(stream, "PNG")
+            cell = replace(cells[number], start=start, strength=self.strength)
+            over.append(replace(cell, width=self.side, height=self.side))
+        numbers = list(cuts)
 
-            def second(place: int, face: Image.Image) -> None:
-                picture, cut = small[numbers[place]]
-                finished(numbers[place], self._put_back(picture, face, cut))
+        def second(place: int, face: Image.Image) -> None:
+            number = numbers[place]
+            finished(number, self._put_back(waiting[number], face, cuts[number]))
+            for path in (waiting[number], waiting[number].with_suffix(".cut.png")):
+                with suppress(OSError):  # a scanner may hold it; it lies there until the production goes
+                    path.unlink()
 
-            if over:
-                self.painter.paint(over, second)
-        finally:
-            for cell in over:
-                with suppress(OSError):
-                    assert cell.start is not None
-                    cell.start.unlink()
+        if over:
+            self.painter.paint(over, second)
 
-    def _put_back(self, picture: Image.Image, face: Image.Image, cut: tuple[int, int, int]) -> Image.Image:
-        made = put_back(picture, face, cut)
-        if said := picture.info.get("parameters"):
+    def _put_back(self, first: Path, face: Image.Image, cut: tuple[int, int, int]) -> Image.Image:
+        made = put_back(open_photo(first), face, cut)
+        if said := parameters_of(first):
             made.info["parameters"] = f"{said}, {_PARAMETER}: {self.strength:g}"
         return made
 

@@ -17,6 +17,7 @@ from lib_lora.workflows.produce.prompt_list import decoded
 
 _MARK = re.compile(r"__([\w./-]+?)__")
 _INNER = re.compile(r"\{([^{}]*)\}")
+_UNREAD = re.compile(r"\{[^{}]*\$\$[^{}]*\}|__[~*@!^$][^\s_]*__|__[\w./-]*[*?][^\s_]*__")
 _WEIGHT = re.compile(r"\s*([0-9]*\.?[0-9]+)::(.*)", re.DOTALL)
 _DEEP = 50  # wildcards in wildcards
 _LARGEST = 8 << 20  # bytes of a file
@@ -49,6 +50,7 @@ class Wildcards:
             if filled == prompt:
                 filled = _MARK.sub(lambda found: numbers.choice(self._lines(found[1])), prompt)
             if filled == prompt:
+                _see_all_read(filled)
                 return " ".join(filled.split())
             if len(filled) > _LONGEST:
                 break
@@ -65,6 +67,7 @@ class Wildcards:
             UserError: one is not.
         """
         for prompt in prompts:
+            _see_all_read(_MARK.sub("", prompt))
             for found in _MARK.finditer(prompt):
                 self._lines(found[1])
 
@@ -91,6 +94,20 @@ class Wildcards:
         where = f"put it into {known}" if known else "name its folder with --wildcards"
         raise UserError(
             f"There is no wildcard file {name}.txt for __{name}__; {where}.", code="wildcard-unknown", wildcard=name
+        )
+
+
+def _see_all_read(prompt: str) -> None:
+    """
+    Raises:
+        UserError: it has a notation of the webui's extensions that is not known here, and would be painted as words.
+    """
+    found = _UNREAD.search(prompt)
+    if found:
+        raise UserError(
+            f"{found[0][:60]!r} in a prompt is a notation for wildcards that SameFace does not read; it reads "
+            "{red|blue}, {3::red|blue} and __file__.",
+            code="wildcard-notation-unknown",
         )
 
 

@@ -61,7 +61,7 @@ class RemotePainter:
         if len(pictures) < len(cells):
             raise UserError(
                 f"The webui painted {len(pictures)} of {len(cells)} pictures and gave no reason; look at its console, "
-                "and start the test again: it continues with the missing ones.",
+                "and start it again: it continues with the missing ones.",
                 code="webui-painted-too-few",
             )
         return [pictures[number] for number in range(len(cells))]

@@ -68,6 +68,10 @@ def test_a_production_is_begun_queued_and_begun_only_once(page, trained):
         ({"prompts": "a", "line": "any"}, "line-unknown", "line"),
         ({"prompts": "a", "painter": "nobody"}, "painter-unknown", "painter"),
         ({"prompts": "a", "step": 7}, "checkpoint-not-found", ""),
+        ({"prompts": "a", "on": "ssh:nowhere"}, "place-not-found", "on"),
+        ({"prompts": "a", "painter": "comfyui", "comfyui": "http://[x"}, "comfyui-address-invalid", "comfyui"),
+        ({"prompts": "{2$$red|blue} coat"}, "wildcard-notation-unknown", ""),
+        ({"prompts": "at __pla*__"}, "wildcard-notation-unknown", ""),
         ({"prompts": "a", "colour": 7}, "setting-unknown", "colour"),
     ],
 )
@@ -143,6 +147,10 @@ def test_a_production_is_continued_on_a_machine_that_is_known(page, trained):
     job = page.done(f"{PATH}/001/continue", {"on": "ssh:workshop"})["job"]
     assert (job["lane"], job["text"]) == ("remote", "Produce pictures of Mara on workshop")
     assert page.code_of(f"{PATH}/001/continue", {}, 409) == "production-in-queue"
+    page.queue.wish(job["id"], "stop")
+    assert page.queue.get(job["id"]).state == "stopped"
+    again = page.done(f"{PATH}/001/continue", {})["job"]
+    assert again["arguments"]["on"] == "ssh:workshop"  # as the last time
 
 
 def test_pictures_small_and_large_the_page_and_the_archive(page, trained):

@@ -8,7 +8,13 @@ from lib_lora.workflows.produce.lora_tags import LoraTags
 
 @pytest.fixture
 def tags(tmp_path):
-    for name in ("first/ink.safetensors", "first/Stile ü/öl v1.2.safetensors", "second/ink.safetensors", "first/x.pt"):
+    for name in (
+        "first/Upper.SafeTensors",
+        "first/ink.safetensors",
+        "first/Stile ü/öl v1.2.safetensors",
+        "second/ink.safetensors",
+        "first/x.pt",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -21,6 +27,7 @@ def tags(tmp_path):
         ("at the sea", "at the sea", []),
         ("a <lora:ink:0.6> drawing", "a drawing", [("first/ink.safetensors", 0.6)]),
         ("<lora:ink>", "", [("first/ink.safetensors", 1.0)]),
+        ("<lora:Upper>", "", [("first/Upper.SafeTensors", 1.0)]),
         ("<LoRA:ink:-1:-1>x", "x", [("first/ink.safetensors", -1.0)]),
         ("<lyco:öl v1.2:.5>", "", [("first/Stile ü/öl v1.2.safetensors", 0.5)]),
         (
@@ -50,6 +57,12 @@ def test_loras_are_taken_out_with_their_weights(tags, tmp_path, prompt, plain, l
 def test_what_cannot_be_is_one_sentence(tags, prompt, code):
     with raises(code):
         tags.check(["fine", prompt])
+
+
+def test_what_a_wildcard_names_is_looked_for_once_it_is_known(tags):
+    tags.check(["<lora:{ink|oil}:0.6> <lora:__style__:0.6> <lora:ink:0.{5|6}>"])
+    with raises("lora-unknown"):
+        tags.check(["<lora:{ink|oil}:0.6> <lora:nobody:1>"])
 
 
 def test_without_a_folder_it_is_said_how_to_name_one():

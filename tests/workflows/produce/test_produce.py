@@ -12,6 +12,8 @@ from PIL import Image
 from lib_lora.character.store import Character, create
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.likeness.measure.face_measure import ImageScore
+from lib_lora.provenance.source_type import says_generated
+from lib_lora.provenance.xmp_files import xmp_of
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.picture_check import Checked
 from lib_lora.workflows.produce.produce import Producer
@@ -125,6 +127,25 @@ def test_stopping_ends_after_the_picture(folder):
     assert len(made.progress().kept) == 3
     progress, rest, _, _ = produced(made)
     assert (len(progress.kept), len(rest.cells)) == (6, 3)
+
+
+def test_what_the_user_decides_meanwhile_counts_at_once(folder):
+    bad = {seed_of(PLAN, 1, attempt): "lost" for attempt in (1, 2, 3)}
+    made = production_store.make(folder, PLAN)
+
+    class Deciding(FakePainter):
+        def paint(self, cells, each=None):
+            super().paint(cells, each)
+            judged = {one.file for tries in made.progress().tried.values() for one in tries}
+            if {"00001-01.png", "00002-01.png"} <= judged and not made.decisions():
+                made.decide({"00001-01.png": "keep", "00002-01.png": "drop"})
+
+    progress, painter, _, said = produced(made, Deciding(), FakeCheck(bad))
+    tries = {item: len(progress.tried[item]) for item in (1, 2)}
+    assert tries[1] < 3  # no further try of what was kept by hand
+    assert tries[2] == 2  # another one in place of what was dropped
+    assert (said[-1]["kept"], said[-1]["failed"], progress.done) == (6, 0, 6)
+    assert len(painter.cells) == progress.painted
 
 
 def test_a_picture_that_was_painted_and_not_judged_is_judged(folder):
@@ -242,7 +263,7 @@ def test_the_numbers(folder):
     assert sum(passed + failed for _, _, passed, failed in stats.histogram) == 10
     text = as_text(stats)
     assert "5 of 6 pictures are kept; 10 were painted." in text
-    assert "2 of 3 passed: at the sea (no face)" in text
+    assert "2 of 3 kept: at the sea (no face)" in text
     page = write_page(made.path, "Mara <1>", stats).read_text(encoding="utf-8")
     assert "Mara &lt;1&gt;" in page
     assert "at the sea" in page
@@ -257,6 +278,20 @@ def test_pictures_that_are_nearly_the_same_are_a_pile(folder):
     hashes = [0, 1, 3, (1 << 40) - 1, (1 << 40) - 1, None]
     shown = [replace(one, hash="" if it is None else f"{it:016x}") for one, it in zip(kept, hashes, strict=True)]
     assert [[one.item for one in pile] for pile in similar(shown, 6)] == [[1, 2, 3], [4, 5], [6]]
+
+
+def test_an_export_loses_what_is_dropped(folder, tmp_path):
+    made = production_store.make(folder, PLAN)
+    progress, _, _, _ = produced(made)
+    out = tmp_path / "out"
+    export(made, "Mara", progress.kept, out)
+    (out / "mara-001-own.png").touch()
+    made.decide({"00002-01.png": "drop"})
+    export(made, "Mara", made.progress().kept, out)
+    names = {path.name for path in out.iterdir()}
+    assert names.isdisjoint({"mara-001-00002.png", "mara-001-00002.txt"})
+    assert {"mara-001-00001.png", "mara-001-00001.txt", "mara-001-own.png"} <= names
+    assert says_generated(xmp_of(out / "sheet-001.jpg"))
 
 
 def test_what_passed_is_copied_with_captions(folder, tmp_path):

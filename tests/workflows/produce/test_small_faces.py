@@ -5,7 +5,7 @@ import pytest
 from faults import raises
 from PIL import Image
 
-from lib_lora.errors import UserError
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import Face
 from lib_lora.pictures import Cell
 from lib_lora.workflows.produce.small_faces import AROUND, SmallFacePainter, cut_of, put_back
@@ -123,10 +123,24 @@ def test_without_a_small_face_nothing_is_painted_again(tmp_path):
     assert not (tmp_path / "cuts").exists()
 
 
-def test_a_painter_that_dies_leaves_no_cut(tmp_path):
-    painter = SmallFacePainter(Painting(fails=True), Faces((200, 100, 40, 60)), tmp_path / "cuts", SIDE, 0.4)
-    come = []
+def test_what_waits_for_its_second_pass_is_not_painted_once_more(tmp_path):
+    cells, come = [Cell("a", "b", seed) for seed in (2, 1, 3)], []
+    dying = SmallFacePainter(Painting(fails=True), Faces((200, 100, 40, 60)), tmp_path / "cuts", SIDE, 0.4)
     with raises("painter-died"):
-        painter.paint([Cell("a", "b", 2), Cell("a", "b", 1)], lambda number, _: come.append(number))
+        dying.paint(cells, lambda number, _: come.append(number))
     assert come == [0]  # what needed no second pass is kept
+    painting, come = Painting(), {}
+    again = SmallFacePainter(painting, Faces((200, 100, 40, 60)), tmp_path / "cuts", SIDE, 0.4)
+    again.paint(cells[1:], come.__setitem__)
+    [second] = painting.calls
+    assert [(one.seed, bool(one.start)) for one in second] == [(1, True), (3, True)]
+    assert come[0].info["parameters"] == "as asked, SameFace second pass: 0.4"
     assert list((tmp_path / "cuts").iterdir()) == []
+
+
+def test_a_stop_ends_after_the_picture_that_waits(tmp_path):
+    painting, come = Painting(), []
+    painter = SmallFacePainter(painting, Faces((200, 100, 40, 60)), tmp_path / "cuts", SIDE, 0.4, stopping=lambda: True)
+    with pytest.raises(StoppedByUser):
+        painter.paint([Cell("a", "b", seed) for seed in (1, 3, 5)], lambda number, _: come.append(number))
+    assert (come, len(list((tmp_path / "cuts").iterdir()))) == ([], 1)

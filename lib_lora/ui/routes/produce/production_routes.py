@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.comfyui.comfy_address import BY, DEFAULT, base_of
@@ -12,7 +12,7 @@ from lib_lora.runs import run_records
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, missing
-from lib_lora.ui.routes.job_routes import job_values, put
+from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.run_routes import address
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
@@ -58,10 +58,10 @@ class NewProduction:
 @dataclass(frozen=True)
 class Continued:
     """Who paints what is missing: the machine "local", or "ssh:NAME" or "ray:NAME" of a place; and the address of the
-    ComfyUI, for a production that was begun with one."""
+    ComfyUI, for a production that was begun with one. Null means: as the last time."""
 
-    on: str = LOCAL
-    comfyui: str = DEFAULT
+    on: str | None = None
+    comfyui: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,12 @@ def begin(context: RequestContext, call: Call) -> dict[str, Any]:
     if call.body.run is not None:
         paths.run(folder, call.body.run)
     by = _painter(context, folder, call.body)
+    asked = _asked(context, by, call.body.on, call.body.comfyui)
+    checked(context, folder, asked)  # before anything is made
     name = folder_name(folder)
     _, plan = production_request.plan_of(context.root, name, _request(context, call.body, by))
     one = production_request.begun(context.root, name, plan)
-    return {"production": one.id, "job": _queued(context, folder, one, call.body)}
+    return {"production": one.id, "job": _queued(context, folder, one, asked)}
 
 
 def folder_name(folder: CharacterFolder) -> str:
@@ -217,25 +219,40 @@ def folders_of(context: RequestContext) -> PromptFolders:
     return PromptFolders([Workspace(context.root).wildcards, *roots.wildcards], roots.loras)
 
 
+def _asked(context: RequestContext, by: str, on: str, comfyui: str) -> ProduceArguments:
+    """What a job does of a production that is not named yet."""
+    folders = folders_of(context)
+    with about("comfyui"):
+        base_of(comfyui)
+    address = comfyui if by == BY and comfyui != DEFAULT else ""
+    return ProduceArguments("0", on, [*map(str, folders.wildcards)], [*map(str, folders.loras)], address)
+
+
 def _queued(
-    context: RequestContext, folder: CharacterFolder, one: ProductionFolder, body: NewProduction | Continued
+    context: RequestContext, folder: CharacterFolder, one: ProductionFolder, asked: ProduceArguments
 ) -> dict[str, Any]:
     if _job_of(context, folder, one) is not None:
         raise Refused(409, f"Production {one.id} is already in the queue.", code="production-in-queue")
-    folders = folders_of(context)
-    named = ([*map(str, folders.wildcards)], [*map(str, folders.loras)])
-    with about("comfyui"):
-        base_of(body.comfyui)
-    address = body.comfyui if one.plan().by == BY and body.comfyui != DEFAULT else ""
-    arguments = ProduceArguments(one.id, body.on, *named, address)
-    return job_values(context, put(context, folder, arguments))
+    return job_values(context, put(context, folder, replace(asked, production=one.id)))
 
 
 def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
     """Paint what is missing of a production, also in place of what the user has dropped."""
     folder, one = production_of(context, call)
-    one.plan()
-    return {"production": one.id, "job": _queued(context, folder, one, call.body)}
+    last = _last(context, folder, one)
+    on = call.body.on if call.body.on is not None else last.on
+    comfyui = call.body.comfyui if call.body.comfyui is not None else last.comfyui or DEFAULT
+    return {"production": one.id, "job": _queued(context, folder, one, _asked(context, one.plan().by, on, comfyui))}
+
+
+def _last(context: RequestContext, folder: CharacterFolder, one: ProductionFolder) -> ProduceArguments:
+    """What the newest job of a production did."""
+    jobs = sorted(context.queue.jobs(), key=lambda job: job.id, reverse=True)
+    for job in jobs:
+        asked = job.arguments
+        if job.slug == folder.path.name and isinstance(asked, ProduceArguments) and asked.production == one.id:
+            return asked
+    return ProduceArguments(one.id)
 
 
 def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
