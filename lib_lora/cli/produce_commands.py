@@ -207,8 +207,8 @@ def _productions(options: argparse.Namespace) -> Answer:
     rows = [("production", "kept", "painted", "run", "step", "weight")]
     for one, progress in found:
         plan = progress.plan
-        kept = f"{progress.done} of {plan.count}"
-        rows.append((one.id, kept, str(progress.painted), plan.run, str(plan.step), f"{plan.weight:g}"))
+        count = f"{progress.done} of {plan.count}"
+        rows.append((one.id, count, str(progress.painted), plan.run, str(plan.step), f"{plan.weight:g}"))
     values = [
         {"production": one.id, "kept": it.done, "wanted": it.plan.count, "painted": it.painted} for one, it in found
     ]
