@@ -19,7 +19,15 @@ from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_types import LOCAL, RUNPOD, ChooseArguments, TestArguments, lane_of, place_in
+from lib_lora.queue.job_types import (
+    LOCAL,
+    RUNPOD,
+    ChooseArguments,
+    ProduceArguments,
+    TestArguments,
+    lane_of,
+    place_in,
+)
 from lib_lora.queue.parent_pipe import answer
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.queue_rows import State
@@ -132,7 +140,7 @@ class JobRunner:
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
         asked = self.job.arguments
-        by_host = isinstance(asked, (TestArguments, ChooseArguments)) and asked.painter == "webui"
+        by_host = isinstance(asked, (TestArguments, ChooseArguments, ProduceArguments)) and asked.painter == "webui"
         return by_host and self.host().paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:

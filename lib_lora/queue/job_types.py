@@ -326,6 +326,7 @@ class ProduceArguments:
         production: identifier of a production of the character, which says what is painted and by whom.
         on: the machine that paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
         wildcards, loras: folders of wildcard files, and of further LoRAs, which prompts name.
+        painter: "webui" for a production that the webui paints; it keeps its model for that. Else "worker".
         comfyui: address of the ComfyUI that paints, for a production that was begun so; empty = at its usual one.
     """
 
@@ -333,12 +334,13 @@ class ProduceArguments:
     on: str = LOCAL
     wildcards: list[str] = field(default_factory=list)
     loras: list[str] = field(default_factory=list)
+    painter: Literal["webui", "worker"] = "worker"
     comfyui: str = ""
 
     def __post_init__(self) -> None:
         if not (self.production.isascii() and self.production.isdigit() and len(self.production) < 10):
             raise Misfit("give the number of a production, such as 001.", "production")
-        _check_painter("worker", self.on)
+        _check_painter(self.painter, self.on)
 
 
 Arguments = (

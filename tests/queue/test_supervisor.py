@@ -538,9 +538,11 @@ def test_a_worker_that_cannot_be_started_fails_its_job(harness, host):
     assert host.held == 3
 
 
-def test_the_webui_paints_and_keeps_its_gpu(harness, host):
+@pytest.mark.parametrize("kind", ["test", "choose", "produce"])
+def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
     host.painting = True
-    number = harness.add("paints", "test", painter="webui")
+    more = {"production": "001"} if kind == "produce" else {}
+    number = harness.add("paints", kind, painter="webui", **more)
     job = harness.ended(number)
     assert (job.state, job.error) == ("finished", "")
     cells = harness.queue.folder(number) / "cells"

@@ -106,6 +106,13 @@ def test_who_asks_from_elsewhere_names_no_folder(page, trained):
     assert page.post("/jobs", {**body, "arguments": {"production": "001"}}).status_code == 200
 
 
+def test_the_webui_keeps_its_gpu_for_a_production_that_it_paints(page, trained, monkeypatch):
+    monkeypatch.setattr(page.host, "paints", lambda: True)
+    page.done(PATH, {"prompts": "a", "painter": "webui"})
+    page.done(PATH, {"prompts": "b", "painter": "worker"})
+    assert [job.arguments.painter for job in sorted(page.queue.open(), key=lambda job: job.id)] == ["webui", "worker"]
+
+
 def test_a_comfyui_paints_where_its_address_can_be_one(page, trained):
     values = {"prompts": "a", "painter": "comfyui", "comfyui": "192.168.1.20"}
     assert page.code_of(PATH, {**values, "comfyui": "http://[x"}) == "comfyui-address-invalid"

@@ -225,7 +225,8 @@ def _asked(context: RequestContext, by: str, on: str, comfyui: str) -> ProduceAr
     with about("comfyui"):
         base_of(comfyui)
     address = comfyui if by == BY and comfyui != DEFAULT else ""
-    return ProduceArguments("0", on, [*map(str, folders.wildcards)], [*map(str, folders.loras)], address)
+    named = ([*map(str, folders.wildcards)], [*map(str, folders.loras)])
+    return ProduceArguments("0", on, *named, painter="webui" if by == WEBUI else "worker", comfyui=address)
 
 
 def _queued(
