@@ -11,7 +11,7 @@ from PIL import Image
 
 from lib_lora.comfyui.comfy_address import BY
 from lib_lora.comfyui.comfy_api import ComfyApi
-from lib_lora.comfyui.comfy_files import ComfyFiles
+from lib_lora.comfyui.comfy_files import ComfyFiles, sweep_copies
 from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.deploy.comfyui import folder
 from lib_lora.errors import UserError
@@ -87,7 +87,10 @@ def _connected(root: Path, address: str, run: Run, stopping: Callable[[], bool],
         )
     api = ComfyApi(address)
     api.version()  # whatever is wrong with the address is said first
-    files = ComfyFiles(api, _loras(root), slug(run.file.character.name))
+    loras = _loras(root)
+    if loras is not None:
+        sweep_copies(loras)
+    files = ComfyFiles(api, loras, slug(run.file.character.name))
     there = comfy_base(run, files.checkpoint(Path(base.path)))
     return ComfyPainter(api, files, ComfyJob(there, Path(base.path).stem, stopping), vae)
 
