@@ -129,14 +129,16 @@ def _grid(options: argparse.Namespace) -> Answer:
 
 
 @contextmanager
-def painter_for(options: argparse.Namespace, run: Run) -> Iterator[Painter | None]:
+def painter_for(options: argparse.Namespace, run: Run, late: bool = False) -> Iterator[Painter | None]:
     """The painter on the place, or the ComfyUI, that the options name; None = diffusers on this computer, when it is
-    asked for."""
+    asked for. With `late`, ComfyUI is connected to when something is painted, and not at once."""
     if painted_by(options):
-        from lib_lora.workflows.judge.comfyui_painters import comfyui_painter
+        from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 
-        comfy = comfyui_painter(data_root(options.data), options.comfyui, run)
+        comfy = LateComfyPainter(data_root(options.data), options.comfyui, run)
         try:
+            if not late:
+                comfy.connect()
             yield comfy
         finally:
             comfy.close()

@@ -143,7 +143,7 @@ def _produce(options: argparse.Namespace) -> Answer:
         said = f"{fields['kept']} kept, {fields['painted']} painted, {fields['failed']} given up"
         lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
 
-    with painter_for(options, run) as painter:
+    with painter_for(options, run, late=True) as painter:
         produce_command.work_on(run, folder, measured_with, emit, folders, painter)
     return _shown(run.file.character.name, folder)
 

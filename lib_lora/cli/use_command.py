@@ -59,8 +59,8 @@ def _use(options: argparse.Namespace) -> Answer:
     target = there.loras if there else options.to
     origin = replace(lora_origin(run), licence=options.base_licence)
     file = deliver(origin, run.checkpoint(step), target, options.weight, best)
-    written = _workflows(run, file, there, options.weight, best) if there else []
     remember(run.folder, file, "ComfyUI" if there else "a folder", step, options.weight)
+    written = _workflows(run, file, there, options.weight, best) if there else []
     text = f"{file.name} is in {file.parent}."
     if written:
         text += f"\nTo paint with it, drop this picture on ComfyUI's page: {written[0]}"

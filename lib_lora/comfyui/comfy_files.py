@@ -5,8 +5,11 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,8 +19,11 @@ from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file, explained
 from lib_lora.models.reading.header import read_header
 
-_OURS = "sameface"  # begins the names of folders with LoRAs that are there while they are painted with
-_COPY = re.compile(rf"{_OURS}-\d+[\\/]")  # such a name; another program takes its own away when it ends
+# The folder of a LoRA that is there while it is painted with. No name comes twice, since ComfyUI keeps a LoRA by its
+# name; and whoever has copied one takes it away, so no other process uses it.
+_OURS = re.compile(r"sameface-[0-9a-f]{16}")
+_COPY = re.compile(rf"(^|[\\/]){_OURS.pattern}[\\/]")  # in ComfyUI's list
+_DAY = 86_400.0  # seconds; a copy that nobody has used for so long was left behind
 _SEPARATOR = re.compile(r"[\\/]")  # between folders, by the system of the ComfyUI
 _HASH = "sshs_model_hash"  # of the tensors alone, so that a delivered file has it as well
 _LOOKED_AT = 40  # files of other names that may be this one
@@ -35,7 +41,7 @@ class ComfyFiles:
     def __init__(self, api: ComfyApi, loras: Path | None = None, name: str = "") -> None:
         self._api, self._loras, self._name = api, loras, name
         self._known: dict[Path, str] = {}
-        self._copies: list[Path] = []
+        self._copies: dict[Path, Path] = {}
 
     def checkpoint(self, base: Path) -> str:
         """A base model's name in ComfyUI's list.
@@ -64,19 +70,19 @@ class ComfyFiles:
         """
         if path not in self._known:
             self._known[path] = self._found(path) or self._copied(path)
+        if copy := self._copies.get(path):
+            with suppress(OSError):
+                os.utime(copy)  # it is in use, see `sweep_copies`
         return self._known[path]
 
     def close(self) -> None:
         """Delete what was copied."""
-        for copy in self._copies:
-            with suppress(OSError):  # Windows keeps a file that ComfyUI has open
-                copy.unlink()
-            with suppress(OSError):
-                copy.parent.rmdir()
-        self._copies, self._known = [], {}
+        for copy in self._copies.values():
+            _remove(copy)
+        self._copies, self._known = {}, {}
 
     def _found(self, path: Path) -> str:
-        there = [one for one in self._api.choices(LORA, "lora_name") if not _COPY.match(one)]
+        there = [one for one in self._api.choices(LORA, "lora_name") if not _COPY.search(one)]
         wanted = read_header(path)[1].get(_HASH, "") if path.suffix.lower() == ".safetensors" else ""
         same = _called(there, path.name)
         delivered = re.compile(rf"{re.escape(self._name)}(-\d+)?\.safetensors", re.IGNORECASE)
@@ -98,12 +104,12 @@ class ComfyFiles:
                 lora=path.name,
             )
         target = _new_folder(self._loras) / path.name
-        self._copies.append(target)
+        self._copies[path] = target
         with explained(path, "read"), open(path, "rb") as stream, explained(target), atomic_file(target) as copy:
             shutil.copyfileobj(stream, copy)
         parts = [target.parent.name, target.name]
         for name in self._api.choices(LORA, "lora_name"):
-            if _SEPARATOR.split(name) == parts:
+            if _SEPARATOR.split(name)[-2:] == parts:
                 return name
         raise UserError(
             f"ComfyUI at {self._api.address} does not see {target}; it looks for LoRAs elsewhere: set the folder of "
@@ -113,15 +119,37 @@ class ComfyFiles:
         )
 
 
+def sweep_copies(loras: Path, now: float | None = None) -> None:
+    """Delete copies that were left behind: after a kill, or where Windows kept a file that ComfyUI had open.
+
+    Args:
+        loras: ComfyUI's folder for LoRAs.
+        now: unix seconds; None = the present.
+    """
+    oldest = (time.time() if now is None else now) - _DAY
+    with suppress(OSError):
+        for folder in [one for one in loras.iterdir() if _OURS.fullmatch(one.name) and not one.is_symlink()]:
+            with suppress(OSError):
+                if max(one.stat().st_mtime for one in [folder, *folder.iterdir()]) < oldest:
+                    for file in list(folder.iterdir()):
+                        _remove(file)
+                    folder.rmdir()
+
+
+def _remove(copy: Path) -> None:
+    """Delete a copy and its folder; what cannot be deleted stays for `sweep_copies`."""
+    with suppress(OSError):  # Windows keeps a file that ComfyUI has open
+        copy.unlink()
+    with suppress(OSError):
+        copy.parent.rmdir()
+
+
 def _new_folder(parent: Path) -> Path:
-    """A folder of this program's alone."""
-    number = 0
-    while True:
-        number += 1
-        folder = parent / f"{_OURS}-{number}"
-        with explained(folder), suppress(FileExistsError):
-            folder.mkdir()
-            return folder
+    """A folder of this process alone."""
+    folder = parent / f"sameface-{secrets.token_hex(8)}"
+    with explained(folder):
+        folder.mkdir()
+    return folder
 
 
 def _file(name: str) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.comfyui.graph import Graph, api_form, ui_form
+from lib_lora.comfyui.sampler_names import comfy_sampler
 from lib_lora.comfyui.workflow import ComfyBase, workflow
 from lib_lora.deploy.comfyui import ComfyFolders
 from lib_lora.errors import UserError
@@ -25,6 +26,7 @@ from lib_lora.pictures import Cell
 
 _OWN = "sameface"  # in a workflow's "extra", which ComfyUI keeps
 _KEPT = ("parameters", "DigitalSourceType", "XML:com.adobe.xmp")  # texts of a painted picture
+_PLAIN = "Euler"  # the sampler in place of one that ComfyUI lacks
 _SIDE = 512  # of a picture that says no more than what it is for
 
 
@@ -43,6 +45,18 @@ class Recipe:
     base: ComfyBase
     weight: float = 1.0
     picture: Path | None = None
+
+
+def sampler_for(cell: Cell) -> tuple[Cell, str]:
+    """A picture with a sampler that ComfyUI has, and a sentence where that is another one; else an empty text."""
+    try:
+        comfy_sampler(cell.sampler)
+    except UserError as error:
+        if error.code != "comfyui-sampler-unknown":
+            raise
+        said = f"ComfyUI has no sampler {cell.sampler[:60]!r}; the workflow paints with {_PLAIN} instead."
+        return replace(cell, sampler=_PLAIN), said
+    return cell, ""
 
 
 def write_workflows(lora: Path, there: ComfyFolders, recipe: Recipe) -> list[Path]:

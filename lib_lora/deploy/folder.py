@@ -88,9 +88,10 @@ def deliver(
     check_whole(lora)
     content = read(lora)
     target = _target(out, slug(origin.character.name), lora.name, content.tensors, searched)
-    if not target.exists() or (origin.base_licence and LICENCE not in read_header(target)[1]):
+    texts = _with_origin(content.metadata, origin)
+    if not target.exists() or (origin.base_licence and read_header(target)[1].get(LICENCE) != texts[LICENCE]):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
-        write(target, content.tensors, _with_origin(content.metadata, origin), dtype=dtypes.pop())
+        write(target, content.tensors, texts, dtype=dtypes.pop())
     _beside(origin, target, weight, preview)
     return target
 

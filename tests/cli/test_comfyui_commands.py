@@ -52,6 +52,23 @@ def test_a_production_is_painted_there_and_belongs_to_it(main, copied, comfy, pr
     assert (ours["production"], len(comfy.painted)) == ("002", 2)  # diffusers begins one of its own
 
 
+def test_what_needs_no_picture_needs_no_comfyui(main, copied, comfy, prompts):
+    words = ("produce", NAME, "--prompts", prompts, "--tries", 1, "--grid-steps", 1, "--json", "--data", copied.root)
+    words += ("--comfyui", comfy.address)
+    main("use", NAME, "--comfyui", comfy.folder, "--data", copied.root)
+    folder = Path(json.loads(main(*words).out)["folder"])
+    comfy.answer["/system_stats"] = b"gone"
+    asked = len(comfy.asked)
+    again = main(*words)  # all of it is finished
+    assert (again.status, json.loads(again.out)["painted"], len(comfy.asked)) == (1, 1, asked)
+    (folder / "log.jsonl").write_text("", encoding="utf-8")  # painted, and not judged any more
+    again = main(*words)
+    assert (again.status, json.loads(again.out)["painted"], len(comfy.asked)) == (1, 1, asked)
+    next(folder.glob("pictures/*.png")).unlink()
+    (folder / "log.jsonl").write_text("", encoding="utf-8")
+    assert main(*words).code == "comfyui-answer-unreadable"
+
+
 def test_use_copies_the_lora_with_its_workflow(main, copied, comfy):
     said = json.loads(main("use", NAME, "--comfyui", comfy.folder.parents[1], "--json", "--data", copied.root).out)
     assert Path(said["file"]).parent == comfy.folder

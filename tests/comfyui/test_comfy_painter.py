@@ -1,7 +1,9 @@
 """Painting through a ComfyUI that runs, by a stand-in with the real one's answers."""
 
+import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from faults import raises
 from PIL import Image
 
 from lib_lora.comfyui.comfy_api import ComfyApi
-from lib_lora.comfyui.comfy_files import ComfyFiles
+from lib_lora.comfyui.comfy_files import ComfyFiles, sweep_copies
 from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.errors import StoppedByUser, UserError
@@ -101,18 +103,70 @@ def test_a_file_of_the_name_is_taken_where_nothing_is_told_of_it(comfy, lora):
     assert len(comfy.painted) == 1
 
 
-def test_the_lora_is_put_there_while_it_is_painted_with(comfy, lora, tmp_path):
+@pytest.mark.parametrize("below", ["", "faces"])  # the folder that is set may lie in ComfyUI's
+def test_the_lora_is_put_there_while_it_is_painted_with(comfy, lora, tmp_path, below):
     comfy.folder = tmp_path / "loras"
-    taken = comfy.folder / "sameface-1" / lora.name
-    taken.parent.mkdir(parents=True)
-    lora_file(taken, 1.0)  # another program's, which will take it away
+    (comfy.folder / below).mkdir(parents=True)
+    cell = replace(CELLS[0], lora=lora)
+    one, other = painter(comfy, comfy.folder / below), painter(comfy, comfy.folder / below)
+    one.paint([cell])
+    other.paint([cell])  # the first one's copy is in the list
+    names = [prompt["20"]["inputs"]["lora_name"] for prompt in comfy.painted]
+    assert names[0] != names[1]
+    assert all((comfy.folder / name).read_bytes() == lora.read_bytes() for name in names)
+    one.close()
+    other.paint([cell])
+    assert comfy.painted[2]["20"]["inputs"]["lora_name"] == names[1]
+    other.close()
+    assert list((comfy.folder / below).iterdir()) == []
+    again = painter(comfy, comfy.folder / below)
+    again.paint([cell])  # ComfyUI keeps a LoRA by its name, so that none may come twice
+    assert comfy.painted[3]["20"]["inputs"]["lora_name"] not in names
+    again.close()
+
+
+def test_a_copy_that_was_left_behind_is_swept_a_day_later(comfy, lora, tmp_path, monkeypatch):
+    comfy.folder = tmp_path / "loras"
+    theirs = [comfy.folder / name / "style.safetensors" for name in ("sameface-faces", "sameface-2024", "other")]
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        lora_file(path, 2.0)
+        for old in (path, path.parent):
+            os.utime(old, (1, 1))
     painting = painter(comfy, comfy.folder)
-    painting.paint([replace(CELLS[0], lora=lora)])
-    copy = comfy.folder / "sameface-2" / lora.name
-    assert comfy.painted[0]["20"]["inputs"]["lora_name"] == str(copy.relative_to(comfy.folder))
-    assert copy.read_bytes() == lora.read_bytes()
+    cell = replace(CELLS[0], lora=lora)
+    painting.paint([cell])
+    copy = comfy.folder / comfy.painted[0]["20"]["inputs"]["lora_name"]
+    for path in (copy, copy.parent):
+        os.utime(path, (1000, 1000))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", _kept_open)
+        painting.close()
+    assert copy.is_file()
+    sweep_copies(comfy.folder, 1000 + 86_000)
+    assert copy.is_file()
+    sweep_copies(comfy.folder, 1000 + 87_000)
+    assert sorted(comfy.folder.rglob("*.safetensors")) == sorted(theirs)
+    assert not copy.parent.exists()
+
+
+def test_a_copy_in_use_is_not_swept_however_long_it_takes(comfy, lora, tmp_path):
+    comfy.folder = tmp_path / "loras"
+    comfy.folder.mkdir()
+    painting, cell = painter(comfy, comfy.folder), replace(CELLS[0], lora=lora)
+    painting.paint([cell])
+    copy = comfy.folder / comfy.painted[0]["20"]["inputs"]["lora_name"]
+    for path in (copy, copy.parent):
+        os.utime(path, (1000, 1000))
+    painting.paint([cell])
+    sweep_copies(comfy.folder)
+    assert copy.is_file()
     painting.close()
-    assert sorted(comfy.folder.rglob("*")) == [taken.parent, taken]
+    sweep_copies(tmp_path / "nowhere")  # is no fault
+
+
+def _kept_open(*_args, **_kwargs):
+    raise PermissionError(13, "The process cannot access the file because it is being used by another process")
 
 
 def test_a_folder_of_another_comfyui_is_said(comfy, lora, tmp_path):

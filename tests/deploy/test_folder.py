@@ -115,6 +115,22 @@ def test_the_user_may_say_the_base_models_licence_where_it_does_not(run, lora, b
     assert read(target).metadata["modelspec.license"] == "Fair AI Public License"
 
 
+def test_a_licence_that_was_misspelt_is_corrected_in_the_file_and_in_its_notes(run, lora, base, tmp_path):
+    base.unlink()
+    target = deliver(replace(lora_origin(run), licence="MTI"), lora, tmp_path / "out")
+    before = read(target)
+    assert before.metadata["modelspec.license"] == "MTI"
+    said = replace(lora_origin(run), licence="MIT")
+    assert deliver(said, lora, tmp_path / "out") == target
+    texts = read(target).metadata
+    changed = {key for key in texts if texts[key] != before.metadata.get(key)}
+    assert (texts["modelspec.license"], changed) == ("MIT", {"modelspec.license", "sameface.header_sha256"})
+    assert notes(target)["notes"].endswith("; licence: MIT")
+    written = target.stat().st_mtime_ns
+    deliver(said, lora, tmp_path / "out")
+    assert target.stat().st_mtime_ns == written  # nothing is different
+
+
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)

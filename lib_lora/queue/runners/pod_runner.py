@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ from lib_lora.runs.events import EventLog, events_after
 from lib_lora.runs.lent_run import loan_of, returned
 from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need
 from lib_lora.training.plan.presets import asked_beside
-from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 
@@ -114,10 +115,22 @@ def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> 
         run: its identifier.
         rental: what the job allows.
         queued: when the job was queued, unix seconds.
+
+    Raises:
+        UserError: there is no such run, or its file cannot be read.
     """
     ledger, given = PodLedger(root), queued if rental.anew else None
-    limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given)
+    made = _made_at(load_run(Workspace(root).character_at(slug).run(run).path))
+    limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given, made=made)
     return run_limits.left_of(ledger, limits)
+
+
+def _made_at(run: Run) -> float:
+    """When a run was made, unix seconds; 0 = its file does not tell, so that nothing spent is overlooked."""
+    try:
+        return datetime.fromisoformat(run.file.created).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def need_of(run: Run) -> GpuNeed | None:

@@ -1,6 +1,7 @@
 """Knows what may still be rented for a run: its limits of money and time hold for all of its pods together.
 
-Pods that were rented before the limits were given do not count. Pure but for the ledger, which is given.
+Pods that were rented before the limits were given do not count, nor do those of a deleted run whose identifier the run
+has got. Pure but for the ledger, which is given.
 """
 
 from __future__ import annotations
@@ -85,7 +86,13 @@ def to_go_on(run: str) -> str:
 
 
 def limits_of(
-    ledger: PodLedger, run: str, cap: Decimal, hours: float, given: float | None, now: float | None = None
+    ledger: PodLedger,
+    run: str,
+    cap: Decimal,
+    hours: float,
+    given: float | None,
+    now: float | None = None,
+    made: float = 0.0,
 ) -> RunLimits:
     """The limits that hold for a run: those that were given last.
 
@@ -96,12 +103,15 @@ def limits_of(
         given: when these were given explicitly, unix seconds; None = they were not, so those that the run had before
             go on to hold, if it had any.
         now: unix seconds; None = the present.
+        made: when the run was made, unix seconds; older pods were those of a deleted run of this name.
     """
-    known = [entry.limits for entry in ledger.entries() if entry.limits and entry.limits.run == run]
+    entries = [entry for entry in ledger.entries() if entry.time >= made]
+    known = [entry.limits for entry in entries if entry.limits and entry.limits.run == run]
     last = max(known, key=lambda one: one.since, default=None)
     if last is not None and (given is None or given < last.since):
         return last
-    return RunLimits(run, cap, hours, 0.0 if given is None else min(given, time.time() if now is None else now))
+    since = 0.0 if given is None else min(given, time.time() if now is None else now)
+    return RunLimits(run, cap, hours, max(since, made))
 
 
 def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None) -> LeftToRent:

@@ -68,17 +68,18 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
     file = deliver(lora_origin(run), checkpoint, target, body.weight, best, searched)
+    remember(record.folder, file, step_words.PLACES[body.to], body.step, body.weight)
     framing = framing_of(look(folder))
     text = text_of(record, pictures, framing, file.stem, body.weight)
     more = ""
     if body.to == "comfyui":
-        from lib_lora.deploy.comfyui_workflows import Recipe, write_workflows
+        from lib_lora.deploy.comfyui_workflows import Recipe, sampler_for, write_workflows
         from lib_lora.runs.origin import comfy_base
 
-        recipe = Recipe(cell_of(record, pictures, framing), comfy_base(run), body.weight, best)
+        cell, instead = sampler_for(cell_of(record, pictures, framing))
+        recipe = Recipe(cell, comfy_base(run), body.weight, best)
         written = write_workflows(file, comfyui.folders(Path(preferences.load(context.root).comfyui)), recipe)
-        more = f" To paint with it, drop {written[0].name} on ComfyUI's page."
-    remember(record.folder, file, step_words.PLACES[body.to], body.step, body.weight)
+        more = f" To paint with it, drop {written[0].name} on ComfyUI's page. {instead}".rstrip()
     shown, why = True, ""
     if body.to == "webui":
         context.host.refresh_loras(file.stem)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lib_lora.comfyui.comfy_address import BY
-from lib_lora.comfyui.comfy_painter import ComfyPainter
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.split_painter import SplitPainter
 from lib_lora.workflows.produce.lora_tags import LoraTags
@@ -50,7 +50,7 @@ def work_on(
         StoppedByUser: `stopping` said so.
     """
     plan = folder.plan()
-    if (plan.by == BY) != isinstance(painter, ComfyPainter):
+    if (plan.by == BY) != (getattr(painter, "by", "") == BY):
         begun = "was begun with ComfyUI; go on with" if plan.by == BY else "was begun without ComfyUI; go on without"
         raise UserError(
             f"Production {folder.id} {begun} it, so that its pictures are painted alike (--comfyui says that).",
@@ -73,6 +73,8 @@ def work_on(
     loaded = painter_of(painter, run.model(), run.file.settings)
 
     def paints() -> Painter:
+        if isinstance(painter, LateComfyPainter):
+            painter.connect()  # what is wrong there is said before the first picture
         if not plan.second_pass:
             return loaded()
         side = run.file.settings.resolution or run.model().resolution

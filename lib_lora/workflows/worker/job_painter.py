@@ -11,7 +11,7 @@ from lib_lora.comfyui.comfy_address import BY
 from lib_lora.grid.cells import Painter
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.training.plan.run_file import Run
-from lib_lora.workflows.judge.comfyui_painters import comfyui_painter
+from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
@@ -33,10 +33,10 @@ def painter_for(
         comfyui: address of the ComfyUI that paints in place of all of these; empty = none does.
 
     Raises:
-        UserError: there is no such place, or ComfyUI cannot be reached.
+        UserError: there is no such place. ComfyUI is connected to when something is painted.
     """
     if comfyui:
-        comfy = comfyui_painter(context.root, comfyui, run, context.pipe.stopping)
+        comfy = LateComfyPainter(context.root, comfyui, run, context.pipe.stopping)
         try:
             yield comfy, BY
         finally:

@@ -78,6 +78,32 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     assert len(run_records.uses(run)) == 2
 
 
+def comfy_of(page, tmp_path):
+    """A ComfyUI that the page has set."""
+    loras = tmp_path / "ComfyUI" / "models" / "loras"
+    loras.mkdir(parents=True)
+    page.confirmed("/settings", {"comfyui": str(tmp_path / "ComfyUI")})
+    return loras
+
+
+def test_a_sampler_that_comfyui_lacks_is_replaced_in_the_workflow_and_said(page, run, tmp_path):
+    loras = comfy_of(page, tmp_path)
+    _asked(plant_grid(run), {"sampler": "Restart"}, {"sampler": "Restart"})
+    said = page.done("/characters/mara/use", {**USE, "to": "comfyui"})
+    assert "no sampler 'Restart'; the workflow paints with Euler instead." in said["text"]
+    assert "Sampler: Restart" in said["infotext"]  # as it was painted
+    program = json.loads((loras / "mara.workflow-api.json").read_text(encoding="utf-8"))
+    assert program["3"]["inputs"]["sampler_name"] == "euler"
+    assert len(run_records.uses(run)) == 1
+
+
+def test_what_lies_there_is_remembered_although_its_workflow_cannot_be_written(page, run, tmp_path):
+    loras = comfy_of(page, tmp_path)
+    (loras / "mara.workflow.json").mkdir()
+    assert "error" in page.post("/characters/mara/use", {**USE, "to": "comfyui"}).json()
+    assert [one["file"] for one in run_records.uses(run)] == [str(loras / "mara.safetensors")]
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "code"),
     [
