@@ -403,4 +403,4 @@ def test_how_long_somebody_else_takes_to_say_whether_a_machine_is_gone_is_not_co
     way, there = tmp_path / "way", SimpleNamespace(place=place)
     job = RemoteJob(Workspace(tmp_path), "home-1", there, way, said.append, gone=lambda: time.sleep(0.5))
     assert job.reach(ask) == "it is here"
-    assert said == ["mara@host cannot be reached now. Trying again.", "workshop is reached again."]
+    assert said == ["workshop cannot be reached; trying again.", "workshop is reached again."]

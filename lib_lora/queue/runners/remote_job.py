@@ -110,7 +110,7 @@ class RemoteJob:
                 if not said:
                     said = True
                     goes_on = " What runs there goes on." if waiting else ""
-                    self.say(f"{str(error).rstrip('.')}. Trying again.{goes_on}")
+                    self.say(f"{self.place.name} cannot be reached; trying again.{goes_on}")
                 self.pause(pause)
                 pause = min(pause * 2, AGAIN)
                 continue

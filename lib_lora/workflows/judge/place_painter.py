@@ -47,7 +47,7 @@ class PlacePainter:
         self._sent = False
         self._base = ""  # its path there, once all is there
         self._plans = 0
-        self._vae = LocalVae(run.model)
+        self._vae = LocalVae(lambda: self._run.model())
 
     @property
     def at_work(self) -> bool:
