@@ -46,7 +46,7 @@ from lib_lora.workflows.produce import production_request, production_store  # n
 from lib_lora.workflows.produce.picture_check import PictureCheck  # noqa: E402
 from lib_lora.workflows.produce.produce import TOGETHER, Producer  # noqa: E402
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of  # noqa: E402
-from lib_lora.workflows.produce.production_request import ProduceRequest  # noqa: E402
+from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings  # noqa: E402
 from lib_lora.workflows.produce.prompt_list import PromptRow  # noqa: E402
 from lib_lora.workflows.produce.wildcards import Wildcards  # noqa: E402
 from lib_lora.workflows.train.demo import home_of  # noqa: E402
@@ -60,7 +60,8 @@ _NO_CARDS = Wildcards()
 
 def planned(root: Path, count: int, seed: int) -> tuple[Any, ProductionPlan]:
     """The run of `try`, and a plan of as many pictures with one try each."""
-    request = ProduceRequest([PromptRow(text) for text in PROMPTS], count=count, tries=1, seed=seed)
+    settings = ProduceSettings(count=count, tries=1, seed=seed)
+    request = ProduceRequest([PromptRow(text) for text in PROMPTS], settings)
     return production_request.plan_of(root, NAME, request)
 
 

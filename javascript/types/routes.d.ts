@@ -114,7 +114,7 @@ interface Posts {
   /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
   /** Begin a production, or continue the one that was begun with the very same values; its number, and the job. */
-  '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { prompts: string; count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: string; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; second_pass?: number; painter?: string; on?: string; comfyui?: string } };
+  '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: 'keep' | 'same'; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; second_pass?: number; prompts: string; painter?: string; on?: string; comfyui?: string } };
   /** Paint what is missing of a production, also in place of what the user has dropped. */
   '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string | null; comfyui?: string | null } };
   /** Keep pictures, drop them, or take such decisions back. */

@@ -104,7 +104,7 @@ def add(command: Commands) -> None:
 
 def _produce(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.produce import produce_command, production_request
-    from lib_lora.workflows.produce.production_request import ProduceRequest
+    from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
     from lib_lora.workflows.produce.prompt_folders import PromptFolders
     from lib_lora.workflows.produce.prompt_list import read_prompts
 
@@ -112,9 +112,7 @@ def _produce(options: argparse.Namespace) -> Answer:
     measured_with = engine_of(options)
     wildcards = [*options.wildcards, Workspace(root).wildcards]
     folders = PromptFolders(wildcards, [*options.loras, root / "loras"])
-    given = {"negative": options.negative} if options.negative is not None else {}
-    request = ProduceRequest(
-        prompts=read_prompts(options.prompts),
+    settings = ProduceSettings(
         count=options.count or 0,
         run=options.run,
         step=options.step,
@@ -123,16 +121,15 @@ def _produce(options: argparse.Namespace) -> Answer:
         seed=options.seed,
         line=options.line,
         several=options.several,
+        negative=options.negative,
         side=options.side,
         steps=options.grid_steps,
         cfg=options.cfg,
         sampler=options.sampler,
         trigger=not options.no_trigger,
         second_pass=options.second_pass or 0.0,
-        folders=folders,
-        by=painted_by(options),
-        **given,
     )
+    request = ProduceRequest(read_prompts(options.prompts), settings, folders, painted_by(options))
     run, plan = production_request.plan_of(root, options.name, request)
     folder = production_request.begun(root, options.name, plan)
     lines = ThrottledLines()

@@ -6,10 +6,11 @@ import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
 import { beginsWhen } from '../jobs/jobs.js';
+import { painterChoice } from '../jobs/painter_choice.js';
 import { baseGone, bestGrid, cellChoice } from '../jobs/runs.js';
 import { refresh } from '../page/polling.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
-import { checkbox, radioGroup } from '../widgets/form_parts.js';
+import { checkbox, numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
 
 const EXAMPLE = ['in a café, smiling, morning light', 'on a beach at sunset, {red|blue} dress, full body'].join('\n');
@@ -22,7 +23,7 @@ const STORED = 'prompts'; // of each character, as they were last produced
  *   model is gone, or an empty text.
  */
 export function produceForm(begun) {
-  const form = { slug: '', runs: [], places: [], picked: '' };
+  const form = { slug: '', runs: [] };
   const { ranges, produced } = app.state.limits;
   form.cell = cellChoice(ranges.weight, () => showGone());
   const prompts = el('textarea', { class: 'sf-input sf-prompts', spellcheck: false, placeholder: EXAMPLE, rows: 7 });
@@ -30,13 +31,11 @@ export function produceForm(begun) {
   const file = el('input', { type: 'file', accept: '.txt,.csv,.tsv,text/*', hidden: true });
   file.addEventListener('change', () => takeFile());
   const choose = actionButton('Open a file …', () => file.click(), { small: true });
-  const count = number(produced.count, 1);
+  const count = numberField(produced.count, 1);
   count.placeholder = t('one for each prompt');
   count.addEventListener('input', () => label());
-  const painter = radioGroup('Painted by', [], '', (to) => {
-    form.picked = to;
-    showAddress();
-  });
+  const ours = { value: 'comfyui', text: 'ComfyUI', help: 'One that runs, with its own nodes and samplers.' };
+  const painter = painterChoice([ours], () => showAddress());
   const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   comfyui.value = readStored(COMFYUI, '');
   comfyui.placeholder = app.state.limits.comfyui;
@@ -57,13 +56,13 @@ export function produceForm(begun) {
     undefined,
     'As ADetailer does; for pictures of a whole body. Takes longer.',
   );
-  const tries = number(produced.tries, 1);
-  const steps = number(produced.steps, 1);
-  const cfg = number(produced.cfg, 0.5);
+  const tries = numberField(produced.tries, 1);
+  const steps = numberField(produced.steps, 1);
+  const cfg = numberField(produced.cfg, 0.5);
   cfg.placeholder = t('as usual');
-  const side = number(produced.side, 8);
+  const side = numberField(produced.side, 8);
   side.placeholder = t('as trained');
-  const seed = number(produced.seed, 1);
+  const seed = numberField(produced.seed, 1);
   const sampler = selectBox([]);
   const negative = el('input', { class: 'sf-input', type: 'text', placeholder: t('as in the tests') });
   const fine = foldSection(
@@ -101,7 +100,7 @@ export function produceForm(begun) {
     el('div', { class: 'sf-row' }, choose, file),
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
     form.cell.node,
-    el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter, addressField)),
+    el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter.node, addressField)),
     fine,
     later,
     el('div', { class: 'sf-row' }, start),
@@ -116,7 +115,7 @@ export function produceForm(begun) {
     seed,
     sampler,
     negative,
-    painter,
+    painter: painter.node,
     comfyui,
     weight: form.cell.weight,
   };
@@ -148,36 +147,30 @@ export function produceForm(begun) {
     later.hidden = !later.textContent;
   }
 
-  async function loadPlaces() {
-    form.places = await api.get('/places').catch(() => form.places);
-  }
-
   function showAddress() {
-    addressField.hidden = painter.chosen !== 'comfyui';
+    addressField.hidden = painter.chosen() !== 'comfyui';
   }
 
   function body() {
     const { run, step, weight } = form.cell.value;
-    const elsewhere = form.places.some((one) => one.on === painter.chosen);
     return {
       prompts: prompts.value,
       count: count.value === '' ? 0 : Math.round(Number(count.value)),
       run,
       step,
       weight,
-      tries: whole(tries, produced.tries.usual),
-      seed: whole(seed, produced.seed.usual),
+      tries: wholeNumber(tries, produced.tries.usual),
+      seed: wholeNumber(seed, produced.seed.usual),
       line: line.chosen,
       several: several.input.checked,
       negative: negative.value.trim() || null,
-      side: whole(side, null),
-      steps: whole(steps, produced.steps.usual),
+      side: wholeNumber(side, null),
+      steps: wholeNumber(steps, produced.steps.usual),
       cfg: cfg.value === '' ? null : Number(cfg.value),
       sampler: sampler.value,
       trigger: trigger.input.checked,
       second_pass: again.input.checked ? app.state.limits.second_pass : 0,
-      painter: elsewhere ? 'worker' : painter.chosen,
-      on: elsewhere ? painter.chosen : 'local',
+      ...painter.by(),
       comfyui: comfyui.value.trim() || undefined,
     };
   }
@@ -206,7 +199,7 @@ export function produceForm(begun) {
         form.slug = app.slug;
         form.cell.reset();
         prompts.value = readStored(`${STORED}-${app.slug}`, '');
-        loadPlaces();
+        painter.load();
         label();
       }
       form.runs = runs;
@@ -214,34 +207,13 @@ export function produceForm(begun) {
       form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
       const { host } = app.state;
       sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
-      showPainters(painter, form, host);
+      painter.update(form.runs.find((one) => one.id === form.cell.value.run));
       showAddress();
       showGone();
     },
   };
   label();
   return actions;
-}
-
-function showPainters(painter, form, host) {
-  const run = form.runs.find((one) => one.id === form.cell.value.run);
-  const refused = (run && (host.refuses || {})[run.family]) || '';
-  const paints = host.paints && !refused;
-  const webui = {
-    value: 'webui',
-    text: 'This webui',
-    help: refused || 'As you will see the character in txt2img.',
-    disabled: !paints,
-  };
-  painter.setChoices([
-    ...(host.name === 'alone' ? [] : [webui]),
-    { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
-    { value: 'comfyui', text: 'ComfyUI', help: 'One that runs, with its own nodes and samplers.' },
-    ...form.places.map((one) => ({ value: one.on, text: one.title, help: t('The LoRA goes there, and no photo.') })),
-  ]);
-  const elsewhere = form.picked === 'comfyui' || form.places.some((one) => one.on === form.picked);
-  const here = paints && form.picked !== 'worker' ? 'webui' : 'worker';
-  painter.chosen = elsewhere ? form.picked : here;
 }
 
 /** The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page. */
@@ -254,14 +226,4 @@ async function decoded(file) {
   } catch {
     return new TextDecoder('windows-1252').decode(bytes);
   }
-}
-
-function number({ least, most, usual }, step) {
-  const value = usual || '';
-  return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value });
-}
-
-function whole(input, otherwise) {
-  const value = Math.round(Number(input.value));
-  return input.value === '' || !Number.isFinite(value) ? otherwise : value;
 }

@@ -5,9 +5,10 @@ import { app } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, startJob } from '../jobs/jobs.js';
+import { painterChoice } from '../jobs/painter_choice.js';
 import { baseGone, cellChoice } from '../jobs/runs.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
-import { radioGroup } from '../widgets/form_parts.js';
+import { numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
 
 /**
@@ -17,7 +18,7 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
  *   empty text.
  */
 export function testForm(changed) {
-  const form = { slug: '', runs: [], places: [] };
+  const form = { slug: '', runs: [] };
   const { limits } = app.state;
   const { ranges } = limits;
   form.cell = cellChoice(ranges.weight, () => {
@@ -25,11 +26,11 @@ export function testForm(changed) {
     changed();
   });
   const sampler = selectBox([]);
-  const steps = number(ranges.grid_steps, 1);
-  const cfg = number(ranges.cfg, 0.5);
-  const seed = number(ranges.first_seed, 1);
+  const steps = numberField(ranges.grid_steps, 1);
+  const cfg = numberField(ranges.cfg, 0.5);
+  const seed = numberField(ranges.first_seed, 1);
   cfg.placeholder = t('as usual');
-  const side = number(ranges.side, 8);
+  const side = numberField(ranges.side, 8);
   side.placeholder = t('as trained');
   const many = radioGroup(
     'Pictures',
@@ -43,7 +44,7 @@ export function testForm(changed) {
     ],
     'all',
   );
-  const painter = radioGroup('Painted by', [], '', (to) => (form.picked = to));
+  const painter = painterChoice([], () => showBases());
   const paint = actionButton(paintLabel(limits.test_pictures), () => actions.paint());
   const find = actionButton('Find the best step and weight', () => actions.choose());
   many.addEventListener('change', () => label());
@@ -64,16 +65,12 @@ export function testForm(changed) {
     ),
   );
   fine.addEventListener('toggle', () => fine.open && loadBases());
-  const sides = el('div', { class: 'sf-halves' }, many, painter);
+  const sides = el('div', { class: 'sf-halves' }, many, painter.node);
   const row = el('div', { class: 'sf-row' }, paint, find);
   const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
 
   function label() {
     setText(paint.firstChild, paintLabel(many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures));
-  }
-
-  async function loadPlaces() {
-    form.places = await api.get('/places').catch(() => form.places);
   }
 
   async function loadBases() {
@@ -88,7 +85,7 @@ export function testForm(changed) {
     const kept = fit.some((one) => one.path === base.value) ? base.value : '';
     const own = { value: '', text: t('The one it was trained on') };
     base.setChoices([own, ...fit.map((one) => ({ value: one.path, text: one.title }))], kept);
-    baseField.hidden = painter.chosen !== 'webui'; // SameFace itself paints with the run's own only
+    baseField.hidden = painter.chosen() !== 'webui'; // SameFace itself paints with the run's own only
   }
 
   function showGone() {
@@ -108,7 +105,7 @@ export function testForm(changed) {
   const searched = () => {
     const values = {
       run: cellOf(form).run,
-      grid_steps: whole(steps, ranges.grid_steps.usual),
+      grid_steps: wholeNumber(steps, ranges.grid_steps.usual),
       ...actions.by(),
     };
     return startJob('choose', values, 'The search begins.');
@@ -118,18 +115,15 @@ export function testForm(changed) {
     node,
     cell: () => (form.cell.value.step ? form.cell.value : null),
     gone: () => goneOf(form),
-    by: () => {
-      const elsewhere = form.places.some((one) => one.on === painter.chosen);
-      return elsewhere ? { painter: 'worker', on: painter.chosen } : { painter: painter.chosen, on: 'local' };
-    },
+    by: painter.by,
     common: () => ({
       ...actions.by(),
-      base: (painter.chosen === 'webui' && base.value) || null,
+      base: (painter.chosen() === 'webui' && base.value) || null,
       sampler: sampler.value || undefined,
-      grid_steps: whole(steps, ranges.grid_steps.usual),
+      grid_steps: wholeNumber(steps, ranges.grid_steps.usual),
       cfg: cfg.value === '' ? null : Number(cfg.value),
-      side: whole(side, null),
-      first_seed: whole(seed, ranges.first_seed.usual),
+      side: wholeNumber(side, null),
+      first_seed: wholeNumber(seed, ranges.first_seed.usual),
     }),
     paint: async (quick = many.chosen === 'quick') => {
       check();
@@ -144,7 +138,7 @@ export function testForm(changed) {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
-        loadPlaces();
+        painter.load();
       }
       form.runs = runs;
       form.cell.setRuns(runs);
@@ -152,26 +146,7 @@ export function testForm(changed) {
       const samplers = host.samplers || ['Euler'];
       sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
       const run = runs && runs.find((one) => one.id === form.cell.value.run);
-      const refused = (run && (host.refuses || {})[run.family]) || '';
-      const paints = host.paints && !refused;
-      painter.setChoices([
-        {
-          value: 'webui',
-          text: 'This webui',
-          help: refused || 'As you will see the character in txt2img.',
-          disabled: !paints,
-        },
-        { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
-        ...form.places.map((one) => ({
-          value: one.on,
-          text: one.title,
-          help: t('The LoRA goes there, and no photo.'),
-        })),
-      ]);
-      const elsewhere = form.places.some((one) => one.on === form.picked);
-      // what was picked counts again where it can
-      painter.chosen = elsewhere ? form.picked : paints ? pickedHere(form) : 'worker';
-      painter.hidden = !host.paints && !form.places.length;
+      painter.update(run);
       showBases();
       showGone();
     },
@@ -190,19 +165,6 @@ function cellOf(form) {
   return { run, step, weight };
 }
 
-function pickedHere(form) {
-  return form.picked === 'worker' ? 'worker' : 'webui';
-}
-
 function goneOf(form) {
   return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
-}
-
-function number({ least, most, usual }, step) {
-  return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value: usual ?? '' });
-}
-
-function whole(input, otherwise) {
-  const value = Math.round(Number(input.value));
-  return input.value === '' || !Number.isFinite(value) ? otherwise : value;
 }

@@ -61,6 +61,17 @@ export function checkbox(label, checked, onchange, help) {
   return made;
 }
 
+/** A field for a number in a range of the server's, with its usual value; `step` is that of its arrows. */
+export function numberField({ least, most, usual }, step) {
+  return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value: usual ?? '' });
+}
+
+/** The whole number in a field; `otherwise` where it is empty, or none. */
+export function wholeNumber(input, otherwise) {
+  const value = Math.round(Number(input.value));
+  return input.value === '' || !Number.isFinite(value) ? otherwise : value;
+}
+
 /** A list of names and values; `list.set([{name, text, tone?}])` changes what differs, and leaves out empty ones. */
 export function factList() {
   const list = el('dl', { class: 'sf-facts' });

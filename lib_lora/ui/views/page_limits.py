@@ -17,7 +17,7 @@ from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import limits
-from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceRequest
+from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceSettings
 
 # Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
 LETTERS = {"name": 80, "trigger": 60, "class_word": 40, "notes": 2000, "traits": 2000}
@@ -95,7 +95,7 @@ def page_limits() -> PageLimits:
         for arguments in (TestArguments, InventArguments, MoreArguments)
         for field in fields(arguments)
     }
-    usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceRequest)}
+    usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceSettings)}
     return PageLimits(
         photos=LEAST,
         photo_bytes=limits.PHOTO_FILE,
@@ -116,5 +116,5 @@ def page_limits() -> PageLimits:
         status_tones=STATUS_TONES,
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,
-        produced={name: UsualRange(one.least, one.most, usual[name]) for name, one in REQUESTED.items()},
+        produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

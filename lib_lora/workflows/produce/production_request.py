@@ -43,26 +43,23 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class ProduceRequest:
-    """What is asked for; see `ProductionPlan` for what has no description here.
+class ProduceSettings:
+    """What can be set for a production; see `ProductionPlan` for what has no description here.
 
     Attributes:
-        prompts: the list.
         count: pictures to be kept; 0 = one for each prompt.
         run: identifier; None = the newest run that is trained.
         step: of the checkpoint; None = what the tests of the run speak for, else the last.
         weight: of the LoRA; None = as the tests speak for, else 1.
+        negative: None = that of the test pictures.
         side: pixels; None = as trained.
         cfg: None = the base model's usual one.
         trigger: whether the trigger and the class word are put before prompts that lack the trigger.
-        folders: of what prompts name.
-        by: who paints, as `ProductionPlan.by`.
 
     Raises:
         UserError: a number is out of its range (`REQUESTED`).
     """
 
-    prompts: Sequence[PromptRow]
     count: int = 0
     run: str | None = None
     step: int | None = None
@@ -71,15 +68,13 @@ class ProduceRequest:
     seed: int = 1000
     line: Line = "keep"
     several: bool = False
-    negative: str = NEGATIVE
+    negative: str | None = None
     side: int | None = None
     steps: int = 20
     cfg: float | None = None
     sampler: str = "Euler"
     trigger: bool = True
     second_pass: float = 0.0
-    folders: PromptFolders = NO_FOLDERS
-    by: str = ""
 
     def __post_init__(self) -> None:
         for name, allowed in REQUESTED.items():
@@ -96,6 +91,26 @@ class ProduceRequest:
             )
 
 
+_USUAL = ProduceSettings()
+
+
+@dataclass(frozen=True)
+class ProduceRequest:
+    """What is asked for.
+
+    Attributes:
+        prompts: the list.
+        settings: what is set.
+        folders: of what prompts name.
+        by: who paints, as `ProductionPlan.by`.
+    """
+
+    prompts: Sequence[PromptRow]
+    settings: ProduceSettings = _USUAL
+    folders: PromptFolders = NO_FOLDERS
+    by: str = ""
+
+
 def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, ProductionPlan]:
     """The run that paints, and what is painted.
 
@@ -107,8 +122,9 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
     Raises:
         UserError: there is no such checkpoint or wildcard, or the base model is gone.
     """
-    run = newest(Workspace(root).character(name), name, request.run, trained=True)
-    step, weight = _chosen(run, request)
+    asked = request.settings
+    run = newest(Workspace(root).character(name), name, asked.run, trained=True)
+    step, weight = _chosen(run, asked)
     check_base(run)
     lora = run.checkpoint(step)
     check_whole(lora)
@@ -123,31 +139,31 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
         weight=weight,
         lora_sha256=sha256(lora),
         prompts=list(request.prompts),
-        count=request.count or len(request.prompts),
-        tries=request.tries,
-        seed=request.seed,
-        line=request.line,
-        several=request.several,
-        negative=request.negative,
-        side=request.side or train.resolution or info.resolution,
-        steps=request.steps,
-        cfg=run.file.base.guidance if request.cfg is None else request.cfg,
-        sampler=request.sampler,
+        count=asked.count or len(request.prompts),
+        tries=asked.tries,
+        seed=asked.seed,
+        line=asked.line,
+        several=asked.several,
+        negative=NEGATIVE if asked.negative is None else asked.negative,
+        side=asked.side or train.resolution or info.resolution,
+        steps=asked.steps,
+        cfg=run.file.base.guidance if asked.cfg is None else asked.cfg,
+        sampler=asked.sampler,
         trigger=character.trigger,
-        before=f"photo of {who}" if request.trigger else "",
-        second_pass=request.second_pass,
+        before=f"photo of {who}" if asked.trigger else "",
+        second_pass=asked.second_pass,
         by=request.by,
     )
     return run, plan
 
 
-def _chosen(run: Run, request: ProduceRequest) -> tuple[int, float]:
+def _chosen(run: Run, asked: ProduceSettings) -> tuple[int, float]:
     """Step and weight: what was asked for, else what the tests of the run speak for."""
     best = run_records.best([(run_records.run(run.folder), run_records.grids(run.folder))])
-    step = request.step
+    step = asked.step
     if step is None and best is not None and best.step is not None and run.checkpoint(best.step).is_file():
         step = best.step
-    weight = request.weight
+    weight = asked.weight
     if weight is None:
         weight = best.weight if best is not None and best.step == step else 1.0
     return checkpoint_named(run, step), weight

@@ -65,7 +65,7 @@ def test_a_production_is_begun_queued_and_begun_only_once(page, trained):
         ({"prompts": "a", "tries": 0}, "value-out-of-range", "tries"),
         ({"prompts": "a", "weight": 5}, "value-out-of-range", "weight"),
         ({"prompts": "a", "side": 100}, "side-invalid", "side"),
-        ({"prompts": "a", "line": "any"}, "line-unknown", "line"),
+        ({"prompts": "a", "line": "any"}, "setting-not-a-choice", "line"),
         ({"prompts": "a", "painter": "nobody"}, "painter-unknown", "painter"),
         ({"prompts": "a", "step": 7}, "checkpoint-not-found", ""),
         ({"prompts": "a", "on": "ssh:nowhere"}, "place-not-found", "on"),

@@ -30,7 +30,7 @@ from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.produce import production_request
-from lib_lora.workflows.produce.production_request import ProduceRequest
+from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
 from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
@@ -614,7 +614,8 @@ def test_the_lock_of_a_run_with_long_steps_is_waited_for_longer(copied, pipe):
 
 def produced(copied, by="", count=2):
     """A production of the main job's LoRA, small and quick to paint."""
-    request = ProduceRequest([PromptRow("in a café", width=64, height=64)], count, tries=2, steps=1, by=by)
+    settings = ProduceSettings(count=count, tries=2, steps=1)
+    request = ProduceRequest([PromptRow("in a café", width=64, height=64)], settings, by=by)
     _, plan = production_request.plan_of(copied.root, NAME, request)
     return production_request.begun(copied.root, NAME, plan)
 

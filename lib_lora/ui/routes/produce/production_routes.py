@@ -14,42 +14,28 @@ from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, ge
 from lib_lora.ui.http.responses import Refused, about, missing
 from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.run_routes import address
-from lib_lora.workflows.produce import production_store
+from lib_lora.workflows.produce import production_request, production_store
 from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
+from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
 from lib_lora.workflows.produce.production_store import ProductionFolder
+from lib_lora.workflows.produce.prompt_folders import PromptFolders
+from lib_lora.workflows.produce.prompt_list import parse
 from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.workflows.produce.production_request import ProduceRequest
     from lib_lora.workflows.produce.production_stats import ProductionStats
-    from lib_lora.workflows.produce.prompt_folders import PromptFolders
 
 _PROMPTS = 4 * MB  # of a list of prompts
 
 
-@dataclass(frozen=True)
-class NewProduction:
+@dataclass(frozen=True, kw_only=True)
+class NewProduction(ProduceSettings):
     """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui", "worker" or
     "comfyui", the last with the `comfyui` that paints (its address); the rest is as the command `produce` has it, where
     null means: as usual."""
 
     prompts: str
-    count: int = 0
-    run: str | None = None
-    step: int | None = None
-    weight: float | None = None
-    tries: int = 4
-    seed: int = 1000
-    line: str = "keep"
-    several: bool = False
-    negative: str | None = None
-    side: int | None = None
-    steps: int = 20
-    cfg: float | None = None
-    sampler: str = "Euler"
-    trigger: bool = True
-    second_pass: float = 0.0
     painter: str = "worker"
     on: str = LOCAL
     comfyui: str = DEFAULT
@@ -108,11 +94,14 @@ def _entry(context: RequestContext, folder: CharacterFolder, one: ProductionFold
         progress, _ = _progress(one)
     except UserError as error:
         return {"id": one.id, "error": str(error)}
+    made = (one.path / production_store.PLAN_FILE).stat().st_mtime
+    return {"id": one.id, "error": "", "made": made, **_state(progress), "job": _job_of(context, folder, one)}
+
+
+def _state(progress: Progress) -> dict[str, Any]:
+    """How far a production is, and with what it is painted."""
     plan = progress.plan
     return {
-        "id": one.id,
-        "error": "",
-        "made": (one.path / production_store.PLAN_FILE).stat().st_mtime,
         "run": plan.run,
         "step": plan.step,
         "weight": plan.weight,
@@ -120,7 +109,6 @@ def _entry(context: RequestContext, folder: CharacterFolder, one: ProductionFold
         "wanted": plan.count,
         "kept": progress.done,
         "painted": progress.painted,
-        "job": _job_of(context, folder, one),
     }
 
 
@@ -147,8 +135,6 @@ def _stats(one: ProductionFolder, progress: Progress, version: str) -> Productio
 
 def begin(context: RequestContext, call: Call) -> dict[str, Any]:
     """Begin a production, or continue the one that was begun with the very same values; its number, and the job."""
-    from lib_lora.workflows.produce import production_request
-
     folder = paths.character(context, call)
     if call.body.run is not None:
         paths.run(folder, call.body.run)
@@ -181,40 +167,13 @@ def _painter(context: RequestContext, folder: CharacterFolder, body: NewProducti
 
 
 def _request(context: RequestContext, body: NewProduction, by: str) -> ProduceRequest:
-    from lib_lora.workflows.produce.production_request import ProduceRequest
-    from lib_lora.workflows.produce.prompt_list import parse
-
     with about("prompts"):
         prompts = parse(body.prompts, "The list of prompts")
-    if body.line not in ("keep", "same"):
-        raise UserError(f"There is no line {body.line!r}; give keep or same.", "line", code="line-unknown")
-    given = {"negative": body.negative} if body.negative is not None else {}
-    return ProduceRequest(
-        prompts=prompts,
-        count=body.count,
-        run=body.run,
-        step=body.step,
-        weight=body.weight,
-        tries=body.tries,
-        seed=body.seed,
-        line="same" if body.line == "same" else "keep",
-        several=body.several,
-        side=body.side,
-        steps=body.steps,
-        cfg=body.cfg,
-        sampler=body.sampler,
-        trigger=body.trigger,
-        second_pass=body.second_pass,
-        folders=folders_of(context),
-        by=by,
-        **given,
-    )
+    return ProduceRequest(prompts, body, folders_of(context), by)
 
 
 def folders_of(context: RequestContext) -> PromptFolders:
     """Where files are looked for that prompts name: in the data folder, and where the webui has them."""
-    from lib_lora.workflows.produce.prompt_folders import PromptFolders
-
     roots = context.host.roots()
     return PromptFolders([Workspace(context.root).wildcards, *roots.wildcards], roots.loras)
 
@@ -271,13 +230,7 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "id": one.id,
         "mark": version,
         "job": job,
-        "run": plan.run,
-        "step": plan.step,
-        "weight": plan.weight,
-        "by": plan.by,
-        "wanted": plan.count,
-        "kept": progress.done,
-        "painted": progress.painted,
+        **_state(progress),
         "given_up": stats.given_up,
         "first_try": _interval(stats),
         "tries": stats.tries,
