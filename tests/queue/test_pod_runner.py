@@ -497,7 +497,7 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
     home.close()
     home.runpod.plan("GET /pods/", times=2, **answer)
     home.open()
-    home.until(number, lambda: "Trying again. What runs there goes on." in home.said(number))
+    home.until(number, lambda: "It is asked again meanwhile; what runs there goes on." in home.said(number))
     home.lets(6)
     assert home.ended(number).state == "finished"
     assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -61,15 +62,17 @@ def base() -> Path:
 
 
 @contextmanager
-def started(home: Path, port: int, checkpoint: Path, seconds: float = 600) -> Iterator[None]:
-    """The webui with a data folder of its own, until the block ends.
+def started(home: Path, checkpoint: Path, seconds: float = 600) -> Iterator[int]:
+    """The port of the webui with a data folder of its own, until the block ends.
 
     Args:
         home: the data folder; its log is ``log.txt``.
-        port: of the page.
         checkpoint: in the data folder; selected.
         seconds: that its start may take.
     """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     inside = folder() / "venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     python = os.environ.get("SAMEFACE_WEBUI_PYTHON", str(inside))
     flags = [*FLAGS, *_ON_A_PROCESSOR[kind()], "--api", "--port", str(port), "--data-dir", str(home)]
@@ -100,7 +103,7 @@ def started(home: Path, port: int, checkpoint: Path, seconds: float = 600) -> It
             if process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail("the webui did not start: " + said[-3000:])
             time.sleep(1)
-        yield
+        yield port
     finally:
         process.kill()
         process.wait()

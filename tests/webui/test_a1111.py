@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import urllib.request
 from pathlib import Path
 
@@ -145,16 +144,9 @@ def _train(checkpoint, data, target):
     shutil.copy(train(run, EventLog(run.events)), target)
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def webui(home):
-    port = _free_port()
-    with kinds.started(home, port, home / "models" / "Stable-diffusion" / "toy.safetensors"):
+    with kinds.started(home, home / "models" / "Stable-diffusion" / "toy.safetensors") as port:
         yield Webui(port)
 
 

@@ -9,7 +9,6 @@ import base64
 import io
 import os
 import shutil
-import socket
 import threading
 import time
 from pathlib import Path
@@ -58,10 +57,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def webui(home):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with kinds.started(home, port, home / "models" / "Stable-diffusion" / kinds.base().name):
+    with kinds.started(home, home / "models" / "Stable-diffusion" / kinds.base().name) as port:
         yield Webui(port, home)
 
 

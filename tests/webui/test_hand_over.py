@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -143,11 +142,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def webui(home):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    api = Webui(port, home)
-    with kinds.started(home, port, home / "models" / "Stable-diffusion" / kinds.base().name):
+    with kinds.started(home, home / "models" / "Stable-diffusion" / kinds.base().name) as port:
+        api = Webui(port, home)
         if kinds.kind() == "a1111":  # the others load their model with the first picture
             api.until(lambda state: state["loaded"], 180)
         yield api

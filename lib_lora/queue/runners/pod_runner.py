@@ -411,7 +411,7 @@ class PodWorker(SshWorker):
                 self._remote.check_stop()
                 if not said:
                     said = True
-                    self._say(f"{str(error).rstrip('.')}. Trying again. What runs there goes on.")
+                    self._say(f"{str(error).rstrip('.')}. It is asked again meanwhile; what runs there goes on.")
                 self._remote.pause(remote_job.AGAIN)
 
     # ------------------------------------------------------------------------------------------------ whether it lives
