@@ -34,7 +34,7 @@ _LINES = ("keep", "same")
 def add(command: Commands) -> None:
     """Add these commands."""
     produce = command(
-        "produce", _produce, "Paint hundreds of pictures of a character: each is judged, and painted anew if it fails."
+        "produce", _produce, "Paint hundreds of pictures of a character; each is judged, and painted again if it fails."
     )
     produce.add_argument("name", metavar="NAME")
     produce.add_argument(
@@ -80,7 +80,7 @@ def add(command: Commands) -> None:
         nargs="?",
         const=0.4,
         metavar="STRENGTH",
-        help="paint small faces again, larger, with this denoising strength (default: 0.4)",
+        help="repaint small faces at full size, with this denoising strength (default: 0.4)",
     )
     produce.add_argument("--no-trigger", action="store_true", help="do not put the trigger word before prompts")
     painting(produce, least=1)

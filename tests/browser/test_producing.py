@@ -88,7 +88,7 @@ def test_pictures_are_sorted_out_by_mouse_and_keys(tab: Any, planted: Planted) -
     until(tab, "() => document.querySelectorAll('.sf-produced').length === 2")
     assert shown(tab) == [one, two]  # the third is nearly the first
     assert tab.locator(".sf-pile").first.inner_text() == "+1"
-    tab.get_by_text("Pile up").click()
+    tab.get_by_text("Stack near-duplicates").click()
     tab.get_by_label("Order").select_option("best")
     assert shown(tab) == [two, three, one]
 

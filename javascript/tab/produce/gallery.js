@@ -24,7 +24,7 @@ export function productionGallery(decided) {
   const orders = Object.entries(ORDERS).map(([value, text]) => ({ value, text: t(text) }));
   const order = selectBox(orders, 'painted', (to) => ((shown.order = to), draw()));
   order.setAttribute('aria-label', t('Order'));
-  const piled = checkbox('Pile up pictures that are nearly the same', true, draw);
+  const piled = checkbox('Stack near-duplicates', true, draw);
   const undo = actionButton('Undo', () => takeBack(), { small: true });
   const list = el('div', { class: 'sf-gallery', role: 'group', aria: { label: t('Pictures') } });
   const none = el('p', { class: 'sf-quiet', text: t('No picture is shown by this filter.') });
@@ -195,7 +195,7 @@ function card(open, toggle) {
     node.classList.toggle('sf-out', !kept);
     more.hidden = pile.length < 2;
     setText(more, `+${pile.length - 1}`);
-    more.title = plural(pile.length - 1, '{n} more that is nearly the same', '{n} more that are nearly the same');
+    more.title = plural(pile.length - 1, '{n} near-duplicate', '{n} near-duplicates');
     setText(words, picture.words);
     words.title = picture.prompt;
     setText(turn.firstElementChild, t(kept ? 'Drop' : 'Keep'));

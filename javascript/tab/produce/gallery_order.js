@@ -6,8 +6,8 @@ export const FILTERS = { kept: 'Kept', failed: 'Failed', byHand: 'Decided by me'
 /** The orders of the gallery, with their labels. */
 export const ORDERS = {
   painted: 'As painted',
-  best: 'Most alike first',
-  worst: 'Least alike first',
+  best: 'Best likeness first',
+  worst: 'Weakest likeness first',
   prompt: 'By prompt',
 };
 

@@ -114,9 +114,9 @@ function show(made) {
   fillWith(
     made.links,
     archive
-      ? el('a', { class: 'sf-button sf-button-plain', href: url(archive), text: t('Download the kept ones') })
+      ? el('a', { class: 'sf-button sf-button-plain', href: url(archive), text: t('Download kept pictures') })
       : null,
-    page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers, with plots') }) : null,
+    page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
 }
 
@@ -192,7 +192,7 @@ function words(made, runs, job, last) {
     const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'Nothing is trained yet.', buttons: [train] };
   }
-  const detail = 'Each picture is compared with the photos; what is not this person is painted anew.';
+  const detail = 'Each picture is compared with the photos; pictures of somebody else are painted again.';
   const { production } = made;
   if (!production) return { tone: 'none', text: 'Many pictures of one character, from a list of prompts.', detail };
   return produced(made, production);

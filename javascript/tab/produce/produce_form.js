@@ -34,7 +34,7 @@ export function produceForm(begun) {
   const count = numberField(produced.count, 1);
   count.placeholder = t('one for each prompt');
   count.addEventListener('input', () => label());
-  const ours = { value: 'comfyui', text: 'ComfyUI', help: 'One that runs, with its own nodes and samplers.' };
+  const ours = { value: 'comfyui', text: 'ComfyUI', help: 'A running ComfyUI, with its own nodes and samplers.' };
   const painter = painterChoice([ours], () => showAddress());
   const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   comfyui.value = readStored(COMFYUI, '');
@@ -43,18 +43,18 @@ export function produceForm(begun) {
   const line = radioGroup(
     'Which pictures are kept',
     [
-      { value: 'keep', text: 'Those above the keep line', help: 'As the character’s own photos are.' },
-      { value: 'same', text: 'Those that surely show this person', help: 'More pictures, less alike.' },
+      { value: 'keep', text: 'Those above the keep line', help: 'As close as the character’s own photos.' },
+      { value: 'same', text: 'Those that certainly show this person', help: 'More pictures, with a weaker likeness.' },
     ],
     'keep',
   );
   const several = checkbox('Other people may be in the picture', false);
-  const trigger = checkbox('Put the trigger word before prompts that lack it', true);
+  const trigger = checkbox('Add the trigger word to prompts that lack it', true);
   const again = checkbox(
-    'Paint small faces again, larger',
+    'Repaint small faces at full size',
     false,
     undefined,
-    'As ADetailer does; for pictures of a whole body. Takes longer.',
+    'As ADetailer does, for full-body pictures. Takes longer.',
   );
   const tries = numberField(produced.tries, 1);
   const steps = numberField(produced.steps, 1);
@@ -84,12 +84,12 @@ export function produceForm(begun) {
   const triesField = formField(
     'Tries for each picture',
     tries,
-    'A picture that fails is painted anew this often at most.',
+    'A picture that fails is painted again, up to this many times in all.',
   );
   const later = el('p', { class: 'sf-help' });
   const start = actionButton('', () => actions.produce(), { main: true });
   const promptsField = formField(
-    'Prompts, one a line',
+    'Prompts, one per line',
     prompts,
     'Or a table with a first line such as prompt, negative, seed, size, weight. {red|blue} and __wildcards__ are filled.',
   );
