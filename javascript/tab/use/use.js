@@ -12,17 +12,8 @@ import { bestGrid, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsErr
 import { postWithCode } from '../widgets/confirmation_code.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { copyBox, copyText } from '../widgets/form_parts.js';
-import { actionButton, foldSection, formField, leadLine, notice, openDialog, toast } from '../widgets/widgets.js';
-
-// the hosts' own refresh buttons; the last is that of the UX extension, whose list of LoRAs is one of its own
-const UX_CARDS = 'lora_refresh';
-const CARDS = ['txt2img_lora_extra_refresh_internal', 'img2img_lora_extra_refresh_internal', UX_CARDS];
-const UX_OPENS = 'lora_nav'; // opens that list
-
-const BOXES = ['txt2img_prompt', 'txt2img_neg_prompt'];
-const SENT = 'sent-prompts'; // what was put there last
-const SENDS = 3; // clicks on the host's button until the prompt is there
-const ARRIVES = 5000; // milliseconds for each
+import { actionButton, foldSection, formField, leadLine, notice, toast } from '../widgets/widgets.js';
+import { addToPrompt, refreshCards, rememberSent, sendPrompt, wantedInTxt2img } from './txt2img.js';
 
 let view = null;
 
@@ -190,16 +181,16 @@ async function use(made, to, folder) {
 
 function toWebui(made) {
   const put = async () => {
-    const how = await wanted();
+    const how = await wantedInTxt2img();
     if (!how) return;
     const { slug } = made;
     const used = await use(made, 'webui');
     refreshCards();
-    const done = how === 'add' ? addTo(used) : await send(used);
+    const done = how === 'add' ? addToPrompt(used) : await sendPrompt(used);
     const said = how === 'add' ? 'The LoRA is in your prompt in txt2img' : 'The prompt is in txt2img';
     const text = done ? `${t(said)}; ${t('press “Generate” there.')}` : used.text;
     if (made.slug === slug) made.result.set(used, text);
-    if (how !== 'add' && done !== false) writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
+    if (how !== 'add' && done !== false) rememberSent(used);
     if (done) toast(text, 'good');
     else if (done === null) toast(t('The prompt has not arrived in txt2img; press the button again.'), 'warn');
   };
@@ -208,63 +199,6 @@ function toWebui(made) {
 
 function keepFile(made) {
   return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
-}
-
-/** What is to become of a prompt that the user has written: 'replace', 'add', or '' = leave it all. */
-async function wanted() {
-  const there = BOXES.map((id) => (hosts(`#${id} textarea`) || { value: '' }).value.trim());
-  const ours = readStored(SENT, []);
-  if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
-  return new Promise((resolve) => {
-    let answer = '';
-    const choose = (how, label, main) => actionButton(label, () => ((answer = how), shown.close()), { main });
-    const body = el(
-      'div',
-      { class: 'sf-dialog-body' },
-      el('p', { text: t('txt2img already has a prompt:') }),
-      there.filter(Boolean).map((text) => el('p', { class: 'sf-quiet', text: short(text) })),
-      el(
-        'div',
-        { class: 'sf-row sf-end' },
-        actionButton('Cancel', () => shown.close()),
-        choose('replace', 'Replace it', false),
-        choose('add', 'Keep it and add the LoRA', true),
-      ),
-    );
-    const shown = openDialog('Put into txt2img', body, { closed: () => resolve(answer) });
-  });
-}
-
-function plain(text) {
-  return text.replace(/\s+/g, ' ').trim();
-}
-
-function short(text) {
-  return text.length > 200 ? `${text.slice(0, 200)} …` : text;
-}
-
-function negativeOf(infotext) {
-  const line = infotext.split('\n').find((one) => one.startsWith('Negative prompt: '));
-  return line ? line.slice('Negative prompt: '.length) : '';
-}
-
-/** The LoRA's part of our prompt; empty where it has none. */
-function tagOf(used) {
-  const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [''];
-  return tag;
-}
-
-/** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
-function addTo(used) {
-  const box = hosts(`#${BOXES[0]} textarea`);
-  const tag = tagOf(used);
-  if (!box || !tag) return false;
-  const same = tag.slice(0, tag.lastIndexOf(':') + 1);
-  const own = box.value.replace(/ ?<lora:[^<>]*>/g, (found) => (found.trim().startsWith(same) ? '' : found)).trimEnd();
-  const trigger = used.trigger && !own.includes(used.trigger) ? used.trigger : '';
-  fillIn(box, [[own, trigger].filter(Boolean).join(', '), tag].join(' ').trim());
-  if (typeof window.switch_to_txt2img === 'function') window.switch_to_txt2img();
-  return true;
 }
 
 function copyPrompt(made) {
@@ -293,64 +227,4 @@ async function toFolder(made) {
   const used = await use(made, 'folder', folder);
   writeStored('folder', folder);
   made.result.set(used);
-}
-
-/** An element of the host's page; null where this host has none. */
-function hosts(selector) {
-  const found = document.querySelector(selector);
-  if (found || typeof window.gradioApp !== 'function') return found;
-  return window.gradioApp().querySelector(selector);
-}
-
-/** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
-function refreshCards() {
-  CARDS.forEach(press);
-  // before it is first opened, the UX extension's button does nothing, and the list shows what was there at its start
-  const opens = hosts(`#${UX_OPENS}`);
-  if (opens) opens.addEventListener('click', pressUx, { once: true });
-}
-
-function pressUx() {
-  press(UX_CARDS);
-}
-
-function press(id) {
-  const button = hosts(`#${id}`);
-  if (button) button.click();
-}
-
-function fillIn(box, text) {
-  box.value = text;
-  if (typeof window.updateInput === 'function') window.updateInput(box);
-  else box.dispatchEvent(new Event('input', { bubbles: true }));
-}
-
-/**
- * Give the text to the host's own "send to txt2img".
- *
- * The host's page can lose a click: seen once in a Forge Neo on a busy machine, whose prompt then stayed empty.
- *
- * @returns {Promise<boolean | null>} true once the prompt is there; false where the host has no such button; null where
- *   the prompt did not arrive.
- */
-async function send(used) {
-  const box = hosts('#sameface_infotext textarea');
-  const found = hosts('#sameface_send');
-  const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
-  if (!box || !button || !used.infotext) return false;
-  const prompt = hosts(`#${BOXES[0]} textarea`);
-  const before = prompt ? prompt.value : '';
-  fillIn(box, used.infotext);
-  for (let tries = 0; tries < SENDS; tries += 1) {
-    await pause(150); // gradio takes the value over after the event
-    button.click();
-    if (!prompt || plain(before) === plain(used.prompt)) return true; // an arrival cannot be seen
-    for (let waited = 0; waited < ARRIVES && prompt.value === before; waited += 100) await pause(100);
-    if (prompt.value !== before) return prompt.value.includes(tagOf(used)) || null; // or the user has typed meanwhile
-  }
-  return null;
-}
-
-function pause(milliseconds) {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
