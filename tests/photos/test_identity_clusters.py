@@ -88,3 +88,8 @@ def test_several_people_are_one_sentence_about_the_set():
         "The photos seem to show 2 people (12 like a.jpg, 11 like x.jpg); leave out all but one of them."
     )
     assert (finding.code, finding.advice, finding.value, finding.limit) == ("several-people", "drop", 2, 1)
+
+
+def test_rounding_errors_of_equal_faces_are_no_distance():
+    cosines = np.full((4, 4), 1 + 1.2e-7)  # as float32 gives it for two files of one picture
+    assert groups(cosines) == [[0, 1, 2, 3]]

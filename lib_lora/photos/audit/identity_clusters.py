@@ -28,7 +28,8 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
         return [[int(place)] for place in faces]
     from scipy.cluster.hierarchy import fcluster, linkage  # here, since it takes a quarter of a second to import
 
-    apart = 1 - np.asarray(cosines, np.float64)[np.ix_(faces, faces)]
+    # Of two equal faces the cosine may be a rounding error above 1, and scipy refuses negative distances.
+    apart = np.maximum(1 - np.asarray(cosines, np.float64)[np.ix_(faces, faces)], 0)
     joined = fcluster(linkage(apart[np.triu_indices(len(faces), 1)], "average"), 1 - ALIKE, "distance")
     found = [faces[joined == number].tolist() for number in np.unique(joined)]
     return sorted(found, key=lambda group: (-len(group), group))
