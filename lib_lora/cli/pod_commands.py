@@ -8,7 +8,7 @@ import sys
 
 from lib_lora.cli.arguments import Answer, Commands, finite
 from lib_lora.errors import UserError, typed
-from lib_lora.remote.runpod import api_key_store
+from lib_lora.remote import api_key_store
 from lib_lora.remote.runpod.money import USD
 from lib_lora.remote.runpod.user_currency import rate_of, set_rate
 from lib_lora.workspace.workspace import data_root

@@ -143,7 +143,7 @@ class Workspace:
 
     @property
     def api_keys(self) -> Path:
-        """Keys of services, where the system has no keyring (`remote.runpod.api_key_store`)."""
+        """Keys of services, where the system has no keyring (`remote.api_key_store`)."""
         return self.root / "api-keys.json"
 
     @property
