@@ -20,6 +20,7 @@ FOLDERS = (
     "uploads",
     "remote",
     "fleets",
+    "civitai",
 )  # in a data folder, with all that is below them
 SHARED = ("loras", "out", "blip", "try", "wildcards")  # in a data folder, and not closed
 _FILES = re.compile(

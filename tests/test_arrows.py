@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "remote": FLOOR | {"workspace", "character", "environment"},
     "content_credentials": FLOOR,
     "comfyui": FLOOR | {"character", "models", "remote"},
+    "civitai": FLOOR | {"workspace", "models", "lora", "remote"},
     "deploy": FLOOR | BELOW | {"comfyui"},
     "queue": FLOOR | RUNS | {"workspace", "environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
@@ -96,6 +97,7 @@ LIGHT += (
     "workspace",
     "remote",
     "comfyui",
+    "civitai",
     "runs.events",
     "training.plan",
 )

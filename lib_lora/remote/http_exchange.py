@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from typing import cast
+from typing import Any, cast
 from urllib.error import URLError
 from urllib.request import HTTPErrorProcessor, OpenerDirector, ProxyHandler, Request, build_opener
+
+_DIGITS = 18  # of a whole number
 
 
 class AnswerLost(Exception):
@@ -116,6 +119,28 @@ def head_of(response: HTTPResponse, content: bytes = b"") -> Reply:
     header = response.headers.get
     retry_after, date, location = header("Retry-After"), header("Date"), header("Location")
     return Reply(response.status, content, _seconds(retry_after), date or "", location or "")
+
+
+def json_of(content: bytes, fraction: Callable[[str], Any]) -> Any:
+    """An answer in JSON; None = it is none, or has whole numbers without end, or what is no number.
+
+    Args:
+        content: bytes.
+        fraction: reads a number that is not whole; it may raise a ValueError or an ArithmeticError.
+    """
+
+    def whole(digits: str) -> int:
+        if len(digits) > _DIGITS:
+            raise ValueError("too many digits")
+        return int(digits)
+
+    def refused(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        return json.loads(content.decode("utf-8"), parse_float=fraction, parse_int=whole, parse_constant=refused)
+    except (ValueError, RecursionError, ArithmeticError):
+        return None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -127,6 +127,11 @@ class Workspace:
         return self.root / "base-addresses.json"
 
     @property
+    def civitai(self) -> Path:
+        """What Civitai has answered (`civitai.answer_cache`)."""
+        return self.root / "civitai"
+
+    @property
     def remote(self) -> Path:
         """What is known of other machines: their host keys, and what is to be sent to them."""
         return self.root / "remote"
