@@ -74,6 +74,8 @@ def exchange(opener: OpenerDirector, request: Request, timeout: float, longest: 
                 raise AnswerLost("the answer takes too long")
         if len(content) > longest:
             raise AnswerLost("the answer is too long")
+        if response.length:  # of what its header says, so much did not come
+            raise AnswerLost("the answer is cut off")
         return head_of(response, content)
 
 
