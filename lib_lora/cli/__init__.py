@@ -12,6 +12,7 @@ from typing import Any
 import lib_lora
 from lib_lora import file_permissions
 from lib_lora.cli import (
+    civitai_command,
     fleet_command,
     invent_commands,
     judge_commands,
@@ -118,6 +119,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         pod_commands,
         produce_commands,
         use_command,
+        civitai_command,
         tab_command,
         worker_command,
     ):

@@ -1,4 +1,4 @@
-"""Downloads: resuming, hosts that lie or break off, other bytes, pickles, full disks; nothing but the file is written."""
+"""Downloads: resuming, hosts that lie or break off, other bytes, pickles, full disks; nothing else is written."""
 
 from __future__ import annotations
 
@@ -131,7 +131,10 @@ LIES = {
     ),
     "without a length and cut off": (lambda handler, body: _raw(handler, 200, None, body[:-9]), "civitai-hash-wrong"),
     "other bytes": (lambda handler, body: _raw(handler, 200, len(body), body[:-1] + b"\x00"), "civitai-hash-wrong"),
-    "a page": (lambda handler, body: _raw(handler, 200, 9, b"<html>hi<", Content_Type="text/html"), "civitai-page-instead"),
+    "a page": (
+        lambda handler, body: _raw(handler, 200, 9, b"<html>hi<", Content_Type="text/html"),
+        "civitai-page-instead",
+    ),
     "an answer": (
         lambda handler, body: _raw(handler, 200, 2, b"{}", Content_Type="application/json"),
         "civitai-page-instead",
@@ -145,7 +148,10 @@ LIES = {
     "busy": (lambda handler, body: _raw(handler, 503, 0), "civitai-unreachable"),
     "too often": (lambda handler, body: _raw(handler, 429, 0, Retry_After="3"), "civitai-asked-often"),
     "on and on": (lambda handler, body: _raw(handler, 302, 0, Location=handler.path), "civitai-download-endless"),
-    "to the disk": (lambda handler, body: _raw(handler, 302, 0, Location="file:///etc/passwd"), "civitai-redirect-unsafe"),
+    "to the disk": (
+        lambda handler, body: _raw(handler, 302, 0, Location="file:///etc/passwd"),
+        "civitai-redirect-unsafe",
+    ),
     "no status": (lambda handler, body: handler.wfile.write(b"HTTP/1.1 x\r\n\r\n"), "civitai-unreachable"),
 }
 

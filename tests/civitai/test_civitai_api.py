@@ -49,7 +49,13 @@ _JSON = {"Content-Type": "application/json"}
     ("status", "headers", "body", "code", "has"),
     [
         (401, _JSON, b'{"error":"Unauthorized","message":"log in first."}', "civitai-login-needed", "log in first"),
-        (403, _JSON, b'{"error":"Early Access","deadline":"2026-12-24T10:00:00Z"}', "civitai-early-access", "2026-12-24"),
+        (
+            403,
+            _JSON,
+            b'{"error":"Early Access","deadline":"2026-12-24T10:00:00Z"}',
+            "civitai-early-access",
+            "2026-12-24",
+        ),
         (403, _JSON, b'{"error":"Early Access"}', "civitai-early-access", ()),
         (403, _JSON, b'{"error":"Forbidden"}', "civitai-not-allowed", "Forbidden"),
         (403, {}, HTML, "civitai-page-instead", ()),

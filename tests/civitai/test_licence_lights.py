@@ -55,7 +55,8 @@ def test_every_combination_of_flags():
         assert light["merges"] != "green"  # Apache wants its text passed on
         assert (light["sell"] == "red") == (commercial is not None and ("Sell" not in commercial or not_(derivatives)))
         assert (light["sell"] == "unknown") == (
-            commercial is None or ("Sell" in commercial and derivatives is not False and None in (derivatives, different))
+            commercial is None
+            or ("Sell" in commercial and derivatives is not False and None in (derivatives, different))
         )
         assert (light["services"] == "green") == (commercial is not None and "Rent" in commercial)
         assert (light["services"] == "unknown") == (commercial is None)
@@ -107,7 +108,7 @@ def test_commercial_uses_in_each_form_that_they_had(value, expected):
 
 @pytest.mark.parametrize("value", [1, 0, "true", "false", None, [], {}])
 def test_a_flag_that_is_no_boolean_is_unknown(value):
-    row = {key: value for key in ("allowNoCredit", "allowDerivatives", "allowDifferentLicense")}
+    row = dict.fromkeys(("allowNoCredit", "allowDerivatives", "allowDifferentLicense"), value)
     found = permissions_of(row)
     assert (found.no_credit, found.derivatives, found.different, found.known) == (None, None, None, False)
 
@@ -250,7 +251,7 @@ def test_the_table_of_base_models_is_whole():
         assert licence is not None
         assert licence.address.startswith("https://")
         assert licence.note.endswith(".")
-        assert set((licence.pictures, licence.services, licence.merges, licence.sell)) <= {
+        assert {licence.pictures, licence.services, licence.merges, licence.sell} <= {
             "allowed",
             "conditions",
             "forbidden",

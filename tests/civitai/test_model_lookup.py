@@ -1,4 +1,4 @@
-"""What a file is on Civitai: by which hash, from the cache or by asking, after the user's agreement; ages and troubles."""
+"""What a file is on Civitai: by which hash, from the cache or by asking, after the user agreed; ages and troubles."""
 
 from __future__ import annotations
 

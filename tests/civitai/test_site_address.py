@@ -133,6 +133,11 @@ def test_redirects_that_are_refused(location):
 def test_a_token_goes_to_its_own_site_alone():
     site = "https://civitai.com"
     assert request_to(f"{site}/api/v1/x", site, "secret-token").get_header("Authorization") == "Bearer secret-token"
-    for other in ("https://civitai.red/x", "http://civitai.com/x", "https://civitai.com:444/x", "https://a.civitai.com/x"):
+    for other in (
+        "https://civitai.red/x",
+        "http://civitai.com/x",
+        "https://civitai.com:444/x",
+        "https://a.civitai.com/x",
+    ):
         assert request_to(other, site, "secret-token").get_header("Authorization") is None
     assert host_of("https://civitai.com") == "civitai.com"

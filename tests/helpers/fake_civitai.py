@@ -194,7 +194,7 @@ def send_part(handler: Handler, body: bytes, *, ranges: bool = True) -> None:
 
 
 def _site_handler(fake: FakeCivitai) -> type[Handler]:
-    class OfSite(Handler):
+    class OfSite(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             fake.asked.append(Asked(self.path, {key.lower(): value for key, value in self.headers.items()}))
             parts = urlsplit(self.path)
@@ -213,7 +213,7 @@ def _site_handler(fake: FakeCivitai) -> type[Handler]:
 
 
 def _files_handler(fake: FakeCivitai) -> type[Handler]:
-    class OfFiles(Handler):
+    class OfFiles(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             fake.asked_files.append(Asked(self.path, {key.lower(): value for key, value in self.headers.items()}))
             path = urlsplit(self.path).path
