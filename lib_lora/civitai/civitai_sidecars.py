@@ -66,12 +66,13 @@ def summary(found: FoundModel) -> dict[str, Any]:
     return {
         "model": model.id if model else version.model if version else None,
         "version": version.id if version else None,
+        "sha256": found.sha256 or None,
         "name": found.title,
         "creator": model.creator if model else "",
         "base_model": found.base,
         "page": found.page,
         **found.subject().permissions.values(),
-        "base_licence": {"name": licence.name, "address": licence.address} if licence else None,
+        "base_licence": {"name": licence.name, "address": licence.address, "note": licence.note} if licence else None,
         "lights": {purpose: found.assessment.lights[purpose].light for purpose in PURPOSES},
         "asked": datetime.fromtimestamp(found.asked, timezone.utc).date().isoformat() if found.asked else None,
     }

@@ -22,7 +22,7 @@ PURPOSES: Mapping[Purpose, str] = {
     "pictures": "Sell the pictures, or use them in adverts",
     "credit": "Leave out the creator's name",
     "merges": "Share a merge with it",
-    "sell": "Sell a LoRA trained on it, or a merge with it",
+    "sell": "Sell it, a LoRA trained on it, or a merge with it",
     "services": "Let a service that takes money paint with it",
 }
 LEVELS = {1: "PG", 2: "PG-13", 4: "R", 8: "X", 16: "XXX", 32: "blocked"}
@@ -41,7 +41,7 @@ _TEMPLATES = {
     "trained-unsettled": "{name}: whether a LoRA trained on it counts as a merge is nowhere said",
     "services-forbidden": "{name}: its page does not permit to “Run on services that generate for money”",
     "services-civitai": "{name}: of the services only Civitai may run it",
-    "base-licence": "{name}: the licence of {base} ({licence}) {verb}: {note}",
+    "base-licence": "{name}: the licence of {base} ({licence}) {verb}",
     "base-unknown": "{name}: the licence of what it was made for ({base}) is not known",
     "person": "{name}: it shows a real person",
     "person-unknown": "{name}: whether it shows a real person is not known",
@@ -257,7 +257,7 @@ def _with_base(subject: LicensedModel, purpose: str, found: PurposeLight) -> Pur
     says: Says = getattr(subject.licence, purpose)
     if says == "allowed":
         return found
-    about = {"licence": subject.licence.name, "verb": Message(_VERBS[says]), "note": subject.licence.note}
+    about = {"licence": subject.licence.name, "verb": Message(_VERBS[says])}
     return PurposeLight(
         worst((found.light, _SAYS[says])), (*found.reasons, _said(subject, "base-licence", base=base, **about))
     )

@@ -51,11 +51,11 @@ def file_row(content: bytes, **changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
-def version_row(number: int = 501, model: int = 401, **changes: Any) -> dict[str, Any]:
+def version_row(number: int = 501, model_id: int = 401, **changes: Any) -> dict[str, Any]:
     """A version, as the API answers it."""
     row: dict[str, Any] = {
         "id": number,
-        "modelId": model,
+        "modelId": model_id,
         "name": "v1",
         "baseModel": "SD 1.5",
         "trainedWords": ["style of x", "<lora:x:1>"],
@@ -132,20 +132,20 @@ class FakeCivitai:
         """Forget everything, for the next test."""
         self.__init__(self.site, self.files)  # type: ignore[misc]
 
-    def add(self, content: bytes, number: int = 501, model: int = 401, **changes: Any) -> dict[str, Any]:
+    def add(self, content: bytes, number: int = 501, model_id: int = 401, **changes: Any) -> dict[str, Any]:
         """A model with a version with a file; returns the version's row.
 
         Args:
             content: of the file.
-            number, model: of version and model.
+            number, model_id: of version and model.
             changes: to the version's row; `file` = to the file's, `page` = to the model's.
         """
         file, page = changes.pop("file", {}), changes.pop("page", {})
-        row = version_row(number, model, files=[file_row(content, **file)], **changes)
+        row = version_row(number, model_id, files=[file_row(content, **file)], **changes)
         self.versions[number], self.bodies[number] = row, content
-        there = self.models.get(model) or model_row(model)
+        there = self.models.get(model_id) or model_row(model_id)
         listed = {key: value for key, value in row.items() if key not in ("model", "modelId")}
-        self.models[model] = {**there, **page, "modelVersions": [*there["modelVersions"], listed]}
+        self.models[model_id] = {**there, **page, "modelVersions": [*there["modelVersions"], listed]}
         return row
 
     def answer(self, path: str, query: dict[str, list[str]], token: str) -> tuple[int, dict[str, str], bytes]:

@@ -42,6 +42,8 @@ def lines_of(found: FoundModel) -> list[str]:
     licence = subject.licence
     base = f"{licence.name}, {licence.address}" if licence else "its licence is not known"
     lines.append(f"  Made for {found.base or 'what is not said'}: {base}")
+    if licence:
+        lines += _wrapped(licence.note, "    ")
     if found.version and found.version.words:
         lines += _wrapped(f"Words that call it: {', '.join(found.version.words)}", "  ")
     lines.append("  What you may do:")
