@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "guard": FLOOR | BELOW | MIDDLE | RUNS | {"workflows", "hosts"},
-    "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
+    "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui", "spinner"},
     "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "releases", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
