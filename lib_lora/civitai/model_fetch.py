@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lib_lora.civitai.answer_cache import AnswerCache
 from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
 from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, ModelVersion, VersionFile
 from lib_lora.civitai.civitai_api import CivitaiApi
@@ -114,6 +115,7 @@ def fetch_choice(
     name = _free_name(folder, choice.name, sha256)
     path = fetch(WantedFile(url, name, sha256, choice.file.bytes, api.site, api.token), folder, progress, patience)
     note_sha256_of(path, Workspace(root).hashes, sha256)
+    AnswerCache(root, api.site).put("hash", choice.file.sha256, choice.row)  # so that nobody need be asked what it is
     write_beside(path, replace(choice.found, sha256=choice.file.sha256), choice.row, _preview(choice, api))
     return path
 

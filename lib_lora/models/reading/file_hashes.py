@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,14 @@ def _key(path: Path, kind: str = "") -> str:
 
 def _known(cache: Path) -> dict[str, Any]:
     try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
+        stat = cache.stat()
+        return _read(str(cache), stat.st_mtime_ns, stat.st_size, stat.st_ino)
     except (OSError, ValueError):
         return {}
+
+
+@lru_cache(maxsize=4)
+def _read(cache: str, *_mark: int) -> dict[str, Any]:
+    """The hashes in a file, read anew when it is another one; a list of models asks for each of them."""
+    known = json.loads(Path(cache).read_text(encoding="utf-8"))
     return known if isinstance(known, dict) else {}

@@ -29,13 +29,15 @@ class LibraryEntry:
         path: of the file.
         bytes: its size.
         found: what it is on Civitai; None = that could not be said.
-        trouble: why not; empty = it could.
+        trouble: why not, or not anew; empty = it could.
+        away: because nobody there answers, or not now.
     """
 
     path: Path
     bytes: int
     found: FoundModel | None
     trouble: str = ""
+    away: bool = False
 
     def values(self) -> dict[str, Any]:
         """For programs."""
@@ -81,16 +83,15 @@ def entries(
     quiet = ModelLookup(root, ask=False)
     for number, path in enumerate(paths, 1):
         said(f"{path.name} ({number} of {len(paths)})")
-        found, trouble = None, ""
+        found, trouble = None, None
         try:
             found = asks.of_file(path)
-            if found.trouble and found.trouble.code in _STOPPING:
-                asks = quiet
+            trouble = found.trouble
         except UserError as error:
-            trouble = str(error)
-            if error.code in _STOPPING:
-                asks = quiet
-        rows.append(LibraryEntry(path, _bytes(path), found, trouble))
+            trouble = error
+        away = trouble is not None and trouble.code in _STOPPING
+        asks = quiet if away else asks
+        rows.append(LibraryEntry(path, _bytes(path), found, str(trouble or ""), away))
     return rows
 
 
