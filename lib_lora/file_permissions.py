@@ -20,8 +20,9 @@ FOLDERS = (
     "uploads",
     "remote",
     "fleets",
+    "civitai",
 )  # in a data folder, with all that is below them
-SHARED = ("loras", "out", "blip", "try", "wildcards")  # in a data folder, and not closed
+SHARED = ("loras", "models", "out", "blip", "try", "wildcards")  # in a data folder, and not closed
 _FILES = re.compile(
     r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys|base-addresses)\.json|pods\.jsonl|api-keys\.keyring|c2pa-home-made\.pem"
     r"|page-[0-9]+\.(html|token)|.*\.tmp"

@@ -52,13 +52,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "remote": FLOOR | {"workspace", "character", "environment"},
     "content_credentials": FLOOR,
     "comfyui": FLOOR | {"character", "models", "remote"},
+    "civitai": FLOOR | {"workspace", "models", "lora", "remote"},
     "deploy": FLOOR | BELOW | {"comfyui"},
     "queue": FLOOR | RUNS | {"workspace", "environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"environment", "packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "environment"},
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "environment", "packages"},
     "guard": FLOOR | BELOW | MIDDLE | RUNS | {"workflows", "hosts"},
-    "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui"},
+    "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui", "spinner"},
     "__main__": FLOOR | {"bootstrap", "environment", "page_checks", "releases", "cli", "pipes"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
@@ -69,7 +70,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "faces": ("", "engines"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
     "training": ("objective", "plan", "data", ""),
-    "workflows": ("", "photos", "judge", "train", "invent", "produce", "worker", "fleet"),
+    "workflows": ("", "library", "photos", "judge", "train", "invent", "produce", "worker", "fleet"),
     "queue": ("", "runners"),
     "remote": ("", "runpod", "ray_cluster"),
     "ui": ("", "http", "views", "routes", "page"),
@@ -96,6 +97,7 @@ LIGHT += (
     "workspace",
     "remote",
     "comfyui",
+    "civitai",
     "runs.events",
     "training.plan",
 )

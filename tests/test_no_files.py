@@ -62,8 +62,8 @@ READERS = {
     "LoRA": (reading.read, "a.safetensors"),
     "model hash": (hashes.legacy_file_hash, "a.safetensors"),
     "bytes": (lambda path: hashes.sshs_model_hash(hashes.FileBytes(path)), "a.safetensors"),
-    "preview": (sidecars._png, "a.png"),
-    "notes": (sidecars._existing, "a.json"),
+    "preview": (sidecars.plain_png, "a.png"),
+    "notes": (sidecars.notes_beside, "a.json"),
     "only photo": (lambda path: see_that_one_opens([path]), "a.jpg"),
     "only zip": (lambda path: see_that_one_opens([path]), "a.zip"),
 }

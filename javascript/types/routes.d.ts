@@ -39,6 +39,9 @@ type GetPath =
   | `/characters/${string}/productions/${string}/pictures/${string}${string}`
   | `/characters/${string}/productions/${string}/production.html`
   | `/characters/${string}/productions/${string}/pictures.zip`
+  | `/library`
+  | `/library/preview${string}`
+  | `/library/tasks`
   | `/doctor`
   | `/settings`
   | `/schema`;
@@ -119,6 +122,26 @@ interface Posts {
   '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string | null; comfyui?: string | null } };
   /** Keep pictures, drop them, or take such decisions back. */
   '/characters/{slug}/productions/{production}/decisions': { path: `/characters/${string}/productions/${string}/decisions`; body: { decisions?: Record<string, 'keep' | 'drop' | null> } };
+  /** Agree that hashes are sent to Civitai, or switch it off. */
+  '/library/consent': { path: `/library/consent`; body: { state: 'agreed' | 'off' | '' } };
+  /** Ask another Civitai, such as https://civitai.red. */
+  '/library/site': { path: `/library/site`; body: { address?: string } };
+  /** Keep Civitai's API key; it is never told again. */
+  '/library/token': { path: `/library/token`; body: { key: string } };
+  /** Forget Civitai's API key; one in the environment of this program stays. */
+  '/library/token/forget': { path: `/library/token/forget`; body: {} };
+  /** What may be done with a base model and LoRAs that are used together in a picture or a training. */
+  '/library/together': { path: `/library/together`; body: { files: (string)[] } };
+  /** Look up every model that the webui knows: hashes are computed, and asked for where nothing fresh is known. */
+  '/library/look': { path: `/library/look`; body: { refresh?: boolean } };
+  /** Find a model on Civitai: what it is, what may be done with it, and which versions and files can be fetched. */
+  '/library/find': { path: `/library/find`; body: { what: string; version?: string } };
+  /** Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped goes on where it was. */
+  '/library/fetch': { path: `/library/fetch`; body: { what: string; version?: string; file?: string } };
+  /** Fetch a base model to begin with, from where the list says. */
+  '/library/starter': { path: `/library/starter`; body: { name: string; agreed?: boolean } };
+  /** Stop the running task of a kind; what was fetched or found is kept. */
+  '/library/stop': { path: `/library/stop`; body: { kind: 'look' | 'find' | 'fetch' } };
   /** Change some settings. */
   '/settings': { path: `/settings`; body: { allow_painting?: boolean | null; then_test?: boolean | null; comfyui?: string | null; worker_python?: string | null; engine?: string | null; currency?: string | null; per_usd?: number | null; code?: string } };
 }

@@ -12,6 +12,7 @@ from typing import Any
 import lib_lora
 from lib_lora import file_permissions
 from lib_lora.cli import (
+    civitai_command,
     fleet_command,
     invent_commands,
     judge_commands,
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0: done, and the face holds. 1: of trigger, the word will not do; of audit, there are too few photos or several
-    people in them; of import and new, nothing was taken in; of doctor, something does not work. 3: of score, compare,
+    people in them; of import and new, nothing was taken in; of doctor, something does not work; of civitai, a model is
+    refused, or nobody has agreed. 3: of score, compare,
     choose and grid: the face drifts. 4: of the same: there can be no verdict, and the text says why. 130: stopped by
     the user, and resumable.
 
@@ -118,6 +120,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         pod_commands,
         produce_commands,
         use_command,
+        civitai_command,
         tab_command,
         worker_command,
     ):

@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, finite
 from lib_lora.errors import UserError, typed
-from lib_lora.remote.runpod import api_key_store
+from lib_lora.remote import api_key_store
 from lib_lora.remote.runpod.money import USD
 from lib_lora.remote.runpod.user_currency import rate_of, set_rate
 from lib_lora.workspace.workspace import data_root
 
-_WHERE = {
-    api_key_store.ENVIRONMENT: f"the environment variable {api_key_store.VARIABLES[api_key_store.RUNPOD]}",
-    api_key_store.KEYRING: "the system's keyring",
-    api_key_store.FILE: "a file of the data folder that only you can read",
-}
 _LONGEST = 4096  # letters that are read as a key
 
 
@@ -78,17 +74,45 @@ def _pods(options: argparse.Namespace) -> Answer:
 
 
 def _key(options: argparse.Namespace) -> Answer:
-    root = data_root(options.data)
-    if options.does == "forget":
-        api_key_store.forget(root, options.service)
-        left = api_key_store.kept_in(root, options.service)
-        still = f" One is still in {_WHERE[left]}." if left else ""
-        return Answer(f"The key is forgotten here; delete it in RunPod's console too.{still}", {"kept_in": left})
+    root, of = data_root(options.data), "RunPod"
+    return forget_key(root, options.service, of) if options.does == "forget" else keep_key(root, options.service, of)
+
+
+def keep_key(root: Path, service: str, of: str) -> Answer:
+    """Keep the API key of a service, which is asked for in a terminal, else read from standard input.
+
+    Args:
+        root: the data folder.
+        service: as `api_key_store` names it; `of` = as people do.
+
+    Raises:
+        UserError: it is no key, or cannot be kept.
+    """
     if sys.stdin.isatty():
-        given = getpass.getpass("API key of RunPod (it is not shown): ")
+        given = getpass.getpass(f"API key of {of} (it is not shown): ")
     else:
         given = sys.stdin.readline(_LONGEST)
-    kept = api_key_store.save(root, given, options.service)
-    used = api_key_store.kept_in(root, options.service)
-    before = f" But the one in {_WHERE[used]} comes before it." if used != kept else ""
-    return Answer(f"The key is kept in {_WHERE[kept]}.{before}", {"kept_in": kept})
+    kept = api_key_store.save(root, given, service)
+    used = api_key_store.kept_in(root, service)
+    before = f" But the one in {_where(used, service)} comes before it." if used != kept else ""
+    return Answer(f"The key is kept in {_where(kept, service)}.{before}", {"kept_in": kept})
+
+
+def forget_key(root: Path, service: str, of: str) -> Answer:
+    """Delete the API key of a service; see `keep_key`.
+
+    Raises:
+        UserError: the file with the keys cannot be written.
+    """
+    api_key_store.forget(root, service)
+    left = api_key_store.kept_in(root, service)
+    still = f" One is still in {_where(left, service)}." if left else ""
+    return Answer(f"The key is forgotten here; delete it at {of} too.{still}", {"kept_in": left})
+
+
+def _where(kept: str, service: str) -> str:
+    return {
+        api_key_store.ENVIRONMENT: f"the environment variable {api_key_store.VARIABLES[service]}",
+        api_key_store.KEYRING: "the system's keyring",
+        api_key_store.FILE: "a file of the data folder that only you can read",
+    }[kept]

@@ -53,11 +53,13 @@ def _use(options: argparse.Namespace) -> Answer:
     from lib_lora.runs.grid_records import painted
     from lib_lora.runs.origin import lora_origin
     from lib_lora.runs.uses import remember
+    from lib_lora.workflows.library.base_terms import with_terms
 
     pictures = painted(run_records.run(run.folder), step, options.weight)
     best = pictures[0].path if pictures else None
     target = there.loras if there else options.to
     origin = replace(lora_origin(run), licence=options.base_licence)
+    origin = with_terms(root, origin, run.file.base.sha256)
     file = deliver(origin, run.checkpoint(step), target, options.weight, best)
     remember(run.folder, file, "ComfyUI" if there else "a folder", step, options.weight)
     written = _workflows(run, file, there, options.weight, best) if there else []

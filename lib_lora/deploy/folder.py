@@ -15,7 +15,16 @@ from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.integrity import check_whole
-from lib_lora.lora.file.usage_terms import LICENCE, USAGE, licence_of, plain_licence, usage_hint
+from lib_lora.lora.file.usage_terms import (
+    LICENCE,
+    TERMS,
+    USAGE,
+    licence_in,
+    licence_of,
+    plain_licence,
+    terms_note,
+    usage_hint,
+)
 from lib_lora.models.reading.header import read_header
 
 if TYPE_CHECKING:
@@ -35,6 +44,7 @@ class LoraOrigin:
         photos: how many of the character it was trained on.
         base, family: path of the base model, and the name of its family.
         licence: the base model's, as the user says; counts where the base model's file names none.
+        terms: what its page on Civitai permits, as far as that is known (`lora.file.usage_terms`).
     """
 
     run: str
@@ -43,11 +53,12 @@ class LoraOrigin:
     base: Path
     family: str
     licence: str = ""
+    terms: str = ""
 
     @property
     def base_licence(self) -> str:
         """The base model's licence; empty = nobody has said."""
-        return licence_of(self.base) or plain_licence(self.licence)
+        return licence_of(self.base) or plain_licence(self.licence) or licence_in(self.terms)
 
 
 def deliver(
@@ -89,11 +100,16 @@ def deliver(
     content = read(lora)
     target = _target(out, slug(origin.character.name), lora.name, content.tensors, searched)
     texts = _with_origin(content.metadata, origin)
-    if not target.exists() or (origin.base_licence and read_header(target)[1].get(LICENCE) != texts[LICENCE]):
+    if not target.exists() or _outdated(read_header(target)[1], texts):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, texts, dtype=dtypes.pop())
     _beside(origin, target, weight, preview)
     return target
+
+
+def _outdated(there: Mapping[str, str], texts: Mapping[str, str]) -> bool:
+    """Whether a file that was delivered before says less of the base model, or something else, than is known now."""
+    return any(there.get(key) != texts[key] for key in (LICENCE, TERMS) if key in texts)
 
 
 def _target(out: Path, name: str, old_name: str, tensors: dict[str, torch.Tensor], searched: Sequence[Path]) -> Path:
@@ -134,6 +150,7 @@ def _with_origin(metadata: Mapping[str, str], origin: LoraOrigin) -> dict[str, s
     declared = {_CONSENT: metadata[_CONSENT]} if _CONSENT in metadata else {_CONSENT: consent.kind, _DATE: consent.date}
     usage = usage_hint(f"{character.trigger} {character.class_word}", declared[_CONSENT])
     known = {**declared, USAGE: usage, **({LICENCE: licence} if licence else {})}
+    known |= {TERMS: origin.terms} if origin.terms else {}
     return {**known, **metadata}
 
 
@@ -141,13 +158,14 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
     licence = origin.base_licence or "that of the base model"
+    terms = terms_note(origin.terms)
     sidecars.write(
         lora,
         trigger=f"{character.trigger} {character.class_word}",
         weight=weight or _weight_there(lora),
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
-        f"consent: {consent.kind} ({consent.date}); licence: {licence}",
+        f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}",
         preview=preview,
     )
 

@@ -51,14 +51,18 @@ class Alone(Host):
         self.cookie = f"sameface-{digest_of(self._token)[:8]}"
 
     def roots(self) -> Roots:
-        there = [path for path in (*self._models, _BUNDLED) if path.exists()]
-        folders = dict.fromkeys(path if path.is_dir() else path.parent for path in there)
-        return Roots(self._data, [self._data / "loras"], [*folders])
+        there = [path for path in self._models if path.exists()]
+        named = dict.fromkeys(path if path.is_dir() else path.parent for path in there)
+        bundled = [_BUNDLED] if _BUNDLED.exists() else []  # after the data folder's: nothing is fetched into this one
+        return Roots(self._data, [self._data / "loras"], [*named, self._data / "models", *bundled])
 
     def checkpoints(self) -> list[Checkpoint]:
         """The bundled small one comes last."""
-        found = {path: Checkpoint(_title(path, top), path) for top in (*self._models, _BUNDLED) for path in _below(top)}
+        found = {path: Checkpoint(_title(path, top), path) for top in self._tops() for path in _below(top)}
         return list(found.values())
+
+    def _tops(self) -> tuple[Path, ...]:
+        return (*self._models, self._data / "models", _BUNDLED)
 
     def current_checkpoint(self) -> Path | None:
         """The first one."""

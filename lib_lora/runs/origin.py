@@ -22,7 +22,7 @@ def lora_origin(run: Run) -> LoraOrigin:
 
     file = run.file
     own = sum(not photo.prior for photo in file.photos)
-    return LoraOrigin(file.id, file.character, own, Path(file.base.path), file.base.family)
+    return LoraOrigin(file.id, file.character, own, Path(file.base.path), file.base.family, terms=file.base.terms)
 
 
 def comfy_base(run: Run, checkpoint: str = "") -> ComfyBase:

@@ -15,7 +15,7 @@ from lib_lora import file_permissions
 from lib_lora.character.store import consent_of
 from lib_lora.files import explained
 from lib_lora.lora.file.metadata import LoraFacts, build, network_facts
-from lib_lora.lora.file.usage_terms import licence_of, usage_hint
+from lib_lora.lora.file.usage_terms import licence_in, licence_of, usage_hint
 from lib_lora.lora.file.writing import write
 from lib_lora.training.data.batches import batches_per_epoch
 from lib_lora.training.session import Session, class_and_instance_keys
@@ -52,7 +52,8 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         trigger=run.character.trigger,
         consent=consent_of(run.character).kind,
         consent_date=consent_of(run.character).date,
-        license=licence_of(info.path) or None,
+        license=licence_of(info.path) or licence_in(run.base.terms) or None,
+        base_terms=run.base.terms or None,
         usage_hint=usage_hint(f"{run.character.trigger} {run.character.class_word}", consent_of(run.character).kind),
         dataset_hash=run.data_hash,
         program_version=lib_lora.__version__,

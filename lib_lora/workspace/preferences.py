@@ -26,6 +26,8 @@ class Settings:
         engine: the face engine (`faces.engines.engine_names`); empty = the one that comes with SameFace.
         currency: three letters; amounts of money are said in it.
         per_usd: how much of it one USD is, as the user says.
+        civitai: whether Civitai may be asked (`civitai.civitai_consent`): "agreed", "off", or empty = nobody has said.
+        civitai_address: of the Civitai that is asked; empty = the usual one.
     """
 
     allow_painting: bool = False
@@ -35,6 +37,8 @@ class Settings:
     engine: str = ""
     currency: str = "USD"
     per_usd: float = 1.0
+    civitai: str = ""
+    civitai_address: str = ""
 
 
 def load(root: Path) -> Settings:

@@ -127,6 +127,11 @@ class Workspace:
         return self.root / "base-addresses.json"
 
     @property
+    def civitai(self) -> Path:
+        """What Civitai has answered (`civitai.answer_cache`)."""
+        return self.root / "civitai"
+
+    @property
     def remote(self) -> Path:
         """What is known of other machines: their host keys, and what is to be sent to them."""
         return self.root / "remote"
@@ -143,7 +148,7 @@ class Workspace:
 
     @property
     def api_keys(self) -> Path:
-        """Keys of services, where the system has no keyring (`remote.runpod.api_key_store`)."""
+        """Keys of services, where the system has no keyring (`remote.api_key_store`)."""
         return self.root / "api-keys.json"
 
     @property

@@ -14,7 +14,7 @@ from visitor import ROOT
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.runners import pod_runner
-from lib_lora.remote.runpod import api_key_store
+from lib_lora.remote import api_key_store
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi

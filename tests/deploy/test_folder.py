@@ -115,6 +115,25 @@ def test_the_user_may_say_the_base_models_licence_where_it_does_not(run, lora, b
     assert read(target).metadata["modelspec.license"] == "Fair AI Public License"
 
 
+def test_what_the_base_models_page_permits_is_in_the_file_and_in_its_notes(run, lora, base, tmp_path):
+    base.unlink()
+    target = deliver(lora_origin(run), lora, tmp_path / "out")
+    assert "sameface.base_terms" not in read(target).metadata
+    page = "https://civitai.com/models/5"
+    licence = {"name": "Open RAIL-M", "address": "https://a.example"}
+    terms = json.dumps({"page": page, "asked": "2026-11-28", "base_licence": licence, "lights": {"pictures": "green"}})
+    known = replace(lora_origin(run), terms=terms)
+    assert deliver(known, lora, tmp_path / "out") == target  # known later, it is added
+    texts = read(target).metadata
+    assert texts["sameface.base_terms"] == terms
+    assert texts["modelspec.license"] == f"Open RAIL-M (https://a.example); and what {page} permits"
+    assert notes(target)["notes"].endswith(f"permits; {page} said on 2026-11-28: pictures green")
+    written = target.stat().st_mtime_ns
+    deliver(known, lora, tmp_path / "out")
+    assert target.stat().st_mtime_ns == written
+    assert lora_origin(replace(run, file=replace(run.file, base=replace(run.file.base, terms=terms)))) == known
+
+
 def test_a_licence_that_was_misspelt_is_corrected_in_the_file_and_in_its_notes(run, lora, base, tmp_path):
     base.unlink()
     target = deliver(replace(lora_origin(run), licence="MTI"), lora, tmp_path / "out")

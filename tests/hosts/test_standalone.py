@@ -52,7 +52,7 @@ def test_base_models_are_found_in_folders_and_named_files(tmp_path, monkeypatch)
         ("d.safetensors", single),
     ]
     assert host.current_checkpoint() == second
-    assert host.roots().checkpoints == [given, named, single.parent]
+    assert host.roots().checkpoints == [given, named, single.parent, tmp_path / "data" / "models"]
     assert host.roots().data == tmp_path / "data"
     assert host.roots().loras == [tmp_path / "data" / "loras"]
     assert not host.roots().data.exists()
@@ -64,6 +64,13 @@ def test_the_bundled_model_comes_last_and_is_enough(tmp_path, monkeypatch):
     own = model(tmp_path / "own" / "x.safetensors")
     assert [one.path.name for one in Alone(tmp_path, [own]).checkpoints()] == ["x.safetensors", "mini-face.safetensors"]
     assert Alone(tmp_path, [own]).current_checkpoint() == own
+
+
+def test_a_fetched_base_model_goes_into_the_data_folder_and_is_found_there(tmp_path):
+    own = Alone(tmp_path).roots().checkpoints[0]
+    assert own == tmp_path / "models"
+    fetched = model(own / "x.safetensors")
+    assert [one.path for one in Alone(tmp_path).checkpoints()] == [fetched]
 
 
 def test_without_any_model_nothing_is_chosen(tmp_path):

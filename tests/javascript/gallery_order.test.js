@@ -38,7 +38,15 @@ test('pictures are filtered and sorted, those without a face last', () => {
 });
 
 test('pictures that are nearly the same are a pile', () => {
-  const hashes = ['ffffffffffffffff', 'fffffffffffffff0', '0000000000000000', '', 'fffffffffffffffe', '000000000000000f', ''];
+  const hashes = [
+    'ffffffffffffffff',
+    'fffffffffffffff0',
+    '0000000000000000',
+    '',
+    'fffffffffffffffe',
+    '000000000000000f',
+    '',
+  ];
   const all = hashes.map((hash, place) => picture(place, true, 0.5, { hash }));
   assert.deepEqual(piles(all, 4).map(items), [[0, 1, 4], [2, 5], [3], [6]]);
   assert.deepEqual(piles(all, 3).map(items), [[0, 4], [1], [2], [3], [5], [6]]);

@@ -27,9 +27,9 @@ from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
-from lib_lora.remote import places
+from lib_lora.remote import api_key_store, places
 from lib_lora.remote.http_exchange import AnswerLost
-from lib_lora.remote.runpod import api_key_store, pod_rental, pod_watchdog, runpod_api
+from lib_lora.remote.runpod import pod_rental, pod_watchdog, runpod_api
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_api import RunpodApi

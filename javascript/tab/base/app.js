@@ -3,6 +3,9 @@
 /** The steps of a character's way, in order. */
 export const STEPS = ['photos', 'captions', 'train', 'test', 'use', 'produce'];
 
+/** What can be turned to besides, also without a character. */
+export const PANELS = ['library', 'doctor'];
+
 /** One for the page; its fields change. */
 export const app = {
   /**
@@ -12,7 +15,7 @@ export const app = {
   state: null,
   /** The chosen character. */
   slug: '',
-  /** The shown step: one of `STEPS`, "doctor", "new", "edit" or "invent". */
+  /** The shown step: one of `STEPS` or `PANELS`, "new", "edit" or "invent". */
   step: 'photos',
   /** The element `#sameface`. */
   mount: null,

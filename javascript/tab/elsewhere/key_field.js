@@ -1,4 +1,4 @@
-/** The API key of RunPod: it is typed in once, kept where SameFace runs, and never shown again. */
+/** The API key of a service: it is typed in once, kept where SameFace runs, and never shown again. */
 
 import * as api from '../base/api.js';
 import { el, setText } from '../base/dom.js';
@@ -6,21 +6,28 @@ import { t } from '../base/texts.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { actionButton, formField, toast } from '../widgets/widgets.js';
 
-const KEPT = {
-  environment: 'The API key of RunPod is in the environment variable RUNPOD_API_KEY.',
-  keyring: 'The API key of RunPod is in the system’s keyring.',
-  file: 'The API key of RunPod is in a file of the data folder that only you can read.',
+export const RUNPOD = {
+  path: '/runpod/key',
+  forget: '/runpod/key/forget',
+  label: 'API key of RunPod',
+  where: 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.',
+  kept: {
+    environment: 'The API key of RunPod is in the environment variable RUNPOD_API_KEY.',
+    keyring: 'The API key of RunPod is in the system’s keyring.',
+    file: 'The API key of RunPod is in a file of the data folder that only you can read.',
+  },
+  forgotten: 'The API key is forgotten here; delete it in RunPod’s console too.',
 };
-const WHERE = 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.';
 
 /**
  * @param {(kept: string) => void} changed is called with where the key is kept; empty = nowhere.
+ * @param {any} service whose key it is: the routes that keep and forget it, and the texts; as `RUNPOD`.
  * @returns {HTMLElement} with `set(kept)`.
  */
-export function keyField(changed) {
+export function keyField(changed, service) {
   const input = el('input', { class: 'sf-input', type: 'password', autocomplete: 'off', spellcheck: false });
   const keep = actionButton('Keep the API key', () => store());
-  const typing = el('div', { class: 'sf-stack' }, formField('API key of RunPod', input, WHERE), el('div', {}, keep));
+  const typing = el('div', { class: 'sf-stack' }, formField(service.label, input, service.where), el('div', {}, keep));
   const said = el('span', { class: 'sf-help' });
   const forget = actionButton('Forget the key', () => remove(), { small: true, quiet: true });
   const node = el('div', { class: 'sf-stack' }, typing, el('div', { class: 'sf-row' }, said, forget));
@@ -28,21 +35,21 @@ export function keyField(changed) {
 
   async function store() {
     refuseForm([!input.value.trim() && { target: input, text: 'Paste the API key first.' }]);
-    const { kept_in } = await sendForm({ key: input }, () => api.post('/runpod/key', { key: input.value }));
+    const { kept_in } = await sendForm({ key: input }, () => api.post(service.path, { key: input.value }));
     input.value = '';
     toast('The API key is kept.', 'good');
     changed(kept_in);
   }
 
   async function remove() {
-    const { kept_in } = await api.post('/runpod/key/forget');
-    toast('The API key is forgotten here; delete it in RunPod’s console too.', 'good');
+    const { kept_in } = await api.post(service.forget);
+    toast(service.forgotten, 'good');
     changed(kept_in);
   }
 
   node.set = (kept) => {
     typing.hidden = Boolean(kept);
-    setText(said, kept ? t(KEPT[kept] || KEPT.file) : '');
+    setText(said, kept ? t(service.kept[kept] || service.kept.file) : '');
     forget.hidden = !kept || kept === 'environment';
   };
   node.set('');

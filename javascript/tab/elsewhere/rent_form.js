@@ -6,7 +6,7 @@ import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
 import { numberFault, refuseForm } from '../widgets/faults.js';
 import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
-import { keyField } from './key_field.js';
+import { RUNPOD, keyField } from './key_field.js';
 import { livingPods } from './living_pods.js';
 import { rentCost } from './rent_cost.js';
 
@@ -52,7 +52,7 @@ export function rentForm(changed, kept) {
     show(form);
     ask(form);
     kept();
-  });
+  }, RUNPOD);
   const pods = livingPods();
   const list = el('div', { class: 'sf-offers', role: 'group', aria: { label: t('GPUs that RunPod offers now') } });
   const said = el('p', { class: 'sf-help', role: 'status' });

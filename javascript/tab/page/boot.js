@@ -4,7 +4,7 @@
  */
 
 import * as api from '../base/api.js';
-import { STEPS, app } from '../base/app.js';
+import { PANELS, STEPS, app } from '../base/app.js';
 import { usedLast } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { drawWith, redraw } from '../base/redraw.js';
@@ -107,7 +107,7 @@ function rightChoice() {
     app.slug = characters.length ? usedLast().slug : '';
     if (left && characters.length) app.step = STEPS.includes(app.step) ? 'photos' : app.step;
   }
-  if (!characters.length && app.step !== 'doctor') app.step = 'new';
+  if (!characters.length && !PANELS.includes(app.step)) app.step = 'new';
   if (characters.length && app.step === 'new' && drawn.shown === '') app.step = 'photos';
 }
 
@@ -140,7 +140,7 @@ function turn(step, panel) {
   document.querySelectorAll('#sameface .sf-toast.sf-bad').forEach((one) => one.remove()); // of what was left behind
   if (!drawn.sections[step]) {
     const section = el('section', { class: `sf-panel sf-panel-${step}`, id: `sf-panel-${step}` });
-    const tab = [...STEPS, 'doctor'].includes(step);
+    const tab = [...STEPS, ...PANELS].includes(step);
     section.setAttribute('role', tab ? 'tabpanel' : 'region');
     section.setAttribute(tab ? 'aria-labelledby' : 'aria-label', tab ? `sf-tab-${step}` : t('Character'));
     drawn.sections[step] = section;

@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { STEPS, app } from '../base/app.js';
+import { PANELS, STEPS, app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { controlJob } from '../jobs/jobs.js';
@@ -21,6 +21,7 @@ const NAMES = {
   test: 'Test',
   use: 'Use',
   produce: 'Produce',
+  library: 'Library',
   doctor: 'Doctor',
 };
 const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done' };
@@ -49,7 +50,7 @@ function whoRow() {
 /** Where a character is to go on. */
 function stepOf(slug) {
   const found = app.state.characters.find((one) => one.slug === slug);
-  if (app.step === 'doctor') return 'doctor';
+  if (PANELS.includes(app.step)) return app.step;
   return (found && found.next) || 'photos';
 }
 
@@ -65,7 +66,7 @@ function nowRow() {
 function tabRow() {
   const node = el('div', { class: 'sf-tabs', role: 'tablist', aria: { label: t('Steps') } });
   const tabs = {};
-  [...STEPS, 'doctor'].forEach((step, place) => {
+  [...STEPS, ...PANELS].forEach((step, place) => {
     tabs[step] = tab(step, place);
     node.append(tabs[step].node);
   });
@@ -76,7 +77,7 @@ function tabRow() {
 function tab(step, place) {
   const sign = el('span', { class: 'sf-tab-sign' });
   const word = el('span', { class: 'sf-silent' });
-  const number = step === 'doctor' ? null : el('span', { class: 'sf-tab-number', text: String(place + 1) });
+  const number = PANELS.includes(step) ? null : el('span', { class: 'sf-tab-number', text: String(place + 1) });
   const count = el('span', { class: 'sf-number' });
   const node = el(
     'button',
@@ -91,7 +92,7 @@ function tab(step, place) {
 }
 
 function turnByKey(event) {
-  const steps = [...STEPS, 'doctor'].filter((step) => !parts.tabs.tabs[step].node.disabled);
+  const steps = [...STEPS, ...PANELS].filter((step) => !parts.tabs.tabs[step].node.disabled);
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const ends = { Home: steps[0], End: steps[steps.length - 1] }[event.key];
   if (!by && !ends) return;
@@ -145,7 +146,7 @@ function updateTabs(character) {
     if (app.step === 'edit' && step === 'photos') one.node.tabIndex = 0;
     if (chosen) one.node.setAttribute('aria-controls', `sf-panel-${app.step}`);
     else one.node.removeAttribute('aria-controls');
-    one.node.disabled = step !== 'doctor' && !character;
+    one.node.disabled = !PANELS.includes(step) && !character;
     if (one.sign.dataset.tone !== tone) {
       one.sign.dataset.tone = tone;
       fillWith(one.sign, tone && tone !== 'none' ? toneSign(tone) : null);

@@ -31,6 +31,7 @@ class LoraFacts:
         prediction: what the base model predicts: "epsilon", "v" ...
         trigger: the trigger word.
         consent: how the person shown agreed: "fictional", "myself" or "consented"; `consent_date` = the ISO day.
+        base_terms: what the base model's page on Civitai permits (`usage_terms.terms_text`).
         dataset_hash: SHA-256 over the photos and captions.
         program_version: of this program.
         description, author, license, usage_hint, tags: for ``modelspec``, free text.
@@ -43,6 +44,7 @@ class LoraFacts:
     trigger: str | None = None
     consent: str | None = None
     consent_date: str | None = None
+    base_terms: str | None = None
     dataset_hash: str | None = None
     program_version: str | None = None
     description: str | None = None
@@ -197,6 +199,7 @@ def build(facts: LoraFacts) -> dict[str, str]:
         "sameface.version": facts.program_version,
         "sameface.consent": facts.consent,
         "sameface.consent_date": facts.consent_date,
+        "sameface.base_terms": facts.base_terms,
         "sameface.dataset_sha256": facts.dataset_hash,
     }
     found |= {key: value for key, value in own.items() if value is not None}

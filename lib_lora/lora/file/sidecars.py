@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, content, explained, opened, write_json
+from lib_lora.files import atomic_file, content, explained, known_sha256, opened, write_json
 from lib_lora.models.families.registry import family_named
 
 _OWN = "sameface"
@@ -46,7 +48,7 @@ def write(
             picture, or the folder cannot be written.
     """
     path = lora_path.with_suffix(".json")
-    values = _existing(path)
+    values = notes_beside(path)
     remembered = values.get(_OWN)
     last: dict[str, Any] = dict(remembered) if isinstance(remembered, dict) else {}
     fresh = {
@@ -61,8 +63,21 @@ def write(
         if _is_ours(values, last, field):
             values[field] = last[field] = value
     if preview is not None:
-        _renew_preview(lora_path, preview, last)
+        renew_preview(lora_path, partial(plain_png, preview), last)
+    forget_other_hash(values, lora_path)
     write_json(path, {**values, _OWN: last})
+
+
+def forget_other_hash(values: dict[str, Any], lora_path: Path) -> None:
+    """Take the hash out of notes where it is not the file's: other extensions believe it instead of computing it.
+
+    Args:
+        values: the notes, which are changed.
+        lora_path: the file.
+    """
+    said = values.get("sha256")
+    if said is not None and lora_path.is_file() and str(said).lower() != known_sha256(lora_path):
+        del values["sha256"]
 
 
 def _is_ours(values: dict[str, Any], last: dict[str, Any], field: str) -> bool:
@@ -79,10 +94,15 @@ def marked_as(lora_path: Path) -> str:
     Raises:
         UserError: the notes are no JSON.
     """
-    return str(_existing(lora_path.with_suffix(".json")).get("sd version") or "")
+    return str(notes_beside(lora_path.with_suffix(".json")).get("sd version") or "")
 
 
-def _existing(path: Path) -> dict[str, Any]:
+def notes_beside(path: Path) -> dict[str, Any]:
+    """What a file of notes holds; nothing where there is none.
+
+    Raises:
+        UserError: it is no JSON, or no webui's notes.
+    """
     if not path.exists():
         return {}
     with explained(path, "read"):
@@ -104,14 +124,23 @@ def _existing(path: Path) -> dict[str, Any]:
     return values
 
 
-def _renew_preview(lora_path: Path, source: Path, last: dict[str, Any]) -> None:
-    """Put the picture there, unless one is there that is not ours."""
+def renew_preview(lora_path: Path, make: Callable[[], bytes], last: dict[str, Any]) -> None:
+    """Put a picture beside a file, unless one is there that is not ours.
+
+    Args:
+        lora_path: the file.
+        make: gives PNG bytes; is asked only where they are needed.
+        last: what was written last, which is changed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     target = lora_path.with_suffix(".png")
     stem = lora_path.name.removesuffix(lora_path.suffix)
     there = [found for end in _PREVIEW_ENDS if (found := lora_path.with_name(stem + end)).exists()]
     if there and there != [target]:
         return
-    picture = _png(source)
+    picture = make()
     digest = hashlib.sha256(picture).hexdigest()
     if there and _digest(target) not in (last.get("preview"), digest):  # the latter: killed before it was noted
         return
@@ -125,8 +154,12 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(content(path)).hexdigest()
 
 
-def _png(source: Path) -> bytes:
-    """The picture as PNG bytes with nothing in it but the pixels."""
+def plain_png(source: Path) -> bytes:
+    """The picture as PNG bytes with nothing in it but the pixels.
+
+    Raises:
+        UserError: it is no picture.
+    """
     try:
         with explained(source, "read"), opened(source) as file, Image.open(file) as image:
             plain = image.convert("RGB")
@@ -134,6 +167,11 @@ def _png(source: Path) -> bytes:
         raise UserError(
             f"{source} cannot be read as a picture; choose another preview.", code="preview-unreadable", file=source
         ) from error
+    return png_bytes(plain)
+
+
+def png_bytes(plain: Image.Image) -> bytes:
+    """The pixels of an RGB picture as PNG, and nothing else of it."""
     clean = Image.new("RGB", plain.size)
     clean.paste(plain)
     stream = io.BytesIO()

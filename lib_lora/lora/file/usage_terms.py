@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.models.reading.header import read_header
 
 LICENCE = "modelspec.license"
 USAGE = "modelspec.usage_hint"
+TERMS = "sameface.base_terms"  # what the base model's page on Civitai permits, as JSON (`terms_text`)
 _LONGEST = 500  # letters of a licence that is taken over
 _FACES = {
     "fictional": "It shows a person who was invented. Say of pictures that they are generated.",
@@ -31,6 +35,44 @@ def licence_of(base: Path) -> str:
 def plain_licence(text: str) -> str:
     """A licence's name or address on one line."""
     return " ".join(text.split())[:_LONGEST]
+
+
+def terms_text(terms: Mapping[str, Any]) -> str:
+    """What is known of a base model's page on Civitai as text for metadata; empty = nothing.
+
+    Args:
+        terms: plain values, as `civitai.civitai_sidecars.summary` gives them.
+    """
+    return json.dumps(terms, ensure_ascii=False, separators=(",", ":")) if terms else ""
+
+
+def licence_in(terms: str) -> str:
+    """The licence that a base model has by what is known of its page; empty = none is known."""
+    found = _terms(terms)
+    licence, page = found.get("base_licence"), plain_licence(str(found.get("page") or ""))
+    if not isinstance(licence, dict) or not isinstance(licence.get("name"), str):
+        return ""
+    address = f" ({licence['address']})" if isinstance(licence.get("address"), str) else ""
+    return plain_licence(f"{licence['name']}{address}{f'; and what {page} permits' if page else ''}")
+
+
+def terms_note(terms: str) -> str:
+    """What a base model's page permits, in a few words for notes; empty = nothing is known."""
+    found = _terms(terms)
+    lights, page = found.get("lights"), plain_licence(str(found.get("page") or ""))
+    if not isinstance(lights, dict) or not page:
+        return ""
+    said = ", ".join(f"{key} {value}" for key, value in lights.items() if isinstance(value, str))
+    asked = f" on {found['asked']}" if isinstance(found.get("asked"), str) else ""
+    return plain_licence(f"{page} said{asked}: {said}")
+
+
+def _terms(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def usage_hint(words: str, consent: str) -> str:

@@ -26,8 +26,8 @@ from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
-from lib_lora.remote import places
-from lib_lora.remote.runpod import api_key_store, money, pod_rental, run_limits
+from lib_lora.remote import api_key_store, places
+from lib_lora.remote.runpod import money, pod_rental, run_limits
 from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
 from lib_lora.remote.runpod.money import RentEstimate
 from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits

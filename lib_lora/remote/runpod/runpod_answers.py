@@ -6,7 +6,6 @@ that such have. What makes no sense is none; a field that is not known is passed
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from lib_lora.errors import UserError
+from lib_lora.remote.http_exchange import json_of
 
 SECURE, COMMUNITY = "SECURE", "COMMUNITY"  # data centres that RunPod has vetted; other people's machines
 RUNNING, ERROR, EXITED, TERMINATED = "RUNNING", "ERROR", "EXITED", "TERMINATED"
@@ -23,7 +23,6 @@ _DATA_CENTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:-]{0,253}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_DIGITS = 18  # of a whole number
 _DEAREST = 10_000  # USD an hour, above which a price is none
 _MOST_ROWS = 2000  # of a list
 
@@ -165,19 +164,7 @@ class PodRequest:
 
 def parsed(content: bytes) -> Any:
     """JSON, with Decimal for what is no whole number; None = it is none."""
-
-    def whole(digits: str) -> int:
-        if len(digits) > _DIGITS:
-            raise ValueError("too many digits")
-        return int(digits)
-
-    def refused(name: str) -> None:
-        raise ValueError(name)
-
-    try:
-        return json.loads(content.decode("utf-8"), parse_float=Decimal, parse_int=whole, parse_constant=refused)
-    except (ValueError, RecursionError, ArithmeticError):
-        return None
+    return json_of(content, Decimal)
 
 
 def rows_of(answer: Any, name: str) -> list[Row]:

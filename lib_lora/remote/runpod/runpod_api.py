@@ -7,7 +7,6 @@ The API key is in no address, error, log or ``repr``. Imports nothing heavy.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,6 +17,7 @@ from urllib.request import Request
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
+from lib_lora.remote.api_key_store import KEY
 from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
 from lib_lora.remote.runpod.runpod_answers import (
     POD_ID,
@@ -35,7 +35,6 @@ from lib_lora.remote.runpod.runpod_answers import (
 )
 
 BASE = "https://api.runpod.io/v2"
-KEY = re.compile(r"[!-~]{8,512}")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST = 4 << 20  # bytes of an answer
 _HURRY = 5.0  # seconds

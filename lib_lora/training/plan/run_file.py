@@ -59,6 +59,7 @@ class RunBase:
         path, sha256: of the file.
         family, prediction, zero_terminal_snr: see `ModelInfo`.
         guidance: the scale at which test grids are painted.
+        terms: what its page on Civitai permitted when the run was made (`lora.file.usage_terms`); empty = not known.
     """
 
     path: str
@@ -67,6 +68,7 @@ class RunBase:
     prediction: str
     zero_terminal_snr: bool
     guidance: float = 7.0
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,12 @@ class IdentifiedBase:
     Attributes:
         info: what it is.
         sha256: of the file.
+        terms: as of `RunBase`.
     """
 
     info: ModelInfo
     sha256: str
+    terms: str = ""
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,7 @@ def create_run(
             base.info.prediction,
             base.info.zero_terminal_snr,
             base.info.guidance,
+            base.terms,
         ),
         settings=train,
         photos=photos,

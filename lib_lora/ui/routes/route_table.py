@@ -30,6 +30,7 @@ from lib_lora.ui.routes import (
     use_routes,
 )
 from lib_lora.ui.routes.elsewhere import place_routes, rent_routes
+from lib_lora.ui.routes.library import library_routes, library_task_routes
 from lib_lora.ui.routes.produce import production_file_routes, production_routes
 from lib_lora.ui.views import imports
 
@@ -51,7 +52,7 @@ _ROOMS = (
         rent_routes,
     ),
     *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, production_routes, production_file_routes),
-    *(doctor_routes, settings_routes),
+    *(library_routes, library_task_routes, doctor_routes, settings_routes),
 )
 
 

@@ -60,6 +60,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.runs.origin import lora_origin
     from lib_lora.runs.uses import remember
     from lib_lora.training.plan.run_file import load_run
+    from lib_lora.workflows.library.base_terms import with_terms
 
     run = load_run(record.folder)
     pictures = painted(record, body.step, body.weight)
@@ -67,7 +68,8 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     searched = context.host.roots().loras if body.to == "webui" else ()
     checkpoint = run_records.checkpoint(record, body.step)
     leftovers.sweep_beside(slug(run.file.character.name), target)
-    file = deliver(lora_origin(run), checkpoint, target, body.weight, best, searched)
+    origin = with_terms(context.root, lora_origin(run), run.file.base.sha256)
+    file = deliver(origin, checkpoint, target, body.weight, best, searched)
     remember(record.folder, file, step_words.PLACES[body.to], body.step, body.weight)
     framing = framing_of(look(folder))
     text = text_of(record, pictures, framing, file.stem, body.weight)

@@ -57,6 +57,7 @@ def of_server() -> Iterator[str]:
     translates beside them."""
     from lib_lora.captions import caption_words, captioner
     from lib_lora.captions.slots import Framing
+    from lib_lora.civitai import licence_flags, licence_lights, starter_models
     from lib_lora.hosts import webui_captioners
     from lib_lora.likeness.report.report import SHARES
     from lib_lora.likeness.verdict import prompt_adherence, verdict, verdict_tone
@@ -74,6 +75,8 @@ def of_server() -> Iterator[str]:
     yield from (reason for reason in get_args(Reason) if reason)
     yield from (*captioner.OWN.values(), *webui_captioners.NAMES.values())
     yield from (f"{name[:1].upper()}{name[1:]}" for name in SHARES)
+    yield from (*licence_lights.templates(), *licence_flags.statement_words())
+    yield from (one.text for one in starter_models.starter_models())
     for field in fields():
         yield from (field["group"], field["label"], field["text"])
     yield from (one["text"] for one in preset_entries())

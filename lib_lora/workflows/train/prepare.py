@@ -23,6 +23,7 @@ from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, 
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.typed_settings import by_dotted_key
+from lib_lora.workflows.library.base_terms import base_terms
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -56,7 +57,8 @@ def start_run(
     info, train = plan(request, seen)
     if request.fit and not request.elsewhere:
         train = _for_this_gpu(info, train, request.overrides)
-    base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
+    digest = cached_sha256(request.base, Workspace(root).hashes)
+    base = IdentifiedBase(info, digest, base_terms(root, request.base, digest))
     asked = weight_is_asked(info, train)
     photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
     return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)

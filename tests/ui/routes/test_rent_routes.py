@@ -8,7 +8,7 @@ from fake_runpod import KEY, FakeRunpod, gpu
 
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.runners import pod_runner
-from lib_lora.remote.runpod import api_key_store
+from lib_lora.remote import api_key_store
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi

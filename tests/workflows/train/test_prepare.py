@@ -1,5 +1,6 @@
 """From what the user gives to a run: everything unfit is said before time is spent, and nothing is left half made."""
 
+import json
 import os
 import shutil
 import zipfile
@@ -9,14 +10,19 @@ from pathlib import Path
 import pytest
 import toys
 import yaml
+from fake_civitai import model_row, version_row
 from faults import raises
 from PIL import Image
 from without_override import without_override
 
 from lib_lora.character.store import load
+from lib_lora.civitai.answer_cache import AnswerCache
+from lib_lora.files import sha256
 from lib_lora.models.fast import memory
+from lib_lora.models.reading.header import read_header
 from lib_lora.runs.reopen import check_out
 from lib_lora.training import precision
+from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
@@ -334,3 +340,18 @@ def test_a_small_base_model_fits_everywhere():
     given = {"seed": 1, "precision": "fp32"}
     info, train = plan(TrainingRequest(MINI, None, given))
     assert for_gpu(info, train, given, 1 << 30, None) == (train, "")
+
+
+def test_what_the_base_models_page_permits_goes_into_the_run_and_its_loras(root, photos, monkeypatch):
+    monkeypatch.delenv("SAMEFACE_CIVITAI", raising=False)
+    digest = sha256(MINI).upper()
+    cache = AnswerCache(root, "https://civitai.com")
+    cache.put("hash", digest, version_row(files=[{"hashes": {"SHA256": digest}}]))
+    cache.put("model", 401, model_row(allowCommercialUse=["Image"]))
+    _new(root, photos)
+    run = start_run(root, "Mara Ü", TrainingRequest(MINI, None, QUICK, few=True))
+    assert load_run(run.folder).file.base.terms == run.file.base.terms
+    assert json.loads(run.file.base.terms)["model"] == 401
+    texts = read_header(train(run, lambda *_, **__: None))[1]
+    assert texts["sameface.base_terms"] == run.file.base.terms
+    assert texts["modelspec.license"].startswith("CreativeML Open RAIL-M (https://")

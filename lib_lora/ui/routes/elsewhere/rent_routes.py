@@ -13,8 +13,8 @@ from typing import Any
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
 from lib_lora.queue.runners import pod_runner
-from lib_lora.remote import places
-from lib_lora.remote.runpod import api_key_store, money
+from lib_lora.remote import api_key_store, places
+from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.typed_settings import by_dotted_key

@@ -12,7 +12,7 @@ import pytest
 from faults import raises
 
 from lib_lora import file_permissions
-from lib_lora.remote.runpod import api_key_store as store
+from lib_lora.remote import api_key_store as store
 from lib_lora.workspace.workspace import Workspace
 
 KEY, OTHER = "rpa_0123456789ABCDEF", "rpa_FEDCBA9876543210"
@@ -81,6 +81,30 @@ def test_a_keyring_that_works_is_used_and_the_file_emptied(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
     assert (library.kept, store.load(tmp_path)) == ({}, None)
     store.forget(tmp_path)
+
+
+def test_each_service_has_a_key_of_its_own(tmp_path, monkeypatch):
+    store.save(tmp_path, KEY)
+    store.save(tmp_path, OTHER, store.CIVITAI)
+    assert (store.load(tmp_path), store.load(tmp_path, store.CIVITAI)) == (KEY, OTHER)
+    store.forget(tmp_path)
+    assert (store.load(tmp_path), store.load(tmp_path, store.CIVITAI)) == (None, OTHER)
+    store.forget(tmp_path, store.CIVITAI)
+    monkeypatch.setitem(sys.modules, "keyring", keyring())
+    store.save(tmp_path, OTHER, store.CIVITAI)
+    assert store.kept_here(tmp_path) == ""  # the keyring is not asked for RunPod's
+    store.save(tmp_path, KEY)
+    store.forget(tmp_path, store.CIVITAI)
+    assert (store.kept_here(tmp_path), store.kept_here(tmp_path, store.CIVITAI)) == ("keyring", "")
+    monkeypatch.setenv("CIVITAI_API_TOKEN", OTHER)
+    assert store.kept_here(tmp_path, store.CIVITAI) == "environment"
+
+
+def test_the_mark_of_an_older_version_stands_for_runpod(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keyring", keyring())
+    store.save(tmp_path, KEY)
+    (tmp_path / "api-keys.keyring").write_text("")  # as it was written before there was a second service
+    assert (store.kept_here(tmp_path), store.kept_here(tmp_path, store.CIVITAI)) == ("keyring", "")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import stat
 import sys
 import threading
@@ -17,12 +18,12 @@ from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.files import explained, read_json, replace, write_json, write_text
-from lib_lora.remote.runpod.runpod_api import KEY
+from lib_lora.files import content, explained, read_json, replace, write_json, write_text
 from lib_lora.workspace.workspace import Workspace
 
-RUNPOD = "runpod"
-VARIABLES = {RUNPOD: "RUNPOD_API_KEY"}  # the names that the services' own programs use
+RUNPOD, CIVITAI = "runpod", "civitai"
+VARIABLES = {RUNPOD: "RUNPOD_API_KEY", CIVITAI: "CIVITAI_API_TOKEN"}  # the names that the services' own programs use
+KEY = re.compile(r"[!-~]{8,512}")
 ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"  # where a key is kept
 _SERVICE = "SameFace"
 _asking: threading.Thread | None = None  # the last one that was asked
@@ -52,13 +53,28 @@ def kept_here(root: Path, service: str = RUNPOD) -> str:
     """As `kept_in`, but a keyring is asked only where SameFace has put a key of this data folder into one: it may ask
     its owner for a password, and a page that is opened is no reason for that."""
     given = os.environ.get(VARIABLES[service], "").strip()
-    known = KEY.fullmatch(given) or _file(Workspace(root).api_keys).get(service) or _marker(root).is_file()
+    known = KEY.fullmatch(given) or _file(Workspace(root).api_keys).get(service) or service in _marked(root)
     return kept_in(root, service) if known else ""
 
 
+def _marked(root: Path) -> list[str]:
+    """The services whose keys SameFace has put into the keyring, as a file says."""
+    try:
+        return content(_marker(root)).decode("ascii").split() or [RUNPOD]  # the only one at first, and not named then
+    except (OSError, ValueError):
+        return []
+
+
 def _marker(root: Path) -> Path:
-    """A file that says that there is a key in the keyring."""
     return Workspace(root).api_keys.with_suffix(".keyring")
+
+
+def _mark(root: Path, services: list[str]) -> None:
+    if services:
+        write_text(_marker(root), "\n".join(services) + "\n")
+        return
+    with explained(_marker(root)):
+        _marker(root).unlink(missing_ok=True)
 
 
 def save(root: Path, key: str, service: str = RUNPOD) -> str:
@@ -80,7 +96,7 @@ def save(root: Path, key: str, service: str = RUNPOD) -> str:
     path = Workspace(root).api_keys
     if _in_keyring("set_password", service, key) is not None and _in_keyring("get_password", service) == key:
         _write(path, {name: one for name, one in _file(path).items() if name != service})
-        write_text(_marker(root), "")
+        _mark(root, sorted({*_marked(root), service}))
         return KEYRING
     _write(path, {**_file(path), service: key})
     return FILE
@@ -95,8 +111,7 @@ def forget(root: Path, service: str = RUNPOD) -> None:
     path = Workspace(root).api_keys
     if _in_keyring("get_password", service):
         _in_keyring("delete_password", service)
-    with explained(_marker(root)):
-        _marker(root).unlink(missing_ok=True)
+    _mark(root, [name for name in _marked(root) if name != service])
     _write(path, {name: one for name, one in _file(path).items() if name != service})
 
 

@@ -1,0 +1,74 @@
+/** Finds a model on Civitai, says what may be done with it, and fetches it. */
+
+import * as api from '../base/api.js';
+import { el, fillWith } from '../base/dom.js';
+import { bytes } from '../base/format.js';
+import { t } from '../base/texts.js';
+import { refuseForm } from '../widgets/faults.js';
+import { actionButton, formField, notice, selectBox } from '../widgets/widgets.js';
+import { details } from './model_cards.js';
+
+/**
+ * @param {() => void} begun is called once a task was started.
+ * @returns {HTMLElement} with `set(task, library)`: the newest search, and the answer of `/library`.
+ */
+export function findModel(begun) {
+  const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
+  const find = actionButton('Find it', () => search(''));
+  const shown = el('div', { class: 'sf-stack' });
+  const help = 'The address of its page, such as https://civitai.com/models/4384, its number, or a hash.';
+  const node = el(
+    'div',
+    { class: 'sf-stack' },
+    formField('A model on Civitai', input, help),
+    el('div', { class: 'sf-row' }, find),
+    shown,
+  );
+  let key = '';
+  input.addEventListener('keydown', (event) => event.key === 'Enter' && find.click());
+
+  async function search(version) {
+    const what = input.value.trim();
+    refuseForm([!what && { target: input, text: 'Which model?' }]);
+    await api.post('/library/find', { what, version });
+    begun();
+  }
+
+  async function take(found, file) {
+    await api.post('/library/fetch', { what: found.what, version: found.version, file });
+    begun();
+  }
+
+  function result(found, library) {
+    if (!found.known) return notice('none', t('Civitai does not know {what}.', { what: found.what }));
+    const version = selectBox(found.versions, found.version, (chosen) => search(chosen).catch(() => null));
+    const files = found.files.map((one) => ({ value: one.value, text: `${one.text} (${bytes(one.bytes)})` }));
+    const file = selectBox(files, found.file);
+    const fetch = actionButton('Fetch it', () => take(found, file.value), { main: true });
+    const folder = library.folders[found.goes_to];
+    return el(
+      'div',
+      { class: 'sf-card' },
+      el('b', { text: found.title }),
+      details(found, library.purposes),
+      found.versions.length > 1 ? formField('Version', version) : null,
+      files.length > 1 && !found.refusal ? formField('File', file) : null,
+      found.refusal ? notice('warn', el('span', { text: found.refusal.message })) : null,
+      found.refusal || !folder ? null : el('p', { class: 'sf-help', text: t('It goes to {folder}.', { folder }) }),
+      found.refusal ? null : el('div', { class: 'sf-row' }, fetch),
+    );
+  }
+
+  node.set = (task, library) => {
+    const running = Boolean(task && task.state === 'running');
+    find.disabled = running;
+    const now = task ? `${task.number}|${task.state}` : '';
+    if (now === key) return;
+    key = now;
+    if (!task) return fillWith(shown);
+    if (running) return fillWith(shown, notice('busy', t('Asking Civitai …')));
+    if (task.error) return fillWith(shown, notice('bad', el('span', { text: task.error.message })));
+    return fillWith(shown, task.result ? result(task.result, library) : null);
+  };
+  return node;
+}

@@ -1,0 +1,211 @@
+/** The panel "Library": what the models are on Civitai, what may be done with them, and fetching others. */
+
+import * as api from '../base/api.js';
+import { app } from '../base/app.js';
+import { appendTo, el, fillWith } from '../base/dom.js';
+import { bytes } from '../base/format.js';
+import { plural, t } from '../base/texts.js';
+import { keyField } from '../elsewhere/key_field.js';
+import { refuseForm, sendForm } from '../widgets/faults.js';
+import { actionButton, foldSection, formField, leadLine, notice, progressBar, selectBox } from '../widgets/widgets.js';
+import { findModel } from './find_model.js';
+import { lightList, warnings } from './licence_lights.js';
+import { countsSentence, modelCards } from './model_cards.js';
+import { starterCards } from './starter_cards.js';
+
+const SOON = 700; // milliseconds between two looks while something is under way
+const NO_ADVICE = 'This shows what pages and licences say; it is no legal advice, and decides nothing.';
+const KEY = {
+  path: '/library/token',
+  forget: '/library/token/forget',
+  label: 'API key of Civitai',
+  where: 'Needed for files that only members may fetch. Make one on Civitai under Account settings, API Keys.',
+  kept: {
+    environment: 'The API key of Civitai is in the environment variable CIVITAI_API_TOKEN.',
+    keyring: 'The API key of Civitai is in the system’s keyring.',
+    file: 'The API key of Civitai is in a file of the data folder that only you can read.',
+  },
+  forgotten: 'The API key is forgotten here; delete it on Civitai too.',
+};
+
+let view = null;
+
+export const panel = {
+  mount: (root) => (view = make(root)),
+  shown: () => load(view),
+  hidden: () => clearTimeout(view.timer),
+};
+
+function make(root) {
+  const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0 };
+  const begun = () => follow(made).catch(() => null);
+  made.lead = leadLine();
+  made.fetching = el('div', { class: 'sf-stack', hidden: true });
+  made.purposes = selectBox([], '', (purpose) => {
+    made.purpose = purpose;
+    show(made);
+  });
+  made.choice = formField('Show the light for', made.purposes);
+  made.cards = modelCards((files) => showTogether(made, files));
+  made.none = el('p', { class: 'sf-help', hidden: true, text: t('The webui knows no model yet.') });
+  made.together = el('div', { class: 'sf-card', hidden: true });
+  made.find = findModel(begun);
+  made.starters = starterCards(begun);
+  made.settings = settingsFold(made);
+  const advice = el('p', { class: 'sf-help', text: t(NO_ADVICE) });
+  const find = el('div', { class: 'sf-stack' }, el('h3', { text: t('Find and fetch') }), made.find);
+  const starters = el('div', { class: 'sf-stack' }, el('h3', { text: t('Base models to begin with') }), made.starters);
+  const models = el('div', { class: 'sf-stack' }, el('h3', { text: t('Your models') }), made.choice, made.together);
+  appendTo(models, [made.cards, made.none]);
+  appendTo(root, [made.lead, made.fetching, models, advice, find, starters, made.settings]);
+  made.lead.set({ tone: 'busy', text: 'Looking …' });
+  return made;
+}
+
+async function load(made) {
+  try {
+    made.library = await api.get('/library');
+  } catch (error) {
+    const again = { label: 'Look again', do: () => load(made) };
+    made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+    return;
+  }
+  await follow(made);
+}
+
+/** Ask how far the tasks are, as long as one is under way; when one has ended, the list is read anew. */
+async function follow(made) {
+  clearTimeout(made.timer);
+  const tasks = await api.get('/library/tasks');
+  made.tasks = Object.fromEntries(tasks.map((one) => [one.kind, one]));
+  const ended = tasks
+    .filter((one) => one.state !== 'running')
+    .map((one) => `${one.kind}${one.number}`)
+    .join();
+  if (ended !== made.ended) {
+    made.ended = ended;
+    made.library = await api.get('/library');
+  }
+  show(made);
+  const running = tasks.some((one) => one.state === 'running');
+  if (running && app.step === 'library') made.timer = setTimeout(() => follow(made).catch(() => null), SOON);
+}
+
+function show(made) {
+  const { library, tasks } = made;
+  const closed = library.remote || library.civitai.state === 'off';
+  made.lead.set(leading(made));
+  made.purposes.setChoices(
+    Object.entries(library.purposes).map(([value, text]) => ({ value, text: t(text) })),
+    made.purpose,
+  );
+  made.cards.set(library.models, library.purposes, made.purpose);
+  made.none.hidden = made.choice.hidden = library.models.length > 0;
+  made.choice.hidden = !library.models.length;
+  made.find.parentNode.hidden = closed;
+  made.find.set(tasks.find, library);
+  made.starters.parentNode.hidden = library.remote;
+  const fetching = tasks.fetch && tasks.fetch.state === 'running';
+  made.starters.set(library.starters, Boolean(fetching));
+  showFetch(made, tasks.fetch);
+  made.settings.hidden = library.remote;
+  made.settings.take(library.civitai);
+}
+
+function leading(made) {
+  const { library, tasks } = made;
+  const { civitai, models } = library;
+  if (library.remote)
+    return {
+      tone: 'none',
+      text: 'This webui is open to other machines, so Civitai can be neither set up nor asked from here.',
+      detail: countsSentence(models),
+    };
+  const set = (state) => async () => {
+    library.civitai = await api.post('/library/consent', { state });
+    show(made);
+  };
+  const look = (refresh) => async () => {
+    await api.post('/library/look', { refresh });
+    await follow(made);
+  };
+  const off = { label: 'Switch Civitai off', do: set('off') };
+  if (civitai.state === 'off')
+    return {
+      tone: 'none',
+      text: 'Civitai is off: nothing is asked or fetched there.',
+      detail: countsSentence(models),
+      buttons: [{ label: 'Switch it on …', do: set('') }],
+    };
+  if (civitai.state !== 'agreed')
+    return {
+      tone: 'none',
+      text: 'Find out what your models may be used for.',
+      detail: civitai.sent,
+      buttons: [{ label: 'Agree, and look them up', main: true, do: () => set('agreed')().then(look(false)) }, off],
+    };
+  const task = tasks.look;
+  if (task && task.state === 'running') {
+    const words = task.total ? 'Looking up {name} ({n} of {all})' : 'Looking …';
+    const text = t(words, { name: task.about, n: task.done + 1, all: task.total });
+    const stop = { label: 'Stop', do: () => api.post('/library/stop', { kind: 'look' }).then(() => follow(made)) };
+    return { tone: 'busy', text, buttons: [stop] };
+  }
+  const unasked = models.some((one) => !one.civitai || !one.civitai.asked);
+  const buttons = [
+    unasked && { label: 'Look them up', main: true, do: look(false) },
+    {
+      label: 'Ask anew',
+      title: 'Asks Civitai about every model, also where an answer is less than a week old',
+      do: look(true),
+    },
+    off,
+  ];
+  if (task && task.error) return { tone: 'bad', text: task.error.message, detail: countsSentence(models), buttons };
+  const { length } = (task && task.result && task.result.troubles) || [];
+  const trouble = length && plural(length, 'One model could not be looked up.', '{n} models could not be looked up.');
+  return { tone: trouble ? 'warn' : 'good', text: countsSentence(models), detail: trouble || library.trouble, buttons };
+}
+
+function showFetch(made, task) {
+  made.fetching.hidden = !task || task.state === 'stopped';
+  if (!task) return;
+  if (task.state === 'running') {
+    const share = task.total ? task.done / task.total : null;
+    const values = { name: task.about, done: bytes(task.done), all: bytes(task.total) };
+    const text = t(task.total ? 'Fetching {name}: {done} of {all}' : 'Fetching {name}', values);
+    const stop = actionButton('Stop', () => api.post('/library/stop', { kind: 'fetch' }), { small: true });
+    fillWith(made.fetching, el('div', { class: 'sf-row' }, el('span', { text }), stop), progressBar(share, text));
+  } else if (task.error) fillWith(made.fetching, notice('bad', el('span', { text: task.error.message })));
+  else if (task.result) {
+    const text = t('{name} is there: {file}', task.result);
+    fillWith(made.fetching, notice('good', el('span', { text })));
+  }
+}
+
+async function showTogether(made, files) {
+  made.together.hidden = files.length < 2;
+  if (files.length < 2) return;
+  const found = await api.post('/library/together', { files });
+  const title = plural(files.length, 'One model', 'These {n} models together, in a picture or a training');
+  fillWith(made.together, el('b', { text: title }), warnings(found), lightList(found, made.library.purposes));
+}
+
+function settingsFold(made) {
+  const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
+  const help =
+    'Where civitai.com cannot be reached, or to see what is for adults: https://civitai.red. Empty: the usual one.';
+  const keep = actionButton('Keep the address', async () => {
+    refuseForm([]);
+    made.library.civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
+    show(made);
+  });
+  const key = keyField(() => load(made), KEY);
+  const fold = foldSection('Settings for Civitai', formField('Address of Civitai', address, help), keep, key);
+  const take = (civitai) => {
+    if (document.activeElement !== address && address.dataset.site !== civitai.site) address.value = civitai.site;
+    address.dataset.site = civitai.site;
+    key.set(civitai.kept_in);
+  };
+  return Object.assign(fold, { take });
+}

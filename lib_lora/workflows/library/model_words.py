@@ -1,0 +1,125 @@
+"""Says what a model is on Civitai and what may be done with it: lines for people, plain values for programs. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from lib_lora.civitai.civitai_sidecars import summary
+from lib_lora.civitai.licence_flags import statements
+from lib_lora.civitai.licence_lights import PURPOSES, Assessment, levels, together
+from lib_lora.civitai.model_lookup import FoundModel
+from lib_lora.civitai.site_address import host_of
+from lib_lora.errors import plural
+
+NO_ADVICE = "This shows what pages and licences say; it is no legal advice, and decides nothing."
+_HOW = {
+    "sha256": "by its SHA-256",
+    "autov3": "by the hash of its tensors (AutoV3): its metadata were edited, or the site has another SHA-256",
+    "hash": "by the hash",
+    "address": "by the address",
+}
+_ALLOWED = {True: "yes", False: "no", None: "not known"}
+_WIDTH = 110
+
+
+def lines_of(found: FoundModel) -> list[str]:
+    """What is known of a model, for people."""
+    if not found.known:
+        return [unknown_line(found)]
+    subject = found.subject()
+    lines = [
+        f"{found.title}{f' ({found.kind})' if found.kind else ''}{f' by {subject.creator}' if subject.creator else ''}"
+    ]
+    if found.page:
+        lines.append(f"  {found.page}")
+    lines.append(f"  Found {_HOW.get(found.how, 'there')}; {host_of(found.site)} was asked {age_words(found.asked)}.")
+    if found.trouble:
+        lines.append(f"  It could not be asked anew: {found.trouble}")
+    lines += [f"  !! {warning}" for warning in found.assessment.warnings]
+    licence = subject.licence
+    base = f"{licence.name}, {licence.address}" if licence else "its licence is not known"
+    lines.append(f"  Made for {found.base or 'what is not said'}: {base}")
+    if licence:
+        lines += _wrapped(licence.note, "    ")
+    if found.version and found.version.words:
+        lines += _wrapped(f"Words that call it: {', '.join(found.version.words)}", "  ")
+    lines.append("  What you may do:")
+    lines += _lights(found.assessment)
+    lines.append("  This model permits users to (its page):")
+    lines += [f"    {_ALLOWED[allowed]:<9} {text}" for text, allowed in statements(subject.permissions)]
+    lines.append(f"  Its page shows: {', '.join(levels(subject.level)) or 'not said what'}")
+    return lines
+
+
+def together_lines(found: Sequence[FoundModel]) -> list[str]:
+    """What may be done with several models in one picture, or one training."""
+    both = together([one.assessment for one in found])
+    return ["Together, in a picture or a training:", *_lights(both)]
+
+
+def unknown_line(found: FoundModel) -> str:
+    """What is said of what Civitai does not know, or was not asked."""
+    if found.unknown_there:
+        there = f"{host_of(found.site)} does not know it (asked {age_words(found.asked)})"
+        return f"{found.name}: {there}; so nothing is known of its licence."
+    return f"{found.name}: Civitai was not asked about it; so nothing is known of its licence."
+
+
+def values_of(found: FoundModel) -> dict[str, Any]:
+    """The same for programs."""
+    subject = found.subject()
+    return {
+        "name": found.name,
+        "known": found.known,
+        "asked": found.asked or None,
+        "age_days": round((time.time() - found.asked) / 86400, 2) if found.asked else None,
+        "how": found.how or None,
+        "sha256": found.sha256 or None,
+        "title": found.title,
+        "kind": found.kind or None,
+        "levels": levels(subject.level),
+        "trained_words": list(found.version.words) if found.version else [],
+        "poi": subject.poi,
+        "minor": subject.minor,
+        "nsfw": subject.nsfw,
+        "permits": [{"text": text, "allowed": allowed} for text, allowed in statements(subject.permissions)],
+        "summary": summary(found),
+        "assessment": found.assessment.values(),
+        "trouble": {"code": found.trouble.code, "message": str(found.trouble)} if found.trouble else None,
+    }
+
+
+def age_words(asked: float) -> str:
+    """How long ago something was asked.
+
+    >>> age_words(0), age_words(time.time() - 3 * 86400)
+    ('never', '3 days ago')
+    """
+    if not asked:
+        return "never"
+    days = max(int((time.time() - asked) / 86400), 0)
+    return f"{plural(days, 'day')} ago" if days else "today"
+
+
+def _lights(assessment: Assessment) -> list[str]:
+    lines = []
+    for purpose, text in PURPOSES.items():
+        shown = assessment.lights[purpose]
+        lines.append(f"    {shown.light:<8} {text}")
+        for reason in shown.reasons:
+            lines += _wrapped(str(reason), " " * 13)
+    return lines
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

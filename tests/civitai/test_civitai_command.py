@@ -1,0 +1,188 @@
+"""The command civitai, from what is typed to what is said; what it does in detail is tested beside this file."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from fake_civitai import TOKEN, safetensors
+
+from lib_lora.civitai import civitai_consent
+from lib_lora.workflows.library import library_table
+from lib_lora.workspace.workspace import Workspace
+
+INK = safetensors()
+
+
+@pytest.fixture
+def run(main, civitai, tmp_path):
+    def run(*words):
+        return main("civitai", *words, "--data", tmp_path / "data")
+
+    return run
+
+
+@pytest.fixture
+def lora(tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = folder / "ink.safetensors"
+    path.write_bytes(INK)
+    return path
+
+
+def test_agreeing_and_switching_off(run, civitai, lora, tmp_path):
+    root = tmp_path / "data"
+    first = run("agree")  # nobody can be asked here
+    assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (1, True, True)
+    assert (run("info", lora).code, civitai.asked) == ("civitai-not-agreed", [])
+    assert run("agree", "--yes").status == 0
+    assert civitai_consent.state_of(root) == "agreed"
+    civitai.add(INK)
+    assert run("info", lora).status == 0
+    assert run("off").status == 0
+    asked = len(civitai.asked)
+    for words in (("info", "401"), ("fetch", "401", "--to", tmp_path / "x")):
+        assert run(*words).code == "civitai-off"
+    assert len(civitai.asked) == asked
+
+
+def test_info_says_what_a_file_is_and_may_be_used_for(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK, page={"allowCommercialUse": ["Image"], "allowNoCredit": False})
+    said = run("info", lora).out
+    for text in (
+        "Ink style v1 (LORA) by inka",
+        "Found by its SHA-256",
+        "CreativeML Open RAIL-M",
+        "yellow   Sell the pictures",
+        "credit inka",
+        "no        Use the model without crediting the creator",
+        "no legal advice",
+    ):
+        assert text in said
+    (values,) = json.loads(run("info", lora, "--json").out)
+    assert (values["known"], values["how"], values["title"]) == (True, "sha256", "Ink style v1")
+    assert values["assessment"]["lights"]["sell"]["light"] == "red"
+    assert values["summary"]["allowCommercialUse"] == ["Image"]
+    assert {"text": "Sell images they generate", "allowed": True} in values["permits"]
+
+
+def test_info_of_several_says_what_holds_together(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK)
+    civitai.add(b"x", 502, 402, page={"name": "Person", "poi": True}, model={"name": "Person"})
+    said = run("info", lora, "402")
+    assert "REAL PERSON" in said.out
+    together = said.out.partition("Together")[2]
+    assert "red      Sell the pictures" in together
+    assert said.status == 0
+
+
+def test_what_shows_a_child_is_refused(run, civitai, lora, tmp_path):
+    run("agree", "--yes")
+    civitai.add(INK, page={"minor": True})
+    shown = run("info", lora)
+    assert (shown.status, "CHILD" in shown.out) == (1, True)
+    assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-shows-child"
+    assert not (tmp_path / "out").exists()
+
+
+def test_fetch(run, civitai, tmp_path):
+    civitai.add(INK)
+    done = run("fetch", f"{civitai.site}/models/401", "--to", tmp_path / "out", "--json")
+    values = json.loads(done.out)
+    assert (done.status, values["title"]) == (0, "Ink style v1")
+    assert (tmp_path / "out" / "style.safetensors").read_bytes() == INK
+    assert "Ink style v1" in done.err
+
+
+def test_library(run, civitai, lora):
+    (lora.parent / "below").mkdir()
+    (lora.parent / "below" / "other.safetensors").write_bytes(safetensors(b"2" * 64))
+    (lora.parent / "notes.txt").write_text("x")
+    before = run("library", lora.parent)
+    assert (before.status, civitai.asked, "not asked" in before.out) == (0, [], True)
+    run("agree", "--yes")
+    civitai.add(INK, page={"allowNoCredit": False})
+    lines = run("library", lora.parent).out.splitlines()
+    assert lines[0].split() == ["file", "on", "Civitai", "size", "pictures", "credit", "sell", "asked"]
+    assert "other.safetensors  unknown there" in lines[1]
+    assert lines[2].split()[-4:] == ["yellow", "yellow", "yellow", "today"]
+    asked = len(civitai.asked)
+    models = json.loads(run("library", lora.parent, "--json").out)["models"]
+    assert [one["civitai"]["known"] for one in models] == [False, True]
+    assert len(civitai.asked) == asked
+    run("library", lora.parent, "--refresh")
+    assert len(civitai.asked) > asked
+
+
+def test_a_library_whose_site_is_gone_asks_once(run, civitai, lora, monkeypatch):
+    for number in range(5):
+        (lora.parent / f"{number}.safetensors").write_bytes(safetensors(bytes([number]) * 64))
+    run("agree", "--yes")
+    monkeypatch.setattr(civitai, "answer", lambda *_: (451, {}, b"{}"))
+    said = run("library", lora.parent)
+    assert (said.status, len(civitai.asked)) == (0, 1)
+    assert "blocked where you are" in said.out
+
+
+def test_starter_models_are_listed_and_not_fetched_without_consent(run, tmp_path):
+    assert "CreativeML Open RAIL-M" in run("starter").out
+    assert {one["key"] for one in json.loads(run("starter", "--json").out)} >= {"sd15", "sdxl"}
+    assert run("starter", "sd15", "--to", tmp_path / "out").code == "starter-not-agreed"
+    assert not (tmp_path / "out").exists()
+
+
+def test_token(run, civitai, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{TOKEN}\n"))
+    said = run("token", "set")
+    assert (said.status, "a file of the data folder" in said.out, TOKEN in said.out + said.err) == (0, True, False)
+    civitai.token = TOKEN
+    civitai.add(INK)
+    assert run("fetch", "401", "--to", tmp_path / "out").status == 0
+    assert run("token", "remove").status == 0
+    assert run("fetch", "401", "--to", tmp_path / "other").code == "civitai-login-needed"
+    assert not Workspace(tmp_path / "data").api_keys.exists()
+
+
+def test_site(run, civitai, monkeypatch):
+    monkeypatch.delenv("SAMEFACE_CIVITAI")
+    assert "https://civitai.com" in run("site").out
+    assert "https://civitai.red" in run("site", "civitai.red").out
+    assert run("site", "http://civitai.com").code == "civitai-address-invalid"
+    assert "https://civitai.com" in run("site", "default").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("info",), "civitai-what-not-named"),
+        (("info", "missing.safetensors"), "civitai-file-not-found"),
+        (("info", "rubbish"), "civitai-pointer-unreadable"),
+        (("fetch",), "civitai-what-not-named"),
+        (("fetch", "1", "2"), "civitai-what-not-named"),
+        (("fetch", "401"), "civitai-folder-not-named"),
+        (("fetch", "404", "--to", "x"), "civitai-unknown"),
+        (("library",), "civitai-what-not-named"),
+        (("library", "missing"), "library-folder-missing"),
+        (("starter", "sd9", "--to", "x"), "starter-model-unknown"),
+        (("starter", "sd15"), "civitai-folder-not-named"),
+        (("token",), "civitai-token-what"),
+        (("token", "steal"), "civitai-token-what"),
+        (("agree", "x"), "civitai-what-not-named"),
+        (("off", "x"), "civitai-what-not-named"),
+        (("site", "a", "b"), "civitai-what-not-named"),
+    ],
+)
+def test_wrong_input(run, words, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words).code == code
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_with_too_many_files_is_not_looked_through(run, lora, monkeypatch):
+    monkeypatch.setattr(library_table, "_MOST", 0)
+    assert run("library", lora.parent).code == "library-too-large"
