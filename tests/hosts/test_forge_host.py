@@ -125,7 +125,7 @@ def test_a_model_that_cannot_be_asked_leaves_no_job_behind(
 
     monkeypatch.setattr(webui.host, "loras_now", fails)
     webui.events.clear()
-    with pytest.raises(RuntimeError, match="another extension's"):
+    with raises("webui-painting-failed", has=("another extension's model",)):
         painted(webui, [PICTURE])
     assert webui.progress.current_task is None
     assert webui.shared.state.job == ""

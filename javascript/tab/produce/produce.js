@@ -140,8 +140,14 @@ function facts(production) {
     { name: 'Passed at the first try', text: passed },
     { name: 'Painted for each one kept', text: tries && format.number(tries, 2) },
     { name: 'Why pictures failed', text: why },
+    { name: 'Small faces', text: repainted(production) },
     { name: 'Without a picture after all tries', text: without ? String(without) : '', tone: 'warn' },
   ];
+}
+
+function repainted({ second_pass: strength, detailer }) {
+  if (!strength) return '';
+  return t('repainted by {name}, denoising strength {strength}', { name: detailer || 'SameFace', strength });
 }
 
 function update(made) {

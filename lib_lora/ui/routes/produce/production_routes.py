@@ -106,6 +106,8 @@ def _state(progress: Progress) -> dict[str, Any]:
         "step": plan.step,
         "weight": plan.weight,
         "by": plan.by,
+        "second_pass": plan.second_pass,
+        "detailer": plan.detailer,
         "wanted": plan.count,
         "kept": progress.done,
         "painted": progress.painted,
@@ -169,7 +171,8 @@ def _painter(context: RequestContext, folder: CharacterFolder, body: NewProducti
 def _request(context: RequestContext, body: NewProduction, by: str) -> ProduceRequest:
     with about("prompts"):
         prompts = parse(body.prompts, "The list of prompts")
-    return ProduceRequest(prompts, body, folders_of(context), by)
+    host = context.host
+    return ProduceRequest(prompts, body, folders_of(context), by, host.detailer(), host.lora_names())
 
 
 def folders_of(context: RequestContext) -> PromptFolders:
