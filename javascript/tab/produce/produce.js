@@ -84,8 +84,9 @@ async function look(made) {
   try {
     const answer = await api.get(`/characters/${slug}/productions/${id}?since=${before ? before.mark : ''}`);
     if (app.slug !== slug || made.shown !== id) return;
-    made.production = before && before.mark === answer.mark ? { ...before, job: answer.job } : answer;
+    made.production = merged(before, answer);
     fillWith(made.said);
+    if (!made.production) return look(made); // a picture is gone: all of it is asked for again
   } catch (error) {
     if (app.slug !== slug || made.shown !== id) return;
     made.production = null;
@@ -93,6 +94,19 @@ async function look(made) {
   }
   show(made);
   made.lead.set(words(made, knownRuns(), openJob('produce'), lastJob('produce')));
+}
+
+/** A production as it is after an answer that may say only what is new; null where the two do not fit together. */
+function merged(before, answer) {
+  if (!before) return answer;
+  if (before.mark === answer.mark) return { ...before, job: answer.job };
+  if (answer.whole) return answer;
+  const all = new Map(before.pictures.map((one) => [one.file, one]));
+  for (const one of answer.pictures) all.set(one.file, one);
+  if (all.size !== answer.painted) return null;
+  const pictures = [...all.values()];
+  for (const one of pictures) one.decision = answer.decisions[one.file] || null;
+  return { ...answer, pictures };
 }
 
 function show(made) {
