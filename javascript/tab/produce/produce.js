@@ -121,17 +121,30 @@ function show(made) {
   made.gallery.set(made.slug, production);
   made.facts.set(production ? facts(production) : []);
   const links = production && production.painted ? [production.page, production.kept && production.archive] : [];
-  const key = links.join('|');
+  const key = [...links, production && production.signing].join('|');
   if (made.links.dataset.of === key) return;
   made.links.dataset.of = key;
   const [page, archive] = links;
   fillWith(
     made.links,
-    archive
-      ? el('a', { class: 'sf-button sf-button-plain', href: url(archive), text: t('Download kept pictures') })
-      : null,
+    ...(archive ? downloads(archive, production.signing) : []),
     page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
+}
+
+const CERTIFICATES = {
+  own: 'Signed with the certificate c2pa-own.pem of the data folder.',
+  'home-made': 'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
+  missing: 'Signed pictures (C2PA) need the Python package c2pa-python.',
+};
+
+/** The links to the kept pictures, as they are and signed. */
+function downloads(archive, signing) {
+  const link = (href, text, title) => el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
+  const plain = link(archive, t('Download kept pictures'), '');
+  const why = t(CERTIFICATES[signing]);
+  if (signing === 'missing') return [plain, el('span', { class: 'sf-quiet', text: why })];
+  return [plain, link(`${archive}?signed=1`, t('Download them signed (C2PA)'), why)];
 }
 
 function entryText({ id, run, step, weight, kept, wanted }) {

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from dataclasses import replace
 
 import pytest
 from planting import MINI, plant_production, plant_run, tried
 
+from lib_lora.content_credentials import certificates, signing
 from lib_lora.queue.job_types import ProduceArguments
 from lib_lora.remote import places
 from lib_lora.workflows.produce import production_request, production_store
+from lib_lora.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.once("what is answered is ours; other routes repeat how it is answered")
 
@@ -225,6 +228,42 @@ def test_pictures_small_and_large_the_page_and_the_archive(page, trained):
         ]  # fmt: skip
         assert archive.read("mara-001-00001.png") == whole.content
         assert [one["file"] for one in json.loads(archive.read("pictures-001.json"))] == ["mara-001-00001.png"]
+
+
+def test_the_archive_can_be_signed(page, trained):
+    c2pa = pytest.importorskip("c2pa", reason="the package c2pa-python is not installed")
+    plant_production(trained, tried(1, 1), tried(2, 1))
+    assert page.got(f"{PATH}/001")["signing"] == "home-made"
+
+    def signer(answer):
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.testzip() is None
+            name = "mara-001-00002.png"
+            with c2pa.Reader("image/png", io.BytesIO(archive.read(name))) as reader:
+                found = json.loads(reader.json())
+        assert found["validation_state"] == "Valid"
+        return found["manifests"][found["active_manifest"]]["signature_info"]["cert_serial_number"]
+
+    home_made = signer(page.get(f"{PATH}/001/pictures.zip?signed=1"))
+    assert signer(page.get(f"{PATH}/001/pictures.zip?signed=1")) == home_made
+    workspace = Workspace(page.root)
+    workspace.own_certificate.write_bytes(certificates.home_made(page.root / "another.pem").chain)
+    assert page.got(f"{PATH}/001")["signing"] == "own"
+    answer = page.get(f"{PATH}/001/pictures.zip?signed=1")  # its key is missing
+    assert (answer.status_code, answer.json()["code"]) == (400, "c2pa-certificate-unreadable")
+    workspace.own_certificate.write_bytes((page.root / "another.pem").read_bytes())
+    assert signer(page.get(f"{PATH}/001/pictures.zip?signed=1")) != home_made
+
+
+def test_without_the_package_the_page_says_what_signing_needs(page, trained, monkeypatch):
+    plant_production(trained, tried(1, 1))
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    monkeypatch.delitem(sys.modules, "c2pa")
+    monkeypatch.setattr(signing, "find_spec", lambda name: None)
+    assert page.got(f"{PATH}/001")["signing"] == "missing"
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # which cannot be imported
+    answer = page.get(f"{PATH}/001/pictures.zip?signed=1")
+    assert (answer.status_code, answer.json()["code"]) == (400, "c2pa-missing")
 
 
 def test_an_empty_archive_is_a_sentence(page, trained):

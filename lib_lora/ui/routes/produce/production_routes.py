@@ -279,7 +279,17 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "pictures": [_picture(slug, one, painted, progress) for painted in sorted(shown, key=_place)],
         "page": address(slug, "productions", one.id, "production.html"),
         "archive": address(slug, "productions", one.id, "pictures.zip"),
+        "signing": _signing(context),
     }
+
+
+def _signing(context: RequestContext) -> str:
+    """With whose certificate the archive can be signed: "own", "home-made"; or "missing", without the package."""
+    from lib_lora.content_credentials import signing
+
+    if not signing.is_there():
+        return "missing"
+    return "own" if Workspace(context.root).own_certificate.is_file() else "home-made"
 
 
 def _place(one: PaintedTry) -> tuple[int, int]:
