@@ -148,10 +148,11 @@ def test_rejected_pictures_lie_apart(webui):
 def test_every_kind_of_file_says_that_it_was_generated(webui, more):
     webui.ask("/sdapi/v1/options", more)
     try:
-        _, info, [file] = painted(webui, wish(True, "mara"))
+        [sent], info, [file] = painted(webui, wish(True, "mara"))
     finally:
         webui.ask("/sdapi/v1/options", {"samples_format": "png", "enable_pnginfo": True})
     assert f"/{GENERATED}" in xmp_of(file)
+    assert f"/{GENERATED}" in str(sent.info)  # what the API answers
     with Image.open(file) as image:
         image.load()
         assert image.size == SIZE

@@ -134,7 +134,8 @@ function show(made) {
 
 const CERTIFICATES = {
   own: 'Signed with the certificate c2pa-own.pem of the data folder.',
-  'home-made': 'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
+  'home-made':
+    'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
   missing: 'Signed pictures (C2PA) need the Python package c2pa-python.',
 };
 
