@@ -29,7 +29,7 @@ def face_model() -> str:
     """The model by which ADetailer finds faces; empty where it has none that is at hand."""
     script = _script()
     modules = [getattr(one, "module", None) for one in ask_or("scripts:scripts_data", ()) if _is_of(one, script)]
-    known = next((found for one in modules if (found := getattr(one, "model_mapping", None))), {})
+    known: Any = next((found for one in modules if (found := getattr(one, "model_mapping", None))), {})
     there = [name for name in _MODELS if name in known and (not name.startswith("mediapipe") or _has_mediapipe())]
     return there[0] if there else ""
 

@@ -267,7 +267,7 @@ def _see_that_loras_are_there(host: PaintingWebui, pictures: Sequence[Cell]) -> 
 
 def _request(one: Cell, stem: str) -> Any:
     """As the txt2img page would ask for it, but without the user's extras."""
-    override = dict(quiet_settings()) if one.detail else {}
+    override: dict[str, Any] = dict(quiet_settings()) if one.detail else {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""

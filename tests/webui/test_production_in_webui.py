@@ -1,19 +1,45 @@
-"""Productions that a real webui paints, and the guard on its own page; see `running.py` for the variables."""
+"""Productions that a real webui paints, and the guard on its own page; see `running.py` for the variables.
+
+Nothing is trained: the character has a LoRA of random numbers that changes little.
+"""
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+import torch
+from guarded_character import guarded_character
 from PIL import Image
 from running import SAMPLING
 
 from lib_lora.guard.guard_words import KEY
+from lib_lora.lora.adapter.adapter import attach
+from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.file.metadata import LoraFacts, build
+from lib_lora.lora.file.writing import write
+from lib_lora.models.families.identify import identify
 
 pytestmark = [pytest.mark.webui(running=True), pytest.mark.usefixtures("painting")]
-WISH = {"painter": "webui", "steps": SAMPLING, "tries": 1}
+WISH = {"painter": "webui", "steps": SAMPLING, "tries": 1, "side": 128}
 GUARD = "#txt2img_sameface_guard_"
+
+
+@pytest.fixture(scope="module")
+def character(webui, base, folders):
+    """The slug of a character with photos, a test grid of the base, and a LoRA."""
+    folder = guarded_character(Path(folders["data"]), Path(base), [(128, 128)])
+    torch.manual_seed(1)
+    parts = {"unet": identify(Path(base)).load_denoiser(torch.float32, torch.device("cpu"))}
+    adapter = attach(parts, "sd1", LoraSettings(rank=2, alpha=2))
+    for layer in adapter.layers:
+        torch.nn.init.normal_(layer.up, std=0.005)
+    lora = folder.runs / "001" / "checkpoints" / "mara-001-000100.safetensors"
+    write(lora, adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
+    yield folder.path.name
+    shutil.rmtree(folder.path)
 
 
 def pictures_of(folders, character, production):
@@ -21,8 +47,8 @@ def pictures_of(folders, character, production):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.png")}
 
 
-def test_interrupt_costs_a_production_no_whole_picture(webui, trained, character, folders, seen):
-    wish = {**WISH, "prompts": "smiling", "count": 8, "run": trained["run"], "steps": 60}
+def test_interrupt_costs_a_production_no_whole_picture(webui, character, folders, seen):
+    wish = {**WISH, "prompts": "smiling", "count": 8, "steps": 60}
     made = webui.api(f"/characters/{character}/productions", wish)
     number = made["job"]["id"]
 
@@ -45,10 +71,10 @@ def test_interrupt_costs_a_production_no_whole_picture(webui, trained, character
     assert {name: all_of_it[name] for name in kept} == kept  # none of them is painted again
 
 
-def test_small_faces_are_adetailers(webui, trained, character, folders):
+def test_small_faces_are_adetailers(webui, character, folders):
     if not (detailer := webui.api("/state")["host"]["detailer"]):
         pytest.skip("the webui has no ADetailer")
-    wish = {**WISH, "prompts": "smiling", "count": 2, "run": trained["run"], "second_pass": 0.4}
+    wish = {**WISH, "prompts": "smiling", "count": 2, "second_pass": 0.4}
     made = webui.api(f"/characters/{character}/productions", wish)
     webui.ended(made["job"]["id"], seconds=900)
     found = webui.api(f"/characters/{character}/productions/{made['production']}")
@@ -59,23 +85,22 @@ def test_small_faces_are_adetailers(webui, trained, character, folders):
             assert "ADetailer denoising strength: 0.4" in picture.text["parameters"]
 
 
-def test_a_lora_that_the_webui_does_not_know_is_said(webui, trained, character, folders):
-    where, wish = f"/characters/{character}/productions", {**WISH, "run": trained["run"]}
+def test_a_lora_that_the_webui_does_not_know_is_said(webui, character, folders):
+    where = f"/characters/{character}/productions"
     before = [one["id"] for one in webui.api(where)]
-    answer = webui.ask(f"/sameface/v1{where}", {**wish, "prompts": "smiling <lora:nobody:0.5>"})
+    answer = webui.ask(f"/sameface/v1{where}", {**WISH, "prompts": "smiling <lora:nobody:0.5>"})
     assert (answer.status, answer.json()["code"]) == (400, "lora-unknown")
     assert [one["id"] for one in webui.api(where)] == before
     wildcards = Path(folders["data"], "wildcards")  # what they name is known once a picture is to be painted
     wildcards.mkdir(exist_ok=True)
     (wildcards / "styles.txt").write_text("<lora:nobody:0.5>\n", encoding="utf-8")
-    made = webui.api(where, {**wish, "prompts": "smiling __styles__", "count": 2})
+    made = webui.api(where, {**WISH, "prompts": "smiling __styles__", "count": 2})
     job = webui.ended(made["job"]["id"], state="failed")
     (wildcards / "styles.txt").unlink()
     assert "<lora:nobody>" in job["error"]
     assert pictures_of(folders, character, made["production"]) == {}
 
 
-@pytest.mark.usefixtures("grid_job")  # without a test grid nothing can be judged
 def test_generate_forever_is_guarded_picture_by_picture(webui, character, window, seen):
     page = window.page
     page.locator(f"{GUARD}accordion").get_by_text("SameFace guard").first.click()

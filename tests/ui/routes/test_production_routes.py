@@ -159,7 +159,8 @@ def test_a_production_that_grows_is_told_by_what_is_new(page, trained):
         made.note(one)
     page.done(f"{PATH}/001/decisions", {"decisions": {"00002-01.png": "drop"}})
     then = page.got(f"{PATH}/001?since={first['mark']}")
-    assert [(one["file"], one["likeness"]) for one in then["pictures"]] == [("00001-01.png", 0.9), ("00003-01.png", 0.7)]
+    told = [(one["file"], one["likeness"]) for one in then["pictures"]]
+    assert told == [("00001-01.png", 0.9), ("00003-01.png", 0.7)]
     assert (then["whole"], then["painted"], then["decisions"]) == (False, 3, {"00002-01.png": "drop"})
     (made.pictures / "00003-01.png").unlink()
     made.note(tried(3, 1))  # of a picture that is gone
