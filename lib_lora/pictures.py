@@ -16,6 +16,7 @@ from lib_lora.files import atomic_file, opened
 from lib_lora.provenance.source_type import GENERATED, PNG_KEY, address, packet
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
+SMALL_FACE = 1 / 3  # of the side for which a model was made: larger faces are painted well the first time
 _MODEL = ", Model: "
 
 
@@ -40,6 +41,10 @@ class Cell:
             "variation strength".
         variation_seed: 0..2^32-1.
         more: further LoRA files with their weights, which are used beside `lora`.
+        detail: share of the sampling that the painter's own means (a webui's ADetailer) does again over small faces;
+            0 = it does not.
+        detail_side: pixels of the square in which it does so; the smaller faces are those of less than `SMALL_FACE` of
+            it. Means nothing without `detail`.
     """
 
     prompt: str
@@ -61,6 +66,8 @@ class Cell:
     variation: float = 0.0
     variation_seed: int = 0
     more: tuple[tuple[Path, float], ...] = ()
+    detail: float = 0.0
+    detail_side: int = 512
 
 
 def parameters(cell: Cell, base: str = "") -> str:

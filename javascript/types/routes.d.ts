@@ -38,7 +38,7 @@ type GetPath =
   | `/characters/${string}/productions/${string}${string}`
   | `/characters/${string}/productions/${string}/pictures/${string}${string}`
   | `/characters/${string}/productions/${string}/production.html`
-  | `/characters/${string}/productions/${string}/pictures.zip`
+  | `/characters/${string}/productions/${string}/pictures.zip${string}`
   | `/library`
   | `/library/preview${string}`
   | `/library/tasks`

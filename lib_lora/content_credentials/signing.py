@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any
 
@@ -23,6 +24,11 @@ def check_there() -> None:
         UserError: the package `c2pa-python` is not installed.
     """
     _library()
+
+
+def is_there() -> bool:
+    """Whether the package is installed; whether it can be used is seen once it is."""
+    return "c2pa" in sys.modules or find_spec("c2pa") is not None
 
 
 def is_signable(name: str) -> bool:

@@ -71,6 +71,7 @@ def file_name(role: str, number: int) -> str:
 def _plain(cell: Cell) -> dict[str, Any]:
     values = {**typed_settings.to_dict(cell), "lora": cell.lora.name if cell.lora else None}
     unused: dict[str, Any] = {"start": None, "strength": 1.0, "variation": 0.0, "variation_seed": 0, "more": []}
+    unused |= {"detail": 0.0, "detail_side": 512}
     # older plans have none of these; what a plan does not use does not stand in it
     return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
 

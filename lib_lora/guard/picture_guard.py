@@ -24,6 +24,7 @@ from lib_lora.guard.guard_words import KEY, FaceFinding, finding_of, under_galle
 from lib_lora.guard.guarded_run import AXIS, GuardedRun, number_of, run_of
 from lib_lora.hosts import webui_generation
 from lib_lora.hosts.webui_attributes import report
+from lib_lora.provenance.marked_saving import mark_saving
 from lib_lora.provenance.source_type import PNG_KEY, packet, says_generated
 from lib_lora.provenance.xmp_files import put_xmp
 
@@ -103,7 +104,7 @@ class PictureGuard:
             report(f"SameFace guard: {run.problem} Pictures pass unmarked.")
         finally:
             run.pictures[number] = pp.image
-            pp.image.info[PNG_KEY] = packet(guarded_run.source_type(p))
+            _mark(pp.image, packet(guarded_run.source_type(p)))
             guarded_run.write_infotext(p, run)
 
     @_passing
@@ -139,7 +140,7 @@ class PictureGuard:
             processed.comments = f"{getattr(processed, 'comments', '') or ''}{line}\n"
             p.comment(line)  # for scripts that make a result of their own of many runs
         for grid in processed.images[: getattr(processed, "index_of_first_image", 0)]:
-            grid.info[PNG_KEY] = packet(guarded_run.source_type(p))
+            _mark(grid, packet(guarded_run.source_type(p)))
         if run.captions:
             _write_on_cells(run, processed)
         run.pictures.clear()
@@ -176,8 +177,17 @@ class PictureGuard:
         kept = info.get(PNG_KEY, "")
         if isinstance(kept, str) and says_generated(kept):
             return kept
+        if params.p is None:  # a script saves by itself: one picture of all of them in Forge, or a larger copy
+            told = params.pnginfo if isinstance(params.pnginfo, dict) else {}
+            return packet() if f"{KEY}: " in str(told.get("parameters", "")) else ""
         stem = Path(params.filename).stem
         return packet(guarded_run.source_type(params.p)) if run and not stem.endswith(_MASKS) else ""
+
+
+def _mark(image: Image.Image, said: str) -> None:
+    """A picture says where it comes from, wherever it is saved."""
+    image.info[PNG_KEY] = said
+    mark_saving(image, said)
 
 
 def _rank(found: FaceFinding) -> tuple[bool, float]:

@@ -133,6 +133,14 @@ class Host(JobHost):
             marked: what the notes beside its file call that (`lora.file.sidecars.marked_as`).
         """
 
+    def lora_names(self) -> frozenset[str] | None:
+        """The names that `<lora:NAME:1>` may have in a prompt that the host paints; None where it cannot be asked."""
+        return None
+
+    def detailer(self) -> str:
+        """The name of what the host itself paints small faces again with (`Cell.detail`); empty where it cannot."""
+        return ""
+
     def lacks(self) -> list[HostLack]:
         """The features that this host should give and cannot."""
         return []

@@ -19,7 +19,7 @@ from PIL import Image
 
 from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.hosts import auth, webui_captioners, webui_options, webui_page, webui_painting
+from lib_lora.hosts import auth, webui_captioners, webui_detailer, webui_options, webui_page, webui_painting
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
 from lib_lora.hosts.queue_lock import take, turn
 from lib_lora.hosts.webui_attributes import (
@@ -276,6 +276,17 @@ class Webui(PaintingWebui):
             if cards.name == "lora":
                 cards.refresh()
         webui_painting.forget_conditions()
+
+    def lora_names(self) -> frozenset[str] | None:
+        """The names of the files, and what those call themselves where only one does."""
+        files, aliases = (ask_or(f"networks:{name}") for name in ("available_networks", "available_network_aliases"))
+        if not isinstance(files, dict) or not isinstance(aliases, dict):
+            return None
+        twice = ask_or("networks:forbidden_network_aliases", ())
+        return frozenset([*files, *(name for name in list(aliases) if name.lower() not in twice)])
+
+    def detailer(self) -> str:
+        return webui_detailer.detailer()
 
     def shows(self, family: str, marked: str = "") -> CardVisibility:
         lost = lacking(self.name)

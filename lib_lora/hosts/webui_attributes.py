@@ -124,6 +124,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(None, f"{_FLAGS}lora_dirs", frozenset({NEO})),
     *_of(None, f"{_FLAGS}lyco_dir_backcompat", frozenset({A1111, UX})),
     *_of(None, "networks:networks_in_memory", frozenset({A1111, UX, REFORGE})),
+    *_of(None, "networks:available_network_aliases networks:forbidden_network_aliases"),
+    *_of(None, "networks:list_available_networks extra_networks:parse_prompt"),
     # cards, prompt and settings
     *_of(CARDS, "ui_extra_networks:extra_pages"),
     *_of(None, "shared:opts.lora_show_all", frozenset({A1111, UX, REFORGE})),
@@ -141,7 +143,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(GPU, "devices:torch_gc"),
     *_of(GPU, "sd_models:model_data.loaded_sd_models sd_models:send_model_to_cpu", frozenset({A1111, UX})),
     *_of(GPU, "sd_models:send_model_to_device sd_models:reload_model_weights", frozenset({A1111, UX})),
-    *_of(None, "sd_models:model_data.lock shared:face_restorers scripts:scripts_txt2img", frozenset({A1111, UX})),
+    *_of(None, "sd_models:model_data.lock shared:face_restorers", frozenset({A1111, UX})),
+    *_of(None, "scripts:scripts_txt2img"),
     *_of(GPU, "backend.memory_management:unload_all_models backend.memory_management:soft_empty_cache", FORGES),
     *_of(
         GPU,
@@ -151,7 +154,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(GPU, "modules_forge.main_thread:run_and_wait_result", FORGES | {REFORGE}),
     # test pictures
     *_of(PAINTING, "processing:process_images processing:StableDiffusionProcessingTxt2Img scripts:ScriptRunner"),
-    *_of(PAINTING, "shared:state.begin shared:state.end shared:state.interrupt call_queue:queue_lock"),
+    *_of(PAINTING, "shared:state.begin shared:state.end call_queue:queue_lock"),
     *_of(PAINTING, "networks:loaded_networks sd_samplers:all_samplers_map"),
     *_of(PAINTING, "sd_models:select_checkpoint sd_models:SkipWritingToConfig", frozenset({A1111, UX, REFORGE})),
     *_of(PAINTING, "sd_models:reload_model_weights", frozenset({A1111, UX, REFORGE})),

@@ -22,6 +22,7 @@ from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
 from lib_lora.hosts.temporary_loras import temporary_loras
 from lib_lora.hosts.webui_attributes import ask, ask_or, put
+from lib_lora.hosts.webui_detailer import quiet_settings, script_runner
 from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
 
@@ -107,6 +108,7 @@ def paint(
             "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
         )
+    _see_that_loras_are_there(host, pictures)
     lock = ask("call_queue:queue_lock")
     # whoever is stopped while waiting for the queue has painted what it has painted
     with suppress(StoppedByUser):
@@ -120,13 +122,10 @@ def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each
         try:
             for numbers in _groups(pictures):
                 for start in range(0, len(numbers), TOGETHER):
-                    some = numbers[start : start + TOGETHER]
+                    some = {number: pictures[number] for number in numbers[start : start + TOGETHER]}
                     with turn(lock, stop):
-                        work = partial(_painted, host, [pictures[one] for one in some], stems, title, stop)
-                        done = host.on_its_thread(work)
-                    for number, (image, infotext) in zip(some, done, strict=False):  # fewer where it was stopped
-                        each(number, image, infotext)
-                    if len(done) < len(some) or stop():
+                        host.on_its_thread(partial(_painted, host, some, stems, title, each, stop))
+                    if stop():
                         return
         finally:
             if title:  # where others paint, the next one of them loads it anyway
@@ -139,7 +138,7 @@ def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
     found: dict[Any, list[int]] = {}
     for number, one in enumerate(pictures):
         key = (one.lora, one.weight, one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
-        found.setdefault((*key, one.start, one.strength), []).append(number)
+        found.setdefault((*key, one.start, one.strength, one.detail), []).append(number)
     return found.values()
 
 
@@ -180,51 +179,66 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _painted(
-    host: PaintingWebui, pictures: list[Cell], stems: dict[Path, str], title: str, stop: Callable[[], bool]
-) -> list[tuple[Image.Image, str]]:
-    """Pictures of one group and their infotexts; fewer where `stop` said so. The queue is held.
+    host: PaintingWebui,
+    some: dict[int, Cell],
+    stems: dict[Path, str],
+    title: str,
+    each: Each,
+    stop: Callable[[], bool],
+) -> None:
+    """Paint pictures of one group, by their numbers, and hand over each as soon as it is whole: whatever ends the next
+    one costs none of those before it. The queue is held.
 
     Raises:
         UserError: see `host_protocol.Host`.
     """
-    one, state = pictures[0], ask("shared:state")
     task = ask_or("progress:create_task_id", "task({})".format)("sameface")
-    stem = stems[one.lora] if one.lora else ""
-    before = host.loras_now()
     ask("shared:state.begin")(job=task)
+    put("shared:state.job_count", len(some))  # or the progress bar would begin anew with each
     ask_or("progress:start_task", _nothing)(task)
     try:
-        runner = _runner(stop)
-        try:
-            with (
-                no_last_generation(),
-                host.on_checkpoint(title),
-                closing(_request(pictures, stem)) as p,
-            ):
-                p.scripts, p.script_args = runner, ()
-                _see_that_it_paints_here(host)  # the user may change it between two pictures
-                processed = ask("processing:process_images")(p)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(_why(error, host, one), code="webui-painting-failed") from error
-        left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
-        if runner.skipped or (left and not runner.stopped):
-            raise UserError("Interrupt or Skip was pressed in the webui; start it again.", code="webui-interrupted")
-        if stem and one.weight and processed.images and not host.applied(stem, before):
-            raise UserError(
-                f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
-                " console for the reason.",
-                code="webui-lora-not-loaded",
-                lora=one.lora.name if one.lora else stem,
-            )
-        if host.paints_nans() and any(_is_black(image) for image in processed.images):
-            raise UserError(_no_numbers(host, one), code="webui-painted-black")
+        with no_last_generation(), host.on_checkpoint(title):
+            for number, one in some.items():
+                if stop():
+                    return
+                image, infotext, interrupted = _one(host, one, stems[one.lora] if one.lora else "")
+                if image is not None:
+                    each(number, image, infotext)
+                if interrupted:
+                    text = "Interrupt or Skip was pressed in the webui; start it again."
+                    raise UserError(text, code="webui-interrupted")
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(_why(error, host, next(iter(some.values()))), code="webui-painting-failed") from error
     finally:
         ask_or("progress:finish_task", _nothing)(task)
         ask("shared:state.end")()
         getattr(ask_or("shared:total_tqdm"), "clear", _nothing)()
-    return list(zip(processed.images, processed.infotexts, strict=False))
+
+
+def _one(host: PaintingWebui, one: Cell, stem: str) -> tuple[Image.Image | None, str, bool]:
+    """A picture with its infotext, and whether somebody has pressed Interrupt or Skip. A picture that was interrupted
+    is half painted, and none; one after which the webui was told to stop is whole."""
+    before = host.loras_now()
+    with closing(_request(one, stem)) as p:
+        p.scripts, p.script_args = script_runner(one)
+        _see_that_it_paints_here(host)  # the user may change it between two pictures
+        processed = ask("processing:process_images")(p)
+    cut = bool(ask_or("shared:state.interrupted") or ask_or("shared:state.skipped"))
+    interrupted = cut or bool(ask_or("shared:state.stopping_generation"))
+    if cut or not processed.images:
+        return None, "", interrupted
+    if stem and one.weight and not host.applied(stem, before):
+        raise UserError(
+            f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
+            " console for the reason.",
+            code="webui-lora-not-loaded",
+            lora=one.lora.name if one.lora else stem,
+        )
+    if host.paints_nans() and _is_black(processed.images[0]):
+        raise UserError(_no_numbers(host, one), code="webui-painted-black")
+    return processed.images[0], processed.infotexts[0], interrupted
 
 
 def _see_that_it_paints_here(host: PaintingWebui) -> None:
@@ -232,9 +246,28 @@ def _see_that_it_paints_here(host: PaintingWebui) -> None:
         raise UserError(why, code="webui-paints-elsewhere")
 
 
-def _request(pictures: list[Cell], stem: str) -> Any:
-    """One call for all of them, as the txt2img page would make it, but without the user's extras."""
-    one, override = pictures[0], {}
+def _see_that_loras_are_there(host: PaintingWebui, pictures: Sequence[Cell]) -> None:
+    """The webui paints on without a LoRA that a prompt names and it does not know; nobody would notice."""
+    parse = ask_or("extra_networks:parse_prompt")
+    if parse is None or not any("<lora:" in one.prompt.lower() for one in pictures):
+        return
+    named = {str(tag.items[0]) for one in pictures for tag in parse(one.prompt)[1].get("lora", ()) if tag.items}
+    known = host.lora_names()
+    if known is not None and not named <= known:
+        ask_or("networks:list_available_networks", _nothing)()  # as the webui itself looks again
+        known = host.lora_names()
+    if known is not None and (unknown := sorted(named - known)):
+        raise UserError(
+            f"The webui has no LoRA for <lora:{printable(unknown[0])[:80]}>; put its file into the webui's Lora folder,"
+            " or take it out of the prompts.",
+            code="lora-unknown",
+            lora=unknown[0],
+        )
+
+
+def _request(one: Cell, stem: str) -> Any:
+    """As the txt2img page would ask for it, but without the user's extras."""
+    override: dict[str, Any] = dict(quiet_settings()) if one.detail else {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
     extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
@@ -244,12 +277,12 @@ def _request(pictures: list[Cell], stem: str) -> Any:
         kind, over = "StableDiffusionProcessingImg2Img", {"init_images": [begin], "denoising_strength": one.strength}
     p = ask(f"processing:{kind}")(
         **over,
-        prompt=[picture.prompt + extra for picture in pictures],
+        prompt=one.prompt + extra,
         negative_prompt=one.negative,
-        seed=[picture.seed for picture in pictures],
+        seed=one.seed,
         sampler_name=one.sampler,
-        batch_size=1,  # within a batch only the first prompt's LoRA counts
-        n_iter=len(pictures),
+        batch_size=1,
+        n_iter=1,
         steps=one.steps,
         cfg_scale=one.cfg,
         width=one.width,
@@ -263,23 +296,6 @@ def _request(pictures: list[Cell], stem: str) -> Any:
     if hasattr(p, "scheduler"):
         p.scheduler = "Automatic"
     return p
-
-
-def _runner(stop: Callable[[], bool]) -> Any:
-    """A runner of no scripts (reForge needs one), which asks after each picture whether to go on."""
-
-    interrupt = ask("shared:state.interrupt")
-
-    class StoppableScriptRunner(ask("scripts:ScriptRunner")):  # type: ignore[misc]
-        stopped = skipped = False
-
-        def postprocess_image(self, p: Any, pp: Any) -> None:
-            self.skipped = self.skipped or ask_or("shared:state.skipped", False)  # such a picture is half painted
-            if stop():
-                self.stopped = not ask_or("shared:state.interrupted", False)
-                interrupt()
-
-    return StoppableScriptRunner()
 
 
 @contextmanager

@@ -25,23 +25,26 @@ _NO_LOCKS = frozenset([errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOL
 
 
 @contextmanager
-def only_process(folder: Path, otherwise: str = STOP_IT, patience: float = 0.0) -> Iterator[None]:
-    """Hold the run's folder while the block runs.
+def only_process(
+    folder: Path, otherwise: str = STOP_IT, patience: float = 0.0, file: str = FILE_NAME
+) -> Iterator[None]:
+    """Hold the run's folder, or what another lock in it is for, while the block runs.
 
     Two processes that train one run would write over each other's states. Where the file system knows no locks
     (some network shares) nothing is held.
 
     Args:
-        folder: of the run. A file named ``lock`` stays in it; what counts is who holds it, not that it is there.
+        folder: of the run.
         otherwise: what to do where another process holds it.
         patience: for so many seconds it is waited for.
+        file: name of the lock. It stays in the folder; what counts is who holds it, not that it is there.
 
     Raises:
         UserError: another process holds it, or the lock cannot be opened.
     """
     from filelock import FileLock  # here: it takes a tenth of a second, and most commands lock nothing
 
-    path = folder / FILE_NAME
+    path = folder / file
     with explained(path), open(path, "ab", opener=file_permissions.opener) as stream:
         mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)  # or some releases of filelock would set their own
     lock = FileLock(path, mode=mode, thread_local=False)

@@ -142,6 +142,11 @@ class Workspace:
         return self.root / "pods.jsonl"
 
     @property
+    def own_certificate(self) -> Path:
+        """The user's certificate with those that vouch for it and its key, put there by hand: the tab signs with it."""
+        return self.root / "c2pa-own.pem"
+
+    @property
     def signing_certificate(self) -> Path:
         """A home-made certificate with its key (`content_credentials.certificates`)."""
         return self.root / "c2pa-home-made.pem"

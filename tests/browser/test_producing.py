@@ -11,6 +11,7 @@ from in_page import go, refresh, until
 from planted_page import Planted, planted_page
 from planting import MINI, PRODUCTION, plant_production, plant_run, tried
 
+from lib_lora.hosts.standalone import Alone
 from lib_lora.workflows.produce import production_request, production_store
 
 pytestmark = pytest.mark.once("the page's scripts")
@@ -117,4 +118,36 @@ def test_pictures_are_sorted_out_by_mouse_and_keys(tab: Any, planted: Planted) -
     tab.keyboard.press("Escape")
     assert tab.get_by_role("button", name="Decided by me (1)").count() == 1
     assert made.decisions() == {four: "keep"}
-    assert tab.locator(".sf-panel-produce a[href*='pictures.zip']").count() == 1
+    assert tab.locator(".sf-panel-produce a[href*='pictures.zip']:not([href*=signed])").count() == 1
+
+
+def test_who_repaints_small_faces_is_said_and_what_is_new_comes_by_itself(
+    tab: Any, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("name", "a1111"), ("paints", lambda self: True), ("detailer", lambda self: "ADetailer")):
+        monkeypatch.setattr(Alone, name, value)
+    folder = planted.character("Lena")
+    plant_run(folder, saved=[100], base=str(MINI))
+    plan = replace(PRODUCTION, count=4, by="webui", second_pass=0.4, detailer="ADetailer")
+    made = plant_production(folder, tried(1, 1, code=WHITE), tried(2, 1, "lost", 0.2), plan=plan)
+    opened(tab, planted)
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 1")
+    panel = tab.locator(".sf-panel-produce")
+    assert "repainted by ADetailer, denoising strength 0.4" in panel.inner_text()
+    links = panel.locator("a[href*='pictures.zip']")
+    assert "signed=1" in str(links.last.get_attribute("href")) or "c2pa-python" in panel.inner_text()
+    tab.locator(".sf-thumb").first.focus()
+    tab.keyboard.press("d")
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 0")
+    new = replace(tried(3, 1, code=BLACK), likeness=0.9)
+    (made.pictures / new.file).write_bytes((made.pictures / "00001-01.png").read_bytes())
+    made.note(new)
+    until(tab, "() => document.querySelectorAll('.sf-produced').length === 1")
+    assert shown(tab) == [new.file]  # and what was dropped stays so
+    assert made.decisions() == {"00001-01.png": "drop"}
+
+    panel.get_by_text("New production").click()
+    panel.get_by_text("How they are painted").click()
+    assert panel.get_by_text("Done by ADetailer of this webui").is_visible()
+    panel.get_by_text("SameFace itself").click()
+    assert panel.get_by_text("Done by SameFace, for full-body pictures").is_visible()

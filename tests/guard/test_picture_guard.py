@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
+import pickle
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +16,8 @@ from PIL import Image
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.next_try import next_seed
-from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY
+from lib_lora.provenance.marked_saving import mark_saving
+from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY, packet
 from lib_lora.provenance.xmp_files import xmp_of
 
 LOST = ("lost", 0.2)
@@ -271,6 +275,13 @@ def test_every_file_says_that_it_was_generated(webui: Any, extension: str, texts
             image.load()
         assert f'digitalsourcetype/{GENERATED}"' in xmp_of(here.folder / name)
     assert all(GENERATED in image.info[PNG_KEY] for image in done.images)  # what the API and the gallery copy
+    for image in done.images:
+        for kind in ("JPEG", "WEBP"):
+            sent = io.BytesIO()
+            image.save(sent, format=kind, quality=80)
+            (here.folder / "sent").write_bytes(sent.getvalue())
+            assert f'digitalsourcetype/{GENERATED}"' in xmp_of(here.folder / "sent")
+            assert Image.open(sent).size == image.size
 
 
 def test_a_painting_over_a_part_of_a_photo_is_called_so(webui: Any) -> None:
@@ -293,6 +304,18 @@ def test_masks_are_no_pictures_and_copies_stay_marked(webui: Any) -> None:
     again = here.save(done.images[0], "saved-by-hand", "x", None)  # the button Save
     assert GENERATED in Image.open(again).info[PNG_KEY]
     assert PNG_KEY not in Image.open(here.save(Image.new("RGB", (8, 8)), "from-elsewhere", "x", None)).info
+    joined = here.save(Image.new("RGB", (8, 8)), "combined", "\n".join(done.infotexts), None)  # as Forge makes one
+    assert GENERATED in Image.open(joined).info[PNG_KEY]
+
+
+def test_a_picture_that_is_marked_is_gone_once_nobody_has_it() -> None:
+    image = Image.new("RGB", (8, 8))
+    mark_saving(image, packet())
+    here = weakref.ref(image)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(image)))
+    del image
+    assert here() is None
+    copied.save(io.BytesIO(), "JPEG")
 
 
 def test_a_copy_of_a_request_shares_its_run(webui: Any) -> None:

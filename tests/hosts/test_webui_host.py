@@ -624,7 +624,8 @@ def test_it_stops_while_the_way_back_to_the_checkpoint_waits_for_others(
 
     def each(number: int, image: Image.Image, infotext: str) -> None:
         found.append(number)
-        taken()
+        threading.Thread(target=taken).start()  # its turn comes next
+        time.sleep(0.2)
 
     other = webui.data / "models" / "Stable-diffusion" / BASES[1]
     webui.host.paint([PICTURE], other, each, lambda: bool(found))
@@ -651,12 +652,16 @@ def _seeds(webui: SimpleNamespace) -> list[str]:
     return [event for event in webui.events if event.startswith("paint ")]
 
 
-@pytest.mark.parametrize("wish", ["interrupt", "stop_generating", "skip"])
-def test_the_webuis_own_buttons_are_heard(wish: str, webui: SimpleNamespace) -> None:
+@pytest.mark.parametrize(
+    ("wish", "whole"), [("interrupt", TOGETHER + 2), ("stop_generating", TOGETHER + 3), ("skip", TOGETHER + 2)]
+)
+def test_what_was_whole_when_the_webuis_own_buttons_were_pressed_is_kept(
+    wish: str, whole: int, webui: SimpleNamespace
+) -> None:
     own = webui.processing.painter
 
     def painter(*arguments: Any) -> Image.Image:
-        if len(_seeds(webui)) == TOGETHER + 1:
+        if len(_seeds(webui)) == TOGETHER + 2:  # while the third of its four is painted
             getattr(webui.shared.state, wish)()
         return own(*arguments)
 
@@ -666,7 +671,83 @@ def test_the_webuis_own_buttons_are_heard(wish: str, webui: SimpleNamespace) -> 
         webui.host.paint(
             [replace(PICTURE, seed=seed) for seed in range(9)], None, lambda n, *_: numbers.append(n), lambda: False
         )
-    assert numbers == list(range(TOGETHER))  # what was whole by then
+    assert numbers == list(range(whole))
+    assert len(_seeds(webui)) == TOGETHER + 3  # nothing more is painted
+
+
+def test_what_was_painted_before_an_error_is_kept(webui: SimpleNamespace) -> None:
+    own = webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        if len(_seeds(webui)) == 2:
+            raise RuntimeError("CUDA out of memory")
+        return own(*arguments)
+
+    webui.processing.painter = painter
+    numbers: list[int] = []
+    with raises("webui-painting-failed"):
+        webui.host.paint(
+            [replace(PICTURE, seed=seed) for seed in range(4)], None, lambda n, *_: numbers.append(n), lambda: False
+        )
+    assert numbers == [0, 1]
+
+
+def test_a_lora_that_the_webui_does_not_know_is_said_before_anything_is_painted(webui: SimpleNamespace) -> None:
+    named = [replace(PICTURE, prompt=f"a face <lora:{name}:0.5>") for name in ("ink", "sketch")]
+    (webui.host.roots().loras[0] / "ink.safetensors").write_bytes(b"ink")  # since the webui has looked last
+    with raises("lora-unknown", has=("sketch",)):
+        painted(webui, [PICTURE, *named])
+    assert _seeds(webui) == []
+    assert len(painted(webui, [named[0], replace(PICTURE, lora=webui.lora)])) == 2
+    assert "ink" in (webui.host.lora_names() or ())
+
+
+class AfterDetailerScript:
+    """What ADetailer is to us: a script that is always there, with its models in its module."""
+
+    args_from, args_to, filename = 7, 12, "!adetailer.py"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, tuple[Any, ...]]] = []
+
+    def title(self) -> str:
+        return "ADetailer"
+
+    def process(self, p: Any, *values: Any) -> None:
+        p.extra_generation_params["ADetailer model"] = values[2]["ad_model"]
+
+    def postprocess_image(self, p: Any, pp: Any, *values: Any) -> None:
+        self.asked.append((p.seed, values))
+        pp.image = ImageChops.invert(pp.image)
+
+
+@pytest.mark.parametrize(
+    ("models", "found"),
+    [(["face_yolov8s.pt", "hand_yolov8n.pt", "face_yolov8n.pt"], "face_yolov8n.pt"), (["hand_yolov8n.pt"], "")],
+)
+def test_small_faces_are_adetailers_where_it_is_there(
+    models: list[str], found: str, webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wished = replace(PICTURE, width=512, height=768, detail=0.35, detail_side=512)
+    assert webui.host.detailer() == ""
+    with raises("webui-without-detailer"):
+        painted(webui, [wished])
+    module = SimpleNamespace(model_mapping=dict.fromkeys(models, "a path"))
+    script, data = AfterDetailerScript(), SimpleNamespace(script_class=AfterDetailerScript, module=module)
+    monkeypatch.setattr(webui.scripts.scripts_txt2img, "alwayson_scripts", [script])
+    monkeypatch.setattr(webui.scripts, "scripts_data", [data])
+    assert webui.host.detailer() == ("ADetailer" if found else "")
+    if not found:
+        return
+    plain = replace(wished, detail=0.0)
+    (first, infotext), (second, _) = painted(webui, [wished, plain]).values()
+    assert same(ImageChops.invert(first), second)
+    assert f"ADetailer model: {found}" in infotext
+    [(seed, (on, _skip, values))] = script.asked  # once, and not for the other
+    assert (seed, on, values["ad_model"], values["ad_denoising_strength"]) == (PICTURE.seed, True, found, 0.35)
+    assert (values["ad_inpaint_width"], values["ad_use_inpaint_width_height"]) == (512, True)
+    assert values["ad_mask_max_ratio"] == pytest.approx((512 / 3) ** 2 / (512 * 768))
+    assert (script.args_from, script.args_to) == (7, 12)  # the page's own stays as it is
 
 
 def test_the_users_own_pictures_come_in_between(webui: SimpleNamespace) -> None:

@@ -31,6 +31,8 @@ from lib_lora.lora.file.writing import write
 from lib_lora.models.families.identify import identify
 from tools.mini.webui import put
 
+PORTRAIT = Path(__file__).resolve().parents[1] / "data" / "personas" / "mara" / "15.jpg"
+ADETAILER = os.environ.get("SAMEFACE_ADETAILER", "")  # a copy of it, as for test_guard_in_webui.py
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.webui
 KIND = kinds.kind() if os.environ.get("SAMEFACE_WEBUI") else ""
@@ -137,6 +139,8 @@ def home(tmp_path_factory):
     scripts.mkdir(parents=True)
     text = Path(__file__).with_name("hand_over_extension.py").read_text(encoding="utf-8")
     (scripts / "trial.py").write_text(text.replace("@ROOT@", ROOT.as_posix()), encoding="utf-8")
+    if ADETAILER:
+        shutil.copytree(ADETAILER, home / "extensions" / "adetailer")
     return home
 
 
@@ -281,6 +285,52 @@ def test_it_stops_between_two_pictures(webui):
     answer, _ = webui.paint(pictures, stop_after=4)
     assert answer["numbers"] == [0, 1, 2, 3]
     webui.users_own()
+
+
+def test_interrupt_costs_no_picture_that_was_whole(webui):
+    pictures = [{**SIZE, "steps": 30 if SMALL else 6, "prompt": PROMPT, "seed": seed} for seed in range(8)]
+    answer = {}
+    thread = threading.Thread(target=lambda: answer.update(webui.paint(pictures)[0]))
+    thread.start()
+    end = time.monotonic() + 600
+    while (told := webui.ask("/sdapi/v1/progress?skip_current_image=true")["state"])["job_no"] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    webui.ask("/sdapi/v1/interrupt", {})
+    thread.join(300)
+    assert "Interrupt or Skip was pressed" in answer["error"]
+    assert told["job_count"] == 4  # one progress bar for all of them
+    assert answer["numbers"] == list(range(len(answer["numbers"])))
+    assert told["job_no"] <= len(answer["numbers"]) < 4
+    assert sorted(path.name for path in (webui.home / "painted").iterdir()) == [f"{n}.png" for n in answer["numbers"]]
+
+
+def test_a_lora_that_it_does_not_know_is_said_and_nothing_is_painted(webui):
+    one = {**SIZE, "seed": 7, "lora": str(webui.home / "lora 1 ü.safetensors")}
+    named = {**one, "prompt": f"{PROMPT} <lora:nobody:0.5>"}
+    answer, found = webui.paint([{**one, "prompt": PROMPT}, named])
+    assert "<lora:nobody>" in answer["error"]
+    assert found == {}
+
+
+@pytest.mark.skipif(not ADETAILER, reason="SAMEFACE_ADETAILER names no copy of ADetailer")
+def test_small_faces_are_painted_again_by_adetailer(webui, home):
+    start, side = home / "start.png", 512
+    canvas = Image.new("RGB", (side, side), (90, 110, 130))
+    with Image.open(PORTRAIT) as portrait:
+        canvas.paste(portrait.convert("RGB").resize((160, 160)), (300, 60))
+    canvas.save(start)
+    plain = {**SIZE, "width": side, "height": side, "prompt": PROMPT, "seed": 7, "start": str(start), "strength": 0.1}
+    detailed = {**plain, "detail": 0.6, "detail_side": side}
+    too_large = {**detailed, "detail_side": 128}  # none is smaller than a third of it
+    answer, found = webui.paint([plain, detailed, too_large])
+    assert answer["numbers"] == [0, 1, 2]
+    assert ["ADetailer denoising strength: 0.6" in text for text in answer["infotexts"]] == [False, True, True]
+    changed = np.abs(found[1] - found[0]).max(axis=2) > 8
+    rows, columns = np.nonzero(changed)
+    assert changed[60:220, 300:460].mean() > 0.05
+    assert (rows.min() > 20, rows.max() < 260, columns.min() > 260, columns.max() < 500) == (True,) * 4
+    assert np.abs(found[2] - found[0]).max() <= 8  # the VAE draws by chance what it makes of a start
 
 
 def test_a_lora_that_cannot_be_read_is_said(webui, home):

@@ -84,8 +84,9 @@ async function look(made) {
   try {
     const answer = await api.get(`/characters/${slug}/productions/${id}?since=${before ? before.mark : ''}`);
     if (app.slug !== slug || made.shown !== id) return;
-    made.production = before && before.mark === answer.mark ? { ...before, job: answer.job } : answer;
+    made.production = merged(before, answer);
     fillWith(made.said);
+    if (!made.production) return look(made); // a picture is gone: all of it is asked for again
   } catch (error) {
     if (app.slug !== slug || made.shown !== id) return;
     made.production = null;
@@ -93,6 +94,19 @@ async function look(made) {
   }
   show(made);
   made.lead.set(words(made, knownRuns(), openJob('produce'), lastJob('produce')));
+}
+
+/** A production as it is after an answer that may say only what is new; null where the two do not fit together. */
+function merged(before, answer) {
+  if (!before) return answer;
+  if (before.mark === answer.mark) return { ...before, job: answer.job };
+  if (answer.whole) return answer;
+  const all = new Map(before.pictures.map((one) => [one.file, one]));
+  for (const one of answer.pictures) all.set(one.file, one);
+  if (all.size !== answer.painted) return null;
+  const pictures = [...all.values()];
+  for (const one of pictures) one.decision = answer.decisions[one.file] || null;
+  return { ...answer, pictures };
 }
 
 function show(made) {
@@ -107,17 +121,31 @@ function show(made) {
   made.gallery.set(made.slug, production);
   made.facts.set(production ? facts(production) : []);
   const links = production && production.painted ? [production.page, production.kept && production.archive] : [];
-  const key = links.join('|');
+  const key = [...links, production && production.signing].join('|');
   if (made.links.dataset.of === key) return;
   made.links.dataset.of = key;
   const [page, archive] = links;
   fillWith(
     made.links,
-    archive
-      ? el('a', { class: 'sf-button sf-button-plain', href: url(archive), text: t('Download kept pictures') })
-      : null,
+    ...(archive ? downloads(archive, production.signing) : []),
     page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
+}
+
+const CERTIFICATES = {
+  own: 'Signed with the certificate c2pa-own.pem of the data folder.',
+  'home-made':
+    'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
+  missing: 'Signed pictures (C2PA) need the Python package c2pa-python.',
+};
+
+/** The links to the kept pictures, as they are and signed. */
+function downloads(archive, signing) {
+  const link = (href, text, title) => el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
+  const plain = link(archive, t('Download kept pictures'), '');
+  const why = t(CERTIFICATES[signing]);
+  if (signing === 'missing') return [plain, el('span', { class: 'sf-quiet', text: why })];
+  return [plain, link(`${archive}?signed=1`, t('Download them signed (C2PA)'), why)];
 }
 
 function entryText({ id, run, step, weight, kept, wanted }) {
@@ -140,8 +168,14 @@ function facts(production) {
     { name: 'Passed at the first try', text: passed },
     { name: 'Painted for each one kept', text: tries && format.number(tries, 2) },
     { name: 'Why pictures failed', text: why },
+    { name: 'Small faces', text: repainted(production) },
     { name: 'Without a picture after all tries', text: without ? String(without) : '', tone: 'warn' },
   ];
+}
+
+function repainted({ second_pass: strength, detailer }) {
+  if (!strength) return '';
+  return t('repainted by {name}, denoising strength {strength}', { name: detailer || 'SameFace', strength });
 }
 
 function update(made) {

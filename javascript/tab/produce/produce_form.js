@@ -35,7 +35,7 @@ export function produceForm(begun) {
   count.placeholder = t('one for each prompt');
   count.addEventListener('input', () => label());
   const ours = { value: 'comfyui', text: 'ComfyUI', help: 'A running ComfyUI, with its own nodes and samplers.' };
-  const painter = painterChoice([ours], () => showAddress());
+  const painter = painterChoice([ours], () => showPainter());
   const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   comfyui.value = readStored(COMFYUI, '');
   comfyui.placeholder = app.state.limits.comfyui;
@@ -50,12 +50,8 @@ export function produceForm(begun) {
   );
   const several = checkbox('Other people may be in the picture', false);
   const trigger = checkbox('Add the trigger word to prompts that lack it', true);
-  const again = checkbox(
-    'Repaint small faces at full size',
-    false,
-    undefined,
-    'As ADetailer does, for full-body pictures. Takes longer.',
-  );
+  const again = checkbox('Repaint small faces at full size', false);
+  const byWhom = el('p', { class: 'sf-help' });
   const tries = numberField(produced.tries, 1);
   const steps = numberField(produced.steps, 1);
   const cfg = numberField(produced.cfg, 0.5);
@@ -79,7 +75,7 @@ export function produceForm(begun) {
     formField('Negative prompt', negative),
     several,
     trigger,
-    again,
+    el('div', {}, again, byWhom),
   );
   const triesField = formField(
     'Tries for each picture',
@@ -147,8 +143,12 @@ export function produceForm(begun) {
     later.hidden = !later.textContent;
   }
 
-  function showAddress() {
+  function showPainter() {
     addressField.hidden = painter.chosen() !== 'comfyui';
+    const { detailer } = app.state.host;
+    const own = t('Done by SameFace, for full-body pictures. Takes longer.');
+    const webuis = t('Done by {name} of this webui, for full-body pictures. Takes longer.', { name: detailer });
+    setText(byWhom, painter.chosen() === 'webui' && detailer ? webuis : own);
   }
 
   function body() {
@@ -208,7 +208,7 @@ export function produceForm(begun) {
       const { host } = app.state;
       sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
       painter.update(form.runs.find((one) => one.id === form.cell.value.run));
-      showAddress();
+      showPainter();
       showGone();
     },
   };

@@ -69,6 +69,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "refuses": {one.name: why for one in families() if (why := context.host.refuses(one.name))},
             "busy": context.host.busy(),
             "samplers": context.host.samplers(),
+            "detailer": context.host.detailer(),
             "gpu": machine.has_gpu(),
             "photos": _kinds(),
         },

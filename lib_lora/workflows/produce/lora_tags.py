@@ -50,6 +50,19 @@ class LoraTags:
                 if not _WILDCARD.search(tag[0]):
                     self.parted(tag[0])
 
+    def check_names(self, prompts: Iterable[str], known: frozenset[str]) -> None:
+        """See that a webui which reads the prompts itself knows all LoRAs that they name, or finds them in the folders;
+        what a wildcard names is not known yet.
+
+        Raises:
+            UserError: it has no such LoRA.
+        """
+        for prompt in prompts:
+            for tag in _TAG.finditer(prompt):
+                name = tag[1].strip()
+                if name not in known and not _WILDCARD.search(tag[0]):
+                    self._file(name)
+
     def _file(self, name: str) -> Path:
         if self._known is None:
             self._known = {}

@@ -20,7 +20,7 @@ from lib_lora.workflows.produce.produce import TOGETHER, Producer
 from lib_lora.workflows.produce.production import WEBUI, Progress
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.prompt_folders import NO_FOLDERS, PromptFolders
-from lib_lora.workflows.produce.small_faces import SmallFacePainter
+from lib_lora.workflows.produce.small_faces import DetailingPainter, SmallFacePainter
 from lib_lora.workflows.produce.wildcards import Wildcards
 
 
@@ -78,6 +78,8 @@ def work_on(
         if not plan.second_pass:
             return loaded()
         side = run.file.settings.resolution or run.model().resolution
+        if plan.detailer:
+            return DetailingPainter(loaded(), plan.second_pass, side)
         return SmallFacePainter(loaded(), engine, folder.path / "cuts", side, plan.second_pass, stopping)
 
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)

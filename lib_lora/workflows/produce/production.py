@@ -46,6 +46,7 @@ class ProductionPlan:
         before: put before each prompt that does not have the trigger word; empty = nothing.
         second_pass: share of the sampling that is done again over a small face (`small_faces`); 0 = none is.
         by: who paints: empty = diffusers, "webui" = the webui, "comfyui" = a ComfyUI.
+        detailer: what does the second pass in the webui that paints, by its name ("ADetailer"); empty = SameFace does.
     """
 
     run: str
@@ -67,6 +68,7 @@ class ProductionPlan:
     before: str = ""
     second_pass: float = 0.0
     by: str = ""
+    detailer: str = ""
 
 
 @dataclass(frozen=True)

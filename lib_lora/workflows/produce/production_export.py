@@ -54,11 +54,9 @@ def export(
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     earlier = _exported_before(out / f"pictures-{folder.id}.json", f"{slug(name)}-{folder.id}-")
-    for file, source in exported(folder, name, pictures):
+    for file, source in exported(folder, name, pictures, identity):
         earlier.discard(file)
         target = out / file
-        if identity and is_signable(file):
-            source = signed(file, source if isinstance(source, bytes) else _read(source), identity)
         with explained(target), atomic_file(target) as copy:
             if isinstance(source, bytes):
                 copy.write(source)
@@ -87,16 +85,29 @@ def _read(path: Path) -> bytes:
         return content(path)
 
 
-def exported(folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry]) -> Iterator[tuple[str, Path | bytes]]:
+def exported(
+    folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry], identity: SigningIdentity | None = None
+) -> Iterator[tuple[str, Path | bytes]]:
     """The files of an export, one after the other: each by its name, as the file that it is a copy of, or as bytes.
+    The arguments are those of `export`.
 
     They are ``NAME-001-00001.png``, ``NAME-001-00001.txt``, ..., ``pictures-001.csv``, ``pictures-001.json`` and
     ``sheet-001.jpg``, where 001 is the production's number; the second picture of an item is ``NAME-001-00001-02.png``
     where it was its second try.
 
     Raises:
-        UserError: nothing is kept.
+        UserError: nothing is kept, or a picture cannot be signed.
     """
+    for file, source in _unsigned(folder, name, pictures):
+        if identity and is_signable(file) and (isinstance(source, bytes) or source.is_file()):
+            yield file, signed(file, source if isinstance(source, bytes) else _read(source), identity)
+        else:
+            yield file, source
+
+
+def _unsigned(
+    folder: ProductionFolder, name: str, pictures: Sequence[PaintedTry]
+) -> Iterator[tuple[str, Path | bytes]]:
     if not pictures:
         raise UserError("No picture is kept, so there is nothing to export.", code="production-empty")
     rows, items = [], set()

@@ -103,12 +103,16 @@ class ProduceRequest:
         settings: what is set.
         folders: of what prompts name.
         by: who paints, as `ProductionPlan.by`.
+        detailer: what does the second pass where the webui paints, as `ProductionPlan.detailer`.
+        webui_loras: names of the LoRAs that the webui knows, where it paints; None = they cannot be asked for.
     """
 
     prompts: Sequence[PromptRow]
     settings: ProduceSettings = _USUAL
     folders: PromptFolders = NO_FOLDERS
     by: str = ""
+    detailer: str = ""
+    webui_loras: frozenset[str] | None = None
 
 
 def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, ProductionPlan]:
@@ -129,8 +133,11 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
     lora = run.checkpoint(step)
     check_whole(lora)
     Wildcards(request.folders.wildcards).check(row.prompt for row in request.prompts)
+    tags = LoraTags(request.folders.loras)
     if request.by != WEBUI:
-        LoraTags(request.folders.loras).check(row.prompt for row in request.prompts)
+        tags.check(row.prompt for row in request.prompts)
+    elif request.webui_loras is not None:
+        tags.check_names((row.prompt for row in request.prompts), request.webui_loras)
     character, train, info = run.file.character, run.file.settings, run.model()
     who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
     plan = ProductionPlan(
@@ -153,6 +160,7 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
         before=f"photo of {who}" if asked.trigger else "",
         second_pass=asked.second_pass,
         by=request.by,
+        detailer=request.detailer if request.by == WEBUI and asked.second_pass else "",
     )
     return run, plan
 

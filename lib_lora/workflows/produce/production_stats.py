@@ -67,8 +67,8 @@ class ProductionStats:
     piles: list[int]
 
 
-def stats_of(progress: Progress) -> ProductionStats:
-    """The numbers of a production as it is now."""
+def stats_of(progress: Progress, with_piles: bool = True) -> ProductionStats:
+    """The numbers of a production as it is now; which pictures are nearly the same takes most of the time."""
     tried = [one for item in sorted(progress.tried) for one in progress.tried[item]]
     kept = progress.kept
     firsts = [tries[0] for tries in progress.tried.values() if tries and tries[0].attempt == 1]
@@ -86,7 +86,7 @@ def stats_of(progress: Progress) -> ProductionStats:
         histogram=_histogram(tried),
         prompts=_prompts(progress),
         by_hand=_by_hand(progress, tried),
-        piles=[len(pile) for pile in similar(kept, SIMILAR_BITS) if len(pile) > 1],
+        piles=[len(pile) for pile in similar(kept, SIMILAR_BITS) if len(pile) > 1] if with_piles else [],
     )
 
 

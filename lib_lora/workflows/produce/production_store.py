@@ -13,21 +13,22 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
-from lib_lora.files import explained, read_json, write_json
-from lib_lora.workflows.produce.production import Decision, PaintedTry, ProductionPlan, Progress, file_name
+from lib_lora.files import explained, names, read_json, write_json
+from lib_lora.runs.run_lock import only_process
+from lib_lora.workflows.produce.production import Decision, PaintedTry, ProductionPlan, Progress
+from lib_lora.workflows.produce.production_log import ReadLog, read_log
 from lib_lora.workspace.workspace import CharacterFolder
 
 PLAN_FILE, LOG_FILE, PICTURES = "production.json", "log.jsonl", "pictures"
-DECISIONS_FILE = "decisions.json"
+DECISIONS_FILE, DECISIONS_LOCK = "decisions.json", "decisions.lock"
 _VERSION = 1
-_LONGEST = 1 << 16  # bytes of a line
+_PATIENCE = 10.0  # seconds for which another program's decisions are waited for
 _deciding = threading.Lock()  # the page sends decisions one after the other, each in a thread
 
 
@@ -70,20 +71,31 @@ class ProductionFolder:
             )
         return typed_settings.from_dict(ProductionPlan, found.get("plan"), str(path))
 
-    def progress(self) -> Progress:
+    def progress(self, log: ReadLog | None = None) -> Progress:
         """What has become of it so far. Lines that a crash has cut off, and those of pictures that are gone, are
         passed over: they are painted again.
+
+        Args:
+            log: as it was read; None = it is read.
 
         Raises:
             UserError: as `plan`.
         """
         found = Progress(self.plan(), decisions=self.decisions())
         there = set(self._files())
-        last = {one.file: one for one in self._lines()}  # what was painted anew has two lines
+        last = {one.file: one for one in (log or self.read()).tries}
         for name in sorted(last):
             if name in there and 1 <= last[name].item <= found.plan.count:
                 found.note(last[name])
         return found
+
+    def read(self) -> ReadLog:
+        """The lines of the log.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return read_log(self.log)
 
     def unjudged(self, progress: Progress) -> list[tuple[int, int]]:
         """Item and attempt of pictures that were painted and have no line."""
@@ -136,7 +148,8 @@ class ProductionFolder:
         """Note decisions of the user; None takes one back.
 
         Raises:
-            UserError: there is no such picture, or the file cannot be written.
+            UserError: there is no such picture, another program is deciding all the time, or the file cannot be
+                written.
         """
         there = set(self._files())
         for file in changes:
@@ -146,24 +159,14 @@ class ProductionFolder:
                     code="production-picture-missing",
                     file=file,
                 )
-        with _deciding:
+        # two webuis may share a data folder: neither may write what it read before the other has written
+        with _deciding, only_process(self.path, "try again", _PATIENCE, DECISIONS_LOCK):
             decided = {**self.decisions(), **changes}
             values = {file: decision for file, decision in sorted(decided.items()) if decision}
             write_json(self.path / DECISIONS_FILE, {"version": _VERSION, "decisions": values})
 
     def _files(self) -> list[str]:
-        return [path.name for path in self.pictures.glob("*.png")] if self.pictures.is_dir() else []
-
-    def _lines(self) -> Iterator[PaintedTry]:
-        if not self.log.is_file():
-            return
-        with explained(self.log, "read"), open(self.log, "rb") as stream:
-            for line in stream:
-                with suppress(ValueError, RecursionError, UserError):
-                    if len(line) < _LONGEST:
-                        one = typed_settings.from_dict(PaintedTry, json.loads(line), str(self.log))
-                        if one.file == file_name(one.item, one.attempt):
-                            yield one
+        return [name for name in names(self.pictures) if name.endswith(".png")]
 
 
 def productions(folder: CharacterFolder) -> list[ProductionFolder]:

@@ -21,9 +21,8 @@ from lib_lora.faces.face import Face, FaceEngine
 from lib_lora.files import atomic_file, explained
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.paint_plan import cell_key
-from lib_lora.pictures import Cell, parameters_of, save_picture
+from lib_lora.pictures import SMALL_FACE, Cell, parameters_of, save_picture
 
-SMALL = 1 / 3  # of the side for which the model was made: larger faces are left as they are
 AROUND = 2.2  # sides of the face's box that are cut out, so that hair and neck fit
 _EDGE = 0.12  # share of the cut that fades into the picture, on each side
 _PARAMETER = "SameFace second pass"
@@ -127,6 +126,33 @@ class SmallFacePainter:
         return made
 
 
+@dataclass(frozen=True)
+class DetailingPainter:
+    """See `grid.cells.Painter`. Has the painter itself paint small faces again, by its own means (`Cell.detail`).
+
+    Attributes:
+        painter: has such means.
+        strength, side: as in `SmallFacePainter`.
+    """
+
+    painter: Painter
+    strength: float
+    side: int
+
+    def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:
+        """See the painter.
+
+        Raises:
+            UserError: see the painter.
+        """
+        wished = [replace(cell, detail=self.strength, detail_side=self.side) for cell in cells]
+        return self.painter.paint(wished, each)
+
+    def reconstruct(self, image: Image.Image) -> Image.Image | None:
+        """See the painter."""
+        return self.painter.reconstruct(image)
+
+
 def cut_of(faces: Sequence[Face], size: tuple[int, int], side: int) -> tuple[int, int, int] | None:
     """The square around the largest face, if that is small: left, top and side in pixels, inside the picture.
 
@@ -143,7 +169,7 @@ def cut_of(faces: Sequence[Face], size: tuple[int, int], side: int) -> tuple[int
     left, top, width, height = max((face.box for face in faces), key=lambda box: box[2] * box[3])
     longer = max(width, height)
     cut = round(min(longer * AROUND, *size))
-    if longer >= SMALL * side or cut >= side or cut < 1:
+    if longer >= SMALL_FACE * side or cut >= side or cut < 1:
         return None
     x, y = left + width / 2 - cut / 2, top + height / 2 - cut / 2
     return round(min(max(x, 0), size[0] - cut)), round(min(max(y, 0), size[1] - cut)), cut

@@ -22,6 +22,7 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 PAINTER_ID = "webui"
 _LONGEST = 20_000  # characters of an infotext that are kept
 _FIELDS = ("prompt", "negative", "seed", "weight", "width", "height", "steps", "cfg", "sampler", "strength")
+_DETAILS = ("detail", "detail_side")  # said where they are asked for: an older webui's part of SameFace knows none
 
 
 class RemotePainter:
@@ -102,7 +103,7 @@ def _picture(cell: Cell) -> dict[str, Any]:
     if cell.more or cell.variation:
         raise ValueError("a webui is not asked to vary a picture, and reads further LoRAs from the prompt")
     files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
-    return {**files, **{name: getattr(cell, name) for name in _FIELDS}}
+    return {**files, **{name: getattr(cell, name) for name in (*_FIELDS, *(_DETAILS if cell.detail else ()))}}
 
 
 def _text(infotext: Any) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from dataclasses import replace
 
 import pytest
 from planting import MINI, plant_production, plant_run, tried
 
+from lib_lora.content_credentials import certificates, signing
 from lib_lora.queue.job_types import ProduceArguments
 from lib_lora.remote import places
 from lib_lora.workflows.produce import production_request, production_store
+from lib_lora.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.once("what is answered is ours; other routes repeat how it is answered")
 
@@ -147,6 +150,52 @@ def test_pictures_are_listed_with_what_was_measured_and_decided(page, trained):
     assert page.code_of(f"{PATH}/001/decisions", {"decisions": {"00001-01.png": "burn"}}) == "setting-not-a-choice"
 
 
+def test_a_production_that_grows_is_told_by_what_is_new(page, trained):
+    made = plant_production(trained, tried(1, 1, "lost", 0.2), tried(2, 1))
+    first = page.got(f"{PATH}/001")
+    assert (first["whole"], first["decisions"], len(first["pictures"])) == (True, {}, 2)
+    for one in (tried(3, 1), replace(tried(1, 1), likeness=0.9)):  # the second was painted anew
+        (made.pictures / one.file).touch()
+        made.note(one)
+    page.done(f"{PATH}/001/decisions", {"decisions": {"00002-01.png": "drop"}})
+    then = page.got(f"{PATH}/001?since={first['mark']}")
+    told = [(one["file"], one["likeness"]) for one in then["pictures"]]
+    assert told == [("00001-01.png", 0.9), ("00003-01.png", 0.7)]
+    assert (then["whole"], then["painted"], then["decisions"]) == (False, 3, {"00002-01.png": "drop"})
+    (made.pictures / "00003-01.png").unlink()
+    made.note(tried(3, 1))  # of a picture that is gone
+    assert page.got(f"{PATH}/001?since={then['mark']}")["painted"] == 2
+    for since in ("", "x", f"{first['mark'].partition('-')[0]}-x-0", f"another-{first['mark'].partition('-')[2]}"):
+        assert page.got(f"{PATH}/001?since={since}")["whole"]
+
+
+def test_what_the_webui_has_for_small_faces_is_used_and_said(page, trained, monkeypatch):
+    monkeypatch.setattr(page.host, "paints", lambda: True)
+    monkeypatch.setattr(page.host, "detailer", lambda: "ADetailer")
+    assert page.got("/state")["host"]["detailer"] == "ADetailer"
+    small = {"second_pass": 0.4}
+    for prompts, values in (("a", {"painter": "webui", **small}), ("b", small), ("c", {"painter": "webui"})):
+        page.done(PATH, {"prompts": prompts, **values})
+    found = [(one["by"], one["second_pass"], one["detailer"]) for one in reversed(page.got(PATH))]
+    assert found == [("webui", 0.4, "ADetailer"), ("", 0.4, ""), ("webui", 0.0, "")]
+
+
+def test_a_lora_that_the_webui_does_not_know_is_one_sentence(page, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(page.host, "paints", lambda: True)
+    monkeypatch.setattr(page.host, "lora_names", lambda: frozenset({"ink"}))
+    own = page.host.roots
+    page.host.roots = lambda: replace(own(), loras=[tmp_path / "loras"])
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "new.safetensors").touch()  # the webui will see it once it looks
+    values = {"painter": "webui", "prompts": "a <lora:sketch:0.5>"}
+    assert page.code_of(PATH, values) == "lora-unknown"
+    assert not production_store.productions(trained)
+    for prompts in ("a <lora:ink:0.5>", "a <lora:new:0.5:1>", "a __style__ <lora:{ink|sketch}:1>"):
+        (page.root / "wildcards").mkdir(exist_ok=True)
+        (page.root / "wildcards" / "style.txt").write_text("oil\n", encoding="utf-8")
+        page.done(PATH, {**values, "prompts": prompts})
+
+
 def test_a_production_is_continued_on_a_machine_that_is_known(page, trained):
     plant_production(trained, tried(1, 1))
     assert page.code_of(f"{PATH}/001/continue", {"on": "ssh:nowhere"}) == "place-not-found"
@@ -180,6 +229,42 @@ def test_pictures_small_and_large_the_page_and_the_archive(page, trained):
         ]  # fmt: skip
         assert archive.read("mara-001-00001.png") == whole.content
         assert [one["file"] for one in json.loads(archive.read("pictures-001.json"))] == ["mara-001-00001.png"]
+
+
+def test_the_archive_can_be_signed(page, trained):
+    c2pa = pytest.importorskip("c2pa", reason="the package c2pa-python is not installed")
+    plant_production(trained, tried(1, 1), tried(2, 1))
+    assert page.got(f"{PATH}/001")["signing"] == "home-made"
+
+    def signer(answer):
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.testzip() is None
+            name = "mara-001-00002.png"
+            with c2pa.Reader("image/png", io.BytesIO(archive.read(name))) as reader:
+                found = json.loads(reader.json())
+        assert found["validation_state"] == "Valid"
+        return found["manifests"][found["active_manifest"]]["signature_info"]["cert_serial_number"]
+
+    home_made = signer(page.get(f"{PATH}/001/pictures.zip?signed=1"))
+    assert signer(page.get(f"{PATH}/001/pictures.zip?signed=1")) == home_made
+    workspace = Workspace(page.root)
+    workspace.own_certificate.write_bytes(certificates.home_made(page.root / "another.pem").chain)
+    assert page.got(f"{PATH}/001")["signing"] == "own"
+    answer = page.get(f"{PATH}/001/pictures.zip?signed=1")  # its key is missing
+    assert (answer.status_code, answer.json()["code"]) == (400, "c2pa-certificate-unreadable")
+    workspace.own_certificate.write_bytes((page.root / "another.pem").read_bytes())
+    assert signer(page.get(f"{PATH}/001/pictures.zip?signed=1")) != home_made
+
+
+def test_without_the_package_the_page_says_what_signing_needs(page, trained, monkeypatch):
+    plant_production(trained, tried(1, 1))
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    monkeypatch.delitem(sys.modules, "c2pa")
+    monkeypatch.setattr(signing, "find_spec", lambda name: None)
+    assert page.got(f"{PATH}/001")["signing"] == "missing"
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # which cannot be imported
+    answer = page.get(f"{PATH}/001/pictures.zip?signed=1")
+    assert (answer.status_code, answer.json()["code"]) == (400, "c2pa-missing")
 
 
 def test_an_empty_archive_is_a_sentence(page, trained):

@@ -1,5 +1,7 @@
 """The second pass over small faces: what is cut out, that it is painted larger, and how it comes back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from faults import raises
@@ -8,7 +10,7 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.face import Face
 from lib_lora.pictures import Cell
-from lib_lora.workflows.produce.small_faces import AROUND, SmallFacePainter, cut_of, put_back
+from lib_lora.workflows.produce.small_faces import AROUND, DetailingPainter, SmallFacePainter, cut_of, put_back
 
 SIDE = 512
 
@@ -113,6 +115,16 @@ def test_small_faces_are_painted_again_larger_and_come_back(tmp_path):
     ]
     assert list((tmp_path / "cuts").iterdir()) == []
     assert painter.reconstruct(pictures[0]) is pictures[0]
+
+
+def test_a_painter_with_means_of_its_own_is_asked_to_use_them():
+    painting, come = Painting(), {}
+    cells = [Cell("a", "b", seed, width=512, height=768) for seed in (1, 2)]
+    painter = DetailingPainter(painting, 0.35, SIDE)
+    painter.paint(cells, come.__setitem__)
+    assert painting.calls == [[replace(cell, detail=0.35, detail_side=SIDE) for cell in cells]]
+    assert list(come) == [0, 1]
+    assert painter.reconstruct(come[0]) is come[0]
 
 
 def test_without_a_small_face_nothing_is_painted_again(tmp_path):

@@ -70,6 +70,10 @@ def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     painter.paint([Cell("face", "", 1, start=Path("/cuts/ü.png"), strength=0.4)] * 3)
     [one, *_] = painter.pipe.asked[1]["pictures"]
     assert (one["start"], one["strength"]) == ("/cuts/ü.png", 0.4)
+    assert "detail" not in one  # which an older webui would not understand
+    painter.paint([Cell("face", "", 1, detail=0.4, detail_side=768)] * 3)
+    [one, *_] = painter.pipe.asked[2]["pictures"]
+    assert (one["detail"], one["detail_side"]) == (0.4, 768)
 
 
 def test_pictures_are_handed_on_as_they_come_and_given_in_order(folder):

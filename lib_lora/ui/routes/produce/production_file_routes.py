@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from fastapi.responses import Response, StreamingResponse
@@ -18,6 +19,10 @@ from lib_lora.ui.routes.grid_routes import POLICY
 from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.ui.routes.produce.production_routes import folder_name, production_of
 from lib_lora.ui.routes.run_routes import picture
+from lib_lora.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lib_lora.content_credentials.certificates import SigningIdentity
 
 _SMALL = 320  # pixels of the longer side
 _BLOCK = 1 << 20
@@ -29,7 +34,7 @@ def routes() -> list[Route]:
     return [
         get(f"{whole}/pictures/{{name}}", painted_picture, "small"),
         get(f"{whole}/production.html", page),
-        get(f"{whole}/pictures.zip", archive),
+        get(f"{whole}/pictures.zip", archive, "signed"),
     ]
 
 
@@ -51,15 +56,26 @@ def page(context: RequestContext, call: Call) -> Response:
 
 
 def archive(context: RequestContext, call: Call) -> Response:
-    """The pictures that are kept, as a zip: with names, captions, a table (CSV and JSON) and a contact sheet."""
+    """The pictures that are kept, as a zip: with names, captions, a table (CSV and JSON) and a contact sheet. With
+    `signed=1` the pictures are signed (C2PA), by the user's certificate where one lies in the data folder, else by a
+    home-made one."""
     from lib_lora.workflows.produce.production_export import exported
 
     folder, one = production_of(context, call)
     name = folder_name(folder)
-    files = exported(one, name, one.progress().kept)
+    identity = _identity(Workspace(context.root)) if "signed" in call.query else None
+    files = exported(one, name, one.progress().kept, identity)
     first = next(files)  # so that what cannot be exported is an answer, and no broken archive
     said = {**FRESH, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{slug(name)}-{one.id}.zip')}"}
     return StreamingResponse(zipped(_joined(first, files)), 200, said, "application/zip")
+
+
+def _identity(workspace: Workspace) -> SigningIdentity:
+    from lib_lora.content_credentials import certificates, signing
+
+    signing.check_there()
+    own = workspace.own_certificate
+    return certificates.own(own) if own.is_file() else certificates.home_made(workspace.signing_certificate)
 
 
 def _joined(

@@ -16,6 +16,7 @@ from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.run_routes import address
 from lib_lora.workflows.produce import production_request, production_store
 from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
+from lib_lora.workflows.produce.production_log import ReadLog
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.prompt_folders import PromptFolders
@@ -91,7 +92,7 @@ def listed(context: RequestContext, call: Call) -> list[dict[str, Any]]:
 
 def _entry(context: RequestContext, folder: CharacterFolder, one: ProductionFolder) -> dict[str, Any]:
     try:
-        progress, _ = _progress(one)
+        progress = _read(one).progress
     except UserError as error:
         return {"id": one.id, "error": str(error)}
     made = (one.path / production_store.PLAN_FILE).stat().st_mtime
@@ -106,6 +107,8 @@ def _state(progress: Progress) -> dict[str, Any]:
         "step": plan.step,
         "weight": plan.weight,
         "by": plan.by,
+        "second_pass": plan.second_pass,
+        "detailer": plan.detailer,
         "wanted": plan.count,
         "kept": progress.done,
         "painted": progress.painted,
@@ -121,16 +124,45 @@ def _job_of(context: RequestContext, folder: CharacterFolder, one: ProductionFol
     return None
 
 
-def _progress(one: ProductionFolder) -> tuple[Progress, str]:
-    """What has become of a production, and a mark that changes with it."""
+@dataclass(frozen=True)
+class _ReadProduction:
+    """What has become of a production.
+
+    Attributes:
+        progress: see there.
+        log: from which it was read.
+        mark: changes with it; it says how far the log was read.
+    """
+
+    progress: Progress
+    log: ReadLog
+    mark: str
+
+    def since(self, mark: str) -> list[PaintedTry] | None:
+        """The pictures that are new since a `mark`; None where that is not one of this log."""
+        origin, _, rest = mark.partition("-")
+        read = rest.partition("-")[0]
+        if origin != self.log.origin or not (read.isascii() and read.isdigit() and len(read) < 10):
+            return None
+        new = {one.file: one for one in self.log.tries[int(read) :]}
+        return [one for one in new.values() if one in self.progress.tried.get(one.item, ())]
+
+
+def _read(one: ProductionFolder) -> _ReadProduction:
     marks = tuple(mark(one.path / name) for name in (production_store.LOG_FILE, production_store.DECISIONS_FILE))
-    return kept(("production", one.path), marks, one.progress), "-".join(str(time[0] if time else 0) for time in marks)
+
+    def read() -> _ReadProduction:
+        log = one.read()
+        decided = marks[1][0] if marks[1] else 0
+        return _ReadProduction(one.progress(log), log, f"{log.origin}-{len(log.tries)}-{decided}")
+
+    return kept(("production", one.path), marks, read)
 
 
-def _stats(one: ProductionFolder, progress: Progress, version: str) -> ProductionStats:
+def _stats(one: ProductionFolder, found: _ReadProduction) -> ProductionStats:
     from lib_lora.workflows.produce.production_stats import stats_of
 
-    return kept(("production stats", one.path), version, lambda: stats_of(progress))
+    return kept(("production stats", one.path), found.mark, lambda: stats_of(found.progress, with_piles=False))
 
 
 def begin(context: RequestContext, call: Call) -> dict[str, Any]:
@@ -169,7 +201,8 @@ def _painter(context: RequestContext, folder: CharacterFolder, body: NewProducti
 def _request(context: RequestContext, body: NewProduction, by: str) -> ProduceRequest:
     with about("prompts"):
         prompts = parse(body.prompts, "The list of prompts")
-    return ProduceRequest(prompts, body, folders_of(context), by)
+    host = context.host
+    return ProduceRequest(prompts, body, folders_of(context), by, host.detailer(), host.lora_names())
 
 
 def folders_of(context: RequestContext) -> PromptFolders:
@@ -217,19 +250,23 @@ def _last(context: RequestContext, folder: CharacterFolder, one: ProductionFolde
 
 def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
     """A production with its pictures and its numbers. With `since` (the `mark` of the previous response), the mark
-    alone where nothing has changed."""
+    alone where nothing has changed; else, where it is not `whole`, of the `pictures` those that are new or painted
+    anew, to be put among the earlier ones (`painted` in all), and all `decisions`."""
     from lib_lora.workflows.produce.production_stats import SIMILAR_BITS
 
     folder, one = production_of(context, call)
-    progress, version = _progress(one)
-    job = _job_of(context, folder, one)
-    if call.query.get("since") == version:
-        return {"id": one.id, "mark": version, "job": job}
-    plan, stats, slug = progress.plan, _stats(one, progress, version), folder.path.name
+    found, job = _read(one), _job_of(context, folder, one)
+    since, progress = call.query.get("since", ""), found.progress
+    if since == found.mark:
+        return {"id": one.id, "mark": found.mark, "job": job}
+    new = found.since(since)
+    shown = [other for tries in progress.tried.values() for other in tries] if new is None else new
+    plan, stats, slug = progress.plan, _stats(one, found), folder.path.name
     return {
         "id": one.id,
-        "mark": version,
+        "mark": found.mark,
         "job": job,
+        "whole": new is None,
         **_state(progress),
         "given_up": stats.given_up,
         "first_try": _interval(stats),
@@ -238,14 +275,25 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "by_hand": list(stats.by_hand),
         "prompts": [row.prompt for row in plan.prompts],
         "similar_bits": SIMILAR_BITS,
-        "pictures": [
-            _picture(slug, one, painted, progress)
-            for item in sorted(progress.tried)
-            for painted in progress.tried[item]
-        ],
+        "decisions": dict(progress.decisions),
+        "pictures": [_picture(slug, one, painted, progress) for painted in sorted(shown, key=_place)],
         "page": address(slug, "productions", one.id, "production.html"),
         "archive": address(slug, "productions", one.id, "pictures.zip"),
+        "signing": _signing(context),
     }
+
+
+def _signing(context: RequestContext) -> str:
+    """With whose certificate the archive can be signed: "own", "home-made"; or "missing", without the package."""
+    from lib_lora.content_credentials import signing
+
+    if not signing.is_there():
+        return "missing"
+    return "own" if Workspace(context.root).own_certificate.is_file() else "home-made"
+
+
+def _place(one: PaintedTry) -> tuple[int, int]:
+    return one.item, one.attempt
 
 
 def _interval(stats: ProductionStats) -> dict[str, float] | None:
@@ -277,5 +325,5 @@ def decide(context: RequestContext, call: Call) -> dict[str, Any]:
     """Keep pictures, drop them, or take such decisions back."""
     _, one = production_of(context, call)
     one.decide(call.body.decisions)
-    progress, version = _progress(one)
-    return {"kept": progress.done, "mark": version}
+    found = _read(one)
+    return {"kept": found.progress.done, "mark": found.mark}

@@ -132,6 +132,7 @@ def _infotext(p, prompt, negative, seed):
     }
     if shared.opts.lora_add_hashes_to_infotext and getattr(p, "lora_hashes", None):
         facts["Lora hashes"] = '"' + ", ".join(f"{name}: {value}" for name, value in p.lora_hashes.items()) + '"'
+    facts.update(p.extra_generation_params)
     line = ", ".join(f"{key}: {value}" for key, value in facts.items())
     return prompt + (f"\nNegative prompt: {negative}" if negative else "") + f"\n{line}"
 
@@ -144,6 +145,7 @@ def process_images(p):
         raise AttributeError("'NoneType' object has no attribute 'alwayson_scripts'")
     if p.scripts is not None:
         p.scripts.before_process(p)
+        p.scripts.process(p)
     opts = shared.opts
     stored = {key: opts.data[key] for key in p.override_settings if key in opts.data}
     try:

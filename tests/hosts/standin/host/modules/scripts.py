@@ -37,10 +37,17 @@ class ScriptRunner:
         pass
 
     def process(self, p):
-        pass
+        self._each("process", p)
 
     def postprocess_image(self, p, pp):
-        pass
+        self._each("postprocess_image", p, pp)
+
+    def _each(self, hook, p, *more):
+        for script in self.alwayson_scripts:
+            try:
+                getattr(script, hook)(p, *more, *p.script_args[script.args_from : script.args_to])
+            except Exception:
+                errors.report(f"Error running {hook}", exc_info=True)
 
     def postprocess(self, p, processed):
         pass
