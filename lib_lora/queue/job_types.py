@@ -110,7 +110,7 @@ class ProbeArguments:
 
 @dataclass(frozen=True)
 class Rental:
-    """What may be rented at RunPod for a job (`runners.pod_runner`).
+    """What may be rented at RunPod for a job (`runners.rented_pod`).
 
     Attributes:
         gpus: names, the one wanted most first, and no other; empty = all, the cheapest first.

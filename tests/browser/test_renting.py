@@ -13,7 +13,7 @@ from planted_page import Planted, planted_page
 from visitor import ROOT
 
 from lib_lora.queue.job_types import TrainArguments
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.runpod import api_key_store
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
@@ -32,13 +32,13 @@ def runpod(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRunpo
     monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
     with FakeRunpod(tmp_path / "pods").running() as server:
         server.runs = False
-        own = pod_runner.account
+        own = pod_terms.account
 
         def account(root: Any) -> RunpodApi:
             own(root)  # which needs a key
             return RunpodApi(KEY, server.base, timeout=5)
 
-        monkeypatch.setattr(pod_runner, "account", account)
+        monkeypatch.setattr(pod_terms, "account", account)
         yield server
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import places
 from lib_lora.remote.runpod import api_key_store, money
 from lib_lora.remote.runpod.pod_ledger import PREFIX
@@ -105,7 +105,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     slug, body = paths.character(context, call).path.name, call.body
     training = _training(context, call)
-    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried(), to_choose_from=True)
+    found = quote(context.root, training, body.rental, pod_terms.account(context.root).hurried(), to_choose_from=True)
     before = spent(context.root).get(slug, Decimal(0))
     shown = found.terms.rate.shown
     return {
@@ -159,7 +159,7 @@ def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The pods of SameFace at RunPod that live and cost; none without an API key."""
     if context.host.remote() or not api_key_store.kept_here(context.root):
         return []
-    api = pod_runner.account(context.root).hurried()
+    api = pod_terms.account(context.root).hurried()
     rate = rate_of(context.root)
     return [{**one.values(), "text": one.words(rate)} for one in renting.costing_pods(context.root, api)]
 
@@ -169,7 +169,7 @@ def end(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     if not _NAME.fullmatch(call.path["name"]):
         raise missing("There is no such pod.")
-    api = pod_runner.account(context.root).hurried()
+    api = pod_terms.account(context.root).hurried()
     try:
         ended = renting.end_pods(context.root, call.path["name"], _ENDING, api)
     except UserError as error:
