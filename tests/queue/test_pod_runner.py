@@ -504,12 +504,12 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
 
 
 def test_what_runpod_goes_on_refusing_to_say_ends_the_job_and_names_the_pod_that_is_kept(home, monkeypatch):
-    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
     home.lets(3)
     number = home.rent()
     home.at_step(number, 3)
     [pod] = home.runpod.living()
     home.close()
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
     home.runpod.plan("GET /pods/", 402, times=50)
     home.open()
     job = home.ended(number)

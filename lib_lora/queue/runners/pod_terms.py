@@ -78,7 +78,7 @@ def terms_here(
     return terms if left is None else replace(terms, hours=left.hours, cap=left.cap, left=left)
 
 
-def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> LeftToRent:
+def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float, painting: bool = False) -> LeftToRent:
     """What may still be rented for a run.
 
     Args:
@@ -87,6 +87,7 @@ def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> 
         run: its identifier.
         rental: what the job allows.
         queued: when the job was queued, unix seconds.
+        painting: it is for pictures, not for the training.
 
     Raises:
         UserError: there is no such run, or its file cannot be read.
@@ -94,7 +95,7 @@ def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float) -> 
     ledger, given = PodLedger(root), queued if rental.anew else None
     made = _made_at(load_run(Workspace(root).character_at(slug).run(run).path))
     limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given, made=made)
-    return run_limits.left_of(ledger, limits)
+    return replace(run_limits.left_of(ledger, limits), painting=painting)
 
 
 def _made_at(run: Run) -> float:

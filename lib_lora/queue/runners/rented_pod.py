@@ -204,7 +204,7 @@ class RentedPod:
 
     def _rent(self, api: RunpodApi) -> Pod:
         order = self._order()
-        left = pod_terms.left_for(self._root, order.slug, order.run, order.rental, order.asked)
+        left = pod_terms.left_for(self._root, order.slug, order.run, order.rental, order.asked, not order.keeps)
         self._allowed = (left.hours, float(left.cap))
         terms = pod_terms.terms_here(self._root, order.rental, order.need(), pod_rental.fresh_key(self.key), left)
         if not order.keeps:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -216,6 +217,11 @@ class PodLedger:
                 if one := _cost_row(line):
                     found[one.name] = one
         return list(found.values())
+
+    def usual_preparing(self) -> float | None:
+        """Minutes before the first step, or picture, of the last pods; None = there was none."""
+        known = [one.preparing for one in self.costs() if one.preparing is not None]
+        return statistics.median(known[-5:]) if known else None
 
     def _lines(self) -> list[str]:
         if not self.path.is_file():

@@ -6,7 +6,6 @@ heavy.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -233,7 +232,7 @@ def quote(
         wishes = replace(terms.wishes, memory=need.least if need else 0, order=())
         terms = replace(terms, wishes=wishes)
     found = pod_rental.find(api, terms)
-    preparing = _preparing(root)
+    preparing = PodLedger(root).usual_preparing()
     minutes = money.PREPARING if preparing is None else preparing
     offers = [_quoted(root, training, offer, terms, minutes) for offer in found]
     return RentQuote(training, rental, terms, need, offers, minutes, preparing is not None)
@@ -249,12 +248,6 @@ def _quoted(root: Path, training: PlannedTraining, offer: GpuOffer, terms: RentT
     cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
     minutes = money.exact(pace.seconds) * training.steps / 60
     return QuotedOffer(offer, changed, pace, minutes, cost, most)
-
-
-def _preparing(root: Path) -> float | None:
-    """Minutes before the first step of the last pods; None = there was none."""
-    known = [one.preparing for one in PodLedger(root).costs() if one.preparing is not None]
-    return statistics.median(known[-5:]) if known else None
 
 
 def spent(root: Path) -> dict[str, Decimal]:
