@@ -691,12 +691,6 @@ def test_what_is_said_of_a_rental_where_nothing_is_rented(tmp_path):
         cli.main(["train", "x", "--base", "b", "--on", "runpod", "--max-hours", "-3", "--data", str(tmp_path)])
 
 
-def test_nothing_is_rented_to_paint_pictures(tmp_path):
-    with raises("painting-rented"):
-        places.painting_named(tmp_path, "runpod")
-    assert places.painting_named(tmp_path, "local") is None
-
-
 def test_what_a_job_says_of_a_rental_is_read_again_and_old_jobs_too():
     asked = TrainArguments(on="runpod", rental=Rental(gpus=["A40"], regions=["EU"], dearest=0.5))
     assert arguments_of("train", as_plain(asked)) == asked

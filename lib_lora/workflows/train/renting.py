@@ -22,7 +22,7 @@ class CostingPod:
 
     Attributes:
         living: what is known of it.
-        job: the job that uses it; None = none of this data folder does.
+        job: the job that uses it; `pods_in_use.COMMAND` = a command that paints; None = nothing of this data folder.
     """
 
     living: LivingPod
@@ -46,7 +46,9 @@ class CostingPod:
             rate: in which the price is said.
         """
         pod = self.living.pod
-        if self.job is not None:
+        if self.job == pods_in_use.COMMAND:
+            use = "a command that paints uses it"
+        elif self.job is not None:
             use = f"job {self.job} uses it"
         elif self.living.entry is None:
             use = f"another data folder or computer has rented it; end it with: {typed('pods', 'end', pod.name)}"

@@ -124,6 +124,10 @@ class PaintingQuote:
         places = [(place_in(named, one.offer.gpu), one) for one in self.offers]
         return [one for place, one in sorted(places, key=lambda row: row[0]) if place < len(named)]
 
+    def estimate(self, quoted: QuotedPainting, pictures: PlannedPictures) -> RentEstimate | None:
+        """What other pictures of the same size would cost; None = not known."""
+        return _estimate(quoted.pace, pictures, quoted.offer, self.terms, self.preparing)
+
     def time_sentence(self, quoted: QuotedPainting) -> str:
         """How long it takes and what that costs, and from what that is known."""
         name, count = quoted.offer.gpu.name, plural(self.pictures.count, "picture")
@@ -183,12 +187,17 @@ def quote_painting(
     preparing = ledger.usual_preparing() or money.PREPARING
     offers = []
     for offer in pod_rental.find(api or pod_terms.account(root), terms):
-        pace, estimate = _pace(ledger, offer, run, pictures.side), None
-        if pace is not None:
-            steps = pictures.count * pictures.steps
-            estimate = money.estimate(steps, pace, offer.hourly, terms.cap, preparing)
-        offers.append(QuotedPainting(offer, pace, estimate))
+        pace = _pace(ledger, offer, run, pictures.side)
+        offers.append(QuotedPainting(offer, pace, _estimate(pace, pictures, offer, terms, preparing)))
     return PaintingQuote(pictures, rental, terms, need, offers, preparing)
+
+
+def _estimate(
+    pace: float | None, pictures: PlannedPictures, offer: GpuOffer, terms: RentTerms, preparing: float
+) -> RentEstimate | None:
+    if pace is None:
+        return None
+    return money.estimate(pictures.count * pictures.steps, pace, offer.hourly, terms.cap, preparing)
 
 
 def _pace(ledger: PodLedger, offer: GpuOffer, run: Run, side: int) -> float | None:
