@@ -17,7 +17,7 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.pictures import Cell
 from lib_lora.queue.worker_pipe import WorkerPipe
-from lib_lora.remote.agent import ASKED
+from lib_lora.remote.agent import ASKED, HEARTBEAT
 from lib_lora.training.plan.train_settings import Precision
 from lib_lora.typed_settings import from_dict
 
@@ -66,9 +66,10 @@ def _check(data: Path, how: dict[str, Any], pipe: WorkerPipe) -> None:
 
 
 def _forgotten(data: Path, how: dict[str, Any]) -> bool:
-    """Whether nobody has asked for long: who wanted the pictures is gone."""
-    asked = data.parent / ASKED
-    since = asked.stat().st_mtime if asked.is_file() else data.stat().st_mtime
+    """Whether nobody has asked for long: who wanted the pictures is gone. On a rented pod, which is nobody else's, any
+    request counts, such as those while a LoRA is sent."""
+    marks = [path for path in (data.parent / ASKED, data.parents[2] / HEARTBEAT) if path.is_file()]
+    since = max(path.stat().st_mtime for path in marks or [data])
     return time.time() - since > float(how["forgotten"])
 
 

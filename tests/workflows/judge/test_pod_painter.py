@@ -178,7 +178,7 @@ def test_what_a_killed_painter_has_left_is_ended_by_the_next_one(pods, copied, t
 def test_a_pod_whose_painter_is_silent_ends_by_itself(pods, copied):
     """The worker there ends, since nobody asks, and then nothing of it has to be waited for."""
     made = Painting(copied.root, copied.run)
-    made.painter.forgotten = 1.0
+    made.painter.forgotten = 3.0
     made.painter.paint(made.cells()[:1])
     made.painter._job.there.close()
     eventually(lambda: not pods.living(), 30.0)
@@ -202,7 +202,7 @@ def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(run
     with raises("rent-used-up"):
         before_painting(copied.root, run, of_grid(run), Rental())
     assert (runpod.pods, left(copied.root)) == ({}, [])
-    assert "2.00 USD" in before_painting(copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True))
+    assert "0.51 USD: after 2 hours" in before_painting(copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True))
 
 
 def test_what_it_costs_is_said_before_and_by_what_was_painted_on_such_a_gpu(runpod, copied, capsys):
@@ -211,7 +211,7 @@ def test_what_it_costs_is_said_before_and_by_what_was_painted_on_such_a_gpu(runp
     said = before_painting(copied.root, run, of_grid(run, 8, 10), Rental(gpus=["A40"]))
     assert "A40, 48 GB: 0.41 USD an hour" in said
     assert "How long 20 pictures take on the A40 is not known" in said
-    assert "at most 2.45 USD: after 6 hours it is deleted" in said
+    assert "at most 2.43 USD: after 6 hours it is deleted" in said
     name = ledger.intend("NVIDIA A40", "0.4")
     ledger.cost(name, "mara", Decimal("0.1"), 3.0, 10.0, Painted(run.model().family, side, 100, 60.0))
     said = before_painting(copied.root, run, of_grid(run, 8, 10), Rental(gpus=["A40"]))

@@ -133,8 +133,8 @@ class PaintingQuote:
         name, count = quoted.offer.gpu.name, plural(self.pictures.count, "picture")
         if quoted.estimate is None or quoted.pace is None:
             return (
-                f"How long {count} take on the {name} is not known, as none of yours were painted on one so; the GPU "
-                "is deleted as soon as they are there."
+                f"How long {count} take on the {name} is not known, as none of this size were painted on one for you; "
+                "the GPU is deleted as soon as they are there."
             )
         minutes = quoted.pace * self.pictures.steps * self.pictures.count / 60
         return (
