@@ -19,7 +19,7 @@ from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.run_limits import LeftToRent
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of
-from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need
+from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need, painting_memory
 from lib_lora.training.plan.presets import asked_beside
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -132,14 +132,10 @@ def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[
 
 
 def painting_need(run: Run) -> GpuNeed | None:
-    """How large a GPU is rented to paint a run's pictures: as large as its training needs with all savings, which
-    have the same model in memory, and more than painting takes beside it. None = not known.
+    """How large a GPU must be to paint a run's pictures; None = not known, as with a small model for tests.
 
     Raises:
         UserError: its base model is gone, or none.
     """
     model = run.model()
-    if model.narrow:
-        return None
-    least = gpu_need(model.family, run.file.settings).least
-    return GpuNeed(least, least)
+    return None if model.narrow else painting_memory(model.family, run.file.settings)

@@ -28,6 +28,8 @@ from lib_lora.queue.job_types import Rental, TestArguments, arguments_of, as_pla
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod
 from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.training.plan.memory_fitting import painting_memory
+from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_grid
@@ -42,6 +44,8 @@ import sys
 from pathlib import Path
 from rented import Rented
 from lib_lora.queue.runners import remote_job, rented_pod
+from lib_lora.training.plan.memory_fitting import painting_memory
+from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.queue.job_types import Rental
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -202,7 +206,9 @@ def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(run
     with raises("rent-used-up"):
         before_painting(copied.root, run, of_grid(run), Rental())
     assert (runpod.pods, left(copied.root)) == ({}, [])
-    assert "0.51 USD: after 2 hours" in before_painting(copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True))
+    assert "0.51 USD: after 2 hours" in before_painting(
+        copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True)
+    )
 
 
 def test_what_it_costs_is_said_before_and_by_what_was_painted_on_such_a_gpu(runpod, copied, capsys):
@@ -223,6 +229,13 @@ def test_what_it_costs_is_said_before_and_by_what_was_painted_on_such_a_gpu(runp
     with raises("rental-without-runpod"):
         cli.main(["choose", str(copied.run), "--max-cost", "0.1", "--data", str(copied.root)])
     assert runpod.pods == {}
+
+
+def test_a_gpu_for_pictures_holds_the_whole_model():
+    xl = preset(None, "sdxl")
+    assert painting_memory("sdxl", xl).whole == 12
+    assert painting_memory("sd1", preset(None, "sd1")).whole < 12
+    assert painting_memory("sdxl", replace(xl, precision="fp32")).whole > 16
 
 
 def test_how_long_pictures_take_is_measured_between_those_that_come_apart(copied, monkeypatch):
