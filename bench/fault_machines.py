@@ -25,7 +25,7 @@ from rented import Rented
 
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.runners import pod_runner, remote_job
+from lib_lora.queue.runners import remote_job, rented_pod
 from lib_lora.remote import openssh, places
 from lib_lora.remote.ray_cluster import ray_api, ray_connection, shared_storage
 from lib_lora.remote.runpod.pod_ledger import PodLedger
@@ -79,7 +79,7 @@ def home(root: Path, rented: Path | None, log: Path) -> None:
     for name, value in _HOME.items():
         setattr(remote_job, name, value)
     for name, value in {"LOOK": 0.1, "_ASK_AGAIN": 0.5, "DELETING": 6.0}.items():
-        setattr(pod_runner, name, value)
+        setattr(rented_pod, name, value)
     if rented:
         Rented.load(rented).use(setattr)
     options = openssh.options

@@ -98,6 +98,8 @@ interface Posts {
   '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
   /** What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character. */
   '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
+  /** What RunPod offers now to paint pictures with a run's LoRA, with prices, minutes and sums; what is left of the limits of the run. */
+  '/characters/{slug}/runs/{run}/rent': { path: `/characters/${string}/runs/${string}/rent`; body: { prompts?: number; production?: number; steps?: number; side?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** Delete a pod, and look until it is gone. */
   '/pods/{name}/end': { path: `/pods/${string}/end`; body: {} };
   /** Add a job to the queue. */
@@ -117,9 +119,9 @@ interface Posts {
   /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
   /** Begin a production, or continue the one that was begun with the very same values; its number, and the job. */
-  '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: 'keep' | 'same'; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; second_pass?: number; prompts: string; painter?: string; on?: string; comfyui?: string } };
+  '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: 'keep' | 'same'; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; second_pass?: number; prompts: string; painter?: string; on?: string; comfyui?: string; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } | null } };
   /** Paint what is missing of a production, also in place of what the user has dropped. */
-  '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string | null; comfyui?: string | null } };
+  '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string | null; comfyui?: string | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } | null } };
   /** Keep pictures, drop them, or take such decisions back. */
   '/characters/{slug}/productions/{production}/decisions': { path: `/characters/${string}/productions/${string}/decisions`; body: { decisions?: Record<string, 'keep' | 'drop' | null> } };
   /** Agree that hashes are sent to Civitai, or switch it off. */

@@ -90,8 +90,8 @@ def training(parser: argparse.ArgumentParser) -> None:
 
 _COST = "that it may cost in all, in USD or the currency that 'money' has set (default: 5 USD)"
 _RENTED = (
-    "a GPU is rented, and what it may cost is what you say here: for a run with all pods that it needs, however often "
-    "it is resumed; said anew with resume, it counts from then on"
+    "a GPU is rented, and what it may cost is what you say here: for a run with all pods that it needs, to train "
+    "and to paint; said anew, it counts from then on"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, T
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.runs.run_names import newest
 from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
@@ -142,18 +144,18 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
     rental = rental_of(options)
     places.named(root, options.on)
     what: What = options.does
-    rows = _searches(options, names) if what == "choose" else _trainings(options, names, rental)
+    rows = _searches(options, names, rental) if what == "choose" else _trainings(options, names, rental)
     if options.on == RUNPOD:
         _say_rent(root, rows)
     return fleet_store.make(root, what, options.on, rows)
 
 
-def _searches(options: argparse.Namespace, names: list[str]) -> list[FleetRow]:
+def _searches(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
     from lib_lora.workflows.fleet.fleet_plan import searches
 
     given = {"steps": options.among, "weights": options.weights, "grid_steps": options.grid_steps, "on": options.on}
     asked = typed_settings.from_dict(ChooseArguments, given, "fleet choose")
-    return searches(names, asked)
+    return searches(names, replace(asked, rental=rental))
 
 
 def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
@@ -209,13 +211,21 @@ def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
 
 
 def _say_rent(root: Path, rows: list[FleetRow]) -> None:
-    """What the first training costs, and what all may."""
+    """What the first job costs, and what all may."""
+    from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_search
     from lib_lora.workflows.train.rent_quote import before_renting
 
-    asked = rows[0].train
+    first, name = rows[0], rows[0].character
+    asked = first.train or first.choose
     assert asked
-    print(before_renting(root, rows[0].character, asked))
-    most = rate_of(root).shown(money.exact((asked.rental or Rental()).cap) * len(rows))
+    rental = asked.rental or Rental()
+    if isinstance(asked, TrainArguments):
+        print(before_renting(root, name, asked))
+    else:
+        run = newest(Workspace(root).character(name), name, asked.run, trained=True)
+        tried = len(asked.steps) if asked.steps else None
+        print(before_painting(root, run, of_search(run, tried, asked.weights, asked.grid_steps), rental))
+    most = rate_of(root).shown(money.exact(rental.cap) * len(rows))
     print(
         f"Each of the {plural(len(rows), 'job')} may cost that much, however often it is resumed; together they may "
         f"cost {most}."

@@ -6,8 +6,9 @@ import argparse
 import io
 import os
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +24,19 @@ from lib_lora.cli.arguments import (
     on,
     painted_by,
     painting,
+    rental_of,
     status,
 )
 from lib_lora.queue.job_types import LOCAL, WEIGHTS
-from lib_lora.remote import places
+from lib_lora.remote import base_addresses, places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
-from lib_lora.workflows.train.progress import ThrottledLines
+from lib_lora.workflows.train.progress import ChangingLines
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
     from lib_lora.grid.cells import Painter
     from lib_lora.training.plan.run_file import Run
+    from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
     from lib_lora.workflows.judge.scoring import Scored
 
 
@@ -48,7 +51,7 @@ def add(command: Commands) -> None:
     grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
     grid.add_argument("--first-seed", type=at_least(0), default=1000, metavar="N", help="of the first picture")
     engine(grid)
-    on(grid)
+    on(grid, rents=True)
     comfyui(grid)
 
     score = command("score", _score, "Judge pictures against a character's photos.")
@@ -89,7 +92,7 @@ def add(command: Commands) -> None:
     )
     painting(choose, least=1)
     engine(choose)
-    on(choose)
+    on(choose, rents=True)
     comfyui(choose)
 
     text = "Stay, and answer a JSON line on standard input with one on standard output."
@@ -112,6 +115,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
     from lib_lora.likeness.report.report import values_of
     from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+    from lib_lora.workflows.judge.rented.painting_quote import of_grid
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink
 
@@ -120,7 +124,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     count = QUICK if options.quick else len(PROMPTS)
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
     emit = sink(run)
-    with painter_for(options, run) as painter:
+    with painter_for(options, run, lambda: of_grid(run, count, options.grid_steps)) as painter:
         grid_run = GridRun(run, emit, painter, painted_by(options))
         done = paint_and_score(run, request, emit, grid_run=grid_run, engine=measured_with)
     verdict = done.report.verdict
@@ -129,9 +133,13 @@ def _grid(options: argparse.Namespace) -> Answer:
 
 
 @contextmanager
-def painter_for(options: argparse.Namespace, run: Run, late: bool = False) -> Iterator[Painter | None]:
+def painter_for(
+    options: argparse.Namespace, run: Run, pictures: Callable[[], PlannedPictures], late: bool = False
+) -> Iterator[Painter | None]:
     """The painter on the place, or the ComfyUI, that the options name; None = diffusers on this computer, when it is
-    asked for. With `late`, ComfyUI is connected to when something is painted, and not at once."""
+    asked for. With `late`, ComfyUI is connected to when something is painted, and not at once. `pictures` says what
+    will be painted, for the cost of a rented GPU."""
+    rental = rental_of(options)
     if painted_by(options):
         from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 
@@ -148,16 +156,30 @@ def painter_for(options: argparse.Namespace, run: Run, late: bool = False) -> It
         return
     from lib_lora.workflows.judge.split_painter import painters_on
 
-    if place := places.painting_named(data_root(options.data), options.on):
+    root, rent = data_root(options.data), None
+    place = places.named(root, options.on)
+    if rental:
+        from lib_lora.workflows.judge.rented.painting_quote import before_painting
+        from lib_lora.workflows.judge.rented.pod_painter import PaintingRent
+
+        print(before_painting(root, run, pictures(), rental), file=sys.stderr)
+        rent = PaintingRent(rental, time.time(), _warned)
+    if place:
         print(places.painting_sentence(place), file=sys.stderr)
-    lines = ThrottledLines()
+    if options.base_address:
+        base_addresses.note(root, run.file.base.sha256, options.base_address)
     part = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    root = data_root(options.data)
-    painter = painters_on(root, options.on, run, part, lambda: False, lambda text: lines(0, 1, text))
+    painter = painters_on(root, options.on, run, part, lambda: False, ChangingLines(), rent)
     try:
         yield painter
     finally:
         painter.close()
+
+
+def _warned(kind: str, **fields: object) -> None:
+    """Of the events of a painter those that a terminal shows."""
+    if kind == "warning":
+        print(fields.get("text", ""), file=sys.stderr)
 
 
 def _answer(result: Scored) -> Answer:
@@ -182,11 +204,17 @@ def _compare(options: argparse.Namespace) -> Answer:
 
 def _choose(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
+    from lib_lora.workflows.judge.rented.painting_quote import of_search
     from lib_lora.workflows.train.main_job import sink
 
     run = run_named(data_root(options.data), options.run, trained=True)
     request = ChoiceRequest(options.steps, options.weights, options.grid_steps, options.cells)
-    with painter_for(options, run) as painter:
+    tried = len(options.steps) if options.steps else None
+
+    def pictures() -> PlannedPictures:
+        return of_search(run, tried, options.weights, options.grid_steps, options.cells)
+
+    with painter_for(options, run, pictures) as painter:
         return _answer(choose_cell(run, sink(run), request, engine_of(options), painter, painted_by(options)))
 
 

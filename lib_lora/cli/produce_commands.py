@@ -25,6 +25,7 @@ from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
     from lib_lora.content_credentials.certificates import SigningIdentity
+    from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
     from lib_lora.workflows.produce.production_store import ProductionFolder
 
 NOT_ALL = 1  # exit status where some pictures have not passed after all tries
@@ -85,7 +86,7 @@ def add(command: Commands) -> None:
     produce.add_argument("--no-trigger", action="store_true", help="do not put the trigger word before prompts")
     painting(produce, least=1)
     engine(produce)
-    on(produce)
+    on(produce, rents=True)
     comfyui(produce)
 
     made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
@@ -103,6 +104,7 @@ def add(command: Commands) -> None:
 
 
 def _produce(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.judge.rented.painting_quote import of_production
     from lib_lora.workflows.produce import produce_command, production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
     from lib_lora.workflows.produce.prompt_folders import PromptFolders
@@ -140,7 +142,10 @@ def _produce(options: argparse.Namespace) -> Answer:
         said = f"{fields['kept']} kept, {fields['painted']} painted, {fields['failed']} given up"
         lines(done, total, f"Production {folder.id}: {done} of {total}; {said}")
 
-    with painter_for(options, run, late=True) as painter:
+    def pictures() -> PlannedPictures:
+        return of_production(run, plan.count, plan.steps, plan.side)
+
+    with painter_for(options, run, pictures, late=True) as painter:
         produce_command.work_on(run, folder, measured_with, emit, folders, painter)
     return _shown(run.file.character.name, folder)
 

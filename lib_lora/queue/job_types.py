@@ -110,7 +110,7 @@ class ProbeArguments:
 
 @dataclass(frozen=True)
 class Rental:
-    """What may be rented at RunPod for a job (`runners.pod_runner`).
+    """What may be rented at RunPod for a job (`runners.rented_pod`).
 
     Attributes:
         gpus: names, the one wanted most first, and no other; empty = all, the cheapest first.
@@ -174,8 +174,12 @@ class TrainArguments:
             base_addresses.check(self.base_address)
             if self.on == LOCAL:
                 raise Misfit("another machine fetches the base model, and none is named with on.", "base_address")
-        if self.rental is not None and self.on != RUNPOD:
-            raise Misfit(f"a GPU is rented with on={RUNPOD} only; leave rental out, or give that.", "rental")
+        _check_rental(self.on, self.rental)
+
+
+def _check_rental(on: str, rental: Rental | None) -> None:
+    if rental is not None and on != RUNPOD:
+        raise Misfit(f"a GPU is rented with on={RUNPOD} only; leave rental out, or give that.", "rental")
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,9 @@ class TestArguments:
         again: paint also what has been painted before.
         painter: who paints: the webui with its own pipeline, or the worker with diffusers.
         base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
-        on: where the worker paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
+        on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or "runpod". Judged is here in any
+            case.
+        rental: with "runpod", what may be rented; None = as `Rental` has it.
     """
 
     __test__ = False  # for pytest: this is no test
@@ -213,10 +219,11 @@ class TestArguments:
     painter: Literal["webui", "worker"] = "worker"
     base: str | None = None
     on: str = LOCAL
+    rental: Rental | None = None
 
     def __post_init__(self) -> None:
         _check_painting(self.grid_steps, [self.weight])
-        _check_painter(self.painter, self.on)
+        _check_painter(self.painter, self.on, self.rental)
         if self.side is not None and (self.side % 8 or self.side not in RANGES["side"]):
             raise Misfit(
                 f"pictures cannot be {self.side} pixels wide; give a multiple of 8 from {RANGES['side']}.", "side"
@@ -236,7 +243,7 @@ class ChooseArguments:
         steps: checkpoints to try; None = up to `CHECKPOINTS`, evenly spread.
         weights: of the LoRA.
         grid_steps: sampling steps.
-        painter, on: as in `TestArguments`.
+        painter, on, rental: as in `TestArguments`.
     """
 
     run: str | None = None
@@ -245,17 +252,17 @@ class ChooseArguments:
     grid_steps: int = 20
     painter: Literal["webui", "worker"] = "worker"
     on: str = LOCAL
+    rental: Rental | None = None
 
     def __post_init__(self) -> None:
-        _check_painter(self.painter, self.on)
+        _check_painter(self.painter, self.on, self.rental)
         if not self.weights:
             raise Misfit("there is no weight to try; give at least one, such as 0.8.", "weights")
         _check_painting(self.grid_steps, self.weights)
 
 
-def _check_painter(painter: str, on: str) -> None:
-    if on == RUNPOD:
-        raise Misfit("pictures are not painted on a rented GPU; paint them here, or on a place over SSH.", "on")
+def _check_painter(painter: str, on: str, rental: Rental | None) -> None:
+    _check_rental(on, rental)
     if painter == "webui" and on != LOCAL:
         raise Misfit("the webui paints on this computer only; leave on or painter out.", "on")
 
@@ -324,7 +331,7 @@ class ProduceArguments:
 
     Attributes:
         production: identifier of a production of the character, which says what is painted and by whom.
-        on: the machine that paints: "local", or "ssh:NAME" or "ray:NAME" of a place. Judged is here in any case.
+        on, rental: who paints, as in `TestArguments`. Judged is here in any case.
         wildcards, loras: folders of wildcard files, and of further LoRAs, which prompts name.
         painter: "webui" for a production that the webui paints; it keeps its model for that. Else "worker".
         comfyui: address of the ComfyUI that paints, for a production that was begun so; empty = at its usual one.
@@ -336,11 +343,12 @@ class ProduceArguments:
     loras: list[str] = field(default_factory=list)
     painter: Literal["webui", "worker"] = "worker"
     comfyui: str = ""
+    rental: Rental | None = None
 
     def __post_init__(self) -> None:
         if not (self.production.isascii() and self.production.isdigit() and len(self.production) < 10):
             raise Misfit("give the number of a production, such as 001.", "production")
-        _check_painter(self.painter, self.on)
+        _check_painter(self.painter, self.on, self.rental)
 
 
 Arguments = (

@@ -395,21 +395,6 @@ def _at_address(root: Path, address: str) -> Place:
     )
 
 
-def painting_named(root: Path, on: str) -> Place | None:
-    """As `named`, where pictures shall be painted.
-
-    Raises:
-        UserError: it names none, or a GPU that would have to be rented.
-    """
-    if on == RUNPOD:
-        raise UserError(
-            "No GPU is rented to paint pictures; paint them here, or on a place that was added.",
-            "on",
-            code="painting-rented",
-        )
-    return named(root, on)
-
-
 def checked(root: Path, place: Place, machine: Machine) -> Place:
     """The place with what was found there, kept if it still is one of the data folder's."""
 
@@ -463,13 +448,7 @@ def _gpus(machine: Machine) -> str:
 
 def sent_sentence(place: Place) -> str:
     """What leaves this computer where one trains on a place, and what stays there."""
-    rented = place == RENTED
-    name = "a GPU that is rented at RunPod" if rented else place.name
-    deleted = (
-        "All of it is deleted there, and the rented machine too,"
-        if rented
-        else f"All but the base model is deleted there{' and in the shared storage' if place.ray else ''}"
-    )
+    name, deleted = _named_and_deleted(place)
     return (
         f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
         "on them, the character's name, trigger, traits and consent, the settings, the base model, and what the run "
@@ -479,11 +458,19 @@ def sent_sentence(place: Place) -> str:
 
 def painting_sentence(place: Place) -> str:
     """What leaves this computer where one paints on a place, and what stays there."""
+    name, deleted = _named_and_deleted(place)
     return (
-        f"To {place.name} go: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the "
-        "words of the captions and the consent. Photos and templates of the face stay here. All but the base model is "
-        "deleted there at the end."
+        f"To {name} go: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the words "
+        f"of the captions and the consent. Photos and templates of the face stay here. {deleted} at the end."
     )
+
+
+def _named_and_deleted(place: Place) -> tuple[str, str]:
+    """A place in a sentence, and what is deleted there, before "at the end"."""
+    if place == RENTED:
+        return "a GPU that is rented at RunPod", "All of it is deleted there, and the rented machine too,"
+    storage = " and in the shared storage" if place.ray else ""
+    return place.name, f"All but the base model is deleted there{storage}"
 
 
 def known_hosts(root: Path, place: Place) -> Path:

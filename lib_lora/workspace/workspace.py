@@ -378,7 +378,7 @@ class JobFolder:
 
     @property
     def pod(self) -> Path:
-        """What is remembered of the pod that is rented for the job (`runners.pod_runner`), as long as there is one."""
+        """What is remembered of the pod that is rented for the job (`runners.rented_pod`), as long as there is one."""
         return self.path / "pod.json"
 
     @property

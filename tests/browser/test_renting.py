@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
 from in_page import go, refresh, until
 from planted_page import Planted, planted_page
+from planting import MINI, plant_run
 from visitor import ROOT
 
-from lib_lora.queue.job_types import TrainArguments
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TestArguments, TrainArguments
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
+from lib_lora.training.plan.run_file import load_run
+from lib_lora.workflows.judge.rented.painting_quote import of_grid
+from lib_lora.workflows.produce import production_request
 
 pytestmark = pytest.mark.once("the page's scripts")
 
@@ -32,13 +37,13 @@ def runpod(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRunpo
     monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
     with FakeRunpod(tmp_path / "pods").running() as server:
         server.runs = False
-        own = pod_runner.account
+        own = pod_terms.account
 
         def account(root: Any) -> RunpodApi:
             own(root)  # which needs a key
             return RunpodApi(KEY, server.base, timeout=5)
 
-        monkeypatch.setattr(pod_runner, "account", account)
+        monkeypatch.setattr(pod_terms, "account", account)
         yield server
 
 
@@ -93,5 +98,60 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     ledger.created(left, RunpodApi(KEY, runpod.base).create_pod(PodRequest(left, "image", "NVIDIA A40")).id)
     page.goto(planted.address)
     page.get_by_text("A rented GPU costs money, and no job uses it: end it in the Doctor.").wait_for()
+    assert errors == []
+    page.close()
+
+
+def test_pictures_on_a_rented_gpu(
+    chromium: Any, planted: Planted, runpod: FakeRunpod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test, a search and a production: what it may cost is said before, and the job is given it."""
+    monkeypatch.setattr(production_request, "check_base", lambda run: None)
+    monkeypatch.setattr(production_request, "check_whole", lambda path: None)
+    api_key_store.save(planted.root, KEY)
+    side = of_grid(load_run(plant_run(planted.character("Lena"), saved=[50, 100], base=str(MINI)))).side
+    ledger = PodLedger(planted.root)
+    before = ledger.intend("NVIDIA A40", "0.4")
+    ledger.cost(before, "lena", Decimal("0.1"), 4.0, 10.0, Painted("sd1", side, 1000, 500.0))
+
+    page, errors = chromium.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(20_000)
+    page.goto(planted.address)
+    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
+    refresh(page)
+    go(page, "test", "lena")
+    test = page.locator(".sf-panel-test")
+    test.get_by_text("A rented GPU at RunPod").click()
+    test.get_by_text("How long a test of 44 pictures takes on the RTX A4000 is not known").wait_for()
+    test.locator(".sf-offer", has_text="48 GB").click()
+    test.get_by_text("A test of 44 pictures takes about 11 min there and costs about 0.08 USD.").wait_for()
+    test.get_by_text("Starting rents a GPU (A40) and costs 2.43 USD at most: after 6 hours it is deleted").wait_for()
+    test.get_by_text("To a GPU that is rented at RunPod go: the prompts, the base model, and the LoRA").wait_for()
+    test.get_by_role("button", name="Paint 20 test pictures and judge").last.click()
+    page.get_by_text("The test begins.").wait_for()
+    test.get_by_text("Test another step or weight").click()
+    test.get_by_label("Hours at most").fill("1")
+    test.get_by_text("and costs 0.41 USD at most: after 1 hours").wait_for()
+    test.get_by_role("button", name="Find the best step and weight").last.click()
+    page.get_by_text("The search begins.").wait_for()
+
+    go(page, "produce", "lena")
+    made = page.locator(".sf-panel-produce")
+    made.locator(".sf-prompts").fill("in a café")
+    made.get_by_text("A rented GPU at RunPod").click()
+    made.get_by_text("How long the pictures take on the RTX A4000 is not known").wait_for()
+    made.locator(".sf-button-main").last.click()
+    page.get_by_text("The production begins.").wait_for()
+
+    asked = [job.arguments for job in sorted(planted.queue.jobs(), key=lambda job: job.id)]
+    assert [type(one) for one in asked] == [TestArguments, ChooseArguments, ProduceArguments]
+    rentals = [one.rental for one in asked if isinstance(one, TestArguments | ChooseArguments | ProduceArguments)]
+    assert {getattr(one, "on", "") for one in asked} == {"runpod"}
+    assert [(one.gpus, one.hours, one.anew) for one in rentals if one] == [
+        (["NVIDIA A40"], 6.0, False),
+        (["NVIDIA A40"], 1.0, True),
+        ([], 6.0, False),
+    ]
     assert errors == []
     page.close()

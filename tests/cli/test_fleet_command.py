@@ -56,7 +56,7 @@ def test_every_character_is_searched(main, data):
         (("study", "Mara", "--base", "BASE", "--vary", "lora.rank=4,"), "vary-without-values"),
         (("study", "Mara", "--base", "BASE", "--vary", "lora.rnak=4,8"), "setting-unknown"),
         (("study", "Mara", "--base", "BASE", "--vary", "lora.rank=4,many"), "setting-wrong-type"),
-        (("choose", "Mara", "--on", "runpod"), "setting-invalid"),
+        (("choose", "Mara", "--on", "runpod"), "run-none-yet"),
         (("choose", "Mara", "--weights", "9"), "setting-invalid"),
         (("show",), "fleet-not-named"),
         (("show", "1", "2"), "fleet-not-named"),

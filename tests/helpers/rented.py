@@ -15,7 +15,7 @@ from typing import Any
 from fake_runpod import KEY
 
 from lib_lora.queue.job_types import Rental
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Place
 from lib_lora.remote.runpod import pod_rental, pod_watchdog
 from lib_lora.remote.runpod.pod_rental import RentTerms
@@ -63,7 +63,7 @@ class Rented:
             put: `setattr`, or monkeypatch's.
         """
 
-        terms_of, place_of = pod_runner.terms_of, pod_rental.place_of
+        terms_of, place_of = pod_terms.terms_of, pod_rental.place_of
         # what the image's program does with the key
         let_in = ("sh", "-c", f'echo "$PUBLIC_KEY" >> {shlex.quote(self.keys)}')
 
@@ -77,7 +77,7 @@ class Rented:
         def wait(seconds: float) -> None:
             time.sleep(min(seconds, self.pause))
 
-        put(pod_runner, "account", lambda root: self.api(wait))
+        put(pod_terms, "account", lambda root: self.api(wait))
         put(pod_rental, "Limits", partial(pod_watchdog.Limits, look=0.2))
-        put(pod_runner, "terms_of", terms)
+        put(pod_terms, "terms_of", terms)
         put(pod_rental, "place_of", place)

@@ -26,7 +26,7 @@ from lib_lora import cli
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
-from lib_lora.queue.runners import pod_runner, remote_job, ssh_runner
+from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod, ssh_runner
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.http_exchange import AnswerLost
 from lib_lora.remote.runpod import pod_rental, pod_watchdog, runpod_api
@@ -92,9 +92,9 @@ def home(tmp_path, prepared, monkeypatch):
     monkeypatch.setattr(remote_job, "LOOK", 0.1)
     monkeypatch.setattr(remote_job, "FILES", 0.1)
     monkeypatch.setattr(remote_job, "AGAIN", 0.2)
-    monkeypatch.setattr(pod_runner, "LOOK", 0.02)
-    monkeypatch.setattr(pod_runner, "_ASK_AGAIN", 0.2)
-    monkeypatch.setattr(pod_runner, "DELETING", 0.2)
+    monkeypatch.setattr(rented_pod, "LOOK", 0.02)
+    monkeypatch.setattr(rented_pod, "_ASK_AGAIN", 0.2)
+    monkeypatch.setattr(rented_pod, "DELETING", 0.2)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with FakeRunpod(tmp_path / "pods").running() as runpod:
         made = Pods.__new__(Pods)
@@ -114,7 +114,7 @@ def test_from_the_rent_to_the_bill(home):
     home.at_step(number, 3)
     [pod] = home.runpod.living()
     assert pod.body["gpu"]["id"] == "NVIDIA RTX A4000"  # the cheapest
-    assert pod_runner.pods_of_jobs(home.root) == {pod.body["name"]: number}
+    assert pods_in_use.pods_in_use(home.root) == {pod.body["name"]: number}
     home.lets(6)
     job = home.ended(number)
     assert (job.state, job.error) == ("finished", "")
@@ -172,8 +172,8 @@ def test_a_home_that_is_closed_and_opened_again_goes_on_with_the_same_pod(home):
 
 def remembered(home, number, **fields):
     """Rent a pod as the job would have, and leave what it would have remembered."""
-    api, folder = pod_runner.account(home.root), home.queue.folder(number)
-    terms = pod_runner.terms_of(Rental(), pod_rental.fresh_key(folder / "pod-key"))
+    api, folder = pod_terms.account(home.root), home.queue.folder(number)
+    terms = pod_terms.terms_of(Rental(), pod_rental.fresh_key(folder / "pod-key"))
     pod, offer = pod_rental.rent(api, PodLedger(home.root), pod_rental.find(api, terms), terms)
     memo = {"names": [pod.name], "gpu": offer.gpu.id, "hourly": str(offer.hourly), "since": time.time(), **fields}
     (folder / "pod.json").write_text(json.dumps({**memo, "id": pod.id if fields else ""}), encoding="utf-8")
@@ -236,7 +236,7 @@ def test_where_the_key_is_gone_the_pod_stays_remembered(home, monkeypatch):
         raise UserError("The keyring is locked.", code="runpod-key-missing")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pod_runner, "account", locked)
+        patched.setattr(pod_terms, "account", locked)
         home.open()
         assert home.ended(number).state == "failed"
     home.resume(number)
@@ -454,14 +454,14 @@ def test_where_there_is_no_room_for_long_the_pod_is_left_to_its_limits_and_to_re
         job = home.ended(number)
     assert (job.state, f"pods end {pod.body['name']}" in job.error) == ("failed", True), job
     assert (home.runpod.living(), home.states()) == ([pod], ["created"])
-    assert pod_runner.pods_of_jobs(home.root) == {pod.body["name"]: number}
+    assert pods_in_use.pods_in_use(home.root) == {pod.body["name"]: number}
     with raises("job-elsewhere"):
         home.queue.forget(number)
     home.resume(number)
     assert home.ended(number).state == "finished"
     assert saved_steps(home.run()) == [1, 2, 3, 4, 5, 6]
     assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
-    assert pod_runner.pods_of_jobs(home.root) == {}
+    assert pods_in_use.pods_in_use(home.root) == {}
 
 
 @pytest.mark.parametrize("fault", [UserError("It is no JSON.", code="json-invalid"), ZeroDivisionError("oh")])
@@ -481,7 +481,7 @@ def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fau
     assert (home.runpod.living(), home.states()) == ([pod], ["created"])
     for one in range(60):  # however many others there are
         home.queue.add("another", TrainArguments(base="x", settings={"seed": one}))
-    assert pod_runner.pods_of_jobs(home.root) == {pod.body["name"]: number}
+    assert pods_in_use.pods_in_use(home.root) == {pod.body["name"]: number}
     home.lets(6)
     home.resume(number)
     assert home.ended(number).state == "finished"
@@ -504,12 +504,12 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
 
 
 def test_what_runpod_goes_on_refusing_to_say_ends_the_job_and_names_the_pod_that_is_kept(home, monkeypatch):
-    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
     home.lets(3)
     number = home.rent()
     home.at_step(number, 3)
     [pod] = home.runpod.living()
     home.close()
+    monkeypatch.setattr(remote_job, "PATIENCE", 0.3)
     home.runpod.plan("GET /pods/", 402, times=50)
     home.open()
     job = home.ended(number)
@@ -612,7 +612,7 @@ def test_too_dear_is_never_rented(home):
 
 def test_the_command_says_what_it_may_cost_and_what_still_costs_before_it_rents(home, capsys, monkeypatch):
     home.close()
-    api, ledger = pod_runner.account(home.root), PodLedger(home.root)
+    api, ledger = pod_terms.account(home.root), PodLedger(home.root)
     forgotten, _ = pod_rental.rent(api, ledger, pod_rental.find(api, TERMS), TERMS)
     monkeypatch.setattr(train_elsewhere, "finish_run", lambda make: None)  # the scripted trainer's LoRA is none
     asked = ["resume", NAME, "--on", "runpod", "--gpu", "A40", "--max-hours", "2", "--max-cost", "1"]
@@ -637,7 +637,7 @@ def test_the_command_says_what_it_may_cost_and_what_still_costs_before_it_rents(
 def test_pods_are_listed_and_ended(home, capsys):
     home.close()
     number = home.rent()
-    api, ledger = pod_runner.account(home.root), PodLedger(home.root)
+    api, ledger = pod_terms.account(home.root), PodLedger(home.root)
     names = [pod_rental.rent(api, ledger, pod_rental.find(api, TERMS), TERMS)[0].name for _ in range(3)]
     memo = {"names": [names[0]], "gpu": "A40", "hourly": "0.4", "since": 0.0}
     home.queue.folder(number).mkdir(parents=True, exist_ok=True)
@@ -670,13 +670,13 @@ def test_the_key_is_read_from_standard_input_and_never_shown(tmp_path, capsys, m
     monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY}\n"))
     with raises("runpod-key-missing", has="key set runpod"):
-        pod_runner.account(tmp_path)
+        pod_terms.account(tmp_path)
     assert cli.main(["key", "set", "runpod", "--data", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "only you can read" in said.out
     assert KEY not in said.out + said.err
     assert api_key_store.load(tmp_path) == KEY
-    assert pod_runner.account(tmp_path).base == runpod_api.BASE
+    assert pod_terms.account(tmp_path).base == runpod_api.BASE
     assert cli.main(["key", "forget", "runpod", "--data", str(tmp_path)]) == 0
     assert api_key_store.load(tmp_path) is None
     monkeypatch.setattr("sys.stdin", io.StringIO("no key\n"))
@@ -689,12 +689,6 @@ def test_what_is_said_of_a_rental_where_nothing_is_rented(tmp_path):
         cli.main(["resume", "x", "--gpu", "A40", "--data", str(tmp_path)])
     with raises("setting-invalid", has="hours"):
         cli.main(["train", "x", "--base", "b", "--on", "runpod", "--max-hours", "-3", "--data", str(tmp_path)])
-
-
-def test_nothing_is_rented_to_paint_pictures(tmp_path):
-    with raises("painting-rented"):
-        places.painting_named(tmp_path, "runpod")
-    assert places.painting_named(tmp_path, "local") is None
 
 
 def test_what_a_job_says_of_a_rental_is_read_again_and_old_jobs_too():

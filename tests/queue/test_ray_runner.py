@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import job_fixtures
 import pytest
 import ray_nodes
-from PIL import ImageChops
+from PIL import Image, ImageChops
 from ray_nodes import RayNodes
 from safetensors.numpy import load_file
 from test_supervisor import FakeHost, eventually
@@ -31,6 +32,9 @@ from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.produce import produce_command, production_request
+from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
+from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
 
@@ -222,7 +226,27 @@ def test_home_goes_and_comes_back_and_the_job_is_paused_and_resumed(trained_here
     home.nothing_is_left(number)
 
 
-def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, monkeypatch):
+class Recording:
+    """A painter that notes what it is asked for."""
+
+    def __init__(self, painter):
+        self.painter, self.cells = painter, []
+
+    def paint(self, cells, each=None):
+        self.cells += cells
+        return self.painter.paint(cells, each)
+
+    def reconstruct(self, image):
+        return self.painter.reconstruct(image)
+
+
+def differs(ours, theirs):
+    """The largest difference of a colour, of 255."""
+    return max(most for _, most in ImageChops.difference(ours, theirs).getextrema())
+
+
+def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, eye, monkeypatch):
+    """Those of a test grid, and those of a production."""
     monkeypatch.setattr(remote_job, "LOOK", 0.1)
     places.save(copied.root, nodes.place())
     run = load_run(copied.run)
@@ -234,8 +258,17 @@ def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, monkey
         there = painter.paint(cells[:1])
         there += painter.paint(cells[1:])  # the worker there still has the base model
         for ours, theirs in zip(here.painter.paint(cells), there, strict=True):
-            assert max(most for _, most in ImageChops.difference(ours, theirs).getextrema()) <= 2
+            assert differs(ours, theirs) <= 2
             assert ours.info["parameters"] == theirs.info["parameters"]
+        settings = ProduceSettings(count=2, tries=1, steps=2)
+        request = ProduceRequest([PromptRow("in a café", width=64, height=64)], settings)
+        _, asked = production_request.plan_of(copied.root, job_fixtures.NAME, request)
+        made, noting = production_request.begun(copied.root, job_fixtures.NAME, asked), Recording(painter)
+        done = produce_command.work_on(run, made, eye, lambda kind, **fields: None, painter=noting)
+        assert (done.painted, len(noting.cells)) == (2, 2)
+        for ours, path in zip(here.painter.paint(noting.cells), sorted(made.pictures.iterdir()), strict=True):
+            with Image.open(path) as theirs:
+                assert differs(ours, theirs.convert("RGB")) <= 2
         [busy] = nodes.busy()
     finally:
         painter.close()

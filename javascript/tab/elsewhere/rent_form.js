@@ -1,4 +1,4 @@
-/** What may be rented at RunPod for a training: the key, the GPUs that can be had now, and the limits. */
+/** What may be rented at RunPod, to train or to paint: the key, the GPUs that can be had now, and the limits. */
 
 import * as api from '../base/api.js';
 import { el, fillWith, setText } from '../base/dom.js';
@@ -21,13 +21,15 @@ const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are fr
 /**
  * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
  * @param {() => void} kept is called when a key was kept or forgotten.
+ * @param {any} words what differs between a training (`forTraining`) and pictures (`forPainting`).
  * @returns {{node, cost, set, rental, check, ready}} `set({account, shown, slug, asked, rental})`: what RunPod's account
  *   is, whether this is chosen, for whose training, the body of the request (null = not known yet); `rental()`: what a
  *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key.
  */
-export function rentForm(changed, kept) {
+export function rentForm(changed, kept, words = forTraining) {
   const form = {
     account: null,
+    words,
     shown: false,
     slug: '',
     asked: null,
@@ -57,6 +59,7 @@ export function rentForm(changed, kept) {
   const list = el('div', { class: 'sf-offers', role: 'group', aria: { label: t('GPUs that RunPod offers now') } });
   const said = el('p', { class: 'sf-help', role: 'status' });
   const need = el('p', { class: 'sf-help' });
+  const time = el('p', { class: 'sf-help' });
   const again = actionButton('Ask RunPod again', () => ask(form, true), { small: true });
   const most = notice('none', el('span', {}));
   const limits = el(
@@ -73,9 +76,25 @@ export function rentForm(changed, kept) {
     list,
     el('div', { class: 'sf-row' }, again, said),
     limits,
+    time,
     most,
   );
-  form.view = { key, pods, list, said, need, again, most, hours, cap, capField, region, choice, cost: rentCost() };
+  form.view = {
+    key,
+    pods,
+    list,
+    said,
+    need,
+    time,
+    again,
+    most,
+    hours,
+    cap,
+    capField,
+    region,
+    choice,
+    cost: rentCost(),
+  };
   form.node = el('div', { class: 'sf-card' }, pods, key, choice);
   form.choose = (to) => {
     form.rental = { ...form.rental, ...to };
@@ -122,15 +141,16 @@ function set(form, { account, shown, slug, asked, rental: kept }) {
 /** Ask RunPod what it offers; once for each question, unless the user asks again. */
 async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
-  const body = { ...form.asked, rental: rental(form) };
-  const key = JSON.stringify([form.slug, body]);
+  const { path, body: asked } = form.words.request(form.slug, form.asked);
+  const body = { ...asked, rental: rental(form) };
+  const key = JSON.stringify([path, body]);
   if (key === form.key && !anew) return;
   form.key = key;
   form.run += 1;
   const { run } = form;
   setText(form.view.said, t('Asking RunPod …'));
   try {
-    const quote = await api.post(`/characters/${form.slug}/rent`, body);
+    const quote = await api.post(path, body);
     if (run !== form.run) return;
     Object.assign(form, { quote, error: '' });
   } catch (error) {
@@ -143,7 +163,7 @@ async function ask(form, anew) {
 function show(form) {
   const { view, account, quote } = form;
   form.node.hidden = !form.shown || !account;
-  view.cost.set(form.shown && quote, firstOffer(quote), rental(form).hours);
+  if (form.words === forTraining) view.cost.set(form.shown && quote, firstOffer(quote), rental(form).hours);
   if (form.node.hidden) return;
   view.key.set(account.kept_in);
   view.choice.hidden = !account.kept_in;
@@ -154,16 +174,65 @@ function show(form) {
   write(view.cap, Math.round(now.cap * account.per_usd * 100) / 100);
   setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
   view.region.value = (now.regions || [])[0] || '';
-  setText(view.need, quote && quote.need ? t(NEED, { need: quote.need, least: quote.least }) : '');
+  setText(view.need, quote && quote.need ? t(form.words.need, { need: quote.need }) : '');
   view.need.hidden = !view.need.textContent;
   setText(view.said, form.error);
   showOffers(form);
   showMost(form);
 }
 
-const NEED =
-  'These settings need about {need} GB of GPU memory. Tick GPUs in the order in which they shall be tried; without a ' +
-  'tick the cheapest with enough memory is taken.';
+/** What is said where a GPU is rented to train. */
+export const forTraining = {
+  need:
+    'These settings need about {need} GB of GPU memory. Tick GPUs in the order in which they shall be tried; without ' +
+    'a tick the cheapest with enough memory is taken.',
+  request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
+  total: (one) => (one.minutes === null ? '' : one.total),
+  changed: (one, need) => (need && one.memory < need ? one.changed : ''),
+  time: () => '',
+  most: (one, hours) =>
+    t(
+      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
+        'These limits hold for the whole run, however often it is resumed.',
+      { name: one.name, most: one.most, hours: format.number(hours, 1) },
+    ),
+};
+
+/** What is said where one is rented to paint pictures. */
+export const forPainting = {
+  need:
+    'To paint with this base model, GPUs with less than {need} GB of memory are left out. Tick GPUs in the order in ' +
+    'which they shall be tried; without a tick the cheapest is taken.',
+  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
+  total: (one) => one.paints[0].total,
+  changed: () => '',
+  time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
+  most: (one) =>
+    t(
+      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
+        'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
+        'and its pictures together.',
+      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
+    ),
+};
+
+const PAINTED = {
+  test: 'A test of {n} pictures takes about {time} there and costs about {total}.',
+  choose:
+    'A search for the best step and weight, of up to {n} pictures, takes about {time} there and costs about {total}.',
+  produce: 'To paint each picture once takes about {time} there and costs about {total}.',
+};
+const UNKNOWN = {
+  test: 'How long a test of {n} pictures takes on the {name} is not known: none of this size were painted on one for you.',
+  choose: 'Nor is it for a search for the best step and weight, of up to {n} pictures.',
+  produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
+};
+
+function paintTime(one, { what, count, minutes, total }) {
+  const values = { n: format.number(count), name: one.name, total };
+  if (minutes === null) return t(UNKNOWN[what], values);
+  return t(PAINTED[what], { ...values, time: format.duration(Math.max(1, Math.round(minutes)) * 60) });
+}
 
 function write(input, value) {
   if (document.activeElement !== input && input.value !== String(value)) input.value = value;
@@ -198,7 +267,7 @@ function showOffers(form) {
       const first = !chosen.length && quote.tried[0] === one.id;
       node.querySelector('input').checked = at >= 0;
       setText(node.querySelector('b'), at >= 0 ? `${at + 1}. ${one.name}` : one.name);
-      setText(node.querySelector('.sf-quiet'), about(one, first, quote.need));
+      setText(node.querySelector('.sf-quiet'), about(form.words, one, first, quote.need));
       setText(node.querySelector('.sf-offer-price'), t('{hourly} an hour', { hourly: one.hourly }));
       node.classList.toggle('sf-chosen', at >= 0 || first);
     },
@@ -206,25 +275,20 @@ function showOffers(form) {
   form.view.list.hidden = !quote;
 }
 
-function about(one, first, need) {
+function about(words, one, first, need) {
   const said = [t('{n} GB', { n: format.number(one.memory) }), one.availability && t(STOCK[one.availability] || '')];
-  if (one.minutes !== null) said.push(t('about {total} in all', { total: one.total }));
+  const total = words.total(one);
+  if (total) said.push(t('about {total} in all', { total }));
   if (first) said.push(need ? t('the cheapest with enough memory') : t('the cheapest'));
-  const fitted = need && one.memory < need ? one.changed : '';
-  return [said.filter(Boolean).join(', '), fitted].filter(Boolean).join('. ');
+  return [said.filter(Boolean).join(', '), words.changed(one, need)].filter(Boolean).join('. ');
 }
 
 /** Before the start: what it costs at most, in one sentence. */
 function showMost(form) {
   const first = firstOffer(form.quote);
-  const values = first && { name: first.name, most: first.most, hours: format.number(rental(form).hours, 1) };
-  const words = first
-    ? t(
-        'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-          'These limits hold for the whole run, however often it is resumed.',
-        values,
-      )
-    : '';
+  setText(form.view.time, first ? form.words.time(first, form.quote) : '');
+  form.view.time.hidden = !form.view.time.textContent;
+  const words = first ? form.words.most(first, rental(form).hours) : '';
   setText(form.view.most.lastChild.firstChild, words);
   form.view.most.hidden = !words;
 }

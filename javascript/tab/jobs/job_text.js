@@ -21,7 +21,14 @@ export function jobSentence(job) {
   const left = progress.seconds_left ? t('{time} left', { time: format.duration(progress.seconds_left) }) : '';
   const state = wished(job) || (job.state === 'paused' ? t('paused') : '');
   const phase = !counted || progress.text ? progress.text : '';
-  return [job.text, state, counted || phase, !state && left].filter(Boolean).join(' · ');
+  return [job.text, state, counted || phase, !state && left, costText(job)].filter(Boolean).join(' · ');
+}
+
+/** What the GPU costs that is rented for a job, or has cost; empty where none was. */
+export function costText(job) {
+  const { so_far: soFar, billed } = job.cost || {};
+  if (billed) return t('the rented GPU has cost {cost}', { cost: billed });
+  return soFar ? t('the rented GPU: {cost} so far', { cost: soFar }) : '';
 }
 
 function wished(job) {

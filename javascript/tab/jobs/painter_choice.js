@@ -1,54 +1,101 @@
-/** Who paints pictures with a trained LoRA: the webui, SameFace itself, or another machine. */
+/** Who paints pictures with a trained LoRA: the webui, SameFace itself, another machine, or a rented GPU. */
 
 import * as api from '../base/api.js';
 import { app } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
+import { forPainting, rentForm } from '../elsewhere/rent_form.js';
 import { radioGroup } from '../widgets/form_parts.js';
+
+const RUNPOD = 'runpod'; // stands for a GPU that is rented
 
 /**
  * @param {Array<{value: string, text: string, help: string}>} further painters beside these.
  * @param {Run} changed is called when the user has chosen.
- * @returns {{node: any, load: Run, update: (run: any) => void, chosen: () => string,
- *   by: () => {painter: string, on: string}}} `load()` asks for the other machines; `update(run)`: with whose base model is
- *   painted, or null; `by()`: as a job has it.
+ * @returns {{node: any, rent: any, load: Run, update: (run: any, pictures: any) => void, chosen: () => string, check: Run,
+ *   by: () => {painter: string, on: string}}} `rent`: what may be rented, shown where that is chosen; `load()` asks for the
+ *   other machines; `update(run, pictures)`: with whose base model is painted, or null, and how much, as the route for
+ *   a rented GPU has it; `check()` refuses wrong limits; `by()`: as a job has it.
  */
 export function painterChoice(further, changed) {
-  let places = [];
-  let picked = '';
+  const made = { places: [], runpod: null, picked: '', rental: {}, of: null };
   const node = radioGroup('Painted by', [], '', (to) => {
-    picked = to;
+    made.picked = to;
+    showRent();
     changed();
   });
-  const elsewhere = (value) => places.some((one) => one.on === value);
+  const elsewhere = (value) => made.places.some((one) => one.on === value);
+  const sent = el('p', { class: 'sf-help' });
+  const form = rentForm(
+    (rental) => (made.rental = rental),
+    () => {},
+    forPainting,
+  );
+  const rent = el('div', { class: 'sf-stack' }, form.node, sent);
+
+  function showRent() {
+    const { runpod, of, rental } = made;
+    const shown = node.chosen === RUNPOD;
+    rent.hidden = !shown;
+    setText(sent, (runpod && runpod.sent_to_paint) || '');
+    form.set({ account: runpod, shown, slug: app.slug, asked: of, rental });
+  }
+
+  /** What may be rented; limits that the user has written count from now on. */
+  function rented() {
+    return { ...form.rental(), anew: 'hours' in made.rental || 'cap' in made.rental };
+  }
 
   return {
     node,
+    rent,
     load: async () => {
-      places = await api.get('/places').catch(() => places);
+      const [others, runpod] = await Promise.all([
+        api.get('/places').catch(() => made.places),
+        api.get('/runpod').catch(() => null),
+      ]);
+      Object.assign(made, { places: others, runpod, rental: {} });
     },
     chosen: () => node.chosen,
-    by: () => (elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' }),
-    update: (run) => {
+    check: () => node.chosen === RUNPOD && form.check(),
+    by: () => {
+      if (node.chosen === RUNPOD) return { painter: 'worker', on: RUNPOD, rental: rented() };
+      return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
+    },
+    update: (run, pictures) => {
       const { host } = app.state;
       const refused = (run && (host.refuses || {})[run.family]) || '';
       const paints = host.paints && !refused;
+      const rents = made.runpod && made.runpod.available;
       const webui = {
         value: 'webui',
         text: 'This webui',
         help: refused || 'As you will see the character in txt2img.',
         disabled: !paints,
       };
+      const pod = {
+        value: RUNPOD,
+        text: 'A rented GPU at RunPod',
+        help: 'It is rented for these pictures, and costs money.',
+      };
       node.setChoices([
         ...(host.name === 'alone' ? [] : [webui]),
         { value: 'worker', text: 'SameFace itself', help: 'With diffusers, outside the webui.' },
         ...further,
-        ...places.map((one) => ({ value: one.on, text: one.title, help: t('The LoRA goes there, and no photo.') })),
+        ...made.places.map((one) => ({
+          value: one.on,
+          text: one.title,
+          help: t('The LoRA goes there, and no photo.'),
+        })),
+        ...(rents ? [pod] : []),
       ]);
       // what was picked counts again where it can
-      const known = elsewhere(picked) || further.some((one) => one.value === picked);
-      const here = paints && picked !== 'worker' ? 'webui' : 'worker';
-      node.chosen = known ? picked : here;
-      node.hidden = !host.paints && !places.length && !further.length;
+      const known = elsewhere(made.picked) || further.some((one) => one.value === made.picked);
+      const here = paints && made.picked !== 'worker' ? 'webui' : 'worker';
+      node.chosen = known || (rents && made.picked === RUNPOD) ? made.picked : here;
+      node.hidden = !host.paints && !made.places.length && !further.length && !rents;
+      made.of = run && { run: run.id, ...pictures };
+      showRent();
     },
   };
 }

@@ -6,7 +6,7 @@ import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { plural, t } from '../base/texts.js';
 import { controlJob } from '../jobs/jobs.js';
-import { jobSentence, progressShare } from '../jobs/job_text.js';
+import { costText, jobSentence, progressShare } from '../jobs/job_text.js';
 import { refresh } from './polling.js';
 import { draggedJobs } from './queue_drag.js';
 import * as titleSignal from './title_signal.js';
@@ -124,7 +124,7 @@ function about(job) {
     return [wanted(job), t('since {time}', { time: format.ago(job.created) })].filter(Boolean).join(' · ');
   const took = job.started && job.ended ? format.duration(job.ended - job.started) : '';
   const ended = job.ended ? format.ago(job.ended) : '';
-  return [ended, took && t('took {time}', { time: took })].filter(Boolean).join(' · ');
+  return [ended, took && t('took {time}', { time: took }), costText(job)].filter(Boolean).join(' · ');
 }
 
 /** What tells a waiting training from another one of the same character. */

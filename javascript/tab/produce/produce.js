@@ -7,6 +7,7 @@ import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { plural, t } from '../base/texts.js';
+import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
 import { cellName, jobsBaseGone, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
 import { countedText, phaseName, timeLeft } from '../train/train_live.js';
@@ -261,7 +262,8 @@ function jobWords(job) {
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
   const text = [phaseName(job), counted].filter(Boolean).join(': ');
-  return { tone: 'busy', text, detail: timeLeft(job.standing), buttons: [pause, stop] };
+  const detail = [timeLeft(job.standing), costText(job)].filter(Boolean).join(' · ');
+  return { tone: 'busy', text, detail, buttons: [pause, stop] };
 }
 
 function failed(job) {

@@ -97,6 +97,7 @@ export function produceForm(begun) {
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
     form.cell.node,
     el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter.node, addressField)),
+    painter.rent,
     fine,
     later,
     el('div', { class: 'sf-row' }, start),
@@ -143,6 +144,13 @@ export function produceForm(begun) {
     later.hidden = !later.textContent;
   }
 
+  function showPainters() {
+    painter.update(
+      form.runs.find((one) => one.id === form.cell.value.run),
+      { production: asked() || 1, steps: wholeNumber(steps, produced.steps.usual), side: wholeNumber(side, null) },
+    );
+  }
+
   function showPainter() {
     addressField.hidden = painter.chosen() !== 'comfyui';
     const { detailer } = app.state.host;
@@ -180,6 +188,7 @@ export function produceForm(begun) {
     count: asked,
     gone: () => baseGone(form.runs.find((run) => run.id === form.cell.value.run)),
     produce: async () => {
+      painter.check();
       refuseForm([
         prompts.value.trim() ? null : { target: prompts, text: 'Write at least one prompt.' },
         ...[count, tries, steps, cfg, side, seed, form.cell.weight].map((input) => numberFault(input)),
@@ -199,7 +208,7 @@ export function produceForm(begun) {
         form.slug = app.slug;
         form.cell.reset();
         prompts.value = readStored(`${STORED}-${app.slug}`, '');
-        painter.load();
+        painter.load().then(showPainters);
         label();
       }
       form.runs = runs;
@@ -207,7 +216,7 @@ export function produceForm(begun) {
       form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
       const { host } = app.state;
       sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
-      painter.update(form.runs.find((one) => one.id === form.cell.value.run));
+      showPainters();
       showPainter();
       showGone();
     },

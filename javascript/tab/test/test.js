@@ -6,6 +6,7 @@ import { app, visible } from '../base/app.js';
 import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
+import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
 import { earlierGrids } from './earlier_grids.js';
@@ -274,7 +275,7 @@ function jobWords(job) {
   return {
     tone: 'busy',
     text: round || [phaseName(job), counted].filter(Boolean).join(': '),
-    detail: [round && counted, timeLeft(job.standing)].filter(Boolean).join(' · '),
+    detail: [round && counted, timeLeft(job.standing), costText(job)].filter(Boolean).join(' · '),
     buttons: [stop],
   };
 }

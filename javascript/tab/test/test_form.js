@@ -47,7 +47,11 @@ export function testForm(changed) {
   const painter = painterChoice([], () => showBases());
   const paint = actionButton(paintLabel(limits.test_pictures), () => actions.paint());
   const find = actionButton('Find the best step and weight', () => actions.choose());
-  many.addEventListener('change', () => label());
+  many.addEventListener('change', () => {
+    label();
+    showPainters();
+  });
+  for (const input of [steps, side]) input.addEventListener('change', () => showPainters());
   const base = selectBox([{ value: '', text: t('The one it was trained on') }], '');
   const baseField = formField('Base model', base, 'Another one of the same kind shows how the face holds there.');
   const later = el('p', { class: 'sf-help' });
@@ -67,10 +71,19 @@ export function testForm(changed) {
   fine.addEventListener('toggle', () => fine.open && loadBases());
   const sides = el('div', { class: 'sf-halves' }, many, painter.node);
   const row = el('div', { class: 'sf-row' }, paint, find);
-  const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, fine, later, row);
+  const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, painter.rent, fine, later, row);
 
   function label() {
     setText(paint.firstChild, paintLabel(many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures));
+  }
+
+  function showPainters() {
+    const run = (form.runs || []).find((one) => one.id === form.cell.value.run);
+    painter.update(run, {
+      prompts: many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures,
+      steps: wholeNumber(steps, ranges.grid_steps.usual),
+      side: wholeNumber(side, null),
+    });
   }
 
   async function loadBases() {
@@ -97,6 +110,7 @@ export function testForm(changed) {
 
   /** What is not a number, or cannot be painted with, is said below its field. */
   function check() {
+    painter.check();
     refuseForm([form.cell.weight, steps, cfg, side, seed].map((input) => numberFault(input)));
   }
 
@@ -131,6 +145,7 @@ export function testForm(changed) {
       await sendForm(targets, () => painted(quick));
     },
     choose: async () => {
+      painter.check();
       refuseForm([numberFault(steps)]);
       await sendForm({ grid_steps: steps }, searched);
     },
@@ -138,15 +153,14 @@ export function testForm(changed) {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
-        painter.load();
+        painter.load().then(showPainters);
       }
       form.runs = runs;
       form.cell.setRuns(runs);
       const { host } = app.state;
       const samplers = host.samplers || ['Euler'];
       sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
-      const run = runs && runs.find((one) => one.id === form.cell.value.run);
-      painter.update(run);
+      showPainters();
       showBases();
       showGone();
     },

@@ -321,14 +321,20 @@ def is_left(job: RemoteJob, key: str, kind: str) -> bool:
     """
     mine = "".join(job.key.partition("-0-")[:2])
     folder = job.workspace.remote / f"{kind}-{key[len(mine) :]}"
-    if not key.startswith(mine) or not (folder / _OWNER).is_file():
+    if not key.startswith(mine) or not is_ownerless(folder):
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def is_ownerless(folder: Path) -> bool:
+    """Whether a folder is that of a job whose process (see `own`) is no more."""
+    if not (folder / _OWNER).is_file():
         return False
     with suppress(OSError):
         owner = (folder / _OWNER).read_text(encoding="utf-8")
         ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
-        if ours or worker_processes.owner_alive(owner):
-            return False
-    shutil.rmtree(folder, ignore_errors=True)
+        return not (ours or worker_processes.owner_alive(owner))
     return True
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -93,15 +94,33 @@ class PodEntry:
 
 
 @dataclass(frozen=True)
+class Painted:
+    """How long pictures took on a pod.
+
+    Attributes:
+        family: of the base model.
+        side: pixels; the pictures are as large as squares of it.
+        steps: sampling steps, of all of them together.
+        seconds: that these took.
+    """
+
+    family: str
+    side: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PodCost:
     """What a pod has cost.
 
     Attributes:
         name: ours.
-        character: the folder of the character that was trained.
+        character: the folder of the character that was trained, or painted.
         usd: in all.
-        preparing: minutes before its first step; None = not known.
+        preparing: minutes before its first step, or picture; None = not known.
         minutes: that it has lived; None = not known.
+        painted: what was painted there; None = nothing that was measured.
     """
 
     name: str
@@ -109,6 +128,7 @@ class PodCost:
     usd: Decimal
     preparing: float | None = None
     minutes: float | None = None
+    painted: Painted | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +186,13 @@ class PodLedger:
         self._add({"event": ENDED, "name": name, "id": identifier})
 
     def cost(
-        self, name: str, character: str, usd: Decimal, preparing: float | None, minutes: float | None = None
+        self,
+        name: str,
+        character: str,
+        usd: Decimal,
+        preparing: float | None,
+        minutes: float | None = None,
+        painted: Painted | None = None,
     ) -> None:
         """Write down what a pod has cost, and for whom.
 
@@ -176,9 +202,11 @@ class PodLedger:
             usd: the bill, or what was counted here, whichever is more.
             preparing: minutes before its first step; None = it came to none.
             minutes: that it has lived; None = not known.
+            painted: what was painted there; None = nothing that was measured.
         """
-        row = {"event": _COST, "name": name, "character": character, "usd": str(usd)}
+        row: dict[str, Any] = {"event": _COST, "name": name, "character": character, "usd": str(usd)}
         known = {"preparing": preparing, "minutes": minutes}
+        row |= {} if painted is None else {"painted": vars(painted)}
         self._add(row | {key: round(value, 2) for key, value in known.items() if value is not None})
 
     def costs(self) -> list[PodCost]:
@@ -189,6 +217,11 @@ class PodLedger:
                 if one := _cost_row(line):
                     found[one.name] = one
         return list(found.values())
+
+    def usual_preparing(self) -> float | None:
+        """Minutes before the first step, or picture, of the last pods; None = there was none."""
+        known = [one.preparing for one in self.costs() if one.preparing is not None]
+        return statistics.median(known[-5:]) if known else None
 
     def _lines(self) -> list[str]:
         if not self.path.is_file():
@@ -328,7 +361,17 @@ def _cost_row(line: str) -> PodCost | None:
                 (_minutes(row.get(key)) for key in ("preparing", "minutes")),
             )
             if usd is not None:
-                return PodCost(row["name"], str(row["character"]), usd, preparing, minutes)
+                return PodCost(row["name"], str(row["character"]), usd, preparing, minutes, _painted(row))
+    return None
+
+
+def _painted(row: dict[str, Any]) -> Painted | None:
+    with suppress(KeyError, TypeError):
+        values = row["painted"]
+        family, (side, steps, seconds) = values["family"], (values[name] for name in ("side", "steps", "seconds"))
+        numbers = all(type(one) in (int, float) and 0 < one < _LATEST for one in (side, steps, seconds))
+        if numbers and isinstance(family, str):
+            return Painted(family, int(side), int(steps), float(seconds))
     return None
 
 

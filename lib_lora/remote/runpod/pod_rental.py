@@ -40,7 +40,7 @@ ARGS = (
     'while :; do printf "Authorization: Bearer %s" "$RUNPOD_API_KEY" | '
     'curl -sS -m 30 -X DELETE -A SameFace-watchdog -H @- "$SAMEFACE_API/pods/$RUNPOD_POD_ID"; sleep 20; done\''
 )
-_DEARER = Decimal("1.05")  # times its price that a pod may cost, since prices move
+DEARER = Decimal("1.05")  # times its price that a pod may cost, since prices move
 _PATIENCE = 20 * 60.0  # seconds until a pod runs; its image may have to be loaded first
 _LOOK = 3.0
 _ONLY_THIS = ("runpod-not-allowed",)  # refusals after which another GPU may be had
@@ -203,7 +203,7 @@ def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
         return f"it is in the data centre {pod.data_center}"
     if pod.gpu and pod.gpu != offer.gpu.id:
         return f"its GPU is {pod.gpu}"
-    if pod.cost is not None and pod.cost > offer.hourly * _DEARER:
+    if pod.cost is not None and pod.cost > offer.hourly * DEARER:
         return f"it costs {terms.rate.shown(pod.cost)} an hour"
     return ""
 
@@ -270,7 +270,7 @@ def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:
 def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> PodRequest:
     limits = Limits(
         seconds=terms.longest(offer.hourly) * 3600,
-        price=float(offer.hourly * _DEARER),
+        price=float(offer.hourly * DEARER),
         cap=float(terms.cap),
         silent=terms.silent,
         fetched=terms.fetched,

@@ -15,6 +15,8 @@ from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
 
+# what a user can do where a run's limits are used up and pictures are to be painted; ends a sentence
+TO_PAINT_ON = "paint at home, or allow more hours and money (--max-hours and --max-cost), which count from now on."
 LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
 
 
@@ -27,12 +29,14 @@ class LeftToRent:
         pods: how many were rented within them so far.
         spent: USD that these have cost.
         lived: hours that these have lived.
+        painting: it is for pictures, not for the training.
     """
 
     limits: RunLimits
     pods: int = 0
     spent: Decimal = Decimal(0)
     lived: float = 0.0
+    painting: bool = False
 
     @property
     def cap(self) -> Decimal:
@@ -68,8 +72,9 @@ class LeftToRent:
         Args:
             rate: in which money is spoken of.
         """
+        advice = TO_PAINT_ON if self.painting else to_go_on(self.limits.run)
         return UserError(
-            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {to_go_on(self.limits.run)}",
+            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {advice}",
             code="rent-used-up",
             run=self.limits.run,
         )

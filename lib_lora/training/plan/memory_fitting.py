@@ -20,6 +20,7 @@ from lib_lora.typed_settings import by_dotted_key
 GB = 1 << 30
 _ALWAYS = 0.8  # GB: CUDA itself, and a desktop
 _RESERVE = 1.0  # GB that must be left by these rough figures: Windows spills over silently, and is then 10 times slower
+_PAINTS = 3.0  # GB: VAE and activations of a picture, a guess
 _STATE = {"adamw": 16, "adamw8bit": 10, "adafactor": 9, "prodigy": 24, "lion": 12}  # bytes with weight and gradient
 _SMALL_RANK = 16
 _AUTOCAST = 1.35  # fp16 is autocast, which keeps float32 copies around every norm; reckoned on small models
@@ -117,6 +118,16 @@ def gpu_need(family: str, settings: TrainSettings, fixed: Collection[str] = ()) 
         if _fits(family, size, fitted(family, size * GB, settings, fixed)[0]):
             return GpuNeed(whole, size)
     return GpuNeed(whole, whole)
+
+
+def painting_memory(family: str, settings: TrainSettings) -> GpuNeed:
+    """How large a GPU must be to paint with a LoRA that was trained with some settings: the whole model is in its
+    memory, and what it works with, which nobody has measured on a GPU."""
+    number = 4 if settings.precision == "fp32" else 2
+    figures = family_named(family).memory
+    model = (figures.denoiser + figures.text) * number * 1e9 / GB
+    size = math.ceil(model + _PAINTS + _ALWAYS + _RESERVE)
+    return GpuNeed(size, size)
 
 
 def lower(train: TrainSettings) -> str:

@@ -33,7 +33,7 @@ from lib_lora.queue.job_types import (
     uses_place,
 )
 from lib_lora.queue.queue import OPEN
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -171,7 +171,7 @@ def checked(context: RequestContext, folder: CharacterFolder, arguments: Argumen
         if place and place.ray and isinstance(arguments, with_place):
             arguments = replace(arguments, on=place.on())  # it may be named by its address
         if asked_place(arguments) == RUNPOD:
-            pod_runner.account(context.root)  # without its key nothing can be rented
+            pod_terms.account(context.root)  # without its key nothing can be rented
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)
     if isinstance(arguments, (TestArguments, ChooseArguments)):

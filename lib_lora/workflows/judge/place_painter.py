@@ -21,6 +21,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import sha256, write_json
 from lib_lora.pictures import Cell, parameters
 from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners.pods_in_use import PAINTING
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.ray_cluster.connecting import connect
@@ -29,7 +30,7 @@ from lib_lora.workflows.judge.painters import LocalVae
 from lib_lora.workspace.workspace import Workspace
 
 _MOST = 64 << 20  # bytes of a picture
-PAINTING = "painting"  # begins the names of the folders of painters
+_FORGOTTEN = 1800.0  # seconds without a question after which the worker there ends; between two plans they are judged
 
 
 class PlacePainter:
@@ -48,6 +49,7 @@ class PlacePainter:
         self._base = ""  # its path there, once all is there
         self._plans = 0
         self._vae = LocalVae(lambda: self._run.model())
+        self.forgotten = _FORGOTTEN
 
     @property
     def at_work(self) -> bool:
@@ -91,15 +93,19 @@ class PlacePainter:
 
     def close(self) -> None:
         """End the worker there, and delete what is there of the job; where that fails, the next painter does it."""
-        gone = not self._sent
+        if self._erased():
+            self._job.tidy()
+        self._job.there.close()
+
+    def _erased(self) -> bool:
+        """Whether nothing of the job is there any more."""
         if self._sent:
             self._base, self._sent = "", False
             with suppress(UserError, StoppedByUser):
                 self._job.there.ask("erase", job=self._job.key)  # which ends what runs
-                gone = True
-        if gone:
-            self._job.tidy()
-        self._job.there.close()
+                return True
+            return False
+        return True
 
     def _begin(self) -> None:
         """Bring the base model there, and start the worker. What an earlier program left of its pictures goes."""
@@ -119,6 +125,7 @@ class PlacePainter:
             "prediction": base.prediction,
             "precision": train.precision,
             "clip_skip": train.clip_skip,
+            "forgotten": self.forgotten,
         }
         data = self._job.send({"how.json": self._written("how.json", how)})
         self._job.start(version, ["paint-plans", "--data", data])
@@ -193,8 +200,8 @@ def painter_on(
     Raises:
         UserError: there is no such place.
     """
-    place = places.painting_named(root, on)
-    if place is None:
+    place = places.named(root, on)
+    if place is None or place == places.RENTED:
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
     key = remote_job.key_of(workspace, 0, f"-{part}")

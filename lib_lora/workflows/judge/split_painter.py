@@ -16,6 +16,7 @@ from lib_lora.pictures import Cell
 from lib_lora.remote import places
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
+from lib_lora.workflows.judge.rented.pod_painter import PaintingRent, pod_painter
 
 LEAST = 4  # pictures for which a painter is worth its start
 
@@ -120,17 +121,28 @@ def shares(cells: Sequence[Cell], left: Sequence[int], painters: int) -> list[li
 
 
 def painters_on(
-    root: Path, on: str, run: Run, part: str, stopping: Callable[[], bool], say: Callable[[str], None]
+    root: Path,
+    on: str,
+    run: Run,
+    part: str,
+    stopping: Callable[[], bool],
+    say: Callable[[str], None],
+    rent: PaintingRent | None = None,
 ) -> PlacePainter | SplitPainter:
     """Who paints on a place: several, where it is a cluster that was said to have room for them.
 
     Args:
         root, on, run, part, stopping, say: see `place_painter.painter_on`.
+        rent: where `on` is "runpod", what may be rented.
 
     Raises:
         UserError: there is no such place.
     """
-    place = places.painting_named(root, on)
+    place = places.named(root, on)
+    if place == places.RENTED:
+        if rent is None:
+            raise ValueError("nothing may be rented")
+        return pod_painter(root, run, part, stopping, say, rent)
     count = place.ray.painters if place and place.ray else 1
     if count == 1:
         return painter_on(root, on, run, part, stopping, say)

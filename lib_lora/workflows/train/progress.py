@@ -37,6 +37,31 @@ class ThrottledLines:
             sys.stderr.flush()
 
 
+class ChangingLines:
+    """Lines: each that says something new, and of one that only counts on, not all, those on standard error.
+
+    What stands before a colon tells whether a line is about the same as the one before.
+
+    Args:
+        say: what says something new; None = standard error too.
+    """
+
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        self._lines, self._said, self._say = ThrottledLines(), "", say
+
+    def __call__(self, text: str) -> None:
+        """Say it."""
+        same = text.partition(":")[0] == self._said.partition(":")[0]
+        self._said = text
+        if same:
+            self._lines(0, 1, text)
+        elif self._say:
+            self._say(text)
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
 class Terminal:
     """Shows events. Give it to a job beside the event log."""
 

@@ -6,7 +6,6 @@ heavy.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from lib_lora.character.store import load
 from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Place
 from lib_lora.remote.runpod import gpu_offers, money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer
@@ -60,7 +59,7 @@ class PlannedTraining:
 
     def need(self) -> GpuNeed | None:
         """How large a GPU it needs; None = not known."""
-        return pod_runner.need_for(self.family, self.narrow, self.train, self.given)
+        return pod_terms.need_for(self.family, self.narrow, self.train, self.given)
 
     def on(self, memory: int) -> tuple[TrainSettings, str]:
         """The settings on a GPU of that many GB, and a sentence where they are changed."""
@@ -228,12 +227,12 @@ def quote(
         UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
     """
     need = training.need()
-    terms = pod_runner.terms_here(root, rental, need, left=left)
+    terms = pod_terms.terms_here(root, rental, need, left=left)
     if to_choose_from:
         wishes = replace(terms.wishes, memory=need.least if need else 0, order=())
         terms = replace(terms, wishes=wishes)
     found = pod_rental.find(api, terms)
-    preparing = _preparing(root)
+    preparing = PodLedger(root).usual_preparing()
     minutes = money.PREPARING if preparing is None else preparing
     offers = [_quoted(root, training, offer, terms, minutes) for offer in found]
     return RentQuote(training, rental, terms, need, offers, minutes, preparing is not None)
@@ -249,12 +248,6 @@ def _quoted(root: Path, training: PlannedTraining, offer: GpuOffer, terms: RentT
     cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
     minutes = money.exact(pace.seconds) * training.steps / 60
     return QuotedOffer(offer, changed, pace, minutes, cost, most)
-
-
-def _preparing(root: Path) -> float | None:
-    """Minutes before the first step of the last pods; None = there was none."""
-    known = [one.preparing for one in PodLedger(root).costs() if one.preparing is not None]
-    return statistics.median(known[-5:]) if known else None
 
 
 def spent(root: Path) -> dict[str, Decimal]:
@@ -278,8 +271,8 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
     """
     training = training_of(root, name, asked)
     rental, folder = asked.rental or Rental(), Workspace(root).character(name)
-    left = pod_runner.left_for(root, folder.path.name, asked.run, rental, time.time()) if asked.run else None
-    found = quote(root, training, rental, pod_runner.account(root), left=left)
+    left = pod_terms.left_for(root, folder.path.name, asked.run, rental, time.time()) if asked.run else None
+    found = quote(root, training, rental, pod_terms.account(root), left=left)
     rate = found.terms.rate
     lines = [f"This pod still costs: {one.line(rate)}" for one in costing_pods(root) if one.job is None]
     lines += [found.need_sentence(), "RunPod offers now, with the disk:"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.errors import UserError, typed
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms, pods_in_use, rented_pod
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import LivingPod, PodLedger
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -22,7 +22,7 @@ class CostingPod:
 
     Attributes:
         living: what is known of it.
-        job: the job that uses it; None = none of this data folder does.
+        job: the job that uses it; `pods_in_use.COMMAND` = a command that paints; None = nothing of this data folder.
     """
 
     living: LivingPod
@@ -46,7 +46,9 @@ class CostingPod:
             rate: in which the price is said.
         """
         pod = self.living.pod
-        if self.job is not None:
+        if self.job == pods_in_use.COMMAND:
+            use = "a command that paints uses it"
+        elif self.job is not None:
             use = f"job {self.job} uses it"
         elif self.living.entry is None:
             use = f"another data folder or computer has rented it; end it with: {typed('pods', 'end', pod.name)}"
@@ -71,12 +73,12 @@ def costing_pods(root: Path, api: RunpodApi | None = None) -> list[CostingPod]:
     Raises:
         UserError: RunPod cannot be asked.
     """
-    used = pod_runner.pods_of_jobs(root)
-    return [CostingPod(one, used.get(one.pod.name)) for one in PodLedger(root).living(api or pod_runner.account(root))]
+    used = pods_in_use.pods_in_use(root)
+    return [CostingPod(one, used.get(one.pod.name)) for one in PodLedger(root).living(api or pod_terms.account(root))]
 
 
 def end_pods(
-    root: Path, name: str | None, patience: float = pod_runner.DELETING, api: RunpodApi | None = None
+    root: Path, name: str | None, patience: float = rented_pod.DELETING, api: RunpodApi | None = None
 ) -> list[CostingPod]:
     """Delete a pod, or all of them, and look until they are gone.
 
@@ -92,7 +94,7 @@ def end_pods(
     Raises:
         UserError: there is none of that name, or one may still be there.
     """
-    api = api or pod_runner.account(root)
+    api = api or pod_terms.account(root)
     living = costing_pods(root, api)
     ending = [one for one in living if name in (None, one.name)]
     if name is not None and not ending:

@@ -23,14 +23,20 @@ from lib_lora.runs.lent_run import loan_of, see_that_it_is_here
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, save_run
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_grid
+from lib_lora.workflows.judge.rented.pod_painter import PaintingRent
 from lib_lora.workflows.judge.split_painter import painters_on
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
-from lib_lora.workflows.train.progress import Terminal, ThrottledLines
+from lib_lora.workflows.train.progress import ChangingLines, Terminal
 from lib_lora.workflows.train.rent_quote import before_renting, time_there
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
+_GRID_LATER = (
+    "The pictures of the test grid are painted afterwards on another GPU that is rented for them, within what the "
+    "training leaves of these limits; if that is too little, they are painted on this computer."
+)
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,11 @@ def train_elsewhere(
         rental=where.rental,
         base_address=where.base_address,
     )
-    job = _done(host, root, name, asked)
+    job = _done(host, root, name, asked, request.grid_steps)
     run = reopen(Workspace(root).character(name).run(job.run).path)
     file = replace(run.file, out=str(request.out.absolute()) if request.out else None, grid_steps=request.grid_steps)
     save_run(replace(run, file=file))
-    return run, _finished(root, where.on, run)
+    return run, _finished(root, where, run)
 
 
 def go_on_elsewhere(
@@ -111,26 +117,50 @@ def go_on_elsewhere(
         rental=where.rental,
         base_address=where.base_address,
     )
-    _done(host, root, run.file.character.name, asked)
-    return _finished(root, where.on, run)
+    _done(host, root, run.file.character.name, asked, run.file.grid_steps)
+    return _finished(root, where, run)
 
 
-def _finished(root: Path, on: str, run: Run) -> Path | None:
-    """Deliver the LoRA, and judge the test grid here that is painted there; see `finish_run`."""
-    if on == RUNPOD:  # it is deleted by now; the test grid is painted here
-        return finish_run(lambda: reopen(run.folder))
+def _finished(root: Path, where: Elsewhere, run: Run) -> Path | None:
+    """Deliver the LoRA, and judge the test grid here that is painted there; see `finish_run`. The GPU that was rented
+    for the training is deleted by now, so another one is rented for the pictures, if it can be had."""
+    rent = None
+    if where.on == RUNPOD:
+        # the limits that hold are those with which the training was begun
+        rent = PaintingRent(replace(where.rental or Rental(), anew=False), time.time(), _warned)
+        if not _can_be_rented(root, run, rent.rental):
+            return finish_run(lambda: reopen(run.folder))
     with ExitStack() as held:
 
         def painter(run: Run) -> Painter:
-            made = painters_on(root, on, run, f"run-{uuid.uuid4().hex[:8]}", lambda: False, print)
+            part, say = f"run-{uuid.uuid4().hex[:8]}", ChangingLines(print) if rent else print
+            made = painters_on(root, where.on, run, part, lambda: False, say, rent)
             held.callback(made.close)
             return made
 
         return finish_run(lambda: reopen(run.folder), painter=painter)
 
 
-def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
-    """Have a job done, and show what it says; the job, which has finished.
+def _can_be_rented(root: Path, run: Run, rental: Rental) -> bool:
+    """Say what a GPU for the test grid will cost, or why none is rented."""
+    if not run.file.grid_steps:
+        return False
+    try:
+        print(before_painting(root, run, of_grid(run, steps=run.file.grid_steps), rental))
+    except UserError as error:
+        print(f"The test grid is painted on this computer, as no GPU is rented for it: {error}")
+        return False
+    return True
+
+
+def _warned(kind: str, **fields: object) -> None:
+    if kind == "warning":
+        print(fields.get("text", ""), file=sys.stderr)
+
+
+def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_steps: int) -> Job:
+    """Have a job done, and show what it says; the job, which has finished. Afterwards a test grid is painted with so
+    many sampling steps, or none.
 
     Raises:
         UserError: it failed.
@@ -144,6 +174,8 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments) -> Job:
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
         print(before_renting(root, name, asked))
+        if grid_steps:
+            print(_GRID_LATER)
     elif job is None and (said := time_there(root, name, asked, place)):
         print(said)
     print(places.sent_sentence(place))
@@ -220,8 +252,7 @@ class _EventPrinter:
 
     def __init__(self, path: Path) -> None:
         self._path, self._offset = path, path.stat().st_size if path.exists() else 0
-        self._terminal, self._lines = Terminal(), ThrottledLines()
-        self._said = ""
+        self._terminal, self._lines = Terminal(), ChangingLines(print)
 
     def more(self) -> None:
         """What is new."""
@@ -229,11 +260,7 @@ class _EventPrinter:
         for event in events:
             kind, text = event["kind"], event.get("text")
             if kind == "progress" and isinstance(text, str):
-                if text.partition(":")[0] != self._said.partition(":")[0]:
-                    print(text)
-                else:
-                    self._lines(0, 1, text)
-                self._said = text
+                self._lines(text)
                 continue
             if kind == "cost":
                 if isinstance(text, str) and text:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +17,10 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.pictures import Cell
 from lib_lora.queue.worker_pipe import WorkerPipe
-from lib_lora.remote.agent import ASKED
+from lib_lora.remote.agent import ASKED, HEARTBEAT
 from lib_lora.training.plan.train_settings import Precision
 from lib_lora.typed_settings import from_dict
 
-_FORGOTTEN = 1800.0  # seconds without a question from whoever wants the pictures; between two plans they are judged
 _LOOK = 0.1  # seconds between two looks for a plan
 
 
@@ -27,21 +28,24 @@ def paint_plans(data: Path, pipe: WorkerPipe) -> None:
     """Paint each plan in the order of its number.
 
     Args:
-        data: the folder; ``how.json`` says with what is painted, ``plans/0001.json`` which cells. There come
-            ``pictures/0001-0000.png`` and so on, and ``done/0001.json`` with the error, if there was one.
+        data: the folder; ``how.json`` says with what is painted, and after how many silent seconds this ends;
+            ``plans/0001.json`` which cells. There come ``pictures/0001-0000.png`` and so on, and ``done/0001.json``
+            with the error, if there was one.
         pipe: to the parent; its end, or its wish, ends this.
     """
-    painter = None
+    painter, how = None, read_json(data / "how.json")
     number = 1
-    while not pipe.stopping() and not _forgotten(data):
+    while not pipe.stopping() and not _forgotten(data, how):
         plan = data / "plans" / f"{number:04d}.json"
         if not plan.is_file():
             time.sleep(_LOOK)
             continue
         error = ""
         try:
-            painter = painter or _painter(read_json(data / "how.json"))
-            _paint(painter, data, f"{number:04d}", read_json(plan)["cells"], pipe)
+            painter = painter or _painter(how)
+            _paint(painter, data, f"{number:04d}", read_json(plan)["cells"], partial(_check, data, how, pipe))
+        except _ForgottenError:
+            return
         except UserError as refused:
             error = str(refused)
         except Exception as failure:
@@ -51,11 +55,22 @@ def paint_plans(data: Path, pipe: WorkerPipe) -> None:
         number += 1
 
 
-def _forgotten(data: Path) -> bool:
-    """Whether nobody has asked for long: who wanted the pictures is gone."""
-    asked = data.parent / ASKED
-    since = asked.stat().st_mtime if asked.is_file() else data.stat().st_mtime
-    return time.time() - since > _FORGOTTEN
+class _ForgottenError(Exception):
+    """Who wanted the pictures is gone."""
+
+
+def _check(data: Path, how: dict[str, Any], pipe: WorkerPipe) -> None:
+    pipe.check()
+    if _forgotten(data, how):
+        raise _ForgottenError
+
+
+def _forgotten(data: Path, how: dict[str, Any]) -> bool:
+    """Whether nobody has asked for long: who wanted the pictures is gone. On a rented pod, which is nobody else's, any
+    request counts, such as those while a LoRA is sent."""
+    marks = [path for path in (data.parent / ASKED, data.parents[2] / HEARTBEAT) if path.is_file()]
+    since = max(path.stat().st_mtime for path in marks or [data])
+    return time.time() - since > float(how["forgotten"])
 
 
 def _painter(how: dict[str, Any]) -> Any:
@@ -69,11 +84,11 @@ def _painter(how: dict[str, Any]) -> Any:
     return DiffusersPainter(info, device, dtype_of(resolve(cast(Precision, wanted), device)), how["clip_skip"])
 
 
-def _paint(painter: Any, data: Path, number: str, rows: list[dict[str, Any]], pipe: WorkerPipe) -> None:
+def _paint(painter: Any, data: Path, number: str, rows: list[dict[str, Any]], check: Callable[[], None]) -> None:
     cells = [_cell(row, data) for row in rows]
 
     def each(place: int, picture: Image.Image) -> None:
-        pipe.check()
+        check()
         with atomic_file(data / "pictures" / f"{number}-{place:04d}.png") as stream:
             picture.save(stream, "PNG", compress_level=1)
 

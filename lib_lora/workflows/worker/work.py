@@ -44,7 +44,7 @@ from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION, Choices
 from lib_lora.workflows.photos.fill_captions import fill
 from lib_lora.workflows.worker.job_context import JobContext
-from lib_lora.workflows.worker.job_painter import painter_for
+from lib_lora.workflows.worker.job_painter import painter_for, rent_of
 from lib_lora.workflows.worker.remote_captioner import PREFIX, RemoteCaptioner
 from lib_lora.workflows.worker.work_invent import paint_candidates, paint_more
 from lib_lora.workflows.worker.work_produce import produce
@@ -214,7 +214,7 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         cfg=arguments.cfg,
         side=arguments.side,
     )
-    with painter_for(context, run, arguments.painter, arguments.on, base) as (painter, painter_id):
+    with painter_for(context, run, arguments, base) as (painter, painter_id):
         grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
         done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
     renew_previews(run, step, arguments.weight, done.preview)
@@ -229,6 +229,7 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         "drift": verdict.drift,
         "judged": verdict.judged,
         "retention": done.report.facts.identity.retention,
+        **rent_of(painter),
     }
 
 
@@ -237,7 +238,7 @@ def choose(arguments: ChooseArguments, context: JobContext) -> Result:
     run, _ = find_run(context.root, context.character, arguments.run, None)
     context.note_run(run.file.id)
     request = ChoiceRequest(arguments.steps, arguments.weights, arguments.grid_steps)
-    with painter_for(context, run, arguments.painter, arguments.on) as (painter, painter_id):
+    with painter_for(context, run, arguments) as (painter, painter_id):
         result = choose_cell(run, context.emit, request, chosen_engine(context.root), painter, painter_id)
     chosen = {name: result.values[name] for name in ("step", "weight", "certainty", "sentence")}
-    return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name}
+    return {"run": run.file.id, **chosen, "grid": Path(result.values["report"]).parent.name, **rent_of(painter)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lib_lora.workflows.produce.produce_command import work_on
 from lib_lora.workflows.produce.production import WEBUI
 from lib_lora.workflows.produce.prompt_folders import PromptFolders
 from lib_lora.workflows.worker.job_context import JobContext
-from lib_lora.workflows.worker.job_painter import painter_for
+from lib_lora.workflows.worker.job_painter import painter_for, rent_of
 from lib_lora.workspace.preferences import chosen_engine
 from lib_lora.workspace.workspace import Workspace
 
@@ -27,9 +28,9 @@ def produce(arguments: ProduceArguments, context: JobContext) -> dict[str, Any]:
     context.note_run(run.file.id)
     folders = PromptFolders([*map(Path, arguments.wildcards)], [*map(Path, arguments.loras)])
     engine = chosen_engine(context.root)
-    painter = WEBUI if plan.by == WEBUI else "worker"
+    arguments = replace(arguments, painter="webui" if plan.by == WEBUI else "worker")
     comfyui = (arguments.comfyui or DEFAULT) if plan.by == BY else ""
-    with painter_for(context, run, painter, arguments.on, comfyui=comfyui) as (painting, _):
+    with painter_for(context, run, arguments, comfyui=comfyui) as (painting, _):
         progress = work_on(run, production, engine, context.emit, folders, painting, context.pipe.stopping)
     return {
         "production": production.id,
@@ -37,4 +38,5 @@ def produce(arguments: ProduceArguments, context: JobContext) -> dict[str, Any]:
         "kept": progress.done,
         "wanted": plan.count,
         "painted": progress.painted,
+        **rent_of(painting),
     }

@@ -13,7 +13,7 @@ from planting import plant_run
 
 from lib_lora.character.store import Character, create
 from lib_lora.queue.job_types import Rental
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.runpod import run_limits
 from lib_lora.remote.runpod.money import USD_ITSELF
 from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
@@ -141,13 +141,13 @@ def test_a_deleted_runs_limits_and_pods_are_not_those_of_the_run_that_has_got_it
     root, rental = ledger.path.parent, Rental(hours=3, cap=2, anew=anew)
     file = made_at(root, 1)
     pod(ledger, 2, RunLimits(RUN, Decimal(20), 24.0), cost="19", minutes=600)
-    assert pod_runner.left_for(root, "mara", "001", Rental(hours=3, cap=2), 3 * 3600.0).cap == 1  # a run that goes on
+    assert pod_terms.left_for(root, "mara", "001", Rental(hours=3, cap=2), 3 * 3600.0).cap == 1  # a run that goes on
     shutil.rmtree(Workspace(root).character_at("mara").path)
     file = made_at(root, 5)
-    found = pod_runner.left_for(root, "mara", "001", rental, 4.9 * 3600)  # the job was queued before it made the run
+    found = pod_terms.left_for(root, "mara", "001", rental, 4.9 * 3600)  # the job was queued before it made the run
     assert (found.pods, found.cap, found.hours) == (0, 2, 3)
     pod(ledger, 6, found.limits, cost="0.50", minutes=60)
-    found = pod_runner.left_for(root, "mara", "001", Rental(), 7 * 3600.0)
+    found = pod_terms.left_for(root, "mara", "001", Rental(), 7 * 3600.0)
     assert (found.pods, found.cap, found.hours) == (1, Decimal("1.50"), 2)
     file.write_text(file.read_text(encoding="utf-8").replace("1970", "x"), encoding="utf-8")
-    assert pod_runner.left_for(root, "mara", "001", Rental(), 7 * 3600.0).pods == 1  # by its limits' own time
+    assert pod_terms.left_for(root, "mara", "001", Rental(), 7 * 3600.0).pods == 1  # by its limits' own time

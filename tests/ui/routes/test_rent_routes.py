@@ -7,7 +7,7 @@ import pytest
 from fake_runpod import KEY, FakeRunpod, gpu
 
 from lib_lora.queue.job_types import Rental, TrainArguments
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
@@ -30,13 +30,13 @@ def runpod(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with FakeRunpod(tmp_path / "pods").running() as server:
         server.runs = False
-        own = pod_runner.account
+        own = pod_terms.account
 
         def account(root):
             own(root)  # which needs a key
             return RunpodApi(KEY, server.base, timeout=5, pause=lambda _: None)
 
-        monkeypatch.setattr(pod_runner, "account", account)
+        monkeypatch.setattr(pod_terms, "account", account)
         yield server
 
 
@@ -134,7 +134,7 @@ def test_a_pod_that_nobody_uses_is_shown_and_ended(page, runpod):
     api_key_store.save(page.root, KEY)
     ledger = PodLedger(page.root)
     name = ledger.intend("NVIDIA A40", "0.4")
-    pod = pod_runner.account(page.root).create_pod(PodRequest(name, "image", "NVIDIA A40"))
+    pod = pod_terms.account(page.root).create_pod(PodRequest(name, "image", "NVIDIA A40"))
     ledger.created(name, pod.id)
     [shown] = page.got("/pods")
     assert (shown["name"], shown["job"], shown["text"]) == (name, None, "NVIDIA A40, 0.40 USD an hour, provisioning")
@@ -146,7 +146,7 @@ def test_a_pod_that_nobody_uses_is_shown_and_ended(page, runpod):
 def test_one_that_is_not_deleted_is_said_to_cost_on(page, runpod, monkeypatch):
     api_key_store.save(page.root, KEY)
     name = PodLedger(page.root).intend("NVIDIA A40", "0.4")
-    pod_runner.account(page.root).create_pod(PodRequest(name, "image", "NVIDIA A40"))
+    pod_terms.account(page.root).create_pod(PodRequest(name, "image", "NVIDIA A40"))
     monkeypatch.setattr(route_table.rent_routes, "_ENDING", 0.0)
     runpod.plan("DELETE /pods", 500, times=9)
     assert page.code_of(f"/pods/{name}/end") == "pod-not-deleted"

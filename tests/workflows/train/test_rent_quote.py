@@ -14,7 +14,7 @@ from planting import PERSONAS, plant_run
 from lib_lora import cli
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.queue.job_types import Rental, TrainArguments
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Graphics, Machine, Place
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -151,7 +151,7 @@ def test_before_renting_in_a_terminal(tmp_path, toy, runpod, monkeypatch):
     folder = create(tmp_path, Character("Mara", "mrxa", "woman", Consent("fictional", "2024-05-06")))
     for number in range(8):
         shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", folder.photos)
-    monkeypatch.setattr(pod_runner, "account", lambda _: RunpodApi(KEY, runpod.base, timeout=5, attempts=1))
+    monkeypatch.setattr(pod_terms, "account", lambda _: RunpodApi(KEY, runpod.base, timeout=5, attempts=1))
     PodLedger(tmp_path).cost("sameface-0123456789abcdef", "mara", Decimal("0.2"), 20.0)
     asked = TrainArguments(base=str(toy("sdxl")), on="runpod", rental=Rental(gpus=["RTX 4090"], hours=2.0))
     trained(tmp_path, A4090, 0.6)

@@ -65,10 +65,10 @@ def test_on_yet_another_machine_it_is_refused(lent):
 def test_a_painter_that_nobody_asks_any_more_ends(tmp_path):
     data = tmp_path / "job" / "data"
     data.mkdir(parents=True)
-    assert not paint_plans._forgotten(data)
+    assert not paint_plans._forgotten(data, {"forgotten": 1800.0})
     asked = data.parent / "asked"
     asked.touch()
     os.utime(asked, (1.0, 1.0))
-    assert paint_plans._forgotten(data)
+    assert paint_plans._forgotten(data, {"forgotten": 1800.0})
     asked.touch()
-    assert not paint_plans._forgotten(data)
+    assert not paint_plans._forgotten(data, {"forgotten": 1800.0})

@@ -11,12 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 from lib_lora.errors import UserError
+from lib_lora.grid.prompts import PROMPTS
 from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
-from lib_lora.queue.runners import pod_runner
+from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
-from lib_lora.remote.runpod import money
+from lib_lora.remote.runpod import money, pod_rental
 from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -25,6 +27,15 @@ from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.plan_routes import settings_of
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.character_snapshot import look
+from lib_lora.workflows.judge.rented.painting_quote import (
+    PaintingQuote,
+    PlannedPictures,
+    QuotedPainting,
+    of_grid,
+    of_production,
+    of_search,
+    quote_painting,
+)
 from lib_lora.workflows.train import renting
 from lib_lora.workflows.train.rent_quote import PlannedTraining, QuotedOffer, RentQuote, quote, spent
 
@@ -49,6 +60,19 @@ class RentRequest:
     rental: Rental = field(default_factory=Rental)
 
 
+@dataclass(frozen=True)
+class PaintingRentRequest:
+    """How many pictures are painted: `prompts` of a test (a search for the best step and weight is told of beside it),
+    or the pictures of a `production`; their sampling steps, the side in pixels (null = as trained), what may be rented.
+    """
+
+    prompts: int = len(PROMPTS)
+    production: int = 0
+    steps: int = 20
+    side: int | None = None
+    rental: Rental = field(default_factory=Rental)
+
+
 def routes() -> list[Route]:
     """The routes about rented GPUs."""
     return [
@@ -56,6 +80,7 @@ def routes() -> list[Route]:
         post("/runpod/key", keep_key, KeyRequest),
         post("/runpod/key/forget", forget_key),
         post("/characters/{slug}/rent", offered, RentRequest),
+        post("/characters/{slug}/runs/{run}/rent", offered_to_paint, PaintingRentRequest),
         get("/pods", living),
         post("/pods/{name}/end", end),
     ]
@@ -83,6 +108,7 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
         "hours_range": [*RENT_HOURS],
         "cap_range": [*RENT_CAP],
         "sent": places.sent_sentence(places.RENTED),
+        "sent_to_paint": places.painting_sentence(places.RENTED),
     }
 
 
@@ -105,7 +131,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     slug, body = paths.character(context, call).path.name, call.body
     training = _training(context, call)
-    found = quote(context.root, training, body.rental, pod_runner.account(context.root).hurried(), to_choose_from=True)
+    found = quote(context.root, training, body.rental, pod_terms.account(context.root).hurried(), to_choose_from=True)
     before = spent(context.root).get(slug, Decimal(0))
     shown = found.terms.rate.shown
     return {
@@ -155,11 +181,59 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
     }
 
 
+def offered_to_paint(context: RequestContext, call: Call) -> dict[str, Any]:
+    """What RunPod offers now to paint pictures with a run's LoRA, with prices, minutes and sums; what is left of the
+    limits of the run."""
+    _see_owner(context)
+    body = call.body
+    run = load_run(paths.run(paths.character(context, call), call.path["run"]))
+    if body.production:
+        plans = {"produce": of_production(run, max(1, body.production), body.steps, body.side)}
+    else:
+        grid = of_grid(run, max(1, body.prompts), body.steps, body.side)
+        plans = {"test": grid, "choose": of_search(run, steps=body.steps)}
+    pictures = next(iter(plans.values()))
+    api = pod_terms.account(context.root).hurried()
+    found = quote_painting(context.root, run, pictures, body.rental, api, to_choose_from=True)
+    return {
+        "currency": found.terms.rate.currency,
+        "need": found.need.whole if found.need else None,
+        "preparing": found.preparing,
+        "offers": [_offer_to_paint(one, found, plans) for one in found.offers],
+        "tried": [one.offer.gpu.id for one in found.tried()],
+        "left": found.left_sentence(),
+    }
+
+
+def _offer_to_paint(one: QuotedPainting, found: PaintingQuote, plans: dict[str, PlannedPictures]) -> dict[str, Any]:
+    shown, gpu = found.terms.rate.shown, one.offer.gpu
+    estimates = {what: found.estimate(one, pictures) for what, pictures in plans.items()}
+    return {
+        "id": gpu.id,
+        "name": gpu.name,
+        "memory": gpu.memory,
+        "availability": gpu.availability,
+        "hourly": shown(one.offer.hourly),
+        "hours": found.terms.longest(one.offer.hourly),
+        "most": shown(pod_rental.longest_cost(one.offer, found.terms)),
+        "paints": [
+            {
+                "what": what,
+                "count": plans[what].count,
+                "minutes": None if cost is None else float(cost.minutes),
+                "total": "" if cost is None else shown(cost.total),
+                "fits": cost is None or cost.fits,
+            }
+            for what, cost in estimates.items()
+        ],
+    }
+
+
 def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
     """The pods of SameFace at RunPod that live and cost; none without an API key."""
     if context.host.remote() or not api_key_store.kept_here(context.root):
         return []
-    api = pod_runner.account(context.root).hurried()
+    api = pod_terms.account(context.root).hurried()
     rate = rate_of(context.root)
     return [{**one.values(), "text": one.words(rate)} for one in renting.costing_pods(context.root, api)]
 
@@ -169,7 +243,7 @@ def end(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     if not _NAME.fullmatch(call.path["name"]):
         raise missing("There is no such pod.")
-    api = pod_runner.account(context.root).hurried()
+    api = pod_terms.account(context.root).hurried()
     try:
         ended = renting.end_pods(context.root, call.path["name"], _ENDING, api)
     except UserError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lib_lora.comfyui.comfy_address import BY, DEFAULT, base_of
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import LOCAL, ProduceArguments
+from lib_lora.queue.job_types import LOCAL, RUNPOD, ProduceArguments, Rental
 from lib_lora.runs import run_records
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
@@ -33,22 +33,24 @@ _PROMPTS = 4 * MB  # of a list of prompts
 @dataclass(frozen=True, kw_only=True)
 class NewProduction(ProduceSettings):
     """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui", "worker" or
-    "comfyui", the last with the `comfyui` that paints (its address); the rest is as the command `produce` has it, where
-    null means: as usual."""
+    "comfyui", the last with the `comfyui` that paints (its address); `rental` says what may be rented with `on`
+    "runpod"; the rest is as the command `produce` has it, where null means: as usual."""
 
     prompts: str
     painter: str = "worker"
     on: str = LOCAL
     comfyui: str = DEFAULT
+    rental: Rental | None = None
 
 
 @dataclass(frozen=True)
 class Continued:
-    """Who paints what is missing: the machine "local", or "ssh:NAME" or "ray:NAME" of a place; and the address of the
-    ComfyUI, for a production that was begun with one. Null means: as the last time."""
+    """Who paints what is missing: the machine "local", "ssh:NAME" or "ray:NAME" of a place, or "runpod" with the
+    `rental`; and the address of the ComfyUI, for a production that was begun with one. Null means: as the last time."""
 
     on: str | None = None
     comfyui: str | None = None
+    rental: Rental | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def begin(context: RequestContext, call: Call) -> dict[str, Any]:
     if call.body.run is not None:
         paths.run(folder, call.body.run)
     by = _painter(context, folder, call.body)
-    asked = _asked(context, by, call.body.on, call.body.comfyui)
+    asked = _asked(context, by, call.body.on, call.body.comfyui, call.body.rental)
     checked(context, folder, asked)  # before anything is made
     name = folder_name(folder)
     _, plan = production_request.plan_of(context.root, name, _request(context, call.body, by))
@@ -211,14 +213,15 @@ def folders_of(context: RequestContext) -> PromptFolders:
     return PromptFolders([Workspace(context.root).wildcards, *roots.wildcards], roots.loras)
 
 
-def _asked(context: RequestContext, by: str, on: str, comfyui: str) -> ProduceArguments:
+def _asked(context: RequestContext, by: str, on: str, comfyui: str, rental: Rental | None) -> ProduceArguments:
     """What a job does of a production that is not named yet."""
     folders = folders_of(context)
     with about("comfyui"):
         base_of(comfyui)
     address = comfyui if by == BY and comfyui != DEFAULT else ""
     named = ([*map(str, folders.wildcards)], [*map(str, folders.loras)])
-    return ProduceArguments("0", on, *named, painter="webui" if by == WEBUI else "worker", comfyui=address)
+    painter: Literal["webui", "worker"] = "webui" if by == WEBUI else "worker"
+    return ProduceArguments("0", on, *named, painter=painter, comfyui=address, rental=rental)
 
 
 def _queued(
@@ -235,7 +238,11 @@ def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
     last = _last(context, folder, one)
     on = call.body.on if call.body.on is not None else last.on
     comfyui = call.body.comfyui if call.body.comfyui is not None else last.comfyui or DEFAULT
-    return {"production": one.id, "job": _queued(context, folder, one, _asked(context, one.plan().by, on, comfyui))}
+    rental = call.body.rental
+    if rental is None and on == RUNPOD and last.rental:
+        rental = replace(last.rental, anew=False)  # nobody has allowed more meanwhile
+    asked = _asked(context, one.plan().by, on, comfyui, rental)
+    return {"production": one.id, "job": _queued(context, folder, one, asked)}
 
 
 def _last(context: RequestContext, folder: CharacterFolder, one: ProductionFolder) -> ProduceArguments:
