@@ -102,7 +102,7 @@ def paint(
             code="sampler-unknown",
             sampler=unknown[0],
         )
-    if any(picture.lora for picture in pictures) and not host.paints():
+    if any(_loras_of(picture) for picture in pictures) and not host.paints():
         raise UserError(
             "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
@@ -116,7 +116,7 @@ def paint(
 
 def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
     lock = ask("call_queue:queue_lock")
-    with temporary_loras(host, {picture.lora for picture in pictures if picture.lora}) as stems:
+    with temporary_loras(host, {path for picture in pictures for path, _ in _loras_of(picture)}) as stems:
         try:
             for numbers in _groups(pictures):
                 for start in range(0, len(numbers), TOGETHER):
@@ -138,9 +138,14 @@ def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
     """Numbers of pictures that differ in nothing but prompt and seed; each that is painted over another is alone."""
     found: dict[Any, list[int]] = {}
     for number, one in enumerate(pictures):
-        key = (one.lora, one.weight, one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
+        key = (_loras_of(one), one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
         found.setdefault((*key, one.start, one.strength), []).append(number)
     return found.values()
+
+
+def _loras_of(cell: Cell) -> tuple[tuple[Path, float], ...]:
+    """The LoRA files of a picture with their weights, the character's first."""
+    return ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more
 
 
 def _override(host: PaintingWebui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
@@ -189,7 +194,7 @@ def _painted(
     """
     one, state = pictures[0], ask("shared:state")
     task = ask_or("progress:create_task_id", "task({})".format)("sameface")
-    stem = stems[one.lora] if one.lora else ""
+    loras = [(path, stems[path], weight) for path, weight in _loras_of(one)]
     before = host.loras_now()
     ask("shared:state.begin")(job=task)
     ask_or("progress:start_task", _nothing)(task)
@@ -199,7 +204,7 @@ def _painted(
             with (
                 no_last_generation(),
                 host.on_checkpoint(title),
-                closing(_request(pictures, stem)) as p,
+                closing(_request(pictures, [(stem, weight) for _, stem, weight in loras])) as p,
             ):
                 p.scripts, p.script_args = runner, ()
                 _see_that_it_paints_here(host)  # the user may change it between two pictures
@@ -211,13 +216,13 @@ def _painted(
         left = getattr(state, "interrupted", False) or getattr(state, "stopping_generation", False)
         if runner.skipped or (left and not runner.stopped):
             raise UserError("Interrupt or Skip was pressed in the webui; start it again.", code="webui-interrupted")
-        if stem and one.weight and processed.images and not host.applied(stem, before):
-            raise UserError(
-                f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
-                " console for the reason.",
-                code="webui-lora-not-loaded",
-                lora=one.lora.name if one.lora else stem,
-            )
+        for path, stem, weight in loras:
+            if weight and processed.images and not host.applied(stem, before):
+                raise UserError(
+                    f"The webui could not load the LoRA {path.name} on this checkpoint; see its console for the reason.",
+                    code="webui-lora-not-loaded",
+                    lora=path.name,
+                )
         if host.paints_nans() and any(_is_black(image) for image in processed.images):
             raise UserError(_no_numbers(host, one), code="webui-painted-black")
     finally:
@@ -232,12 +237,17 @@ def _see_that_it_paints_here(host: PaintingWebui) -> None:
         raise UserError(why, code="webui-paints-elsewhere")
 
 
-def _request(pictures: list[Cell], stem: str) -> Any:
-    """One call for all of them, as the txt2img page would make it, but without the user's extras."""
+def _request(pictures: list[Cell], loras: Sequence[tuple[str, float]]) -> Any:
+    """One call for all of them, as the txt2img page would make it, but without the user's extras.
+
+    Args:
+        pictures: of one group.
+        loras: names of their LoRAs with their weights.
+    """
     one, override = pictures[0], {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
-    extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
+    extra = "".join(f"<lora:{stem}:{weight:g}>" for stem, weight in loras)
     kind, over = "StableDiffusionProcessingTxt2Img", {}
     if one.start:
         begin = open_photo(one.start).resize((one.width, one.height), Image.Resampling.LANCZOS)

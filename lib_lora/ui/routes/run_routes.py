@@ -105,7 +105,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
             "judged": False,
             "tone": "none",
         }
-        | {"retention": None, "made": None}
+        | {"retention": None, "made": None, "more": []}
         for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
         if name not in {grid["id"] for grid in values["grids"]}
     ]

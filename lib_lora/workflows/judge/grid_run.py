@@ -27,6 +27,7 @@ from lib_lora.grid.paint_plan import (
     planned_folders,
 )
 from lib_lora.grid.prompts import PROMPTS
+from lib_lora.lora.file.fitting import check_fits
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.models.reading.file_hashes import cached_sha256
@@ -60,6 +61,7 @@ class GridRequest:
         cfg: guidance scale; None = the one at which the run's base model is tested.
         side: pixels of a square picture; None = the side that the run was trained at.
         leak: paint a few pictures without the trigger too.
+        more: further LoRA files with their weights, beside the checkpoint.
     """
 
     step: int
@@ -71,6 +73,7 @@ class GridRequest:
     cfg: float | None = None
     side: int | None = None
     leak: bool = True
+    more: tuple[tuple[Path, float], ...] = ()
 
 
 class GridRun:
@@ -128,12 +131,18 @@ class GridRun:
         return self._painter
 
     def plan(self, request: GridRequest) -> PaintPlan:
-        """The cells that test one checkpoint at one weight."""
+        """The cells that test one checkpoint at one weight.
+
+        Raises:
+            UserError: a further LoRA is gone, damaged, or for another family than the base model.
+        """
+        for path, _ in request.more:
+            check_fits(path, self.info.family)
         character, train = self.run.file.character, self.run.file.settings
         side = request.side or train.resolution or self.info.resolution
         scale = self.run.file.base.guidance if request.cfg is None else request.cfg
         cells = test_cells(character, side, request.steps, request.first_seed, request.sampler, request.count, scale)
-        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight)
+        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight, request.more)
         leak = leak_cells(ours, character) if request.leak else []
         return PaintPlan({"base": base_cells(ours, character), "leak": leak, "lora": ours}, self.by)
 
