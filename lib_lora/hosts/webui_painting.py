@@ -219,7 +219,8 @@ def _painted(
         for path, stem, weight in loras:
             if weight and processed.images and not host.applied(stem, before):
                 raise UserError(
-                    f"The webui could not load the LoRA {path.name} on this checkpoint; see its console for the reason.",
+                    f"The webui could not load the LoRA {path.name} on this checkpoint; see its console for the"
+                    " reason.",
                     code="webui-lora-not-loaded",
                     lora=path.name,
                 )

@@ -227,9 +227,7 @@ def best(found: Sequence[tuple[RunRecord, Sequence[GridRecord]]]) -> GridRecord 
     Args:
         found: the runs, the newest first, each with its judged tests, the newest first.
     """
-    judged = [
-        [one for one in tests if one.judged and one.retention is not None and not one.more] for _, tests in found
-    ]
+    judged = [[one for one in tests if one.judged and one.retention is not None and not one.more] for _, tests in found]
     holding = [[one for one in tests if one.kind == "consistent"] for tests in judged]
     among = next(filter(None, holding), None) or sorted(chain(*judged), key=lambda one: one.made, reverse=True)
     return max(among, key=lambda one: one.retention or 0.0, default=None)

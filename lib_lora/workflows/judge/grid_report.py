@@ -104,8 +104,8 @@ def judge_grid(
     """Judge painted cells against the photos, and write the report.
 
     Where no photo shows a face (a drawn character, say) there is nothing to compare with; the report says so, and
-    the pictures are there to be looked at. With further LoRAs it says nothing of the training: what the pictures lack may
-    be their doing.
+    the pictures are there to be looked at. With further LoRAs it says nothing of the training: what the pictures lack
+    may be their doing.
 
     Args:
         run: whose character it is.
