@@ -8,6 +8,7 @@ import { appendTo, el, fillWith } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
+import { combinedCard } from './combined_card.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
 import { paintLabel, testForm } from './test_form.js';
@@ -45,10 +46,20 @@ function make(root) {
   made.log = logFold();
   made.form = testForm(() => update(made));
   made.another = foldSection('Test another step or weight', made.form.node);
+  made.combined = combinedCard();
   made.earlier = earlierGrids((which) => show(made, which, true));
   made.result = el('div', { class: 'sf-result', hidden: true });
   appendTo(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
-  appendTo(root, [made.lead, made.bar, made.said, made.log, made.another, made.result, made.earlier.node]);
+  appendTo(root, [
+    made.lead,
+    made.bar,
+    made.said,
+    made.log,
+    made.another,
+    made.combined.node,
+    made.result,
+    made.earlier.node,
+  ]);
   made.beat = repeatWhileSeen(() => look(made), OFTEN);
   return made;
 }
@@ -66,6 +77,7 @@ function update(made) {
   const job = openJobAt('test');
   const last = lastJobAt('test');
   const grids = gridsOf(runs);
+  loadCombined(made, last);
   choose(made, runs, grids, job, last);
   made.form.update(runs || []);
   const lead = words(made, character, runs, job, last);
@@ -76,6 +88,15 @@ function update(made) {
   unfold(made, grids, runs, job);
   made.earlier.set(grids, made.shown);
   showGrid(made);
+}
+
+/** What was found with another LoRA is asked for once, and again when such a job has ended. */
+function loadCombined(made, last) {
+  const ended = last && last.kind === 'combine' && last.state === 'finished' ? last.id : '';
+  const mark = `${made.slug}|${ended}`;
+  if (mark === made.combinedOf) return;
+  made.combinedOf = mark;
+  made.combined.load(made.slug);
 }
 
 /** The form is open where nothing has been tested, and otherwise as the user has left it. */
@@ -100,7 +121,8 @@ function choose(made, runs, grids, job, last) {
     app.wantedGrid = null;
     show(made, { run: wanted.run, id: wanted.id });
   }
-  if (!made.shown && !job && grids.length) show(made, { run: grids[0].run.id, id: grids[0].grid.id });
+  const first = grids.find(({ grid }) => !(grid.more || []).length) || grids[0]; // with another LoRA it is another test
+  if (!made.shown && !job && first) show(made, { run: first.run.id, id: first.grid.id });
 }
 
 async function show(made, which, byHand) {
@@ -270,7 +292,7 @@ function jobWords(job) {
     return { tone: 'none', text: 'The test is waiting.', detail: beginsWhen(job), buttons: [stop] };
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
-  const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
+  const round = job.kind !== 'test' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
   return {
     tone: 'busy',
     text: round || [phaseName(job), counted].filter(Boolean).join(': '),
