@@ -42,9 +42,9 @@ SLUG = "mara-%E5%90%8D%E5%89%8D"
 LIST = f"/characters/{SLUG}/combined"
 POINTS = [
     WeightPoint(0.0, 12, 11, retention=0.9, low=0.8, high=1.0),
-    WeightPoint(0.5, 12, 11, retention=0.88, low=0.8, high=0.97, change=-0.02, change_low=-0.05, change_high=0.01, kind="survives"),
+    WeightPoint(0.5, 12, 11, 0, 0, "", 0.88, 0.8, 0.97, -0.02, -0.05, 0.01, "survives"),
     WeightPoint(1.0, 12, 3, kind="too few"),
-]  # fmt: skip
+]
 
 
 def plant(run: Path, number: int, made: str = "2026-11-28T10:00:00+00:00") -> Path:
