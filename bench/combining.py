@@ -176,7 +176,7 @@ def _noise(like: Path, path: Path, strength: float) -> Path:
 def show_simulated(rows: Sequence[dict[str, Any]]) -> None:
     """A table as it stands in docs/likeness.md."""
     print(
-        "| the other LoRA takes | pictures | survives up to, truly | found | lower | false | cannot be told | changes |"
+        "| moves the face | pictures | survives up to, truly | found | lower | false | cannot be told | changes |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
