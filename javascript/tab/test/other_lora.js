@@ -10,7 +10,7 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
 /**
  * @param {Run} changed is called when another one is chosen.
  * @param {Run} combine is called to see how much of the other LoRA the face survives.
- * @returns {{node: any, select: any, weight: any, load: Run, refuse: (all: boolean) => void, file: () => string,
+ * @returns {{node: any, select: any, weight: any, tried: any, weights: () => number[], load: Run, refuse: (all: boolean) => void, file: () => string,
  *   loras: () => Array<{file: string, weight: number}>}} `loras()`: as a test job has them; `refuse(true)`: nothing can be
  *   painted now.
  */
@@ -20,26 +20,25 @@ export function otherLora(changed, combine) {
   let refused = false;
   const select = selectBox([none], '', () => show());
   const weight = numberField(limits.prompt_weight, 0.05);
-  const weightField = formField('Its weight', weight, 'Of the test pictures.');
+  const weightField = formField('Its weight', weight, 'In the test pictures.');
+  const tried = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
+  tried.value = limits.combined_weights.join(' ');
+  const triedField = formField('Weights to try', tried, 'Of the other LoRA, above 0. Weight 0 is always painted too.');
   const curve = actionButton('Find the weight the face survives', combine);
   const about = el('p', { class: 'sf-help' });
   const none_there = el('p', { class: 'sf-help', text: t('There is no LoRA in the LoRA folders yet.') });
   const fields = el('div', { class: 'sf-halves' }, formField('Other LoRA', select), weightField);
-  const row = el('div', { class: 'sf-row' }, curve);
-  const fold = foldSection('Another LoRA beside it', none_there, fields, about, row);
+  const search = el('div', {}, triedField, about, el('div', { class: 'sf-row' }, curve));
+  const fold = foldSection('Another LoRA beside it', none_there, fields, search);
   fold.addEventListener('toggle', () => fold.open && load());
-  const weights = limits.combined_weights.map((one) => String(one)).join(', ');
-  setText(
-    about,
-    t('Paints the same {n} prompts at weight 0, {weights} of the other LoRA and measures what is left of the face.', {
-      n: limits.combined_pictures,
-      weights,
-    }),
-  );
+  const words = t('Paints the same {n} prompts at each of these weights and measures what is left of the face.', {
+    n: limits.combined_pictures,
+  });
+  setText(about, words);
 
   function show() {
     const chosen = Boolean(select.value);
-    weightField.hidden = about.hidden = row.hidden = !chosen;
+    weightField.hidden = search.hidden = !chosen;
     curve.disabled = refused || !chosen;
     changed();
   }
@@ -63,6 +62,12 @@ export function otherLora(changed, combine) {
       refused = all;
       curve.disabled = refused || !select.value;
     },
+    tried,
+    weights: () =>
+      tried.value
+        .split(/[\s;]+/)
+        .filter(Boolean)
+        .map(Number),
     file: () => select.value,
     loras: () =>
       select.value

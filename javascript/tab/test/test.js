@@ -96,6 +96,8 @@ function loadCombined(made, last) {
   const mark = `${made.slug}|${ended}`;
   if (mark === made.combinedOf) return;
   made.combinedOf = mark;
+  const newest = last && last.kind === 'combine'; // else the test of the LoRA alone comes first
+  made.result.parentNode.insertBefore(made.combined.node, newest ? made.result : made.earlier.node);
   made.combined.load(made.slug);
 }
 

@@ -115,6 +115,7 @@ export function testForm(changed) {
     const values = {
       ...cellOf(form),
       lora: other.file(),
+      weights: other.weights(),
       grid_steps: wholeNumber(steps, ranges.grid_steps.usual),
       ...actions.by(),
     };
@@ -164,7 +165,8 @@ export function testForm(changed) {
     },
     combine: async () => {
       refuseForm([form.cell.weight, steps].map((input) => numberFault(input)));
-      await sendForm({ grid_steps: steps, weight: form.cell.weight, lora: other.select }, combined);
+      const targets = { grid_steps: steps, weight: form.cell.weight, lora: other.select, weights: other.tried };
+      await sendForm(targets, combined);
     },
     update: (runs) => {
       if (form.slug !== app.slug) {

@@ -186,7 +186,9 @@ function table(series, scale, options) {
   const rows = some.map((x) => {
     const cells = series.map((one) => {
       const point = pointAt(one.points, x, options.near);
-      return el('td', { text: point ? scale.yText(point[1]) : '–' });
+      const bar = (one.bars || []).find(([place]) => place === x);
+      const ends = bar ? ` (${scale.yText(bar[1])} – ${scale.yText(bar[2])})` : '';
+      return el('td', { text: point ? scale.yText(point[1]) + ends : '–' });
     });
     return el('tr', {}, el('th', { scope: 'row', text: scale.xText(x) }), cells);
   });
