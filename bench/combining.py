@@ -165,9 +165,12 @@ def _noise(like: Path, path: Path, strength: float) -> Path:
 
     random, tensors = torch.Generator().manual_seed(1), {}
     for key, tensor in load_file(like).items():
-        drawn = torch.randn(tensor.shape, generator=random) * tensor.float().std()
-        scaled = drawn * (strength if key.endswith("lora_up.weight") else 1.0)
-        tensors[key] = tensor if key.endswith("alpha") else scaled.to(tensor.dtype)
+        drawn = torch.randn(tensor.shape, generator=random)
+        if key.endswith("alpha"):
+            tensors[key] = tensor
+            continue
+        drawn = drawn * tensor.float().std() * (strength if key.endswith("lora_up.weight") else 1.0)
+        tensors[key] = drawn.to(tensor.dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)
     return path
@@ -175,9 +178,7 @@ def _noise(like: Path, path: Path, strength: float) -> Path:
 
 def show_simulated(rows: Sequence[dict[str, Any]]) -> None:
     """A table as it stands in docs/likeness.md."""
-    print(
-        "| moves the face | pictures | survives up to, truly | found | lower | false | cannot be told | changes |"
-    )
+    print("| moves the face | pictures | survives up to, truly | found | lower | false | cannot be told | changes |")
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
         counts = [row[name] for name in ("found", "lower", "false survives", "cannot be told", "changes")]

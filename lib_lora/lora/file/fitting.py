@@ -28,7 +28,7 @@ def check_fits(path: Path, family: str) -> None:
     raise UserError(
         f"{path.name} is a LoRA {kind}, and this character's is for {family_named(family).label} (its first layer is "
         f"{next(iter(layers))!r}); take one for {family_named(family).label}.",
-        code="lora-of-other-family",
+        code="further-lora-of-other-family",
         file=path.name,
         family=found or "",
     )

@@ -216,7 +216,7 @@ def lora_of(context: RequestContext, text: str) -> Path:
     if not paths.inside(path, lora_folders(context)):
         path = paths.free_path(context.host, text, "a LoRA outside the folders of LoRAs")
     if not path.is_file():
-        raise UserError(f"There is no file {path}; choose another LoRA.", code="lora-missing", file=path)
+        raise UserError(f"There is no file {path}; choose another LoRA.", code="further-lora-missing", file=path)
     return path
 
 

@@ -121,14 +121,14 @@ def test_a_lora_is_looked_at_before_the_job_waits(page, run, ink, tmp_path, kind
 
     assert page.done("/jobs", asked(ink))["kind"] == kind
     assert page.faulted("/jobs", asked(tmp_path / "nobody.safetensors")) == "lora"
-    assert page.code_of("/jobs", asked(tmp_path / "nobody.safetensors")) == "lora-missing"
+    assert page.code_of("/jobs", asked(tmp_path / "nobody.safetensors")) == "further-lora-missing"
     assert page.code_of("/jobs", asked("ink.safetensors")) == "path-not-absolute"
     for content, code in ((b"", "file-empty"), (b"<html>", "file-is-web-page"), (b"x" * 99, "safetensors-invalid")):
         (tmp_path / "bad.safetensors").write_bytes(content)
         assert page.code_of("/jobs", asked(tmp_path / "bad.safetensors")) == code
     values = yaml_of(run)
     (run / "run.yaml").write_text(values.replace("family: sd1", "family: sdxl"), encoding="utf-8")
-    assert page.code_of("/jobs", asked(ink)) == "lora-of-other-family"
+    assert page.code_of("/jobs", asked(ink)) == "further-lora-of-other-family"
     assert len(page.got("/jobs")) == 1
 
 

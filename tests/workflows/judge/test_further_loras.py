@@ -45,8 +45,8 @@ def test_a_file_or_a_name_with_a_weight(folder, text, file, weight):
         (["nobody"], "lora-unknown"),
         (["nobody.safetensors"], "lora-unknown"),
         (["old"], "lora-unknown"),  # a pickle
-        (["loras/nobody.safetensors:0.5"], "lora-missing"),
-        (["C:\\loras\\nobody.safetensors"], ("lora-missing", "lora-unknown")),  # its colon is no weight's
+        (["loras/nobody.safetensors:0.5"], "lora-file-missing"),
+        (["C:\\loras\\nobody.safetensors"], ("lora-file-missing", "lora-unknown")),  # its colon is no weight's
         (["ink:99"], "lora-weight-wrong"),
         (["ink:nan"], "lora-weight-wrong"),
         (["ink:inf"], "lora-weight-wrong"),
