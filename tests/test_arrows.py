@@ -70,7 +70,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "faces": ("", "engines"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
     "training": ("objective", "plan", "data", ""),
-    "workflows": ("", "library", "photos", "judge", "train", "invent", "produce", "worker", "fleet"),
+    "workflows": ("", "library", "photos", "judge", "combine", "train", "invent", "produce", "worker", "fleet"),
     "queue": ("", "runners"),
     "remote": ("", "runpod", "ray_cluster"),
     "ui": ("", "http", "views", "routes", "page"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import choosing, error_rates, hidden_faces
+from bench import choosing, combining, error_rates, hidden_faces
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 120
@@ -15,8 +15,14 @@ WIDTH = 120
 
 @pytest.mark.parametrize(
     "show",
-    [choosing.show, lambda rows: error_rates.show("", rows), hidden_faces.show],
-    ids=["choosing", "rates", "hidden"],
+    [
+        choosing.show,
+        lambda rows: error_rates.show("", rows),
+        hidden_faces.show,
+        combining.show_simulated,
+        combining.show_painted,
+    ],
+    ids=["choosing", "rates", "hidden", "combining", "painted"],
 )
 def test_a_printed_table_has_the_documents_columns(show: Callable, capsys: pytest.CaptureFixture[str]) -> None:
     show({} if show is hidden_faces.show else [])

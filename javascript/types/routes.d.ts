@@ -32,6 +32,9 @@ type GetPath =
   | `/characters/${string}/runs/${string}/grids/${string}/pictures/${string}`
   | `/characters/${string}/runs/${string}/grids/${string}/report.html`
   | `/characters/${string}/runs/${string}/grids/${string}/sheet.png`
+  | `/loras`
+  | `/characters/${string}/combined`
+  | `/characters/${string}/runs/${string}/combined/${string}/combined.html`
   | `/characters/${string}/runs/${string}/lora/${string}${string}`
   | `/characters/${string}/runs/${string}/lora/${string}/file`
   | `/characters/${string}/productions`
@@ -166,6 +169,8 @@ interface PageLimits {
   test_pictures: number;
   quick_pictures: number;
   screening_pictures: number;
+  combined_pictures: number;
+  combined_weights: (number)[];
   name_letters: number;
   trigger_letters: number;
   class_word_letters: number;

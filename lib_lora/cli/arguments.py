@@ -132,6 +132,23 @@ def comfyui(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def lora_folders(parser: argparse.ArgumentParser) -> None:
+    """Where further LoRAs are looked for that are given by their names."""
+    parser.add_argument(
+        "--loras",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of LoRAs that are given by their names, beside the folder loras in the data folder",
+    )
+
+
+def folders_of(options: argparse.Namespace) -> list[Path]:
+    """The folders that `lora_folders` has asked for, and the data folder's own."""
+    return [*options.loras, data_root(options.data) / "loras"]
+
+
 def painted_by(options: argparse.Namespace) -> str:
     """Who paints, as plans of pictures have it; empty = diffusers, wherever.
 

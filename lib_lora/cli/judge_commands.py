@@ -1,4 +1,4 @@
-"""The commands that paint and judge: grid, score, compare, choose, scorer."""
+"""The commands that paint and judge: grid, score, compare, choose, combine, scorer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from lib_lora.cli.arguments import (
     engine,
     engine_of,
     finite,
+    folders_of,
+    lora_folders,
     on,
     painted_by,
     painting,
     rental_of,
     status,
 )
-from lib_lora.queue.job_types import LOCAL, WEIGHTS
+from lib_lora.errors import UserError
+from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LOCAL, WEIGHTS
 from lib_lora.remote import base_addresses, places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.workflows.train.progress import ChangingLines
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from lib_lora.training.plan.run_file import Run
     from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
     from lib_lora.workflows.judge.scoring import Scored
+
+_FEWEST = 6  # prompts at each weight of another LoRA: fewer pairs are never enough
 
 
 def add(command: Commands) -> None:
@@ -50,6 +55,14 @@ def add(command: Commands) -> None:
     painting(grid, least=1)
     grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
     grid.add_argument("--first-seed", type=at_least(0), default=1000, metavar="N", help="of the first picture")
+    grid.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:WEIGHT]",
+        help="a further LoRA to paint with, such as ink.safetensors:0.6; may be given again",
+    )
+    lora_folders(grid)
     engine(grid)
     on(grid, rents=True)
     comfyui(grid)
@@ -95,6 +108,35 @@ def add(command: Commands) -> None:
     on(choose, rents=True)
     comfyui(choose)
 
+    combine = command("combine", _combine, "Say up to which weight of another LoRA a character's face survives it.")
+    combine.add_argument("run", metavar="RUN", help=HOW)
+    combine.add_argument(
+        "--lora", required=True, metavar="FILE", help="the other LoRA: its file, or its name in a folder of LoRAs"
+    )
+    combine.add_argument(
+        "--weights",
+        type=finite,
+        nargs="+",
+        default=[*COMBINED_WEIGHTS],
+        metavar="W",
+        help=f"of the other LoRA (default: {' '.join(f'{one:g}' for one in COMBINED_WEIGHTS)}; 0 is always among them)",
+    )
+    combine.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
+    combine.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    combine.add_argument("--weight", type=finite, default=1.0, help="of the character's LoRA (default: 1)")
+    combine.add_argument(
+        "--cells",
+        type=at_least(_FEWEST),
+        default=COMBINED,
+        metavar="N",
+        help=f"prompts at each weight (default: {COMBINED})",
+    )
+    lora_folders(combine)
+    painting(combine, least=1)
+    engine(combine)
+    on(combine, rents=True)
+    comfyui(combine)
+
     text = "Stay, and answer a JSON line on standard input with one on standard output."
     scorer = command("scorer", _scorer, text, answers=False)
     scorer.add_argument("name", metavar="NAME")
@@ -114,6 +156,7 @@ def _base(command: argparse.ArgumentParser) -> None:
 def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.grid.prompts import PROMPTS, QUICK
     from lib_lora.likeness.report.report import values_of
+    from lib_lora.workflows.judge.further_loras import further_loras
     from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
     from lib_lora.workflows.judge.rented.painting_quote import of_grid
     from lib_lora.workflows.judge.test_grid import paint_and_score
@@ -122,7 +165,8 @@ def _grid(options: argparse.Namespace) -> Answer:
     run = run_named(data_root(options.data), options.run, options.number, trained=True)
     step, measured_with = checkpoint_named(run, options.step), engine_of(options)
     count = QUICK if options.quick else len(PROMPTS)
-    request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed)
+    more = further_loras(options.lora, folders_of(options))
+    request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed, more=more)
     emit = sink(run)
     with painter_for(options, run, lambda: of_grid(run, count, options.grid_steps)) as painter:
         grid_run = GridRun(run, emit, painter, painted_by(options))
@@ -216,6 +260,39 @@ def _choose(options: argparse.Namespace) -> Answer:
 
     with painter_for(options, run, pictures) as painter:
         return _answer(choose_cell(run, sink(run), request, engine_of(options), painter, painted_by(options)))
+
+
+def _combine(options: argparse.Namespace) -> Answer:
+    from lib_lora.workflows.combine.combine import CombineRequest, combine
+    from lib_lora.workflows.judge.further_loras import further_loras
+    from lib_lora.workflows.judge.grid_run import GridRun
+    from lib_lora.workflows.judge.rented.painting_quote import of_combined
+    from lib_lora.workflows.train.main_job import sink
+
+    run = run_named(data_root(options.data), options.run, options.number, trained=True)
+    step, measured_with = checkpoint_named(run, options.step), engine_of(options)
+    [(lora, weight)] = further_loras([options.lora], folders_of(options))
+    if weight != 1:
+        raise UserError(
+            f"combine tries several weights of {lora.name}; give them with --weights.",
+            "lora",
+            code="combined-weight-with-file",
+        )
+    request = CombineRequest(lora, step, options.weight, options.weights, options.cells, options.grid_steps)
+    emit = sink(run)
+    with painter_for(
+        options, run, lambda: of_combined(run, request.count, request.weights, options.grid_steps)
+    ) as painter:
+        done = combine(run, emit, request, GridRun(run, emit, painter, painted_by(options)), measured_with)
+    from lib_lora.likeness.comparing.combined_page import PAGE_FILE
+    from lib_lora.likeness.comparing.combined_report import as_text
+    from lib_lora.likeness.comparing.weight_verdict import CHANGING
+    from lib_lora.typed_settings import to_dict
+
+    verdict = done.report.verdict
+    text = f"{as_text(done.report)}\nThe whole report: {done.folder / PAGE_FILE}"
+    values = {"folder": str(done.folder), **to_dict(done.report)}
+    return Answer(text, values, status(verdict.kind in CHANGING, verdict.judged))
 
 
 def _scorer(options: argparse.Namespace) -> int:

@@ -70,14 +70,19 @@ def test_cells(
     ]
 
 
-def with_lora(cells: Sequence[Cell], lora: Path, weight: float = 1.0) -> list[Cell]:
-    """The same cells painted with a LoRA."""
-    return [replace(cell, lora=lora, weight=weight) for cell in cells]
+def with_lora(
+    cells: Sequence[Cell], lora: Path, weight: float = 1.0, more: Sequence[tuple[Path, float]] = ()
+) -> list[Cell]:
+    """The same cells painted with a LoRA, and with further ones beside it: files with their weights."""
+    return [replace(cell, lora=lora, weight=weight, more=tuple(more)) for cell in cells]
 
 
 def base_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:
     """The same cells for the base model alone: it knows no trigger, so it is asked for the class word."""
-    return [replace(cell, prompt=without_character(cell.prompt, character), lora=None, weight=1.0) for cell in cells]
+    return [
+        replace(cell, prompt=without_character(cell.prompt, character), lora=None, weight=1.0, more=())
+        for cell in cells
+    ]
 
 
 def leak_cells(cells: Sequence[Cell], character: Character) -> list[Cell]:

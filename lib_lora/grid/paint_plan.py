@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, read_json, write_json
+from lib_lora.files import atomic_file, explained, known_sha256, read_json, write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.pictures import Cell, save_picture
@@ -47,7 +47,12 @@ class PaintPlan:
         return [(file_name(role, number), cell) for role in self.roles for number, cell in enumerate(self[role], 1)]
 
     def values(self) -> dict[str, Any]:
-        """What ``plan.json`` holds; LoRAs by their file names, so that a moved run knows its plans."""
+        """What ``plan.json`` holds; LoRAs by their file names, so that a moved run knows its plans, and further ones by
+        their SHA-256 besides, since such a file may be replaced.
+
+        Raises:
+            UserError: a further LoRA cannot be read.
+        """
         by = {"by": self.by} if self.by else {}  # older plans have none, and are known all the same
         return {**{role: [_plain(cell) for cell in cells] for role, cells in self.roles.items()}, **by}
 
@@ -69,7 +74,9 @@ def file_name(role: str, number: int) -> str:
 
 
 def _plain(cell: Cell) -> dict[str, Any]:
-    values = {**typed_settings.to_dict(cell), "lora": cell.lora.name if cell.lora else None}
+    more = [[path.name, weight, known_sha256(path)] for path, weight in cell.more]
+    values = {**typed_settings.to_dict(replace(cell, more=())), "lora": cell.lora.name if cell.lora else None}
+    values["more"] = more
     unused: dict[str, Any] = {"start": None, "strength": 1.0, "variation": 0.0, "variation_seed": 0, "more": []}
     unused |= {"detail": 0.0, "detail_side": 512}
     # older plans have none of these; what a plan does not use does not stand in it

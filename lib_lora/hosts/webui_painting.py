@@ -7,7 +7,7 @@ them. Nothing of it stays: options, "last generation" and the list of LoRAs are 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def paint(
             code="sampler-unknown",
             sampler=unknown[0],
         )
-    if any(picture.lora for picture in pictures) and not host.paints():
+    if any(_loras_of(picture) for picture in pictures) and not host.paints():
         raise UserError(
             "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
@@ -118,7 +118,7 @@ def paint(
 
 def _paint(host: PaintingWebui, pictures: Sequence[Cell], title: str, each: Each, stop: Callable[[], bool]) -> None:
     lock = ask("call_queue:queue_lock")
-    with temporary_loras(host, {picture.lora for picture in pictures if picture.lora}) as stems:
+    with temporary_loras(host, {path for picture in pictures for path, _ in _loras_of(picture)}) as stems:
         try:
             for numbers in _groups(pictures):
                 for start in range(0, len(numbers), TOGETHER):
@@ -137,9 +137,14 @@ def _groups(pictures: Sequence[Cell]) -> Iterable[list[int]]:
     """Numbers of pictures that differ in nothing but prompt and seed; each that is painted over another is alone."""
     found: dict[Any, list[int]] = {}
     for number, one in enumerate(pictures):
-        key = (one.lora, one.weight, one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
+        key = (_loras_of(one), one.width, one.height, one.steps, one.cfg, one.sampler, one.negative)
         found.setdefault((*key, one.start, one.strength, one.detail), []).append(number)
     return found.values()
+
+
+def _loras_of(cell: Cell) -> tuple[tuple[Path, float], ...]:
+    """The LoRA files of a picture with their weights, the character's first."""
+    return ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more
 
 
 def _override(host: PaintingWebui, base: Path | None, lock: Any, stop: Callable[[], bool]) -> str:
@@ -201,7 +206,7 @@ def _painted(
             for number, one in some.items():
                 if stop():
                     return
-                image, infotext, interrupted = _one(host, one, stems[one.lora] if one.lora else "")
+                image, infotext, interrupted = _one(host, one, stems)
                 if image is not None:
                     each(number, image, infotext)
                 if interrupted:
@@ -217,11 +222,11 @@ def _painted(
         getattr(ask_or("shared:total_tqdm"), "clear", _nothing)()
 
 
-def _one(host: PaintingWebui, one: Cell, stem: str) -> tuple[Image.Image | None, str, bool]:
+def _one(host: PaintingWebui, one: Cell, stems: Mapping[Path, str]) -> tuple[Image.Image | None, str, bool]:
     """A picture with its infotext, and whether somebody has pressed Interrupt or Skip. A picture that was interrupted
     is half painted, and none; one after which the webui was told to stop is whole."""
-    before = host.loras_now()
-    with closing(_request(one, stem)) as p:
+    before, loras = host.loras_now(), [(path, stems[path], weight) for path, weight in _loras_of(one)]
+    with closing(_request(one, [(stem, weight) for _, stem, weight in loras])) as p:
         p.scripts, p.script_args = script_runner(one)
         _see_that_it_paints_here(host)  # the user may change it between two pictures
         processed = ask("processing:process_images")(p)
@@ -229,13 +234,13 @@ def _one(host: PaintingWebui, one: Cell, stem: str) -> tuple[Image.Image | None,
     interrupted = cut or bool(ask_or("shared:state.stopping_generation"))
     if cut or not processed.images:
         return None, "", interrupted
-    if stem and one.weight and not host.applied(stem, before):
-        raise UserError(
-            f"The webui could not load the LoRA {one.lora.name if one.lora else stem} on this checkpoint; see its"
-            " console for the reason.",
-            code="webui-lora-not-loaded",
-            lora=one.lora.name if one.lora else stem,
-        )
+    for path, stem, weight in loras:
+        if weight and not host.applied(stem, before):
+            raise UserError(
+                f"The webui could not load the LoRA {path.name} on this checkpoint; see its console for the reason.",
+                code="webui-lora-not-loaded",
+                lora=path.name,
+            )
     if host.paints_nans() and _is_black(processed.images[0]):
         raise UserError(_no_numbers(host, one), code="webui-painted-black")
     return processed.images[0], processed.infotexts[0], interrupted
@@ -265,12 +270,17 @@ def _see_that_loras_are_there(host: PaintingWebui, pictures: Sequence[Cell]) -> 
         )
 
 
-def _request(one: Cell, stem: str) -> Any:
-    """As the txt2img page would ask for it, but without the user's extras."""
+def _request(one: Cell, loras: Sequence[tuple[str, float]]) -> Any:
+    """As the txt2img page would ask for it, but without the user's extras.
+
+    Args:
+        one: the picture.
+        loras: names of its LoRAs with their weights.
+    """
     override: dict[str, Any] = dict(quiet_settings()) if one.detail else {}
     if ask_or("shared:opts.sd_lora", "None") not in (None, "None", ""):
         override["sd_lora"] = "None"  # "Add network to prompt": a picture without LoRA is one without
-    extra = f"<lora:{stem}:{one.weight:g}>" if stem else ""
+    extra = "".join(f"<lora:{stem}:{weight:g}>" for stem, weight in loras)
     kind, over = "StableDiffusionProcessingTxt2Img", {}
     if one.start:
         begin = open_photo(one.start).resize((one.width, one.height), Image.Resampling.LANCZOS)

@@ -23,6 +23,7 @@ from lib_lora.queue.job_types import (
     LOCAL,
     RUNPOD,
     ChooseArguments,
+    CombineArguments,
     ProduceArguments,
     TestArguments,
     lane_of,
@@ -140,7 +141,8 @@ class JobRunner:
     def _host_paints(self) -> bool:
         """Whether the host's own pipeline paints for this job; then it must keep its GPU."""
         asked = self.job.arguments
-        by_host = isinstance(asked, (TestArguments, ChooseArguments, ProduceArguments)) and asked.painter == "webui"
+        painted = (TestArguments, ChooseArguments, CombineArguments, ProduceArguments)
+        by_host = isinstance(asked, painted) and asked.painter == "webui"
         return by_host and self.host().paints()
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:

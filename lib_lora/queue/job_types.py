@@ -15,7 +15,7 @@ from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import base_addresses
 
-Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "invent", "more", "produce"]
+Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "combine", "invent", "more", "produce"]
 Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LOCAL = "local"  # this machine, where jobs are done
@@ -25,6 +25,9 @@ LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
 CHECKPOINTS = 6  # that a search tries, evenly spread over the run
 CONFIRMED = 3  # of those that a search has screened, tested again with all prompts
+COMBINED_WEIGHTS = (0.25, 0.5, 0.75, 1.0)  # of another LoRA, at which it is seen what the face keeps
+COMBINED = 12  # prompts at each of them
+MOST_COMBINED = 200
 MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 
 
@@ -183,6 +186,25 @@ def _check_rental(on: str, rental: Rental | None) -> None:
 
 
 @dataclass(frozen=True)
+class LoraBeside:
+    """A LoRA to paint with beside the character's.
+
+    Attributes:
+        file: its path.
+        weight: of it.
+    """
+
+    file: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise Misfit("there is no file of a LoRA; choose one.", "file")
+        if not -10 <= self.weight <= 10:
+            raise Misfit(f"the weight of another LoRA is {self.weight:g}; it must be from -10 to 10.", "weight")
+
+
+@dataclass(frozen=True)
 class TestArguments:
     """Paint the test grid of a checkpoint, and judge it.
 
@@ -202,6 +224,7 @@ class TestArguments:
         on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or "runpod". Judged is here in any
             case.
         rental: with "runpod", what may be rented; None = as `Rental` has it.
+        loras: further LoRAs, with which the character's is tested together.
     """
 
     __test__ = False  # for pytest: this is no test
@@ -220,6 +243,7 @@ class TestArguments:
     base: str | None = None
     on: str = LOCAL
     rental: Rental | None = None
+    loras: list[LoraBeside] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_painting(self.grid_steps, [self.weight])
@@ -259,6 +283,44 @@ class ChooseArguments:
         if not self.weights:
             raise Misfit("there is no weight to try; give at least one, such as 0.8.", "weights")
         _check_painting(self.grid_steps, self.weights)
+
+
+@dataclass(frozen=True)
+class CombineArguments:
+    """See up to which weight another LoRA leaves the face as it is (`workflows.combine.combine`).
+
+    Attributes:
+        lora: path of the other LoRA.
+        run: identifier; None = the newest that has a checkpoint.
+        step: of the checkpoint; None = the last one.
+        weight: of the character's LoRA.
+        weights: of the other one; that it is not used at all is always one of them.
+        count: of prompts at each weight.
+        grid_steps: sampling steps.
+        painter, on, rental: as in `TestArguments`.
+    """
+
+    lora: str
+    run: str | None = None
+    step: int | None = None
+    weight: float = 1.0
+    weights: list[float] = field(default_factory=lambda: [*COMBINED_WEIGHTS])
+    count: int = COMBINED
+    grid_steps: int = 20
+    painter: Literal["webui", "worker"] = "worker"
+    on: str = LOCAL
+    rental: Rental | None = None
+
+    def __post_init__(self) -> None:
+        _check_painter(self.painter, self.on, self.rental)
+        _check_painting(self.grid_steps, [self.weight])
+        if not self.lora:
+            raise Misfit("there is no file of a LoRA; choose one.", "lora")
+        if not self.weights or not all(0 < one <= RANGES["weight"].most for one in self.weights):
+            most = RANGES["weight"].most
+            raise Misfit(f"the weights of the other LoRA must be above 0 and up to {most}, such as 0.5.", "weights")
+        if not 1 <= self.count <= MOST_COMBINED:
+            raise Misfit(f"there cannot be {self.count} prompts at each weight; give 1 to {MOST_COMBINED}.", "count")
 
 
 def _check_painter(painter: str, on: str, rental: Rental | None) -> None:
@@ -358,6 +420,7 @@ Arguments = (
     | TrainArguments
     | TestArguments
     | ChooseArguments
+    | CombineArguments
     | InventArguments
     | MoreArguments
     | ProduceArguments
@@ -384,6 +447,7 @@ KINDS: dict[str, type[Arguments]] = {
     "train": TrainArguments,
     "test": TestArguments,
     "choose": ChooseArguments,
+    "combine": CombineArguments,
     "invent": InventArguments,
     "more": MoreArguments,
     "produce": ProduceArguments,
@@ -431,7 +495,8 @@ def kind_of(arguments: Arguments) -> str:
 
 def run_in(arguments: Arguments | UnreadableArguments) -> str | None:
     """The identifier of the run that a job names; None where it names none."""
-    return arguments.run if isinstance(arguments, (TrainArguments, TestArguments, ChooseArguments)) else None
+    with_run = (TrainArguments, TestArguments, ChooseArguments, CombineArguments)
+    return arguments.run if isinstance(arguments, with_run) else None
 
 
 def base_in(arguments: Arguments | UnreadableArguments) -> str | None:
@@ -458,6 +523,13 @@ def class_photos_in(arguments: Arguments | UnreadableArguments) -> str:
         return ""
     found = arguments.settings.get("class_photos")
     return found if isinstance(found, str) else ""
+
+
+def loras_in(arguments: Arguments | UnreadableArguments) -> list[str]:
+    """The paths of the further LoRAs that a job names."""
+    if isinstance(arguments, CombineArguments):
+        return [arguments.lora]
+    return [one.file for one in arguments.loras] if isinstance(arguments, TestArguments) else []
 
 
 def files_in(arguments: Arguments | UnreadableArguments) -> list[str]:
@@ -488,6 +560,10 @@ def with_files(arguments: Arguments, other: Callable[[str], str]) -> Arguments:
     if isinstance(arguments, ProduceArguments):
         wildcards, loras = ([*map(other, folders)] for folders in (arguments.wildcards, arguments.loras))
         return replace(arguments, wildcards=wildcards, loras=loras)
+    if isinstance(arguments, CombineArguments):
+        return replace(arguments, lora=other(arguments.lora))
+    if isinstance(arguments, TestArguments) and arguments.loras:
+        arguments = replace(arguments, loras=[replace(one, file=other(one.file)) for one in arguments.loras])
     if arguments.base:
         arguments = replace(arguments, base=other(arguments.base))
     if isinstance(arguments, (ProbeArguments, TrainArguments)) and (classes := class_photos_in(arguments)):
@@ -502,7 +578,10 @@ def place_in(arguments: Arguments | UnreadableArguments) -> str:
 
 def asked_place(arguments: Arguments | UnreadableArguments) -> str:
     """Where that is done which is heavy of a job; its worker may be here all the same (`place_in`)."""
-    has_place = (TrainArguments, TestArguments, ChooseArguments, ProbeArguments, ProduceArguments)
+    has_place = (
+        *(TrainArguments, TestArguments, ChooseArguments, CombineArguments),
+        *(ProbeArguments, ProduceArguments),
+    )
     return arguments.on if isinstance(arguments, has_place) else LOCAL
 
 

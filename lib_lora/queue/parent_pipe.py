@@ -118,11 +118,19 @@ def _paint(
     ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
 ) -> None:
     folder, base = str(ask["folder"]), ask.get("base")
+    asked = ask["pictures"]
     named = ("lora", "start")
-    files.fetch(sorted({one[name] for one in ask["pictures"] for name in named if one.get(name)}))
+    further = {path for one in asked for path, _ in one.get("more", ())}
+    files.fetch(sorted({one[name] for one in asked for name in named if one.get(name)} | further))
     cells = [
-        Cell(**{**one, **{name: files.path_here(one[name]) if one.get(name) else None for name in named}})
-        for one in ask["pictures"]
+        Cell(
+            **{
+                **one,
+                **{name: files.path_here(one[name]) if one.get(name) else None for name in named},
+                "more": tuple((files.path_here(path), float(weight)) for path, weight in one.get("more", ())),
+            }
+        )
+        for one in asked
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:

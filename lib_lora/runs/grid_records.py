@@ -90,7 +90,7 @@ class PromptSource:
 
 def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
     """The pictures of the tests of a step, at the tested weight that is the nearest; the best first."""
-    grids = [one for one in run_records.grids(record.folder) if one.step == step]
+    grids = [one for one in run_records.grids(record.folder) if one.step == step and not one.more]
     for distance in sorted({abs(one.weight - weight) for one in grids}):
         found: list[PromptSource] = []
         for one in grids:

@@ -52,5 +52,5 @@ def planned(values: Mapping[str, Any]) -> Cell:
         KeyError, TypeError, ValueError: it is none.
     """
     known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
-    more = tuple((Path(path), float(weight)) for path, weight in known.get("more", ()))
+    more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))
     return Cell(**{**known, "attributes": tuple(known["attributes"]), "more": more})

@@ -54,7 +54,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class GridRecord:
-    """A judged test grid, in short: what ``report.json`` says first."""
+    """A judged test grid, in short: what ``report.json`` says first.
+
+    Attributes:
+        more: further LoRAs that it was painted with, as ``name:weight``; such a grid says nothing of the run alone.
+    """
 
     id: str
     step: int | None
@@ -65,6 +69,7 @@ class GridRecord:
     judged: bool
     retention: float | None
     made: str
+    more: tuple[str, ...] = ()
 
 
 def identifiers(folder: Path, file: str) -> Iterator[str]:
@@ -176,7 +181,11 @@ def _grid(path: Path) -> GridRecord | None:
     try:
         found = read_json(path)
         verdict, facts = found["verdict"], found["facts"]
+        more = tuple(f"{Path(str(one['file'])).stem}:{one['weight']:g}" for one in found["subject"].get("more", ()))
         step, retention = facts["step"], facts["retention"]
+        if step is None and more:  # the file of a saved step ends in its number
+            digits = Path(str(found["subject"]["lora"])).stem.rpartition("-")[2]
+            step = int(digits) if digits.isascii() and digits.isdecimal() else None
         if step is not None and not isinstance(step, int):
             return None
         return GridRecord(
@@ -189,11 +198,12 @@ def _grid(path: Path) -> GridRecord | None:
             bool(verdict["judged"]),
             None if retention is None else _share(retention),
             str(found["made"]),
+            more,
         )
     except UserError:
         keep_nothing()
         return None
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
 
 
@@ -212,12 +222,12 @@ def best(found: Sequence[tuple[RunRecord, Sequence[GridRecord]]]) -> GridRecord 
     """The test whose step and weight the tests of a character speak for; None where nothing is judged.
 
     Of the runs that hold, it is the newest one's, and in it the test that keeps most of the face; where no run holds,
-    the test of any run that keeps most; of equal ones the newest.
+    the test of any run that keeps most; of equal ones the newest. Tests with a further LoRA do not count.
 
     Args:
         found: the runs, the newest first, each with its judged tests, the newest first.
     """
-    judged = [[one for one in tests if one.judged and one.retention is not None] for _, tests in found]
+    judged = [[one for one in tests if one.judged and one.retention is not None and not one.more] for _, tests in found]
     holding = [[one for one in tests if one.kind == "consistent"] for tests in judged]
     among = next(filter(None, holding), None) or sorted(chain(*judged), key=lambda one: one.made, reverse=True)
     return max(among, key=lambda one: one.retention or 0.0, default=None)

@@ -66,9 +66,12 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def newest_test(runs: Path, identifiers: Sequence[str]) -> dict[str, Any] | None:
-    """The newest judged grid of the newest of these runs that has one: its run, grid, step, weight and verdict."""
+    """The newest judged grid without a further LoRA, of the newest of these runs that has one: its run, grid, step,
+    weight and verdict."""
     for identifier in reversed(identifiers):
         for grid in run_records.grids(runs / identifier):
+            if grid.more:
+                continue
             return {
                 "run": identifier,
                 "grid": grid.id,

@@ -1,7 +1,7 @@
 """Names where everything lies in a data folder. Pure: nothing is read or made.
 
 <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
-                        /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/
+                        /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/, combined/<id>/
        jobs.sqlite, jobs/<number>/events.jsonl, log.txt, result.json
        deleted/, uploads/, blip/, and the files of `Workspace`
 """
@@ -343,6 +343,11 @@ class RunFolder:
     def grids(self) -> Path:
         """One folder a test grid."""
         return self.path / "grids"
+
+    @property
+    def combined(self) -> Path:
+        """Pictures with another LoRA at several weights, a folder for each time (`workflows.combine`)."""
+        return self.path / "combined"
 
     @property
     def uses(self) -> Path:

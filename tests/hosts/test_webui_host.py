@@ -317,6 +317,26 @@ def test_a_picture_is_painted_over_another_as_strongly_as_asked(webui: SimpleNam
     assert found[0][0].size == (64, 64)
 
 
+def test_further_loras_are_used_beside_the_first(webui: SimpleNamespace) -> None:
+    ink = webui.lora.with_name("ink ü.safetensors")
+    ink.write_bytes(b"ink")
+    both = [replace(PICTURE, lora=webui.lora, more=((ink, weight),)) for weight in (0.25, 1.0)]
+    alone = [replace(PICTURE, lora=webui.lora), replace(PICTURE, more=((ink, 1.0),))]
+    applied: list[Any] = []
+    paint = webui.processing.painter
+
+    def painter(*arguments: Any) -> Image.Image:
+        applied.append([(len(content), weight) for content, weight in webui.networks.applied()])
+        return paint(*arguments)
+
+    webui.processing.painter = painter
+    found = painted(webui, [*both, *alone])
+    assert applied == [[(64, 1.0), (64, 0.25)], [(64, 1.0), (64, 1.0)], [(64, 1.0)], [(64, 1.0)]]
+    assert not any(same(found[one][0], found[other][0]) for one in range(4) for other in range(one))
+    assert ink.read_bytes() == b"ink"
+    assert not list(webui.host.roots().loras[0].rglob("sameface-test-*"))
+
+
 def test_each_group_is_painted_in_the_order_it_came_in(webui: SimpleNamespace) -> None:
     other = webui.lora.with_name("second.safetensors")
     other.write_bytes(b"other weights")
@@ -814,6 +834,11 @@ def test_a_lora_that_is_not_used_is_said_and_not_painted_without(webui: SimpleNa
         painted(webui, [replace(PICTURE, lora=webui.lora)])
     with raises("file-missing", has="gone.safetensors"):
         painted(webui, [replace(PICTURE, lora=webui.lora.with_name("gone.safetensors"))])
+    webui.networks.load_networks = lambda names, *rest: own(names[:1], *rest)
+    ink = webui.lora.with_name("ink.safetensors")
+    ink.write_bytes(b"ink")
+    with raises("webui-lora-not-loaded", has="ink.safetensors"):
+        painted(webui, [replace(PICTURE, lora=webui.lora, more=((ink, 0.5),))])
     with raises("sampler-unknown", has="'Eule'"):
         painted(webui, [replace(PICTURE, sampler="Eule")])
     assert painted(webui, []) == {}

@@ -12,7 +12,9 @@ import lib_lora
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import (
     KINDS,
+    CombineArguments,
     FillArguments,
+    LoraBeside,
     TestArguments,
     TrainArguments,
     UnreadableArguments,
@@ -23,10 +25,15 @@ from lib_lora.queue.job_types import (
     files_in,
     kind_of,
     lane_of,
+    loras_in,
 )
 
 PACKAGE = Path(lib_lora.__file__).parent
-LEAST = {"invent": {"describe": "x"}, "produce": {"production": "001"}}  # what cannot be left out
+LEAST = {  # what cannot be left out
+    "invent": {"describe": "x"},
+    "produce": {"production": "001"},
+    "combine": {"lora": "/ink.safetensors"},
+}
 CONVERTS = {  # where plain values become arguments
     "queue/job_types.py": "the module itself",
     "queue/queue.py": "a row of the file",
@@ -63,6 +70,15 @@ def test_a_base_model_must_be_chosen_all_the_same(kind):
         ("choose", {"weights": []}, ("setting-invalid", "no weight")),
         ("choose", {"weights": [1, 3]}, ("setting-invalid", "weight is 3")),
         ("choose", {"grid_steps": 0}, ("setting-invalid", "0 sampling steps")),
+        ("test", {"loras": [{"file": "/i", "weight": 11}]}, ("setting-invalid", "weight of another LoRA is 11")),
+        ("test", {"loras": [{"file": ""}]}, ("setting-invalid", "no file of a LoRA")),
+        ("combine", {}, ("setting-missing", "'lora'")),
+        ("combine", {"lora": ""}, ("setting-invalid", "no file of a LoRA")),
+        ("combine", {"lora": "/i", "weights": []}, ("setting-invalid", "above 0")),
+        ("combine", {"lora": "/i", "weights": [0.5, 0]}, ("setting-invalid", "above 0")),
+        ("combine", {"lora": "/i", "count": 0}, ("setting-invalid", "0 prompts")),
+        ("combine", {"lora": "/i", "grid_steps": 0}, ("setting-invalid", "0 sampling steps")),
+        ("combine", {"lora": "/i", "painter": "webui", "on": "ssh:x"}, ("setting-invalid", "this computer only")),
         ("train", {"bse": "x"}, ("setting-unknown", "did you mean 'base'")),
         ("train", {"base": "x", "prediction": "w"}, ("setting-not-a-choice", "'w' is not one of epsilon, v")),
         ("invent", {"base": "x"}, ("setting-missing", "'describe'")),
@@ -96,6 +112,10 @@ def test_the_files_that_a_job_names_are_known():
         "/women",
     ]
     assert files_in(TestArguments(base=None)) == []
+    assert files_in(TestArguments(base="/b", loras=[LoraBeside("/ink"), LoraBeside("/oil")])) == ["/ink", "/oil", "/b"]
+    assert files_in(CombineArguments("/ink")) == loras_in(CombineArguments("/ink")) == ["/ink"]
+    assert loras_in(TestArguments(loras=[LoraBeside("/ink", 0.5)])) == ["/ink"]
+    assert loras_in(FillArguments()) == []
     assert [files_in(FillArguments(captioner=one)) for one in ("", "clip", "blip:/x:y")] == [[], [], ["/x:y"]]
     assert files_in(UnreadableArguments({"base": "/b"}, UserError("x", code="y"))) == []
 

@@ -133,6 +133,7 @@ elif does == "asks-nonsense":
     end("finished", answer=hear())
 elif does == "paints":
     pictures = [dict(prompt=f"p{k}", negative="", seed=k, lora=None if k else "L ü.safetensors") for k in range(3)]
+    pictures[1]["more"] = [["ink ü.safetensors", 0.4]]
     (folder / "cells").mkdir()
     say(ask="paint", id=1, base="base.safetensors", pictures=pictures, folder=str(folder / "cells"))
     got = []
@@ -538,10 +539,10 @@ def test_a_worker_that_cannot_be_started_fails_its_job(harness, host):
     assert host.held == 3
 
 
-@pytest.mark.parametrize("kind", ["test", "choose", "produce"])
+@pytest.mark.parametrize("kind", ["test", "choose", "combine", "produce"])
 def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
     host.painting = True
-    more = {"production": "001"} if kind == "produce" else {}
+    more = {"produce": {"production": "001"}, "combine": {"lora": "ink.safetensors"}}.get(kind, {})
     number = harness.add("paints", kind, painter="webui", **more)
     job = harness.ended(number)
     assert (job.state, job.error) == ("finished", "")
@@ -554,6 +555,7 @@ def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
     first, base = host.painted[0]
     assert first == Cell("p0", "", 0, harness.root / "L ü.safetensors")  # a worker names files by where they lie in it
     assert host.painted[1][0].lora is None
+    assert host.painted[1][0].more == ((harness.root / "ink ü.safetensors", 0.4),)
     assert base == harness.root / "base.safetensors"
     assert host.said == []
     assert {"kind": "state", "state": "waiting for the GPU"} not in harness.events(number)

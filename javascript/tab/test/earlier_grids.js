@@ -30,9 +30,15 @@ export function earlierGrids(open) {
   return { node, set };
 }
 
+/** With which further LoRAs a grid was painted; empty = with none. */
+export function besideText(more) {
+  return more && more.length ? t('with {loras}', { loras: more.join(', ') }) : '';
+}
+
 function entry({ run, grid }, open) {
   const kept = Number.isFinite(grid.retention) ? t('{kept} kept', { kept: format.percent(grid.retention) }) : '';
-  const said = [cellName(run.id, grid.step, grid.weight), kept, grid.made ? format.ago(grid.made) : ''];
+  const beside = besideText(grid.more);
+  const said = [cellName(run.id, grid.step, grid.weight), beside, kept, grid.made ? format.ago(grid.made) : ''];
   return el(
     'button',
     { class: 'sf-grid-entry', on: { click: () => open({ run: run.id, id: grid.id }) } },

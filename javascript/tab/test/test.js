@@ -9,6 +9,7 @@ import { say, t } from '../base/texts.js';
 import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, cellName, gridsOf, jobsBaseGone, knownRuns, reloadRuns, runsError, thenTest } from '../jobs/runs.js';
+import { combinedCard } from './combined_card.js';
 import { earlierGrids } from './earlier_grids.js';
 import { gridPictures, photoStrip } from './grid_pictures.js';
 import { paintLabel, testForm } from './test_form.js';
@@ -46,10 +47,20 @@ function make(root) {
   made.log = logFold();
   made.form = testForm(() => update(made));
   made.another = foldSection('Test another step or weight', made.form.node);
+  made.combined = combinedCard();
   made.earlier = earlierGrids((which) => show(made, which, true));
   made.result = el('div', { class: 'sf-result', hidden: true });
   appendTo(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
-  appendTo(root, [made.lead, made.bar, made.said, made.log, made.another, made.result, made.earlier.node]);
+  appendTo(root, [
+    made.lead,
+    made.bar,
+    made.said,
+    made.log,
+    made.another,
+    made.combined.node,
+    made.result,
+    made.earlier.node,
+  ]);
   made.beat = repeatWhileSeen(() => look(made), OFTEN);
   return made;
 }
@@ -67,6 +78,7 @@ function update(made) {
   const job = openJobAt('test');
   const last = lastJobAt('test');
   const grids = gridsOf(runs);
+  loadCombined(made, last);
   choose(made, runs, grids, job, last);
   made.form.update(runs || []);
   const lead = words(made, character, runs, job, last);
@@ -77,6 +89,17 @@ function update(made) {
   unfold(made, grids, runs, job);
   made.earlier.set(grids, made.shown);
   showGrid(made);
+}
+
+/** What was found with another LoRA is asked for once, and again when such a job has ended. */
+function loadCombined(made, last) {
+  const ended = last && last.kind === 'combine' && last.state === 'finished' ? last.id : '';
+  const mark = `${made.slug}|${ended}`;
+  if (mark === made.combinedOf) return;
+  made.combinedOf = mark;
+  const newest = last && last.kind === 'combine'; // else the test of the LoRA alone comes first
+  made.result.parentNode.insertBefore(made.combined.node, newest ? made.result : made.earlier.node);
+  made.combined.load(made.slug);
 }
 
 /** The form is open where nothing has been tested, and otherwise as the user has left it. */
@@ -101,7 +124,8 @@ function choose(made, runs, grids, job, last) {
     app.wantedGrid = null;
     show(made, { run: wanted.run, id: wanted.id });
   }
-  if (!made.shown && !job && grids.length) show(made, { run: grids[0].run.id, id: grids[0].grid.id });
+  const first = grids.find(({ grid }) => !(grid.more || []).length) || grids[0]; // with another LoRA it is another test
+  if (!made.shown && !job && first) show(made, { run: first.run.id, id: first.grid.id });
 }
 
 async function show(made, which, byHand) {
@@ -271,7 +295,7 @@ function jobWords(job) {
     return { tone: 'none', text: 'The test is waiting.', detail: beginsWhen(job), buttons: [stop] };
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
-  const round = job.kind === 'choose' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
+  const round = job.kind !== 'test' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
   return {
     tone: 'busy',
     text: round || [phaseName(job), counted].filter(Boolean).join(': '),

@@ -10,10 +10,11 @@ import { baseGone, cellChoice } from '../jobs/runs.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
+import { otherLora } from './other_lora.js';
 
 /**
  * @param {Run} changed is called when the user has chosen another run, step or weight.
- * @returns {{node, update(runs), paint(quick), choose(), common(), by(), cell(), gone()}} `by()`: who paints, and on
+ * @returns {{node, update(runs), paint(quick), choose(), combine(), common(), by(), cell(), gone()}} `by()`: who paints, and on
  *   which machine; `cell()`: the chosen run, step and weight, or null; `gone()`: that the run's base model is gone, or an
  *   empty text.
  */
@@ -69,9 +70,13 @@ export function testForm(changed) {
     ),
   );
   fine.addEventListener('toggle', () => fine.open && loadBases());
+  const other = otherLora(
+    () => label(),
+    () => actions.combine(),
+  );
   const sides = el('div', { class: 'sf-halves' }, many, painter.node);
   const row = el('div', { class: 'sf-row' }, paint, find);
-  const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, painter.rent, fine, later, row);
+  const node = el('div', { class: 'sf-test-form' }, form.cell.node, sides, painter.rent, other.node, fine, later, row);
 
   function label() {
     setText(paint.firstChild, paintLabel(many.chosen === 'quick' ? limits.quick_pictures : limits.test_pictures));
@@ -104,6 +109,7 @@ export function testForm(changed) {
   function showGone() {
     const gone = goneOf(form);
     paint.disabled = find.disabled = Boolean(gone);
+    other.refuse(Boolean(gone));
     setText(later, gone || beginsWhen(null));
     later.hidden = !later.textContent;
   }
@@ -111,10 +117,24 @@ export function testForm(changed) {
   /** What is not a number, or cannot be painted with, is said below its field. */
   function check() {
     painter.check();
-    refuseForm([form.cell.weight, steps, cfg, side, seed].map((input) => numberFault(input)));
+    refuseForm([form.cell.weight, steps, cfg, side, seed, other.weight].map((input) => numberFault(input)));
   }
 
-  const painted = (quick) => startJob('test', { ...cellOf(form), ...actions.common(), quick }, 'The test begins.');
+  const painted = (quick) => {
+    const values = { ...cellOf(form), ...actions.common(), quick, loras: other.loras() };
+    return startJob('test', values, 'The test begins.');
+  };
+
+  const combined = () => {
+    const values = {
+      ...cellOf(form),
+      lora: other.file(),
+      weights: other.weights(),
+      grid_steps: wholeNumber(steps, ranges.grid_steps.usual),
+      ...actions.by(),
+    };
+    return startJob('combine', values, 'The pictures with the other LoRA begin.');
+  };
 
   const searched = () => {
     const values = {
@@ -141,7 +161,16 @@ export function testForm(changed) {
     }),
     paint: async (quick = many.chosen === 'quick') => {
       check();
-      const targets = { sampler, side, cfg, grid_steps: steps, first_seed: seed, weight: form.cell.weight, base };
+      const targets = {
+        sampler,
+        side,
+        cfg,
+        grid_steps: steps,
+        first_seed: seed,
+        weight: form.cell.weight,
+        base,
+        lora: other.select,
+      };
       await sendForm(targets, () => painted(quick));
     },
     choose: async () => {
@@ -149,11 +178,18 @@ export function testForm(changed) {
       refuseForm([numberFault(steps)]);
       await sendForm({ grid_steps: steps }, searched);
     },
+    combine: async () => {
+      painter.check();
+      refuseForm([form.cell.weight, steps].map((input) => numberFault(input)));
+      const targets = { grid_steps: steps, weight: form.cell.weight, lora: other.select, weights: other.tried };
+      await sendForm(targets, combined);
+    },
     update: (runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
         painter.load().then(showPainters);
+        other.load();
       }
       form.runs = runs;
       form.cell.setRuns(runs);

@@ -5,6 +5,7 @@ import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { say, t } from '../base/texts.js';
 import { cellName } from '../jobs/runs.js';
+import { besideText } from './earlier_grids.js';
 import { factList, likeness, lineList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
 import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widgets.js';
@@ -62,7 +63,7 @@ const allSaid = (sentences, messages) => (sentences || []).map((one, place) => s
 
 /** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
 function ofWhat(grid) {
-  const cell = cellName(grid.run, grid.step, grid.weight);
+  const cell = [cellName(grid.run, grid.step, grid.weight), besideText(grid.more)].filter(Boolean).join(' ');
   const n = grid.rows.filter((row) => row.role === 'lora').length;
   return n < app.state.limits.test_pictures
     ? t('{cell} · {n} pictures, a first look', { cell, n })

@@ -8,11 +8,13 @@ import { foldSection } from './widgets.js';
 const ROWS = 12; // of the table that stands for the drawing
 
 /**
- * @param {{title: string, series: Array<{name: string, points: number[][], tone?: string, dots?: boolean}>,
- *   xLabel?: string, yLabel?: string, xFormat?: (a: number) => string, yFormat?: (a: number) => string,
+ * @param {{title: string, series: Array<{name: string, points: number[][], tone?: string, dots?: boolean,
+ *     bars?: number[][]}>,
+ *   xLabel?: string, yLabel?: string, xStep?: number, xFormat?: (a: number) => string, yFormat?: (a: number) => string,
  *   xMin?: number, xMax?: number, yMin?: number, yMax?: number, near?: boolean, empty?: string}} options
- *   `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
- *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too.
+ *   `xStep`: the least distance of two marks of the axis, 1 where it is left out; `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
+ *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too; `bars`: upright lines, each
+ *   [x, low, high].
  * @returns {HTMLElement} a figure; `figure.update(options)` draws it anew.
  */
 export function lineChart(options) {
@@ -39,13 +41,19 @@ export function lineChart(options) {
 function draw(figure, options, width) {
   const series = options.series.map((one) => ({ ...one, points: one.points.filter(([, y]) => Number.isFinite(y)) }));
   const points = series.flatMap((one) => one.points);
+  const ends = series.flatMap((one) =>
+    (one.bars || []).flatMap(([x, low, high]) => [
+      [x, low],
+      [x, high],
+    ]),
+  );
   const title = el('figcaption', { text: t(options.title || '') });
   if (!points.length) {
     const words = t(options.empty || 'Nothing to show yet.');
     fillWith(figure, title, el('p', { class: 'sf-quiet', text: words }));
     return;
   }
-  const scale = scales(points, options, width);
+  const scale = scales([...points, ...ends], options, width);
   const picture = el('svg:svg', { class: 'sf-chart-svg', width, height: HEIGHT, role: 'img', tabindex: '0' });
   picture.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
   picture.setAttribute('aria-label', spoken(options, series, scale));
@@ -98,6 +106,10 @@ function line(picture, one, scale, tone) {
   const path = one.points.map(([x, y]) => `${scale.x(x).toFixed(1)},${scale.y(y).toFixed(1)}`).join(' ');
   const shown = { class: `sf-line sf-line-${tone}`, points: path, fill: 'none' };
   if (one.points.length > 1) picture.append(el('svg:polyline', shown));
+  for (const [x, low, high] of one.bars || []) {
+    const place = { x1: scale.x(x), x2: scale.x(x), y1: scale.y(low), y2: scale.y(high) };
+    picture.append(el('svg:line', { class: `sf-line sf-line-${tone}`, ...place }));
+  }
   if (one.points.length > 1 && !one.dots) return;
   for (const [x, y] of one.points) {
     const dot = { class: `sf-dot sf-line-${tone}`, cx: scale.x(x), cy: scale.y(y), r: 3.5 };
@@ -174,7 +186,9 @@ function table(series, scale, options) {
   const rows = some.map((x) => {
     const cells = series.map((one) => {
       const point = pointAt(one.points, x, options.near);
-      return el('td', { text: point ? scale.yText(point[1]) : '–' });
+      const bar = (one.bars || []).find(([place]) => place === x);
+      const ends = bar ? ` (${scale.yText(bar[1])} – ${scale.yText(bar[2])})` : '';
+      return el('td', { text: point ? scale.yText(point[1]) + ends : '–' });
     });
     return el('tr', {}, el('th', { scope: 'row', text: scale.xText(x) }), cells);
   });

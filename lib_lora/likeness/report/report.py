@@ -38,6 +38,14 @@ SMALL_PRINT = (
 
 
 @dataclass(frozen=True)
+class FurtherLora:
+    """A LoRA that was used beside the tested one: its file name, and its weight."""
+
+    file: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class Subject:
     """What the pictures are of, and how they were made.
 
@@ -46,12 +54,14 @@ class Subject:
         lora: file name; empty for pictures that come from nowhere in particular.
         base: file name of the base model.
         run: its identifier.
+        more: further LoRAs beside `lora`.
     """
 
     character: str
     lora: str = ""
     base: str = ""
     run: str = ""
+    more: list[FurtherLora] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ SIDE = 192  # pixels: the longer side of a thumbnail
 # Photos show a real face, so they stand between these marks, by which `without_photos` finds them.
 PHOTO, END = "<!--photo-->", "<!--/photo-->"
 FILE_NAME = "report.html"  # in the folder of a grid
-_FILE = Path(__file__).resolve().parent / "templates" / "report.html.jinja"
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def render(report: Report, pictures: Pictures, photos: Pictures | None = None) -
 
     @cache
     def beside(name: str) -> Image.Image | None:
-        return _small_of(photos(name)) if photos else None
+        return small_of(photos(name)) if photos else None
 
     with_lora, base = report.of("lora"), report.of("base")
     return _template().render(
@@ -115,23 +115,24 @@ def _photo(row: Row, photos: Pictures) -> PhotoCell | None:
     if small is None or score.nearest is None:
         return None
     likeness = "" if score.nearest_likeness is None else report_words.number(score.nearest_likeness)
-    return PhotoCell(score.nearest, likeness, _data_uri(small), small.width, small.height)
+    return PhotoCell(score.nearest, likeness, data_uri(small), small.width, small.height)
 
 
 def _cell(row: Row, pictures: Pictures) -> PictureCell:
     picture = pictures(row.path)
-    small = _small_of(picture)
+    small = small_of(picture)
     return PictureCell(
         name=row.path.rpartition("/")[2],
         mark=report_words.mark_of(row),
-        picture=_data_uri(small) if small else "",
+        picture=data_uri(small) if small else "",
         width=small.width if small else SIDE,
         height=small.height if small else SIDE,
         ours=row.role != "base",
     )
 
 
-def _small_of(picture: Image.Image | None) -> Image.Image | None:
+def small_of(picture: Image.Image | None) -> Image.Image | None:
+    """A picture small enough for a page, without what its file says of itself; None of none."""
     if picture is None:
         return None
     copy = picture.convert("RGB")
@@ -141,7 +142,8 @@ def _small_of(picture: Image.Image | None) -> Image.Image | None:
     return bare
 
 
-def _data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image) -> str:
+    """A picture as an address that holds it, as JPEG."""
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=85, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
@@ -149,10 +151,10 @@ def _data_uri(picture: Image.Image) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    return template(_FILE, _finalize, percent=report_words.percent, number=report_words.number)
+    return template(TEMPLATES / "report.html.jinja", finalize, percent=report_words.percent, number=report_words.number)
 
 
-def _finalize(value: object) -> object:
+def finalize(value: object) -> object:
     """Control characters do nothing; a gap is shown as one."""
     if value is None:
         return "not measured"

@@ -202,6 +202,7 @@ def about(report: Report) -> list[tuple[str, str]]:
     known = [
         ("Character", subject.character),
         ("LoRA", subject.lora),
+        ("Further LoRAs", ", ".join(f"{one.file} at weight {one.weight:g}" for one in subject.more)),
         ("Base model", subject.base),
         ("Run", subject.run),
     ]

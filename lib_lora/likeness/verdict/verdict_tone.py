@@ -21,6 +21,13 @@ def verdict_tone(kind: str, judged: bool) -> Tone:
     return "warn" if kind in ("slightly undertrained", "overtrained") else "bad"
 
 
+def combined_tone(kind: str, judged: bool) -> Tone:
+    """The same of what was found with another LoRA (`likeness.comparing.weight_verdict`)."""
+    if not judged:
+        return "none"
+    return "good" if kind == "survives" else "warn" if kind == "survives up to" else "bad"
+
+
 _WORDS: dict[str, dict[str, tuple[str, Tone]]] = {  # by role and status
     "lora": {"ok": ("ok", "good"), "drift": ("drift", "warn"), "lost": ("lost", "bad")},
     "base": {"ok": ("like this person", "none"), "drift": ("resembles", "none"), "lost": ("someone else", "none")},

@@ -54,7 +54,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: as `reading.read`.
     """
-    layers, metadata = _looked_at(path)
+    layers, metadata = looked_at(path)
     found = sshs_model_hash(FileBytes(path))
     alphas = {layer.alpha for layer in layers.values()}
     parts = Counter(key_names.part_of(name) or "other" for name in layers)
@@ -80,8 +80,12 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
-    """The layers of a LoRA file, by name, each of whose numbers is one; and its metadata."""
+def looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
+    """The layers of a LoRA file, by name, and its metadata.
+
+    Raises:
+        UserError: as `reading.read`; every number of the file is looked at.
+    """
     _, keys = open_lora(path)
     entries, metadata = read_header(path)
     layers = keys_by_layer({key: entries[key].shape for key in keys}, path.name)

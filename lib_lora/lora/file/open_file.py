@@ -98,19 +98,21 @@ _PEFT = re.compile(
 def _refuse_other_kinds(name: str, keys: list[str]) -> None:
     if not keys:
         raise UserError(f"{name} is not a LoRA: it holds no tensors.", code="lora-empty", file=name)
-    if any(_PEFT.search(key) and not key_names.part_of(key) for key in keys):
+    if peft := next((key for key in keys if _PEFT.search(key) and not key_names.part_of(key)), None):
         raise UserError(
-            f"{name} is a LoRA with diffusers' (PEFT's) names, which A1111 silently ignores; "
+            f"{name} is a LoRA with diffusers' (PEFT's) names such as {peft!r}, which A1111 silently ignores; "
             "use the version of it for the webui (with kohya's names).",
             code="lora-with-peft-names",
             file=name,
         )
     for pattern, what in _OTHER_KINDS:
-        if any(re.search(pattern, key) for key in keys):
+        if other := next((key for key in keys if re.search(pattern, key)), None):
             raise UserError(
-                f"{name} is {what}; expected a LoRA with kohya's names (lora_unet_…, lora_te_…).",
+                f"{name} is {what} (it has the key {other!r}); expected a LoRA with kohya's names "
+                "(lora_unet_…, lora_te_…).",
                 code="not-a-lora",
                 file=name,
+                key=other,
             )
     if not any(key_names.part_of(key) and key.endswith("lora_down.weight") for key in keys):
         raise UserError(f"{name} is not a LoRA: its first tensor is called {keys[0]!r}.", code="not-a-lora", file=name)

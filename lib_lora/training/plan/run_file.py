@@ -181,6 +181,11 @@ class Run:
         """Painted test grids."""
         return self.place.grids
 
+    @property
+    def combined(self) -> Path:
+        """Pictures with another LoRA at several weights."""
+        return self.place.combined
+
     def checkpoint(self, step: int) -> Path:
         """The file of the LoRA after `step` steps."""
         return self.place.checkpoint(self.file.stem, step)

@@ -59,11 +59,13 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     try:
         verdict, facts = report["verdict"], report["facts"]
         digests = look(folder).digests
+        record = run_records.grid(grid)
         return {
             "id": grid.name,
             "run": run.name,
-            "step": facts["step"],
+            "step": record.step if record else facts["step"],
             "weight": facts["weight"],
+            "more": list(record.more) if record else [],
             "made": report["made"],
             "verdict": {key: value for key, value in verdict.items() if key != "rule"}
             | {"tone": verdict_tone(verdict["kind"], verdict["judged"]), "messages": verdict_messages(verdict, facts)},
@@ -117,6 +119,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
         "run": run.name,
         "step": int(step) if step.isascii() and step.isdecimal() else None,
         "weight": first.get("weight", 1.0),
+        "more": [f"{Path(str(one[0])).stem}:{one[1]:g}" for one in first.get("more", ())],
         "made": None,
         "verdict": None,
         "facts": {},

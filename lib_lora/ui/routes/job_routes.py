@@ -15,6 +15,7 @@ from lib_lora.queue.job_types import (
     RUNPOD,
     Arguments,
     ChooseArguments,
+    CombineArguments,
     FillArguments,
     InventArguments,
     MoreArguments,
@@ -29,6 +30,7 @@ from lib_lora.queue.job_types import (
     chosen_base,
     class_photos_in,
     lane_of,
+    loras_in,
     run_in,
     uses_place,
 )
@@ -74,6 +76,7 @@ _SHOWN = {
     "train": _Shown("Train {name}", "train", announced=True),
     "test": _Shown("Test {name}", "test", announced=True),
     "choose": _Shown("Find the best step and weight of {name}", "test", announced=True),
+    "combine": _Shown("Try another LoRA with {name}", "test", announced=True),
     "invent": _Shown("Paint faces for {name}", "invent"),
     "more": _Shown("Paint more pictures of {name}", "invent"),
     "produce": _Shown("Produce pictures of {name}", "produce", announced=True),
@@ -167,21 +170,62 @@ def checked(context: RequestContext, folder: CharacterFolder, arguments: Argumen
         if context.host.remote():
             raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
         place = places.named(context.root, asked_place(arguments))
-        with_place = (TrainArguments, TestArguments, ChooseArguments, ProduceArguments)
+        with_place = (TrainArguments, TestArguments, ChooseArguments, CombineArguments, ProduceArguments)
         if place and place.ray and isinstance(arguments, with_place):
             arguments = replace(arguments, on=place.on())  # it may be named by its address
         if asked_place(arguments) == RUNPOD:
             pod_terms.account(context.root)  # without its key nothing can be rented
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)
-    if isinstance(arguments, (TestArguments, ChooseArguments)):
+    if isinstance(arguments, (TestArguments, ChooseArguments, CombineArguments)):
+        _see_loras(context, folder, arguments)
         arguments = _painted_by(context, folder, arguments)
     return arguments
 
 
-def _painted_by(
-    context: RequestContext, folder: CharacterFolder, arguments: TestArguments | ChooseArguments
-) -> TestArguments | ChooseArguments:
+_Painted = TestArguments | ChooseArguments | CombineArguments
+
+
+def _see_loras(context: RequestContext, folder: CharacterFolder, arguments: _Painted) -> None:
+    """See that further LoRAs are there and fit the run's base model, before anything waits in the queue.
+
+    Raises:
+        UserError: one is gone, damaged or for another family.
+    """
+    named = loras_in(arguments)
+    if not named:
+        return
+    from lib_lora.lora.file.fitting import check_fits
+
+    run = run_records.run(paths.run(folder, arguments.run)) if arguments.run else run_records.newest(folder)
+    for file in named:
+        with about("lora"):
+            path = lora_of(context, file)
+            if run is not None:
+                check_fits(path, run.family)
+
+
+def lora_of(context: RequestContext, text: str) -> Path:
+    """A LoRA that a request names: one in a folder of LoRAs here, or any file if only this machine's user can ask.
+
+    Raises:
+        Refused: it lies elsewhere, and the webui is open to others.
+        UserError: there is no such file.
+    """
+    path = Path(text)
+    if not paths.inside(path, lora_folders(context)):
+        path = paths.free_path(context.host, text, "a LoRA outside the folders of LoRAs")
+    if not path.is_file():
+        raise UserError(f"There is no file {path}; choose another LoRA.", code="further-lora-missing", file=path)
+    return path
+
+
+def lora_folders(context: RequestContext) -> list[Path]:
+    """The folders in which LoRAs lie here."""
+    return [*context.host.roots().loras, context.root / "loras"]
+
+
+def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: _Painted) -> _Painted:
     """The arguments, with the worker in the webui's place where that does not paint with models of the run's family.
 
     Raises:

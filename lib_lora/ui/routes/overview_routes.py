@@ -306,7 +306,7 @@ def progress(run: RunRecord) -> tuple[int, int, bool]:
 
 def _test(run: RunRecord | None) -> dict[str, Any]:
     """Of the newest run alone: what an older one was worth says nothing of it."""
-    found = run_records.grids(run.folder) if run else []
+    found = [one for one in run_records.grids(run.folder) if not one.more] if run else []
     if run is None or not found:
         number = run.id if run else ""
         said = step_words.said(step_words.RUN_UNTESTED if run else step_words.UNTESTED, run=number)

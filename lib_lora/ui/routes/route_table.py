@@ -29,6 +29,7 @@ from lib_lora.ui.routes import (
     undo_routes,
     use_routes,
 )
+from lib_lora.ui.routes.combine import combined_routes
 from lib_lora.ui.routes.elsewhere import place_routes, rent_routes
 from lib_lora.ui.routes.library import library_routes, library_task_routes
 from lib_lora.ui.routes.produce import production_file_routes, production_routes
@@ -51,7 +52,16 @@ _ROOMS = (
         place_routes,
         rent_routes,
     ),
-    *(job_routes, run_routes, grid_routes, lora_file_routes, use_routes, production_routes, production_file_routes),
+    *(
+        job_routes,
+        run_routes,
+        grid_routes,
+        combined_routes,
+        lora_file_routes,
+        use_routes,
+        production_routes,
+        production_file_routes,
+    ),
     *(library_routes, library_task_routes, doctor_routes, settings_routes),
 )
 

@@ -94,7 +94,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
     history = history_of(RunFolder(record.folder).events)
     slug = folder.path.name
     values = _run_values(record, slug, context.queue.open())
-    begun = [
+    begun: list[dict[str, Any]] = [
         {
             "id": name,
             "step": None,
@@ -105,7 +105,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
             "judged": False,
             "tone": "none",
         }
-        | {"retention": None, "made": None}
+        | {"retention": None, "made": None, "more": []}
         for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
         if name not in {grid["id"] for grid in values["grids"]}
     ]

@@ -54,6 +54,7 @@ class PageLimits:
         photos_at_once: requests with photos.
         suffixes: of files that are taken for photos; `accept`: of those among them that can be read here.
         test_pictures, quick_pictures, screening_pictures: of a test, a quick test, and for each cell of a search.
+        combined_pictures: at each weight of another LoRA, whose usual ones are `combined_weights`.
         name_letters, trigger_letters, class_word_letters: of a character's texts.
         description_letters: of the description of an invented one.
         ranges: of the arguments of jobs, by name.
@@ -74,6 +75,8 @@ class PageLimits:
     test_pictures: int
     quick_pictures: int
     screening_pictures: int
+    combined_pictures: int
+    combined_weights: list[float]
     name_letters: int
     trigger_letters: int
     class_word_letters: int
@@ -106,6 +109,8 @@ def page_limits() -> PageLimits:
         test_pictures=len(PROMPTS),
         quick_pictures=QUICK,
         screening_pictures=SCREENING,
+        combined_pictures=job_types.COMBINED,
+        combined_weights=[*job_types.COMBINED_WEIGHTS],
         name_letters=LETTERS["name"],
         trigger_letters=LETTERS["trigger"],
         class_word_letters=LETTERS["class_word"],

@@ -19,7 +19,7 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report import report_html
-from lib_lora.likeness.report.report import REPORT_FILE, Basis, Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.report.report import REPORT_FILE, Basis, FurtherLora, Paths, Report, Row, Subject, Tested
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
@@ -87,6 +87,7 @@ class PaintedGrid:
         plan: its cells.
         step: of the checkpoint; `weight` of the LoRA.
         base: the checkpoint that was painted with.
+        more: further LoRA files with their weights.
     """
 
     folder: Path
@@ -94,6 +95,7 @@ class PaintedGrid:
     step: int
     weight: float
     base: Path
+    more: Sequence[tuple[Path, float]] = ()
 
 
 def judge_grid(
@@ -102,7 +104,8 @@ def judge_grid(
     """Judge painted cells against the photos, and write the report.
 
     Where no photo shows a face (a drawn character, say) there is nothing to compare with; the report says so, and
-    the pictures are there to be looked at.
+    the pictures are there to be looked at. With further LoRAs it says nothing of the training: what the pictures lack
+    may be their doing.
 
     Args:
         run: whose character it is.
@@ -120,10 +123,15 @@ def judge_grid(
     paths = Paths(shown["lora"], shown["base"], shown["leak"])
     asked = [asked_of(cell) for cell in plan["lora"]]
     painted_with = grid.base.name
-    subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id)
+    more = [FurtherLora(path.name, share) for path, share in grid.more]
+    subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id, more)
     ruler = ruler_of(run.character_folder, engine)
-    earlier = tested(run, ruler, folder, painted_with)
-    training = training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with))
+    earlier = [] if more else tested(run, ruler, folder, painted_with)
+    training = (
+        Training(weight=weight)
+        if more
+        else training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with))
+    )
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
@@ -271,7 +279,7 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
     """Retention of every grid of a run that has been judged, the newest of each step and weight; without `but`.
 
     Only those count that were judged with this `ruler` (`likeness.report.report.Report`), and painted with the
-    checkpoint whose file is named `base`; None = the run's own.
+    checkpoint whose file is named `base`; None = the run's own. Those with a further LoRA never do.
     """
     kept = ((cell, report.facts.identity.retention) for cell, report in _newest(run, ruler, but, base).items())
     return [Tested(step, weight, retention) for (step, weight), retention in kept if retention is not None]
@@ -302,7 +310,8 @@ def _newest(run: Run, ruler: str, but: Path | None, base: str | None) -> dict[tu
             continue  # damaged or of another version: it says nothing
         step, weight = report.facts.training.step, report.facts.training.weight
         says = report.facts.identity.retention is not None or report.verdict.kind == "over-baked"
-        if report.ruler == ruler and report.subject.base == base and step is not None and says:
+        ours = report.ruler == ruler and report.subject.base == base and not report.subject.more
+        if ours and step is not None and says:
             found[step, weight] = report
     return found
 

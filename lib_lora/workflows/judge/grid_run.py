@@ -27,6 +27,7 @@ from lib_lora.grid.paint_plan import (
     planned_folders,
 )
 from lib_lora.grid.prompts import PROMPTS
+from lib_lora.lora.file.fitting import check_fits
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.models.reading.file_hashes import cached_sha256
@@ -60,6 +61,7 @@ class GridRequest:
         cfg: guidance scale; None = the one at which the run's base model is tested.
         side: pixels of a square picture; None = the side that the run was trained at.
         leak: paint a few pictures without the trigger too.
+        more: further LoRA files with their weights, beside the checkpoint.
     """
 
     step: int
@@ -71,6 +73,7 @@ class GridRequest:
     cfg: float | None = None
     side: int | None = None
     leak: bool = True
+    more: tuple[tuple[Path, float], ...] = ()
 
 
 class GridRun:
@@ -128,41 +131,48 @@ class GridRun:
         return self._painter
 
     def plan(self, request: GridRequest) -> PaintPlan:
-        """The cells that test one checkpoint at one weight."""
+        """The cells that test one checkpoint at one weight.
+
+        Raises:
+            UserError: a further LoRA is gone, damaged, or for another family than the base model.
+        """
+        for path, _ in request.more:
+            check_fits(path, self.info.family)
         character, train = self.run.file.character, self.run.file.settings
         side = request.side or train.resolution or self.info.resolution
         scale = self.run.file.base.guidance if request.cfg is None else request.cfg
         cells = test_cells(character, side, request.steps, request.first_seed, request.sampler, request.count, scale)
-        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight)
+        ours = with_lora(cells, self.run.checkpoint(request.step), request.weight, request.more)
         leak = leak_cells(ours, character) if request.leak else []
         return PaintPlan({"base": base_cells(ours, character), "leak": leak, "lora": ours}, self.by)
 
-    def paint(self, plan: PaintPlan, again: bool = False) -> Path:
+    def paint(self, plan: PaintPlan, again: bool = False, parent: Path | None = None) -> Path:
         """Paint what is not there yet; returns the grid's folder with ``plan.json`` and ``cells/``.
 
         Args:
             plan: what to paint.
             again: paint with and without the trigger anew even where this very plan was finished before.
+            parent: in which the folder is made; None = among the run's test grids.
 
         Raises:
             UserError: the checkpoint is gone or damaged, or the disk is full.
         """
         folder = (
-            unfinished(self.run, plan)
-            or (None if again else next(painted(self.run, plan), None))
-            or new_folder(self.run)
+            unfinished(self.run, plan, parent)
+            or (None if again else next(painted(self.run, plan, parent), None))
+            or new_folder(self.run, parent)
         )
         kept = self._kept if again else self._kept_or_painted()
         paint_missing(plan, folder, lambda: self.painter, kept, self.emit)
         return folder
 
-    def to_paint(self, plans: Sequence[PaintPlan]) -> list[int]:
+    def to_paint(self, plans: Sequence[PaintPlan], parent: Path | None = None) -> list[int]:
         """How many pictures `paint` will have to paint for each of several plans, one after the other."""
         counts: list[int] = []
         shared: set[str] = set()
         there = self._kept_or_painted()
         for plan in plans:
-            folder = unfinished(self.run, plan) or next(painted(self.run, plan), None)
+            folder = unfinished(self.run, plan, parent) or next(painted(self.run, plan, parent), None)
             missing = 0
             for name, cell in plan.items():
                 if folder and (folder / CELLS / name).exists():
@@ -175,9 +185,10 @@ class GridRun:
         return counts
 
     def _kept_or_painted(self) -> Keep:
-        """Where a cell's picture is: kept, or with a LoRA in another grid of this run."""
+        """Where a cell's picture is: kept, or with a LoRA in another grid of this run, or beside another LoRA."""
         known: dict[str, Path] = {}
-        for path in sorted(self.run.grids.glob(f"*/{PLAN_FILE}"), key=lambda one: (len(one.parent.name), one)):
+        plans = [path for home in (self.run.combined, self.run.grids) for path in home.glob(f"*/{PLAN_FILE}")]
+        for path in sorted(plans, key=lambda one: (len(one.parent.name), one)):
             with suppress(UserError):
                 known |= pictures_of(path, self.by)
 
@@ -200,24 +211,25 @@ def _sha256(base: Path, run: Run) -> str:
     return cached_sha256(base, run.workspace.hashes)
 
 
-def unfinished(run: Run, plan: PaintPlan) -> Path | None:
+def unfinished(run: Run, plan: PaintPlan, parent: Path | None = None) -> Path | None:
     """The newest grid of this very plan some of whose pictures are missing (the painting was stopped)."""
-    return next((folder for folder in painted(run, plan) if not plan.is_done(folder)), None)
+    return next((folder for folder in painted(run, plan, parent) if not plan.is_done(folder)), None)
 
 
-def painted(run: Run, plan: PaintPlan) -> Iterator[Path]:
+def painted(run: Run, plan: PaintPlan, parent: Path | None = None) -> Iterator[Path]:
     """The folders of grids that were painted, or begun, by this very plan; the newest first."""
-    return planned_folders(run.grids, plan)
+    return planned_folders(parent or run.grids, plan)
 
 
-def new_folder(run: Run) -> Path:
-    """The next grid's folder; two that are painted at once get two."""
-    with explained(run.grids):
-        file_permissions.make_folder(run.grids)
-        number = max((int(path.name) for path in run.grids.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
+def new_folder(run: Run, parent: Path | None = None) -> Path:
+    """The next grid's folder in `parent` (None = among the run's); two that are painted at once get two."""
+    home = parent or run.grids
+    with explained(home):
+        file_permissions.make_folder(home)
+        number = max((int(path.name) for path in home.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
         while True:
             number += 1
-            folder = run.grids / f"{number:03d}"
+            folder = home / f"{number:03d}"
             try:
                 folder.mkdir(file_permissions.rights(folder))
             except FileExistsError:

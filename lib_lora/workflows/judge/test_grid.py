@@ -65,7 +65,8 @@ def paint_and_score(
         plan = grid_run.plan(request)
         if not again and (done := finished_grid(run, plan, ruler_of(run.character_folder, engine), grid_run.base)):
             return done
-        painted_grid = PaintedGrid(grid_run.paint(plan, again), plan, request.step, request.weight, grid_run.base)
+        folder = grid_run.paint(plan, again)
+        painted_grid = PaintedGrid(folder, plan, request.step, request.weight, grid_run.base, request.more)
         emit("progress", done=0, total=0, text="Measuring the faces")
         return judge_grid(run, painted_grid, engine, grid_run.painter.reconstruct, emit)
     except StoppedByUser:
@@ -91,10 +92,11 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
         except UserError:
             continue  # damaged or of another version: it is judged again
         facts = report.report.facts.training
-        there = Training(facts.step, saved=tuple(saved_steps(run))).neighbours  # the advice names them
+        saved = () if facts.step is None else tuple(saved_steps(run))
+        there = Training(facts.step, saved=saved).neighbours  # the advice names them
         if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
             continue
-        if facts.step is None:
+        if facts.step is None and not report.report.subject.more:
             continue  # earlier versions left it out where no photo shows a face
         known = governing_grid(run, base, plan, folder, ruler)
         if known is None or known.report.calibration == report.report.calibration:

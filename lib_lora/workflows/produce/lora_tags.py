@@ -5,30 +5,26 @@ The notation is A1111's; where the webui itself paints, it reads it itself. Impo
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from lib_lora.errors import UserError
+from lib_lora.lora.file.named_loras import NamedLoras, is_weight
 
 _TAG = re.compile(r"<(?:lora|lyco):([^<>:]+)((?::[^<>:]*)*)>", re.IGNORECASE)
 _WILDCARD = re.compile(r"[{}]|__")
-_SUFFIX = ".safetensors"
-_WEIGHTS = (-10, 10)
 
 
 class LoraTags:
-    """LoRA files by their names.
+    """LoRA files by the tags that name them.
 
     Args:
-        folders: in which they are looked for, with all that is below them; the first that has one counts.
+        folders: as `NamedLoras` has them.
     """
 
     def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._folders = list(folders)
-        self._known: dict[str, Path] | None = None
+        self._loras = NamedLoras(folders)
 
     def parted(self, prompt: str) -> tuple[str, tuple[tuple[Path, float], ...]]:
         """A prompt without its LoRAs, and these with their weights, in their order.
@@ -64,18 +60,7 @@ class LoraTags:
                     self._file(name)
 
     def _file(self, name: str) -> Path:
-        if self._known is None:
-            self._known = {}
-            for folder in self._folders:
-                for parent, _, files in os.walk(folder, followlinks=True):
-                    for file in sorted(files):
-                        if file.lower().endswith(_SUFFIX):
-                            self._known.setdefault(file[: -len(_SUFFIX)], Path(parent, file))
-        if name in self._known:
-            return self._known[name]
-        known = " or ".join(str(folder) for folder in self._folders)
-        where = f"put it into {known}" if known else "name its folder with --loras"
-        raise UserError(f"There is no LoRA {name}{_SUFFIX} for <lora:{name}>; {where}.", code="lora-unknown", lora=name)
+        return self._loras.file(name, tag=f"<lora:{name}>")
 
 
 def _weight(tag: str, given: str) -> float:
@@ -85,8 +70,7 @@ def _weight(tag: str, given: str) -> float:
         weights = {float(text) for text in texts}
     except ValueError:
         weights = set()
-    least, most = _WEIGHTS
-    if len(weights) != 1 or not all(math.isfinite(one) and least <= one <= most for one in weights):
+    if len(weights) != 1 or not all(map(is_weight, weights)):
         raise UserError(
             f"{tag[:80]} has no weight that can be used here; write it as <lora:name:0.8>.", code="lora-tag-wrong"
         )

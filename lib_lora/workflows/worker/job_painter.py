@@ -10,7 +10,15 @@ from typing import Any
 
 from lib_lora.comfyui.comfy_address import BY
 from lib_lora.grid.cells import Painter
-from lib_lora.queue.job_types import LOCAL, RUNPOD, ChooseArguments, ProduceArguments, Rental, TestArguments
+from lib_lora.queue.job_types import (
+    LOCAL,
+    RUNPOD,
+    ChooseArguments,
+    CombineArguments,
+    ProduceArguments,
+    Rental,
+    TestArguments,
+)
 from lib_lora.queue.queue import Queue
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
@@ -30,7 +38,7 @@ def rent_of(painter: Painter | None) -> dict[str, Any]:
 def painter_for(
     context: JobContext,
     run: Run,
-    asked: TestArguments | ChooseArguments | ProduceArguments,
+    asked: TestArguments | ChooseArguments | CombineArguments | ProduceArguments,
     base: Path | None = None,
     comfyui: str = "",
 ) -> Iterator[tuple[Painter | None, str]]:

@@ -100,10 +100,12 @@ class RemotePainter:
 
 def _picture(cell: Cell) -> dict[str, Any]:
     """What is asked for, by the names that the other side knows."""
-    if cell.more or cell.variation:
-        raise ValueError("a webui is not asked to vary a picture, and reads further LoRAs from the prompt")
+    if cell.variation:
+        raise ValueError("a webui is not asked to vary a picture")
     files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
-    return {**files, **{name: getattr(cell, name) for name in (*_FIELDS, *(_DETAILS if cell.detail else ()))}}
+    more = {"more": [[str(path), weight] for path, weight in cell.more]} if cell.more else {}
+    fields = (*_FIELDS, *(_DETAILS if cell.detail else ()))
+    return {**files, **more, **{name: getattr(cell, name) for name in fields}}
 
 
 def _text(infotext: Any) -> str:

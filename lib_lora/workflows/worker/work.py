@@ -21,6 +21,7 @@ from lib_lora.queue.job_types import (
     Arguments,
     AuditArguments,
     ChooseArguments,
+    CombineArguments,
     FillArguments,
     InventArguments,
     MoreArguments,
@@ -36,6 +37,8 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.uses import renew_previews
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.combine.combine import CombineRequest
+from lib_lora.workflows.combine.combine import combine as workflow_of_combining
 from lib_lora.workflows.invent.invented_folder import side_of
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -134,6 +137,8 @@ def do(arguments: Arguments | UnreadableArguments, context: JobContext) -> Resul
             return test(arguments, context)
         case ChooseArguments():
             return choose(arguments, context)
+        case CombineArguments():
+            return combine(arguments, context)
         case InventArguments():
             return paint_candidates(arguments, context)
         case MoreArguments():
@@ -213,11 +218,13 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         sampler=arguments.sampler,
         cfg=arguments.cfg,
         side=arguments.side,
+        more=tuple((Path(one.file), one.weight) for one in arguments.loras),
     )
     with painter_for(context, run, arguments, base) as (painter, painter_id):
         grid_run, engine = GridRun(run, context.emit, painter, painter_id, base), chosen_engine(context.root)
         done = paint_and_score(run, request, context.emit, arguments.again, grid_run, engine)
-    renew_previews(run, step, arguments.weight, done.preview)
+    if not arguments.loras:
+        renew_previews(run, step, arguments.weight, done.preview)
     verdict = done.report.verdict
     return {
         "run": run.file.id,
@@ -229,6 +236,29 @@ def test(arguments: TestArguments, context: JobContext) -> Result:
         "drift": verdict.drift,
         "judged": verdict.judged,
         "retention": done.report.facts.identity.retention,
+        **rent_of(painter),
+    }
+
+
+def combine(arguments: CombineArguments, context: JobContext) -> Result:
+    """See `workflows.combine.combine.combine`."""
+    run, step = find_run(context.root, context.character, arguments.run, arguments.step)
+    context.note_run(run.file.id)
+    lora = Path(arguments.lora)
+    request = CombineRequest(lora, step, arguments.weight, arguments.weights, arguments.count, arguments.grid_steps)
+    with painter_for(context, run, arguments) as (painter, painter_id):
+        grid_run = GridRun(run, context.emit, painter, painter_id)
+        done = workflow_of_combining(run, context.emit, request, grid_run, chosen_engine(context.root))
+    verdict = done.report.verdict
+    return {
+        "run": run.file.id,
+        "combined": done.folder.name,
+        "step": step,
+        "weight": arguments.weight,
+        "lora": lora.stem,
+        "kind": verdict.kind,
+        "headline": verdict.headline,
+        "judged": verdict.judged,
         **rent_of(painter),
     }
 

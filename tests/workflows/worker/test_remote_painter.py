@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,16 @@ def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     assert pictures[0] == Cell("photo of mrxa woman", "blurry", 2**32 - 1, LORA, 0.8, 128, 192, 9, 4.5, "DPM++ 2M")
     assert (pictures[1].lora, pictures[2].prompt) == (None, "photo of woman, 名前")
     painter.paint([Cell("face", "", 1, start=Path("/cuts/ü.png"), strength=0.4)] * 3)
+    more = ((Path("/loras/ink ü.safetensors"), 0.4),)
     [one, *_] = painter.pipe.asked[1]["pictures"]
     assert (one["start"], one["strength"]) == ("/cuts/ü.png", 0.4)
     assert "detail" not in one  # which an older webui would not understand
     painter.paint([Cell("face", "", 1, detail=0.4, detail_side=768)] * 3)
     [one, *_] = painter.pipe.asked[2]["pictures"]
     assert (one["detail"], one["detail_side"]) == (0.4, 768)
+    assert "more" not in one  # a webui's part of an older version knows nothing of it
+    painter.paint([replace(CELLS[0], more=more)] * 3)
+    assert painter.pipe.asked[3]["pictures"][0]["more"] == [["/loras/ink ü.safetensors", 0.4]]
 
 
 def test_pictures_are_handed_on_as_they_come_and_given_in_order(folder):
@@ -167,9 +172,8 @@ def test_a_damaged_picture_is_one_sentence(folder, content):
 
 
 def test_what_a_webui_cannot_paint_is_not_asked_for(folder):
-    for cell in (Cell("a", "", 1, variation=0.1), Cell("a", "", 1, more=((LORA, 1.0),))):
-        with pytest.raises(ValueError, match="a webui is not asked"):
-            _painter(_painting(0), folder).paint([cell])
+    with pytest.raises(ValueError, match="a webui is not asked"):
+        _painter(_painting(0), folder).paint([Cell("a", "", 1, variation=0.1)])
 
 
 # -- through the VAE

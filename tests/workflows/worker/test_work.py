@@ -26,6 +26,7 @@ from lib_lora.queue.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
+from lib_lora.workflows.combine.combine import CombineRequest
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -439,6 +440,36 @@ def test_a_step_is_chosen(at_work, copied, pipe, monkeypatch):
     assert asked == [("001", ChoiceRequest([2], [0.7], 20), "RemotePainter", "webui")]
     at_work("choose")
     assert asked[-1][-2:] == ("NoneType", "")
+
+
+def test_another_lora_is_tried_with_the_character(at_work, copied, pipe, monkeypatch, tmp_path):
+    asked = []
+
+    def combine(run, emit, request, grid_run, engine):
+        asked.append((run.file.id, request, grid_run.by))
+        verdict = types.SimpleNamespace(kind="survives", headline="The face survives ink", judged=True)
+        return types.SimpleNamespace(folder=run.combined / "004", report=types.SimpleNamespace(verdict=verdict))
+
+    monkeypatch.setattr(work, "workflow_of_combining", combine)
+    lora = tmp_path / "ink.safetensors"
+    outcome = at_work("combine", lora=str(lora), step=2, weight=0.8, weights=[0.5], count=9, painter="webui")
+    assert outcome["result"] == {
+        "run": "001", "combined": "004", "step": 2, "weight": 0.8, "lora": "ink", "kind": "survives",
+        "headline": "The face survives ink", "judged": True,
+    }  # fmt: skip
+    assert asked == [("001", CombineRequest(lora, 2, 0.8, [0.5], 9, 20), "webui")]
+
+
+def test_a_grid_is_painted_with_another_lora(at_work, copied, fake_painter, tmp_path, monkeypatch):
+    monkeypatch.setattr(work, "renew_previews", lambda *_: pytest.fail("it shows another LoRA too"))
+    lora = shutil.copy(next((copied.run / "checkpoints").glob("*-000002.safetensors")), tmp_path / "ink.safetensors")
+    outcome = at_work("test", step=3, grid_steps=1, quick=True, loras=[{"file": str(lora), "weight": 0.4}])
+    assert outcome["state"] == "finished", outcome
+    plan = read_json(copied.run / "grids" / outcome["result"]["grid"] / "plan.json")
+    assert {(cell["more"][0][0], cell["more"][0][1]) for cell in plan["lora"]} == {("ink.safetensors", 0.4)}
+    lora.write_bytes(b"")
+    outcome = at_work("test", step=3, grid_steps=1, quick=True, loras=[{"file": str(lora), "weight": 0.4}])
+    assert (outcome["state"], "ink.safetensors is an empty file" in outcome["error"]) == ("failed", True)
 
 
 @pytest.mark.parametrize("kind", ["audit", "fill", "test", "choose"])

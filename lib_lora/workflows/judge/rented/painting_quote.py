@@ -72,6 +72,12 @@ def of_search(
     return PlannedPictures(cells * (count + len(LEAK)) + confirmed * whole + 3 * len(PROMPTS), steps, _side(run))
 
 
+def of_combined(run: Run, count: int, weights: Sequence[float], steps: int) -> PlannedPictures:
+    """The pictures of a character's LoRA with another one: of so many prompts at each weight, after a test of the LoRA
+    alone; see `PlannedPictures`."""
+    return PlannedPictures(of_grid(run).count + count * len({*weights} - {0.0}), steps, _side(run))
+
+
 def of_production(run: Run, count: int, steps: int, side: int | None) -> PlannedPictures:
     """The pictures of a production, each painted once."""
     return PlannedPictures(count, steps, side or _side(run))

@@ -1,0 +1,1 @@
+"""Routes for other LoRAs beside the character's."""
