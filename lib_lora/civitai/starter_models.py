@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import yaml
 
+from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.base_licences import BaseLicence, licence_named
 from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
 from lib_lora.civitai.civitai_requests import host_in
+from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.models.reading.file_hashes import note_sha256_of
 from lib_lora.workspace.workspace import Workspace
@@ -113,7 +116,7 @@ def fetch_starter(
     progress: Callable[[int, int], None] = lambda *_: None,
     patience: Patience | None = None,
 ) -> Path:
-    """Fetch a starter model into a folder.
+    """Fetch a starter model into a folder; where the user has agreed to that, Civitai is asked what its page permits.
 
     Args:
         root: the data folder, which remembers its hash.
@@ -137,4 +140,7 @@ def fetch_starter(
         )
     path = fetch(WantedFile(model.url, model.name, model.sha256, model.bytes), folder, progress, patience)
     note_sha256_of(path, Workspace(root).hashes, model.sha256)
+    if civitai_consent.state_of(root) == civitai_consent.AGREED:
+        with suppress(UserError):  # what its page permits is then known when something is trained on it
+            ModelLookup(root).of_file(path)
     return path

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 
 _DOES = ("info", "fetch", "library", "starter", "token", "agree", "off", "site")
+_NOT_ASKED = ("civitai-off", "civitai-not-agreed")
 _FILE_ENDS = (".safetensors", ".ckpt", ".pt", ".bin")
 
 
@@ -64,7 +65,7 @@ def _info(options: argparse.Namespace) -> Answer:
 
     _named(options, "FILE", least=1, most=100)
     lookup = _lookup(options, options.refresh)
-    found = [_found(lookup, one) for one in options.what]
+    found = [_found(options, lookup, one) for one in options.what]
     lines = [line for one in found for line in (*lines_of(one), "")]
     if len(found) > 1:
         lines += [*together_lines(found), ""]
@@ -73,11 +74,19 @@ def _info(options: argparse.Namespace) -> Answer:
     return Answer("\n".join([*lines, NO_ADVICE]), values, NOT_GOOD if refused else 0)
 
 
-def _found(lookup: ModelLookup, what: str) -> FoundModel:
+def _found(options: argparse.Namespace, lookup: ModelLookup, what: str) -> FoundModel:
+    """What something is; where Civitai may not be asked, what it has answered before."""
+    from lib_lora.civitai.model_lookup import ModelLookup
     from lib_lora.civitai.site_address import pointer_of
 
     if Path(what).is_file():
-        return lookup.of_file(Path(what))
+        try:
+            return lookup.of_file(Path(what))
+        except UserError as error:
+            before = ModelLookup(data_root(options.data), ask=False).of_file(Path(what))
+            if error.code not in _NOT_ASKED or not before.asked:
+                raise
+            return before
     if what.lower().endswith(_FILE_ENDS) and "://" not in what:
         raise UserError(f"There is no file {what}.", "what", code="civitai-file-not-found", file=what)
     return lookup.of_pointer(pointer_of(what, lookup.site), what)

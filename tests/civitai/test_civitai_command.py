@@ -44,6 +44,7 @@ def test_agreeing_and_switching_off(run, civitai, lora, tmp_path):
     assert run("info", lora).status == 0
     assert run("off").status == 0
     asked = len(civitai.asked)
+    assert "Ink style v1" in run("info", lora).out  # as it was answered before
     for words in (("info", "401"), ("fetch", "401", "--to", tmp_path / "x")):
         assert run(*words).code == "civitai-off"
     assert len(civitai.asked) == asked

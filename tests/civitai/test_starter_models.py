@@ -10,7 +10,9 @@ import pytest
 from fake_civitai import safetensors
 from faults import raises
 
+from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.base_licences import bases, licence_of_base
+from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.civitai.starter_models import fetch_starter, starter_models, starter_named
 from lib_lora.models.families.registry import family_names
 from lib_lora.models.reading.file_hashes import looked_up_sha256
@@ -52,6 +54,19 @@ def test_it_is_fetched_only_where_the_user_agrees(civitai, tmp_path):
     path = fetch_starter(tmp_path / "data", model, tmp_path / "models", agreed=True)
     assert path.read_bytes() == body
     assert looked_up_sha256(path, Workspace(tmp_path / "data").hashes) == digest
+    assert civitai.asked == []
+
+
+def test_its_page_is_asked_about_where_the_user_has_agreed(civitai, tmp_path):
+    body = safetensors()
+    civitai.add(body, 1)
+    url, digest = f"{civitai.files}/file/1", hashlib.sha256(body).hexdigest()
+    model = replace(starter_named("sd15"), url=url, sha256=digest, bytes=len(body))
+    civitai_consent.set_state(tmp_path / "data", "agreed")
+    path = fetch_starter(tmp_path / "data", model, tmp_path / "models", agreed=True)
+    assert ModelLookup(tmp_path / "data", ask=False).of_file(path).title == "Ink style v1"
+    civitai.plant[f"/api/v1/model-versions/by-hash/{digest.upper()}"] = (410, {}, b"{}")
+    assert fetch_starter(tmp_path / "data", model, tmp_path / "other", agreed=True).read_bytes() == body
 
 
 @pytest.mark.parametrize("key", ["sd15", "sdxl"])
