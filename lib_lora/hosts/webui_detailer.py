@@ -51,14 +51,14 @@ def script_runner(one: Cell) -> tuple[Any, list[Any]]:
             " on and restart the webui, or start a new production.",
             code="webui-without-detailer",
         )
-    values = [True, False, arguments_of(one, model)]  # on; not for img2img alone; its first tab
+    values = [True, False, detailer_arguments(one, model)]  # on; not for img2img alone; its first tab
     own = copy.copy(script)  # whose arguments lie elsewhere than the page's
     own.args_from, own.args_to = 0, len(values)
     runner.scripts, runner.alwayson_scripts = [own], [own]
     return runner, values
 
 
-def arguments_of(one: Cell, model: str) -> dict[str, Any]:
+def detailer_arguments(one: Cell, model: str) -> dict[str, Any]:
     """What ADetailer is asked for: faces that are small, at the size for which the model was made.
 
     Args:

@@ -4,12 +4,12 @@ import { el } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
 import { notice, toneBadge } from '../widgets/widgets.js';
 
-const TONES = { green: 'good', yellow: 'warn', unknown: 'none', red: 'bad' };
+const LIGHT_TONES = { green: 'good', yellow: 'warn', unknown: 'none', red: 'bad' };
 const WORDS = { green: 'allowed', yellow: 'with conditions', unknown: 'not known', red: 'not allowed' };
 
 /** One light as a badge: a word in its tone. */
 export function lightBadge(light) {
-  return toneBadge(TONES[light] || 'none', t(WORDS[light] || light));
+  return toneBadge(LIGHT_TONES[light] || 'none', t(WORDS[light] || light));
 }
 
 /**

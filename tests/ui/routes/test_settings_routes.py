@@ -13,7 +13,7 @@ from lib_lora.workspace import preferences
 
 def test_settings_are_kept(page):
     first = page.got("/settings")
-    empty = {"comfyui": "", "worker_python": "", "engine": ""}
+    empty = {"comfyui": "", "worker_python": "", "engine": "", "civitai": "", "civitai_address": ""}
     assert first == {"allow_painting": False, "then_test": True, **empty, "currency": "USD", "per_usd": 1.0}
     assert page.done("/settings", {"allow_painting": True}) == {**first, "allow_painting": True}
     assert page.done("/settings", {"then_test": False})["allow_painting"] is True

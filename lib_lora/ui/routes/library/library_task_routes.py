@@ -59,7 +59,7 @@ class StarterRequest:
 
 
 @dataclass(frozen=True)
-class StopRequest:
+class StopTaskRequest:
     """Which kind of task ends."""
 
     kind: Literal["look", "find", "fetch"]
@@ -73,7 +73,7 @@ def routes() -> list[Route]:
         post("/library/find", find, FindRequest),
         post("/library/fetch", fetch, FetchRequest),
         post("/library/starter", fetch_starter_model, StarterRequest),
-        post("/library/stop", stop, StopRequest),
+        post("/library/stop", stop, StopTaskRequest),
     ]
 
 

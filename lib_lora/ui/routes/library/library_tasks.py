@@ -1,4 +1,4 @@
-"""What the panel Library has under way in this process: looking models up, finding one, fetching one; one of each."""
+"""The tasks of the panel Library in this process: looking models up, finding one, fetching one; one each at a time."""
 
 from __future__ import annotations
 
