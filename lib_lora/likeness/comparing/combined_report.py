@@ -1,4 +1,4 @@
-"""The findings of a combination with another LoRA, kept as ``combined.json`` in its folder, and in words for a terminal."""
+"""The findings of a combination with another LoRA, kept as ``combined.json`` in its folder, and as text."""
 
 from __future__ import annotations
 
