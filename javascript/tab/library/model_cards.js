@@ -81,9 +81,9 @@ export function details(civitai, purposes) {
   ];
 }
 
-/** Whether Civitai says that a model is for everybody. */
-function isPlain(model) {
-  return Boolean(model.civitai && model.civitai.known && model.civitai.assessment.adult === false);
+/** Whether the picture beside a model is shown at once: Civitai says that it is for everybody, or has none of it. */
+function isPlain({ civitai }) {
+  return Boolean(civitai && (civitai.known ? civitai.assessment.adult === false : civitai.asked));
 }
 
 /** The picture beside a model; blurred until it is clicked where it may be for adults. */
