@@ -4,12 +4,15 @@
 
 Each number of pictures of 512 x 512 pixels is put into a production and shown by the real page. Opening lasts from the
 click on the step until the first ten small pictures are there. Scrolling goes through the whole gallery, 800 pixels a
-frame; a frame is late that takes longer than 100 ms. Needs playwright and Chromium.
+frame; a frame is late that takes longer than 100 ms. Answering is what a look for new pictures costs, as the page takes
+one every three seconds: five times one picture more, processor time of this process, which has the server in it. Needs
+playwright and Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import sys
 import tempfile
@@ -27,11 +30,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from browser_fixtures import find_chromium  # noqa: E402
 from in_page import go, refresh, until  # noqa: E402
-from planted_page import planted_page  # noqa: E402
+from planted_page import Planted, planted_page  # noqa: E402
 from planting import MINI, PRODUCTION, plant_production, plant_run, tried  # noqa: E402
 
 from bench import results_file  # noqa: E402
+from lib_lora.workflows.produce.production_store import ProductionFolder  # noqa: E402
 
+_DIFFERENT = 200  # pictures; the others are copies of them
 _FIRST = (
     "() => [...document.querySelectorAll('.sf-produced img')].slice(0, 10).filter((one) => one.naturalWidth).length"
 )
@@ -58,8 +63,11 @@ def measure(root: Path, count: int, browser: Any) -> dict[str, Any]:
         made = plant_production(folder, plan=replace(PRODUCTION, count=count))
         for item in range(1, count + 1):
             one = tried(item, 1, likeness=float(draw.random()), code=f"{int(draw.integers(2**63)):016x}")
-            clouds = draw.integers(0, 255, (16, 16, 3), np.uint8)
-            Image.fromarray(clouds).resize((512, 512)).save(made.pictures / one.file)
+            if item <= _DIFFERENT:
+                clouds = draw.integers(0, 255, (16, 16, 3), np.uint8)
+                Image.fromarray(clouds).resize((512, 512)).save(made.pictures / one.file)
+            else:
+                shutil.copyfile(made.pictures / tried(item % _DIFFERENT + 1, 1).file, made.pictures / one.file)
             made.note(one)
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.goto(planted.address)
@@ -71,13 +79,35 @@ def measure(root: Path, count: int, browser: Any) -> dict[str, Any]:
         opened = time.perf_counter() - began
         frames = page.evaluate(_SCROLL)
         page.close()
+        answers = answered(planted, browser, made, count)
+    look = 1000 * statistics.median(answers["seconds"])
     late = sum(frame > 100 for frame in frames)
     print(
         f"{count:,} pictures: there after {opened:.2f} s; {len(frames)} frames, median "
-        f"{statistics.median(frames):.0f} ms, longest {max(frames):.0f} ms, {late} late",
+        f"{statistics.median(frames):.0f} ms, longest {max(frames):.0f} ms, {late} late; "
+        f"a look for new ones {look:.0f} ms of processor time, {max(answers['bytes']):,} bytes",
         flush=True,
     )
-    return {"pictures": count, "opened": opened, "frames": frames, "late": late}
+    return {"pictures": count, "opened": opened, "frames": frames, "late": late, "answers": answers}
+
+
+def answered(planted: Planted, browser: Any, made: ProductionFolder, count: int) -> dict[str, list[float]]:
+    """Seconds and bytes of answers, each after one picture more."""
+    page = browser.new_page()
+    page.goto(planted.address)  # which lets it in
+    host = planted.address.split("/?")[0].rstrip("/")
+    where, found = f"{host}/sameface/v1/characters/lena/productions/{made.id}", []
+    mark = page.request.get(where).json()["mark"]
+    for attempt in range(2, 7):
+        one = tried(count, attempt, "lost", 0.2)
+        (made.pictures / one.file).touch()
+        made.note(one)
+        began = time.process_time()
+        answer = page.request.get(f"{where}?since={mark}")
+        found.append((time.process_time() - began, len(answer.body())))
+        mark = answer.json()["mark"]
+    page.close()
+    return {"seconds": [seconds for seconds, _ in found], "bytes": [size for _, size in found]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -105,10 +105,10 @@ def test_generate_forever_is_guarded_picture_by_picture(webui, character, window
     page = window.page
     page.locator(f"{GUARD}accordion").get_by_text("SameFace guard").first.click()
     page.locator(f"{GUARD}enabled input").check()
-    name = webui.api(f"/characters/{character}")["name"]
     page.locator(f"{GUARD}refresh").click()
+    page.wait_for_timeout(3000)  # in which the webui asks for the characters
     page.locator(f"{GUARD}character input").click()
-    page.get_by_role("option", name=name).first.click()
+    page.locator(f"{GUARD}character .options li", has_text=character).first.click()
     for element, value in (("steps", SAMPLING), ("width", 128), ("height", 128)):
         field = page.locator(f"#txt2img_{element} input[type=number]")
         field.fill(str(value))
