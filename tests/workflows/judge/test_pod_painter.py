@@ -96,7 +96,8 @@ def pods(runpod, server, tmp_path, monkeypatch):
         shutil.rmtree(there / "jobs", ignore_errors=True)
 
     runpod.runs, runpod.ssh, runpod.when_ended = True, ("127.0.0.1", server.port), ends
-    rented = Rented(runpod.base, str(server.folder / "authorized_keys"), str(there))
+    keys, python = str(server.folder / "authorized_keys"), server.place().python
+    rented = Rented(runpod.base, keys, str(there), python=python)
     rented.use(monkeypatch.setattr)
     rented.save(tmp_path / "rented.json")
     yield runpod
