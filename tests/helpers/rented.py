@@ -32,6 +32,7 @@ class Rented:
         folder: of the agent there.
         attempts, pause: of the API's client; see `RunpodApi`. Without `pause` nothing is waited for.
         silent, fetched, unfetched: seconds; see `pod_watchdog.Limits`.
+        python: there; one that has what SameFace needs, where its own worker is started.
     """
 
     base: str
@@ -42,6 +43,7 @@ class Rented:
     silent: float = 900.0
     fetched: float = 0.5
     unfetched: float = 4 * 3600.0
+    python: str = "python3"
 
     def save(self, path: Path) -> None:
         """Write it down for another process."""
@@ -72,7 +74,7 @@ class Rented:
             return replace(found, silent=self.silent, fetched=self.fetched, unfetched=self.unfetched)
 
         def place(*words: Any) -> Place:
-            return replace(place_of(*words), user=getpass.getuser())
+            return replace(place_of(*words), user=getpass.getuser(), python=self.python)
 
         def wait(seconds: float) -> None:
             time.sleep(min(seconds, self.pause))

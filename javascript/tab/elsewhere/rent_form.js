@@ -125,7 +125,7 @@ function inUsd(form, text) {
 
 function rental(form) {
   const { hours, cap } = form.account || {};
-  return { gpus: [], hours, cap, regions: [], ...form.rental };
+  return { gpus: [], hours, cap, regions: [], ...form.rental, ...form.words.further(form.rental) };
 }
 
 function set(form, { account, shown, slug, asked, rental: kept }) {
@@ -186,6 +186,7 @@ export const forTraining = {
   need:
     'These settings need about {need} GB of GPU memory. Tick GPUs in the order in which they shall be tried; without ' +
     'a tick the cheapest with enough memory is taken.',
+  further: () => ({}),
   request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
   total: (one) => (one.minutes === null ? '' : one.total),
   changed: (one, need) => (need && one.memory < need ? one.changed : ''),
@@ -203,6 +204,7 @@ export const forPainting = {
   need:
     'To paint with this base model, GPUs with less than {need} GB of memory are left out. Tick GPUs in the order in ' +
     'which they shall be tried; without a tick the cheapest is taken.',
+  further: (given) => ({ anew: 'hours' in given || 'cap' in given }), // what the user has written counts from now on
   request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
   total: (one) => one.paints[0].total,
   changed: () => '',

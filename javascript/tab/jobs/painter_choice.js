@@ -41,11 +41,6 @@ export function painterChoice(further, changed) {
     form.set({ account: runpod, shown, slug: app.slug, asked: of, rental });
   }
 
-  /** What may be rented; limits that the user has written count from now on. */
-  function rented() {
-    return { ...form.rental(), anew: 'hours' in made.rental || 'cap' in made.rental };
-  }
-
   return {
     node,
     rent,
@@ -59,7 +54,7 @@ export function painterChoice(further, changed) {
     chosen: () => node.chosen,
     check: () => node.chosen === RUNPOD && form.check(),
     by: () => {
-      if (node.chosen === RUNPOD) return { painter: 'worker', on: RUNPOD, rental: rented() };
+      if (node.chosen === RUNPOD) return { painter: 'worker', on: RUNPOD, rental: form.rental() };
       return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
     },
     update: (run, pictures) => {

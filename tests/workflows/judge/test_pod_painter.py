@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from become_true import eventually
 from fake_runpod import KEY, FakeRunpod
 from faults import raises
+from job_fixtures import NAME
 from PIL import ImageChops
 from rented import Rented
 from ssh_server import MISSING, available
@@ -25,6 +27,7 @@ from ssh_server import MISSING, available
 from lib_lora import cli
 from lib_lora.errors import StoppedByUser
 from lib_lora.queue.job_types import Rental, TestArguments, arguments_of, as_plain
+from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod
 from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_api import RunpodApi
@@ -33,8 +36,11 @@ from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_grid
-from lib_lora.workflows.judge.rented.pod_painter import PaintingRent, _Paces, pod_painter
+from lib_lora.workflows.judge.rented.pod_painter import PaintingRent, PodPainter, _Paces, pod_painter
+from lib_lora.workflows.train import train_elsewhere
 from lib_lora.workflows.train.renting import costing_pods
+from lib_lora.workflows.worker.job_context import JobContext
+from lib_lora.workflows.worker.job_painter import painter_for, rent_of
 
 pytestmark = pytest.mark.once("how a pod is rented to paint, and given back, is ours")
 needs_ssh = pytest.mark.skipif(not available(), reason=MISSING)
@@ -90,7 +96,8 @@ def pods(runpod, server, tmp_path, monkeypatch):
         shutil.rmtree(there / "jobs", ignore_errors=True)
 
     runpod.runs, runpod.ssh, runpod.when_ended = True, ("127.0.0.1", server.port), ends
-    rented = Rented(runpod.base, str(server.folder / "authorized_keys"), str(there))
+    keys, python = str(server.folder / "authorized_keys"), server.place().python
+    rented = Rented(runpod.base, keys, str(there), python=python)
     rented.use(monkeypatch.setattr)
     rented.save(tmp_path / "rented.json")
     yield runpod
@@ -209,6 +216,39 @@ def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(run
     assert "0.51 USD: after 2 hours" in before_painting(
         copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True)
     )
+
+
+def test_the_grid_of_run_is_painted_on_a_second_pod_while_the_limits_allow_it(runpod, copied, monkeypatch, capsys):
+    given, run = [], load_run(copied.run)
+    monkeypatch.setattr(train_elsewhere, "finish_run", lambda make, painter=None: given.append(painter))
+    where = train_elsewhere.Elsewhere("runpod", Rental(anew=True))
+    train_elsewhere._finished(copied.root, where, run)
+    assert isinstance(given[0](run), PodPainter)
+    assert "RunPod offers now" in capsys.readouterr().out
+    ledger, key = PodLedger(copied.root), f"{run.character_folder.path.name}/{run.file.id}"
+    trained = ledger.intend("NVIDIA A40", "0.4", RunLimits(key, Decimal(5), 6.0, 0.0))
+    ledger.created(trained, "pod1")
+    ledger.cost(trained, "mara", Decimal(5), None, 240.0)
+    train_elsewhere._finished(copied.root, where, run)
+    assert given[1] is None
+    assert "painted on this computer, as no GPU is rented for it" in capsys.readouterr().out
+    assert runpod.pods == {}
+
+
+def test_a_job_rents_from_when_it_was_queued_and_its_result_has_the_bill(runpod, copied):
+    queue, asked = Queue(copied.root), TestArguments(on="runpod", rental=Rental(cap=3, anew=True))
+    job, said = queue.add(NAME, asked), []
+    pipe = SimpleNamespace(stopping=lambda: False, check=lambda: None, wish="", pace=0.0)
+    folder = queue.folder(job.id)
+    context = JobContext(copied.root, NAME, folder, pipe, lambda kind, **more: said.append(kind), lambda run: None)
+    with painter_for(context, load_run(copied.run), asked) as (painter, name):
+        assert (isinstance(painter, PodPainter), name) == (True, "")
+        assert (painter._rented_for.rental, painter._rented_for.asked) == (asked.rental, job.created)
+        assert painter._job.folder.name.startswith(f"painting-job-{job.id}-")
+        assert rent_of(painter) == {}
+        painter._pod.bill = {"billed": 0.1}
+    assert rent_of(painter) == {"rent": {"billed": 0.1}}
+    assert rent_of(None) == {}
 
 
 def test_what_it_costs_is_said_before_and_by_what_was_painted_on_such_a_gpu(runpod, copied, capsys):
