@@ -100,6 +100,8 @@ def as_text(report: CombinedReport) -> str:
     if report.points:
         lines += ["", "  weight  kept                 change to weight 0     pairs  the face"]
         lines += [_line(one) for one in report.points]
+    if lost := max((one.lost_alone for one in report.points), default=0):
+        lines.append(f"{lost} of the pictures show another face without it already, and do not count.")
     return "\n".join(lines)
 
 
