@@ -32,6 +32,7 @@ SHARED = {
     "file-empty",
     "file-shortened",
     "folder-missing",
+    "lora-unknown",
     "memory-too-small",
     "no-photo",
     "not-a-lora",

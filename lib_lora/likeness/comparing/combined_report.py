@@ -1,4 +1,4 @@
-"""What a combination with another LoRA showed, kept as ``combined.json`` in its folder, and in words for a terminal."""
+"""Keeps what a combination with another LoRA showed, as ``combined.json`` in its folder; words it for a terminal."""
 
 from __future__ import annotations
 

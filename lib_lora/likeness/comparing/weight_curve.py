@@ -1,4 +1,4 @@
-"""What is kept of a face as the weight of another LoRA grows: retention, and paired differences to weight 0. Pure.
+"""Measures what is kept of a face as the weight of another LoRA grows: retention, paired differences. Pure.
 
 The pictures of all weights are of the same prompts and seeds: each is held against the one at weight 0.
 """
