@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from in_page import go, in_page, refresh, until
-from planted_page import Planted, planted_page
-from planting import plan_audit, plant_grid, plant_run
+from planted_page import OWNER, Planted, planted_page
+from planting import plan_audit, plant_combined, plant_grid, plant_run
+from safetensors.numpy import save_file
 from visitor import ROOT
 
 from lib_lora.character.store import Character, Consent, save
@@ -420,6 +422,47 @@ def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
     assert re.search(r"steps done\s+40\s+100", table)
     page.get_by_label("Compared with").select_option("002")
     assert page.get_by_text("Choose two different runs.").is_visible()
+
+
+def test_another_lora_is_tried_and_its_curve_shown(tab: Tab, planted: Planted) -> None:
+    folder = photographed(planted, "Olga")
+    run = plant_run(folder, saved=[50, 100], base=str(BASE))
+    plant_grid(run)
+    (planted.root / "loras").mkdir(exist_ok=True)
+    ink = planted.root / "loras" / "Tusche ü.safetensors"
+    ink.write_bytes(b"no LoRA")
+    tab.turn("test", "olga")
+    page = tab.page
+    page.get_by_text("Test another step or weight", exact=True).click()
+    page.get_by_text("Another LoRA beside it", exact=True).click()
+    tab.settle()
+    assert not tab.shown("Find the weight the face survives")
+    page.get_by_label("Other LoRA", exact=True).select_option(label="Tusche ü")
+    tab.press("Find the weight the face survives")
+    tab.settle()
+    assert len(tab.faults()) == 1  # what is wrong with the file is said before anything waits
+    layer = "lora_unet_mid_block_attentions_0_proj_in"
+    save_file({f"{layer}.lora_{half}.weight": np.ones((2, 2, 1, 1), np.float32) for half in ("down", "up")}, ink)
+    page.get_by_label("Weights to try", exact=True).fill("0 0.5")
+    tab.press("Find the weight the face survives")
+    tab.settle()
+    assert len(tab.faults()) == 1
+    page.get_by_label("Weights to try", exact=True).fill("0.2 0.4")
+    tab.press("Find the weight the face survives")
+    tab.settle()
+    [job] = [one for one in planted.queue.jobs() if one.character == "Olga"]
+    assert (job.arguments.lora, job.arguments.weights, job.arguments.step) == (str(ink), [0.2, 0.4], 100)
+    assert planted.queue.take("heavy", OWNER).id == job.id
+    plant_combined(run, 1)
+    planted.queue.end(job.id, "finished", "", {"run": "001", "combined": "001"})
+    tab.settle()
+    card = page.get_by_role("group", name="With another LoRA")
+    card.get_by_text("The face survives ink up to weight 0.5").wait_for()
+    assert card.get_by_text("Use ink at weight 0.5.").is_visible()
+    assert (card.locator("circle").count(), card.locator("line.sf-line").count()) == (2, 2)
+    assert (
+        card.get_by_text("The whole report").get_attribute("href").split("?")[0].endswith("/combined/001/combined.html")
+    )
 
 
 def test_what_the_doctor_says_can_be_copied_for_a_report(tab: Tab) -> None:

@@ -91,6 +91,15 @@ WRONG = [
     ("grid mara --run 7", 2, "run-not-found", ": 001"),
     ("grid mara/001 --run 2", 2, "run-ambiguous", "mara/001"),
     ("grid mara", 2, "checkpoint-none-yet", ""),
+    ("grid done --lora nope", 2, "lora-unknown", "nope.safetensors"),
+    ("grid done --lora {tmp}/gone.safetensors:0.5", 2, "lora-file-missing", "gone.safetensors"),
+    ("grid done --lora {base}:99", 2, "lora-weight-wrong", "99"),
+    ("combine nobody --lora x", 2, "character-not-found", ""),
+    ("combine mara --lora x", 2, "checkpoint-none-yet", ""),
+    ("combine done --lora nope", 2, "lora-unknown", "nope.safetensors"),
+    ("combine done --lora {base}:0.5", 2, "combined-weight-with-file", "--weights"),
+    ("combine done --lora {base} --weights 0 1", 2, "combined-weights-wrong", "0.25"),
+    ("combine done", 2, "", "the following arguments are required: --lora"),
     ("choose nobody", 2, "character-not-found", ""),
     ("choose mara/001", 2, "checkpoint-none-yet", ""),
     ("score nobody {photos}", 2, "character-not-found", ""),
@@ -126,7 +135,7 @@ WRONG = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with what the commands name, and a data folder with three characters, one of whom has a run."""
+    """A folder with what the commands name, and a data folder with four characters; one has a run, one a checkpoint."""
     tmp = tmp_path_factory.mktemp("wrong input")
     photos, root = tmp / "photos", tmp / "data"
     photos.mkdir()
@@ -138,7 +147,12 @@ def place(tmp_path_factory):
     folder, _ = new_character(root, NewCharacter("mara", "mrxa", "woman", "fictional"), photos)
     new_character(root, NewCharacter("bare", "brxa", "woman", "fictional"))
     new_character(root, NewCharacter("shy", "shxa", "woman", None), photos)
-    create_run(folder.runs, load(folder), IdentifiedBase(identify(BASE), "0" * 64), TrainSettings(), [])
+    base = IdentifiedBase(identify(BASE), "0" * 64)
+    create_run(folder.runs, load(folder), base, TrainSettings(), [])
+    done, _ = new_character(root, NewCharacter("done", "dnxa", "woman", "fictional"))
+    tried = create_run(done.runs, load(done), base, TrainSettings(), [])
+    tried.checkpoint(1).parent.mkdir(exist_ok=True)
+    tried.checkpoint(1).write_bytes(b"LoRA")
     return tmp
 
 

@@ -222,3 +222,22 @@ def plant_invented(
         kept: dict[str, Any] = {"why": why} if why else {"kept": True, "photo": f"invented-{name}"}
         painted(f"more/{name}", "mara", number, seed=100_000 + number, way="text", **kept)
     return invented
+
+
+def plant_combined(run: Path, number: int, made: str = "2026-11-28T10:00:00+00:00") -> Path:
+    """What was found with a LoRA called ink: the face survives it up to 0.5, and at 1 too few can be measured."""
+    from lib_lora.likeness.comparing.combined_report import CombinedReport, save
+    from lib_lora.likeness.comparing.weight_curve import WeightPoint
+    from lib_lora.likeness.comparing.weight_verdict import judge_curve
+
+    folder = run / "combined" / f"{number:03d}"
+    folder.mkdir(parents=True)
+    points = [
+        WeightPoint(0.0, 12, 11, retention=0.9, low=0.8, high=1.0),
+        WeightPoint(0.5, 12, 11, 0, 0, "", 0.88, 0.8, 0.97, -0.02, -0.05, 0.01, "survives"),
+        WeightPoint(1.0, 12, 3, kind="too few"),
+    ]
+    names = ("Mara", run.name, 100, 0.8, "ink.safetensors", "0" * 64, "base.safetensors", "engine", "ruler", "001")
+    save(CombinedReport(judge_curve(points, "ink"), points, [], *names, made), folder)
+    (folder / "combined.html").write_text("<html>", encoding="utf-8")
+    return folder

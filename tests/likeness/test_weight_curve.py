@@ -103,6 +103,16 @@ def test_pictures_that_do_not_count_alone_are_no_pairs():
     assert [(one.pairs, one.retention, one.kind) for one in points] == [(5, None, "alone"), (5, None, "too few")]
 
 
+def test_a_face_that_is_lost_without_the_other_lora_can_lose_no_more():
+    stranger = score(0.1)
+    alone = [stranger, *ALONE[1:]]
+    other = [score(0.9), *(replace(one, likeness=one.likeness - 0.2 / WHOLE) for one in ALONE[1:])]
+    point = curve([0, 1], [alone, other], PROMPTS, CALIBRATION)[1]
+    assert (point.pairs, point.lost_alone, point.dropped) == (N - 1, 1, 0)
+    assert point.change == pytest.approx(-0.2)  # and not less, for the one that the other LoRA has mended
+    assert point.kind == "lost"
+
+
 @pytest.mark.parametrize("weights", [[0.5, 1.0], [0.0, 1.0, 0.5], [0.0, 0.0], []])
 def test_weights_ascend_from_nothing(weights):
     with pytest.raises(ValueError, match="ascend"):

@@ -103,6 +103,7 @@ def render(report: CombinedReport, folder: Path) -> str:
         about=_about(report),
         chart=chart(report.points),
         lines=[_line(one) for one in report.points],
+        lost_alone=max((one.lost_alone for one in report.points), default=0),
         weights=[f"{one.weight:g}" for one in report.points],
         rows=_rows(report.pictures, folder),
         ai_made=report_words.AI_MADE,

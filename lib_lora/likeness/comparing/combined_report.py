@@ -1,4 +1,4 @@
-"""The findings of a combination with another LoRA, kept as ``combined.json`` in its folder, and as text."""
+"""Keeps what a combination with another LoRA showed, as ``combined.json`` in its folder; words it for a terminal."""
 
 from __future__ import annotations
 
@@ -100,6 +100,8 @@ def as_text(report: CombinedReport) -> str:
     if report.points:
         lines += ["", "  weight  kept                 change to weight 0     pairs  the face"]
         lines += [_line(one) for one in report.points]
+    if lost := max((one.lost_alone for one in report.points), default=0):
+        lines.append(f"{lost} of the pictures show another face without it already, and do not count.")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The share of a face that is kept as another LoRA's weight grows: retention, paired differences to weight 0. Pure.
+"""Measures what is kept of a face as the weight of another LoRA grows: retention, paired differences. Pure.
 
 The pictures of all weights are of the same prompts and seeds: each is held against the one at weight 0.
 """
@@ -31,9 +31,9 @@ class WeightPoint:
     Attributes:
         weight: of the other LoRA.
         pictures: that were painted.
-        pairs: pictures whose face can be measured at weight 0 and here, or is gone here.
+        pairs: pictures whose face can be measured and is not lost at weight 0, and can be measured, or is gone, here.
         gone: of the pairs, those in which no face is found here; they count as if nothing of the identity were kept.
-        dropped: pictures whose face can be measured at weight 0 and not here, though one is found; they do not count.
+        dropped: pictures that could be pairs, but whose face cannot be measured here, though one is found.
         dropped_by: why, most often; empty where none is dropped.
         retention: mean share of the identity that is kept in the pairs, of what the base model can show where that is
             known; with its 95 % interval `low` to `high`. None where there are too few pairs.
@@ -42,6 +42,8 @@ class WeightPoint:
         kind: "alone" = weight 0; "survives" = a loss of more than `MOST_LOST` is ruled out; "changes" = there is a
             loss, and it may be more or less than that; "lost" = it is more than that; "unclear" = it may be either, or
             none; "too few" = fewer than `LEAST_PAIRS` pairs; "not measurable" = more than `MOST_DROPPED` are dropped.
+        lost_alone: pictures whose face is lost at weight 0 already; the other LoRA has nothing to take from it, so they
+            do not count.
     """
 
     weight: float
@@ -57,6 +59,7 @@ class WeightPoint:
     change_low: float | None = None
     change_high: float | None = None
     kind: PointKind = "alone"
+    lost_alone: int = 0
 
 
 def curve(
@@ -88,12 +91,17 @@ def _point(
     prompts: Sequence[str],
     calibration: Calibration,
 ) -> WeightPoint:
+    shown = [
+        (prompt, before, now)
+        for prompt, before, now in zip(prompts, alone, here, strict=True)
+        if before.counts and not _is_lost(before, calibration)
+    ]
     both = [
         (prompt, _kept(before, calibration), 0.0 if now.reason == NO_FACE else _kept(now, calibration))
-        for prompt, before, now in zip(prompts, alone, here, strict=True)
-        if before.counts and (now.counts or now.reason == NO_FACE)
+        for prompt, before, now in shown
+        if now.counts or now.reason == NO_FACE
     ]
-    lost = [now for before, now in zip(alone, here, strict=True) if before.counts and not now.counts]
+    lost = [now for _, _, now in shown if not now.counts]
     dropped = Counter(_why(now) for now in lost if now.reason != NO_FACE)
     point = WeightPoint(
         weight=weight,
@@ -102,6 +110,7 @@ def _point(
         gone=sum(now.reason == NO_FACE for now in lost),
         dropped=dropped.total(),
         dropped_by=max(dropped, key=lambda why: dropped[why], default=""),
+        lost_alone=sum(one.counts for one in alone) - len(shown),
     )
     if len(both) < LEAST_PAIRS:
         few = dropped.total() <= MOST_DROPPED * (len(both) + dropped.total())
@@ -126,6 +135,11 @@ def _point(
         else "unclear"
     )
     return replace(point, kind=kind, change=float(change.mean()), change_low=least, change_high=most)
+
+
+def _is_lost(score: ImageScore, calibration: Calibration) -> bool:
+    """Whether the face is no more like the photos than a stranger's: the other LoRA has nothing to take from it."""
+    return calibration.lines is not None and (score.likeness or 0.0) < calibration.lines.same
 
 
 def _kept(score: ImageScore, calibration: Calibration) -> float:

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from planting import plant_grid, plant_run
+from planting import plant_combined, plant_grid, plant_run
 from safetensors.torch import save_file
 
-from lib_lora.likeness.comparing.combined_report import VERSION, CombinedReport, save
-from lib_lora.likeness.comparing.weight_curve import WeightPoint
-from lib_lora.likeness.comparing.weight_verdict import judge_curve
+from lib_lora.likeness.comparing.combined_report import VERSION
 from lib_lora.ui.routes.combine import combined_routes
 from lib_lora.ui.routes.grid_routes import POLICY
 from lib_lora.ui.views import translatable_texts
@@ -40,33 +38,6 @@ def ink(page):
 
 SLUG = "mara-%E5%90%8D%E5%89%8D"
 LIST = f"/characters/{SLUG}/combined"
-POINTS = [
-    WeightPoint(0.0, 12, 11, retention=0.9, low=0.8, high=1.0),
-    WeightPoint(0.5, 12, 11, 0, 0, "", 0.88, 0.8, 0.97, -0.02, -0.05, 0.01, "survives"),
-    WeightPoint(1.0, 12, 3, kind="too few"),
-]
-
-
-def plant(run: Path, number: int, made: str = "2026-11-28T10:00:00+00:00") -> Path:
-    folder = run / "combined" / f"{number:03d}"
-    folder.mkdir(parents=True)
-    verdict = judge_curve(POINTS, "ink")
-    names = (
-        "Mara 名前",
-        run.name,
-        100,
-        0.8,
-        "ink.safetensors",
-        "0" * 64,
-        "base.safetensors",
-        "engine",
-        "ruler",
-        "001",
-        made,
-    )
-    save(CombinedReport(verdict, POINTS, [], *names), folder)
-    (folder / "combined.html").write_text("<html>", encoding="utf-8")
-    return folder
 
 
 def put(page, kind, **arguments):
@@ -92,10 +63,10 @@ def test_loras_are_listed_by_name_without_those_that_lie_there_for_a_while(page,
 
 def test_what_was_found_comes_the_newest_first_and_what_is_damaged_is_left_out(page, run):
     assert page.got(LIST) == []
-    plant(run, 1, "2026-11-28T10:00:00+00:00")
-    plant(run, 2, "2026-11-28T11:00:00+00:00")
+    plant_combined(run, 1, "2026-11-28T10:00:00+00:00")
+    plant_combined(run, 2, "2026-11-28T11:00:00+00:00")
     for number, text in enumerate(("[", "{}", "[]", json.dumps({"version": VERSION, "verdict": 3})), 3):
-        (plant(run, number) / "combined.json").write_text(text, encoding="utf-8")
+        (plant_combined(run, number) / "combined.json").write_text(text, encoding="utf-8")
     newest, oldest = page.got(LIST)
     assert (newest["id"], oldest["id"]) == ("002", "001")
     assert (newest["run"], newest["step"], newest["weight"], newest["lora"]) == ("001", 100, 0.8, "ink")
