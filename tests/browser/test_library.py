@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fake_civitai import FakeCivitai, safetensors
 from in_page import go, refresh, until
 from PIL import Image
 from planted_page import Planted, planted_page
+from planting import MINI
 
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
@@ -38,7 +40,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planted
         (loras / f"{name}.safetensors").write_bytes(safetensors(bytes([number]) * 64))
         Image.new("RGB", (480, 480), (200, 80 * number, 90)).save(loras / f"{name}.png")
     base = bases / "photo.safetensors"
-    base.write_bytes(safetensors(b"\x04" * 64))
+    shutil.copy(MINI, base)
     monkeypatch.setattr(Alone, "checkpoints", lambda _: [Checkpoint("photo", base)])
     with planted_page(tmp_path / "Daten") as page:
         monkeypatch.setattr(Alone, "roots", lambda _: Roots(page.root, [loras], [bases]))
@@ -52,7 +54,7 @@ def test_from_agreeing_to_the_fetched_file(
     nude = {"nsfw": True, "nsfwLevel": 16, "poi": True}
     civitai.add(safetensors(b"\x02" * 64), 502, 402, page={"name": "Somebody", **nude}, nsfwLevel=16)
     base = {"name": "Photo base", "type": "Checkpoint", "allowNoCredit": False}
-    civitai.add(safetensors(b"\x04" * 64), 504, 404, page=base)
+    civitai.add(MINI.read_bytes(), 504, 404, page=base)
     further = safetensors(b"\x09" * 64)
     civitai.add(further, 505, 405, page={"name": "Neon"}, file={"name": "neon.safetensors"})
 
@@ -90,6 +92,13 @@ def test_from_agreeing_to_the_fetched_file(
     page.get_by_text("neon.safetensors is there").wait_for()
     assert (tmp_path / "loras" / "neon.safetensors").read_bytes() == further
     page.get_by_text("5 models; 4 of them are known from Civitai.").wait_for()
+
+    planted.character("Mara")
+    refresh(page)
+    go(page, "train", "mara")
+    line = page.locator(".sf-train-form", has_text="Sell the LoRA")
+    line.get_by_text("with conditions").first.wait_for()
+    line.get_by_role("button", name="Library").click()
 
     page.get_by_role("button", name="Switch Civitai off").click()
     page.get_by_text("Civitai is off: nothing is asked or fetched there.").wait_for()

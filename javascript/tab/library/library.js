@@ -122,7 +122,8 @@ function leading(made) {
       detail: countsSentence(models),
     };
   const set = (state) => async () => {
-    library.civitai = await api.post('/library/consent', { state });
+    const civitai = await api.post('/library/consent', { state });
+    made.library.civitai = civitai; // the list may have been read anew meanwhile
     show(made);
   };
   const look = (refresh) => async () => {
@@ -197,7 +198,8 @@ function settingsFold(made) {
     'Where civitai.com cannot be reached, or to see what is for adults: https://civitai.red. Empty: the usual one.';
   const keep = actionButton('Keep the address', async () => {
     refuseForm([]);
-    made.library.civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
+    const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
+    made.library.civitai = civitai;
     show(made);
   });
   const key = keyField(() => load(made), KEY);

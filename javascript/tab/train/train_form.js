@@ -6,6 +6,7 @@ import { chosenCharacter, goTo } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
+import { baseLicence } from '../library/base_licence.js';
 import { rentForm } from '../elsewhere/rent_form.js';
 import { sentList } from '../elsewhere/sent_list.js';
 import { beginsWhen, startJob } from '../jobs/jobs.js';
@@ -46,6 +47,7 @@ export function trainForm() {
 function turned(form, on) {
   form.on = on;
   clearTimeout(form.later);
+  form.view.licence.again(); // it may have been looked up meanwhile
   if (on && form.slug) loadBases(form, true);
 }
 
@@ -65,6 +67,8 @@ function draw(form) {
   const preset = radioGroup('Preset', [], '', (name) => choose(form, { preset: name, settings: {} }));
   const fitted = el('p', { class: 'sf-help' });
   const unusable = el('p', { class: 'sf-help' });
+  const licence = baseLicence();
+  const starters = actionButton('Fetch one in the Library', () => goTo({ step: 'library' }));
   const then = checkbox('Paint and judge the test grid afterwards', true, (yes) =>
     choose(form, { then_test: yes }, true),
   );
@@ -83,6 +87,8 @@ function draw(form) {
     { class: 'sf-stack' },
     formField('Base model', base),
     unusable,
+    starters,
+    licence,
     where,
     rent.node,
     sent,
@@ -94,7 +100,8 @@ function draw(form) {
   );
   const right = el('div', { class: 'sf-stack' }, cost.node, rent.cost, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
-  const parts = { node, base, on, where, rent, sent, address, fetched, list, preset, fitted, unusable, then, few };
+  const parts = { node, base, on, where, rent, sent, address, fetched, list, preset, fitted, then, few };
+  Object.assign(parts, { unusable, starters, licence });
   return { ...parts, settings, fold, cost, start, later };
 }
 
@@ -308,6 +315,8 @@ function showBases(form) {
     : '';
   setText(view.unusable, form.error || said || (looking ? t('Looking for base models …') : ''));
   view.unusable.hidden = !view.unusable.textContent;
+  view.starters.hidden = !none;
+  view.licence.show(wanted.base);
 }
 
 /** Where it trains; nothing else than this computer is offered to those who come from another one. */
