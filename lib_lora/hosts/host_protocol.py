@@ -124,6 +124,9 @@ class Host(JobHost):
     def refresh_loras(self, stem: str) -> None:
         """Make a LoRA that has just been written known; the page's own list is refreshed by the browser's script."""
 
+    def refresh_checkpoints(self) -> None:
+        """Make a base model that has just been written known; a host that looks into its folders each time need not."""
+
     @abstractmethod
     def shows(self, family: str, marked: str = "") -> CardVisibility:
         """Whether the card of a LoRA is seen with the model, or the preset, that is selected.

@@ -288,6 +288,9 @@ class Webui(PaintingWebui):
     def detailer(self) -> str:
         return webui_detailer.detailer()
 
+    def refresh_checkpoints(self) -> None:
+        ask_or("sd_models:list_models", lambda: None)()
+
     def shows(self, family: str, marked: str = "") -> CardVisibility:
         lost = lacking(self.name)
         said = [sentence(feature, lost[feature]) for feature in (CARDS, PROMPT) if feature in lost]

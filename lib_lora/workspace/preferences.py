@@ -54,7 +54,8 @@ def load(root: Path) -> Settings:
 
 
 def save(root: Path, settings: Settings) -> None:
-    """Keep the settings of a data folder, which is made.
+    """Keep the settings of a data folder, which is made. What is as usual is left out, so that a program of an older
+    version, which may still be running, meets as few names as can be that it does not know.
 
     Raises:
         UserError: they cannot be written.
@@ -62,7 +63,8 @@ def save(root: Path, settings: Settings) -> None:
     path = Workspace(root).settings
     with explained(path):
         file_permissions.make_folder(path.parent)
-    write_json(path, typed_settings.to_dict(settings))
+    usual = typed_settings.to_dict(Settings())
+    write_json(path, {name: one for name, one in typed_settings.to_dict(settings).items() if one != usual[name]})
 
 
 def chosen_engine(root: Path) -> FaceEngine:

@@ -852,6 +852,13 @@ def test_a_new_lora_becomes_known(webui: SimpleNamespace) -> None:
     assert webui.processing.StableDiffusionProcessingTxt2Img.cached_hr_c == [None, None]
 
 
+def test_a_new_base_model_becomes_known(webui: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(webui.sd_models, "list_models", lambda: asked.append("again"))
+    webui.host.refresh_checkpoints()
+    assert asked == ["again"]
+
+
 # Settings and the worker
 
 

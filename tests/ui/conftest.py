@@ -75,6 +75,9 @@ class FakeHost(Host):
     def refresh_loras(self, stem: str) -> None:
         self.refreshed.append(stem)
 
+    def refresh_checkpoints(self) -> None:
+        self.refreshed.append("checkpoints")
+
     def shows(self, family: str, marked: str = "") -> CardVisibility:
         return CardVisibility(False, "Another model is selected.")
 

@@ -79,7 +79,7 @@ def test_a_name_does_not_lead_out_on_windows(monkeypatch, name):
 def test_what_is_private_lies_where_the_workspace_says():
     workspace = Workspace(Path("data"))
     folders = [workspace.characters, workspace.jobs, workspace.deleted, workspace.uploads]
-    folders += [workspace.remote, workspace.fleets]
+    folders += [workspace.remote, workspace.fleets, workspace.civitai]
     assert {folder.name for folder in folders} == set(file_permissions.FOLDERS)
     files = (workspace.queue_file, workspace.settings, workspace.hashes, workspace.bases, workspace.probes)
     files += (workspace.confirmed, workspace.places)

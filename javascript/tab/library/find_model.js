@@ -14,7 +14,7 @@ import { details } from './model_cards.js';
  */
 export function findModel(begun) {
   const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
-  const find = actionButton('Find it', () => search(''));
+  const find = actionButton('Find it', () => search(asked(), ''));
   const shown = el('div', { class: 'sf-stack' });
   const help = 'The address of its page, such as https://civitai.com/models/4384, its number, or a hash.';
   const node = el(
@@ -27,9 +27,13 @@ export function findModel(begun) {
   let key = '';
   input.addEventListener('keydown', (event) => event.key === 'Enter' && find.click());
 
-  async function search(version) {
+  function asked() {
     const what = input.value.trim();
     refuseForm([!what && { target: input, text: 'Which model?' }]);
+    return what;
+  }
+
+  async function search(what, version) {
     await api.post('/library/find', { what, version });
     begun();
   }
@@ -41,7 +45,7 @@ export function findModel(begun) {
 
   function result(found, library) {
     if (!found.known) return notice('none', t('Civitai does not know {what}.', { what: found.what }));
-    const version = selectBox(found.versions, found.version, (chosen) => search(chosen).catch(() => null));
+    const version = selectBox(found.versions, found.version, (chosen) => search(found.what, chosen).catch(() => null));
     const files = found.files.map((one) => ({ value: one.value, text: `${one.text} (${bytes(one.bytes)})` }));
     const file = selectBox(files, found.file);
     const fetch = actionButton('Fetch it', () => take(found, file.value), { main: true });

@@ -68,7 +68,7 @@ def _check(data: Path, how: dict[str, Any], pipe: WorkerPipe) -> None:
 def _forgotten(data: Path, how: dict[str, Any]) -> bool:
     """Whether nobody has asked for long: who wanted the pictures is gone. On a rented pod, which is nobody else's, any
     request counts, such as those while a LoRA is sent."""
-    marks = [path for path in (data.parent / ASKED, data.parents[2] / HEARTBEAT) if path.is_file()]
+    marks = [path for folder in data.parents for name in (ASKED, HEARTBEAT) if (path := folder / name).is_file()]
     since = max(path.stat().st_mtime for path in marks or [data])
     return time.time() - since > float(how["forgotten"])
 

@@ -115,6 +115,14 @@ def test_a_search_shows_versions_and_files_and_what_it_finds_is_fetched_once(pag
     assert [one["name"] for one in page.got("/library")["models"]] == ["ink"]
 
 
+def test_a_fetched_base_model_is_known_to_the_webui_at_once(page, civitai):
+    offered(civitai, type="Checkpoint")
+    page.done("/library/fetch", {"what": "401"})
+    assert ended(page, "fetch")["state"] == "finished"
+    assert (page.root.parent / "bases" / "ink.safetensors").read_bytes() == CONTENT
+    assert page.host.refreshed == ["checkpoints"]
+
+
 def test_what_shows_a_child_is_found_and_not_fetched(page, civitai):
     offered(civitai, minor=True)
     page.done("/library/find", {"what": "401"})
@@ -126,6 +134,8 @@ def test_what_shows_a_child_is_found_and_not_fetched(page, civitai):
 
 def test_what_is_neither_lora_nor_base_model_is_left_to_the_command(page, civitai):
     offered(civitai, type="VAE")
+    page.done("/library/find", {"what": "401"})
+    assert ended(page, "find")["result"]["refusal"]["code"] == "library-other-kind"
     page.done("/library/fetch", {"what": "401"})
     assert ended(page, "fetch")["error"]["code"] == "library-other-kind"
 
@@ -217,7 +227,11 @@ def test_a_starter_needs_a_yes_to_its_licence(page, civitai):
     name = starters[0]["key"]
     assert page.code_of("/library/starter", {"name": name}, 400) == "library-licence-not-agreed"
     assert page.code_of("/library/starter", {"name": "none", "agreed": True}, 400) == "starter-model-unknown"
-    (page.root.parent / "bases" / starters[0]["file"]).write_bytes(b"x")
+    path = page.root.parent / "bases" / starters[0]["file"]
+    path.write_bytes(b"another file of that name")
+    assert page.got("/library")["starters"][0]["there"] is False
+    with path.open("wb") as file:
+        file.truncate(starters[0]["bytes"])
     assert page.got("/library")["starters"][0]["there"] is True
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 from faults import raises
 
-from lib_lora.files import write_json
+from lib_lora.files import read_json, write_json
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
 from lib_lora.workspace import preferences
@@ -19,6 +19,13 @@ def test_settings_are_kept(page):
     assert page.done("/settings", {"then_test": False})["allow_painting"] is True
     assert page.got("/settings") == {**first, "allow_painting": True, "then_test": False}
     assert page.done("/settings", {"allow_painting": False, "then_test": True}) == first
+
+
+def test_what_is_as_usual_is_not_written(page):
+    page.done("/settings", {"allow_painting": True})
+    assert read_json(page.root / "settings.json") == {"allow_painting": True}
+    page.done("/settings", {"allow_painting": False})
+    assert read_json(page.root / "settings.json") == {}
 
 
 def test_the_currency_is_the_user_s(page):

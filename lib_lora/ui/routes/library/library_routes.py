@@ -7,6 +7,7 @@ out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lib_lora.civitai import civitai_consent
@@ -77,7 +78,8 @@ def library(context: RequestContext, _call: Call) -> dict[str, Any]:
     kinds = ["base"] * len(bases) + ["lora"] * len(loras)
     folder = folder_for(context, base=True)
     starters = [
-        {**one.values(), "there": folder is not None and (folder / one.name).is_file()} for one in starter_models()
+        {**one.values(), "there": folder is not None and _is_there(folder / one.name, one.bytes)}
+        for one in starter_models()
     ]
     return {
         "civitai": _settings(context),
@@ -88,6 +90,10 @@ def library(context: RequestContext, _call: Call) -> dict[str, Any]:
         "folders": {"base": str(folder or ""), "lora": str(folder_for(context, base=False) or "")},
         "remote": context.host.remote(),
     }
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _row(kind: str, entry: LibraryEntry) -> dict[str, Any]:

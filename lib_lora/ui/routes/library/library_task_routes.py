@@ -140,6 +140,7 @@ def _findings(lookup: ModelLookup, what: str, version: str) -> dict[str, Any]:
         try:
             choice = choose(lookup, pointer, what, version)
             found = choice.found
+            _see_that_it_has_a_place(found.kind, found.title)
         except UserError as error:
             refusal = error
     return {
@@ -179,7 +180,9 @@ def fetch(context: RequestContext, call: Call) -> dict[str, Any]:
         folder = _target(context, choice.found.kind, choice.found.title)
         task.told(0, choice.file.bytes, choice.name)
         path = fetch_choice(context.root, choice, folder, lookup.api, task.told)
-        if choice.found.kind != CHECKPOINT:
+        if choice.found.kind == CHECKPOINT:
+            context.host.refresh_checkpoints()
+        else:
             context.host.refresh_loras(path.stem)
         return {"file": str(path), "name": path.name}
 
@@ -201,9 +204,19 @@ def fetch_starter_model(context: RequestContext, call: Call) -> dict[str, Any]:
 
     def work(task: LibraryTask) -> dict[str, str]:
         path = fetch_starter(context.root, model, folder, True, task.told)
+        context.host.refresh_checkpoints()
         return {"file": str(path), "name": path.name}
 
     return _start(context, "fetch", model.name, work)
+
+
+def _see_that_it_has_a_place(kind: str, title: str) -> None:
+    if kind not in (CHECKPOINT, *LORAS):
+        raise UserError(
+            f"{title} is of the kind {kind or 'unknown'}, and neither a LoRA nor a base model; fetch it with the "
+            "command civitai, which asks for a folder.",
+            code="library-other-kind",
+        )
 
 
 def _target(context: RequestContext, kind: str, title: str) -> Path:
@@ -212,12 +225,7 @@ def _target(context: RequestContext, kind: str, title: str) -> Path:
     Raises:
         UserError: it has none.
     """
-    if kind not in (CHECKPOINT, *LORAS):
-        raise UserError(
-            f"{title} is of the kind {kind or 'unknown'}, and neither a LoRA nor a base model; fetch it with the "
-            "command civitai, which asks for a folder.",
-            code="library-other-kind",
-        )
+    _see_that_it_has_a_place(kind, title)
     folder = folder_for(context, base=kind == CHECKPOINT)
     if folder is None:
         raise UserError(
