@@ -25,7 +25,7 @@ from ssh_server import MISSING, available
 from lib_lora import cli
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.job_progress import Follower
-from lib_lora.queue.job_types import Rental, TestArguments, TrainArguments, arguments_of, as_plain
+from lib_lora.queue.job_types import Rental, TrainArguments, arguments_of, as_plain
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod, ssh_runner
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.http_exchange import AnswerLost
@@ -699,7 +699,6 @@ def test_what_a_job_says_of_a_rental_is_read_again_and_old_jobs_too():
     for kind, values in (
         ("train", {"rental": {}}),
         ("train", {"on": "runpod", "rental": {"hours": -1}}),
-        ("test", {**as_plain(TestArguments()), "on": "runpod"}),
     ):
         with raises("setting-invalid"):
             arguments_of(kind, values)
