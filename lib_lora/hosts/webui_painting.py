@@ -210,7 +210,7 @@ def _painted(
                 if image is not None:
                     each(number, image, infotext)
                 if interrupted:
-                    text = "Interrupt or Skip was pressed in the webui; start it again."
+                    text = "Interrupt or Skip was pressed in the webui; start it again to paint what is missing."
                     raise UserError(text, code="webui-interrupted")
     except UserError:
         raise
