@@ -181,10 +181,11 @@ def _grid(path: Path) -> GridRecord | None:
     try:
         found = read_json(path)
         verdict, facts = found["verdict"], found["facts"]
-        more = tuple(f"{Path(str(one['file'])).stem}:{one['weight']:g}" for one in found["subject"].get("more", ()))
+        subject = found.get("subject", {})
+        more = tuple(f"{Path(str(one['file'])).stem}:{one['weight']:g}" for one in subject.get("more", ()))
         step, retention = facts["step"], facts["retention"]
         if step is None and more:  # the file of a saved step ends in its number
-            digits = Path(str(found["subject"]["lora"])).stem.rpartition("-")[2]
+            digits = Path(str(subject["lora"])).stem.rpartition("-")[2]
             step = int(digits) if digits.isascii() and digits.isdecimal() else None
         if step is not None and not isinstance(step, int):
             return None
