@@ -45,7 +45,7 @@ def test_nothing_is_there_yet(page):
     assert state["queue"] == {"paused": False, "notice": "", "holds": 0, "jobs": [], "more": 0}
     assert state["host"].pop("gpu") in (None, True, False)  # looked for in a thread
     assert state["host"] == {"name": "alone", "version": "1", "remote": False, "paints": False, "refuses": {},
-                             "busy": False, "samplers": ["Euler"], "photos": kinds()}  # fmt: skip
+                             "busy": False, "samplers": ["Euler"], "photos": kinds(), "detailer": ""}  # fmt: skip
     assert state["supervisor"] == {"active": True, "reason": ""}
     assert set(state["limits"]) == {one.name for one in fields(PageLimits)}
     assert state["limits"]["ranges"]["weight"] == {"least": -2, "most": 2, "usual": 1.0}
