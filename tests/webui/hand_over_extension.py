@@ -102,10 +102,11 @@ def state() -> dict:
 
 def paint(body: dict) -> dict:
     named = ("lora", "start")
-    pictures = [
-        Cell(**{**one, **{name: Path(one[name]) if one.get(name) else None for name in named}})
-        for one in body["pictures"]
-    ]
+    pictures = []
+    for one in body["pictures"]:
+        files = {name: Path(one[name]) if one.get(name) else None for name in named}
+        more = tuple((Path(path), weight) for path, weight in one.get("more", ()))
+        pictures.append(Cell(**{**one, **files, "more": more}))
     folder, said, numbers = Path(body["folder"]), {}, []
 
     def each(number: int, image: Image.Image, infotext: str) -> None:

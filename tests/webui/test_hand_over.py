@@ -247,6 +247,20 @@ def test_pictures_are_what_the_users_own_would_be(webui, home):
     assert (webui.users_own() == own[7]).all()
 
 
+def test_a_further_lora_paints_beside_the_characters(webui, home):
+    first, second = (str(home / f"lora {number} ü.safetensors") for number in (1, 2))
+    one = {"prompt": PROMPT, "seed": 7, **SIZE, "lora": first, "weight": 1.0}
+    beside = [{**one, "more": [[second, weight]]} for weight in (0.0, 0.5, 1.0)]
+    other_way = {**one, "lora": second, "more": [[first, 1.0]]}
+    answer, painted = webui.paint([one, *beside, other_way])
+    assert sorted(answer["numbers"]) == list(range(5)), answer
+    assert (painted[1] == painted[0]).all(), "weight 0"
+    change = [np.abs(painted[number] - painted[0]).mean() for number in (2, 3)]
+    assert 0.5 < change[0] < change[1] * 1.5
+    assert np.abs(painted[4] - painted[3]).mean() < 0.1 * change[1], "the order of two LoRAs"
+    assert webui.ask("/sdapi/v1/loras") == []
+
+
 def test_a_picture_is_painted_over_another_as_strongly_as_asked(webui, home):
     start = home / "Anfang ü.png"
     Image.fromarray(webui.users_own(seed=9).astype(np.uint8)).resize((100, 100)).save(start)
