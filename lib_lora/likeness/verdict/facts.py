@@ -48,6 +48,8 @@ class Training:
         sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
         restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
+        beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
+            the pictures lack may be their doing.
     """
 
     step: int | None = None
@@ -57,6 +59,7 @@ class Training:
     restarted: int = 0
     class_photos: bool = False
     sent_back: tuple[int, ...] = ()
+    beside: str = ""
 
     @property
     def midway(self) -> int | None:
@@ -362,6 +365,7 @@ class TrainingFacts:
         class_photos: see `Training`.
         more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
         as_many: as many steps as so far, in tens.
+        beside: see `Training`.
     """
 
     step: int | None = None
@@ -380,6 +384,7 @@ class TrainingFacts:
     class_photos: bool = False
     more: int | None = None
     as_many: int | None = None
+    beside: str = ""
 
 
 @dataclass(frozen=True)

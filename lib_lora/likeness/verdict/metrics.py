@@ -218,7 +218,12 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     """Of retention against the photos (`now`) and against the ceiling; None where they were not measured."""
     lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
     facts = TrainingFacts(
-        step=run.step, weight=run.weight, lower=lower, much_lower=much_lower, class_photos=run.class_photos
+        step=run.step,
+        weight=run.weight,
+        lower=lower,
+        much_lower=much_lower,
+        class_photos=run.class_photos,
+        beside=run.beside,
     )
     if run.step is None:
         return facts

@@ -52,10 +52,14 @@ _OBEYED = "{given} of {judgeable} heads and mouths do what was asked{base}"
 _OBEYED_BASE = " (without the LoRA {given} of {judgeable})"
 _ONE_SCENE = "the surroundings are the same whatever is asked for"
 _TURNED, _TURNED_OF = "turned heads", "{under} of {aside} turned heads"
+_LOWER_BESIDE = (
+    "use a lower weight of {beside}: what the face survives of another LoRA, `combine` and the step Test in the tab say"
+)
 _IT, _CELL = "it", "step {step} at weight {weight:g}"
 _PARTS = (
     *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
     *(_TURNED, _TURNED_OF, _IT, _CELL),
+    Message(_LOWER_BESIDE).capitalised().template,
 )
 
 
@@ -94,13 +98,16 @@ def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = N
     rule = matching(facts, rules)[0]
     said = _said(rule, facts, notes)
     value = rule.value(facts) if callable(rule.value) else rule.value
+    action = rule.action
+    if _is_beside(rule, facts):
+        action, value = "none", None
     return Verdict(
         kind=rule.kind,
         rule=rule.name,
         headline=str(said.headline),
         because=str(said.because),
         advice=str(said.advice),
-        action=rule.action,
+        action=action,
         value=None if value is None else float(value),
         drift=rule.kind in DRIFT or (rule.kind not in NO_VERDICT and _lost(facts)),
         judged=rule.kind not in NO_VERDICT,
@@ -144,13 +151,18 @@ def _said(rule: Rule, facts: Facts, notes: Sequence[Note]) -> VerdictMessages:
     return VerdictMessages(
         headline=Message(rule.headline or HEADLINES[rule.kind], code=rule.kind),
         because=Message(rule.because, values, rule.name).capitalised(),
-        advice=Message(rule.advice, values, rule.name).capitalised(),
+        advice=Message(_LOWER_BESIDE if _is_beside(rule, facts) else rule.advice, values, rule.name).capitalised(),
         notes=[
             Message(note.text, values, note.name).capitalised()
             for note in notes
             if note.name != rule.name and all(condition.holds(facts) for condition in note.when)
         ],
     )
+
+
+def _is_beside(rule: Rule, facts: Facts) -> bool:
+    """Whether something is wrong with pictures of two LoRAs, so that the other one's weight is the first to change."""
+    return bool(facts.training.beside) and rule.kind not in NO_VERDICT and rule.kind != "consistent"
 
 
 def templates() -> Iterator[str]:

@@ -128,7 +128,7 @@ def judge_grid(
     ruler = ruler_of(run.character_folder, engine)
     earlier = [] if more else tested(run, ruler, folder, painted_with)
     training = (
-        Training(weight=weight)
+        Training(weight=weight, beside=", ".join(f"{Path(one.file).stem} (now {one.weight:g})" for one in more))
         if more
         else training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with))
     )

@@ -167,6 +167,7 @@ def test_a_judged_grid_is_told_whole(page, run):
     [grid] = page.got(RUNS)[0]["grids"]
     assert grid == {
         "id": "001", "step": 100, "weight": 1.0, "kind": "consistent", "headline": "The face holds", "drift": False,
+        "more": [],
         "judged": True, "tone": "good", "retention": 0.9, "made": 1714982400.0,
     }  # fmt: skip
     told = page.got(f"{RUNS}/001/grids/001")

@@ -171,6 +171,8 @@ def test_a_test_with_another_lora_says_nothing_of_the_run_alone(run, eye, ink, p
     assert [(one.file, one.weight) for one in beside.report.subject.more] == [(ink.name, 1.0)]
     assert beside.report.verdict.drift
     assert beside.report.facts.training.step is None
+    assert (beside.report.verdict.action, beside.report.verdict.value) == ("none", None)
+    assert "ink ü (now 1)" in beside.report.verdict.advice
     assert (beside.report.tested, [one.step for one in alone.report.tested]) == ([], [3])
     records = run_records.grids(run.folder)
     assert [(one.step, one.more) for one in records[:2]] == [(3, ("ink ü:1",)), (3, ())]
