@@ -79,7 +79,7 @@ def paint(monkeypatch, fake_painter):
 
 
 def done(run, eye, ink, emit=_silent, **asked):
-    request = CombineRequest(ink, 3, **{"weights": (1.0, 0.25, 0.5), "count": 8, "grid_steps": 1, **asked})
+    request = CombineRequest(ink, 3, **{"weights": (1.0, 0.25, 0.5), "count": 18, "grid_steps": 1, **asked})
     return combine(run, emit, request, engine=eye)
 
 
@@ -93,16 +93,16 @@ def test_the_weight_is_found_up_to_which_the_face_survives(run, eye, ink, paint)
     ]  # fmt: skip
     # the test of the LoRA alone, then each weight on the same prompts and seeds; those without it are there by then
     beside = [(more, seed) for more, seed in painted if more]
-    assert beside == [(((ink.name, weight),), seed) for weight in (0.25, 0.5, 1.0) for seed in range(1000, 1008)]
+    assert beside == [(((ink.name, weight),), seed) for weight in (0.25, 0.5, 1.0) for seed in range(1000, 1018)]
     assert len(painted) - len(beside) == 2 * len(PROMPTS) + 4
     # it is kept, with its page, and said
     kept = read_json(found.folder / COMBINED_FILE)
     assert (kept["lora"], kept["step"], kept["weight"], kept["grid"]) == (ink.name, 3, 1.0, "002")
-    assert len(kept["pictures"]) == 32
+    assert len(kept["pictures"]) == 72
     assert all((found.folder / one["path"]).is_file() for one in kept["pictures"])
     page = (found.folder / PAGE_FILE).read_text(encoding="utf-8")
     assert verdict.headline in page
-    assert page.count("data:image/jpeg") == 32
+    assert page.count("data:image/jpeg") == 72
     text = as_text(found.report)
     assert verdict.headline in text
     assert text.count("\n") == 8
