@@ -53,8 +53,8 @@ _NEXT: dict[str, str] = {
     ),
     "changes": " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), which is a loss.",
     "unclear": (
-        " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), and a larger loss cannot be ruled"
-        " out.{hidden}"
+        " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), and a larger loss cannot be "
+        "ruled out.{hidden}"
     ),
     "too few": " At weight {weight:g} too few faces can be measured.",
     "not measurable": " At weight {weight:g} {dropped} of {of} faces can no longer be measured.",
@@ -69,7 +69,8 @@ _FEW_PROMPTS = (
 )
 _IF_LOST = (
     "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}),"
-    " but {dropped} of {of} faces there cannot be measured ({why}); if those are lost, the loss may be more than {most:.0%}."
+    " but {dropped} of {of} faces there cannot be measured ({why}); if those are lost, the loss may be more than "
+    "{most:.0%}."
 )
 _TOO_FEW = "At weight {weight:g} only {pairs} pairs of pictures show a face that can be measured.{hidden}"
 _NOT_MEASURABLE = (

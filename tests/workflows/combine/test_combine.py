@@ -123,7 +123,7 @@ def test_nothing_is_painted_twice_unless_the_file_is_another(run, eye, ink, pain
     painted.clear()
     shutil.copy(run.checkpoint(3), ink)  # another LoRA under the same name
     done(run, eye, ink, weights=(0.5,))
-    assert [one for one, _ in painted] == [((ink.name, 0.5),)] * 8
+    assert [one for one, _ in painted] == [((ink.name, 0.5),)] * 18
 
 
 def test_without_a_face_that_holds_nothing_is_painted_with_the_other(run, eye, ink, paint):
@@ -139,7 +139,7 @@ def test_progress_is_counted_over_both(run, eye, ink, paint):
     said = []
     done(run, eye, ink, lambda kind, **fields: said.append((kind, fields)))
     counts = [(fields["done"], fields["total"]) for kind, fields in said if kind == "painting"]
-    assert counts[-1] == (68, 68)  # 44 of the test, 8 at each of three weights
+    assert counts[-1] == (98, 98)  # 44 of the test, 18 at each of three weights
     assert counts == sorted(counts, key=lambda one: one[0])
 
 
