@@ -20,9 +20,10 @@ WIDTH = 120
         lambda rows: error_rates.show("", rows),
         hidden_faces.show,
         combining.show_simulated,
+        combining.show_broken,
         combining.show_painted,
     ],
-    ids=["choosing", "rates", "hidden", "combining", "painted"],
+    ids=["choosing", "rates", "hidden", "combining", "broken", "painted"],
 )
 def test_a_printed_table_has_the_documents_columns(show: Callable, capsys: pytest.CaptureFixture[str]) -> None:
     show({} if show is hidden_faces.show else [])

@@ -30,7 +30,7 @@ from lib_lora.cli.arguments import (
     status,
 )
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LOCAL, WEIGHTS
+from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LEAST_COMBINED, LOCAL, WEIGHTS
 from lib_lora.remote import base_addresses, places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
 from lib_lora.workflows.train.progress import ChangingLines
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from lib_lora.training.plan.run_file import Run
     from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
     from lib_lora.workflows.judge.scoring import Scored
-
-_FEWEST = 6  # prompts at each weight of another LoRA: fewer pairs are never enough
 
 
 def add(command: Commands) -> None:
@@ -126,7 +124,7 @@ def add(command: Commands) -> None:
     combine.add_argument("--weight", type=finite, default=1.0, help="of the character's LoRA (default: 1)")
     combine.add_argument(
         "--cells",
-        type=at_least(_FEWEST),
+        type=at_least(LEAST_COMBINED),
         default=COMBINED,
         metavar="N",
         help=f"prompts at each weight (default: {COMBINED})",

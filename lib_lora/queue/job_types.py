@@ -26,7 +26,8 @@ WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
 CHECKPOINTS = 6  # that a search tries, evenly spread over the run
 CONFIRMED = 3  # of those that a search has screened, tested again with all prompts
 COMBINED_WEIGHTS = (0.25, 0.5, 0.75, 1.0)  # of another LoRA, at which it is seen what the face keeps
-COMBINED = 12  # prompts at each of them
+COMBINED = 20  # prompts at each of them; with fewer than 18 no weight is said to survive
+LEAST_COMBINED = 6  # fewer pairs never say anything
 MOST_COMBINED = 200
 MORE_STEPS = 2  # saved steps that the best one's own advice names and that are tried besides
 
@@ -319,8 +320,11 @@ class CombineArguments:
         if not self.weights or not all(0 < one <= RANGES["weight"].most for one in self.weights):
             most = RANGES["weight"].most
             raise Misfit(f"the weights of the other LoRA must be above 0 and up to {most}, such as 0.5.", "weights")
-        if not 1 <= self.count <= MOST_COMBINED:
-            raise Misfit(f"there cannot be {self.count} prompts at each weight; give 1 to {MOST_COMBINED}.", "count")
+        if not LEAST_COMBINED <= self.count <= MOST_COMBINED:
+            raise Misfit(
+                f"there cannot be {self.count} prompts at each weight; give {LEAST_COMBINED} to {MOST_COMBINED}.",
+                "count",
+            )
 
 
 def _check_painter(painter: str, on: str, rental: Rental | None) -> None:

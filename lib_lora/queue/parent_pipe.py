@@ -120,17 +120,18 @@ def _paint(
     folder, base = str(ask["folder"]), ask.get("base")
     asked = ask["pictures"]
     named = ("lora", "start")
-    further = {path for one in asked for path, _ in one.get("more", ())}
-    files.fetch(sorted({one[name] for one in asked for name in named if one.get(name)} | further))
+    further = [one.pop("further_loras", ()) for one in asked]
+    others = {path for loras in further for path, _ in loras}
+    files.fetch(sorted({one[name] for one in asked for name in named if one.get(name)} | others))
     cells = [
         Cell(
             **{
                 **one,
                 **{name: files.path_here(one[name]) if one.get(name) else None for name in named},
-                "more": tuple((files.path_here(path), float(weight)) for path, weight in one.get("more", ())),
+                "more": tuple((files.path_here(path), float(weight)) for path, weight in loras),
             }
         )
-        for one in asked
+        for one, loras in zip(asked, further, strict=True)
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:

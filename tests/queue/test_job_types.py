@@ -76,7 +76,7 @@ def test_a_base_model_must_be_chosen_all_the_same(kind):
         ("combine", {"lora": ""}, ("setting-invalid", "no file of a LoRA")),
         ("combine", {"lora": "/i", "weights": []}, ("setting-invalid", "above 0")),
         ("combine", {"lora": "/i", "weights": [0.5, 0]}, ("setting-invalid", "above 0")),
-        ("combine", {"lora": "/i", "count": 0}, ("setting-invalid", "0 prompts")),
+        ("combine", {"lora": "/i", "count": 5}, ("setting-invalid", "5 prompts")),
         ("combine", {"lora": "/i", "grid_steps": 0}, ("setting-invalid", "0 sampling steps")),
         ("combine", {"lora": "/i", "painter": "webui", "on": "ssh:x"}, ("setting-invalid", "this computer only")),
         ("train", {"bse": "x"}, ("setting-unknown", "did you mean 'base'")),

@@ -133,7 +133,7 @@ elif does == "asks-nonsense":
     end("finished", answer=hear())
 elif does == "paints":
     pictures = [dict(prompt=f"p{k}", negative="", seed=k, lora=None if k else "L ü.safetensors") for k in range(3)]
-    pictures[1]["more"] = [["ink ü.safetensors", 0.4]]
+    pictures[1]["further_loras"] = [["ink ü.safetensors", 0.4]]
     (folder / "cells").mkdir()
     say(ask="paint", id=1, base="base.safetensors", pictures=pictures, folder=str(folder / "cells"))
     got = []

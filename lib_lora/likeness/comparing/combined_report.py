@@ -100,6 +100,7 @@ def as_text(report: CombinedReport) -> str:
     if report.points:
         lines += ["", "  weight  kept                 change to weight 0     pairs  the face"]
         lines += [_line(one) for one in report.points]
+    lines += [_dropped(one) for one in report.points if one.dropped]
     if lost := max((one.lost_alone for one in report.points), default=0):
         lines.append(f"{lost} of the pictures show another face without it already, and do not count.")
     return "\n".join(lines)
@@ -109,6 +110,11 @@ def _line(one: WeightPoint) -> str:
     kept = with_interval(one.retention, one.low, one.high)
     change = with_interval(one.change, one.change_low, one.change_high, "+")
     return f"  {one.weight:6g}  {kept:19}  {change:21}  {one.pairs:5d}  {KINDS[one.kind]}"
+
+
+def _dropped(one: WeightPoint) -> str:
+    of = one.pairs + one.dropped
+    return f"At weight {one.weight:g}, {one.dropped} of {of} faces cannot be measured and do not count."
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:

@@ -19,6 +19,8 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.likeness.verdict.facts import NO_FACE
 
+PROMPTS = 20  # of a test grid: more pictures than that are of the same prompts, with other seeds
+LEAST_PROMPTS = 18  # with fewer, a loss that sits in a few prompts is too easily overlooked for "survives"
 MOST_LOST = 0.10  # of the identity: a face that loses no more has survived
 MOST_DROPPED = 1 / 3  # of the pictures that count at weight 0: if more cannot be measured, what is left is no sample
 PointKind = Literal["alone", "survives", "changes", "lost", "unclear", "too few", "not measurable"]
@@ -39,11 +41,16 @@ class WeightPoint:
             known; with its 95 % interval `low` to `high`. None where there are too few pairs.
         change: mean difference of the retention to weight 0, in the pairs; with its 95 % interval `change_low` to
             `change_high`. None where there are too few pairs, and at weight 0.
-        kind: "alone" = weight 0; "survives" = a loss of more than `MOST_LOST` is ruled out; "changes" = there is a
-            loss, and it may be more or less than that; "lost" = it is more than that; "unclear" = it may be either, or
-            none; "too few" = fewer than `LEAST_PAIRS` pairs; "not measurable" = more than `MOST_DROPPED` are dropped.
+        kind: "alone" = weight 0; "survives" = a loss of more than `MOST_LOST` is ruled out, also if each dropped
+            picture has lost everything, and in the pictures of `LEAST_PROMPTS` prompts; "changes" = there is a loss,
+            and it may be more or less than that; "lost" = it is more than that; "unclear" = it may be either, or none,
+            or the pictures are too few for "survives"; "too few" = fewer than `LEAST_PAIRS` pairs; "not measurable" =
+            more than `MOST_DROPPED` are dropped.
         lost_alone: pictures whose face is lost at weight 0 already; the other LoRA has nothing to take from it, so they
             do not count.
+        prompts: how many different ones the pairs have.
+        worst: lower end of the interval of the change if each dropped picture has lost everything; None where there are
+            too few pairs, and at weight 0.
     """
 
     weight: float
@@ -60,6 +67,8 @@ class WeightPoint:
     change_high: float | None = None
     kind: PointKind = "alone"
     lost_alone: int = 0
+    prompts: int = 0
+    worst: float | None = None
 
 
 def curve(
@@ -111,6 +120,7 @@ def _point(
         dropped=dropped.total(),
         dropped_by=max(dropped, key=lambda why: dropped[why], default=""),
         lost_alone=sum(one.counts for one in alone) - len(shown),
+        prompts=len({prompt for prompt, _, _ in both}),
     )
     if len(both) < LEAST_PAIRS:
         few = dropped.total() <= MOST_DROPPED * (len(both) + dropped.total())
@@ -123,10 +133,17 @@ def _point(
         return point
     change = now - before
     least, most = _interval(change, groups)
+    worst = least
+    if dropped:
+        hidden = [(p, -_kept(old, calibration)) for p, old, new in shown if not new.counts and new.reason != NO_FACE]
+        whole = np.concatenate([change, np.array([one for _, one in hidden], np.float64)])
+        worst, _ = _interval(whole, [*groups, *(prompt for prompt, _ in hidden)])
     kind: PointKind = (
         "not measurable"
         if dropped.total() > MOST_DROPPED * (len(both) + dropped.total())
         else "survives"
+        if min(least, worst) >= -MOST_LOST and point.prompts >= LEAST_PROMPTS
+        else "unclear"
         if least >= -MOST_LOST
         else "lost"
         if most < -MOST_LOST
@@ -134,7 +151,7 @@ def _point(
         if most < 0
         else "unclear"
     )
-    return replace(point, kind=kind, change=float(change.mean()), change_low=least, change_high=most)
+    return replace(point, kind=kind, change=float(change.mean()), change_low=least, change_high=most, worst=worst)
 
 
 def _is_lost(score: ImageScore, calibration: Calibration) -> bool:
@@ -155,21 +172,24 @@ def _interval(values: Numbers, groups: Sequence[str]) -> tuple[float, float]:
     return intervals.bootstrap(lambda rows: values[rows].mean(1), len(values), groups)
 
 
-def pairs_needed(point: WeightPoint, most: int) -> int | None:
+def pairs_needed(point: WeightPoint) -> int | None:
     """About how many pairs would tell whether a face survives, if the pictures went on as they are.
 
     Args:
         point: that is unclear.
-        most: more than so many are not worth it.
 
     Returns:
-        None where more than `most` are needed: the loss lies too near `MOST_LOST`.
+        None where more than `PROMPTS` are needed, which more pictures cannot give, since prompts are resampled: the
+        loss lies too near `MOST_LOST`, or sits in single prompts.
     """
     if point.change is None or point.change_low is None or point.change_high is None:
         return None
+    if point.change_low >= -MOST_LOST:
+        few = 0 < point.prompts < LEAST_PROMPTS
+        return -(-LEAST_PROMPTS * point.pairs // point.prompts) if few else None
     above = point.change + MOST_LOST
     reach = point.change - point.change_low if above > 0 else point.change_high - point.change
     if not above:
         return None
     needed = int(np.ceil(point.pairs * (reach / above) ** 2))
-    return needed if needed <= most else None
+    return needed if needed <= PROMPTS else None

@@ -1,7 +1,8 @@
 """Says up to which weight a face survives another LoRA, and the one thing to do next. Pure.
 
-The weights are tested in their order: a weight counts as survived only where all lower ones are, so the chance of one
-false "survives" stays that of a single interval, however many weights there are (a fixed sequence of tests).
+The weights are tested in their order: a weight counts as survived only where all lower ones are, so several weights
+give no more chances of a false "survives" than one (a fixed sequence of tests). How large that chance is depends on how
+the loss is spread over prompts: docs/likeness.md has what was measured.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from lib_lora.likeness.comparing.set_comparison import LEAST_PAIRS
-from lib_lora.likeness.comparing.weight_curve import MOST_LOST, WeightPoint, pairs_needed
+from lib_lora.likeness.comparing.weight_curve import LEAST_PROMPTS, MOST_LOST, PROMPTS, WeightPoint, pairs_needed
 from lib_lora.messages.message import Message
 
 CombinedKind = Literal[
@@ -23,7 +24,7 @@ CombinedAction = Literal["use_weight", "lower_weights", "leave_out", "more_pictu
 _Do = tuple[CombinedAction, float | None]
 SURVIVING: tuple[CombinedKind, ...] = ("survives", "survives up to")
 CHANGING: tuple[CombinedKind, ...] = ("changes", "changes from the lowest")
-MOST_PICTURES = 60  # at each weight, that are worth painting
+MOST_PICTURES = 2 * PROMPTS  # at each weight, that are worth painting: each prompt with a second seed
 LOWEST = 0.1  # a LoRA at less does next to nothing
 
 _HEADLINES: dict[CombinedKind, str] = {
@@ -38,26 +39,40 @@ _HEADLINES: dict[CombinedKind, str] = {
 }
 _SURVIVES = (
     "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}, "
-    "{pairs} pairs of pictures), so a loss of more than {most:.0%} is ruled out.{next}"
+    "{pairs} pairs of pictures), so a loss of more than {most:.0%} is unlikely.{hidden}{next}"
 )
 _CHANGES = (
     "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}, "
-    "{pairs} pairs of pictures)."
+    "{pairs} pairs of pictures).{hidden}"
 )
+_HIDDEN = " {dropped} of {of} faces there cannot be measured ({why}) and do not count."
+_HIDDEN_HOLDS = " {dropped} of {of} faces there cannot be measured ({why}); that holds even if they are lost."
 _NEXT: dict[str, str] = {
     "lost": (
         " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), a loss of more than {most:.0%}."
     ),
     "changes": " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), which is a loss.",
-    "unclear": " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), which may be chance.",
+    "unclear": (
+        " At weight {weight:g} it changes by {change:+.0%} ({low:+.0%} to {high:+.0%}), and a larger loss cannot be "
+        "ruled out.{hidden}"
+    ),
     "too few": " At weight {weight:g} too few faces can be measured.",
     "not measurable": " At weight {weight:g} {dropped} of {of} faces can no longer be measured.",
 }
 _UNCLEAR = (
     "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}),"
-    " and {pairs} pairs of pictures are too few to rule out a loss of more than {most:.0%}."
+    " and {pairs} pairs of pictures are too few to rule out a loss of more than {most:.0%}.{hidden}"
 )
-_TOO_FEW = "At weight {weight:g} only {pairs} pairs of pictures show a face that can be measured."
+_FEW_PROMPTS = (
+    "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}),"
+    " but pictures of {prompts} prompts overlook a loss that sits in a few of them; it takes {least} prompts.{hidden}"
+)
+_IF_LOST = (
+    "At weight {weight:g} the identity that is kept changes by {change:+.0%} (95 % interval {low:+.0%} to {high:+.0%}),"
+    " but {dropped} of {of} faces there cannot be measured ({why}); if those are lost, the loss may be more than "
+    "{most:.0%}."
+)
+_TOO_FEW = "At weight {weight:g} only {pairs} pairs of pictures show a face that can be measured.{hidden}"
 _NOT_MEASURABLE = (
     "At weight {weight:g}, {dropped} of {of} faces that can be measured without it can no longer be measured "
     "({why}); what is left of them says little."
@@ -137,11 +152,15 @@ def judge_curve(points: Sequence[WeightPoint], lora: str) -> CombinedVerdict:
     if first.kind == "not measurable":
         return _verdict("not measurable", lora, Message(_NOT_MEASURABLE, values), ("look", None))
     wanted = _pictures(first)
+    within = first.kind == "unclear" and first.change_low is not None and first.change_low >= -MOST_LOST
     if wanted is not None:
         lowered = ("more_pictures", float(wanted))
-    elif first.kind == "too few":
+    elif within or first.kind == "too few":
         lowered = ("look", None)
-    because = Message(_UNCLEAR if first.kind == "unclear" else _TOO_FEW, values)
+    template = _TOO_FEW if first.kind == "too few" else _UNCLEAR
+    if within:
+        template = _FEW_PROMPTS if first.prompts < LEAST_PROMPTS else _IF_LOST
+    because = Message(template, values)
     return _verdict("cannot be told", lora, because, lowered)
 
 
@@ -161,11 +180,13 @@ def without_curve(lora: str, headline: str, refusal: str = "") -> CombinedVerdic
 
 def _pictures(point: WeightPoint) -> int | None:
     """How many pictures at each weight are likely to tell; None where that is more than anybody should paint."""
-    pairs = pairs_needed(point, MOST_PICTURES) if point.kind == "unclear" else 2 * LEAST_PAIRS
+    pairs = pairs_needed(point) if point.kind == "unclear" else 2 * LEAST_PAIRS
     if pairs is None or not point.pairs:
         return None
     wanted = -(-max(pairs, point.pairs + 1) * point.pictures // point.pairs)  # not every picture becomes a pair
-    return wanted if wanted <= MOST_PICTURES else None
+    # with fewer no weight is said to survive, and a part of a second round is of some prompts only
+    wanted = PROMPTS if wanted <= PROMPTS else max(wanted, MOST_PICTURES)
+    return wanted if point.pictures < wanted <= MOST_PICTURES else None
 
 
 def _verdict(kind: CombinedKind, lora: str, because: Message, do: _Do, weight: float | None = None) -> CombinedVerdict:
@@ -189,16 +210,19 @@ def _verdict(kind: CombinedKind, lora: str, because: Message, do: _Do, weight: f
 
 
 def _values(point: WeightPoint) -> dict[str, Any]:
-    why = _WHY.get(point.dropped_by, _OTHERWISE)
+    why = Message(_WHY.get(point.dropped_by, _OTHERWISE))
+    counts = {"dropped": point.dropped, "of": point.pairs + point.dropped, "why": why}
+    hidden = Message(_HIDDEN_HOLDS if point.kind == "survives" else _HIDDEN, counts) if point.dropped else ""
     return {
+        **counts,
         "weight": point.weight,
         "change": point.change,
         "low": point.change_low,
         "high": point.change_high,
         "pairs": point.pairs,
-        "dropped": point.dropped,
-        "of": point.pairs + point.dropped,
-        "why": Message(why),
+        "prompts": point.prompts,
+        "least": LEAST_PROMPTS,
+        "hidden": hidden,
         "most": MOST_LOST,
     }
 
@@ -206,4 +230,5 @@ def _values(point: WeightPoint) -> dict[str, Any]:
 def templates() -> Iterator[str]:
     """The templates of all of these, and of their parts."""
     yield from (*_HEADLINES.values(), _SURVIVES, _CHANGES, *_NEXT.values(), _UNCLEAR, _TOO_FEW, _NOT_MEASURABLE)
+    yield from (_HIDDEN, _HIDDEN_HOLDS, _FEW_PROMPTS, _IF_LOST)
     yield from (_NOT_ALONE, _NO_LINES, *_ADVICE.values(), *_WHY.values(), _OTHERWISE)

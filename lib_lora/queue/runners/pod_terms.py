@@ -79,7 +79,15 @@ def terms_here(
     return terms if left is None else replace(terms, hours=left.hours, cap=left.cap, left=left)
 
 
-def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float, painting: bool = False) -> LeftToRent:
+def left_for(
+    root: Path,
+    slug: str,
+    run: str,
+    rental: Rental,
+    queued: float,
+    painting: bool = False,
+    so_far: bool = False,
+) -> LeftToRent:
     """What may still be rented for a run.
 
     Args:
@@ -89,6 +97,7 @@ def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float, pai
         rental: what the job allows.
         queued: when the job was queued, unix seconds.
         painting: it is for pictures, not for the training.
+        so_far: see `run_limits.left_of`.
 
     Raises:
         UserError: there is no such run, or its file cannot be read.
@@ -96,7 +105,7 @@ def left_for(root: Path, slug: str, run: str, rental: Rental, queued: float, pai
     ledger, given = PodLedger(root), queued if rental.anew else None
     made = _made_at(load_run(Workspace(root).character_at(slug).run(run).path))
     limits = run_limits.limits_of(ledger, f"{slug}/{run}", money.exact(rental.cap), rental.hours, given, made=made)
-    return replace(run_limits.left_of(ledger, limits), painting=painting)
+    return replace(run_limits.left_of(ledger, limits, so_far=so_far), painting=painting)
 
 
 def _made_at(run: Run) -> float:

@@ -7,6 +7,7 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 import uuid
@@ -307,7 +308,7 @@ def key_of(workspace: Workspace, job: int, part: str = "") -> str:
 
 def own(job: RemoteJob) -> None:
     """Note that this process is at work on a job, which ends with it (see `is_left`)."""
-    write_text(job.folder / _OWNER, worker_processes.owner_name(job.key))
+    write_text(job.folder / _OWNER, f"{worker_processes.owner_name(job.key)}\n{socket.gethostname()}")
 
 
 def is_left(job: RemoteJob, key: str, kind: str) -> bool:
@@ -328,14 +329,17 @@ def is_left(job: RemoteJob, key: str, kind: str) -> bool:
 
 
 def is_ownerless(folder: Path) -> bool:
-    """Whether a folder is that of a job whose process (see `own`) is no more."""
-    if not (folder / _OWNER).is_file():
+    """Whether a folder is that of a job whose process (see `own`) is surely no more. That of a process on another
+    computer, which shares the data folder, cannot be seen from here."""
+    try:
+        # older versions wrote no computer: it is taken for this one
+        owner, _, computer = (folder / _OWNER).read_text(encoding="utf-8", errors="replace").partition("\n")
+    except OSError:
         return False
-    with suppress(OSError):
-        owner = (folder / _OWNER).read_text(encoding="utf-8")
-        ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
-        return not (ours or worker_processes.owner_alive(owner))
-    return True
+    if computer.strip() not in ("", socket.gethostname()):
+        return False
+    ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
+    return not (ours or worker_processes.owner_alive(owner))
 
 
 def plain_name(name: str) -> str:

@@ -31,11 +31,14 @@ from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.memory_fitting import GpuNeed
-from lib_lora.workspace.workspace import JobFolder
+from lib_lora.workspace.workspace import JobFolder, Workspace
 
 LOOK = 3.0  # seconds between two looks at a pod that is being prepared
 DELETING = 180.0  # seconds for which the deletion of a pod is tried
+RENTING = "rent.lock"  # in a run's folder: held from the look at what is left of its limits until a pod is written down
+_WAIT = 180.0  # seconds for which it is waited for
 _ASK_AGAIN = 10.0  # seconds between two questions to RunPod whether a pod is still there
 _AWAY = ("runpod-unreachable", "runpod-asked-often")  # errors that pass
 _WORDS = ("runpod-not-found", "runpod-key-missing")  # errors that say how things are
@@ -159,11 +162,12 @@ class RentedPod:
         if pod is None and self.memo is not None:
             if begun:
                 raise self.vanished()
-            self._job.say(
-                f"The rented pod {self.memo.name} is gone before anything began there; another one is rented."
-            )
+            self._job.say(f"The rented pod {self.memo.name} is gone; another one is rented.")
             minutes, counted = self.counted(self.memo)
             self._ledger.cost(self.memo.name, self._slug(self.memo), counted, None, float(minutes))
+            if not self.memo.id:  # RunPod lists none of these
+                for name in self.memo.names:
+                    self._ledger.ended(name, "")
             self.forget()
         rented = pod or self._rent(api)
         try:
@@ -204,7 +208,17 @@ class RentedPod:
 
     def _rent(self, api: RunpodApi) -> Pod:
         order = self._order()
-        left = pod_terms.left_for(self._root, order.slug, order.run, order.rental, order.asked, not order.keeps)
+        folder = Workspace(self._root).character_at(order.slug).run(order.run).path
+        with only_process(folder, "it rents a GPU for this run; try again once it has one", _WAIT, RENTING):
+            return self._rent_within(api, order)
+
+    def _rent_within(self, api: RunpodApi, order: PodOrder) -> Pod:
+        """Rent one within what is left of the run's limits, which no other process can take meanwhile."""
+        given = (self._root, order.slug, order.run, order.rental, order.asked, not order.keeps)
+        left = pod_terms.left_for(*given)
+        if left.living:  # one may have ended unseen
+            self._ledger.living(api)
+            left = pod_terms.left_for(*given)
         self._allowed = (left.hours, float(left.cap))
         terms = pod_terms.terms_here(self._root, order.rental, order.need(), pod_rental.fresh_key(self.key), left)
         if not order.keeps:
@@ -333,8 +347,8 @@ class RentedPod:
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."
             with suppress(UserError):
                 self._emit("warning", code="pod-not-deleted", text=text)
-                minutes, counted = self.counted(memo)
-                self._ledger.cost(memo.name, self._slug(memo), counted, None, float(minutes))
+                _, counted = self.counted(memo)
+                self._ledger.cost(memo.name, self._slug(memo), counted, None)  # it may live on, and cost more
             return False
         return True
 

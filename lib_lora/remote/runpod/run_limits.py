@@ -1,13 +1,13 @@
 """Knows what may still be rented for a run: its limits of money and time hold for all of its pods together.
 
-Pods that were rented before the limits were given do not count, nor do those of a deleted run whose identifier the run
-has got. Pure but for the ledger, which is given.
+A pod that may still live counts with the most that it may cost and live. Pods that were rented before the limits were
+given do not count, nor do those of a deleted run whose identifier the run has got. Pure but for the ledger.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from lib_lora.errors import UserError, plural, typed
@@ -17,6 +17,7 @@ from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
 
 # what a user can do where a run's limits are used up and pictures are to be painted; ends a sentence
 TO_PAINT_ON = "paint at home, or allow more hours and money (--max-hours and --max-cost), which count from now on."
+UNSURE = 300.0  # seconds in which a pod may still be made that was asked for; then RunPod lists it, or there is none
 LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
 
 
@@ -30,6 +31,7 @@ class LeftToRent:
         spent: USD that these have cost.
         lived: hours that these have lived.
         painting: it is for pictures, not for the training.
+        living: how many of the pods may still live.
     """
 
     limits: RunLimits
@@ -37,6 +39,7 @@ class LeftToRent:
     spent: Decimal = Decimal(0)
     lived: float = 0.0
     painting: bool = False
+    living: int = 0
 
     @property
     def cap(self) -> Decimal:
@@ -73,6 +76,14 @@ class LeftToRent:
             rate: in which money is spoken of.
         """
         advice = TO_PAINT_ON if self.painting else to_go_on(self.limits.run)
+        if self.living:
+            advice = f"wait until it has ended ({typed('pods', 'list')} shows it), or {advice}"
+            return UserError(
+                f"A rented pod of run {self.limits.run} may still live, and may use up what is left of the run's "
+                f"limits: {advice}",
+                code="rent-in-use",
+                run=self.limits.run,
+            )
         return UserError(
             f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {advice}",
             code="rent-used-up",
@@ -119,27 +130,43 @@ def limits_of(
     return RunLimits(run, cap, hours, max(since, made))
 
 
-def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None) -> LeftToRent:
+def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None, so_far: bool = False) -> LeftToRent:
     """What is left of a run's limits.
 
     Args:
         ledger: with the run's earlier pods.
         limits: those that hold.
         now: unix seconds; None = the present.
+        so_far: pods that live count with what they have cost by now, as if they ended now: to say what can be had,
+            never to rent.
     """
     moment = time.time() if now is None else now
     costs = {one.name: one for one in ledger.costs()}
-    pods, spent, lived = 0, Decimal(0), 0.0
+    left = LeftToRent(limits)
     for entry in ledger.entries():
-        if entry.limits is None or entry.limits.run != limits.run or entry.time < limits.since or not entry.made:
+        if entry.limits is None or entry.limits.run != limits.run or entry.time < limits.since:
             continue
-        pods += 1
-        if (cost := costs.get(entry.name)) and cost.minutes is not None:
-            spent, lived = spent + cost.usd, lived + cost.minutes / 60
-        else:  # nobody has asked for its bill: what it can have cost at most by now
+        cost = costs.get(entry.name)
+        lives = not so_far and _may_live(entry, moment) and (cost is None or cost.minutes is None)
+        if not (entry.made or lives):
+            continue
+        if cost is not None and cost.minutes is not None:
+            usd, hours = cost.usd, cost.minutes / 60
+        else:  # nobody has asked for its bill: what it can cost at most, or can have cost by now
             hours = _lived(entry, entry.limits, moment)
-            spent, lived = spent + (cost.usd if cost else _cost(entry, hours)), lived + hours
-    return LeftToRent(limits, pods, spent, lived)
+            # it was given all that was left then, by which its watchdog ends it
+            hours = max(hours, left.longest(entry.price)) if lives else hours
+            usd = max(_cost(entry, hours), cost.usd if cost else Decimal(0))
+            usd = left.cap if lives and not entry.price else min(usd, left.cap) if lives else usd
+        left = replace(
+            left, pods=left.pods + 1, spent=left.spent + usd, lived=left.lived + hours, living=left.living + lives
+        )
+    return left
+
+
+def _may_live(entry: PodEntry, now: float) -> bool:
+    """Whether a pod may live, or come to life yet."""
+    return entry.open and (bool(entry.id) or now - entry.time < UNSURE)
 
 
 def _lived(entry: PodEntry, limits: RunLimits, now: float) -> float:

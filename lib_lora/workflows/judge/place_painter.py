@@ -20,6 +20,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import sha256, write_json
 from lib_lora.pictures import Cell, parameters
+from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.pods_in_use import PAINTING
 from lib_lora.queue.runners.remote_job import RemoteJob
@@ -66,6 +67,9 @@ class PlacePainter:
         if not cells:
             return []
         self._check_stop()
+        if self._base and not self._waits():
+            self._job.say(f"The painter on {self._job.place.name} has ended meanwhile; another one is started.")
+            self._base, self._plans = "", 0
         if not self._base:
             self._begin()
         self._plans += 1
@@ -96,6 +100,13 @@ class PlacePainter:
         if self._erased():
             self._job.tidy()
         self._job.there.close()
+
+    def _waits(self) -> bool:
+        """Whether the worker there still waits for plans: nobody asks it while pictures are judged here."""
+        try:
+            return bool(self._job.ask("state", job=self._job.key).get("running"))
+        except MachineGone:
+            return False
 
     def _erased(self) -> bool:
         """Whether nothing of the job is there any more."""

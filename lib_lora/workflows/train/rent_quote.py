@@ -271,7 +271,9 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
     """
     training = training_of(root, name, asked)
     rental, folder = asked.rental or Rental(), Workspace(root).character(name)
-    left = pod_terms.left_for(root, folder.path.name, asked.run, rental, time.time()) if asked.run else None
+    left = None
+    if asked.run:
+        left = pod_terms.left_for(root, folder.path.name, asked.run, rental, time.time(), so_far=True)
     found = quote(root, training, rental, pod_terms.account(root), left=left)
     rate = found.terms.rate
     lines = [f"This pod still costs: {one.line(rate)}" for one in costing_pods(root) if one.job is None]

@@ -103,7 +103,8 @@ def _picture(cell: Cell) -> dict[str, Any]:
     if cell.variation:
         raise ValueError("a webui is not asked to vary a picture")
     files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
-    more = {"more": [[str(path), weight] for path, weight in cell.more]} if cell.more else {}
+    # not "more", which parts of SameFace know that paint without them: they refuse a name that they do not know
+    more = {"further_loras": [[str(path), weight] for path, weight in cell.more]} if cell.more else {}
     fields = (*_FIELDS, *(_DETAILS if cell.detail else ()))
     return {**files, **more, **{name: getattr(cell, name) for name in fields}}
 

@@ -72,15 +72,33 @@ def test_a_pod_without_a_bill_is_counted_by_its_price_until_its_end(ledger):
     pod(ledger, 1, ended=2)
     assert left(ledger) == (1, Decimal("1.6"), 3.0)
     pod(ledger, 3)  # nobody knows its end; its own limits end it
-    assert left(ledger, now=4) == (2, Decimal("1.2"), 2.0)
+    assert left(ledger, now=4) == (2, Decimal("0.4"), 0.0)
     assert left(ledger, now=900) == (2, Decimal(0), 0.0)
+    found = run_limits.left_of(ledger, LIMITS, 4 * 3600, so_far=True)
+    assert (found.cap, found.hours, found.living) == (Decimal("1.2"), 2.0, 0)
+
+
+def test_a_pod_that_lives_leaves_another_one_nothing(ledger):
+    pod(ledger, 1, cost="1.50", minutes=60)  # 0.50 USD are left, which last 1.25 of the 3 hours
+    pod(ledger, 2, cost="0.01")  # it could not be deleted, and what it will have cost is not known
+    found = run_limits.left_of(ledger, LIMITS, 2.1 * 3600)
+    assert (found.pods, found.living, found.cap, found.hours) == (2, 1, 0, 1.75)
+    error = found.used_up(USD_ITSELF)
+    assert (error.code, "wait until it has ended" in str(error)) == ("rent-in-use", True)
+
+
+def test_what_is_being_asked_for_counts_until_it_can_only_have_failed(ledger):
+    pod(ledger, 1, made=False)
+    found = run_limits.left_of(ledger, LIMITS, 3600 + run_limits.UNSURE - 1)
+    assert (found.pods, found.living, found.hours) == (1, 1, 0.0)
+    assert left(ledger, now=1 + (run_limits.UNSURE + 1) / 3600) == (0, Decimal(2), 4.0)
 
 
 def test_what_was_asked_for_and_never_made_costs_nothing(ledger):
     pod(ledger, 1, made=False)
     name = pod(ledger, 2, made=False)
     ledger.refused(name)
-    assert left(ledger) == (0, Decimal(2), 4.0)
+    assert left(ledger, now=2) == left(ledger) == (0, Decimal(2), 4.0)
 
 
 def test_new_limits_count_from_when_they_were_given(ledger):

@@ -79,7 +79,7 @@ def paint(monkeypatch, fake_painter):
 
 
 def done(run, eye, ink, emit=_silent, **asked):
-    request = CombineRequest(ink, 3, **{"weights": (1.0, 0.25, 0.5), "count": 8, "grid_steps": 1, **asked})
+    request = CombineRequest(ink, 3, **{"weights": (1.0, 0.25, 0.5), "count": 18, "grid_steps": 1, **asked})
     return combine(run, emit, request, engine=eye)
 
 
@@ -93,16 +93,16 @@ def test_the_weight_is_found_up_to_which_the_face_survives(run, eye, ink, paint)
     ]  # fmt: skip
     # the test of the LoRA alone, then each weight on the same prompts and seeds; those without it are there by then
     beside = [(more, seed) for more, seed in painted if more]
-    assert beside == [(((ink.name, weight),), seed) for weight in (0.25, 0.5, 1.0) for seed in range(1000, 1008)]
+    assert beside == [(((ink.name, weight),), seed) for weight in (0.25, 0.5, 1.0) for seed in range(1000, 1018)]
     assert len(painted) - len(beside) == 2 * len(PROMPTS) + 4
     # it is kept, with its page, and said
     kept = read_json(found.folder / COMBINED_FILE)
     assert (kept["lora"], kept["step"], kept["weight"], kept["grid"]) == (ink.name, 3, 1.0, "002")
-    assert len(kept["pictures"]) == 32
+    assert len(kept["pictures"]) == 72
     assert all((found.folder / one["path"]).is_file() for one in kept["pictures"])
     page = (found.folder / PAGE_FILE).read_text(encoding="utf-8")
     assert verdict.headline in page
-    assert page.count("data:image/jpeg") == 32
+    assert page.count("data:image/jpeg") == 72
     text = as_text(found.report)
     assert verdict.headline in text
     assert text.count("\n") == 8
@@ -123,7 +123,7 @@ def test_nothing_is_painted_twice_unless_the_file_is_another(run, eye, ink, pain
     painted.clear()
     shutil.copy(run.checkpoint(3), ink)  # another LoRA under the same name
     done(run, eye, ink, weights=(0.5,))
-    assert [one for one, _ in painted] == [((ink.name, 0.5),)] * 8
+    assert [one for one, _ in painted] == [((ink.name, 0.5),)] * 18
 
 
 def test_without_a_face_that_holds_nothing_is_painted_with_the_other(run, eye, ink, paint):
@@ -139,7 +139,7 @@ def test_progress_is_counted_over_both(run, eye, ink, paint):
     said = []
     done(run, eye, ink, lambda kind, **fields: said.append((kind, fields)))
     counts = [(fields["done"], fields["total"]) for kind, fields in said if kind == "painting"]
-    assert counts[-1] == (68, 68)  # 44 of the test, 8 at each of three weights
+    assert counts[-1] == (98, 98)  # 44 of the test, 18 at each of three weights
     assert counts == sorted(counts, key=lambda one: one[0])
 
 

@@ -1,5 +1,6 @@
 """Pictures painted on another machine over SSH are those that are painted here; only what painting needs goes there."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from ssh_server import MISSING, available
 from lib_lora.errors import StoppedByUser
 from lib_lora.files import write_text
 from lib_lora.models.families.identify import identify
+from lib_lora.pictures import Cell
 from lib_lora.queue.job_types import TestArguments
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
@@ -28,7 +30,7 @@ from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
-from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.judge.place_painter import PlacePainter, painter_on
 from lib_lora.workflows.train import place_probe
 from lib_lora.workflows.train.place_probe import probe_on
 from lib_lora.workflows.worker import work
@@ -228,6 +230,40 @@ def test_a_machine_that_cannot_measure_says_why():
         place_probe._checked(job)
 
 
+def test_a_worker_that_ended_while_pictures_were_judged_is_started_again(tmp_path):
+    alive, said, orders = [], [], []
+
+    class Painter(PlacePainter):
+        def _begin(self):
+            alive[:], self._base = [True], "/there/base.safetensors"
+
+        def _order(self, number, cells):
+            orders.append(number)
+
+        def _look(self, number):
+            return None
+
+        def _come(self, number, count, have):
+            paths = {place: tmp_path / f"{number}-{place}.png" for place in range(count)}
+            for path in paths.values():
+                Image.new("RGB", (8, 8)).save(path)
+            return paths
+
+    there = SimpleNamespace(
+        place=SimpleNamespace(name="box"), ask=lambda what, job: {"running": bool(alive)}, close=lambda: None
+    )
+    run = SimpleNamespace(model=lambda: SimpleNamespace(path=Path("base.safetensors")))
+    painter = Painter(RemoteJob(Workspace(tmp_path), "key", there, tmp_path / "job", said.append), run)
+    cell = Cell("a", "", 1)
+    for _ in range(2):
+        painter.paint([cell])
+    assert (orders, said) == (["0001", "0002"], [])
+    alive.clear()  # nobody asked for too long
+    assert len(painter.paint([cell])) == 1
+    assert orders == ["0001", "0002", "0001"]  # the new worker's first plan
+    assert said == ["The painter on box has ended meanwhile; another one is started."]
+
+
 def test_no_gpu_is_rented_to_measure(home):
     root, base = home
     with raises("probe-rented"):
@@ -251,5 +287,12 @@ def test_only_what_a_dead_process_has_left_is_taken_for_left(tmp_path):
         keys = [*(one.key for one in made.values()), probe, "another-0-dead", "nonsense", ""]
         assert [key for key in keys if remote_job.is_left(made["mine"], key, "painting")] == [made["dead"].key]
     assert not made["dead"].folder.exists()
+    # its computer shares the data folder, so its process cannot be seen from here
+    write_text(made["dead"].folder / owner, "999999999@1.00/x\nanother-computer")
+    assert not remote_job.is_left(made["mine"], made["dead"].key, "painting")
+    write_text(made["dead"].folder / owner, f"999999999@1.00/x\n{socket.gethostname()}")
+    assert remote_job.is_left(made["mine"], made["dead"].key, "painting")
+    (made["dead"].folder / owner).mkdir(parents=True)  # which cannot be read
+    assert not remote_job.is_left(made["mine"], made["dead"].key, "painting")
     assert made["ours"].folder.exists()
     assert remote_job.is_left(made["mine"], made["alive"].key, "painting")  # it has ended by now

@@ -31,6 +31,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod
 from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.memory_fitting import painting_memory
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run
@@ -193,10 +194,10 @@ def test_a_pod_whose_painter_is_silent_ends_by_itself(pods, copied):
     made.painter.paint(made.cells()[:1])
     made.painter._job.there.close()
     eventually(lambda: not pods.living(), 30.0)
-    with raises(("remote-painting-failed", "pod-vanished", "remote-refused")):
-        made.painter.paint(made.cells()[:1])
+    assert len(made.painter.paint(made.cells()[:1])) == 1  # on another one, while what is left of the limits allows it
+    assert len(pods.living()) == 1
     made.painter.close()
-    assert (states(copied.root), left(copied.root)) == (["ended"], [])
+    assert (pods.living(), states(copied.root), left(copied.root)) == ([], ["ended", "ended"], [])
 
 
 def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(runpod, copied):
@@ -216,6 +217,23 @@ def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(run
     assert "0.51 USD: after 2 hours" in before_painting(
         copied.root, run, of_grid(run), Rental(hours=2, cap=2, anew=True)
     )
+
+
+def test_two_painters_of_one_run_cannot_each_spend_its_limits(runpod, copied, monkeypatch):
+    one, other = Painting(copied.root, copied.run), Painting(copied.root, copied.run)
+    api = pod_terms.account(copied.root)
+    monkeypatch.setattr(rented_pod, "_WAIT", 0.0)
+    with only_process(one.run.folder, file=rented_pod.RENTING), raises("folder-locked"):
+        one.painter._pod._rent(api)
+    assert runpod.pods == {}
+    pod = one.painter._pod._rent(api)
+    with raises("rent-in-use"):
+        other.painter._pod._rent(api)
+    assert [one.id for one in runpod.living()] == [pod.id]
+    assert one.painter._pod.found(api).id == pod.id  # which goes on with its own
+    before_painting(copied.root, one.run, of_grid(one.run), Rental())  # what could be had if it ended now
+    other.painter._pod._ledger.ended(one.painter._pod.memo.name, pod.id)
+    assert other.painter._pod._rent(api).id != pod.id
 
 
 def test_the_grid_of_run_is_painted_on_a_second_pod_while_the_limits_allow_it(runpod, copied, monkeypatch, capsys):

@@ -76,9 +76,12 @@ def test_it_asks_for_pictures_as_a_host_knows_them(folder):
     painter.paint([Cell("face", "", 1, detail=0.4, detail_side=768)] * 3)
     [one, *_] = painter.pipe.asked[2]["pictures"]
     assert (one["detail"], one["detail_side"]) == (0.4, 768)
-    assert "more" not in one  # a webui's part of an older version knows nothing of it
+    assert not {"more", "further_loras"} & set(one)  # what an older webui's part would refuse
     painter.paint([replace(CELLS[0], more=more)] * 3)
-    assert painter.pipe.asked[3]["pictures"][0]["more"] == [["/loras/ink ü.safetensors", 0.4]]
+    one = painter.pipe.asked[3]["pictures"][0]
+    assert one["further_loras"] == [["/loras/ink ü.safetensors", 0.4]]
+    with pytest.raises(TypeError, match="further_loras"):  # as an older part does, which would paint without them
+        Cell(**one)
 
 
 def test_pictures_are_handed_on_as_they_come_and_given_in_order(folder):

@@ -185,7 +185,7 @@ def quote_painting(
         UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
     """
     slug, need = run.character_folder.path.name, pod_terms.painting_need(run)
-    left = pod_terms.left_for(root, slug, run.file.id, rental, time.time(), painting=True)
+    left = pod_terms.left_for(root, slug, run.file.id, rental, time.time(), painting=True, so_far=True)
     terms = pod_terms.terms_here(root, rental, need, left=left)
     if to_choose_from:
         terms = replace(terms, wishes=replace(terms.wishes, order=()))

@@ -128,6 +128,10 @@ class PodPainter(PlacePainter):
         self._pod.let_in(False)
         super()._begin()
 
+    def _waits(self) -> bool:
+        """See `PlacePainter._waits`. At the limit of the run no other one is begun: its error says so."""
+        return super()._waits() or self._at_limit()
+
     def _at_limit(self) -> bool:
         """Whether the pod has lived, or cost, about as much as it may."""
         memo = self._pod.memo
