@@ -136,13 +136,20 @@ class ModelLookup:
         said: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._root, self._api, self._ask, self._refresh, self._said = root, api, ask, refresh, said
+        self._given = api is not None
         self.site = api.site if api else civitai_consent.site(root)
         self._cache = AnswerCache(root, self.site)
         self._now: set[tuple[Kind, str | int]] = set()  # what this object has asked already
 
     @property
     def api(self) -> CivitaiApi:
-        """Who is asked, with the token where there is one."""
+        """Who is asked, with the token where there is one.
+
+        Raises:
+            UserError: Civitai is off.
+        """
+        if not self._given:
+            civitai_consent.see_that_it_is_not_off(self._root)
         if self._api is None:
             self._api = CivitaiApi(self.site, api_key_store.load(self._root, api_key_store.CIVITAI) or "")
         return self._api
@@ -155,8 +162,7 @@ class ModelLookup:
                 asked and has never said anything of it.
         """
         hashes = Workspace(self._root).hashes
-        if self._ask and self._api is None:
-            civitai_consent.see_that_hashes_may_be_sent(self._root)
+        self._see_that_it_may_be_asked("hash")
         if self._ask and not looked_up_hash(path, hashes):
             self._said(f"computing the SHA-256 of {path.name}")
         sha256 = (cached_sha256(path, hashes) if self._ask else looked_up_hash(path, hashes)).upper()
@@ -171,8 +177,7 @@ class ModelLookup:
 
     def of_hash(self, digest: str) -> FoundModel:
         """What a hash is there; raises as `of_file`."""
-        if self._ask and self._api is None:
-            civitai_consent.see_that_hashes_may_be_sent(self._root)
+        self._see_that_it_may_be_asked("hash")
         return self._of_hash(digest.upper(), digest.upper(), "hash")
 
     def of_pointer(self, pointer: Pointer, name: str) -> FoundModel:
@@ -187,8 +192,7 @@ class ModelLookup:
         """
         if pointer.hash:
             return self.of_hash(pointer.hash)
-        if self._ask and self._api is None:
-            civitai_consent.see_that_it_is_not_off(self._root)
+        self._see_that_it_may_be_asked("version" if pointer.version else "model")
         if not pointer.version:
             kept, trouble = self._kept("model", pointer.model)
             return self._with_model(FoundModel(name, how="address", trouble=trouble), kept)
@@ -201,6 +205,15 @@ class ModelLookup:
         """A version's answer as it came; None = there is none."""
         kept, _ = self._kept("version", number)
         return kept.row if kept else None
+
+    def _see_that_it_may_be_asked(self, kind: Kind) -> None:
+        """Looked at before each question, since the user may change it while a look-up goes on."""
+        if not self._ask or self._given:
+            return
+        if kind == "hash":
+            civitai_consent.see_that_hashes_may_be_sent(self._root)
+        else:
+            civitai_consent.see_that_it_is_not_off(self._root)
 
     def _autov3(self, path: Path, hashes: Path) -> str:
         if self._ask:
@@ -254,6 +267,7 @@ class ModelLookup:
             "model": lambda: self.api.model(int(key)),
         }
         try:
+            self._see_that_it_may_be_asked(kind)
             row = calls[kind]()
         except UserError as error:
             if kept is None:

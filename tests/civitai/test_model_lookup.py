@@ -65,6 +65,45 @@ def test_an_address_may_be_asked_for_as_long_as_it_is_not_off(civitai, root):
     assert ModelLookup(root).of_pointer(Pointer(401), "401").title == "Ink style v1"
 
 
+def test_having_asked_for_an_address_is_no_agreement_to_send_hashes(civitai, root, lora):
+    civitai.add(b"abc")
+    lookup = ModelLookup(root)
+    lookup.of_pointer(Pointer(401), "401")
+    asked = len(civitai.asked)
+    with raises("civitai-not-agreed"):
+        lookup.of_file(lora)
+    with raises("civitai-not-agreed"):
+        lookup.of_hash("0" * 64)
+    assert len(civitai.asked) == asked
+
+
+def test_a_look_up_ends_when_civitai_is_switched_off(civitai, agreed, lora, tmp_path, monkeypatch):
+    lookup = ModelLookup(agreed)
+    lookup.of_file(lora)
+    civitai_consent.set_state(agreed, "off")
+    asked = len(civitai.asked)
+    for ask in (lambda: lookup.of_file(lora), lambda: lookup.of_pointer(Pointer(9), "9"), lambda: lookup.api):
+        with raises("civitai-off"):
+            ask()
+    with raises("civitai-off"):
+        lookup.row_of_version(7)
+    assert len(civitai.asked) == asked
+    # also between two questions about one file
+    civitai_consent.set_state(agreed, "agreed")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(safetensors(b"\x07" * 64))
+    hashed = model_lookup._hash_of_tensors
+
+    def switched_off(path):
+        civitai_consent.set_state(agreed, "off")
+        return hashed(path)
+
+    monkeypatch.setattr(model_lookup, "_hash_of_tensors", switched_off)
+    with raises("civitai-off"):
+        lookup.of_file(other)
+    assert len(civitai.asked) == asked + 1
+
+
 def test_a_file_is_found_by_its_sha256_with_what_its_page_permits(civitai, agreed, lora):
     civitai.add(lora.read_bytes(), page={"allowCommercialUse": "Image", "allowNoCredit": False})
     found = ModelLookup(agreed).of_file(lora)
