@@ -63,7 +63,7 @@ def choose(lookup: ModelLookup, pointer: Pointer, name: str, version: str = "", 
         file: a file's number or name; empty = the page's own choice, if that is a safetensors file, else the first.
 
     Raises:
-        UserError: there is no such thing, it may not be fetched, or it shows a child.
+        UserError: there is no such thing, it may not be fetched, or it shows a child, or nobody says that it does not.
     """
     found = lookup.of_pointer(pointer, name)
     if not found.known:
@@ -126,6 +126,13 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
         raise UserError(
             f"{found.title} is marked on Civitai as showing a child; SameFace does not fetch it.",
             code="civitai-shows-child",
+            model=found.title,
+        )
+    if found.subject().minor is None:
+        raise UserError(
+            f"Whether {found.title} shows a child is not known, since its page cannot be had or does not say so; "
+            "SameFace fetches only what is said not to. Try again later, or choose another model.",
+            code="civitai-child-unknown",
             model=found.title,
         )
     if ARCHIVED in (found.subject().mode, version.mode):

@@ -201,6 +201,8 @@ def test_version_and_file_can_be_chosen(civitai, choose):
     ("changes", "code"),
     [
         ({"page": {"minor": True}}, "civitai-shows-child"),
+        ({"page": {"minor": None}}, "civitai-child-unknown"),
+        ({"page": {"minor": "false"}}, "civitai-child-unknown"),
         ({"page": {"mode": "Archived"}}, "civitai-model-archived"),
         ({"usageControl": "Generation"}, "civitai-not-for-download"),
         ({"usageControl": "InternalGeneration"}, "civitai-not-for-download"),
@@ -219,6 +221,14 @@ def test_what_is_not_fetched(civitai, get, folder, changes, code):
     with raises(code):
         get()
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_version_whose_page_is_gone_is_not_fetched(civitai, get, folder):
+    civitai.add(BODY)
+    del civitai.models[401]
+    with raises("civitai-child-unknown"):
+        get(f"{civitai.site}/api/download/models/501")
+    assert not folder.exists()
 
 
 def test_what_is_not_there(civitai, choose):
