@@ -151,7 +151,7 @@ class ModelLookup:
         if not self._given:
             civitai_consent.see_that_it_is_not_off(self._root)
         if self._api is None:
-            self._api = CivitaiApi(self.site, api_key_store.load(self._root, api_key_store.CIVITAI) or "")
+            self._api = CivitaiApi(self.site, api_key_store.load(self._root, civitai_consent.key_name(self.site)) or "")
         return self._api
 
     def of_file(self, path: Path) -> FoundModel:
@@ -198,7 +198,7 @@ class ModelLookup:
             return self._with_model(FoundModel(name, how="address", trouble=trouble), kept)
         kept, trouble = self._kept("version", pointer.version)
         version = version_of(kept.row) if kept else None
-        found = FoundModel(name, version, None, "address", kept.asked if kept else 0.0, self.site, trouble=trouble)
+        found = FoundModel(name, version, None, "address", *self._source(kept), trouble=trouble)
         return self._completed(found, version)
 
     def row_of_version(self, number: int) -> dict[str, Any] | None:
@@ -211,7 +211,7 @@ class ModelLookup:
         if not self._ask or self._given:
             return
         if kind == "hash":
-            civitai_consent.see_that_hashes_may_be_sent(self._root)
+            civitai_consent.see_that_hashes_may_be_sent(self._root, self.site)
         else:
             civitai_consent.see_that_it_is_not_off(self._root)
 
@@ -228,7 +228,7 @@ class ModelLookup:
         # its files are others: the answer is about something else. A hash that somebody gives may be of any kind.
         if version and how != "hash" and version.has(digest) is False:
             version = None
-        found = FoundModel(name, version, None, how, kept.asked if kept else 0.0, self.site, trouble=trouble)
+        found = FoundModel(name, version, None, how, *self._source(kept), trouble=trouble)
         return self._completed(found, version)
 
     def _completed(self, found: FoundModel, version: ModelVersion | None) -> FoundModel:
@@ -253,8 +253,12 @@ class ModelLookup:
             model=model,
             how=found.how if known else "",
             asked=min(asked, default=0.0),
-            site=self.site,
+            site=found.site or self._source(kept)[1],
         )
+
+    def _source(self, kept: KeptAnswer | None) -> tuple[float, str]:
+        """When an answer came, and from whom."""
+        return (kept.asked, kept.site) if kept else (0.0, self.site)
 
     def _kept(self, kind: Kind, key: str | int) -> tuple[KeptAnswer | None, UserError | None]:
         """An answer: a fresh one of the cache, else a new one, else an old one with why there is no new one."""
