@@ -17,7 +17,8 @@ from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.civitai.site_address import Pointer, host_of
 from lib_lora.errors import UserError
-from lib_lora.files import known_sha256
+from lib_lora.files import known_sha256, names
+from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.models.reading.file_hashes import note_sha256_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -216,12 +217,19 @@ def _pickle(title: str, name: str) -> UserError:
 
 
 def _free_name(folder: Path, name: str, sha256: str) -> str:
-    """The name, or one with a number where another file has it."""
-    number = 1
+    """The name, or one with a number where another model, or what lies beside one, has it.
+
+    A webui finds a LoRA by its name in all folders below, so a second one would take the place of the first in prompts;
+    and notes that are there already are about another file.
+    """
+    models, beside, number = stems_in([folder]), [one.casefold() for one in names(folder)], 1
     while True:
         candidate = name if number == 1 else numbered(name, number)
         path = folder / candidate
-        if not path.exists() or (path.is_file() and known_sha256(path) == sha256):
+        if path.is_file() and known_sha256(path) == sha256:
+            return candidate
+        stem = path.stem.casefold()
+        if stem not in models and not any(one.startswith(f"{stem}.") for one in beside):
             return candidate
         number += 1
 
