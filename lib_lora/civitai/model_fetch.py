@@ -10,7 +10,7 @@ from typing import Any
 
 from lib_lora.civitai.answer_cache import AnswerCache
 from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
-from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, ModelVersion, VersionFile
+from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, TAKEN_DOWN, ModelVersion, VersionFile
 from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.civitai_sidecars import write_beside
 from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
@@ -134,6 +134,12 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
             f"Whether {found.title} shows a child is not known, since its page cannot be had or does not say so; "
             "SameFace fetches only what is said not to. Try again later, or choose another model.",
             code="civitai-child-unknown",
+            model=found.title,
+        )
+    if found.subject().mode == TAKEN_DOWN:
+        raise UserError(
+            f"Civitai has taken {found.title} down; SameFace does not fetch it: look for another model.",
+            code="civitai-taken-down",
             model=found.title,
         )
     if ARCHIVED in (found.subject().mode, version.mode):

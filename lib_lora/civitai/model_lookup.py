@@ -14,7 +14,7 @@ from typing import Any, Literal
 from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.answer_cache import AnswerCache, KeptAnswer, Kind
 from lib_lora.civitai.base_licences import licence_of_base
-from lib_lora.civitai.civitai_answers import ModelPage, ModelVersion, model_of, version_of
+from lib_lora.civitai.civitai_answers import TAKEN_DOWN, ModelPage, ModelVersion, model_of, version_of
 from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.licence_lights import Assessment, LicensedModel, assess
 from lib_lora.civitai.site_address import Pointer
@@ -102,7 +102,7 @@ class FoundModel:
             nsfw=_either(model.nsfw, version.nsfw),
             sfw_only=model.sfw_only,
             level=model.level | version.level,
-            mode=model.mode or version.mode,
+            mode=TAKEN_DOWN if TAKEN_DOWN in (model.mode, version.mode) else model.mode or version.mode,
         )
 
     @cached_property

@@ -237,6 +237,8 @@ def test_version_and_file_can_be_chosen(civitai, choose):
         ({"page": {"minor": None}}, "civitai-child-unknown"),
         ({"page": {"minor": "false"}}, "civitai-child-unknown"),
         ({"page": {"mode": "Archived"}}, "civitai-model-archived"),
+        ({"page": {"mode": "TakenDown"}}, "civitai-taken-down"),
+        ({"page": {"mode": "Archived"}, "model": {"mode": "TakenDown"}}, "civitai-taken-down"),
         ({"usageControl": "Generation"}, "civitai-not-for-download"),
         ({"usageControl": "InternalGeneration"}, "civitai-not-for-download"),
         ({"file": {"name": "a.ckpt"}}, "civitai-not-a-safetensors-file"),
