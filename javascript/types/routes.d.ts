@@ -135,7 +135,7 @@ interface Posts {
   '/library/token': { path: `/library/token`; body: { key: string } };
   /** Forget the API key of the site that is asked now; one in the environment of this program stays. */
   '/library/token/forget': { path: `/library/token/forget`; body: {} };
-  /** What may be done with a base model and LoRAs that are used together in a picture or a training. */
+  /** What may be done with a base model and LoRAs that are used together in a picture or a training; of one that cannot be read, nothing is known. */
   '/library/together': { path: `/library/together`; body: { files: (string)[] } };
   /** Look up every model that the webui knows: hashes are computed, and asked for where nothing fresh is known. */
   '/library/look': { path: `/library/look`; body: { refresh?: boolean } };

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.licence_lights import PURPOSES
 from lib_lora.civitai.licence_lights import together as of_all
-from lib_lora.civitai.model_lookup import ModelLookup
+from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.civitai.site_address import host_of
 from lib_lora.civitai.starter_models import starter_models
 from lib_lora.remote import api_key_store
@@ -161,7 +161,11 @@ def _key_name(context: RequestContext) -> str:
 
 
 def together(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What may be done with a base model and LoRAs that are used together in a picture or a training."""
+    """What may be done with a base model and LoRAs that are used together in a picture or a training; of one that
+    cannot be read, nothing is known."""
     paths = named_models(context, call.body.files)
-    found = [one.found for one in entries(context.root, paths, ModelLookup(context.root, ask=False))]
-    return of_all([one.assessment for one in found if one]).values()
+    found = [
+        one.found or FoundModel(one.path.name)
+        for one in entries(context.root, paths, ModelLookup(context.root, ask=False))
+    ]
+    return of_all([one.assessment for one in found]).values()
