@@ -29,8 +29,9 @@ def further_loras(texts: Iterable[str], folders: Sequence[Path] = (), root: Path
     paths = [path for path, _ in found]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise UserError(f"{twice.name} is named twice; name it once, with one weight.", "lora", code="lora-twice")
-    for path in paths if root else ():
-        see_that_it_may_be_used(root, path)
+    if root:
+        for path in paths:
+            see_that_it_may_be_used(root, path)
     return found
 
 
