@@ -24,7 +24,7 @@ FOLDERS = (
 )  # in a data folder, with all that is below them
 SHARED = ("loras", "models", "out", "blip", "try", "wildcards")  # in a data folder, and not closed
 _FILES = re.compile(
-    r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys|base-addresses)\.json|pods\.jsonl|api-keys\.keyring|c2pa-(home-made|own)\.pem"
+    r"jobs\.sqlite.*|(settings|bases|probes|hashes|licences|confirmed|places|api-keys|base-addresses)\.json|settings\.json\.lock|pods\.jsonl|api-keys\.keyring|c2pa-(home-made|own)\.pem"
     r"|page-[0-9]+\.(html|token)|.*\.tmp"
 )
 _MARKS = ("characters", "jobs.sqlite")  # by these a folder with other things in it is a data folder all the same

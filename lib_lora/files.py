@@ -148,6 +148,47 @@ def replace(source: Path, target: Path) -> None:
             time.sleep(0.1)
 
 
+def put_in_place(source: Path, target: Path) -> bool:
+    """Give a file a name in the same folder that nothing has yet; False = something has it, and stays as it is.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    try:
+        if sys.platform == "win32":  # where a rename never replaces anything
+            _renamed(source, target)
+        else:
+            _linked(source, target)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _renamed(source: Path, target: Path) -> None:
+    for attempt in range(20):
+        try:
+            source.rename(target)
+            return
+        except PermissionError:  # as in `replace`
+            if attempt == 19:
+                raise
+            time.sleep(0.1)
+
+
+def _linked(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is taken by an empty file first
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        if target.stat().st_size:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        replace(source, target)
+    else:
+        source.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, atomically."""
     with atomic_file(path, "w") as stream:

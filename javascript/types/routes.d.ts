@@ -131,11 +131,11 @@ interface Posts {
   '/library/consent': { path: `/library/consent`; body: { state: 'agreed' | 'off' | '' } };
   /** Ask another Civitai, such as https://civitai.red. */
   '/library/site': { path: `/library/site`; body: { address?: string } };
-  /** Keep Civitai's API key; it is never told again. */
+  /** Keep the API key of the site that is asked now; it is never told again, and goes to no other. */
   '/library/token': { path: `/library/token`; body: { key: string } };
-  /** Forget Civitai's API key; one in the environment of this program stays. */
+  /** Forget the API key of the site that is asked now; one in the environment of this program stays. */
   '/library/token/forget': { path: `/library/token/forget`; body: {} };
-  /** What may be done with a base model and LoRAs that are used together in a picture or a training. */
+  /** What may be done with a base model and LoRAs that are used together in a picture or a training; of one that cannot be read, nothing is known. */
   '/library/together': { path: `/library/together`; body: { files: (string)[] } };
   /** Look up every model that the webui knows: hashes are computed, and asked for where nothing fresh is known. */
   '/library/look': { path: `/library/look`; body: { refresh?: boolean } };

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from lib_lora.civitai.site_address import DEFAULT, OWN, owner_of
 from lib_lora.errors import UserError
-from lib_lora.files import read_json, write_json
+from lib_lora.files import digest_of, read_json, write_json
 from lib_lora.workspace.workspace import Workspace
 
 Kind = Literal["hash", "version", "model"]
@@ -52,7 +53,8 @@ class AnswerCache:
 
     Args:
         root: the data folder.
-        site: whose answers. That another one does not know something says nothing of this one.
+        site: whose answers; those of Civitai's own sites too. No other site's answers are given. That another one does
+            not know something says nothing of this one.
     """
 
     def __init__(self, root: Path, site: str) -> None:
@@ -60,11 +62,10 @@ class AnswerCache:
 
     def get(self, kind: Kind, key: str | int) -> KeptAnswer | None:
         """An answer; None = there is none that can be read."""
-        path = self._path(kind, key)
-        if not path.is_file():
-            return None
-        with suppress(UserError):
-            return self._read(read_json(path))
+        for path in (self._path(kind, key), self._path(kind, key, DEFAULT)):
+            with suppress(UserError):
+                if path.is_file() and (found := self._read(read_json(path))):
+                    return found
         return None
 
     def put(self, kind: Kind, key: str | int, row: dict[str, Any] | None) -> KeptAnswer:
@@ -79,11 +80,13 @@ class AnswerCache:
             write_json(self._path(kind, key), {"asked": kept.asked, "site": kept.site, "answer": row})
         return kept
 
-    def _path(self, kind: Kind, key: str | int) -> Path:
-        text = str(key)
+    def _path(self, kind: Kind, key: str | int, site: str = "") -> Path:
+        """Where an answer lies; those of Civitai's own sites at one place, and no other site's there."""
+        text, owner = str(key), owner_of(site or self._site)
         if not (text.isascii() and text.isalnum() and len(text) <= 64):
             raise ValueError(f"{text[:80]!r} is no key")
-        return self._folder / f"{kind}-{text}.json"
+        whose = "" if owner == DEFAULT else f"-{digest_of(owner)[:16]}"
+        return self._folder / f"{kind}-{text}{whose}.json"
 
     def _read(self, value: Any) -> KeptAnswer | None:
         if not isinstance(value, dict):
@@ -94,5 +97,7 @@ class AnswerCache:
         if not (row is None or isinstance(row, dict)) or not isinstance(site, str):
             return None
         if asked > time.time() + _LATER or (row is None and site != self._site):
+            return None
+        if site not in (self._site, *OWN):
             return None
         return KeptAnswer(row, float(asked), site)

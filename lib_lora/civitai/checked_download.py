@@ -30,9 +30,10 @@ from lib_lora.civitai.civitai_requests import (
     web_page,
 )
 from lib_lora.errors import UserError
-from lib_lora.files import explained, known_sha256, note_sha256, opened, replace, sha256, size
+from lib_lora.files import explained, known_sha256, note_sha256, opened, put_in_place, sha256, size
 from lib_lora.models.reading.header import read_header
 from lib_lora.remote.http_exchange import AnswerLost, Reply, head_of, opened_answer, opener_for, read_piece
+from lib_lora.workspace.file_lock import held
 
 _SPARE = 256 << 20  # bytes of the disk that stay free
 _SLACK = 1 << 20  # bytes by which an announced size may be wrong
@@ -104,21 +105,44 @@ def fetch(
     with explained(folder):
         file_permissions.make_folder(folder)
     target = folder / wanted.name
-    if target.exists():
-        if target.is_file() and known_sha256(target) == wanted.sha256:
-            return target
-        raise UserError(
-            f"{target} is there already, and is another file; move it away, or choose another folder.",
-            code="civitai-file-there",
-            file=target,
-        )
     part = folder / f".{wanted.name}.{wanted.sha256[:12]}.part"
-    _Transfer(wanted, part, progress, patience or Patience()).run()
-    _check(part, wanted)
-    with explained(target):
-        replace(part, target)
+    if _is_there(target, wanted):
+        return target
+    with held(part.with_name(f"{part.name}.lock"), remove=True) as is_held:  # or two would write into one part
+        if not is_held:
+            raise UserError(
+                f"{wanted.name} is being fetched into {folder} by another program; wait for it, or stop it.",
+                code="civitai-fetched-elsewhere",
+                file=target,
+            )
+        if _is_there(target, wanted):  # it was just fetched
+            return target
+        _Transfer(wanted, part, progress, patience or Patience()).run()
+        _check(part, wanted)
+        with explained(target):
+            placed = put_in_place(part, target)
+        if not placed and _is_there(target, wanted):  # one that came meanwhile is the user's
+            with explained(part):
+                part.unlink(missing_ok=True)
     note_sha256(target, wanted.sha256)
     return target
+
+
+def _is_there(target: Path, wanted: WantedFile) -> bool:
+    """Whether a file is there already.
+
+    Raises:
+        UserError: another one has its name.
+    """
+    if not os.path.lexists(target):
+        return False
+    if target.is_file() and known_sha256(target) == wanted.sha256:
+        return True
+    raise UserError(
+        f"{target} is there already, and is another file; move it away, or choose another folder.",
+        code="civitai-file-there",
+        file=target,
+    )
 
 
 class _Transfer:

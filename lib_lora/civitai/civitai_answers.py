@@ -26,6 +26,7 @@ _LONGEST = 200  # letters of a name
 _ROWS = 1000  # of a list that are looked at
 _LEVELS = 63  # all bits of a level
 _WORD = re.compile(r"<[^<>]{0,200}>")  # a LoRA's call among its trained words
+_ANGLES = str.maketrans("", "", "<>")
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def version_of(row: Any) -> ModelVersion | None:
         return None
     model = row.get("model")
     about: Mapping[str, Any] = model if isinstance(model, Mapping) else {}
-    words = [_WORD.sub("", text).strip(" ,") for one in _list(row.get("trainedWords")) if (text := _text(one))]
+    words = [_trained_word(text) for one in _list(row.get("trainedWords")) if (text := _text(one))]
     return ModelVersion(
         id=number,
         model=_id(row.get("modelId")),
@@ -203,6 +204,11 @@ def error_of(content: bytes) -> tuple[str, str]:
 def is_web_page(content: bytes) -> bool:
     """Whether an answer is a page for people, such as a login or a notice that the site is blocked."""
     return content[:500].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _trained_word(text: str) -> str:
+    """Words without the calls of LoRAs, and without what could become one once something in it was left out."""
+    return " ".join(_WORD.sub("", text).translate(_ANGLES).split()).strip(" ,")
 
 
 def _file(row: Mapping[str, Any]) -> VersionFile:

@@ -1,15 +1,18 @@
-"""Keeps whether Civitai may be asked: nothing is asked before the user agrees, and a switch keeps it off."""
+"""Keeps whether Civitai may be asked: nothing is asked before the user agrees, and a switch keeps it off.
+
+Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other is asked for anew.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from lib_lora.civitai.site_address import DEFAULT, host_of, site_of
+from lib_lora.civitai.site_address import DEFAULT, host_of, owner_of, site_of
 from lib_lora.errors import UserError, typed
-from lib_lora.workspace.preferences import load, save
+from lib_lora.remote import api_key_store
+from lib_lora.workspace.preferences import change, load
 
 State = Literal["", "agreed", "off"]
 AGREED: State = "agreed"
@@ -22,23 +25,40 @@ SENT = (
 )
 
 
-def state_of(root: Path) -> State:
+def state_of(root: Path, asked: str = "") -> State:
     """What the user has said.
 
+    Args:
+        root: the data folder.
+        asked: the address of who is to be asked; empty = who is set now.
+
     Raises:
-        UserError: the settings are damaged.
+        UserError: the settings are damaged, or what is set is no address.
     """
     said = load(root).civitai
-    return AGREED if said == AGREED else OFF if said == OFF else ""
+    if said == OFF:
+        return OFF
+    return AGREED if said == _agreed_with(asked or site(root)) else ""
 
 
 def set_state(root: Path, state: State) -> None:
-    """Keep what the user says.
+    """Keep what the user says; who agrees means the site that is set now.
 
     Raises:
-        UserError: the settings are damaged or cannot be written.
+        UserError: the settings are damaged or cannot be written, or what is set is no address.
     """
-    save(root, replace(load(root), civitai=state))
+    change(root, civitai=_agreed_with(site(root)) if state == AGREED else state)
+
+
+def _agreed_with(asked: str) -> str:
+    owner = owner_of(asked)
+    return AGREED if owner == DEFAULT else f"{AGREED} {owner}"
+
+
+def key_name(asked: str) -> str:
+    """The service of `api_key_store` under which the key of a site is kept: no site gets another one's."""
+    owner = owner_of(asked)
+    return api_key_store.CIVITAI if owner == DEFAULT else f"{api_key_store.CIVITAI}@{owner}"
 
 
 def site(root: Path) -> str:
@@ -57,7 +77,7 @@ def set_site(root: Path, address: str) -> str:
         UserError: it is no address.
     """
     chosen = site_of(address) if address.strip() else ""
-    save(root, replace(load(root), civitai_address=chosen))
+    change(root, civitai_address=chosen)
     return site(root)
 
 
@@ -66,17 +86,17 @@ def what_is_sent(root: Path) -> str:
     return SENT.format(host=host_of(site(root)))
 
 
-def see_that_hashes_may_be_sent(root: Path) -> None:
-    """Nothing where the user has agreed.
+def see_that_hashes_may_be_sent(root: Path, asked: str = "") -> None:
+    """Nothing where the user has agreed that hashes are sent to a site; see `state_of`.
 
     Raises:
         UserError: nobody has said so, or Civitai is off.
     """
     see_that_it_is_not_off(root)
-    if state_of(root) != AGREED:
+    if state_of(root, asked) != AGREED:
         raise UserError(
-            f"Nobody has agreed yet that hashes are sent to {host_of(site(root))}; read what is sent, and agree: "
-            f"{typed('civitai', 'agree')}",
+            f"Nobody has agreed yet that hashes are sent to {host_of(asked or site(root))}; read what is sent, "
+            f"and agree: {typed('civitai', 'agree')}",
             "civitai",
             code="civitai-not-agreed",
         )
@@ -88,7 +108,7 @@ def see_that_it_is_not_off(root: Path) -> None:
     Raises:
         UserError: it is.
     """
-    if state_of(root) == OFF:
+    if load(root).civitai == OFF:
         raise UserError(
             f"Civitai is switched off here, so nothing is asked or fetched there; to switch it on again: "
             f"{typed('civitai', 'agree')}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import urljoin, urlsplit
 from urllib.request import Request
 
@@ -50,7 +51,8 @@ def next_address(url: str, location: str) -> str:
         parts, host = urlsplit(where), urlsplit(where).hostname or ""
         same_machine = urlsplit(url).hostname in LOOPBACK
         safe = parts.scheme == "https" or (parts.scheme == "http" and same_machine)
-        safe = safe and (same_machine or not _is_inside(host)) and "@" not in parts.netloc and parts.port != 0
+        known = same_machine or origin(where) == origin(url)
+        safe = safe and (known or not _is_inside(host)) and "@" not in parts.netloc and parts.port != 0
     except ValueError:
         safe, where, host = False, "", ""
     if not location or not safe or not host or len(where) > _LONGEST or not where.isascii() or not where.isprintable():
@@ -164,10 +166,19 @@ def unreachable(url: str, why: str) -> UserError:
 
 
 def _is_inside(host: str) -> bool:
-    """Whether a host is one of this machine or its network, which no site of the internet has to do with."""
-    if host.lower() == "localhost" or host.lower().endswith((".localhost", ".local", ".internal")):
-        return True
+    """Whether a host is one of this machine or its network, which no site of the internet has to do with.
+
+    Systems read 127.1, 2130706433 and 0x7f000001 as addresses of this machine, and add their own network's name to a
+    name without a dot.
+    """
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
+        pass
+    if "." not in host or host.endswith(".") or host.lower().endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        socket.inet_aton(host)
+    except OSError:
         return False
+    return True

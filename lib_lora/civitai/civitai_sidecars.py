@@ -62,7 +62,8 @@ def write_beside(path: Path, found: FoundModel, row: dict[str, Any], preview: by
 
 def summary(found: FoundModel) -> dict[str, Any]:
     """What a model is and what its page permits, in a few plain values, to be kept with files that follow from it."""
-    version, model, licence = found.version, found.model, found.subject().licence
+    version, model, subject = found.version, found.model, found.subject()
+    licence = subject.licence
     return {
         "model": model.id if model else version.model if version else None,
         "version": version.id if version else None,
@@ -71,7 +72,11 @@ def summary(found: FoundModel) -> dict[str, Any]:
         "creator": model.creator if model else "",
         "base_model": found.base,
         "page": found.page,
-        **found.subject().permissions.values(),
+        **subject.permissions.values(),
+        "poi": subject.poi,
+        "minor": subject.minor,
+        "sfwOnly": subject.sfw_only,
+        "mode": subject.mode or None,
         "base_licence": {"name": licence.name, "address": licence.address, "note": licence.note} if licence else None,
         "lights": {purpose: found.assessment.lights[purpose].light for purpose in PURPOSES},
         "asked": datetime.fromtimestamp(found.asked, timezone.utc).date().isoformat() if found.asked else None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from lib_lora.civitai.base_licences import BaseLicence, Says
-from lib_lora.civitai.civitai_answers import CHECKPOINT, TAKEN_DOWN
+from lib_lora.civitai.civitai_answers import ARCHIVED, CHECKPOINT, TAKEN_DOWN
 from lib_lora.civitai.licence_flags import IMAGE, RENT, RENT_CIVIT, SELL, Permissions
 from lib_lora.messages.message import Message
 
@@ -47,6 +47,7 @@ _TEMPLATES = {
     "person-unknown": "{name}: whether it shows a real person is not known",
     "minor": "{name}: it shows a child",
     "minor-unknown": "{name}: whether it shows a child is not known",
+    "was-taken-down": "{name}: Civitai has taken it down, so what its page permitted may not hold",
 }
 _VERBS: Mapping[Says, str] = {
     "allowed": "allows it",
@@ -59,6 +60,7 @@ _WARNINGS = {
     "dead; such pages are for work-safe, non-commercial use only, and the person's own rights hold everywhere.",
     "minor": "{name} is marked as showing a CHILD. SameFace does not fetch it, and does not use it.",
     "taken-down": "Civitai has taken {name} down; find out why before you use it.",
+    "archived": "{name} is archived on Civitai: its page may no longer be kept up, and it is no longer given out.",
     "sfw-only": "{name} must not be used for pictures for adults only.",
     "adult": "{name} is for adults, or has pictures for adults on its page ({levels}).",
 }
@@ -143,7 +145,9 @@ def assess(subject: LicensedModel) -> Assessment:
         "services": _services(subject),
     }
     lights = {purpose: _with_base(subject, purpose, found) for purpose, found in lights.items()}
-    whole: dict[Purpose, PurposeLight] = {purpose: _with_people(subject, lights[purpose]) for purpose in PURPOSES}
+    whole: dict[Purpose, PurposeLight] = {
+        purpose: _with_mode(subject, _with_people(subject, lights[purpose])) for purpose in PURPOSES
+    }
     return Assessment(whole, tuple(_warnings(subject)), subject.minor is True, adult(subject))
 
 
@@ -199,10 +203,9 @@ def _pictures(subject: LicensedModel) -> PurposeLight:
         return PurposeLight("unknown", (_said(subject, "flags-unknown"),))
     if IMAGE not in allowed and SELL not in allowed:
         return PurposeLight("red", (_said(subject, "pictures-forbidden"),))
-    found = _credit(subject)
     if IMAGE in allowed:
-        return found
-    return PurposeLight(worst(("yellow", found.light)), (_said(subject, "pictures-unclear"), *found.reasons))
+        return _credit(subject)
+    return _credited(subject, PurposeLight("yellow", (_said(subject, "pictures-unclear"),)))
 
 
 def _credit(subject: LicensedModel) -> PurposeLight:
@@ -215,13 +218,22 @@ def _credit(subject: LicensedModel) -> PurposeLight:
     )
 
 
+def _credited(subject: LicensedModel, found: PurposeLight) -> PurposeLight:
+    """The same with the credit that its creator may want for whatever is permitted."""
+    if found.light not in ("green", "yellow"):
+        return found
+    credit = _credit(subject)
+    return PurposeLight(worst((found.light, credit.light)), (*found.reasons, *credit.reasons))
+
+
 def _merges(subject: LicensedModel) -> PurposeLight:
     given = subject.permissions
     if given.derivatives is False:
         return PurposeLight("red", (_said(subject, "merges-forbidden"),))
     if given.derivatives is None or given.different is None:
         return PurposeLight("unknown", (_said(subject, "flags-unknown"),))
-    return PurposeLight("green") if given.different else PurposeLight("yellow", (_said(subject, "merges-same"),))
+    same = () if given.different else (_said(subject, "merges-same"),)
+    return _credited(subject, PurposeLight("yellow" if same else "green", same))
 
 
 def _sell(subject: LicensedModel) -> PurposeLight:
@@ -240,9 +252,9 @@ def _services(subject: LicensedModel) -> PurposeLight:
     if allowed is None:
         return PurposeLight("unknown", (_said(subject, "flags-unknown"),))
     if RENT in allowed:
-        return PurposeLight("green")
+        return _credit(subject)
     if RENT_CIVIT in allowed:
-        return PurposeLight("yellow", (_said(subject, "services-civitai"),))
+        return _credited(subject, PurposeLight("yellow", (_said(subject, "services-civitai"),)))
     return PurposeLight("red", (_said(subject, "services-forbidden"),))
 
 
@@ -276,6 +288,13 @@ def _with_people(subject: LicensedModel, found: PurposeLight) -> PurposeLight:
     return PurposeLight(light, tuple(reasons))
 
 
+def _with_mode(subject: LicensedModel, found: PurposeLight) -> PurposeLight:
+    """The same; of what Civitai has taken down nothing counts as permitted."""
+    if subject.mode != TAKEN_DOWN:
+        return found
+    return PurposeLight(worst((found.light, "unknown")), (*found.reasons, _said(subject, "was-taken-down")))
+
+
 def _warnings(subject: LicensedModel) -> Iterable[Message]:
     def warning(code: str, **values: Any) -> Message:
         return Message(_WARNINGS[code], {"name": subject.name, **values}, code)
@@ -286,6 +305,8 @@ def _warnings(subject: LicensedModel) -> Iterable[Message]:
         yield warning("real-person")
     if subject.mode == TAKEN_DOWN:
         yield warning("taken-down")
+    if subject.mode == ARCHIVED:
+        yield warning("archived")
     if subject.sfw_only:
         yield warning("sfw-only")
     if adult(subject):

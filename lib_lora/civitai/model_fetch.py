@@ -10,14 +10,15 @@ from typing import Any
 
 from lib_lora.civitai.answer_cache import AnswerCache
 from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
-from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, ModelVersion, VersionFile
+from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, TAKEN_DOWN, ModelVersion, VersionFile
 from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.civitai_sidecars import write_beside
 from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.civitai.site_address import Pointer, host_of
 from lib_lora.errors import UserError
-from lib_lora.files import known_sha256
+from lib_lora.files import known_sha256, names
+from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.models.reading.file_hashes import note_sha256_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -63,7 +64,7 @@ def choose(lookup: ModelLookup, pointer: Pointer, name: str, version: str = "", 
         file: a file's number or name; empty = the page's own choice, if that is a safetensors file, else the first.
 
     Raises:
-        UserError: there is no such thing, it may not be fetched, or it shows a child.
+        UserError: there is no such thing, it may not be fetched, or it shows a child, or nobody says that it does not.
     """
     found = lookup.of_pointer(pointer, name)
     if not found.known:
@@ -126,6 +127,19 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
         raise UserError(
             f"{found.title} is marked on Civitai as showing a child; SameFace does not fetch it.",
             code="civitai-shows-child",
+            model=found.title,
+        )
+    if found.subject().minor is None:
+        raise UserError(
+            f"Whether {found.title} shows a child is not known, since its page cannot be had or does not say so; "
+            "SameFace fetches only what is said not to. Try again later, or choose another model.",
+            code="civitai-child-unknown",
+            model=found.title,
+        )
+    if found.subject().mode == TAKEN_DOWN:
+        raise UserError(
+            f"Civitai has taken {found.title} down; SameFace does not fetch it: look for another model.",
+            code="civitai-taken-down",
             model=found.title,
         )
     if ARCHIVED in (found.subject().mode, version.mode):
@@ -209,12 +223,19 @@ def _pickle(title: str, name: str) -> UserError:
 
 
 def _free_name(folder: Path, name: str, sha256: str) -> str:
-    """The name, or one with a number where another file has it."""
-    number = 1
+    """The name, or one with a number where another model, or what lies beside one, has it.
+
+    A webui finds a LoRA by its name in all folders below, so a second one would take the place of the first in prompts;
+    and notes that are there already are about another file.
+    """
+    models, beside, number = stems_in([folder]), [one.casefold() for one in names(folder)], 1
     while True:
         candidate = name if number == 1 else numbered(name, number)
         path = folder / candidate
-        if not path.exists() or (path.is_file() and known_sha256(path) == sha256):
+        if path.is_file() and known_sha256(path) == sha256:
+            return candidate
+        stem = path.stem.casefold()
+        if stem not in models and not any(one.startswith(f"{stem}.") for one in beside):
             return candidate
         number += 1
 

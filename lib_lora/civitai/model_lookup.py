@@ -14,7 +14,7 @@ from typing import Any, Literal
 from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.answer_cache import AnswerCache, KeptAnswer, Kind
 from lib_lora.civitai.base_licences import licence_of_base
-from lib_lora.civitai.civitai_answers import ModelPage, ModelVersion, model_of, version_of
+from lib_lora.civitai.civitai_answers import TAKEN_DOWN, ModelPage, ModelVersion, model_of, version_of
 from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.licence_lights import Assessment, LicensedModel, assess
 from lib_lora.civitai.site_address import Pointer
@@ -102,7 +102,7 @@ class FoundModel:
             nsfw=_either(model.nsfw, version.nsfw),
             sfw_only=model.sfw_only,
             level=model.level | version.level,
-            mode=model.mode or version.mode,
+            mode=TAKEN_DOWN if TAKEN_DOWN in (model.mode, version.mode) else model.mode or version.mode,
         )
 
     @cached_property
@@ -136,15 +136,22 @@ class ModelLookup:
         said: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._root, self._api, self._ask, self._refresh, self._said = root, api, ask, refresh, said
+        self._given = api is not None
         self.site = api.site if api else civitai_consent.site(root)
         self._cache = AnswerCache(root, self.site)
         self._now: set[tuple[Kind, str | int]] = set()  # what this object has asked already
 
     @property
     def api(self) -> CivitaiApi:
-        """Who is asked, with the token where there is one."""
+        """Who is asked, with the token where there is one.
+
+        Raises:
+            UserError: Civitai is off.
+        """
+        if not self._given:
+            civitai_consent.see_that_it_is_not_off(self._root)
         if self._api is None:
-            self._api = CivitaiApi(self.site, api_key_store.load(self._root, api_key_store.CIVITAI) or "")
+            self._api = CivitaiApi(self.site, api_key_store.load(self._root, civitai_consent.key_name(self.site)) or "")
         return self._api
 
     def of_file(self, path: Path) -> FoundModel:
@@ -155,8 +162,7 @@ class ModelLookup:
                 asked and has never said anything of it.
         """
         hashes = Workspace(self._root).hashes
-        if self._ask and self._api is None:
-            civitai_consent.see_that_hashes_may_be_sent(self._root)
+        self._see_that_it_may_be_asked("hash")
         if self._ask and not looked_up_hash(path, hashes):
             self._said(f"computing the SHA-256 of {path.name}")
         sha256 = (cached_sha256(path, hashes) if self._ask else looked_up_hash(path, hashes)).upper()
@@ -171,8 +177,7 @@ class ModelLookup:
 
     def of_hash(self, digest: str) -> FoundModel:
         """What a hash is there; raises as `of_file`."""
-        if self._ask and self._api is None:
-            civitai_consent.see_that_hashes_may_be_sent(self._root)
+        self._see_that_it_may_be_asked("hash")
         return self._of_hash(digest.upper(), digest.upper(), "hash")
 
     def of_pointer(self, pointer: Pointer, name: str) -> FoundModel:
@@ -187,20 +192,28 @@ class ModelLookup:
         """
         if pointer.hash:
             return self.of_hash(pointer.hash)
-        if self._ask and self._api is None:
-            civitai_consent.see_that_it_is_not_off(self._root)
+        self._see_that_it_may_be_asked("version" if pointer.version else "model")
         if not pointer.version:
             kept, trouble = self._kept("model", pointer.model)
             return self._with_model(FoundModel(name, how="address", trouble=trouble), kept)
         kept, trouble = self._kept("version", pointer.version)
         version = version_of(kept.row) if kept else None
-        found = FoundModel(name, version, None, "address", kept.asked if kept else 0.0, self.site, trouble=trouble)
+        found = FoundModel(name, version, None, "address", *self._source(kept), trouble=trouble)
         return self._completed(found, version)
 
     def row_of_version(self, number: int) -> dict[str, Any] | None:
         """A version's answer as it came; None = there is none."""
         kept, _ = self._kept("version", number)
         return kept.row if kept else None
+
+    def _see_that_it_may_be_asked(self, kind: Kind) -> None:
+        """Looked at before each question, since the user may change it while a look-up goes on."""
+        if not self._ask or self._given:
+            return
+        if kind == "hash":
+            civitai_consent.see_that_hashes_may_be_sent(self._root, self.site)
+        else:
+            civitai_consent.see_that_it_is_not_off(self._root)
 
     def _autov3(self, path: Path, hashes: Path) -> str:
         if self._ask:
@@ -215,7 +228,7 @@ class ModelLookup:
         # its files are others: the answer is about something else. A hash that somebody gives may be of any kind.
         if version and how != "hash" and version.has(digest) is False:
             version = None
-        found = FoundModel(name, version, None, how, kept.asked if kept else 0.0, self.site, trouble=trouble)
+        found = FoundModel(name, version, None, how, *self._source(kept), trouble=trouble)
         return self._completed(found, version)
 
     def _completed(self, found: FoundModel, version: ModelVersion | None) -> FoundModel:
@@ -240,8 +253,12 @@ class ModelLookup:
             model=model,
             how=found.how if known else "",
             asked=min(asked, default=0.0),
-            site=self.site,
+            site=found.site or self._source(kept)[1],
         )
+
+    def _source(self, kept: KeptAnswer | None) -> tuple[float, str]:
+        """When an answer came, and from whom."""
+        return (kept.asked, kept.site) if kept else (0.0, self.site)
 
     def _kept(self, kind: Kind, key: str | int) -> tuple[KeptAnswer | None, UserError | None]:
         """An answer: a fresh one of the cache, else a new one, else an old one with why there is no new one."""
@@ -254,6 +271,7 @@ class ModelLookup:
             "model": lambda: self.api.model(int(key)),
         }
         try:
+            self._see_that_it_may_be_asked(kind)
             row = calls[kind]()
         except UserError as error:
             if kept is None:

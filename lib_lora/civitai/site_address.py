@@ -10,6 +10,7 @@ from lib_lora.errors import UserError
 
 DEFAULT = "https://civitai.com"
 MATURE = "https://civitai.red"  # the same site with what is for adults
+OWN = (DEFAULT, MATURE, "https://civitai.green")  # that are one site: with one owner, one database and one login
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SITES = ("civitai.com", "civitai.red", "civitai.green")
 _HOST = re.compile(r"[0-9A-Za-z.-]{1,253}|[0-9A-Fa-f:]{2,45}")
@@ -70,6 +71,15 @@ def site_of(address: str) -> str:
 def host_of(site: str) -> str:
     """The name of a site in sentences."""
     return urlsplit(site).netloc
+
+
+def owner_of(site: str) -> str:
+    """Who answers there, to whom consent and key belong: one address for Civitai's own sites, else the site's.
+
+    >>> owner_of("https://civitai.red"), owner_of("https://example.org:8443")
+    ('https://civitai.com', 'https://example.org:8443')
+    """
+    return DEFAULT if site in OWN else site
 
 
 def hash_in(text: str) -> str:

@@ -140,7 +140,7 @@ def fetch_starter(
         )
     path = fetch(WantedFile(model.url, model.name, model.sha256, model.bytes), folder, progress, patience)
     note_sha256_of(path, Workspace(root).hashes, model.sha256)
-    if civitai_consent.state_of(root) == civitai_consent.AGREED:
-        with suppress(UserError):  # what its page permits is then known when something is trained on it
+    with suppress(UserError):  # what its page permits is then known when something is trained on it
+        if civitai_consent.state_of(root) == civitai_consent.AGREED:
             ModelLookup(root).of_file(path)
     return path

@@ -12,7 +12,6 @@ from lib_lora.cli.arguments import NOT_GOOD, Answer, Commands, as_answer
 from lib_lora.cli.pod_commands import forget_key, keep_key
 from lib_lora.errors import UserError, command, typed
 from lib_lora.files import size
-from lib_lora.remote import api_key_store
 from lib_lora.spinner import Spinner
 from lib_lora.workspace.workspace import data_root
 
@@ -142,16 +141,19 @@ def _starter(options: argparse.Namespace) -> Answer:
 
 
 def _token(options: argparse.Namespace) -> Answer:
+    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.site_address import host_of
+
     if options.what not in (["set"], ["remove"]):
         raise UserError(
             f"Say whether the token is to be set or removed: {typed('civitai', 'token', 'set')}",
             "what",
             code="civitai-token-what",
         )
-    root, of = data_root(options.data), "Civitai"
-    if options.what == ["remove"]:
-        return forget_key(root, api_key_store.CIVITAI, of)
-    return keep_key(root, api_key_store.CIVITAI, of)
+    root = data_root(options.data)
+    asked = civitai_consent.site(root)
+    of, service = host_of(asked), civitai_consent.key_name(asked)  # a key is given to the site that is set now
+    return forget_key(root, service, of) if options.what == ["remove"] else keep_key(root, service, of)
 
 
 def _agree(options: argparse.Namespace) -> Answer:

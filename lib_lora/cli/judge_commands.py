@@ -163,7 +163,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     run = run_named(data_root(options.data), options.run, options.number, trained=True)
     step, measured_with = checkpoint_named(run, options.step), engine_of(options)
     count = QUICK if options.quick else len(PROMPTS)
-    more = further_loras(options.lora, folders_of(options))
+    more = further_loras(options.lora, folders_of(options), data_root(options.data))
     request = GridRequest(step, options.weight, options.grid_steps, count, options.first_seed, more=more)
     emit = sink(run)
     with painter_for(options, run, lambda: of_grid(run, count, options.grid_steps)) as painter:
@@ -269,7 +269,7 @@ def _combine(options: argparse.Namespace) -> Answer:
 
     run = run_named(data_root(options.data), options.run, options.number, trained=True)
     step, measured_with = checkpoint_named(run, options.step), engine_of(options)
-    [(lora, weight)] = further_loras([options.lora], folders_of(options))
+    [(lora, weight)] = further_loras([options.lora], folders_of(options), data_root(options.data))
     if weight != 1:
         raise UserError(
             f"combine tries several weights of {lora.name}; give them with --weights.",

@@ -112,7 +112,7 @@ def forget_key(root: Path, service: str, of: str) -> Answer:
 
 def _where(kept: str, service: str) -> str:
     return {
-        api_key_store.ENVIRONMENT: f"the environment variable {api_key_store.VARIABLES[service]}",
+        api_key_store.ENVIRONMENT: f"the environment variable {api_key_store.VARIABLES.get(service, '')}",
         api_key_store.KEYRING: "the system's keyring",
         api_key_store.FILE: "a file of the data folder that only you can read",
     }[kept]

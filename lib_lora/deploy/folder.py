@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.integrity import check_whole
+from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.lora.file.usage_terms import (
     LICENCE,
     TERMS,
@@ -30,7 +30,6 @@ from lib_lora.models.reading.header import read_header
 if TYPE_CHECKING:
     import torch
 
-_LORA_ENDS = (".safetensors", ".pt", ".ckpt")
 _CONSENT, _DATE = "sameface.consent", "sameface.consent_date"
 
 
@@ -116,7 +115,7 @@ def _target(out: Path, name: str, old_name: str, tensors: dict[str, torch.Tensor
     """Where the tensors lie in `out`, or are to go."""
     if _same(out / old_name, tensors):  # version 0.1.0 kept the checkpoint's name
         return out / old_name
-    taken, number = _names_in(searched), 1
+    taken, number = stems_in(searched), 1
     while True:
         target = out / f"{name if number == 1 else f'{name}-{number}'}.safetensors"
         if _same(target, tensors):
@@ -124,15 +123,6 @@ def _target(out: Path, name: str, old_name: str, tensors: dict[str, torch.Tensor
         if not target.exists() and target.stem.casefold() not in taken:
             return target
         number += 1
-
-
-def _names_in(folders: Sequence[Path]) -> set[str]:
-    """The names of the LoRAs in and below folders, as a webui finds them."""
-    found = set()
-    for folder in folders:
-        for _, _, files in os.walk(folder, followlinks=True):
-            found |= {Path(file).stem.casefold() for file in files if Path(file).suffix.lower() in _LORA_ENDS}
-    return found
 
 
 def add_preview(origin: LoraOrigin, lora: Path, picture: Path) -> None:

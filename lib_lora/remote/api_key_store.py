@@ -35,7 +35,7 @@ def load(root: Path, service: str = RUNPOD) -> str | None:
 
     Args:
         root: the data folder.
-        service: whose key.
+        service: whose key: a name without spaces.
 
     Raises:
         UserError: the file with the keys is damaged.
@@ -52,7 +52,7 @@ def kept_in(root: Path, service: str = RUNPOD) -> str:
 def kept_here(root: Path, service: str = RUNPOD) -> str:
     """As `kept_in`, but a keyring is asked only where SameFace has put a key of this data folder into one: it may ask
     its owner for a password, and a page that is opened is no reason for that."""
-    given = os.environ.get(VARIABLES[service], "").strip()
+    given = _in_environment(service)
     known = KEY.fullmatch(given) or _file(Workspace(root).api_keys).get(service) or service in _marked(root)
     return kept_in(root, service) if known else ""
 
@@ -116,7 +116,7 @@ def forget(root: Path, service: str = RUNPOD) -> None:
 
 
 def _found(root: Path, service: str) -> tuple[str | None, str]:
-    given = os.environ.get(VARIABLES[service], "").strip()
+    given = _in_environment(service)
     if KEY.fullmatch(given):
         return given, ENVIRONMENT
     kept = _in_keyring("get_password", service)
@@ -124,6 +124,12 @@ def _found(root: Path, service: str) -> tuple[str | None, str]:
         return kept, KEYRING
     written = _file(Workspace(root).api_keys).get(service)
     return (written, FILE) if written else (None, "")
+
+
+def _in_environment(service: str) -> str:
+    """The key in the service's variable; empty = none, also of a service that has no variable."""
+    name = VARIABLES.get(service)
+    return os.environ.get(name, "").strip() if name else ""
 
 
 def _in_keyring(do: str, service: str, *words: str) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib_lora import file_permissions, typed_settings
+from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
+from lib_lora.workspace.file_lock import held
 from lib_lora.workspace.workspace import Workspace
+
+_PATIENCE = 10.0  # seconds for which another program that changes settings is waited for
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
@@ -26,7 +30,8 @@ class Settings:
         engine: the face engine (`faces.engines.engine_names`); empty = the one that comes with SameFace.
         currency: three letters; amounts of money are said in it.
         per_usd: how much of it one USD is, as the user says.
-        civitai: whether Civitai may be asked (`civitai.civitai_consent`): "agreed", "off", or empty = nobody has said.
+        civitai: whether Civitai may be asked (`civitai.civitai_consent`): "agreed", "agreed ADDRESS"
+            with a site that is not Civitai's own, "off", or empty = nobody has said.
         civitai_address: of the Civitai that is asked; empty = the usual one.
     """
 
@@ -76,3 +81,29 @@ def chosen_engine(root: Path) -> FaceEngine:
     from lib_lora.faces.engines.engine_names import DEFAULT, engine_of
 
     return engine_of(load(root).engine or DEFAULT, root, accept_licence=True)
+
+
+def change(root: Path, **changes: Any) -> Settings:
+    """Change some settings of a data folder and keep them; what others change at the same time is not lost.
+
+    Args:
+        root: the data folder, which is made.
+        changes: fields of `Settings`.
+
+    Returns:
+        All settings.
+
+    Raises:
+        UserError: the file is damaged, cannot be written, or another program holds it for long.
+    """
+    path = Workspace(root).settings
+    with explained(path):
+        file_permissions.make_folder(path.parent)
+    with held(path.with_name(f"{path.name}.lock"), _PATIENCE, remove=True) as is_held:
+        if not is_held:
+            raise UserError(f"Another program is changing {path}; try again.", code="settings-busy", file=path)
+        before = load(root)
+        after = replace(before, **changes)
+        if after != before:
+            save(root, after)
+        return after

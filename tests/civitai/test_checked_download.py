@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from functools import partial
@@ -62,6 +63,50 @@ def test_another_file_of_that_name_is_not_touched(civitai, wanted, patience, tmp
     with raises("civitai-file-there", has=NAME):
         fetch(wanted(), tmp_path, patience=patience)
     assert (tmp_path / NAME).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_comes_while_another_is_fetched_is_not_replaced(
+    civitai, wanted, patience, tmp_path, monkeypatch, links
+):
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+
+    def comes(*_):
+        (tmp_path / NAME).write_bytes(b"mine")
+
+    with raises("civitai-file-there", has=NAME):
+        fetch(wanted(), tmp_path, comes, patience)
+    assert (tmp_path / NAME).read_bytes() == b"mine"
+    (tmp_path / NAME).unlink()
+    assert fetch(wanted(), tmp_path, patience=patience).read_bytes() == BODY  # what had come is not lost
+    assert len(civitai.asked_files[-1].headers.get("range", "")) > 0
+    assert [one.name for one in tmp_path.iterdir()] == [NAME]
+
+
+def _no_links(*_, **__):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_the_same_file_that_comes_meanwhile_is_taken(civitai, wanted, patience, tmp_path):
+    path = fetch(wanted(), tmp_path, lambda *_: (tmp_path / NAME).write_bytes(BODY), patience)
+    assert path.read_bytes() == BODY
+    assert [one.name for one in tmp_path.iterdir()] == [NAME]
+
+
+def test_one_file_is_fetched_by_one_program_at_a_time(civitai, wanted, patience, tmp_path):
+    refused = []
+
+    def second(*_):
+        if not refused:
+            with raises("civitai-fetched-elsewhere", has="being fetched"):
+                fetch(wanted(), tmp_path, patience=patience)
+            refused.append(part_of(tmp_path, wanted()).stat().st_size)
+
+    assert fetch(wanted(), tmp_path, second, patience).read_bytes() == BODY
+    assert len(refused) == 1
+    assert len(civitai.asked_files) == 1
+    assert [one.name for one in tmp_path.iterdir()] == [NAME]
 
 
 def test_a_download_that_was_stopped_goes_on(civitai, wanted, patience, tmp_path):

@@ -61,6 +61,20 @@ def test_a_version_is_read():
     assert version_of(version_row()).has("ab" * 32) is None
 
 
+@pytest.mark.parametrize(
+    ("word", "left"),
+    [
+        ("<lo<a>ra:evil:1>", "lora:evil:1"),
+        ("<<lora:x:1>lora:evil:1>", "lora:evil:1"),
+        ("<" + "x" * 199, "x" * 199),
+        ("ink > pen, <lora:x:1>", "ink pen"),
+        ("<lora:x:1>", None),
+    ],
+)
+def test_no_trained_word_calls_a_lora(word, left):
+    assert version_of(version_row(trainedWords=[word])).words == ((left,) if left else ())
+
+
 def test_a_model_is_read():
     found = model_of(model_row(modelVersions=[version_row(1), {"id": "x"}, version_row(2)], minor=None, poi="no"))
     assert (found.id, found.name, found.creator, found.kind) == (401, "Ink style", "inka", "LORA")

@@ -51,15 +51,20 @@ def test_every_combination_of_flags():
         assert (light["pictures"] == "unknown") == (commercial is None or (sells and credit is None))
         assert light["credit"] == {True: "green", False: "yellow", None: "unknown"}[credit]
         assert (light["merges"] == "red") == (derivatives is False)
-        assert (light["merges"] == "unknown") == (derivatives is not False and None in (derivatives, different))
+        assert (light["merges"] == "unknown") == (derivatives is not False and None in (derivatives, different, credit))
         assert light["merges"] != "green"  # Apache wants its text passed on
         assert (light["sell"] == "red") == (commercial is not None and ("Sell" not in commercial or not_(derivatives)))
         assert (light["sell"] == "unknown") == (
             commercial is None
-            or ("Sell" in commercial and derivatives is not False and None in (derivatives, different))
+            or ("Sell" in commercial and derivatives is not False and None in (derivatives, different, credit))
         )
-        assert (light["services"] == "green") == (commercial is not None and "Rent" in commercial)
-        assert (light["services"] == "unknown") == (commercial is None)
+        served = commercial is not None and bool(commercial & {"Rent", "RentCivit"})
+        assert (light["services"] == "green") == (served and "Rent" in commercial and credit is True)
+        assert (light["services"] == "red") == (commercial is not None and not served)
+        assert (light["services"] == "unknown") == (commercial is None or (served and credit is None))
+        for purpose in ("pictures", "services", "merges", "sell"):
+            needs = "credit-needed" in [one.code for one in found.lights[purpose].reasons]
+            assert needs == (credit is False and light[purpose] == "yellow"), purpose
         for purpose, shown in found.lights.items():
             assert (shown.light == "green") == (not shown.reasons), purpose
             assert all(str(reason).startswith("Ink: ") for reason in shown.reasons)
@@ -190,6 +195,17 @@ def test_what_is_for_adults(nsfw, level, expected):
 def test_the_bits_of_a_level_have_names():
     assert levels(0) == []
     assert levels(1 | 4 | 16) == ["PG", "R", "XXX"]
+
+
+def test_of_what_was_taken_down_nothing_is_permitted():
+    found = assess(model(licence=FREE, mode="TakenDown"))
+    assert {shown.light for shown in found.lights.values()} == {"unknown"}
+    assert all("was-taken-down" in [one.code for one in shown.reasons] for shown in found.lights.values())
+    assert assess(model(Permissions(frozenset(), True, True, True), mode="TakenDown")).lights["sell"].light == "red"
+
+
+def test_archived_is_said():
+    assert [one.code for one in assess(model(mode="Archived")).warnings] == ["archived"]
 
 
 def test_taken_down_and_sfw_only_are_said():

@@ -18,6 +18,7 @@ from lib_lora.civitai.civitai_sidecars import permissions_beside
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.civitai.site_address import pointer_of
 from lib_lora.lora.file import sidecars
+from lib_lora.lora.file.named_loras import stems_in
 
 BODY = safetensors()
 
@@ -103,6 +104,7 @@ def test_what_others_wrote_stays(civitai, get, folder):
         "unpackList": ["x"],
         "sameface": {"preview": "abc", "notes": "n"},
     }
+    (folder / "style.safetensors").write_bytes(BODY)  # it is there, so the notes are about it
     (folder / "style.json").write_text(json.dumps(written))
     (folder / "style.civitai.info").write_text("{}")
     (folder / "style.preview.png").write_bytes(b"their picture")
@@ -119,6 +121,7 @@ def test_what_others_wrote_stays(civitai, get, folder):
 
 def test_damaged_notes_are_left_alone_and_the_file_is_there(civitai, get, folder):
     folder.mkdir()
+    (folder / "style.safetensors").write_bytes(BODY)
     (folder / "style.json").write_text("{ not json")
     civitai.add(BODY)
     with raises("notes-invalid-json", has="style.json"):
@@ -173,6 +176,36 @@ def test_a_name_that_is_taken_gets_a_number(civitai, get, folder):
     assert (folder / "style.safetensors").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize(
+    "there",
+    [
+        "sub/deeper/style.safetensors",
+        "sub/Style.ckpt",
+        "style.pt",
+        "Style.json",
+        "style.civitai.info",
+        "style.preview.png",
+    ],
+)
+def test_a_name_that_anything_of_another_model_has_gets_a_number(civitai, get, folder, there):
+    path = folder / there
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"activation text": "mine"}')
+    civitai.add(BODY)
+    assert get().name == "style-2.safetensors"
+    assert path.read_bytes() == b'{"activation text": "mine"}'
+
+
+def test_folders_that_lead_in_a_circle_are_read_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "Ink.ckpt").touch()
+    try:
+        (tmp_path / "a" / "back").symlink_to(tmp_path, target_is_directory=True)
+    except OSError:
+        pytest.skip("links need a right there")
+    assert stems_in([tmp_path, tmp_path / "a"]) == {"ink"}
+
+
 def test_version_and_file_can_be_chosen(civitai, choose):
     civitai.add(b"old", 500, name="v0.9")
     civitai.add(b"new", 501, name="v1.0")
@@ -201,7 +234,11 @@ def test_version_and_file_can_be_chosen(civitai, choose):
     ("changes", "code"),
     [
         ({"page": {"minor": True}}, "civitai-shows-child"),
+        ({"page": {"minor": None}}, "civitai-child-unknown"),
+        ({"page": {"minor": "false"}}, "civitai-child-unknown"),
         ({"page": {"mode": "Archived"}}, "civitai-model-archived"),
+        ({"page": {"mode": "TakenDown"}}, "civitai-taken-down"),
+        ({"page": {"mode": "Archived"}, "model": {"mode": "TakenDown"}}, "civitai-taken-down"),
         ({"usageControl": "Generation"}, "civitai-not-for-download"),
         ({"usageControl": "InternalGeneration"}, "civitai-not-for-download"),
         ({"file": {"name": "a.ckpt"}}, "civitai-not-a-safetensors-file"),
@@ -219,6 +256,14 @@ def test_what_is_not_fetched(civitai, get, folder, changes, code):
     with raises(code):
         get()
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_version_whose_page_is_gone_is_not_fetched(civitai, get, folder):
+    civitai.add(BODY)
+    del civitai.models[401]
+    with raises("civitai-child-unknown"):
+        get(f"{civitai.site}/api/download/models/501")
+    assert not folder.exists()
 
 
 def test_what_is_not_there(civitai, choose):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fake_civitai import TOKEN, file_row, safetensors
+from fake_civitai import TOKEN, file_row, model_row, safetensors
 from faults import raises
 
 from lib_lora import file_permissions
 from lib_lora.civitai import answer_cache, civitai_consent, model_lookup
 from lib_lora.civitai.answer_cache import AnswerCache
 from lib_lora.civitai.model_lookup import ModelLookup
-from lib_lora.civitai.site_address import Pointer
+from lib_lora.civitai.site_address import Pointer, host_of
 from lib_lora.lora.hashes import sshs_model_hash
 from lib_lora.remote import api_key_store
+from lib_lora.workspace import preferences
+from lib_lora.workspace.file_lock import held
 from lib_lora.workspace.workspace import Workspace
 
 
@@ -26,7 +29,8 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def agreed(root):
+def agreed(root, civitai):
+    """The user has agreed with the stand-in, which is none of Civitai's own sites."""
     civitai_consent.set_state(root, "agreed")
     return root
 
@@ -65,6 +69,45 @@ def test_an_address_may_be_asked_for_as_long_as_it_is_not_off(civitai, root):
     assert ModelLookup(root).of_pointer(Pointer(401), "401").title == "Ink style v1"
 
 
+def test_having_asked_for_an_address_is_no_agreement_to_send_hashes(civitai, root, lora):
+    civitai.add(b"abc")
+    lookup = ModelLookup(root)
+    lookup.of_pointer(Pointer(401), "401")
+    asked = len(civitai.asked)
+    with raises("civitai-not-agreed"):
+        lookup.of_file(lora)
+    with raises("civitai-not-agreed"):
+        lookup.of_hash("0" * 64)
+    assert len(civitai.asked) == asked
+
+
+def test_a_look_up_ends_when_civitai_is_switched_off(civitai, agreed, lora, tmp_path, monkeypatch):
+    lookup = ModelLookup(agreed)
+    lookup.of_file(lora)
+    civitai_consent.set_state(agreed, "off")
+    asked = len(civitai.asked)
+    for ask in (lambda: lookup.of_file(lora), lambda: lookup.of_pointer(Pointer(9), "9"), lambda: lookup.api):
+        with raises("civitai-off"):
+            ask()
+    with raises("civitai-off"):
+        lookup.row_of_version(7)
+    assert len(civitai.asked) == asked
+    # also between two questions about one file
+    civitai_consent.set_state(agreed, "agreed")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(safetensors(b"\x07" * 64))
+    hashed = model_lookup._hash_of_tensors
+
+    def switched_off(path):
+        civitai_consent.set_state(agreed, "off")
+        return hashed(path)
+
+    monkeypatch.setattr(model_lookup, "_hash_of_tensors", switched_off)
+    with raises("civitai-off"):
+        lookup.of_file(other)
+    assert len(civitai.asked) == asked + 1
+
+
 def test_a_file_is_found_by_its_sha256_with_what_its_page_permits(civitai, agreed, lora):
     civitai.add(lora.read_bytes(), page={"allowCommercialUse": "Image", "allowNoCredit": False})
     found = ModelLookup(agreed).of_file(lora)
@@ -98,12 +141,91 @@ def test_what_civitai_does_not_know_is_remembered(civitai, agreed, lora):
     assert {shown.light for shown in found.assessment.lights.values()} == {"unknown"}
 
 
-def test_what_one_site_does_not_know_says_nothing_of_another(civitai, agreed, lora, monkeypatch):
+def test_what_one_site_does_not_know_says_nothing_of_another(civitai, agreed, lora, other_site):
     ModelLookup(agreed).of_file(lora)
-    other = civitai.site.replace("127.0.0.1", "localhost")
-    monkeypatch.setenv("SAMEFACE_CIVITAI", other)
+    other_site()
+    civitai_consent.set_state(agreed, "agreed")
     civitai.add(lora.read_bytes())
     assert ModelLookup(agreed).of_file(lora).how == "sha256"
+
+
+@pytest.fixture
+def other_site(civitai, monkeypatch):
+    """From now on another site is asked: the same stand-in under another name."""
+
+    def asked():
+        other = civitai.site.replace("127.0.0.1", "localhost")
+        monkeypatch.setenv("SAMEFACE_CIVITAI", other)
+        return other
+
+    return asked
+
+
+def test_consent_and_key_belong_to_the_site_for_which_they_were_given(civitai, agreed, lora, other_site):
+    api_key_store.save(agreed, TOKEN, civitai_consent.key_name(civitai.site))
+    assert (civitai_consent.state_of(agreed), ModelLookup(agreed).api.token) == ("agreed", TOKEN)
+    begun = ModelLookup(agreed)
+    other = other_site()
+    assert (civitai_consent.state_of(agreed), ModelLookup(agreed).api.token) == ("", "")
+    with raises("civitai-not-agreed", has=host_of(other)):
+        ModelLookup(agreed).of_file(lora)
+    assert civitai.asked == []
+    civitai_consent.set_state(agreed, "agreed")
+    ModelLookup(agreed).of_file(lora)
+    assert not any("authorization" in one.headers for one in civitai.asked)
+    asked = len(civitai.asked)
+    with raises("civitai-not-agreed"):  # the consent is another one's by now
+        begun.of_file(lora)
+    assert len(civitai.asked) == asked
+
+
+def test_a_key_in_the_environment_is_for_civitais_own_sites(root, monkeypatch):
+    monkeypatch.setenv("CIVITAI_API_TOKEN", TOKEN)
+    monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
+    for address, token in (("", TOKEN), ("civitai.red", TOKEN), ("https://example.org", ""), ("civitai.com:8443", "")):
+        monkeypatch.setenv("SAMEFACE_CIVITAI", address)
+        assert ModelLookup(root).api.token == token
+
+
+def test_civitais_own_sites_are_one(root, monkeypatch):
+    monkeypatch.delenv("SAMEFACE_CIVITAI", raising=False)
+    civitai_consent.set_state(root, "agreed")
+    for address, state in (
+        ("civitai.red", "agreed"),
+        ("civitai.green", "agreed"),
+        ("civitai.example", ""),
+        ("civitai.com.example.org", ""),
+        ("", "agreed"),
+    ):
+        civitai_consent.set_site(root, address)
+        assert civitai_consent.state_of(root) == state
+    civitai_consent.set_state(root, "off")
+    civitai_consent.set_site(root, "civitai.example")
+    assert civitai_consent.state_of(root) == "off"
+
+
+def test_settings_that_are_changed_at_once_are_all_kept(root, monkeypatch):
+    monkeypatch.delenv("SAMEFACE_CIVITAI", raising=False)
+    with ThreadPoolExecutor(4) as threads:
+        done = [
+            threads.submit(preferences.change, root, **one)
+            for one in ({"engine": "x"}, {"comfyui": "y"}, {"then_test": False})
+        ]
+        done += [threads.submit(civitai_consent.set_site, root, "civitai.red")]
+        done += [threads.submit(civitai_consent.set_state, root, "agreed")]
+        for one in done:
+            one.result()
+    kept = preferences.load(root)
+    assert (kept.engine, kept.comfyui, kept.then_test) == ("x", "y", False)
+    assert (kept.civitai, kept.civitai_address) == ("agreed", "https://civitai.red")
+    assert [one.name for one in root.iterdir()] == ["settings.json"]
+
+
+def test_settings_that_another_program_holds_are_not_written(root, monkeypatch):
+    monkeypatch.setattr(preferences, "_PATIENCE", 0)
+    preferences.change(root, engine="x")
+    with held(root / "settings.json.lock"), raises("settings-busy"):
+        civitai_consent.set_state(root, "off")
 
 
 def test_an_answer_about_another_file_does_not_count(civitai, agreed, lora):
@@ -185,6 +307,28 @@ def test_a_damaged_cache_is_none(root, text):
     assert cache.get("model", 5) is None
 
 
+@pytest.mark.parametrize("other", ["https://evil.example", "https://civitai.com.evil.example", "http://civitai.com"])
+def test_answers_of_another_site_are_not_shown_as_civitais(root, other):
+    ours, theirs = AnswerCache(root, "https://civitai.com"), AnswerCache(root, other)
+    theirs.put("model", 5, {"id": 5})
+    assert ours.get("model", 5) is None
+    assert theirs.get("model", 5).site == other
+    ours.put("model", 5, {"id": 5, "minor": True})
+    theirs.put("model", 5, {"id": 5, "minor": False})
+    assert ours.get("model", 5).row["minor"] is True  # and not written over
+    path = Workspace(root).civitai / "model-5.json"
+    path.write_text(path.read_text().replace("https://civitai.com", other))
+    assert ours.get("model", 5) is None
+
+
+def test_answers_of_civitais_own_sites_are_shared_and_say_whose_they_are(root, monkeypatch):
+    AnswerCache(root, "https://civitai.com").put("model", 401, model_row())
+    for address in ("civitai.red", "https://example.org"):
+        monkeypatch.setenv("SAMEFACE_CIVITAI", address)
+        found = ModelLookup(root, ask=False).of_pointer(Pointer(401), "401")
+        assert (found.title, found.page) == ("Ink style", "https://civitai.com/models/401")
+
+
 @pytest.mark.parametrize("key", ["../x", "a/b", "", "x" * 65, "ü", "a.json"])
 def test_a_key_of_the_cache_is_no_path(root, key):
     with pytest.raises(ValueError, match="no key"):
@@ -217,7 +361,7 @@ def test_addresses_lead_to_a_model_or_a_version(civitai, agreed):
 
 
 def test_the_token_is_taken_from_where_it_is_kept(civitai, agreed):
-    api_key_store.save(agreed, TOKEN, api_key_store.CIVITAI)
+    api_key_store.save(agreed, TOKEN, civitai_consent.key_name(civitai.site))
     civitai.add(b"abc")
     ModelLookup(agreed).of_pointer(Pointer(401), "x")
     assert civitai.asked[0].headers["authorization"] == f"Bearer {TOKEN}"

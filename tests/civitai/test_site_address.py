@@ -114,6 +114,16 @@ def test_redirects_that_are_followed(location):
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/x",
         "https://printer.local/x",
+        "https://127.1/x",
+        "https://2130706433/x",
+        "https://0x7f000001/x",
+        "https://0x7f.0.0.1/x",
+        "https://0177.0.0.1/x",
+        "https://192.168.257/x",
+        "https://localhost./x",
+        "https://router/x",
+        "https://router./x",
+        "https://[::ffff:127.0.0.1]/x",
         "file:///etc/passwd",
         "ftp://a.example/x",
         "javascript:alert(1)",
@@ -128,6 +138,13 @@ def test_redirects_that_are_followed(location):
 def test_redirects_that_are_refused(location):
     with raises("civitai-redirect-unsafe", has="civitai.com"):
         next_address("https://civitai.com/a", location)
+
+
+def test_a_site_of_ones_own_network_may_send_on_within_itself():
+    assert next_address("https://civitai-here/a", "/b") == "https://civitai-here/b"
+    for location in ("https://civitai-here:8443/b", "https://router/b"):
+        with raises("civitai-redirect-unsafe"):
+            next_address("https://civitai-here/a", location)
 
 
 def test_a_token_goes_to_its_own_site_alone():

@@ -10,7 +10,21 @@ from pathlib import Path
 from lib_lora.errors import UserError
 
 SUFFIX = ".safetensors"
+MODEL_ENDS = (SUFFIX, ".pt", ".ckpt")
 LIGHTEST, HEAVIEST = -10.0, 10.0  # weights of a LoRA beside a character's
+
+
+def stems_in(folders: Iterable[Path]) -> set[str]:
+    """The names of the models in and below folders, as a webui finds them, without ending and in small letters."""
+    found, seen = set(), set()
+    for folder in folders:
+        for parent, below, files in os.walk(folder, followlinks=True):
+            if (real := os.path.realpath(parent)) in seen:  # a link that leads back
+                below.clear()
+                continue
+            seen.add(real)
+            found |= {Path(file).stem.casefold() for file in files if Path(file).suffix.lower() in MODEL_ENDS}
+    return found
 
 
 class NamedLoras:

@@ -15,6 +15,13 @@ LICENCE = "modelspec.license"
 USAGE = "modelspec.usage_hint"
 TERMS = "sameface.base_terms"  # what the base model's page on Civitai permits, as JSON (`terms_text`)
 _LONGEST = 500  # letters of a licence that is taken over
+_MARKS = (  # what a page says of its model that whoever uses a LoRA trained on it must know first
+    ("minor", True, "it shows a CHILD"),
+    ("poi", True, "it shows a REAL PERSON"),
+    ("mode", "TakenDown", "Civitai has taken it down"),
+    ("mode", "Archived", "it is archived"),
+    ("sfwOnly", True, "not for pictures for adults only"),
+)
 _FACES = {
     "fictional": "It shows a person who was invented. Say of pictures that they are generated.",
     "myself": "It shows the real person who trained it: use it only as that person allows, and say of pictures that "
@@ -64,7 +71,8 @@ def terms_note(terms: str) -> str:
         return ""
     said = ", ".join(f"{key} {value}" for key, value in lights.items() if isinstance(value, str))
     asked = f" on {found['asked']}" if isinstance(found.get("asked"), str) else ""
-    return plain_licence(f"{page} said{asked}: {said}")
+    about = [word for key, value, word in _MARKS if found.get(key) == value]
+    return plain_licence(f"{page} said{asked}: {'; '.join([*about, said])}")
 
 
 def _terms(text: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.errors import Misfit, UserError
@@ -32,8 +31,7 @@ def set_rate(root: Path, currency: str, per_usd: float) -> ExchangeRate:
         UserError: it is no currency, no rate, or cannot be kept.
     """
     rate = checked_rate(currency, per_usd)
-    settings = replace(preferences.load(root), currency=rate.currency, per_usd=float(rate.per_usd))
-    preferences.save(root, settings)
+    preferences.change(root, currency=rate.currency, per_usd=float(rate.per_usd))
     return rate
 
 

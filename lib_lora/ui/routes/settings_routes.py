@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, forbidden
-from lib_lora.workspace.preferences import load, save
+from lib_lora.workspace.preferences import change as keep_changes
+from lib_lora.workspace.preferences import load
 
 PATHS = ("comfyui", "worker_python")
 _LONGEST = 60.0  # seconds that a Python may take to answer
@@ -80,10 +81,7 @@ def change(context: RequestContext, call: Call) -> dict[str, Any]:
     if changed.get("worker_python"):
         with about("worker_python"):
             _see_python(Path(changed["worker_python"]))
-    after = replace(before, **changed)
-    if after != before:
-        save(context.root, after)
-    return typed_settings.to_dict(after)
+    return typed_settings.to_dict(keep_changes(context.root, **changed) if changed else before)
 
 
 def _see_python(program: Path) -> None:

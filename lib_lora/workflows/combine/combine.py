@@ -21,6 +21,7 @@ from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, new_folder
 from lib_lora.workflows.judge.test_grid import paint_and_score
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
@@ -85,14 +86,15 @@ def combine(
         engine: None = the default one.
 
     Raises:
-        UserError: the other LoRA is gone, damaged or for another family, the base model is gone or another, or memory
-            or disk do not suffice.
+        UserError: the other LoRA is gone, damaged, for another family or must not be used, the base model is gone or
+            another, or memory or disk do not suffice.
         StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
     """
     from lib_lora.faces.opencv_engine import SFaceEngine
     from lib_lora.likeness.comparing.weight_verdict import judge_curve, without_curve
 
     grid_run, engine = grid_run or GridRun(run, emit), engine or SFaceEngine()
+    see_that_it_may_be_used(run.workspace.root, request.lora)
     check_fits(request.lora, grid_run.info.family)
     weights = sorted({float(one) for one in request.weights})
     alone = GridRequest(request.step, request.weight, request.grid_steps)

@@ -7,25 +7,31 @@ from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.lora.file.named_loras import HEAVIEST, LIGHTEST, SUFFIX, NamedLoras, is_weight
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 
 FurtherLoras = tuple[tuple[Path, float], ...]  # files with their weights
 
 
-def further_loras(texts: Iterable[str], folders: Sequence[Path] = ()) -> FurtherLoras:
+def further_loras(texts: Iterable[str], folders: Sequence[Path] = (), root: Path | None = None) -> FurtherLoras:
     """The LoRAs that texts name, each ``FILE``, ``FILE:WEIGHT``, ``NAME`` or ``NAME:WEIGHT``; without a weight it is 1.
 
     Args:
         texts: as they were given.
         folders: in which a name is looked for (`NamedLoras`).
+        root: the data folder, which may know what must not be used (`see_that_it_may_be_used`); None = that is seen to
+            elsewhere.
 
     Raises:
-        UserError: there is no such file, a weight is out of range, or a LoRA is named twice.
+        UserError: there is no such file, a weight is out of range, a LoRA is named twice, or must not be used.
     """
     loras = NamedLoras(folders)
     found = tuple(_one(text, loras) for text in texts)
     paths = [path for path, _ in found]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise UserError(f"{twice.name} is named twice; name it once, with one weight.", "lora", code="lora-twice")
+    if root:
+        for path in paths:
+            see_that_it_may_be_used(root, path)
     return found
 
 

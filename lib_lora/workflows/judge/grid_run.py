@@ -36,6 +36,7 @@ from lib_lora.runs.reopen import check_base
 from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.precision import dtype_of
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 
 FIRST_SEED = 1000
 
@@ -91,7 +92,7 @@ class GridRun:
         base: path of the checkpoint that is painted with.
 
     Raises:
-        UserError: the run's base model is gone or another; or `base` is none of its family.
+        UserError: the run's base model is gone or another; `base` is none of its family; or it must not be used.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class GridRun:
         self.base = other or Path(own.path)
         if other is None:
             check_base(run)
+        see_that_it_may_be_used(run.workspace.root, self.base, "" if other else own.sha256)
         self.info = identify(other, prediction=cast(Prediction, own.prediction)) if other else run.model()
         if self.info.family != own.family:
             raise UserError(
@@ -134,9 +136,10 @@ class GridRun:
         """The cells that test one checkpoint at one weight.
 
         Raises:
-            UserError: a further LoRA is gone, damaged, or for another family than the base model.
+            UserError: a further LoRA is gone, damaged, for another family than the base model, or must not be used.
         """
         for path, _ in request.more:
+            see_that_it_may_be_used(self.run.workspace.root, path)
             check_fits(path, self.info.family)
         character, train = self.run.file.character, self.run.file.settings
         side = request.side or train.resolution or self.info.resolution

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.lora.file.named_loras import NamedLoras, is_weight
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 
 _TAG = re.compile(r"<(?:lora|lyco):([^<>:]+)((?::[^<>:]*)*)>", re.IGNORECASE)
 _WILDCARD = re.compile(r"[{}]|__")
@@ -21,16 +22,18 @@ class LoraTags:
 
     Args:
         folders: as `NamedLoras` has them.
+        root: the data folder, which may know what must not be used (`see_that_it_may_be_used`); None = none does.
     """
 
-    def __init__(self, folders: Iterable[Path] = ()) -> None:
-        self._loras = NamedLoras(folders)
+    def __init__(self, folders: Iterable[Path] = (), root: Path | None = None) -> None:
+        self._loras, self._root = NamedLoras(folders), root
+        self._seen: set[Path] = set()
 
     def parted(self, prompt: str) -> tuple[str, tuple[tuple[Path, float], ...]]:
         """A prompt without its LoRAs, and these with their weights, in their order.
 
         Raises:
-            UserError: there is no such LoRA, or its weight is none.
+            UserError: there is no such LoRA, its weight is none, or it must not be used.
         """
         found = tuple((self._file(tag[1].strip()), _weight(tag[0], tag[2])) for tag in _TAG.finditer(prompt))
         return (" ".join(_TAG.sub("", prompt).split()), found) if found else (prompt, ())
@@ -51,16 +54,20 @@ class LoraTags:
         what a wildcard names is not known yet.
 
         Raises:
-            UserError: it has no such LoRA.
+            UserError: it has no such LoRA, or one must not be used.
         """
         for prompt in prompts:
             for tag in _TAG.finditer(prompt):
                 name = tag[1].strip()
-                if name not in known and not _WILDCARD.search(tag[0]):
+                if not _WILDCARD.search(tag[0]) and (name not in known or name in self._loras.known()):
                     self._file(name)
 
     def _file(self, name: str) -> Path:
-        return self._loras.file(name, tag=f"<lora:{name}>")
+        path = self._loras.file(name, tag=f"<lora:{name}>")
+        if self._root and path not in self._seen:
+            see_that_it_may_be_used(self._root, path)
+            self._seen.add(path)
+        return path
 
 
 def _weight(tag: str, given: str) -> float:

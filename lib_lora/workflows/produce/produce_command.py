@@ -84,5 +84,5 @@ def work_on(
 
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
     with only_process(folder.path, "wait for it, or stop it"):
-        tags = None if plan.by == WEBUI else LoraTags(folders.loras)
+        tags = None if plan.by == WEBUI else LoraTags(folders.loras, run.workspace.root)
         return Producer(folder, lora, paints, check, Wildcards(folders.wildcards), emit, stopping, together, tags).run()

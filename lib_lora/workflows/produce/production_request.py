@@ -15,6 +15,7 @@ from lib_lora.runs import run_records
 from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.production import WEBUI, Line, ProductionPlan
@@ -124,16 +125,17 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
         request: what is asked for.
 
     Raises:
-        UserError: there is no such checkpoint or wildcard, or the base model is gone.
+        UserError: there is no such checkpoint or wildcard, the base model is gone, or a model must not be used.
     """
     asked = request.settings
     run = newest(Workspace(root).character(name), name, asked.run, trained=True)
     step, weight = _chosen(run, asked)
     check_base(run)
+    see_that_it_may_be_used(root, Path(run.file.base.path), run.file.base.sha256)
     lora = run.checkpoint(step)
     check_whole(lora)
     Wildcards(request.folders.wildcards).check(row.prompt for row in request.prompts)
-    tags = LoraTags(request.folders.loras)
+    tags = LoraTags(request.folders.loras, root)
     if request.by != WEBUI:
         tags.check(row.prompt for row in request.prompts)
     elif request.webui_loras is not None:

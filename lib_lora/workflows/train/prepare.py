@@ -24,6 +24,7 @@ from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workflows.library.base_terms import base_terms
+from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -50,6 +51,7 @@ def start_run(
     if request.out:
         check_out(request.out)
     seen = seen or asked_for(request)
+    see_that_it_may_be_used(root, request.base)  # before torch is loaded, where its hash is known already
     photos_of(folder, character, request.few)
     if not request.elsewhere:
         from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
@@ -58,6 +60,7 @@ def start_run(
     if request.fit and not request.elsewhere:
         train = _for_this_gpu(info, train, request.overrides)
     digest = cached_sha256(request.base, Workspace(root).hashes)
+    see_that_it_may_be_used(root, request.base, digest)
     base = IdentifiedBase(info, digest, base_terms(root, request.base, digest))
     asked = weight_is_asked(info, train)
     photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]

@@ -9,6 +9,8 @@ from fake_civitai import TOKEN, file_row, model_row, safetensors, version_row
 from PIL import Image
 
 from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.model_lookup import ModelLookup
+from lib_lora.errors import UserError
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.remote import api_key_store
 from lib_lora.ui.routes.library import library_tasks
@@ -96,6 +98,26 @@ def test_models_are_looked_up_and_shown_from_the_cache(page, civitai):
     both = page.done("/library/together", {"files": [str(path), str(base)]})
     assert both["lights"]["pictures"]["light"] == "unknown"  # nothing is known of the base model
     assert page.code_of("/library/together", {"files": ["/etc/passwd"]}, 404) == "not-found"
+
+
+def test_a_model_that_cannot_be_read_counts_as_unknown_among_others(page, civitai, monkeypatch):
+    offered(civitai)
+    path, other = lora(page), lora(page, "own", safetensors(b"\x09" * 64))
+    page.done("/library/consent", {"state": "agreed"})
+    page.done("/library/look", {})
+    ended(page, "look")
+    assert page.done("/library/together", {"files": [str(path)]})["lights"]["credit"]["light"] == "green"
+    of_file = ModelLookup.of_file
+
+    def unreadable(lookup, file):
+        if file == other:
+            raise UserError("It cannot be read.", code="file-inaccessible")
+        return of_file(lookup, file)
+
+    monkeypatch.setattr(ModelLookup, "of_file", unreadable)
+    both = page.done("/library/together", {"files": [str(path), str(other)]})
+    assert {shown["light"] for shown in both["lights"].values()} == {"unknown"}
+    assert both["adult"] is None
 
 
 def test_a_search_shows_versions_and_files_and_what_it_finds_is_fetched_once(page, civitai):
@@ -198,16 +220,17 @@ def test_a_fault_of_ours_ends_the_task(page, caplog):
 def test_a_site_that_is_away_is_said_once(page, civitai, monkeypatch):
     for number in range(5):
         lora(page, f"l{number}", safetensors(bytes([number]) * 64))
-    page.done("/library/consent", {"state": "agreed"})
     monkeypatch.setattr("lib_lora.civitai.civitai_api.time.sleep", lambda _: None)
     monkeypatch.setenv("SAMEFACE_CIVITAI", "http://127.0.0.1:1")
+    page.done("/library/consent", {"state": "agreed"})
     page.done("/library/look", {})
     assert ended(page, "look")["error"]["code"] == "library-nobody-answers"
 
 
 def test_the_key_goes_in_and_never_out(page, civitai):
     assert page.done("/library/token", {"key": TOKEN})["kept_in"] == "file"
-    assert api_key_store.load(page.root, api_key_store.CIVITAI) == TOKEN
+    assert api_key_store.load(page.root, civitai_consent.key_name(civitai.site)) == TOKEN
+    assert api_key_store.load(page.root, api_key_store.CIVITAI) is None  # it was given to the stand-in
     assert TOKEN not in page.get("/library").text + page.get("/library/tasks").text
     assert page.done("/library/token/forget")["kept_in"] == ""
 

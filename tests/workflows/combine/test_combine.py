@@ -161,6 +161,18 @@ def test_a_wrong_file_is_said_before_anything_is_painted(run, eye, ink, paint):
     assert not run.combined.exists()
 
 
+def test_a_lora_that_is_marked_as_showing_a_child_is_not_painted_with(run, eye, ink, paint):
+    from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
+
+    painted = paint(until=1.0)
+    ink.with_suffix(".json").write_text('{"sameface": {"civitai": {"minor": true}}}')
+    with raises("model-shows-child", has=ink.name):
+        done(run, eye, ink)
+    with raises("model-shows-child", has=ink.name):
+        GridRun(run, _silent).plan(GridRequest(3, more=((ink, 0.5),)))
+    assert painted == []
+
+
 def test_a_test_with_another_lora_says_nothing_of_the_run_alone(run, eye, ink, paint):
     from lib_lora.runs import run_records
     from lib_lora.workflows.judge.grid_report import tested

@@ -68,6 +68,24 @@ def test_the_licence_and_a_note_in_words(looked_up, base):
     assert "pictures yellow" in terms_note(terms)
 
 
+def test_who_is_shown_and_what_became_of_the_page_go_along(tmp_path, base):
+    cache = AnswerCache(tmp_path / "data", SITE)
+    cache.put("hash", SHA.upper(), version_row(files=[{"hashes": {"SHA256": SHA.upper()}}]))
+    cache.put("model", 401, model_row(poi=True, sfwOnly=True, mode="TakenDown"))
+    text = base_terms(tmp_path / "data", base, SHA)
+    terms = json.loads(text)
+    assert {name: terms[name] for name in ("poi", "minor", "sfwOnly", "mode")} == {
+        "poi": True,
+        "minor": False,
+        "sfwOnly": True,
+        "mode": "TakenDown",
+    }
+    note = terms_note(text)
+    for said in ("it shows a REAL PERSON", "Civitai has taken it down", "not for pictures for adults only"):
+        assert said in note
+    assert "CHILD" not in note
+
+
 @pytest.mark.parametrize("terms", ["", "{", "[]", "5", '{"base_licence": 5, "lights": [], "page": 7}', "[" * 100_000])
 def test_terms_that_are_none(terms):
     assert licence_in(terms) == terms_note(terms) == ""

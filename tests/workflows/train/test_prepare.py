@@ -355,3 +355,16 @@ def test_what_the_base_models_page_permits_goes_into_the_run_and_its_loras(root,
     texts = read_header(train(run, lambda *_, **__: None))[1]
     assert texts["sameface.base_terms"] == run.file.base.terms
     assert texts["modelspec.license"].startswith("CreativeML Open RAIL-M (https://")
+
+
+def test_a_base_model_that_is_marked_as_showing_a_child_is_not_trained_on(root, photos, monkeypatch):
+    monkeypatch.delenv("SAMEFACE_CIVITAI", raising=False)
+    digest = sha256(MINI).upper()
+    cache = AnswerCache(root, "https://civitai.com")
+    cache.put("hash", digest, version_row(files=[{"hashes": {"SHA256": digest}}]))
+    cache.put("model", 401, model_row(minor=True))
+    folder, _ = _new(root, photos)
+    for _ in range(2):  # before its hash is known, and after
+        with raises("model-shows-child"):
+            start_run(root, "Mara Ü", TrainingRequest(MINI, None, QUICK, few=True))
+    assert not folder.runs.exists() or not any(folder.runs.iterdir())

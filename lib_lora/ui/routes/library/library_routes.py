@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.licence_lights import PURPOSES
 from lib_lora.civitai.licence_lights import together as of_all
-from lib_lora.civitai.model_lookup import ModelLookup
+from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.civitai.site_address import host_of
 from lib_lora.civitai.starter_models import starter_models
 from lib_lora.remote import api_key_store
@@ -107,12 +107,13 @@ def _row(kind: str, entry: LibraryEntry) -> dict[str, Any]:
 
 def _settings(context: RequestContext) -> dict[str, str]:
     address = civitai_consent.site(context.root)
+    service = civitai_consent.key_name(address)
     return {
         "state": civitai_consent.state_of(context.root),
         "site": address,
         "host": host_of(address),
         "sent": civitai_consent.what_is_sent(context.root),
-        "kept_in": "" if context.host.remote() else api_key_store.kept_here(context.root, api_key_store.CIVITAI),
+        "kept_in": "" if context.host.remote() else api_key_store.kept_here(context.root, service),
     }
 
 
@@ -141,22 +142,30 @@ def site(context: RequestContext, call: Call) -> dict[str, str]:
 
 
 def token(context: RequestContext, call: Call) -> dict[str, str]:
-    """Keep Civitai's API key; it is never told again."""
+    """Keep the API key of the site that is asked now; it is never told again, and goes to no other."""
     see_owner(context)
     with about("key"):
-        api_key_store.save(context.root, call.body.key, api_key_store.CIVITAI)
+        api_key_store.save(context.root, call.body.key, _key_name(context))
     return _settings(context)
 
 
 def forget_token(context: RequestContext, _call: Call) -> dict[str, str]:
-    """Forget Civitai's API key; one in the environment of this program stays."""
+    """Forget the API key of the site that is asked now; one in the environment of this program stays."""
     see_owner(context)
-    api_key_store.forget(context.root, api_key_store.CIVITAI)
+    api_key_store.forget(context.root, _key_name(context))
     return _settings(context)
 
 
+def _key_name(context: RequestContext) -> str:
+    return civitai_consent.key_name(civitai_consent.site(context.root))
+
+
 def together(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What may be done with a base model and LoRAs that are used together in a picture or a training."""
+    """What may be done with a base model and LoRAs that are used together in a picture or a training; of one that
+    cannot be read, nothing is known."""
     paths = named_models(context, call.body.files)
-    found = [one.found for one in entries(context.root, paths, ModelLookup(context.root, ask=False))]
-    return of_all([one.assessment for one in found if one]).values()
+    found = [
+        one.found or FoundModel(one.path.name)
+        for one in entries(context.root, paths, ModelLookup(context.root, ask=False))
+    ]
+    return of_all([one.assessment for one in found]).values()
