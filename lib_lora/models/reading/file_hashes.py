@@ -16,18 +16,18 @@ def cached_sha256(path: Path, cache: Path) -> str:
     return cached_hash(path, cache)
 
 
-def cached_hash(path: Path, cache: Path, kind: str = "", compute: Callable[[Path], str] = sha256) -> str:
+def cached_hash(path: Path, cache: Path, kind: str = "", compute: Callable[[Path], str] | None = None) -> str:
     """As `cached_sha256`, of another hash.
 
     Args:
         path: of the file.
         cache: the JSON file.
         kind: names the hash; empty = SHA-256 of the bytes.
-        compute: makes it, 64 hex digits.
+        compute: makes it, 64 hex digits; None = `sha256`.
     """
     if found := looked_up_hash(path, cache, kind):
         return found
-    key, digest = _key(path, kind), compute(path)
+    key, digest = _key(path, kind), (compute or sha256)(path)
     write_json(cache, {**_known(cache), key: digest})
     return digest
 
