@@ -52,6 +52,9 @@ def test_a_list_of_prompts_becomes_a_job(tab: Any, planted: Planted, monkeypatch
     monkeypatch.setattr(production_request, "check_whole", lambda path: None)
     folder = planted.character("Lena")
     plant_run(folder, saved=[50, 100], base=str(MINI))
+    loras = planted.root / "loras"
+    loras.mkdir()
+    (loras / "ink.safetensors").touch()
     opened(tab, planted)
     start = tab.locator(".sf-panel-produce .sf-button-main")
     until(tab, "() => document.querySelector('.sf-panel-produce .sf-prompts')?.getClientRects().length")
@@ -66,6 +69,15 @@ def test_a_list_of_prompts_becomes_a_job(tab: Any, planted: Planted, monkeypatch
     until(tab, "() => document.querySelector('.sf-toast.sf-bad')")
     assert production_store.productions(folder) == []
     tab.fill(".sf-panel-produce .sf-prompts", "in a café\n{red|blue} coat")
+    tab.locator(".sf-panel-produce summary", has_text="Another LoRA beside it").click()
+    produce = tab.locator(".sf-panel-produce")
+    other = produce.get_by_label("Other LoRA")
+    until(tab, "() => document.querySelector('.sf-panel-produce').textContent.includes('ink')")
+    other.select_option("ink")
+    produce.get_by_label("Its weight").fill("0.4")
+    tab.get_by_role("button", name="Add it to every prompt").click()
+    written = tab.locator(".sf-panel-produce .sf-prompts").input_value()
+    assert written == "in a café <lora:ink:0.4>\n{red|blue} coat <lora:ink:0.4>"
     start.last.click()
     until(tab, "() => document.querySelector('.sf-panel-produce .sf-lead').innerText.includes('waiting')")
     [job] = planted.queue.open()

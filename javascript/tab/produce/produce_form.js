@@ -12,6 +12,8 @@ import { refresh } from '../page/polling.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
+import { loraInPrompts } from './lora_in_prompts.js';
+import { isTable, promptLines } from './prompt_text.js';
 
 const EXAMPLE = ['in a café, smiling, morning light', 'on a beach at sunset, {red|blue} dress, full body'].join('\n');
 const COMFYUI = 'comfyui'; // its address, as it was used last
@@ -82,6 +84,7 @@ export function produceForm(begun) {
     tries,
     'A picture that fails is painted again, up to this many times in all.',
   );
+  const other = loraInPrompts(prompts, () => label());
   const later = el('p', { class: 'sf-help' });
   const start = actionButton('', () => actions.produce(), { main: true });
   const promptsField = formField(
@@ -94,6 +97,7 @@ export function produceForm(begun) {
     { class: 'sf-stack' },
     promptsField,
     el('div', { class: 'sf-row' }, choose, file),
+    other,
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
     form.cell.node,
     el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter.node, addressField)),
@@ -126,10 +130,9 @@ export function produceForm(begun) {
   }
 
   function asked() {
-    const lines = prompts.value.split('\n').filter((one) => one.trim() && !one.startsWith('#'));
-    const names = (lines[0] || '').split(/[\t;,]/).map((name) => name.trim().toLowerCase());
-    const table = names.length > 1 && names.includes('prompt'); // its first line is no prompt
-    return count.value === '' ? lines.length - Number(table) : Math.round(Number(count.value));
+    const { length } = promptLines(prompts.value);
+    const lines = length - Number(isTable(prompts.value)); // a table's first line is no prompt
+    return count.value === '' ? lines : Math.round(Number(count.value));
   }
 
   function label() {
