@@ -9,7 +9,7 @@ import { actionButton, foldSection, formField, selectBox, toast } from '../widge
 import { isTable, promptLines, withLora } from './prompt_text.js';
 
 const HELP =
-  'Such as a style from the Library. Its tag, <lora:name:weight>, is added to each prompt. The step Test says up to ' +
+  'Such as a style from the Library. Its tag is added to each prompt. The step Test says up to ' +
   'which weight the face survives it.';
 
 /**
