@@ -66,6 +66,9 @@ def test_from_agreeing_to_the_fetched_file(
     refresh(page)
     page.get_by_role("tab", name="Library").click()
     page.get_by_text("Find out what your models may be used for.").wait_for()
+    page.get_by_label("A model on Civitai").fill("ab" * 32)
+    page.get_by_role("button", name="Find it").click()
+    page.get_by_text("A hash is only sent once you have agreed").wait_for()
     assert civitai.asked == []
     page.get_by_role("button", name="Agree, and look them up").click()
     page.get_by_text("4 models; 3 of them are known from Civitai.").wait_for()
@@ -84,6 +87,14 @@ def test_from_agreeing_to_the_fetched_file(
     page.get_by_label("ink", exact=True).check()
     page.get_by_label("photo", exact=True).check()
     page.get_by_text("These 2 models together").wait_for()
+    page.get_by_role("searchbox", name="Name").fill("in")
+    cards = page.locator(".sf-panel-library .sf-cards").first
+    assert cards.locator(".sf-model-name").all_inner_texts() == ["ink"]
+    page.get_by_label("Show", exact=True).select_option("base")
+    page.get_by_text("No model is like that.").wait_for()
+    page.get_by_role("searchbox", name="Name").fill("")
+    assert cards.locator(".sf-model-name").all_inner_texts() == ["photo"]
+    page.get_by_label("Show", exact=True).select_option("")
 
     page.get_by_label("A model on Civitai").fill(f"{civitai.site}/models/405/neon")
     page.get_by_role("button", name="Find it").click()

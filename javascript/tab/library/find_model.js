@@ -5,8 +5,11 @@ import { el, fillWith } from '../base/dom.js';
 import { bytes } from '../base/format.js';
 import { t } from '../base/texts.js';
 import { refuseForm } from '../widgets/faults.js';
-import { actionButton, formField, notice, selectBox } from '../widgets/widgets.js';
+import { actionButton, askConfirm, formField, notice, selectBox, toast } from '../widgets/widgets.js';
+import { lightBadge } from './licence_lights.js';
 import { details } from './model_cards.js';
+
+const HASH = /^(?=.*[a-f])(?:0x)?[0-9a-f]{8,64}$/i;
 
 /**
  * @param {() => void} begun is called once a task was started.
@@ -25,6 +28,7 @@ export function findModel(begun) {
     shown,
   );
   let key = '';
+  let agreed = false;
   input.addEventListener('keydown', (event) => event.key === 'Enter' && find.click());
 
   function asked() {
@@ -34,11 +38,15 @@ export function findModel(begun) {
   }
 
   async function search(what, version) {
+    if (!agreed && HASH.test(what))
+      return toast('A hash is only sent once you have agreed: the button is at the top.', 'warn');
     await api.post('/library/find', { what, version });
-    begun();
+    return begun();
   }
 
   async function take(found, file) {
+    const words = 'The page of {title} says that it shows a real person. Fetch it all the same?';
+    if (found.poi && !(await askConfirm(t(words, { title: found.title }), 'Fetch it', { danger: true }))) return;
     await api.post('/library/fetch', { what: found.what, version: found.version, file });
     begun();
   }
@@ -50,10 +58,16 @@ export function findModel(begun) {
     const file = selectBox(files, found.file);
     const fetch = actionButton('Fetch it', () => take(found, file.value), { main: true });
     const folder = library.folders[found.goes_to];
+    const { light } = found.assessment.lights.pictures;
+    const { creator, base_model: base } = found.summary;
+    const size = (found.files.find((one) => one.value === found.file) || {}).bytes;
+    const parts = [found.kind, base, creator && t('by {creator}', { creator }), size && bytes(size)];
+    const about = parts.filter(Boolean).join(' · ');
     return el(
       'div',
       { class: 'sf-card' },
-      el('b', { text: found.title }),
+      el('div', { class: 'sf-check-head' }, el('b', { text: found.title }), lightBadge(light)),
+      el('p', { class: 'sf-help', text: about }),
       details(found, library.purposes),
       found.versions.length > 1 ? formField('Version', version) : null,
       files.length > 1 && !found.refusal ? formField('File', file) : null,
@@ -65,6 +79,7 @@ export function findModel(begun) {
 
   node.set = (task, library) => {
     const running = Boolean(task && task.state === 'running');
+    agreed = library.civitai.state === 'agreed';
     find.disabled = running;
     const now = task ? `${task.number}|${task.state}` : '';
     if (now === key) return;

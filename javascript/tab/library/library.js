@@ -2,19 +2,37 @@
 
 import * as api from '../base/api.js';
 import { app } from '../base/app.js';
-import { appendTo, el, fillWith } from '../base/dom.js';
+import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import { bytes } from '../base/format.js';
 import { plural, t } from '../base/texts.js';
 import { keyField } from '../elsewhere/key_field.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
-import { actionButton, foldSection, formField, leadLine, notice, progressBar, selectBox } from '../widgets/widgets.js';
+import {
+  actionButton,
+  foldSection,
+  formField,
+  leadLine,
+  notice,
+  progressBar,
+  selectBox,
+  toast,
+} from '../widgets/widgets.js';
 import { findModel } from './find_model.js';
-import { lightList, warnings } from './licence_lights.js';
-import { countsSentence, modelCards } from './model_cards.js';
+import { lightBadge, lightList, warnings } from './licence_lights.js';
+import { countsSentence, filtered, modelCards } from './model_cards.js';
 import { starterCards } from './starter_cards.js';
 
 const SOON = 700; // milliseconds between two looks while something is under way
 const NO_ADVICE = 'This shows what pages and licences say; it is no legal advice, and decides nothing.';
+const ONLY = {
+  '': 'All',
+  base: 'Base models',
+  lora: 'LoRAs',
+  green: 'Allowed',
+  yellow: 'With conditions',
+  unknown: 'Not known',
+  red: 'Not allowed',
+};
 const KEY = {
   path: '/library/token',
   forget: '/library/token/forget',
@@ -40,15 +58,22 @@ function make(root) {
   const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0 };
   const begun = () => follow(made).catch(() => null);
   made.lead = leadLine();
-  made.fetching = el('div', { class: 'sf-stack', hidden: true });
+  made.fetching = el('div', { class: 'sf-stack sf-card sf-sticky', hidden: true, role: 'status' });
   made.purposes = selectBox([], '', (purpose) => {
     made.purpose = purpose;
     show(made);
   });
-  made.choice = formField('Show the light for', made.purposes);
+  made.words = el('input', { class: 'sf-input', type: 'search', autocomplete: 'off', on: { input: () => show(made) } });
+  made.only = selectBox(
+    Object.entries(ONLY).map(([value, text]) => ({ value, text: t(text) })),
+    '',
+    () => show(made),
+  );
+  const choices = [formField('Show the light for', made.purposes), formField('Name', made.words)];
+  made.choice = el('div', { class: 'sf-three' }, choices, formField('Show', made.only));
   made.cards = modelCards((files) => showTogether(made, files));
-  made.none = el('p', { class: 'sf-help', hidden: true, text: t('The webui knows no model yet.') });
-  made.together = el('div', { class: 'sf-card', hidden: true });
+  made.none = el('p', { class: 'sf-help', hidden: true });
+  made.together = el('div', { class: 'sf-card sf-sticky', hidden: true });
   made.find = findModel(begun);
   made.starters = starterCards(begun);
   made.settings = settingsFold(made);
@@ -57,7 +82,7 @@ function make(root) {
   const starters = el('div', { class: 'sf-stack' }, el('h3', { text: t('Base models to begin with') }), made.starters);
   const models = el('div', { class: 'sf-stack' }, el('h3', { text: t('Your models') }), made.choice, made.together);
   appendTo(models, [made.cards, made.none]);
-  appendTo(root, [made.lead, made.fetching, models, advice, find, starters, made.settings]);
+  appendTo(root, [made.lead, made.fetching, find, models, advice, starters, made.settings]);
   made.lead.set({ tone: 'busy', text: 'Looking …' });
   return made;
 }
@@ -99,8 +124,10 @@ function show(made) {
     Object.entries(library.purposes).map(([value, text]) => ({ value, text: t(text) })),
     made.purpose,
   );
-  made.cards.set(library.models, library.purposes, made.purpose);
-  made.none.hidden = made.choice.hidden = library.models.length > 0;
+  const shown = filtered(library.models, made.words.value, made.only.value, made.purpose);
+  made.cards.set(shown, library.purposes, made.purpose);
+  made.none.hidden = shown.length > 0;
+  setText(made.none, t(library.models.length ? 'No model is like that.' : 'The webui knows no model yet.'));
   made.choice.hidden = !library.models.length;
   made.find.parentNode.hidden = closed;
   made.find.set(tasks.find, library);
@@ -156,7 +183,7 @@ function leading(made) {
   const buttons = [
     unasked && { label: 'Look them up', main: true, do: look(false) },
     {
-      label: 'Ask anew',
+      label: 'Ask again',
       title: 'Asks Civitai about every model, also where an answer is less than a week old',
       do: look(true),
     },
@@ -169,7 +196,7 @@ function leading(made) {
 }
 
 function showFetch(made, task) {
-  made.fetching.hidden = !task || task.state === 'stopped';
+  made.fetching.hidden = !task;
   if (!task) return;
   if (task.state === 'running') {
     const share = task.total ? task.done / task.total : null;
@@ -177,6 +204,10 @@ function showFetch(made, task) {
     const text = t(task.total ? 'Fetching {name}: {done} of {all}' : 'Fetching {name}', values);
     const stop = actionButton('Stop', () => api.post('/library/stop', { kind: 'fetch' }), { small: true });
     fillWith(made.fetching, el('div', { class: 'sf-row' }, el('span', { text }), stop), progressBar(share, text));
+  } else if (task.state === 'stopped') {
+    const values = { name: task.about, done: bytes(task.done), all: bytes(task.total) };
+    const text = t('Stopped at {done} of {all}. Fetch {name} again to go on from there.', values);
+    fillWith(made.fetching, notice('warn', el('span', { text })));
   } else if (task.error) fillWith(made.fetching, notice('bad', el('span', { text: task.error.message })));
   else if (task.result) {
     const text = t('{name} is there: {file}', task.result);
@@ -189,7 +220,21 @@ async function showTogether(made, files) {
   if (files.length < 2) return;
   const found = await api.post('/library/together', { files });
   const title = plural(files.length, 'One model', 'These {n} models together, in a picture or a training');
-  fillWith(made.together, el('b', { text: title }), warnings(found), lightList(found, made.library.purposes));
+  const { purposes } = made.library;
+  const head = el(
+    'div',
+    { class: 'sf-check-head' },
+    el('b', { text: title }),
+    lightBadge(found.lights[made.purpose].light),
+  );
+  const about = el('p', { class: 'sf-help', text: t(purposes[made.purpose]) });
+  fillWith(
+    made.together,
+    head,
+    about,
+    warnings(found),
+    foldSection('What you may do with them', lightList(found, purposes)),
+  );
 }
 
 function settingsFold(made) {
@@ -200,6 +245,9 @@ function settingsFold(made) {
     refuseForm([]);
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
     made.library.civitai = civitai;
+    const other = address.value.trim() && !civitai.site.includes(address.value.trim().replace(/^https?:\/\//, ''));
+    if (other) toast('It is kept, but the variable SAMEFACE_CIVITAI names another address, which comes first.', 'warn');
+    else toast(t('{site} is asked from now on.', { site: civitai.site }), 'good');
     show(made);
   });
   const key = keyField(() => load(made), KEY);

@@ -68,9 +68,7 @@ export function details(civitai, purposes) {
   const page = civitai.summary && civitai.summary.page;
   return [
     warnings(civitai.assessment),
-    words.length
-      ? el('p', { class: 'sf-help', text: t('Words that call it: {words}', { words: words.join(', ') }) })
-      : null,
+    words.length ? el('p', { class: 'sf-help', text: t('Trigger words: {words}', { words: words.join(', ') }) }) : null,
     foldSection(
       'What you may do with it',
       lightList(civitai.assessment, purposes),
@@ -81,9 +79,20 @@ export function details(civitai, purposes) {
   ];
 }
 
-/** Whether the picture beside a model is shown at once: Civitai says that it is for everybody, or has none of it. */
+/** Whether Civitai says that a model is for everybody; of one that it does not know nobody says so. */
 function isPlain({ civitai }) {
-  return Boolean(civitai && (civitai.known ? civitai.assessment.adult === false : civitai.asked));
+  return Boolean(civitai && civitai.known && civitai.assessment.adult === false && !civitai.assessment.refused);
+}
+
+/** The models that a text and a light let through. */
+export function filtered(models, text, light, purpose) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return models.filter((one) => {
+    const known = one.civitai && one.civitai.known;
+    const named = `${one.name} ${known ? one.civitai.title : ''}`.toLowerCase();
+    const shown = known ? one.civitai.assessment.lights[purpose].light : 'unknown';
+    return words.every((word) => named.includes(word)) && (!light || light === shown || light === one.kind);
+  });
 }
 
 /** The picture beside a model; blurred until it is clicked where it may be for adults. */
