@@ -55,12 +55,13 @@ export const panel = {
 };
 
 function make(root) {
-  const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0 };
+  const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0, files: [] };
   const begun = () => follow(made).catch(() => null);
   made.lead = leadLine();
   made.fetching = el('div', { class: 'sf-stack sf-card sf-sticky', hidden: true, role: 'status' });
   made.purposes = selectBox([], '', (purpose) => {
     made.purpose = purpose;
+    showTogether(made, made.files);
     show(made);
   });
   made.words = el('input', { class: 'sf-input', type: 'search', autocomplete: 'off', on: { input: () => show(made) } });
@@ -216,6 +217,7 @@ function showFetch(made, task) {
 }
 
 async function showTogether(made, files) {
+  made.files = files;
   made.together.hidden = files.length < 2;
   if (files.length < 2) return;
   const found = await api.post('/library/together', { files });
