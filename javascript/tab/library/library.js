@@ -58,7 +58,7 @@ function make(root) {
   const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0, files: [] };
   const begun = () => follow(made).catch(() => null);
   made.lead = leadLine();
-  made.fetching = el('div', { class: 'sf-stack sf-card sf-sticky', hidden: true, role: 'status' });
+  made.fetching = el('div', { class: 'sf-stack sf-sticky sf-fetching', hidden: true, role: 'status' });
   made.purposes = selectBox([], '', (purpose) => {
     made.purpose = purpose;
     showTogether(made, made.files);
