@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import NOT_GOOD, Answer, Commands, as_answer
+from lib_lora.cli.arguments import NOT_GOOD, WRONG, Answer, Commands, as_answer
 from lib_lora.cli.pod_commands import forget_key, keep_key
 from lib_lora.errors import UserError, command, typed
 from lib_lora.files import size
@@ -16,11 +16,9 @@ from lib_lora.spinner import Spinner
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
-    from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
+    from lib_lora.civitai.model_lookup import ModelLookup
 
 _DOES = ("info", "fetch", "library", "starter", "token", "agree", "off", "site")
-_NOT_ASKED = ("civitai-off", "civitai-not-agreed")
-_FILE_ENDS = (".safetensors", ".ckpt", ".pt", ".bin")
 
 
 def add(command: Commands) -> None:
@@ -61,34 +59,16 @@ def _civitai(options: argparse.Namespace) -> Answer:
 
 def _info(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.library.model_words import NO_ADVICE, lines_of, together_lines, values_of
+    from lib_lora.workflows.library.named_models import failed, look_up_each
 
     _named(options, "FILE", least=1, most=100)
-    lookup = _lookup(options, options.refresh)
-    found = [_found(options, lookup, one) for one in options.what]
+    found = look_up_each(data_root(options.data), options.what, _lookup(options, options.refresh))
     lines = [line for one in found for line in (*lines_of(one), "")]
     if len(found) > 1:
         lines += [*together_lines(found), ""]
-    values = [values_of(one) for one in found]
     refused = any(one.assessment.refused for one in found)
-    return Answer("\n".join([*lines, NO_ADVICE]), values, NOT_GOOD if refused else 0)
-
-
-def _found(options: argparse.Namespace, lookup: ModelLookup, what: str) -> FoundModel:
-    """What something is; where Civitai may not be asked, what it has answered before."""
-    from lib_lora.civitai.model_lookup import ModelLookup
-    from lib_lora.civitai.site_address import pointer_of
-
-    if Path(what).is_file():
-        try:
-            return lookup.of_file(Path(what))
-        except UserError as error:
-            before = ModelLookup(data_root(options.data), ask=False).of_file(Path(what))
-            if error.code not in _NOT_ASKED or not before.asked:
-                raise
-            return before
-    if what.lower().endswith(_FILE_ENDS) and "://" not in what:
-        raise UserError(f"There is no file {what}.", "what", code="civitai-file-not-found", file=what)
-    return lookup.of_pointer(pointer_of(what, lookup.site), what)
+    status = WRONG if any(map(failed, found)) else NOT_GOOD if refused else 0
+    return Answer("\n".join([*lines, NO_ADVICE]), [values_of(one) for one in found], status)
 
 
 def _fetch(options: argparse.Namespace) -> Answer:

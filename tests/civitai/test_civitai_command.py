@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from fake_civitai import TOKEN, safetensors
+from fake_civitai import HTML, TOKEN, safetensors
 
 from lib_lora.civitai import civitai_consent
 from lib_lora.workflows.library import library_table
@@ -37,7 +40,7 @@ def test_agreeing_and_switching_off(run, civitai, lora, tmp_path):
     root = tmp_path / "data"
     first = run("agree")  # nobody can be asked here
     assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (1, True, True)
-    assert (run("info", lora).code, civitai.asked) == ("civitai-not-agreed", [])
+    assert (run("info", lora).status, civitai.asked) == (2, [])
     assert run("agree", "--yes").status == 0
     assert civitai_consent.state_of(root) == "agreed"
     civitai.add(INK)
@@ -69,6 +72,53 @@ def test_info_says_what_a_file_is_and_may_be_used_for(run, civitai, lora):
     assert values["assessment"]["lights"]["sell"]["light"] == "red"
     assert values["summary"]["allowCommercialUse"] == ["Image"]
     assert {"text": "Sell images they generate", "allowed": True} in values["permits"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((451, {}, b"{}"), "civitai-blocked"),
+        ((403, {"Content-Type": "text/html"}, HTML), "civitai-page-instead"),
+        (None, "civitai-not-agreed"),
+    ],
+)
+def test_info_names_the_sha256_of_a_file_when_nobody_answers(run, civitai, lora, monkeypatch, answer, code):
+    if answer:
+        run("agree", "--yes")
+        monkeypatch.setattr(civitai, "answer", lambda *_: answer)
+    said = run("info", lora, "--json")
+    (values,) = json.loads(said.out)
+    assert (said.status, values["known"], values["trouble"]["code"]) == (2, False, code)
+    assert values["sha256"] == hashlib.sha256(INK).hexdigest().upper()
+    shown = run("info", lora)
+    assert (shown.status, values["sha256"] in shown.out, values["trouble"]["message"] in shown.out) == (2, True, True)
+
+
+def test_info_answers_what_it_can(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK)
+    said = run("info", lora, "missing.safetensors", "--json")
+    good, bad = json.loads(said.out)
+    assert (said.status, good["known"], bad["trouble"]["code"]) == (2, True, "civitai-file-not-found")
+
+
+@pytest.mark.parametrize("does", ["info", "library"])
+def test_what_may_not_be_read_is_said(run, tmp_path, monkeypatch, does):
+    stat = Path.stat
+
+    def refuse(path, **options):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    said = run(does, tmp_path / "closed")
+    assert (said.status, said.code) == (2, "permission-denied")
+
+
+def test_a_folder_that_may_not_be_listed_is_said(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(library_table.os, "scandir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert run("library", tmp_path).code == "permission-denied"
 
 
 def test_info_of_several_says_what_holds_together(run, civitai, lora):
@@ -111,7 +161,7 @@ def test_library(run, civitai, lora):
     lines = run("library", lora.parent).out.splitlines()
     assert lines[0].split() == ["file", "on", "Civitai", "size", "pictures", "credit", "sell", "asked"]
     assert "other.safetensors  unknown there" in lines[1]
-    assert lines[2].split()[-4:] == ["yellow", "yellow", "yellow", "today"]
+    assert lines[2].split()[-4:] == ["yellow", "red", "yellow", "today"]
     asked = len(civitai.asked)
     models = json.loads(run("library", lora.parent, "--json").out)["models"]
     assert [one["civitai"]["known"] for one in models] == [False, True]
@@ -163,6 +213,10 @@ def test_site(run, civitai, monkeypatch):
         (("info",), "civitai-what-not-named"),
         (("info", "missing.safetensors"), "civitai-file-not-found"),
         (("info", "rubbish"), "civitai-pointer-unreadable"),
+        (("info", "x" * 5000), "civitai-pointer-unreadable"),
+        (("info", "/nope"), "civitai-file-not-found"),
+        (("info", "."), "civitai-file-is-folder"),
+        (("library", "x" * 300), "library-folder-missing"),
         (("fetch",), "civitai-what-not-named"),
         (("fetch", "1", "2"), "civitai-what-not-named"),
         (("fetch", "401"), "civitai-folder-not-named"),

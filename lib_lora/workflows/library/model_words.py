@@ -28,7 +28,8 @@ _WIDTH = 110
 def lines_of(found: FoundModel) -> list[str]:
     """What is known of a model, for people."""
     if not found.known:
-        return [unknown_line(found)]
+        sha256 = [f"  Its SHA-256 is {found.sha256}."] if found.sha256 else []
+        return [unknown_line(found), *sha256, *([f"  {found.trouble}"] if found.trouble else [])]
     subject = found.subject()
     lines = [
         f"{found.title}{f' ({found.kind})' if found.kind else ''}{f' by {subject.creator}' if subject.creator else ''}"
@@ -65,7 +66,7 @@ def unknown_line(found: FoundModel) -> str:
     if found.unknown_there:
         there = f"{host_of(found.site)} does not know it (asked {age_words(found.asked)})"
         return f"{found.name}: {there}; so nothing is known of its licence."
-    return f"{found.name}: Civitai was not asked about it; so nothing is known of its licence."
+    return f"{found.name}: Civitai has not said anything of it; so nothing is known of its licence."
 
 
 def values_of(found: FoundModel) -> dict[str, Any]:
