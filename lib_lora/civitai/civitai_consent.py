@@ -70,6 +70,15 @@ def site(root: Path) -> str:
     return site_of(os.environ.get(VARIABLE, "").strip() or load(root).civitai_address or DEFAULT)
 
 
+def kept_site(root: Path) -> str:
+    """The address that is set, whatever the variable says.
+
+    Raises:
+        UserError: as `site`.
+    """
+    return site_of(load(root).civitai_address or DEFAULT)
+
+
 def set_site(root: Path, address: str) -> str:
     """Ask another Civitai from now on; empty = the usual one. Returns its address.
 

@@ -13,6 +13,7 @@ import pytest
 from fake_civitai import HTML, TOKEN, safetensors
 
 from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.model_fetch import unusual_folder
 from lib_lora.workflows.library import library_table
 from lib_lora.workspace.workspace import Workspace
 
@@ -39,7 +40,7 @@ def lora(tmp_path):
 def test_agreeing_and_switching_off(run, civitai, lora, tmp_path):
     root = tmp_path / "data"
     first = run("agree")  # nobody can be asked here
-    assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (1, True, True)
+    assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (2, True, True)
     assert (run("info", lora).status, civitai.asked) == (2, [])
     assert run("agree", "--yes").status == 0
     assert civitai_consent.state_of(root) == "agreed"
@@ -139,6 +140,24 @@ def test_what_shows_a_child_is_refused(run, civitai, lora, tmp_path):
     assert (shown.status, "CHILD" in shown.out) == (1, True)
     assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-shows-child"
     assert not (tmp_path / "out").exists()
+    assert "Trigger words" not in shown.out
+    assert "Sell images" not in shown.out
+    assert run("library", lora.parent).status == 1
+
+
+def test_a_real_person_is_fetched_only_when_somebody_says_so(run, civitai, tmp_path):
+    civitai.add(INK, page={"poi": True})
+    assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-person-not-agreed"
+    done = run("fetch", "401", "--to", tmp_path / "out", "--yes")
+    assert (done.status, (tmp_path / "out" / "style.safetensors").exists()) == (0, True)
+    assert done.out.index("Do not rely on") < done.out.index("Sell images")
+
+
+def test_what_was_taken_down_is_not_relied_on(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK, page={"mode": "TakenDown"})
+    said = run("info", lora).out
+    assert said.index("Do not rely on") < said.index("Sell images")
 
 
 def test_fetch(run, civitai, tmp_path):
@@ -148,6 +167,31 @@ def test_fetch(run, civitai, tmp_path):
     assert (done.status, values["title"]) == (0, "Ink style v1")
     assert (tmp_path / "out" / "style.safetensors").read_bytes() == INK
     assert "Ink style v1" in done.err
+    assert "To be fetched: style.safetensors, 1 MB" in done.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "warned"),
+    [
+        ("LORA", "Stable-diffusion", True),
+        ("LORA", "Lora", False),
+        ("Checkpoint", "Lora", True),
+        ("Checkpoint", "Stable-diffusion", False),
+    ],
+)
+def test_a_folder_for_other_models_is_warned_of(kind, folder, warned):
+    assert bool(unusual_folder(kind, Path("models", folder))) == warned
+
+
+def test_the_last_line_names_the_whole_path(run, civitai, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    civitai.add(INK)
+    assert f"is in {tmp_path / 'out'}." in run("fetch", "401", "--to", "out").out
+
+
+def test_a_file_where_a_folder_is_to_be_is_refused(run, tmp_path):
+    (tmp_path / "README.md").touch()
+    assert run("fetch", "401", "--to", tmp_path / "README.md").code == "civitai-folder-is-file"
 
 
 def test_library(run, civitai, lora):
@@ -197,6 +241,7 @@ def test_token(run, civitai, tmp_path, monkeypatch):
     assert run("token", "remove").status == 0
     assert run("fetch", "401", "--to", tmp_path / "other").code == "civitai-login-needed"
     assert not Workspace(tmp_path / "data").api_keys.exists()
+    assert "There was no key" in run("token", "remove").out
 
 
 def test_site(run, civitai, monkeypatch):
@@ -205,6 +250,10 @@ def test_site(run, civitai, monkeypatch):
     assert "https://civitai.red" in run("site", "civitai.red").out
     assert run("site", "http://civitai.com").code == "civitai-address-invalid"
     assert "https://civitai.com" in run("site", "default").out
+    monkeypatch.setenv("SAMEFACE_CIVITAI", civitai.site)
+    values = json.loads(run("site", "civitai.red", "--json").out)
+    assert values == {"site": civitai.site, "kept": "https://civitai.red"}
+    assert "comes first" in run("site").out
 
 
 @pytest.mark.parametrize(
@@ -221,6 +270,9 @@ def test_site(run, civitai, monkeypatch):
         (("fetch", "1", "2"), "civitai-what-not-named"),
         (("fetch", "401"), "civitai-folder-not-named"),
         (("fetch", "404", "--to", "x"), "civitai-unknown"),
+        (("fetch", "401", "--to", ""), "civitai-folder-empty"),
+        (("fetch", "401", "--to", "nowhere/x"), "civitai-folder-parent-missing"),
+        (("site", "foo"), "civitai-address-invalid"),
         (("library",), "civitai-what-not-named"),
         (("library", "missing"), "library-folder-missing"),
         (("starter", "sd9", "--to", "x"), "starter-model-unknown"),

@@ -90,7 +90,7 @@ def _is_file(path: Path) -> bool:
         return False  # not there, or no name that a file can have
     if path.is_dir():
         raise UserError(
-            f"{path} is a folder; use civitai library, which lists the models in it.",
+            f"The path {path} is a folder; use civitai library, which lists the models in it.",
             "what",
             code="civitai-file-is-folder",
             file=path,
