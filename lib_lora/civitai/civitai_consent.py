@@ -1,4 +1,4 @@
-"""Keeps whether Civitai may be asked: nothing is asked before the user agrees, and a switch keeps it off.
+"""Keeps whether Civitai may be asked: no hash is sent before the user agrees, and a switch keeps it off.
 
 Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other is asked for anew.
 """
