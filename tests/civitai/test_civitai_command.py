@@ -101,6 +101,9 @@ def test_info_answers_what_it_can(run, civitai, lora):
     said = run("info", lora, "missing.safetensors", "--json")
     good, bad = json.loads(said.out)
     assert (said.status, good["known"], bad["trouble"]["code"]) == (2, True, "civitai-file-not-found")
+    together = run("info", lora, "missing.safetensors").out.partition("Together")[2]
+    assert "without what could not be looked up" in together
+    assert "missing" not in together
 
 
 @pytest.mark.parametrize("does", ["info", "library"])

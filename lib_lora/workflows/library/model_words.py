@@ -29,6 +29,8 @@ _WIDTH = 110
 
 def lines_of(found: FoundModel) -> list[str]:
     """What is known of a model, for people."""
+    if not found.known and found.trouble and not (found.sha256 or found.asked):
+        return [f"{found.name}: {found.trouble}"]
     if not found.known:
         sha256 = [f"  Its SHA-256 is {found.sha256}."] if found.sha256 else []
         return [unknown_line(found), *sha256, *([f"  {found.trouble}"] if found.trouble else [])]
@@ -83,8 +85,10 @@ def _file_of(found: FoundModel) -> VersionFile | None:
 
 def together_lines(found: Sequence[FoundModel]) -> list[str]:
     """What may be done with several models in one picture, or one training."""
-    both = together([one.assessment for one in found])
-    return ["Together, in a picture or a training:", *_lights(both)]
+    there = [one for one in found if one.known or one.sha256 or not one.trouble]
+    without = "" if len(there) == len(found) else ", without what could not be looked up"
+    both = together([one.assessment for one in there])
+    return [f"Together, in a picture or a training{without}:", *_lights(both)]
 
 
 def unknown_line(found: FoundModel) -> str:

@@ -52,6 +52,13 @@ def _look_up(root: Path, name: str, lookup: ModelLookup) -> FoundModel:
     try:
         pointer = pointer_of(name, lookup.site)
     except UserError as error:
+        if _is_folder(path):  # one whose name is a model's number means the model
+            raise UserError(
+                f"The path {path} is a folder; use civitai library, which lists the models in it.",
+                "what",
+                code="civitai-file-is-folder",
+                file=path,
+            ) from error
         if _looks_like_path(name):
             raise UserError(
                 f"There is no file {name[:200]}; see that its path is right.",
@@ -79,7 +86,7 @@ def _is_file(path: Path) -> bool:
     """Whether there is such a file.
 
     Raises:
-        UserError: it is a folder, or the folder that holds it may not be read.
+        UserError: the folder that holds it may not be read.
     """
     try:
         with explained(path, "read"):
@@ -88,14 +95,14 @@ def _is_file(path: Path) -> bool:
         if error.code == "permission-denied":
             raise
         return False  # not there, or no name that a file can have
-    if path.is_dir():
-        raise UserError(
-            f"The path {path} is a folder; use civitai library, which lists the models in it.",
-            "what",
-            code="civitai-file-is-folder",
-            file=path,
-        )
-    return True
+    return not path.is_dir()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no name that a folder can have
+        return False
 
 
 def _looks_like_path(name: str) -> bool:
