@@ -340,7 +340,7 @@ def see_that_it_is_safe(path: Path, name: str) -> None:
     except UserError:
         why = "its header cannot be read"
     raise UserError(
-        f"{name} is no safetensors file, whatever it is called: {why}; it was not taken in.",
+        f"{name} is not a .safetensors file, whatever it is called: {why}; it was not taken in.",
         code="civitai-not-safetensors",
         file=name,
     )

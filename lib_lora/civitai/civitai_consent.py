@@ -1,4 +1,4 @@
-"""Keeps whether Civitai may be asked: nothing is asked before the user agrees, and a switch keeps it off.
+"""Keeps whether Civitai may be asked: no hash is sent before the user agrees, and a switch keeps it off.
 
 Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other is asked for anew.
 """
@@ -68,6 +68,15 @@ def site(root: Path) -> str:
         UserError: what is set is no address, or the settings are damaged.
     """
     return site_of(os.environ.get(VARIABLE, "").strip() or load(root).civitai_address or DEFAULT)
+
+
+def kept_site(root: Path) -> str:
+    """The address that is set, whatever the variable says.
+
+    Raises:
+        UserError: as `site`.
+    """
+    return site_of(load(root).civitai_address or DEFAULT)
 
 
 def set_site(root: Path, address: str) -> str:

@@ -10,7 +10,7 @@ from urllib.request import Request
 from lib_lora import __version__
 from lib_lora.civitai.civitai_answers import error_of, is_web_page
 from lib_lora.civitai.site_address import LOOPBACK
-from lib_lora.errors import UserError, typed
+from lib_lora.errors import UserError, plural, typed
 from lib_lora.remote.http_exchange import Reply
 
 REDIRECTS = 5  # that are followed one after another
@@ -125,7 +125,7 @@ def refusal(reply: Reply, url: str) -> UserError:
             host=host,
         )
     if reply.status == 429:
-        wait = f"{reply.retry_after:.0f} seconds" if reply.retry_after else "some minutes"
+        wait = plural(round(reply.retry_after), "second") if reply.retry_after else "some minutes"
         return UserError(
             f"{host} says that it was asked too often{quoted}; wait {wait}, and try again.",
             code="civitai-asked-often",

@@ -23,7 +23,7 @@ PURPOSES: Mapping[Purpose, str] = {
     "credit": "Leave out the creator's name",
     "merges": "Share a merge with it",
     "sell": "Sell it, a LoRA trained on it, or a merge with it",
-    "services": "Let a service that takes money paint with it",
+    "services": "Let a paid service generate with it",
 }
 LEVELS = {1: "PG", 2: "PG-13", 4: "R", 8: "X", 16: "XXX", 32: "blocked"}
 _ADULT = 4 | 8 | 16 | 32
@@ -38,7 +38,7 @@ _TEMPLATES = {
     "merges-forbidden": "{name}: its page does not permit to “Share merges using this model”",
     "merges-same": "{name}: merges must carry the same permissions",
     "sell-forbidden": "{name}: its page does not permit to “Sell this model or merges using this model”",
-    "trained-unsettled": "{name}: whether a LoRA trained on it counts as a merge is nowhere said",
+    "trained-unsettled": "{name}: whether a LoRA trained on it counts as a merge is not said anywhere",
     "services-forbidden": "{name}: its page does not permit to “Run on services that generate for money”",
     "services-civitai": "{name}: of the services only Civitai may run it",
     "base-licence": "{name}: the licence of {base} ({licence}) {verb}",
@@ -204,11 +204,18 @@ def _pictures(subject: LicensedModel) -> PurposeLight:
     if IMAGE not in allowed and SELL not in allowed:
         return PurposeLight("red", (_said(subject, "pictures-forbidden"),))
     if IMAGE in allowed:
-        return _credit(subject)
+        return _with_credit(subject)
     return _credited(subject, PurposeLight("yellow", (_said(subject, "pictures-unclear"),)))
 
 
 def _credit(subject: LicensedModel) -> PurposeLight:
+    """Whether the creator's name may be left out."""
+    found = _with_credit(subject)
+    return PurposeLight("red", found.reasons) if found.light == "yellow" else found
+
+
+def _with_credit(subject: LicensedModel) -> PurposeLight:
+    """What is permitted as long as the creator is credited, where that must be done."""
     free = subject.permissions.no_credit
     if free is None:
         return PurposeLight("unknown", (_said(subject, "credit-unknown"),))
@@ -222,7 +229,7 @@ def _credited(subject: LicensedModel, found: PurposeLight) -> PurposeLight:
     """The same with the credit that its creator may want for whatever is permitted."""
     if found.light not in ("green", "yellow"):
         return found
-    credit = _credit(subject)
+    credit = _with_credit(subject)
     return PurposeLight(worst((found.light, credit.light)), (*found.reasons, *credit.reasons))
 
 
@@ -252,7 +259,7 @@ def _services(subject: LicensedModel) -> PurposeLight:
     if allowed is None:
         return PurposeLight("unknown", (_said(subject, "flags-unknown"),))
     if RENT in allowed:
-        return _credit(subject)
+        return _with_credit(subject)
     if RENT_CIVIT in allowed:
         return _credited(subject, PurposeLight("yellow", (_said(subject, "services-civitai"),)))
     return PurposeLight("red", (_said(subject, "services-forbidden"),))

@@ -10,7 +10,15 @@ from typing import Any
 
 from lib_lora.civitai.answer_cache import AnswerCache
 from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
-from lib_lora.civitai.civitai_answers import ARCHIVED, DOWNLOAD, SAFETENSORS, TAKEN_DOWN, ModelVersion, VersionFile
+from lib_lora.civitai.civitai_answers import (
+    ARCHIVED,
+    CHECKPOINT,
+    DOWNLOAD,
+    SAFETENSORS,
+    TAKEN_DOWN,
+    ModelVersion,
+    VersionFile,
+)
 from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.civitai_sidecars import write_beside
 from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
@@ -25,6 +33,9 @@ from lib_lora.workspace.workspace import Workspace
 _MODELS = ("Model", "Pruned Model")  # kinds of files that are the model itself
 _PLAIN = 1 | 2  # bits of levels that anybody may see
 _DANGER = "Danger"
+_LORAS = ("LORA", "LOCON", "DORA")  # Civitai's types
+_FOLDERS_OF_BASES = ("stable-diffusion", "checkpoints")  # of A1111 and its forks, and ComfyUI
+_FOLDERS_OF_LORAS = ("lora", "loras")
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,21 @@ def fetch_choice(
     return path
 
 
+def unusual_folder(kind: str, folder: Path) -> str:
+    """A warning where a webui does not look for this kind of model in a folder of this name; empty = it does.
+
+    Args:
+        kind: Civitai's type, such as "LORA".
+        folder: where to.
+    """
+    name, lora = folder.name.casefold(), kind.upper() in _LORAS
+    if lora and name in _FOLDERS_OF_BASES:
+        return f"Warning: this is a LoRA, and webuis look for base models in {folder.name}; LoRAs go into Lora."
+    if kind == CHECKPOINT and name in _FOLDERS_OF_LORAS:
+        return f"Warning: this is a base model, and webuis look for LoRAs in {folder.name}; use Stable-diffusion."
+    return ""
+
+
 def _see_that_it_may_be_fetched(found: FoundModel) -> None:
     version = found.version or ModelVersion(0)
     if found.assessment.refused:
@@ -215,7 +241,7 @@ def _is_safetensors(file: VersionFile) -> bool:
 
 def _pickle(title: str, name: str) -> UserError:
     return UserError(
-        f"{name} of {title} is no .safetensors file; other kinds can run programs when they are opened, and are not "
+        f"{name} of {title} is not a .safetensors file; other kinds can run programs when they are opened, and are not "
         "fetched: choose another file or version.",
         code="civitai-not-a-safetensors-file",
         file=name,

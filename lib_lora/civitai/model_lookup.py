@@ -21,6 +21,7 @@ from lib_lora.civitai.site_address import Pointer
 from lib_lora.errors import UserError
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
 from lib_lora.models.reading.file_hashes import cached_hash, cached_sha256, looked_up_hash
+from lib_lora.models.reading.model_suffixes import see_that_it_can_be_a_model
 from lib_lora.remote import api_key_store
 from lib_lora.workspace.workspace import Workspace
 
@@ -158,11 +159,13 @@ class ModelLookup:
         """What a file is there.
 
         Raises:
-            UserError: it cannot be read; or it must be asked for, and the user has not agreed, or the site cannot be
-                asked and has never said anything of it.
+            UserError: it cannot be read or is no model; or it must be asked for, and the user has not agreed, or the
+                site cannot be asked and has never said anything of it.
         """
         hashes = Workspace(self._root).hashes
         self._see_that_it_may_be_asked("hash")
+        if self._ask:
+            see_that_it_can_be_a_model(path)  # no hash of any other file is sent
         if self._ask and not looked_up_hash(path, hashes):
             self._said(f"computing the SHA-256 of {path.name}")
         sha256 = (cached_sha256(path, hashes) if self._ask else looked_up_hash(path, hashes)).upper()

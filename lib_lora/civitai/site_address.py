@@ -56,6 +56,7 @@ def site_of(address: str) -> str:
     except ValueError:  # a port that is no number, brackets that do not close
         host, port, parts = "", None, urlsplit("")
     safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    safe = safe and (host in LOOPBACK or "." in host.strip(".") or ":" in host)  # another name without a dot is a slip
     path = parts.path.rstrip("/").removesuffix("/v1").removesuffix("/api")
     if not safe or not _HOST.fullmatch(host) or path or parts.query or parts.fragment or "@" in parts.netloc:
         raise UserError(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lib_lora.workflows.command_result import CommandResult
 
 NOT_GOOD = 1  # exit status of commands that look at something, where something speaks against it
+WRONG = 2  # exit status of wrong input, or of what was refused
 DRIFTS, NO_VERDICT = 3, 4  # exit statuses of score, compare, choose and grid
 STOPPED = 130  # exit status of what the user has stopped and can go on with, as of any program that Ctrl+C ends
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora.cli.arguments import NOT_GOOD, Answer, Commands, as_answer
+from lib_lora.cli.arguments import NOT_GOOD, WRONG, Answer, Commands, as_answer
 from lib_lora.cli.pod_commands import forget_key, keep_key
 from lib_lora.errors import UserError, command, typed
-from lib_lora.files import size
+from lib_lora.files import explained, size
 from lib_lora.spinner import Spinner
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
-    from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
+    from lib_lora.civitai.model_lookup import ModelLookup
 
 _DOES = ("info", "fetch", "library", "starter", "token", "agree", "off", "site")
-_NOT_ASKED = ("civitai-off", "civitai-not-agreed")
-_FILE_ENDS = (".safetensors", ".ckpt", ".pt", ".bin")
 
 
 def add(command: Commands) -> None:
@@ -36,12 +36,14 @@ def add(command: Commands) -> None:
         help="info: files, hashes or addresses; fetch: an address or a model's number; library: folders; starter: a "
         "name from its list; token: set or remove; site: the address of another Civitai, or default",
     )
-    civitai.add_argument("--to", type=Path, metavar="FOLDER", help="with fetch and starter: where the file goes")
+    civitai.add_argument("--to", metavar="FOLDER", help="with fetch and starter: where the file goes")
     civitai.add_argument("--version", default="", metavar="ID", help="with fetch: number or name (default: the newest)")
     civitai.add_argument("--file", default="", metavar="ID", help="with fetch: number or name (default: the page's)")
     civitai.add_argument("--refresh", action="store_true", help="with info and library: ask anew, whatever is cached")
     civitai.add_argument(
-        "--yes", action="store_true", help="with agree and starter: you have read what is sent, or the licence"
+        "--yes",
+        action="store_true",
+        help="with agree, starter and fetch: you have read what is sent, the licence, or that it shows a real person",
     )
 
 
@@ -61,39 +63,21 @@ def _civitai(options: argparse.Namespace) -> Answer:
 
 def _info(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.library.model_words import NO_ADVICE, lines_of, together_lines, values_of
+    from lib_lora.workflows.library.named_models import failed, look_up_each
 
     _named(options, "FILE", least=1, most=100)
-    lookup = _lookup(options, options.refresh)
-    found = [_found(options, lookup, one) for one in options.what]
+    found = look_up_each(data_root(options.data), options.what, _lookup(options, options.refresh))
     lines = [line for one in found for line in (*lines_of(one), "")]
     if len(found) > 1:
         lines += [*together_lines(found), ""]
-    values = [values_of(one) for one in found]
     refused = any(one.assessment.refused for one in found)
-    return Answer("\n".join([*lines, NO_ADVICE]), values, NOT_GOOD if refused else 0)
-
-
-def _found(options: argparse.Namespace, lookup: ModelLookup, what: str) -> FoundModel:
-    """What something is; where Civitai may not be asked, what it has answered before."""
-    from lib_lora.civitai.model_lookup import ModelLookup
-    from lib_lora.civitai.site_address import pointer_of
-
-    if Path(what).is_file():
-        try:
-            return lookup.of_file(Path(what))
-        except UserError as error:
-            before = ModelLookup(data_root(options.data), ask=False).of_file(Path(what))
-            if error.code not in _NOT_ASKED or not before.asked:
-                raise
-            return before
-    if what.lower().endswith(_FILE_ENDS) and "://" not in what:
-        raise UserError(f"There is no file {what}.", "what", code="civitai-file-not-found", file=what)
-    return lookup.of_pointer(pointer_of(what, lookup.site), what)
+    status = WRONG if any(map(failed, found)) else NOT_GOOD if refused else 0
+    return Answer("\n".join([*lines, NO_ADVICE]), [values_of(one) for one in found], status)
 
 
 def _fetch(options: argparse.Namespace) -> Answer:
     from lib_lora.civitai import civitai_consent
-    from lib_lora.civitai.model_fetch import choose, fetch_choice
+    from lib_lora.civitai.model_fetch import choose, fetch_choice, unusual_folder
     from lib_lora.civitai.site_address import pointer_of
     from lib_lora.workflows.library.model_words import NO_ADVICE, lines_of, values_of
 
@@ -103,6 +87,17 @@ def _fetch(options: argparse.Namespace) -> Answer:
     lookup = _lookup(options, refresh=True)
     choice = choose(lookup, pointer_of(options.what[0], lookup.site), options.what[0], options.version, options.file)
     print("\n".join([*lines_of(choice.found), NO_ADVICE]))
+    wanted = size(choice.file.bytes, 1000) if choice.file.bytes else "a size that is not said"
+    print(f"To be fetched: {choice.name}, {wanted}, into {folder}.")
+    if warning := unusual_folder(choice.found.kind, folder):
+        print(warning)
+    if choice.found.subject().poi and not (options.yes or _asked("It shows a real person. Fetch it all the same?")):
+        raise UserError(
+            f"{choice.found.title} shows a real person, and nobody has said that it is to be fetched all the same; "
+            "add --yes to do so.",
+            "yes",
+            code="civitai-person-not-agreed",
+        )
     with Spinner(f"fetching {choice.name}") as spinner:
         path = fetch_choice(root, choice, folder, lookup.api, _told(spinner, choice.name))
     return Answer(f"{path.name} is in {path.parent}.", {"file": str(path), **values_of(choice.found)})
@@ -143,6 +138,7 @@ def _starter(options: argparse.Namespace) -> Answer:
 def _token(options: argparse.Namespace) -> Answer:
     from lib_lora.civitai import civitai_consent
     from lib_lora.civitai.site_address import host_of
+    from lib_lora.remote import api_key_store
 
     if options.what not in (["set"], ["remove"]):
         raise UserError(
@@ -153,7 +149,11 @@ def _token(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     asked = civitai_consent.site(root)
     of, service = host_of(asked), civitai_consent.key_name(asked)  # a key is given to the site that is set now
-    return forget_key(root, service, of) if options.what == ["remove"] else keep_key(root, service, of)
+    if options.what == ["set"]:
+        return keep_key(root, service, of)
+    if not api_key_store.kept_in(root, service):
+        return Answer(f"There was no key for {of}.", {"kept_in": ""})
+    return forget_key(root, service, of)
 
 
 def _agree(options: argparse.Namespace) -> Answer:
@@ -169,7 +169,7 @@ def _agree(options: argparse.Namespace) -> Answer:
         sent = ""
     if not agreed:
         again = typed("civitai", "agree", "--yes")
-        return Answer(f"{sent}\nNothing is sent yet. To agree: {again}".lstrip(), {"civitai": _state(root)}, NOT_GOOD)
+        return Answer(f"{sent}\nNothing is sent yet. To agree: {again}".lstrip(), {"civitai": _state(root)}, WRONG)
     civitai_consent.set_state(root, civitai_consent.AGREED)
     off = f"To switch it off again: {typed('civitai', 'off')}"
     return Answer(f"{sent}\nYou have agreed. {off}".lstrip(), {"civitai": _state(root)})
@@ -191,8 +191,11 @@ def _site(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     if options.what:
         civitai_consent.set_site(root, "" if options.what == ["default"] else options.what[0])
-    asked = civitai_consent.site(root)
-    return Answer(f"{asked} is asked.", {"site": asked})
+    asked, kept = civitai_consent.site(root), civitai_consent.kept_site(root)
+    text = f"{asked} is asked."
+    if kept != asked and os.environ.get(civitai_consent.VARIABLE, "").strip():
+        text += f" {kept} is kept as the setting, but the variable {civitai_consent.VARIABLE} comes first."
+    return Answer(text, {"site": asked, "kept": kept})
 
 
 def _state(root: Path) -> str:
@@ -222,13 +225,30 @@ def _named(options: argparse.Namespace, what: str, least: int = 1, most: int = 1
 
 
 def _folder(options: argparse.Namespace) -> Path:
+    """The folder that a file goes into, as a whole path; it may still have to be made, its parent must be there."""
     if options.to is None:
         raise UserError(
             f"Say where the file goes: {typed('civitai', options.does, *options.what, '--to', 'FOLDER')}",
             "to",
             code="civitai-folder-not-named",
         )
-    return Path(options.to)
+    if not options.to.strip():
+        raise UserError("The folder after --to is empty; name one.", "to", code="civitai-folder-empty")
+    folder = Path(options.to).absolute()
+    with explained(folder, "read"):
+        try:
+            is_folder, there = stat.S_ISDIR(folder.stat().st_mode), True
+        except (FileNotFoundError, NotADirectoryError):
+            is_folder = there = False
+    if there and not is_folder:
+        raise UserError(f"The path {folder} is a file; name a folder after --to.", "to", code="civitai-folder-is-file")
+    if not there and not folder.parent.is_dir():
+        raise UserError(
+            f"There is no folder {folder.parent}; create it first, or name another one after --to.",
+            "to",
+            code="civitai-folder-parent-missing",
+        )
+    return folder
 
 
 def _asked(question: str) -> bool:

@@ -61,6 +61,7 @@ _JSON = {"Content-Type": "application/json"}
         (403, {}, HTML, "civitai-page-instead", ()),
         (410, _JSON, b'{"error":"archived"}', "civitai-archived", ()),
         (429, {"Retry-After": "7"}, b"{}", "civitai-asked-often", "7 seconds"),
+        (429, {"Retry-After": "1"}, b"{}", "civitai-asked-often", "1 second,"),
         (451, {}, b"{}", "civitai-blocked", ()),
         (451, {}, HTML, "civitai-page-instead", ()),
         (400, _JSON, b'{"error":"Invalid id"}', "civitai-refused", "400"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from fake_civitai import TOKEN, safetensors
+from fake_civitai import HTML, TOKEN, safetensors
 
 from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.model_fetch import unusual_folder
 from lib_lora.workflows.library import library_table
 from lib_lora.workspace.workspace import Workspace
 
@@ -36,8 +40,8 @@ def lora(tmp_path):
 def test_agreeing_and_switching_off(run, civitai, lora, tmp_path):
     root = tmp_path / "data"
     first = run("agree")  # nobody can be asked here
-    assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (1, True, True)
-    assert (run("info", lora).code, civitai.asked) == ("civitai-not-agreed", [])
+    assert (first.status, "SHA-256" in first.out, "--yes" in first.out) == (2, True, True)
+    assert (run("info", lora).status, civitai.asked) == (2, [])
     assert run("agree", "--yes").status == 0
     assert civitai_consent.state_of(root) == "agreed"
     civitai.add(INK)
@@ -71,6 +75,56 @@ def test_info_says_what_a_file_is_and_may_be_used_for(run, civitai, lora):
     assert {"text": "Sell images they generate", "allowed": True} in values["permits"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((451, {}, b"{}"), "civitai-blocked"),
+        ((403, {"Content-Type": "text/html"}, HTML), "civitai-page-instead"),
+        (None, "civitai-not-agreed"),
+    ],
+)
+def test_info_names_the_sha256_of_a_file_when_nobody_answers(run, civitai, lora, monkeypatch, answer, code):
+    if answer:
+        run("agree", "--yes")
+        monkeypatch.setattr(civitai, "answer", lambda *_: answer)
+    said = run("info", lora, "--json")
+    (values,) = json.loads(said.out)
+    assert (said.status, values["known"], values["trouble"]["code"]) == (2, False, code)
+    assert values["sha256"] == hashlib.sha256(INK).hexdigest().upper()
+    shown = run("info", lora)
+    assert (shown.status, values["sha256"] in shown.out, values["trouble"]["message"] in shown.out) == (2, True, True)
+
+
+def test_info_answers_what_it_can(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK)
+    said = run("info", lora, "missing.safetensors", "--json")
+    good, bad = json.loads(said.out)
+    assert (said.status, good["known"], bad["trouble"]["code"]) == (2, True, "civitai-file-not-found")
+    together = run("info", lora, "missing.safetensors").out.partition("Together")[2]
+    assert "without what could not be looked up" in together
+    assert "missing" not in together
+
+
+@pytest.mark.parametrize("does", ["info", "library"])
+def test_what_may_not_be_read_is_said(run, tmp_path, monkeypatch, does):
+    stat = Path.stat
+
+    def refuse(path, **options):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    said = run(does, tmp_path / "closed")
+    assert (said.status, said.code) == (2, "permission-denied")
+
+
+def test_a_folder_that_may_not_be_listed_is_said(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(library_table.os, "scandir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    assert run("library", tmp_path).code == "permission-denied"
+
+
 def test_info_of_several_says_what_holds_together(run, civitai, lora):
     run("agree", "--yes")
     civitai.add(INK)
@@ -89,6 +143,24 @@ def test_what_shows_a_child_is_refused(run, civitai, lora, tmp_path):
     assert (shown.status, "CHILD" in shown.out) == (1, True)
     assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-shows-child"
     assert not (tmp_path / "out").exists()
+    assert "Trigger words" not in shown.out
+    assert "Sell images" not in shown.out
+    assert run("library", lora.parent).status == 1
+
+
+def test_a_real_person_is_fetched_only_when_somebody_says_so(run, civitai, tmp_path):
+    civitai.add(INK, page={"poi": True})
+    assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-person-not-agreed"
+    done = run("fetch", "401", "--to", tmp_path / "out", "--yes")
+    assert (done.status, (tmp_path / "out" / "style.safetensors").exists()) == (0, True)
+    assert done.out.index("Do not rely on") < done.out.index("Sell images")
+
+
+def test_what_was_taken_down_is_not_relied_on(run, civitai, lora):
+    run("agree", "--yes")
+    civitai.add(INK, page={"mode": "TakenDown"})
+    said = run("info", lora).out
+    assert said.index("Do not rely on") < said.index("Sell images")
 
 
 def test_fetch(run, civitai, tmp_path):
@@ -98,6 +170,31 @@ def test_fetch(run, civitai, tmp_path):
     assert (done.status, values["title"]) == (0, "Ink style v1")
     assert (tmp_path / "out" / "style.safetensors").read_bytes() == INK
     assert "Ink style v1" in done.err
+    assert "To be fetched: style.safetensors, 1 MB" in done.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "warned"),
+    [
+        ("LORA", "Stable-diffusion", True),
+        ("LORA", "Lora", False),
+        ("Checkpoint", "Lora", True),
+        ("Checkpoint", "Stable-diffusion", False),
+    ],
+)
+def test_a_folder_for_other_models_is_warned_of(kind, folder, warned):
+    assert bool(unusual_folder(kind, Path("models", folder))) == warned
+
+
+def test_the_last_line_names_the_whole_path(run, civitai, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    civitai.add(INK)
+    assert f"is in {tmp_path / 'out'}." in run("fetch", "401", "--to", "out").out
+
+
+def test_a_file_where_a_folder_is_to_be_is_refused(run, tmp_path):
+    (tmp_path / "README.md").touch()
+    assert run("fetch", "401", "--to", tmp_path / "README.md").code == "civitai-folder-is-file"
 
 
 def test_library(run, civitai, lora):
@@ -111,7 +208,7 @@ def test_library(run, civitai, lora):
     lines = run("library", lora.parent).out.splitlines()
     assert lines[0].split() == ["file", "on", "Civitai", "size", "pictures", "credit", "sell", "asked"]
     assert "other.safetensors  unknown there" in lines[1]
-    assert lines[2].split()[-4:] == ["yellow", "yellow", "yellow", "today"]
+    assert lines[2].split()[-4:] == ["yellow", "red", "yellow", "today"]
     asked = len(civitai.asked)
     models = json.loads(run("library", lora.parent, "--json").out)["models"]
     assert [one["civitai"]["known"] for one in models] == [False, True]
@@ -147,6 +244,7 @@ def test_token(run, civitai, tmp_path, monkeypatch):
     assert run("token", "remove").status == 0
     assert run("fetch", "401", "--to", tmp_path / "other").code == "civitai-login-needed"
     assert not Workspace(tmp_path / "data").api_keys.exists()
+    assert "There was no key" in run("token", "remove").out
 
 
 def test_site(run, civitai, monkeypatch):
@@ -155,6 +253,10 @@ def test_site(run, civitai, monkeypatch):
     assert "https://civitai.red" in run("site", "civitai.red").out
     assert run("site", "http://civitai.com").code == "civitai-address-invalid"
     assert "https://civitai.com" in run("site", "default").out
+    monkeypatch.setenv("SAMEFACE_CIVITAI", civitai.site)
+    values = json.loads(run("site", "civitai.red", "--json").out)
+    assert values == {"site": civitai.site, "kept": "https://civitai.red"}
+    assert "comes first" in run("site").out
 
 
 @pytest.mark.parametrize(
@@ -163,10 +265,17 @@ def test_site(run, civitai, monkeypatch):
         (("info",), "civitai-what-not-named"),
         (("info", "missing.safetensors"), "civitai-file-not-found"),
         (("info", "rubbish"), "civitai-pointer-unreadable"),
+        (("info", "x" * 5000), "civitai-pointer-unreadable"),
+        (("info", "/nope"), "civitai-file-not-found"),
+        (("info", "."), "civitai-file-is-folder"),
+        (("library", "x" * 300), "library-folder-missing"),
         (("fetch",), "civitai-what-not-named"),
         (("fetch", "1", "2"), "civitai-what-not-named"),
         (("fetch", "401"), "civitai-folder-not-named"),
         (("fetch", "404", "--to", "x"), "civitai-unknown"),
+        (("fetch", "401", "--to", ""), "civitai-folder-empty"),
+        (("fetch", "401", "--to", "nowhere/x"), "civitai-folder-parent-missing"),
+        (("site", "foo"), "civitai-address-invalid"),
         (("library",), "civitai-what-not-named"),
         (("library", "missing"), "library-folder-missing"),
         (("starter", "sd9", "--to", "x"), "starter-model-unknown"),

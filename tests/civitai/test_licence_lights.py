@@ -49,7 +49,7 @@ def test_every_combination_of_flags():
         assert (light["pictures"] == "green") == (commercial is not None and "Image" in commercial and credit is True)
         assert (light["pictures"] == "red") == (commercial is not None and not sells)
         assert (light["pictures"] == "unknown") == (commercial is None or (sells and credit is None))
-        assert light["credit"] == {True: "green", False: "yellow", None: "unknown"}[credit]
+        assert light["credit"] == {True: "green", False: "red", None: "unknown"}[credit]
         assert (light["merges"] == "red") == (derivatives is False)
         assert (light["merges"] == "unknown") == (derivatives is not False and None in (derivatives, different, credit))
         assert light["merges"] != "green"  # Apache wants its text passed on

@@ -376,12 +376,30 @@ def test_a_hash_is_computed_once(civitai, agreed, lora, monkeypatch):
     assert said == [f"computing the SHA-256 of {lora.name}"]
 
 
-@pytest.mark.parametrize("content", [b"", b"123", b"PK\x03\x04"])
-def test_any_file_can_be_looked_up(civitai, agreed, tmp_path, content):
-    path = tmp_path / "a.ckpt"
+@pytest.mark.parametrize(
+    ("name", "content", "known"),
+    [
+        ("a.ckpt", b"PK\x03\x04", True),
+        ("a.pt", b"\x80\x02\x8a", True),
+        ("a.ckpt", b"", False),
+        ("a.ckpt", b"once upon a time", False),
+        ("a.safetensors", b"123", False),
+        ("a.safetensors", b"once upon a time", False),
+        ("a.safetensors", safetensors()[:50], False),
+        ("README.md", safetensors(), False),
+    ],
+)
+def test_no_hash_is_sent_of_what_is_no_model(civitai, agreed, tmp_path, monkeypatch, name, content, known):
+    path = tmp_path / name
     path.write_bytes(content)
-    civitai.add(content, file=file_row(content, name="a.ckpt"))
-    assert ModelLookup(agreed).of_file(path).how == "sha256"
+    civitai.add(content, file=file_row(content, name=name))
+    if known:
+        assert ModelLookup(agreed).of_file(path).how == "sha256"
+        return
+    monkeypatch.setattr(model_lookup, "cached_sha256", None)  # nor is it computed
+    with raises("model-suffix-unknown" if name == "README.md" else "model-content-unknown"):
+        ModelLookup(agreed).of_file(path)
+    assert civitai.asked == []
 
 
 def test_another_site_can_be_set(root, monkeypatch):

@@ -41,6 +41,8 @@ def test_a_site(given, site):
         "https://[::1",
         "https://a b",
         "http://127.0.0.1.evil.example",
+        "foo",
+        "https://foo.",
     ],
 )
 def test_what_is_no_site(given):

@@ -11,7 +11,7 @@ from typing import Any
 from lib_lora.civitai import civitai_consent
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.errors import UserError
-from lib_lora.files import printable, size
+from lib_lora.files import explained, printable, size
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.library.model_words import NO_ADVICE, age_words, values_of
 
@@ -49,14 +49,11 @@ def files_in(folders: Iterable[Path]) -> list[Path]:
     """The model files in and below folders, and those that are named themselves; each once, in the order of names.
 
     Raises:
-        UserError: a folder is not there, or they hold too many files.
+        UserError: a folder is not there or cannot be read, or they hold too many files.
     """
     found: dict[str, Path] = {}
     for folder in folders:
-        if not folder.exists():
-            raise UserError(
-                f"There is no {folder}; name a folder with models.", "folder", code="library-folder-missing"
-            )
+        _see_that_it_can_be_read(folder)
         for path in _below(folder):
             found.setdefault(os.path.realpath(path), path)
             if len(found) > _MOST:
@@ -116,7 +113,8 @@ def list_library(root: Path, folders: Sequence[Path], refresh: bool, said: Calla
         notes.insert(0, "Civitai was not asked, since you have not agreed to that: civitai agree says what is sent.")
     notes += [f"{printable(one.path.name)}: {one.trouble}" for one in found if one.trouble]
     text = "\n".join([*table(found), "", *notes])
-    return CommandResult(text, {"agreed": agreed, "models": [one.values() for one in found]})
+    refused = any(one.found is not None and one.found.assessment.refused for one in found)
+    return CommandResult(text, {"agreed": agreed, "models": [one.values() for one in found]}, not refused)
 
 
 def table(rows: Sequence[LibraryEntry]) -> list[str]:
@@ -144,6 +142,19 @@ def _cells(entry: LibraryEntry) -> tuple[str, ...]:
         *(lights[one].light for one in lights if one in _SHOWN),
         age_words(found.asked),
     )
+
+
+def _see_that_it_can_be_read(folder: Path) -> None:
+    try:
+        with explained(folder, "read"):
+            if folder.stat() and not folder.is_file():
+                os.scandir(folder).close()
+    except UserError as error:
+        if error.code == "permission-denied":
+            raise
+        raise UserError(
+            f"There is no {str(folder)[:200]}; name a folder with models.", "folder", code="library-folder-missing"
+        ) from error
 
 
 def _below(folder: Path) -> Iterable[Path]:

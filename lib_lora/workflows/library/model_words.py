@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from lib_lora.civitai.civitai_answers import TAKEN_DOWN, VersionFile
 from lib_lora.civitai.civitai_sidecars import summary
 from lib_lora.civitai.licence_flags import statements
 from lib_lora.civitai.licence_lights import PURPOSES, Assessment, levels, together
 from lib_lora.civitai.model_lookup import FoundModel
 from lib_lora.civitai.site_address import host_of
 from lib_lora.errors import plural
+from lib_lora.files import printable, size
 
 NO_ADVICE = "This shows what pages and licences say; it is no legal advice, and decides nothing."
 _HOW = {
@@ -27,25 +29,35 @@ _WIDTH = 110
 
 def lines_of(found: FoundModel) -> list[str]:
     """What is known of a model, for people."""
+    if not found.known and found.trouble and not (found.sha256 or found.asked):
+        return [f"{found.name}: {found.trouble}"]
     if not found.known:
-        return [unknown_line(found)]
+        sha256 = [f"  Its SHA-256 is {found.sha256}."] if found.sha256 else []
+        return [unknown_line(found), *sha256, *([f"  {found.trouble}"] if found.trouble else [])]
     subject = found.subject()
-    lines = [
-        f"{found.title}{f' ({found.kind})' if found.kind else ''}{f' by {subject.creator}' if subject.creator else ''}"
-    ]
+    title = f"{found.title}{f' ({found.kind})' if found.kind else ''}"
+    lines = [f"{title}{f' by {subject.creator}' if subject.creator else ''}"]
+    lines += [f"  !! {warning}" for warning in found.assessment.warnings]
+    if found.assessment.refused:
+        lines.append("  !! It is refused, so its trigger words and what its page permits are left out here.")
+    elif doubt := _doubt(found):
+        lines.append(f"  !! {doubt}")
     if found.page:
         lines.append(f"  {found.page}")
     lines.append(f"  Found {_HOW.get(found.how, 'there')}; {host_of(found.site)} was asked {age_words(found.asked)}.")
     if found.trouble:
         lines.append(f"  It could not be asked anew: {found.trouble}")
-    lines += [f"  !! {warning}" for warning in found.assessment.warnings]
+    if file := _file_of(found):
+        lines.append(f"  File: {printable(file.name)}, {size(file.bytes, 1000) if file.bytes else 'size not known'}")
+    if found.assessment.refused:
+        return lines
     licence = subject.licence
     base = f"{licence.name}, {licence.address}" if licence else "its licence is not known"
     lines.append(f"  Made for {found.base or 'what is not said'}: {base}")
     if licence:
         lines += _wrapped(licence.note, "    ")
     if found.version and found.version.words:
-        lines += _wrapped(f"Words that call it: {', '.join(found.version.words)}", "  ")
+        lines += _wrapped(f"Trigger words: {', '.join(found.version.words)}", "  ")
     lines.append("  What you may do:")
     lines += _lights(found.assessment)
     lines.append("  This model permits users to (its page):")
@@ -54,10 +66,29 @@ def lines_of(found: FoundModel) -> list[str]:
     return lines
 
 
+def _doubt(found: FoundModel) -> str:
+    """Why what a page permits cannot be relied on; empty = nothing speaks against it."""
+    subject = found.subject()
+    if subject.poi:
+        return "Do not rely on what its page permits below: it shows a real person, so no use counts as permitted."
+    if subject.mode == TAKEN_DOWN:
+        return "Do not rely on what its page permits below: it was taken down, so this may no longer hold."
+    return ""
+
+
+def _file_of(found: FoundModel) -> VersionFile | None:
+    """The file that was looked up, else the one that the page's button fetches; None = none is listed."""
+    files = found.version.files if found.version else ()
+    same = [one for one in files if found.sha256 and one.sha256 == found.sha256]
+    return next(iter([*same, *(one for one in files if one.primary), *files]), None)
+
+
 def together_lines(found: Sequence[FoundModel]) -> list[str]:
     """What may be done with several models in one picture, or one training."""
-    both = together([one.assessment for one in found])
-    return ["Together, in a picture or a training:", *_lights(both)]
+    there = [one for one in found if one.known or one.sha256 or not one.trouble]
+    without = "" if len(there) == len(found) else ", without what could not be looked up"
+    both = together([one.assessment for one in there])
+    return [f"Together, in a picture or a training{without}:", *_lights(both)]
 
 
 def unknown_line(found: FoundModel) -> str:
@@ -65,7 +96,7 @@ def unknown_line(found: FoundModel) -> str:
     if found.unknown_there:
         there = f"{host_of(found.site)} does not know it (asked {age_words(found.asked)})"
         return f"{found.name}: {there}; so nothing is known of its licence."
-    return f"{found.name}: Civitai was not asked about it; so nothing is known of its licence."
+    return f"{found.name}: Civitai has not said anything of it; so nothing is known of its licence."
 
 
 def values_of(found: FoundModel) -> dict[str, Any]:
