@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,14 +90,7 @@ def add(command: Commands) -> None:
     choose = command("choose", _choose, "Find the step and the weight of a run to keep.")
     choose.add_argument("run", metavar="RUN", help=HOW)
     choose.add_argument("--steps", type=at_least(1), nargs="+", metavar="N", help="checkpoints (default: six of them)")
-    choose.add_argument(
-        "--weights",
-        type=finite,
-        nargs="+",
-        default=[*WEIGHTS],
-        metavar="W",
-        help=f"(default: {' '.join(f'{one:g}' for one in WEIGHTS)})",
-    )
+    _weights(choose, WEIGHTS, "of the LoRA (default: {usual})")
     choose.add_argument(
         "--cells", type=at_least(5), default=12, metavar="N", help="prompts of the screening (default: 12)"
     )
@@ -111,14 +104,7 @@ def add(command: Commands) -> None:
     combine.add_argument(
         "--lora", required=True, metavar="FILE", help="the other LoRA: its file, or its name in a folder of LoRAs"
     )
-    combine.add_argument(
-        "--weights",
-        type=finite,
-        nargs="+",
-        default=[*COMBINED_WEIGHTS],
-        metavar="W",
-        help=f"of the other LoRA (default: {' '.join(f'{one:g}' for one in COMBINED_WEIGHTS)}; 0 is always among them)",
-    )
+    _weights(combine, COMBINED_WEIGHTS, "of the other LoRA (default: {usual}; 0 is always among them)")
     combine.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
     combine.add_argument("--step", type=int, help="which checkpoint (default: the last)")
     combine.add_argument("--weight", type=finite, default=1.0, help="of the character's LoRA (default: 1)")
@@ -141,6 +127,11 @@ def add(command: Commands) -> None:
     scorer.add_argument("--json", dest="lines", action="store_true", help="as without: its answers are JSON")
     _base(scorer)
     engine(scorer)
+
+
+def _weights(command: argparse.ArgumentParser, usual: Sequence[float], text: str) -> None:
+    text = text.format(usual=" ".join(f"{one:g}" for one in usual))
+    command.add_argument("--weights", type=finite, nargs="+", default=[*usual], metavar="W", help=text)
 
 
 def _base(command: argparse.ArgumentParser) -> None:

@@ -16,6 +16,8 @@ from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.runpod import money, pod_rental
+from lib_lora.remote.runpod.gpu_offers import GpuOffer
+from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.training.plan.run_file import load_run
@@ -158,15 +160,11 @@ def _training(context: RequestContext, call: Call) -> PlannedTraining:
 
 
 def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
-    shown, gpu = found.terms.rate.shown, one.offer.gpu
+    shown = found.terms.rate.shown
     disk = money.DISK_MONTHLY * found.terms.wishes.disk / money.HOURS_A_MONTH
     hours = money.exact(found.rental.hours) if one.estimate is None else one.estimate.minutes / 60
     return {
-        "id": gpu.id,
-        "name": gpu.name,
-        "memory": gpu.memory,
-        "availability": gpu.availability,
-        "hourly": shown(one.offer.hourly),
+        **_gpu(one.offer, found.terms.rate),
         "changed": one.changed,
         "minutes": None if one.minutes is None else float(one.minutes),
         "pace": None if one.pace is None else {"seconds": one.pace.seconds, "run": one.pace.run},
@@ -179,6 +177,12 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
         "whole": shown(one.offer.hourly * money.exact(found.rental.hours)),
         "most": shown(one.most),
     }
+
+
+def _gpu(offer: GpuOffer, rate: ExchangeRate) -> dict[str, Any]:
+    gpu = offer.gpu
+    facts = {"id": gpu.id, "name": gpu.name, "memory": gpu.memory, "availability": gpu.availability}
+    return {**facts, "hourly": rate.shown(offer.hourly)}
 
 
 def offered_to_paint(context: RequestContext, call: Call) -> dict[str, Any]:
@@ -206,14 +210,10 @@ def offered_to_paint(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def _offer_to_paint(one: QuotedPainting, found: PaintingQuote, plans: dict[str, PlannedPictures]) -> dict[str, Any]:
-    shown, gpu = found.terms.rate.shown, one.offer.gpu
+    shown = found.terms.rate.shown
     estimates = {what: found.estimate(one, pictures) for what, pictures in plans.items()}
     return {
-        "id": gpu.id,
-        "name": gpu.name,
-        "memory": gpu.memory,
-        "availability": gpu.availability,
-        "hourly": shown(one.offer.hourly),
+        **_gpu(one.offer, found.terms.rate),
         "hours": found.terms.longest(one.offer.hourly),
         "most": shown(pod_rental.longest_cost(one.offer, found.terms)),
         "paints": [
