@@ -19,8 +19,8 @@ AGREED: State = "agreed"
 OFF: State = "off"
 VARIABLE = "SAMEFACE_CIVITAI"  # the address of another Civitai; comes before the setting
 SENT = (
-    "To look a file up, SameFace sends its hash (SHA-256, and AutoV3 where that is not known there) and this "
-    "program's name and version to {host}, with your API key only if you gave one. No file, no name of a file, no "
+    "To look a file up, SameFace sends its hash (SHA-256, and AutoV3 where that is not known there) to {host}; for an "
+    "address that you give, the number in it; with both this program's name and version, and your API key if you gave one. No file, no name of a file, no "
     "picture and no prompt is sent. What it answers is kept in the data folder, and is asked again after a week."
 )
 
@@ -95,27 +95,11 @@ def what_is_sent(root: Path) -> str:
     return SENT.format(host=host_of(site(root)))
 
 
-def see_that_hashes_may_be_sent(root: Path, asked: str = "") -> None:
-    """Nothing where the user has agreed that hashes are sent to a site; see `state_of`.
+def see_that_it_may_be_asked(root: Path, asked: str = "") -> None:
+    """Nothing where the user has agreed that a site is asked; see `state_of`.
 
     Raises:
         UserError: nobody has said so, or Civitai is off.
-    """
-    see_that_it_is_not_off(root)
-    if state_of(root, asked) != AGREED:
-        raise UserError(
-            f"Nobody has agreed yet that hashes are sent to {host_of(asked or site(root))}; read what is sent, "
-            f"and agree: {typed('civitai', 'agree')}",
-            "civitai",
-            code="civitai-not-agreed",
-        )
-
-
-def see_that_it_is_not_off(root: Path) -> None:
-    """Nothing where Civitai is not off.
-
-    Raises:
-        UserError: it is.
     """
     if load(root).civitai == OFF:
         raise UserError(
@@ -123,4 +107,11 @@ def see_that_it_is_not_off(root: Path) -> None:
             f"{typed('civitai', 'agree')}",
             "civitai",
             code="civitai-off",
+        )
+    if state_of(root, asked) != AGREED:
+        raise UserError(
+            f"Nobody has agreed yet that {host_of(asked or site(root))} is asked; read what is sent, and agree: "
+            f"{typed('civitai', 'agree')}",
+            "civitai",
+            code="civitai-not-agreed",
         )

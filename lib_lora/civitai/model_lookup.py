@@ -147,10 +147,10 @@ class ModelLookup:
         """Who is asked, with the token where there is one.
 
         Raises:
-            UserError: Civitai is off.
+            UserError: the user has not agreed that it is asked.
         """
         if not self._given:
-            civitai_consent.see_that_it_is_not_off(self._root)
+            civitai_consent.see_that_it_may_be_asked(self._root, self.site)
         if self._api is None:
             self._api = CivitaiApi(self.site, api_key_store.load(self._root, civitai_consent.key_name(self.site)) or "")
         return self._api
@@ -163,7 +163,7 @@ class ModelLookup:
                 site cannot be asked and has never said anything of it.
         """
         hashes = Workspace(self._root).hashes
-        self._see_that_it_may_be_asked("hash")
+        self._see_that_it_may_be_asked()
         if self._ask:
             see_that_it_can_be_a_model(path)  # no hash of any other file is sent
         if self._ask and not looked_up_hash(path, hashes):
@@ -180,7 +180,7 @@ class ModelLookup:
 
     def of_hash(self, digest: str) -> FoundModel:
         """What a hash is there; raises as `of_file`."""
-        self._see_that_it_may_be_asked("hash")
+        self._see_that_it_may_be_asked()
         return self._of_hash(digest.upper(), digest.upper(), "hash")
 
     def of_pointer(self, pointer: Pointer, name: str) -> FoundModel:
@@ -195,7 +195,7 @@ class ModelLookup:
         """
         if pointer.hash:
             return self.of_hash(pointer.hash)
-        self._see_that_it_may_be_asked("version" if pointer.version else "model")
+        self._see_that_it_may_be_asked()
         if not pointer.version:
             kept, trouble = self._kept("model", pointer.model)
             return self._with_model(FoundModel(name, how="address", trouble=trouble), kept)
@@ -209,14 +209,10 @@ class ModelLookup:
         kept, _ = self._kept("version", number)
         return kept.row if kept else None
 
-    def _see_that_it_may_be_asked(self, kind: Kind) -> None:
+    def _see_that_it_may_be_asked(self) -> None:
         """Looked at before each question, since the user may change it while a look-up goes on."""
-        if not self._ask or self._given:
-            return
-        if kind == "hash":
-            civitai_consent.see_that_hashes_may_be_sent(self._root, self.site)
-        else:
-            civitai_consent.see_that_it_is_not_off(self._root)
+        if self._ask and not self._given:
+            civitai_consent.see_that_it_may_be_asked(self._root, self.site)
 
     def _autov3(self, path: Path, hashes: Path) -> str:
         if self._ask:
@@ -274,7 +270,7 @@ class ModelLookup:
             "model": lambda: self.api.model(int(key)),
         }
         try:
-            self._see_that_it_may_be_asked(kind)
+            self._see_that_it_may_be_asked()
             row = calls[kind]()
         except UserError as error:
             if kept is None:

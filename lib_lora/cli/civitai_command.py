@@ -83,7 +83,7 @@ def _fetch(options: argparse.Namespace) -> Answer:
 
     _named(options, "ADDRESS")
     root, folder = data_root(options.data), _folder(options)
-    civitai_consent.see_that_it_is_not_off(root)
+    civitai_consent.see_that_it_may_be_asked(root)
     lookup = _lookup(options, refresh=True)
     choice = choose(lookup, pointer_of(options.what[0], lookup.site), options.what[0], options.version, options.file)
     print("\n".join([*lines_of(choice.found), NO_ADVICE]))

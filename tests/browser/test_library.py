@@ -66,9 +66,9 @@ def test_from_agreeing_to_the_fetched_file(
     refresh(page)
     page.get_by_role("tab", name="Library").click()
     page.get_by_text("Find out what your models may be used for.").wait_for()
-    page.get_by_label("A model on Civitai").fill("ab" * 32)
+    page.get_by_label("A model on Civitai").fill("405")
     page.get_by_role("button", name="Find it").click()
-    page.get_by_text("A hash is only sent once you have agreed").wait_for()
+    page.get_by_text("Civitai is only asked once you have agreed").wait_for()
     assert civitai.asked == []
     page.get_by_role("button", name="Agree, and look them up").click()
     page.get_by_text("4 models; 3 of them are known from Civitai.").wait_for()

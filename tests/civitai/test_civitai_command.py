@@ -149,6 +149,7 @@ def test_what_shows_a_child_is_refused(run, civitai, lora, tmp_path):
 
 
 def test_a_real_person_is_fetched_only_when_somebody_says_so(run, civitai, tmp_path):
+    run("agree", "--yes")
     civitai.add(INK, page={"poi": True})
     assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-person-not-agreed"
     done = run("fetch", "401", "--to", tmp_path / "out", "--yes")
@@ -165,6 +166,9 @@ def test_what_was_taken_down_is_not_relied_on(run, civitai, lora):
 
 def test_fetch(run, civitai, tmp_path):
     civitai.add(INK)
+    assert run("fetch", "401", "--to", tmp_path / "out").code == "civitai-not-agreed"
+    assert civitai.asked == []
+    run("agree", "--yes")
     done = run("fetch", f"{civitai.site}/models/401", "--to", tmp_path / "out", "--json")
     values = json.loads(done.out)
     assert (done.status, values["title"]) == (0, "Ink style v1")
@@ -188,6 +192,7 @@ def test_a_folder_for_other_models_is_warned_of(kind, folder, warned):
 
 def test_the_last_line_names_the_whole_path(run, civitai, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    run("agree", "--yes")
     civitai.add(INK)
     assert f"is in {tmp_path / 'out'}." in run("fetch", "401", "--to", "out").out
 
@@ -235,6 +240,7 @@ def test_starter_models_are_listed_and_not_fetched_without_consent(run, tmp_path
 
 
 def test_token(run, civitai, tmp_path, monkeypatch):
+    run("agree", "--yes")
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{TOKEN}\n"))
     said = run("token", "set")
     assert (said.status, "a file of the data folder" in said.out, TOKEN in said.out + said.err) == (0, True, False)
@@ -289,6 +295,7 @@ def test_site(run, civitai, monkeypatch):
 )
 def test_wrong_input(run, words, code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    run("agree", "--yes")
     assert run(*words).code == code
     assert not (tmp_path / "x").exists()
 

@@ -64,15 +64,20 @@ def test_nothing_is_asked_before_the_user_agrees(civitai, root, lora):
     assert not Workspace(root).civitai.exists()
 
 
-def test_an_address_may_be_asked_for_as_long_as_it_is_not_off(civitai, root):
+def test_an_address_is_asked_for_only_once_the_user_agrees(civitai, root):
     civitai.add(b"abc")
+    with raises("civitai-not-agreed"):
+        ModelLookup(root).of_pointer(Pointer(401), "401")
+    assert civitai.asked == []
+    civitai_consent.set_state(root, "agreed")
     assert ModelLookup(root).of_pointer(Pointer(401), "401").title == "Ink style v1"
 
 
-def test_having_asked_for_an_address_is_no_agreement_to_send_hashes(civitai, root, lora):
+def test_having_been_asked_once_is_no_agreement_to_the_next_question(civitai, agreed, lora):
     civitai.add(b"abc")
-    lookup = ModelLookup(root)
+    lookup = ModelLookup(agreed)
     lookup.of_pointer(Pointer(401), "401")
+    civitai_consent.set_state(agreed, "")
     asked = len(civitai.asked)
     with raises("civitai-not-agreed"):
         lookup.of_file(lora)
@@ -166,11 +171,14 @@ def test_consent_and_key_belong_to_the_site_for_which_they_were_given(civitai, a
     assert (civitai_consent.state_of(agreed), ModelLookup(agreed).api.token) == ("agreed", TOKEN)
     begun = ModelLookup(agreed)
     other = other_site()
-    assert (civitai_consent.state_of(agreed), ModelLookup(agreed).api.token) == ("", "")
+    assert civitai_consent.state_of(agreed) == ""
+    with raises("civitai-not-agreed", has=host_of(other)):
+        _ = ModelLookup(agreed).api
     with raises("civitai-not-agreed", has=host_of(other)):
         ModelLookup(agreed).of_file(lora)
     assert civitai.asked == []
     civitai_consent.set_state(agreed, "agreed")
+    assert ModelLookup(agreed).api.token == ""
     ModelLookup(agreed).of_file(lora)
     assert not any("authorization" in one.headers for one in civitai.asked)
     asked = len(civitai.asked)
@@ -184,6 +192,7 @@ def test_a_key_in_the_environment_is_for_civitais_own_sites(root, monkeypatch):
     monkeypatch.setattr(api_key_store, "_in_keyring", lambda *_: None)
     for address, token in (("", TOKEN), ("civitai.red", TOKEN), ("https://example.org", ""), ("civitai.com:8443", "")):
         monkeypatch.setenv("SAMEFACE_CIVITAI", address)
+        civitai_consent.set_state(root, "agreed")
         assert ModelLookup(root).api.token == token
 
 

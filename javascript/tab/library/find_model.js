@@ -9,8 +9,6 @@ import { actionButton, askConfirm, formField, notice, selectBox, toast } from '.
 import { lightBadge } from './licence_lights.js';
 import { details } from './model_cards.js';
 
-const HASH = /^(?=.*[a-f])(?:0x)?[0-9a-f]{8,64}$/i;
-
 /**
  * @param {() => void} begun is called once a task was started.
  * @returns {HTMLElement} with `set(task, library)`: the newest search, and the answer of `/library`.
@@ -38,8 +36,7 @@ export function findModel(begun) {
   }
 
   async function search(what, version) {
-    if (!agreed && HASH.test(what))
-      return toast('A hash is only sent once you have agreed: the button is at the top.', 'warn');
+    if (!agreed) return toast('Civitai is only asked once you have agreed: the button is at the top.', 'warn');
     await api.post('/library/find', { what, version });
     return begun();
   }

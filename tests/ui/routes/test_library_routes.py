@@ -73,7 +73,10 @@ def test_nothing_is_asked_before_the_user_agrees(page, civitai):
         (str(path), "lora", False)
     ]
     assert page.code_of("/library/look", {}, 400) == "civitai-not-agreed"
-    assert page.code_of("/library/find", {"what": "A" * 64}, 400) == "civitai-not-agreed"
+    for what in ("A" * 64, "401"):
+        assert page.code_of("/library/find", {"what": what}, 400) == "civitai-not-agreed"
+    page.done("/library/fetch", {"what": "401"})
+    assert ended(page, "fetch")["error"]["code"] == "civitai-not-agreed"
     assert civitai.asked == []
 
 
@@ -121,6 +124,7 @@ def test_a_model_that_cannot_be_read_counts_as_unknown_among_others(page, civita
 
 
 def test_a_search_shows_versions_and_files_and_what_it_finds_is_fetched_once(page, civitai):
+    page.done("/library/consent", {"state": "agreed"})
     offered(civitai)
     found = page.done("/library/find", {"what": f"{civitai.site}/models/401"})
     assert found["kind"] == "find"
@@ -138,6 +142,7 @@ def test_a_search_shows_versions_and_files_and_what_it_finds_is_fetched_once(pag
 
 
 def test_a_fetched_base_model_is_known_to_the_webui_at_once(page, civitai):
+    page.done("/library/consent", {"state": "agreed"})
     offered(civitai, type="Checkpoint")
     page.done("/library/fetch", {"what": "401"})
     assert ended(page, "fetch")["state"] == "finished"
@@ -146,6 +151,7 @@ def test_a_fetched_base_model_is_known_to_the_webui_at_once(page, civitai):
 
 
 def test_what_shows_a_child_is_found_and_not_fetched(page, civitai):
+    page.done("/library/consent", {"state": "agreed"})
     offered(civitai, minor=True)
     page.done("/library/find", {"what": "401"})
     assert ended(page, "find")["result"]["refusal"]["code"] == "civitai-shows-child"
@@ -155,6 +161,7 @@ def test_what_shows_a_child_is_found_and_not_fetched(page, civitai):
 
 
 def test_what_is_neither_lora_nor_base_model_is_left_to_the_command(page, civitai):
+    page.done("/library/consent", {"state": "agreed"})
     offered(civitai, type="VAE")
     page.done("/library/find", {"what": "401"})
     assert ended(page, "find")["result"]["refusal"]["code"] == "library-other-kind"
@@ -177,6 +184,7 @@ def test_switched_off_nothing_is_asked(page, civitai):
 
 
 def test_a_download_is_stopped_and_goes_on_where_it_was(page, civitai, monkeypatch):
+    page.done("/library/consent", {"state": "agreed"})
     content = safetensors(b"\x05" * (3 << 20))
     offered(civitai, content)
     own = library_tasks.LibraryTask.told
@@ -204,6 +212,7 @@ def test_a_download_is_stopped_and_goes_on_where_it_was(page, civitai, monkeypat
 
 
 def test_one_of_a_kind_runs_at_a_time(page, civitai):
+    page.done("/library/consent", {"state": "agreed"})
     release = library_tasks.Event()
     library_tasks.start(page.root, "find", "401", lambda _: release.wait(30))
     assert page.code_of("/library/find", {"what": "401"}, 400) == "library-task-running"

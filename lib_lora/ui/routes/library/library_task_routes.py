@@ -96,7 +96,7 @@ def _start(context: RequestContext, kind: TaskKind, name: str, work: Callable[[L
 def look(context: RequestContext, call: Call) -> dict[str, Any]:
     """Look up every model that the webui knows: hashes are computed, and asked for where nothing fresh is known."""
     see_owner(context)
-    civitai_consent.see_that_hashes_may_be_sent(context.root)
+    civitai_consent.see_that_it_may_be_asked(context.root)
     bases, loras, _ = files_of(context)
     paths = [*bases, *loras]
 
@@ -120,10 +120,8 @@ def find(context: RequestContext, call: Call) -> dict[str, Any]:
     see_owner(context)
     what = call.body.what.strip()
     with about("what"):
-        pointer = pointer_of(what, civitai_consent.site(context.root))
-    civitai_consent.see_that_it_is_not_off(context.root)
-    if pointer.hash:
-        civitai_consent.see_that_hashes_may_be_sent(context.root)
+        pointer_of(what, civitai_consent.site(context.root))  # what is no address is said at once
+    civitai_consent.see_that_it_may_be_asked(context.root)
 
     def work(_task: LibraryTask) -> dict[str, Any]:
         return _findings(ModelLookup(context.root), what, call.body.version)
@@ -174,7 +172,7 @@ def fetch(context: RequestContext, call: Call) -> dict[str, Any]:
     body = call.body
 
     def work(task: LibraryTask) -> dict[str, str]:
-        civitai_consent.see_that_it_is_not_off(context.root)
+        civitai_consent.see_that_it_may_be_asked(context.root)
         lookup = ModelLookup(context.root, refresh=True)
         choice = choose(lookup, pointer_of(body.what.strip(), lookup.site), body.what, body.version, body.file)
         folder = _target(context, choice.found.kind, choice.found.title)
