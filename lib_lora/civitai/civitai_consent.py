@@ -20,9 +20,9 @@ OFF: State = "off"
 VARIABLE = "SAMEFACE_CIVITAI"  # the address of another Civitai; comes before the setting
 SENT = (
     "To look a file up, SameFace sends its hash (SHA-256, and AutoV3 where that is not known there) to {host}; for an "
-    "address that you give, the number in it; with both this program's name and version, and your API key if you gave "
-    "one. No file, no name of a file, no "
-    "picture and no prompt is sent. What it answers is kept in the data folder, and is asked again after a week."
+    "address that you give, the number in it. With both go this program's name and version, and your API key if you "
+    "gave one. No file, no name of a file, no picture and no prompt is sent. What it answers is kept in the data "
+    "folder, and is asked again after a week."
 )
 
 
