@@ -73,6 +73,7 @@ class DoraLayer(nn.Module):
         self.base = base.requires_grad_(False)
         self.scale = alpha / (rank**0.5 if rslora else rank)
         self.dropout = nn.Dropout(dropout)
+        self.enabled = True  # False = only the frozen layer; see `adapter_switch`
         self.down: nn.Linear | nn.Conv2d
         self.up: nn.Linear | nn.Conv2d
         device = base.weight.device
@@ -111,7 +112,9 @@ class DoraLayer(nn.Module):
         Args:
             x: [..., in] for a linear layer, [batch, in, height, width] for a convolution.
         """
-        result = self.base(x)
+        result: torch.Tensor = self.base(x)
+        if not self.enabled:
+            return result
         gain = self.gain()
         wide = x.float()
         changed = self._without_bias((wide * (gain - 1)).to(self.base.weight.dtype))

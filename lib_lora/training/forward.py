@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,28 @@ from lib_lora.training.objective.noise import sample_noise
 from lib_lora.training.objective.objectives import Objective
 from lib_lora.training.objective.randomness import generator, python_random
 from lib_lora.training.plan.train_settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Items of one bucket at one step, with all that is drawn for them.
+
+    Attributes:
+        items: what is trained.
+        captions: of each item, as it is heard in this step.
+        latents, target, noisy: clean, what the denoiser shall find, and its input, [B, C, H, W] float32.
+        times: [B].
+        micro_step, first_slot: see `Forward.draw`.
+    """
+
+    items: list[Item]
+    captions: list[str]
+    latents: torch.Tensor
+    target: torch.Tensor
+    noisy: torch.Tensor
+    times: torch.Tensor
+    micro_step: int = 0
+    first_slot: int = 0
 
 
 class Forward:
@@ -48,8 +71,8 @@ class Forward:
         self.train, self.device, self.autocast = train, device, autocast
         self.dtype = next(denoiser.parameters()).dtype
 
-    def training(self, items: Sequence[Item], micro_step: int, first_slot: int = 0) -> torch.Tensor:
-        """The loss of each item, [B].
+    def draw(self, items: Sequence[Item], micro_step: int, first_slot: int = 0) -> Sample:
+        """Draw noise, time and words of each item.
 
         Args:
             items: of one bucket.
@@ -65,7 +88,19 @@ class Forward:
             rows.append((latent, *self.objective.draw_noise(latent, draw)))
             random = python_random(self.train.seed, "caption", micro_step, slot)
             captions.append(words_for(item.photo.caption, self.train, random))
-        return self._loss(items, rows, times, captions)
+        return replace(self._sample(items, rows, times, captions), micro_step=micro_step, first_slot=first_slot)
+
+    def training(self, sample: Sample) -> torch.Tensor:
+        """The loss of each item, [B]."""
+        predicted = self.predicted(sample)
+        maps = [item.weight_map for item in sample.items]
+        weight_map = None
+        if any(one is not None for one in maps):
+            ones = torch.ones(1, *sample.latents.shape[2:])
+            weight_map = torch.stack([ones if one is None else one for one in maps]).to(self.device)
+        prior = [item.photo.prior for item in sample.items]
+        is_class = torch.tensor(prior, device=self.device) if any(prior) else None
+        return self.objective.loss(predicted, sample.latents, sample.target, sample.times, weight_map, is_class)
 
     @torch.no_grad()
     def probe(self, items: Sequence[Item], timesteps: Sequence[int]) -> float:
@@ -75,32 +110,29 @@ class Forward:
             for timestep in timesteps:
                 noise = sample_noise(item.mean.shape, generator(self.train.seed, "probe", n, timestep))
                 row = (item.mean, noise, noise)
-                total += float(self._loss([item], [row], [timestep], [item.photo.caption]).sum())
+                sample = self._sample([item], [row], [timestep], [item.photo.caption])
+                total += float(self.training(sample).sum())
                 count += 1
         return total / count
 
-    def _loss(
+    def predicted(self, sample: Sample) -> torch.Tensor:
+        """What the denoiser predicts for the noisy latents of a sample under its captions, [B, C, H, W]."""
+        with self._arithmetic():
+            words = self.conditions(sample.captions)
+            sizes = [item.placement.size_ids for item in sample.items]
+            return self.denoised(sample.noisy, sample.times, words, sizes)
+
+    def _sample(
         self,
         items: Sequence[Item],
         rows: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
         times_drawn: Sequence[float],
         captions: Sequence[str],
-    ) -> torch.Tensor:
+    ) -> Sample:
         latents, target, noise = (torch.stack(column).to(self.device) for column in zip(*rows, strict=True))
         times = torch.tensor(times_drawn, device=self.device)
         noisy = self.objective.noisy(latents, noise, times)
-        with self._arithmetic():
-            words = self.conditions(captions)
-            sizes = [item.placement.size_ids for item in items]
-            predicted = self.denoised(noisy, times, words, sizes)
-        maps = [item.weight_map for item in items]
-        weight_map = None
-        if any(one is not None for one in maps):
-            ones = torch.ones(1, *latents.shape[2:])
-            weight_map = torch.stack([ones if one is None else one for one in maps]).to(self.device)
-        prior = [item.photo.prior for item in items]
-        is_class = torch.tensor(prior, device=self.device) if any(prior) else None
-        return self.objective.loss(predicted, latents, target, times, weight_map, is_class)
+        return Sample(list(items), list(captions), latents, target, noisy, times)
 
     def denoised(
         self, latents: torch.Tensor, times: torch.Tensor, words: Conditioning, sizes: Sequence[Sequence[int]]

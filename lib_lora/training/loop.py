@@ -279,9 +279,15 @@ class _Loop:
         batch = batch_for_step(micro, self.own, size * processes, self.train.seed, self.prior)
         items = [session.items[index] for index in batch[rank * size : (rank + 1) * size]]
         torch.manual_seed(python_random(self.train.seed, "dropout", micro, rank).getrandbits(63))
-        loss = session.forward.training(items, micro, rank * size).mean() / self.train.accumulation
+        sample = session.forward.draw(items, micro, rank * size)
+        loss = session.forward.training(sample).mean() / self.train.accumulation
         session.accelerator.backward(loss)
-        return session.accelerator.reduce(loss.detach().clone(), "mean"), batch
+        loss = loss.detach()
+        if session.preservation and (apart := session.preservation.losses(sample)) is not None:
+            added = self.train.preservation_weight * apart.sum() / (size * self.train.accumulation)
+            session.accelerator.backward(added)  # a pass of its own, when the first has freed its memory
+            loss = loss + added.detach()
+        return session.accelerator.reduce(loss.clone(), "mean"), batch
 
     def _read(self, losses: list[tuple[torch.Tensor, list[int]]]) -> float:
         """The loss of a step, from what `_accumulate` gave for its parts."""

@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter import Adapter, attach
+from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.clip_tokens import prompt_chunks
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo
@@ -29,6 +30,7 @@ from lib_lora.training.data import caption_shuffle
 from lib_lora.training.data.buckets import report
 from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
 from lib_lora.training.data.dataset import Item, load_items
+from lib_lora.training.data.plain_captions import captions_needed
 from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
@@ -36,6 +38,7 @@ from lib_lora.training.objective.objectives import make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
+from lib_lora.training.preservation import OutputPreservation
 
 Emit = Callable[..., None]
 
@@ -49,6 +52,7 @@ class Session:
         accelerator: device and processes.
         items: the training set.
         forward: items to loss.
+        preservation: what is added to the loss; None = it is switched off.
         modules: the parts that have adapters, in training mode.
         adapter: what is trained.
         parameters: its tensors, in the optimizer's order.
@@ -64,6 +68,7 @@ class Session:
     accelerator: Accelerator
     items: list[Item]
     forward: Forward
+    preservation: OutputPreservation | None
     modules: list[torch.nn.Module]
     adapter: Adapter
     parameters: list[torch.nn.Parameter]
@@ -192,12 +197,17 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
         device,
         None if own_formats and train.precision == "bf16" else precision.autocast_of(train.precision),
     )
+    preservation = None
+    if train.preservation_weight:
+        switch = AdapterSwitch(parts.values())
+        preservation = OutputPreservation(forward, switch, run.file.character, train, accelerator.num_processes)
     return Session(
         run=run,
         info=info,
         accelerator=accelerator,
         items=items,
         forward=forward,
+        preservation=preservation,
         modules=list(parts.values()),
         adapter=adapter,
         parameters=parameters,
@@ -238,14 +248,16 @@ def _conditions(
     def load() -> TextStack:
         return info.load_text(dtype, device)
 
-    chunks = max(len(prompt_chunks(photo.caption)) for photo in run.file.photos)
+    captions = [photo.caption for photo in run.file.photos]
+    plain = captions_needed(captions, run.file.character) if train.preservation_weight else []
+    chunks = max(len(prompt_chunks(caption)) for caption in [*captions, *plain])
     if train.trains_text:
         stack = load()
         return LiveConditions(stack, train.clip_skip, chunks), stack
     key = (run.file.base.sha256, info.family, str(dtype))
     frozen = FrozenConditions(run.character_folder.text_encodings, key, load, train.clip_skip, chunks, device, dtype)
     changing = caption_shuffle.varies(train)
-    words = [*(photo.caption for photo in run.file.photos), *words_needed(run.file.character, train)]
+    words = [*captions, *plain, *words_needed(run.file.character, train)]
     frozen.prepare(words, release=not changing)
     return frozen, None
 

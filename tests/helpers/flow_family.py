@@ -159,6 +159,9 @@ class FlowMatching:
         wrong = (predicted.float() - (noise - latents)) ** 2
         return (wrong if weight_map is None else wrong * weight_map).flatten(1).mean(1)
 
+    def difference(self, predicted: torch.Tensor, wanted: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return ((predicted.float() - wanted.float()) ** 2).flatten(1).mean(1)
+
     def paint(
         self, predict: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, steps: int
     ) -> torch.Tensor:

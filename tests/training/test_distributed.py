@@ -30,7 +30,7 @@ for folder in sys.argv[1:]:
         sys.exit(str(error))
 """
 
-SETTINGS = {"steps": 4, "save_every": 4, "photos": 4}
+SETTINGS = {"steps": 4, "save_every": 4, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
 
 
 def _free_port():

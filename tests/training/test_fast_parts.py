@@ -88,7 +88,8 @@ def test_the_gradient_of_every_weight_is_the_same(make_run, kind, settings):
         for parameter in session.parameters:  # away from zero, where half of the gradients would be zero too
             parameter.data.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.02)
         torch.manual_seed(0)
-        session.forward.training(session.items[: session.run.file.settings.batch_size], 0).mean().backward()
+        sample = session.forward.draw(session.items[: session.run.file.settings.batch_size], 0)
+        session.forward.training(sample).mean().backward()
         return {name: item.grad for name, item in session.adapter._named().items()}
 
     plain, quickened = gradients(quick=False), gradients()

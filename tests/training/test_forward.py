@@ -1,10 +1,13 @@
-"""One forward pass: what is random, what is shared, what the UNet is given."""
+"""One forward pass: what is random, what is shared, what the UNet is given; and what output preservation adds."""
 
+from contextlib import contextmanager
+from itertools import chain
 from types import SimpleNamespace
 
 import torch
 from torch import nn
 
+from lib_lora.character.store import Character
 from lib_lora.models.families.sdxl import SDXL
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.text_conditioning import Conditioning
@@ -18,8 +21,10 @@ from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.randomness import generator
 from lib_lora.training.plan.run_file import TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.preservation import OutputPreservation
 
 CPU = torch.device("cpu")
+MARA = Character("Mara", "mrxa", "woman")
 
 
 class Recorder(nn.Module):
@@ -62,11 +67,15 @@ def _forward(pooled=False, prediction="epsilon", **settings):
     return Forward(unet, words, objective, SDXL, train, CPU, None), unet, words
 
 
+def _losses(forward, items, micro_step, first_slot=0):
+    return forward.training(forward.draw(items, micro_step, first_slot))
+
+
 def test_a_sample_is_what_the_pure_functions_say():
     objective = ObjectiveSettings(noise_offset=0.1, min_snr_gamma=5.0, ip_noise_gamma=0.1)
     forward, unet, words = _forward(objective=objective)
     item = _item(3)
-    loss = forward.training([item], micro_step=11, first_slot=2)
+    loss = _losses(forward, [item], 11, 2)
     draw = generator(5, "sample", 11, 2)
     latent = item.mean + item.std * sample_noise(item.mean.shape, draw)
     times = torch.tensor([sample_timestep(objective, draw)])
@@ -82,26 +91,26 @@ def test_a_sample_is_what_the_pure_functions_say():
 def test_samples_do_not_depend_on_who_computes_them():
     forward, _, _ = _forward(caption_dropout=0.5)
     items = [_item(n) for n in range(4)]
-    whole = forward.training(items, 7)
-    halves = torch.cat([forward.training(items[:2], 7, 0), forward.training(items[2:], 7, 2)])
+    whole = _losses(forward, items, 7)
+    halves = torch.cat([_losses(forward, items[:2], 7, 0), _losses(forward, items[2:], 7, 2)])
     assert torch.equal(whole, halves)
-    assert not torch.equal(whole, forward.training(items, 8))
-    assert torch.equal(whole, forward.training(items, 7))
+    assert not torch.equal(whole, _losses(forward, items, 8))
+    assert torch.equal(whole, _losses(forward, items, 7))
 
 
 def test_prior_pictures_count_less_and_maps_move_the_loss():
     settings = {"objective": ObjectiveSettings(prior_loss_weight=0.25)}
-    plain = _forward(**settings)[0].training([_item(1)], 3)
-    assert torch.allclose(_forward(**settings)[0].training([_item(1, prior=True)], 3), plain * 0.25)
+    plain = _losses(_forward(**settings)[0], [_item(1)], 3)
+    assert torch.allclose(_losses(_forward(**settings)[0], [_item(1, prior=True)], 3), plain * 0.25)
     doubled = torch.full((1, 4, 6), 2.0)
-    both = _forward()[0].training([_item(1), _item(1, weights=doubled)], 3)
-    alone = _forward()[0].training([_item(1), _item(1)], 3)
+    both = _losses(_forward()[0], [_item(1), _item(1, weights=doubled)], 3)
+    alone = _losses(_forward()[0], [_item(1), _item(1)], 3)
     assert torch.allclose(both, alone * torch.tensor([1.0, 2.0]))
 
 
 def test_sdxl_gets_the_true_sizes_and_the_pooled_words():
     forward, unet, _ = _forward(pooled=True)
-    forward.training([_item(1)], 0)
+    _losses(forward, [_item(1)], 0)
     given = unet.calls[0][2]["added_cond_kwargs"]
     assert given["time_ids"].tolist() == [[320, 480, 0, 0, 32, 48]]
     assert given["text_embeds"].shape == (1, 8)
@@ -110,7 +119,7 @@ def test_sdxl_gets_the_true_sizes_and_the_pooled_words():
 def test_dropped_captions_are_empty_at_about_the_rate():
     forward, _, words = _forward(caption_dropout=0.25)
     for step in range(200):
-        forward.training([_item(0), _item(1)], step)
+        _losses(forward, [_item(0), _item(1)], step)
     dropped = sum(caption == "" for batch in words.heard for caption in batch)
     assert 70 <= dropped <= 130  # 400 draws at 0.25: 100, and three and a half deviations either way
 
@@ -128,6 +137,62 @@ def test_the_probe_is_the_same_every_time_and_moves_no_gradient():
 
 def test_velocity_models_are_trained_on_velocity():
     item = _item(1)
-    one = _forward(prediction="v")[0].training([item], 3)
-    other = _forward(prediction="epsilon")[0].training([item], 3)
+    one = _losses(_forward(prediction="v")[0], [item], 3)
+    other = _losses(_forward(prediction="epsilon")[0], [item], 3)
     assert not torch.allclose(one, other)
+
+
+class Switch:
+    """Of an adapter that adds 1 to what the `Recorder` predicts, and is off inside the block."""
+
+    def __init__(self, weight):
+        self.weight = weight
+        weight.data.fill_(1.0)
+
+    @contextmanager
+    def off(self):
+        self.weight.data.fill_(0.0)
+        yield
+        self.weight.data.fill_(1.0)
+
+
+def _preserving(share, batch_size=4, processes=1):
+    forward, unet, words = _forward(preservation_weight=1.0, preservation_share=share, batch_size=batch_size)
+    return OutputPreservation(forward, Switch(unet.weight), MARA, forward.train, processes), unet, words
+
+
+def test_what_is_preserved_is_the_base_without_the_trigger():
+    preservation, unet, words = _preserving(1.0)
+    sample = preservation.forward.draw([_item(n) for n in range(4)], 7)
+    apart = preservation.losses(sample)
+    assert torch.equal(apart, torch.ones(4))
+    assert len(unet.calls) == 2
+    assert all(torch.equal(call[0], sample.noisy) and torch.equal(call[1], sample.times) for call in unet.calls)
+    assert words.heard[0] == words.heard[1]
+    assert not [caption for caption in words.heard[0] if "mrxa" in caption]
+    apart.sum().backward()
+    assert unet.weight.grad is not None
+
+
+def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
+    preservation, _, words = _preserving(0.3, batch_size=2, processes=2)
+    draw, items, counts = preservation.forward.draw, [_item(n) for n in range(4)], []
+
+    def heard(*samples):
+        words.heard.clear()
+        found = [preservation.losses(sample) for sample in samples]
+        return sum(len(one) for one in found if one is not None), list(chain(*words.heard[::2]))
+
+    for step in range(10):
+        whole = heard(draw(items, step))
+        assert whole == heard(draw(items[:2], step), draw(items[2:], step, 2))
+        counts.append(whole[0])
+    assert sum(counts) == 12  # of 40
+    assert set(counts) == {1, 2}
+
+
+def test_class_pictures_need_no_preserving():
+    preservation, _, _ = _preserving(1.0)
+    draw = preservation.forward.draw
+    assert preservation.losses(draw([_item(1, prior=True)], 3)) is None
+    assert len(preservation.losses(draw([_item(1, prior=True), _item(2)], 3))) == 1

@@ -31,10 +31,13 @@ class FusedLayer(nn.Module):
     def __init__(self, base: nn.Linear | nn.Conv2d, down: nn.Parameter, up: nn.Parameter, scale: float) -> None:
         super().__init__()
         self.base, self.down, self.up, self.scale = base, down, up, scale
+        self.enabled = True  # False = only the frozen layer; see `adapter_switch`
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in] to [..., out]; a convolution's [B, in, H, W] to [B, out, H, W]. In the dtype of the base."""
         x = x.to(self.base.weight.dtype)
+        if not self.enabled:
+            return cast(torch.Tensor, self.base(x))
         wide = isinstance(self.base, nn.Conv2d)
         rows = x.permute(0, 2, 3, 1) if wide else x
         apply: Any = _Fused.apply  # which is typed in some versions of torch, and untyped in others

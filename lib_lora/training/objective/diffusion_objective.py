@@ -80,17 +80,32 @@ class DiffusionObjective:
         Raises:
             UserError: the settings do not fit the prediction type.
         """
+        target = noise if self.prediction == "epsilon" else velocity(latents, noise, times, self.alphas_cumprod)
+        each = self.difference(predicted, target, times, weight_map)
+        if is_class is not None:
+            each = each * (1 + is_class.to(each.device).float() * (self.settings.prior_loss_weight - 1))
+        return each
+
+    def difference(
+        self,
+        predicted: torch.Tensor,
+        wanted: torch.Tensor,
+        times: torch.Tensor,
+        weight_map: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `Objective`; `weight_map` as of `loss`.
+
+        Raises:
+            UserError: the settings do not fit the prediction type.
+        """
         settings, schedule = self.settings, self.alphas_cumprod
-        target = noise if self.prediction == "epsilon" else velocity(latents, noise, times, schedule)
         threshold = None
         if settings.loss_type in ("huber", "smooth_l1"):
             threshold = huber_threshold(times, schedule, settings.huber_c, settings.huber_schedule)
-        loss = elementwise_loss(predicted, target, settings.loss_type, threshold)
+        loss = elementwise_loss(predicted, wanted, settings.loss_type, threshold)
         if weight_map is not None:
             loss = loss * weight_map.to(loss.device).float()
         each = loss.flatten(1).mean(dim=1)
-        if is_class is not None:
-            each = each * (1 + is_class.to(each.device).float() * (settings.prior_loss_weight - 1))
         return each * timestep_weights(times, schedule, self.prediction, settings).to(each.device)
 
     def paint(

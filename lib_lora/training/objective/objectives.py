@@ -55,6 +55,15 @@ class Objective(Protocol):
         """
         ...
 
+    def difference(self, predicted: torch.Tensor, wanted: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """How far a prediction is from another one, measured and weighted as in `loss`, [B] float32.
+
+        Args:
+            predicted, wanted: what denoisers gave for the same input, [B, C, H, W].
+            times: [B].
+        """
+        ...
+
     def paint(self, predict: Predict, noise: torch.Tensor, steps: int) -> torch.Tensor:
         """From noise [B, C, H, W] to a latent, with so many calls of `predict` (latents, time)."""
         ...

@@ -194,6 +194,7 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.gradient_checkpointing,
         train.ema > 0,
         train.trains_text,
+        train.preservation_share if train.preservation_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,
     )

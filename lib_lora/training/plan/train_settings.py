@@ -188,6 +188,25 @@ class TrainSettings:
             group="Photos",
         ),
     )
+    preservation_weight: float = field(
+        default=0.0,
+        metadata=described(
+            "Output preservation",
+            "What staying the base model counts, where the trigger word is not in the prompt, against a photo's 1: the"
+            " target is what the base itself predicts for the class word. 0 = off.",
+            least=0,
+            group="Photos",
+        ),
+    )
+    preservation_share: float = field(
+        default=0.25,
+        metadata=described(
+            "Share of output preservation",
+            "Share of the photos for which output preservation is computed, above 0 and at most 1; each costs a third"
+            " more than a photo itself.",
+            group="Photos",
+        ),
+    )
     face_weight: float = field(
         default=1.0,
         metadata=described(
@@ -208,6 +227,8 @@ class TrainSettings:
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        if not 0 < self.preservation_share <= 1:
+            raise ValueError(f"preservation_share is {self.preservation_share}; it must be above 0 and at most 1.")
         if not 0 < self.unet_lr <= 10:
             raise ValueError(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.")
         if not 0 <= self.te_lr <= 10:

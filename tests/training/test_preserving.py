@@ -1,0 +1,46 @@
+"""Output preservation on a real model: without the trigger word it stays the frozen base."""
+
+import pytest
+import torch
+
+from lib_lora.training import state
+from lib_lora.training.loop import train
+from lib_lora.training.session import open_session
+
+STRONG = {"steps": 24, "photos": 4, "save_every": 24, "unet_lr": 5e-3, "te_lr": 5e-3, "preservation_share": 1.0}
+
+
+def _silent(kind, **fields):
+    pass
+
+
+@pytest.mark.parametrize("lora", [{}, {"dropout": 0.3}, {"use_dora": True}], ids=["fused", "peft", "dora"])
+def test_switched_off_the_model_is_the_base(make_run, lora):
+    session = open_session(make_run(preservation_weight=1.0, lora=lora), _silent)
+    forward, switch = session.forward, session.preservation.switch
+    sample = forward.draw(session.items[:2], 3)
+    with torch.no_grad(), session.evaluating():
+        base = forward.predicted(sample)  # an untrained adapter changes nothing
+        for parameter in session.parameters:
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+        assert not torch.allclose(forward.predicted(sample), base, atol=1e-3)
+        with switch.off():
+            torch.testing.assert_close(forward.predicted(sample), base)
+        assert not torch.allclose(forward.predicted(sample), base, atol=1e-3)
+    forward.training(sample).mean().backward()
+    assert all(parameter.grad is not None for parameter in session.parameters)
+
+
+@pytest.mark.parametrize("te", [True, False])
+def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run, te):
+    apart = []
+    for weight in (0.0, 1.0):
+        settings = {**STRONG, "lora": {"rank": 8, "alpha": 8, "te": te}}
+        run = make_run(**settings, preservation_weight=weight)
+        train(run, _silent)
+        session = open_session(make_run(**settings, preservation_weight=1.0), _silent)
+        session.adapter.load_state(state.newest(run.states).state.adapter)
+        with torch.no_grad():
+            sample = session.forward.draw(session.items, 999)
+            apart.append(float(session.preservation.losses(sample).mean()))
+    assert apart[1] < 0.5 * apart[0]
