@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lib_lora.character.store import Character
@@ -17,10 +18,13 @@ def template(character: Character) -> str:
 
 
 def without_character(caption: str, character: Character) -> str:
-    """`caption` with the class word alone in place of trigger and class, for the base model's own picture."""
-    return caption.replace(f"{character.trigger} {character.class_word}", character.class_word).replace(
-        character.trigger, character.class_word
-    )
+    """`caption` with the class word alone in place of the trigger, or of trigger and class word: nobody is called.
+
+    Upper and lower case are the same, as for the text encoders; the trigger within a longer word is another word.
+    """
+    trigger, class_word = re.escape(character.trigger), re.escape(character.class_word)
+    called = rf"(?<!\w){trigger}(?:\s+{class_word})?(?!\w)"
+    return re.sub(called, lambda _: character.class_word, caption, flags=re.IGNORECASE)
 
 
 def path_of(photo: Path) -> Path:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from random import Random
 
+from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
 
 _PLAIN = ("photo of {class_word}", "{class_word}", "photo of a person", "photo of a woman", "photo of a man")
 _SHARE = 1 / 3  # of the pictures that get one of these in place of their own caption without the trigger
-
-
-def without_trigger(caption: str, trigger: str, class_word: str) -> str:
-    """The caption with the class word in the trigger's place, where it does not stand beside it anyway.
-
-    >>> without_trigger("photo of mrxa woman, smiling", "mrxa", "woman")
-    'photo of woman, smiling'
-    >>> without_trigger("mrxa in a garden", "mrxa", "woman")
-    'woman in a garden'
-    """
-    word = re.escape(trigger)
-    beside = rf"{word}\s+(?={re.escape(class_word)}(?!\w))" if class_word else r"(?!)"
-    plain = re.sub(rf"(?<!\w){beside}", "", caption, flags=re.IGNORECASE)
-    return re.sub(rf"(?<!\w){word}(?!\w)", lambda _: class_word, plain, flags=re.IGNORECASE)
 
 
 def plain_captions(character: Character) -> list[str]:
@@ -40,7 +26,7 @@ def plain_caption(caption: str, character: Character, random: Random) -> str:
         random: of this sample.
     """
     general = plain_captions(character)
-    chosen, own = random.choice(general), without_trigger(caption, character.trigger, character.class_word)
+    chosen, own = random.choice(general), without_character(caption, character)
     # a caption without the trigger is one that shall bring the person, so it cannot be kept free of the person
     own_is_free = own != caption or not caption
     return chosen if random.random() < _SHARE or not own_is_free else own
@@ -48,5 +34,5 @@ def plain_caption(caption: str, character: Character, random: Random) -> str:
 
 def captions_needed(captions: Iterable[str], character: Character) -> list[str]:
     """All that `plain_caption` can give for captions that do not change."""
-    own = (without_trigger(caption, character.trigger, character.class_word) for caption in captions)
+    own = (without_character(caption, character) for caption in captions)
     return list(dict.fromkeys([*plain_captions(character), *own]))

@@ -2,34 +2,11 @@
 
 from random import Random
 
-import pytest
-
+from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
-from lib_lora.training.data.plain_captions import captions_needed, plain_caption, plain_captions, without_trigger
+from lib_lora.training.data.plain_captions import captions_needed, plain_caption, plain_captions
 
 MARA = Character("Mara", "mrxa", "woman")
-
-
-@pytest.mark.parametrize(
-    ("caption", "plain"),
-    [
-        ("photo of mrxa woman, smiling", "photo of woman, smiling"),
-        ("photo of mrxa", "photo of woman"),
-        ("MRXA in a garden, mrxa's hat", "woman in a garden, woman's hat"),
-        ("photo of mrxa  woman", "photo of woman"),
-        ("photo of mrxa womanly figure", "photo of woman womanly figure"),
-        ("photo of mrxastic woman", "photo of mrxastic woman"),
-        ("", ""),
-    ],
-)
-def test_the_class_word_stands_where_the_trigger_was(caption, plain):
-    assert without_trigger(caption, "mrxa", "woman") == plain
-
-
-def test_triggers_and_class_words_are_taken_as_they_are_written():
-    assert without_trigger(r"photo of a.b* woman, a1b* woman", "a.b*", "woman") == "photo of woman, a1b* woman"
-    assert without_trigger("photo of mrxa", "mrxa", r"g\1irl") == r"photo of g\1irl"
-    assert without_trigger("photo of anna lena woman", "anna lena", "woman") == "photo of woman"
 
 
 def test_a_third_are_called_by_plain_captions_and_all_that_can_come_is_known_before():
@@ -39,7 +16,7 @@ def test_a_third_are_called_by_plain_captions_and_all_that_can_come_is_known_bef
     for caption in captions:
         given = [plain_caption(caption, MARA, random) for _ in range(600)]
         assert set(given) <= set(known)
-        own = without_trigger(caption, "mrxa", "woman")
+        own = without_character(caption, MARA)
         assert 340 < given.count(own) < 460
         assert set(plain_captions(MARA)) < set(given)
 
