@@ -59,6 +59,11 @@ class Variant:
 
 
 TODAY = "today"
+# output preservation: weight, and for how many of the photos it is computed, in percent
+PRESERVE = {
+    f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
+    for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
+}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -71,6 +76,8 @@ VARIANTS: dict[str, Variant] = {
     "worded_class": Variant({"passes": 42}, Material(class_pictures="worded")),
     "words_class": Variant({"passes": 42}, Material("words", class_pictures="worded")),
     "words_class_half": Variant({"passes": 42, **HALF_CLASS}, Material("words", class_pictures="worded")),
+    **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
+    **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 
@@ -130,7 +137,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
-    parser.add_argument("--sampling", type=int, default=6, help="steps of painting")
+    parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)
