@@ -2,7 +2,8 @@
 
 Units, so that numbers of different people can be put together:
 
-identity     mean cosine to the held-out photos, as a share of what these reach among themselves (leave one out)
+identity     mean cosine to the held-out photos, as a share of what these reach among themselves (leave one out), or
+             of what they reach after the base model's VAE, through which every picture has come
 kept         the same between two marks: 0 = the base's own strangers for the same prompts and seeds, 1 = the photos
 leak         mean cosine of pictures without the trigger less the base's own for the same prompts and seeds; 0 = none
 recognised   pictures more like the person than 99 of 100 that the base paints
@@ -40,6 +41,11 @@ def share(value: float | None, zero: float | None, one: float | None) -> float |
 def identity(row: Row) -> float | None:
     """See the module."""
     return share(row["identity"]["ours"], 0.0, row["ceiling"])
+
+
+def identity_of_vae(row: Row) -> float | None:
+    """The same as a share of what the held-out photos reach after the base model's VAE."""
+    return share(row["identity"]["ours"], 0.0, row["vae"])
 
 
 def kept(row: Row) -> float | None:
@@ -151,15 +157,18 @@ def tables(rows: Sequence[Row], variants: Sequence[str], plain: str) -> str:
 
 def _likeness(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     lines = [
-        "| variant | people, runs | identity (95 %) | kept | kept, dlib | leak (95 %) | leak, dlib "
+        "| variant | people, runs | identity (95 %) | of the VAE's | kept | kept, dlib | leak (95 %) | leak, dlib "
         "| recognised with trigger | without (the base's) |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in variants:
         mine = [row for row in rows if row["variant"] == name]
         if not mine:
             continue
-        shown = ((identity, True), (kept, False), (kept_by_second, False), (leak, True), (leak_by_second, False))
+        shown: tuple[tuple[Metric, bool], ...] = (
+            (identity, True), (identity_of_vae, False), (kept, False), (kept_by_second, False), (leak, True),
+            (leak_by_second, False),
+        )  # fmt: skip
         values = [told(by_person(rows, name, metric), wide) for metric, wide in shown]
         without = [found for row in mine for found in row["without"].values()]
         asked = [row["identity"] for row in mine]

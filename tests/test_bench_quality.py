@@ -28,7 +28,7 @@ def row(variant="today", person="mara", seed=1, **more):
     spread = {"yaw": 0.1, "smile": 0.02, "background": 20.0, "faces": 0.3}
     return {
         "variant": variant, "person": person, "seed": seed, "group": quality_people.group_of(person),
-        "identity": {**alike, "second": -0.5, "second_base": -0.8}, "without": leaked, "ceiling": 0.8,
+        "identity": {**alike, "second": -0.5, "second_base": -0.8}, "without": leaked, "ceiling": 0.8, "vae": 0.7,
         "second_ceiling": -0.4, "obeyed": dict.fromkeys(WORDS, shares), "varied": spread, "base_varied": spread,
         "photos_varied": spread, "seconds": 100.0, "peak": 9e8, "bytes": 2_000_000, "notes": [], **more,
     }  # fmt: skip
@@ -37,6 +37,7 @@ def row(variant="today", person="mara", seed=1, **more):
 def test_numbers_of_a_run_are_shares_of_what_photos_and_base_reach():
     one = row()
     assert quality_table.identity(one) == pytest.approx(0.6 / 0.8)
+    assert quality_table.identity_of_vae(one) == pytest.approx(0.6 / 0.7)
     assert quality_table.kept(one) == pytest.approx(0.4 / 0.6)
     assert quality_table.kept_by_second(one) == pytest.approx(0.3 / 0.4)
     assert quality_table.leak(one) == pytest.approx(0.1)
@@ -51,7 +52,7 @@ def test_what_was_not_measured_is_absent():
     assert quality_table.identity(lost) is None
     assert quality_table.kept_by_second(lost) is None
     assert quality_table.leak(lost) is None
-    assert "| today | 1, 1 | - | - | - | - | - | 0 of 4 | 0 of 20 (0) |" in quality_table.tables(
+    assert "| today | 1, 1 | - | - | - | - | - | - | 0 of 4 | 0 of 20 (0) |" in quality_table.tables(
         [lost], ["today"], "today"
     )
 
