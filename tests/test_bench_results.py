@@ -84,7 +84,7 @@ def test_the_option(tmp_path: Path) -> None:
 BENCHES = sorted(path.stem for path in results_file.FOLDER.parent.glob("*.py"))
 
 
-# What benchmarks share, and the parts of bench/likeness.py, bench/advice.py and bench/remote_faults.py.
+# What benchmarks share, and the parts of bench/likeness.py, advice.py, quality.py and remote_faults.py.
 PARTS = (
     "fault_cluster",
     "fault_machines",
@@ -92,6 +92,9 @@ PARTS = (
     "followed_advice",
     "machine",
     "plain",
+    "quality_people",
+    "quality_pictures",
+    "quality_table",
     "results_file",
     "error_rates",
     "hidden_faces",

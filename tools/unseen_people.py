@@ -5,6 +5,7 @@ the pictures `dlib-bin` and `face-recognition-models`. No picture is shipped.
 
     python tools/unseen_people.py FOLDER --look 60       contact sheets of candidates, to choose `PEOPLE` by eye
     python tools/unseen_people.py FOLDER                 writes bench/unseen_people.npz
+    python tools/unseen_people.py FOLDER --photos TARGET writes 24 small photos of each into folders (tests/data/unseen)
 
 A person is one style of MobileStyleGAN (`tools/cohort.py`) with others mixed in: as for the simulated people, and in a
 third of the pictures more of them in the coarsest layers, which turn the head. What is the same person is decided by
@@ -37,6 +38,7 @@ FILE = ROOT / "bench" / "unseen_people.npz"
 UNSEEN = 4  # a stream of random numbers of their own (`tools.cohort`)
 PEOPLE = (1, 2, 8, 18)  # chosen by eye from the contact sheets: adults, half of them women
 PICTURES = 46  # of each: 24 photos and a grid of 20, with some to spare
+PHOTOS, SIDE, QUALITY = 24, 256, 88  # of each that are written as files, their pixels, JPEG's quality
 SAME = 0.45  # dlib's distance to the person's first picture, at most
 # Styles for m.conv1 and m.layers.0 to m.layers.6: the coarsest two, which turn the head, are a group of their own.
 TURNING = (0, 0, 1, 2, 2, 3, 3, 3)
@@ -74,16 +76,16 @@ def only(faces: list[Face]) -> Face | None:
 
 
 def measure(
-    painted: PaintedPeople, person: int, engine: SFaceEngine, second: SecondRecogniser
+    painted: PaintedPeople, person: int, engine: SFaceEngine, second: SecondRecogniser, pictures: int = PICTURES
 ) -> tuple[Array, Array, list[int]]:
-    """Embeddings of a person's pictures as they are and made harder (not a number where no face can be judged), and
-    which pictures they are."""
+    """Embeddings of a person's first so many pictures as they are and made harder (not a number where no face can be
+    judged), and which pictures they are."""
     clean: list[Array] = []
     hard: list[Array] = []
     numbers: list[int] = []
     anchor: Array | None = None
     number = -1
-    while len(clean) < PICTURES:
+    while len(clean) < pictures:
         number += 1
         image = painted.picture(person, number)
         face = only(engine.faces(image))
@@ -114,15 +116,32 @@ def sheet(
         whole.save(file, "PNG")
 
 
+def write_photos(painted: PaintedPeople, target: Path) -> None:
+    """The first pictures of each person as small files ``NAME/00.jpg``, to train on and to compare with."""
+    engine, second = SFaceEngine(), SecondRecogniser()
+    for person in PEOPLE:
+        folder = target / f"unseen{person}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for place, number in enumerate(measure(painted, person, engine, second, PHOTOS)[2]):
+            small = painted.picture(person, number).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            with atomic_file(folder / f"{place:02}.jpg") as file:
+                small.save(file, "JPEG", quality=QUALITY)
+        print(f"{folder.name}: {PHOTOS} photos", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="keeps the pictures; holds the contact sheets")
     parser.add_argument("--look", type=int, metavar="N", help="only show N candidates")
+    parser.add_argument("--photos", type=Path, metavar="TARGET", help="only write 24 small photos of each there")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     painted = PaintedPeople(Painter(networks(), options.threads), options.folder)
     if options.look:
         sheet(painted, options.folder / "candidates.png", [(person, 0) for person in range(options.look)])
+        return
+    if options.photos:
+        write_photos(painted, options.photos)
         return
     engine, second = SFaceEngine(), SecondRecogniser()
     clean, hard, began = [], [], time.monotonic()

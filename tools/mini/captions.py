@@ -122,6 +122,7 @@ def obeys(seen: Measured, word: str) -> bool:
         "serious": seen.smile < SMILE,
         "dark background": seen.background < DARK,
         "light background": seen.background > LIGHT,
+        "coloured background": seen.chroma > COLOURED and seen.background > DARK,
         "dark hair": seen.hair < DARK_HAIR,
         "light hair": seen.hair > LIGHT_HAIR,
     }[word]

@@ -1,0 +1,358 @@
+"""Whether a LoRA is the person only when asked, and obeys: variants of the training, on the small base model.
+
+    python bench/quality.py --work DIR                                  every variant, the people that choose, one seed
+    python bench/quality.py --work DIR --people all --seeds 1 2         also those whom no setting was ever chosen on
+    python bench/quality.py --work DIR --variants today words_class     some variants; more can follow later
+    python bench/quality.py --work DIR --table                          only what DIR has so far
+
+A variant is a line in `VARIANTS`: settings laid over the preset `mini-face`, and what the LoRA is trained on. 16 of a
+person's 24 photos are trained on, 8 are held out and are the yardstick. Each LoRA paints the pictures of
+`bench.quality_pictures`, the base model alone paints the same prompts and seeds; `bench.quality_table` says what is
+made of them. DIR keeps one line for each finished run in results.jsonl; what stands there is not trained again (delete
+a line to have it), so the command can be stopped and given again. bench/results/quality has those of docs/quality.md.
+Runs go side by side in processes of one thread; their seconds are the processor's, which other programs change little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench import quality_people as people  # noqa: E402
+from bench import quality_pictures as pictures  # noqa: E402
+from bench import results_file  # noqa: E402
+from bench.quality_people import CLASS_WORDS, GROUPS, Material  # noqa: E402
+from bench.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
+from bench.quality_table import tables  # noqa: E402
+from bench.settings_study import RESULTS, add_row, alone, read_rows  # noqa: E402
+from lib_lora.errors import UserError  # noqa: E402
+from lib_lora.faces.array_types import Array  # noqa: E402
+from lib_lora.models.families.sd1 import NARROW  # noqa: E402
+from lib_lora.training.plan.presets import merged  # noqa: E402
+from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+
+if TYPE_CHECKING:
+    from lib_lora.training.plan.run_file import Run
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained, and on what."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    material: Material = field(default_factory=Material)
+
+
+TODAY = "today"
+# output preservation: weight, and for how many of the photos it is computed, in percent
+PRESERVE = {
+    f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
+    for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
+}
+HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
+VARIANTS: dict[str, Variant] = {
+    TODAY: Variant(),
+    "filled": Variant(material=Material("filled")),
+    "words": Variant(material=Material("words")),
+    "few": Variant(material=Material(thin=2)),
+    # 336 steps, of which half of each batch are class pictures on the whole: as many views of a photo as 168 steps
+    "class": Variant({"passes": 42}, Material(class_pictures="plain")),
+    "class_half": Variant({"passes": 42, **HALF_CLASS}, Material(class_pictures="plain")),
+    "worded_class": Variant({"passes": 42}, Material(class_pictures="worded")),
+    "words_class": Variant({"passes": 42}, Material("words", class_pictures="worded")),
+    "words_class_half": Variant({"passes": 42, **HALF_CLASS}, Material("words", class_pictures="worded")),
+    **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
+    **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
+    "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be trained and judged."""
+
+    variant: str
+    person: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are, and how pictures are painted."""
+
+    work: Path
+    unseen: Path
+    sampling: int
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What a person's pictures are measured with; the same for every variant and seed.
+
+    Attributes:
+        template: SFace's, of the held-out photos.
+        line: a cosine that only one in a hundred of the base model's pictures passes.
+        second: dlib's mean of the held-out photos; None where it is not installed.
+        base: the base model's pictures, by kind.
+        row: what stands in each line of results: ceilings and the base's own numbers.
+    """
+
+    template: Array
+    line: float
+    second: Array | None
+    base: Mapping[str, Sequence[Seen | None]]
+    row: Mapping[str, Any]
+
+
+def main() -> int:
+    options = _options()
+    failed = 0 if options.table else measure(options)
+    rows = [row for row in read_rows(options.work / RESULTS) if row["variant"] in VARIANTS]
+    print(tables(rows, list(VARIANTS), TODAY))
+    results_file.save("quality", rows, options.results)
+    return 1 if failed else 0
+
+
+def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument(
+        "--people", nargs="+", choices=["all", *CLASS_WORDS], default=[*GROUPS[people.CHOOSING]], metavar="PERSON"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
+    parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
+    results_file.add_option(parser)
+    options = parser.parse_args(words)
+    if "all" in options.people:
+        options.people = [*GROUPS[people.CHOOSING], *GROUPS[people.NEVER]]
+    return options
+
+
+def planned(options: argparse.Namespace, rows: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """The jobs that have no row yet: seed by seed, variant by variant, so that what was begun first is whole first."""
+    done = {(row["variant"], row["person"], row["seed"]) for row in rows}
+    jobs = [Job(v, p, s) for s in options.seeds for v in options.variants for p in options.people]
+    return [job for job in jobs if (job.variant, job.person, job.seed) not in done]
+
+
+# Training and measuring
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Do what is not done yet; returns how many runs failed otherwise than by their settings."""
+    from lib_lora.runs.run_lock import only_process
+
+    options.work.mkdir(parents=True, exist_ok=True)
+    place = Place(options.work, options.unseen, options.sampling)
+    with only_process(options.work, "wait for it, or name another --work"):
+        jobs = planned(options, read_rows(options.work / RESULTS))
+        for left in options.work.glob("data/*/characters/*/runs"):
+            shutil.rmtree(left)  # of runs that were stopped; finished ones leave nothing but their row
+        os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they load their libraries
+        with ProcessPoolExecutor(options.jobs, get_context("spawn"), alone) as pool:
+            try:
+                return _spread(pool, jobs, place)
+            except KeyboardInterrupt:
+                os._exit(130)  # the pool would first do what it has taken in; the workers end with this process
+
+
+def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int:
+    """Give the jobs to the workers, and write each down as it is finished."""
+    words = dict.fromkeys(CLASS_WORDS[job.person] for job in jobs)
+    kinds = dict.fromkeys(
+        (VARIANTS[job.variant].material.class_pictures, CLASS_WORDS[job.person])
+        for job in jobs
+        if VARIANTS[job.variant].material.class_pictures
+    )
+    first = [pool.submit(_paint_base, place, word) for word in words]
+    first += [pool.submit(people.paint_class, place.work, *kind) for kind in kinds]
+    made = dict.fromkeys((job.person, VARIANTS[job.variant].material.captions, VARIANTS[job.variant].material.thin)
+                         for job in jobs)  # fmt: skip
+    first += [pool.submit(_take_in, person, Material(*how), place) for person, *how in made]
+    for future in first:
+        future.result()
+    ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
+    yards = {person: future.result() for person, future in ready.items()}
+    waiting = {pool.submit(judged, job, place, yards[job.person]): job for job in jobs}
+    failed = 0
+    for number, future in enumerate(as_completed(waiting), 1):
+        job = waiting[future]
+        if error := future.exception():
+            failed += 1
+            said = f"failed: {error!r}"
+        else:
+            add_row(place.work / RESULTS, future.result())
+            said = future.result().get("error") or f"{future.result()['seconds']:.0f} s"
+        name = f"{job.variant}, {job.person}, seed {job.seed}"
+        print(f"{number} of {len(jobs)}: {name}: {said}", file=sys.stderr, flush=True)
+    return failed
+
+
+def _paint_base(place: Place, class_word: str) -> None:
+    """Paint what the base model paints, so that no two processes do it at once."""
+    pictures.paint_base(pictures.questions(class_word, class_word), place.sampling, place.work / "base")
+
+
+def _take_in(person: str, material: Material, place: Place) -> None:
+    people.take_in(person, material, place.work, place.unseen)
+
+
+def yardstick(person: str, place: Place) -> Yardstick:
+    """Measure a person's held-out photos, and what the base model alone paints."""
+    from lib_lora.likeness.measure import template as templates
+    from lib_lora.likeness.measure.vae_ceiling import ceiling_of, scores_of
+    from lib_lora.models.vae import reconstruct
+
+    asked = pictures.questions(CLASS_WORDS[person], CLASS_WORDS[person])
+    found = [pictures.look(one) for one in pictures.paint_base(asked, place.sampling, place.work / "base")]
+    base = by_kind(asked, found)
+    photos = people.photos_of(person, place.unseen)
+    trained, held_out = people.shared_out(photos)
+    template = templates.build(pictures.engine(), held_out)
+    vae = pictures.painter().vae
+    sizes = [one.px for one in found if one is not None]
+    top = ceiling_of(pictures.engine(), template, held_out, sizes, lambda image: reconstruct(vae, image))
+    others = [one for one in (pictures.look(pictures.photo_of_side(path)) for path in held_out) if one is not None]
+    described = [one.second for one in others if one.second is not None]
+    line = float(np.nanquantile(pictures.scores(found, template.array), 0.99))
+    shown = [pictures.look(pictures.photo_of_side(path)) for path in trained]
+    row = {
+        "ceiling": mean(template.loo), "vae": mean(scores_of(top)), "line": plain(line),
+        "vae_recognised": int((scores_of(top) > line).sum()), "vae_of": len(top),
+        "second_ceiling": mean(apart_from_others(described)) if len(described) > 1 else None,
+        "photos_varied": {name: plain(value) for name, value in pictures.spreads(shown).items()},
+    }  # fmt: skip
+    return Yardstick(template.array, line, np.mean(described, axis=0) if described else None, base, row)
+
+
+def apart_from_others(vectors: Sequence[Array]) -> list[float]:
+    """The negative distance of each vector to the mean of the others; at least two vectors."""
+    total = np.sum(vectors, axis=0)
+    return [-float(np.linalg.norm(one - (total - one) / (len(vectors) - 1))) for one in vectors]
+
+
+def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) -> dict[str, list[Seen | None]]:
+    """What was seen in the pictures of each kind of question."""
+    kinds: dict[str, list[Seen | None]] = {}
+    for one, seen in zip(asked, found, strict=True):
+        kinds.setdefault(one.kind, []).append(seen)
+    return kinds
+
+
+def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
+    """Train one run and judge its LoRA; the row of the results. A run that its settings broke says so."""
+    from lib_lora.training.loop import train
+
+    variant, notes = VARIANTS[job.variant], []
+    row: dict[str, Any] = {**asdict(job), "group": people.group_of(job.person), **asdict(variant.material)}
+    row |= {"settings": variant.settings, "sampling": place.sampling}
+
+    def emit(kind: str, **fields: Any) -> None:
+        if kind == "warning":
+            notes.append(str(fields["text"]))
+
+    run = None
+    try:
+        run = new_run(job, place)
+        _forget_peak()
+        processor, clock = time.process_time(), time.perf_counter()
+        lora = train(run, emit)
+        row |= {"seconds": round(time.process_time() - processor, 2), "wall": round(time.perf_counter() - clock, 2)}
+        row |= {"peak": peak(), "photos": sum(not one.prior for one in run.file.photos), "bytes": lora.stat().st_size}
+        asked = pictures.questions(
+            f"{people.trigger_of(job.person)} {CLASS_WORDS[job.person]}", CLASS_WORDS[job.person]
+        )
+        found = [pictures.look(one) for one in pictures.paint(asked, place.sampling, lora)]
+        row |= {**yard.row, **figures(by_kind(asked, found), yard)}
+        row["judging"] = round(time.process_time() - processor - row["seconds"], 2)
+    except UserError as error:
+        row["error"] = str(error)
+    if run:
+        shutil.rmtree(run.folder)
+    return {**row, "notes": notes}
+
+
+def new_run(job: Job, place: Place) -> Run:
+    """The run of a job, not trained yet: only its last step is kept, and no sample pictures are painted."""
+    from lib_lora.workflows.train.prepare import start_run
+
+    variant = VARIANTS[job.variant]
+    own = people.overrides_of(variant.material, job.person, place.work)
+    fixed = {"seed": job.seed, "save_every": 100_000, "samples": 0, "keep_states": 1}
+    overrides = merged(merged(dict(variant.settings), dict(own)), fixed)
+    request = TrainingRequest(BASE, NARROW, overrides, few=True)
+    return start_run(people.root_of(place.work, variant.material), job.person, request)
+
+
+def figures(found: Mapping[str, Sequence[Seen | None]], yard: Yardstick) -> dict[str, Any]:
+    """What a LoRA's pictures show, each number beside the base model's for the same prompts and seeds.
+
+    Returns:
+        "identity" and "without" (by kind of prompt): cosines `ours` and `base`, dlib's `second` and `second_base`, how
+        many of `of` are recognised; "words": cosine of the pictures with words; "obeyed": by word the shares that do
+        what is asked, and that do it unasked; "varied": spreads.
+    """
+    said = [one for word in WORDS for one in found[word]]
+    return {
+        "identity": _likeness(found[ASKED], yard.base[ASKED], yard),
+        "words": mean(pictures.scores(said, yard.template)),
+        "without": {kind: _likeness(found[kind], yard.base[kind], yard) for kind in WITHOUT},
+        "obeyed": {
+            word: {
+                "ours": pictures.obeyed(found[word], word), "base": pictures.obeyed(yard.base[word], word),
+                "unasked": pictures.obeyed(found[ASKED], word), "base_unasked": pictures.obeyed(yard.base[ASKED], word),
+            }
+            for word in WORDS
+        },
+        "varied": {name: plain(value) for name, value in pictures.spreads(found[ASKED]).items()},
+        "base_varied": {name: plain(value) for name, value in pictures.spreads(yard.base[ASKED]).items()},
+    }  # fmt: skip
+
+
+def _likeness(ours: Sequence[Seen | None], base: Sequence[Seen | None], yard: Yardstick) -> dict[str, Any]:
+    one, other = (pictures.scores(some, yard.template) for some in (ours, base))
+    found = {
+        "ours": mean(one), "base": mean(other), "faces": sum(seen is not None for seen in ours), "of": len(ours),
+        "recognised": int((one > yard.line).sum()), "base_recognised": int((other > yard.line).sum()),
+    }  # fmt: skip
+    if yard.second is not None:
+        found["second"] = mean(pictures.second_scores(ours, yard.second))
+        found["second_base"] = mean(pictures.second_scores(base, yard.second))
+    return found
+
+
+def _forget_peak() -> None:
+    """Let the kernel count the process's peak memory anew, where it can (Linux)."""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak() -> int | None:
+    """Bytes of memory that the process held at most since `_forget_peak`; None where that cannot be known."""
+    if sys.platform != "linux":
+        return None
+    known = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(known[1]) * 1024 if known else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
