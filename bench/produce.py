@@ -35,6 +35,10 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from lib_lora.__main__ import let_waiting_threads_sleep  # noqa: E402
+
+let_waiting_threads_sleep()  # as every command of SameFace does, before torch is loaded
+
 from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.character.store import Character, create  # noqa: E402
@@ -45,6 +49,7 @@ from lib_lora.workflows.judge.picture_lines import PHOTOS  # noqa: E402
 from lib_lora.workflows.produce import production_request, production_store  # noqa: E402
 from lib_lora.workflows.produce.picture_check import PictureCheck  # noqa: E402
 from lib_lora.workflows.produce.produce import TOGETHER, Producer  # noqa: E402
+from lib_lora.workflows.produce.produce_command import shares_processor  # noqa: E402
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of  # noqa: E402
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings  # noqa: E402
 from lib_lora.workflows.produce.prompt_list import PromptRow  # noqa: E402
@@ -79,7 +84,15 @@ def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:
 
     def produced(plan: ProductionPlan) -> None:
         folder = production_store.make(run.character_folder, plan)
-        Producer(folder, lora, lambda: painter, lambda: check, _NO_CARDS, lambda *_, **__: None).run()
+        Producer(
+            folder,
+            lora,
+            lambda: painter,
+            lambda: check,
+            _NO_CARDS,
+            lambda *_, **__: None,
+            in_turn=lambda: shares_processor(None),
+        ).run()
         shutil.rmtree(folder.path)
 
     for number in range(rounds + 1):  # the first one is not counted
