@@ -7,7 +7,8 @@
 
 time      The same pictures are painted by the painter alone, and by a production that judges each, in alternation; the
           seeds are other ones each time. A production of one try each, so that both paint the same number. Ratio of the
-          medians of the rounds.
+          medians of the rounds, and the same of the process's own processor time: where other programs use the cores,
+          that says more, with OMP_WAIT_POLICY=PASSIVE, so that waiting threads of torch do not count as work.
 memory    Resident memory of a process that judges and notes 5,000 pictures, which are copies of a few that were painted
           before, so that only the painting is left out: after 500 pictures, and at the end.
 passing   Each of the six people of the tests: half of their 24 portraits are the photos, the other half and all
@@ -71,11 +72,12 @@ def planned(root: Path, count: int, seed: int) -> tuple[Any, ProductionPlan]:
 
 
 def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Seconds of painting alone, and of a production, by round."""
+    """Seconds of painting alone, and of a production, by round, and of their processor time."""
     run, plan = planned(root, count, 1)
     painter = painter_of(None, run.model(), run.file.settings)()
     check = PictureCheck(run.character_folder, NAME, SFaceEngine(), run.file.base.path)
-    lora, alone, whole = run.checkpoint(plan.step), list[float](), list[float]()
+    lora = run.checkpoint(plan.step)
+    alone, whole = list[tuple[float, float]](), list[tuple[float, float]]()
 
     def paint(plan: ProductionPlan) -> None:
         cells = [cell_of(plan, item, 1, lora, _NO_CARDS) for item in range(1, plan.count + 1)]
@@ -96,23 +98,34 @@ def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:
         shutil.rmtree(folder.path)
 
     for number in range(rounds + 1):  # the first one is not counted
-        took: dict[Callable[[ProductionPlan], None], float] = {}
+        took: dict[Callable[[ProductionPlan], None], tuple[float, float]] = {}
         for work in (paint, produced) if number % 2 else (produced, paint):
             seed = 10_000 * number + (5000 if work is paint else 0)
             took[work] = _seconds(work, replace(plan, count=count if number else TOGETHER, seed=seed))
         if number:
             alone.append(took[paint])
             whole.append(took[produced])
-            print(f"round {number}: {alone[-1]:.1f} s alone, {whole[-1]:.1f} s produced", flush=True)
-    ratio = statistics.median(whole) / statistics.median(alone)
-    print(f"{count} pictures: {ratio:.3f} times the time of painting alone")
-    return {"pictures": count, "alone": alone, "whole": whole, "ratio": ratio}
+            print(
+                f"round {number}: {alone[-1][0]:.1f} s alone, {whole[-1][0]:.1f} s produced; processor time "
+                f"{alone[-1][1]:.1f} s and {whole[-1][1]:.1f} s",
+                flush=True,
+            )
+    ratio, processor = (
+        statistics.median(one[place] for one in whole) / statistics.median(one[place] for one in alone)
+        for place in (0, 1)
+    )
+    print(f"{count} pictures: {ratio:.3f} times the time of painting alone, {processor:.3f} times its processor time")
+    found: dict[str, Any] = {"pictures": count, "ratio": ratio, "processor_ratio": processor}
+    for name, rows in (("alone", alone), ("whole", whole)):
+        found |= {name: [one[0] for one in rows], f"{name}_processor": [one[1] for one in rows]}
+    return found
 
 
-def _seconds(work: Callable[[ProductionPlan], None], plan: ProductionPlan) -> float:
-    began = time.perf_counter()
+def _seconds(work: Callable[[ProductionPlan], None], plan: ProductionPlan) -> tuple[float, float]:
+    """Seconds from beginning to end, and of processor time over all cores."""
+    began, cpu = time.perf_counter(), time.process_time()
     work(plan)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu
 
 
 class _Copies:
