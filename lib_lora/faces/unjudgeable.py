@@ -94,9 +94,8 @@ def style_features(pixels: Pixels, box: Box) -> Array:
     lab = cv2.cvtColor(face, cv2.COLOR_RGB2LAB)
     found: list[float] = []
     for size in (1, 2, 4):
-        small = cv2.resize(
-            lab, (max(4, lab.shape[1] // size), max(4, lab.shape[0] // size)), interpolation=cv2.INTER_AREA
-        )
+        across, down = (max(4, length // size) for length in (lab.shape[1], lab.shape[0]))
+        small = np.asarray(cv2.resize(lab, (across, down), interpolation=cv2.INTER_AREA), np.uint8)
         found += [float(value) for channel in (0, 1) for value in np.sqrt(_shares_of_steps(small[..., channel]))]
     grey = lab[..., 0].astype(np.float32)
     found += [_blocks(grey, axis) for axis in (0, 1)]
@@ -108,15 +107,16 @@ def style_features(pixels: Pixels, box: Box) -> Array:
 def _shares_of_steps(levels: Pixels) -> Numbers:
     """Shares of the neighbours, side by side or one below the other, that differ by less than each of `_STEPS`, and by
     more; each without those before it."""
-    counts = _counted(cv2.absdiff(levels[1:], levels[:-1])) + _counted(cv2.absdiff(levels[:, 1:], levels[:, :-1]))
+    above, beside = cv2.absdiff(levels[1:], levels[:-1]), cv2.absdiff(levels[:, 1:], levels[:, :-1])
+    counts = _counted(np.asarray(above, np.uint8)) + _counted(np.asarray(beside, np.uint8))
     below = np.cumsum(counts)[[math.floor(limit) for limit in (*_STEPS, 255.0)]]
     return np.asarray(np.diff(below, prepend=0) / below[-1], np.float64)
 
 
-def _counted(levels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+def _counted(levels: Pixels) -> npt.NDArray[np.int64]:
     """How many times each of the 256 levels is there. numpy's histogram and its unique take several times as long."""
-    whole = np.ascontiguousarray(levels, np.uint8)
-    return cv2.calcHist([whole], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    counts = cv2.calcHist([np.ascontiguousarray(levels)], [0], None, [256], [0, 256])
+    return np.asarray(counts, np.int64).ravel()
 
 
 def _face(pixels: Pixels, box: Box) -> Pixels:
