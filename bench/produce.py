@@ -7,7 +7,8 @@
 
 time      The same pictures are painted by the painter alone, and by a production that judges each, in alternation; the
           seeds are other ones each time. A production of one try each, so that both paint the same number. Ratio of the
-          medians of the rounds.
+          medians of the rounds, and the same of the process's own processor time: where other programs use the cores,
+          that says more, with OMP_WAIT_POLICY=PASSIVE, so that waiting threads of torch do not count as work.
 memory    Resident memory of a process that judges and notes 5,000 pictures, which are copies of a few that were painted
           before, so that only the painting is left out: after 500 pictures, and at the end.
 passing   Each of the six people of the tests: half of their 24 portraits are the photos, the other half and all
@@ -35,6 +36,10 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from lib_lora.__main__ import let_waiting_threads_sleep  # noqa: E402
+
+let_waiting_threads_sleep()  # as every command of SameFace does, before torch is loaded
+
 from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.character.store import Character, create  # noqa: E402
@@ -45,6 +50,7 @@ from lib_lora.workflows.judge.picture_lines import PHOTOS  # noqa: E402
 from lib_lora.workflows.produce import production_request, production_store  # noqa: E402
 from lib_lora.workflows.produce.picture_check import PictureCheck  # noqa: E402
 from lib_lora.workflows.produce.produce import TOGETHER, Producer  # noqa: E402
+from lib_lora.workflows.produce.produce_command import shares_processor  # noqa: E402
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of  # noqa: E402
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings  # noqa: E402
 from lib_lora.workflows.produce.prompt_list import PromptRow  # noqa: E402
@@ -66,11 +72,12 @@ def planned(root: Path, count: int, seed: int) -> tuple[Any, ProductionPlan]:
 
 
 def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Seconds of painting alone, and of a production, by round."""
+    """Seconds of painting alone, and of a production, by round, and of their processor time."""
     run, plan = planned(root, count, 1)
     painter = painter_of(None, run.model(), run.file.settings)()
     check = PictureCheck(run.character_folder, NAME, SFaceEngine(), run.file.base.path)
-    lora, alone, whole = run.checkpoint(plan.step), list[float](), list[float]()
+    lora = run.checkpoint(plan.step)
+    alone, whole = list[tuple[float, float]](), list[tuple[float, float]]()
 
     def paint(plan: ProductionPlan) -> None:
         cells = [cell_of(plan, item, 1, lora, _NO_CARDS) for item in range(1, plan.count + 1)]
@@ -79,27 +86,46 @@ def measure_time(root: Path, count: int, rounds: int) -> dict[str, Any]:
 
     def produced(plan: ProductionPlan) -> None:
         folder = production_store.make(run.character_folder, plan)
-        Producer(folder, lora, lambda: painter, lambda: check, _NO_CARDS, lambda *_, **__: None).run()
+        Producer(
+            folder,
+            lora,
+            lambda: painter,
+            lambda: check,
+            _NO_CARDS,
+            lambda *_, **__: None,
+            in_turn=lambda: shares_processor(None),
+        ).run()
         shutil.rmtree(folder.path)
 
     for number in range(rounds + 1):  # the first one is not counted
-        took: dict[Callable[[ProductionPlan], None], float] = {}
+        took: dict[Callable[[ProductionPlan], None], tuple[float, float]] = {}
         for work in (paint, produced) if number % 2 else (produced, paint):
             seed = 10_000 * number + (5000 if work is paint else 0)
             took[work] = _seconds(work, replace(plan, count=count if number else TOGETHER, seed=seed))
         if number:
             alone.append(took[paint])
             whole.append(took[produced])
-            print(f"round {number}: {alone[-1]:.1f} s alone, {whole[-1]:.1f} s produced", flush=True)
-    ratio = statistics.median(whole) / statistics.median(alone)
-    print(f"{count} pictures: {ratio:.3f} times the time of painting alone")
-    return {"pictures": count, "alone": alone, "whole": whole, "ratio": ratio}
+            print(
+                f"round {number}: {alone[-1][0]:.1f} s alone, {whole[-1][0]:.1f} s produced; processor time "
+                f"{alone[-1][1]:.1f} s and {whole[-1][1]:.1f} s",
+                flush=True,
+            )
+    ratio, processor = (
+        statistics.median(one[place] for one in whole) / statistics.median(one[place] for one in alone)
+        for place in (0, 1)
+    )
+    print(f"{count} pictures: {ratio:.3f} times the time of painting alone, {processor:.3f} times its processor time")
+    found: dict[str, Any] = {"pictures": count, "ratio": ratio, "processor_ratio": processor}
+    for name, rows in (("alone", alone), ("whole", whole)):
+        found |= {name: [one[0] for one in rows], f"{name}_processor": [one[1] for one in rows]}
+    return found
 
 
-def _seconds(work: Callable[[ProductionPlan], None], plan: ProductionPlan) -> float:
-    began = time.perf_counter()
+def _seconds(work: Callable[[ProductionPlan], None], plan: ProductionPlan) -> tuple[float, float]:
+    """Seconds from beginning to end, and of processor time over all cores."""
+    began, cpu = time.perf_counter(), time.process_time()
     work(plan)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu
 
 
 class _Copies:

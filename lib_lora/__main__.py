@@ -31,6 +31,18 @@ def unsupported(version: "tuple[int, int]", python: str) -> "str | None":
     )
 
 
+def let_waiting_threads_sleep() -> None:
+    """Have the threads of OpenMP's library (GNU's, Intel's) soon sleep while they wait, unless the user says how they
+    wait; to be called before torch is loaded.
+
+    In a busy loop they make a step many times slower as soon as another thread or program wants a core
+    (docs/performance.md). A child process inherits it.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        os.environ.setdefault("KMP_BLOCKTIME", "1")
+
+
 def main(argv: "list[str] | None" = None) -> int:
     """Run one command. Returns the exit code: 0 well, 1 a check failed, 2 an error with a sentence, 130 stopped by the
     user; 3 and 4 are verdicts (`lib_lora.cli.main`)."""
@@ -38,11 +50,7 @@ def main(argv: "list[str] | None" = None) -> int:
     if reason:
         sys.stderr.write(f"sameface: {reason}\n")
         return 2
-    # Read when torch loads its OpenMP library (GNU's, Intel's): threads that wait long in a busy loop make a step many
-    # times slower as soon as another program wants a core (docs/performance.md). A child process inherits it.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-        os.environ.setdefault("KMP_BLOCKTIME", "1")
+    let_waiting_threads_sleep()
     gc.set_threshold(20_000, 20, 100)  # torch and diffusers make so many objects that looking for dead ones took 0.6 s
     from lib_lora.pipes import outlive_readers
 

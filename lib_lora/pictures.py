@@ -18,6 +18,7 @@ from lib_lora.provenance.source_type import GENERATED, PNG_KEY, address, packet
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
 SMALL_FACE = 1 / 3  # of the side for which a model was made: larger faces are painted well the first time
 _MODEL = ", Model: "
+_COMPRESSION = 4  # of zlib's nine levels; Pillow's usual one (6) takes 2.6 times as long for files 3.5 % smaller
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "
     about.add_itxt("DigitalSourceType", address(GENERATED))
     about.add_itxt(PNG_KEY, packet())
     with atomic_file(path) as stream:
-        picture.save(stream, "PNG", pnginfo=about)
+        picture.save(stream, "PNG", pnginfo=about, compress_level=_COMPRESSION)
 
 
 def parameters_of(path: Path) -> str | None:

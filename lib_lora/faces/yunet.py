@@ -57,11 +57,13 @@ def decode(outputs: Sequence[Array], width: int, least_score: float) -> Array:
         outputs: in the order cls, obj, bbox, kps, each for strides 8, 16, 32.
         width: of the network's input, a multiple of 32.
     """
-    rows = []
+    rows, likely = [], 0.99 * least_score**2
     for index, stride in enumerate(_STRIDES):
-        kind, thing = (np.clip(outputs[index + group].reshape(-1), 0, 1) for group in (0, 3))
-        score = np.sqrt(kind * thing)
-        (cells,) = np.nonzero(score >= least_score)
+        kind, thing = (outputs[index + group].reshape(-1) for group in (0, 3))
+        # of numbers up to 1 each is at least their product; nearly all cells are left out by this alone
+        (cells,) = np.nonzero((kind > likely) & (thing > likely))
+        score = np.sqrt(np.clip(kind[cells], 0, 1) * np.clip(thing[cells], 0, 1))
+        cells, score = cells[score >= least_score], score[score >= least_score]
         columns = width // stride
         place = np.stack([cells % columns, cells // columns], 1).astype(np.float32)
         box = outputs[index + 6].reshape(-1, 4)[cells]
@@ -69,5 +71,5 @@ def decode(outputs: Sequence[Array], width: int, least_score: float) -> Array:
         size = np.exp(box[:, 2:]) * stride
         corner = (place + box[:, :2]) * stride - size / 2
         points = (points + place[:, None]) * stride
-        rows.append(np.concatenate([corner, size, points.reshape(-1, 10), score[cells, None]], 1))
+        rows.append(np.concatenate([corner, size, points.reshape(-1, 10), score[:, None]], 1))
     return np.concatenate(rows).astype(np.float32)

@@ -130,9 +130,13 @@ def missing_of(plan: PaintPlan, folder: Path, kept: Keep) -> list[tuple[str, Cel
 
 def _is_there(path: Path, kept: Path | None) -> bool:
     if kept is not None and not path.exists() and kept.exists():
-        with explained(path), atomic_file(path) as stream:
-            stream.write(kept.read_bytes())
+        _copy(kept, path)
     return path.exists()
+
+
+def _copy(source: Path, target: Path) -> None:
+    with explained(target), atomic_file(target) as stream:
+        stream.write(source.read_bytes())
 
 
 def paint_missing(
@@ -164,10 +168,11 @@ def paint_missing(
         nonlocal done
         name, cell = missing[number]
         infotext = str(picture.info.get("parameters", ""))  # where the painter has words of its own
-        save_picture(folder / CELLS / name, picture, cell, infotext)
+        path = folder / CELLS / name
+        save_picture(path, picture, cell, infotext)
         place = kept(cell)
         if place is not None:
-            save_picture(place, picture, cell, infotext)
+            _copy(path, place)
         done += 1
         emit("painting", done=done, total=total)
 

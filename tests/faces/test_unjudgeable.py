@@ -84,6 +84,18 @@ def test_blocks_of_jpeg_show_wherever_the_picture_begins():
     assert unjudgeable._blocks(smooth, 0) == pytest.approx(0)
 
 
+def test_levels_and_steps_are_counted_as_numpy_counts_them():
+    random = np.random.default_rng(4)
+    for levels in (random.integers(0, 256, (90, 50), np.uint8), np.arange(64, dtype=np.uint8).reshape(8, 8) // 9):
+        signed = levels.astype(np.float32)
+        steps = np.concatenate([np.abs(np.diff(signed, axis=axis)).ravel() for axis in (0, 1)])
+        expected = np.histogram(steps, (-1.0, *unjudgeable._STEPS, 256.0))[0] / len(steps)
+        assert unjudgeable._shares_of_steps(levels).tolist() == expected.tolist()
+        values, times = np.unique(levels, return_counts=True)
+        assert unjudgeable._counted(levels)[values].tolist() == times.tolist()
+        assert unjudgeable._counted(levels).sum() == levels.size
+
+
 def test_a_damaged_file_is_named(tmp_path: Path):
     file = tmp_path / "unjudgeable.npz"
     file.write_bytes(b"no archive")

@@ -66,6 +66,9 @@ def test_kept_pictures_are_copied_and_new_ones_kept(tmp_path, painter):
     (tmp_path / "kept").mkdir()
     paint(PLAN, tmp_path / "first", painter, kept)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["1.png", "2.png"]
+    for number in (1, 2):
+        there = tmp_path / "first" / "cells" / f"0{number}-sketch.png"
+        assert (tmp_path / "kept" / f"{number}.png").read_bytes() == there.read_bytes()
     assert [name for name, _ in missing_of(PLAN, tmp_path / "second", kept)] == ["01-poster.png"]
 
 

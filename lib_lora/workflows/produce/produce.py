@@ -1,10 +1,14 @@
-"""Paints a production: each picture is judged while the next ones are painted, and painted anew where it fails."""
+"""Paints a production: each picture is judged while the next ones are painted, and painted anew where it fails.
+
+Where the painter computes on this machine's processor, painting waits for the judging instead: side by side their
+threads take the cores from each other, and both wait, which takes longer than one after the other.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +43,7 @@ class Producer:
         emit: gets ``production`` events with done, total, painted, kept and failed.
         stopping: asked after each picture; true = end as soon as what is painted is judged.
         together: pictures that the painter is asked for at once.
+        in_turn: whether the painter waits while a picture is judged; asked once the painter is there.
     """
 
     folder: ProductionFolder
@@ -50,6 +55,7 @@ class Producer:
     stopping: Callable[[], bool] = lambda: False
     together: int = TOGETHER
     tags: LoraTags | None = None
+    in_turn: Callable[[], bool] = lambda: False
 
     def run(self) -> Progress:
         """Do it; what has become of the production.
@@ -101,7 +107,7 @@ class _Line:
         """Note what is judged by now, and put what has failed before what is new; where nothing else is to be done,
         wait for all of it. Whether something is to be painted."""
         while self._waiting and (not self.todo or self._waiting[0][1].done()):
-            self._note_next()
+            self._note_judged()
         self._take_decisions()
         return bool(self.todo)
 
@@ -121,12 +127,15 @@ class _Line:
         """Paint the next few."""
         batch = [self.todo.popleft() for _ in range(min(self._asked.together, len(self.todo)))]
         cells = [self._cell(one) for one in batch]
+        in_turn = self._asked.in_turn()
 
         def each(number: int, picture: Image.Image) -> None:
             one, cell = batch[number], cells[number]
             path = self._asked.folder.pictures / file_name(*one)
             save_picture(path, picture, cell, str(picture.info.get("parameters", "")))
             self._hand_over(one, cell)
+            if in_turn:
+                wait([self._waiting[-1][1]])
             if self._asked.stopping():
                 raise StoppedByUser("Stopped; the pictures that are there are kept.")
 
@@ -135,7 +144,7 @@ class _Line:
     def finish(self) -> None:
         """Note what is painted, whatever has ended it."""
         while self._waiting:
-            self._note_next()
+            self._note_judged()
 
     def _next_ones(self, without: set[int]) -> Sequence[_Try]:
         """The next try of each item that needs one; those that were tried before first."""
@@ -173,9 +182,18 @@ class _Line:
             said=found.said,
         )
 
-    def _note_next(self) -> None:
-        one = self._waiting.popleft()[1].result()
-        self._asked.folder.note(one)
+    def _note_judged(self) -> None:
+        """Note the next picture once it is judged, and with it those that follow and are judged by now: the disk is
+        waited for once."""
+        judged = [self._waiting.popleft()[1].result()]
+        while self._waiting and (next_one := self._waiting[0][1]).done() and not next_one.exception():
+            judged.append(next_one.result())
+            self._waiting.popleft()
+        self._asked.folder.note(*judged)
+        for one in judged:
+            self._count(one)
+
+    def _count(self, one: PaintedTry) -> None:
         self.progress.note(one)
         self._painted += 1
         attempt = self.progress.next_attempt(one.item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from lib_lora.comfyui.comfy_address import BY
 from lib_lora.errors import UserError
@@ -10,6 +11,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.files import sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.runs.run_lock import only_process
+from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 from lib_lora.workflows.judge.painters import painter_of
@@ -85,4 +87,11 @@ def work_on(
     together = TOGETHER * (painter.count if isinstance(painter, SplitPainter) else 1)
     with only_process(folder.path, "wait for it, or stop it"):
         tags = None if plan.by == WEBUI else LoraTags(folders.loras, run.workspace.root)
-        return Producer(folder, lora, paints, check, Wildcards(folders.wildcards), emit, stopping, together, tags).run()
+        wildcards, in_turn = Wildcards(folders.wildcards), partial(shares_processor, painter)
+        return Producer(folder, lora, paints, check, wildcards, emit, stopping, together, tags, in_turn).run()
+
+
+def shares_processor(painter: Painter | None) -> bool:
+    """Whether painting computes on the processor that judges; `painter` as in `work_on`. Loads torch for that where
+    diffusers paints here."""
+    return painter is None and distributed.device().type == "cpu"

@@ -103,17 +103,18 @@ class ProductionFolder:
         numbers = [_numbers(name) for name in sorted(self._files()) if name not in known]
         return [(item, attempt) for item, attempt in filter(None, numbers) if item <= progress.plan.count]
 
-    def note(self, one: PaintedTry) -> None:
-        """Write a picture's line, and see that it is on the disk.
+    def note(self, *ones: PaintedTry) -> None:
+        """Write the lines of pictures, and see that they are on the disk.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: they cannot be written.
         """
-        line = json.dumps(typed_settings.to_dict(one), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        lines = "".join(json.dumps(typed_settings.to_dict(one), ensure_ascii=False) + "\n" for one in ones)
+        written = lines.encode("utf-8", "replace")
         with explained(self.log), open(self.log, "ab", opener=file_permissions.opener) as stream:
             if stream.tell() and not _ends_well(self.log):
-                line = b"\n" + line
-            stream.write(line)
+                written = b"\n" + written
+            stream.write(written)
             stream.flush()
             os.fsync(stream.fileno())
 

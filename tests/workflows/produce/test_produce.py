@@ -4,8 +4,10 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from become_true import eventually
 from faults import raises
 from PIL import Image
 
@@ -14,13 +16,14 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.provenance.source_type import says_generated
 from lib_lora.provenance.xmp_files import xmp_of
-from lib_lora.workflows.produce import production_store
+from lib_lora.workflows.produce import produce_command, production_store
 from lib_lora.workflows.produce.picture_check import Checked
 from lib_lora.workflows.produce.produce import Producer
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of, has_words, seed_of, similar
 from lib_lora.workflows.produce.production_export import export
 from lib_lora.workflows.produce.production_page import write_page
 from lib_lora.workflows.produce.production_stats import as_text, stats_of
+from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.prompt_list import PromptRow
 from lib_lora.workflows.produce.wildcards import Wildcards
 
@@ -65,7 +68,7 @@ def folder(tmp_path):
     return create(tmp_path, Character(name="Mara", trigger="mrxa", class_word="woman"))
 
 
-def produced(made, painter=None, check=None, stopping=lambda: False, together=2):
+def produced(made, painter=None, check=None, stopping=lambda: False, together=2, in_turn=lambda: False):
     painter, check, said = painter or FakePainter(), check or FakeCheck(), []
     producer = Producer(
         made,
@@ -76,6 +79,7 @@ def produced(made, painter=None, check=None, stopping=lambda: False, together=2)
         lambda kind, **fields: said.append(fields),
         stopping,
         together,
+        in_turn=in_turn,
     )
     return producer.run(), painter, check, said
 
@@ -105,6 +109,50 @@ def test_what_fails_is_painted_again_with_another_seed_up_to_a_limit(folder):
     second = [cell for cell in painter.cells if cell.prompt.endswith("at the sea")]
     assert len({cell.prompt for cell in second}) == 1  # the same words
     assert (said[-1]["kept"], said[-1]["failed"], said[-1]["painted"]) == (5, 1, 10)
+
+
+@pytest.mark.parametrize(("in_turn", "waited"), [(True, True), (False, False)])
+def test_a_painter_on_the_same_processor_waits_for_the_judging(folder, in_turn, waited):
+    class Watched(FakeCheck):
+        def __call__(self, path):
+            done = super().__call__(path)
+            more = len(self.seen) if in_turn else len(self.seen) + 1  # as many as are painted meanwhile, if any may be
+            eventually(lambda: len(painter.cells) >= min(more, 6))
+            painted.append(len(painter.cells))
+            return done
+
+    painter, painted = FakePainter(), list[int]()
+    progress, _, check, _ = produced(
+        production_store.make(folder, PLAN), painter, Watched(), together=6, in_turn=lambda: in_turn
+    )
+    assert len(progress.kept) == 6
+    assert (painted == [1, 2, 3, 4, 5, 6]) is waited
+    assert threading.get_ident() not in check.threads  # the face engine's networks belong to the judge's thread
+
+
+@pytest.mark.parametrize(("painter", "device", "shares"), [(None, "cpu", True), (None, "cuda", False), ("", "", False)])
+def test_which_painter_computes_on_the_same_processor(painter, device, shares, monkeypatch):
+    monkeypatch.setattr(produce_command.distributed, "device", lambda: SimpleNamespace(type=device))
+    assert produce_command.shares_processor(None if painter is None else FakePainter()) is shares
+
+
+def test_what_was_judged_around_a_judge_that_failed_is_noted(folder, monkeypatch):
+    class Fails(FakeCheck):
+        def __call__(self, path):
+            if path.name == "00005-01.png":
+                raise UserError("The judge has failed.", code="judge-failed")
+            return super().__call__(path)
+
+    written = []
+    note = ProductionFolder.note
+    monkeypatch.setattr(ProductionFolder, "note", lambda made, *ones: (written.append(len(ones)), note(made, *ones)))
+    made = production_store.make(folder, PLAN)
+    with raises("judge-failed"):
+        produced(made, check=Fails(), together=6, in_turn=lambda: True)
+    assert written == [4, 1]
+    assert [one.item for one in made.progress().kept] == [1, 2, 3, 4, 6]
+    progress, painter, _, _ = produced(made)
+    assert (len(progress.kept), painter.cells) == (6, [])
 
 
 @pytest.mark.parametrize("dies_after", range(6))
