@@ -30,6 +30,8 @@ export const app = {
   /** The grid, and the cell, that one panel asks another to show: {slug, ...}; null = none. */
   wantedGrid: null,
   wantedCell: null,
+  /** The character whose next training another panel has laid out; '' = nobody's. */
+  trainingLaidOut: '',
 };
 
 /** Whether somebody can see the page. */

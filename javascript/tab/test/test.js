@@ -5,6 +5,7 @@ import { url } from '../base/api.js';
 import { app, visible } from '../base/app.js';
 import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
+import { readStored, writeStored } from '../base/stored.js';
 import { say, t } from '../base/texts.js';
 import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob, startJob } from '../jobs/jobs.js';
@@ -347,10 +348,21 @@ async function act(button) {
     await startJob('train', { ...usual, ...values }, 'The training continues.');
     return goTo({ step: 'train' });
   }
+  if (button.do === 'train_again') return trainAgain(values);
   possible(values.run);
   if (button.do === 'choose') return startJob('choose', { ...view.form.by(), ...values });
   if (button.do === 'test') return startJob('test', { ...view.form.common(), ...values });
   throw new Error(t('This page is older than the webui; reload it.'));
+}
+
+/** Lay a run's settings, but for some, into the form of a new training, where its costs are seen before it begins. */
+async function trainAgain({ run, settings }) {
+  const { slug } = app;
+  const { base_path: base, preset, asked } = await api.get(`/characters/${slug}/runs/${run}`);
+  const kept = readStored(`train-${slug}`, {});
+  writeStored(`train-${slug}`, { ...kept, base, preset, settings: { ...asked, ...settings } });
+  app.trainingLaidOut = slug;
+  return goTo({ step: 'train' });
 }
 
 /** Refuse what needs a base model that is gone. */

@@ -48,6 +48,10 @@ function turned(form, on) {
   form.on = on;
   clearTimeout(form.later);
   form.view.licence.again(); // it may have been looked up meanwhile
+  if (on && form.slug && app.trainingLaidOut === form.slug) {
+    app.trainingLaidOut = '';
+    return take(form, form.slug);
+  }
   if (on && form.slug) loadBases(form, true);
 }
 

@@ -48,6 +48,7 @@ class Training:
         sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
         restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
+        preserved: it was trained with output preservation.
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
             the pictures lack may be their doing.
     """
@@ -60,6 +61,7 @@ class Training:
     class_photos: bool = False
     sent_back: tuple[int, ...] = ()
     beside: str = ""
+    preserved: bool = False
 
     @property
     def midway(self) -> int | None:
@@ -362,7 +364,7 @@ class TrainingFacts:
         later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
-        class_photos: see `Training`.
+        class_photos, preserved: see `Training`.
         more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
         as_many: as many steps as so far, in tens.
         beside: see `Training`.
@@ -382,6 +384,7 @@ class TrainingFacts:
     later_sends_back: bool = False
     gained: float | None = None
     class_photos: bool = False
+    preserved: bool = False
     more: int | None = None
     as_many: int | None = None
     beside: str = ""

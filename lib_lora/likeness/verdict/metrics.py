@@ -223,6 +223,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         lower=lower,
         much_lower=much_lower,
         class_photos=run.class_photos,
+        preserved=run.preserved,
         beside=run.beside,
     )
     if run.step is None:

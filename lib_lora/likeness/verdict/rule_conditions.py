@@ -35,6 +35,7 @@ SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred
 CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
+PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
 def learned_at(facts: Facts) -> float:

@@ -28,6 +28,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     NO_FACES,
     NO_GAIN_IN_A_RUN,
     NOT_LEARNED,
+    PRESERVATION,
     RISING,
     RUN,
     SHARP,
@@ -575,6 +576,16 @@ RULES: tuple[Rule, ...] = (
         "Look at the marked pictures; if a LoRA painted them, use a later checkpoint of it, or weight 1.",
     ),
     # -- good
+    Rule(
+        "leak, not preserved",
+        "consistent",
+        (*LEARNED, at_least(lambda f: f.base.leak, 2), RUN, unless(there(lambda f: f.training.preserved))),
+        _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
+        "Train again with output preservation, so that only the trigger calls this person; until then keep {it}, and "
+        "paint other people without it.",
+        "train_again",
+        PRESERVATION,
+    ),
     Rule(
         "leak",
         "consistent",

@@ -77,6 +77,13 @@ def asked_beside(train: TrainSettings, family: str, narrow: bool = False) -> dic
     return {key: value for key, value in flat(typed_settings.to_dict(train)).items() if usual.get(key) != value}
 
 
+def asked_in_run(train: TrainSettings, family: str) -> dict[str, Any]:
+    """The settings in which a run differs from its preset as it is now, by dotted key; none where there is no such
+    preset any more."""
+    known = presets().get(train.preset)
+    return asked_beside(train, family, known[1].narrow) if known else {}
+
+
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Nested tables in one, in which `over` counts."""
     result = dict(base)

@@ -16,6 +16,7 @@ from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.runs import run_records
 from lib_lora.runs.run_history import history_of
 from lib_lora.runs.run_records import GridRecord, RunRecord
+from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.typed_settings import by_dotted_key, to_dict
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
@@ -119,6 +120,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
         "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
         "warnings": history.warnings,
         "settings": by_dotted_key(settings),
+        "asked": asked_in_run(record.settings, record.family),
     }
 
 

@@ -10,7 +10,13 @@ from lib_lora.messages.message import Message
 Button = dict[str, Any]
 LABELS = (
     *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
-    *("Train {more:,} more steps", "Test step {step:,}", "Test weight {weight:g}", "Use weight {weight:g}"),
+    *(
+        "Train again with output preservation",
+        "Train {more:,} more steps",
+        "Test step {step:,}",
+        "Test weight {weight:g}",
+        "Use weight {weight:g}",
+    ),
 )  # the templates of the buttons' labels
 _LARGEST = 1536  # pixels; beyond that no base model paints one whole person
 
@@ -51,6 +57,9 @@ def _advised(run: str, verdict: Mapping[str, Any], here: dict[str, Any], side: i
         case "train_more" if step is not None and value is not None:
             more = int(value)
             return [_button("Train {more:,} more steps", "train_more", {"run": run, "steps": step + more}, more=more)]
+        case "train_again" if step is not None and value is not None:
+            settings = {"preservation_weight": float(value)}
+            return [_button("Train again with output preservation", "train_again", {"run": run, "settings": settings})]
         case "test_step" if value is not None:
             return [_button("Test step {step:,}", "test", {**here, "step": int(value)})]
         case "set_weight" if value is not None and step is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -24,7 +26,8 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
-from lib_lora.training.plan.run_file import Run, saved_steps
+from lib_lora.training.plan.presets import asked_in_run
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -68,14 +71,28 @@ def next_command(run: RunFolder, report: Report) -> str:
     match report.verdict.action:
         case "train_more":
             return typed("resume", str(run.path), "--steps", str(trained + int(value)))
+        case "train_again":
+            return _train_again(run, report.subject.character, {"preservation_weight": value})
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
             step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
-            root = run.workspace.root
-            where = () if root == data_root() else ("--data", str(root))
             which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
-            return typed("grid", report.subject.character, *which, *where)
+            return typed("grid", report.subject.character, *which, *_where(run))
     return ""
+
+
+def _train_again(folder: RunFolder, character: str, over: Mapping[str, Any]) -> str:
+    """The command that trains as a run was trained, but for some settings."""
+    run = load_run(folder.path).file
+    settings = {**asked_in_run(run.settings, run.base.family), **over}
+    given = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    preset = ("--preset", run.settings.preset) if run.settings.preset else ()
+    return typed("train", character, "--base", run.base.path, *preset, *given, *_where(folder))
+
+
+def _where(folder: RunFolder) -> Sequence[str]:
+    root = folder.workspace.root
+    return () if root == data_root() else ("--data", str(root))
 
 
 @dataclass(frozen=True)
@@ -233,6 +250,7 @@ def training_of(
         run.file.restart,
         run.file.settings.class_photos is not None,
         tuple(one for one, at in back if at == weight),
+        preserved=run.file.settings.preservation_weight > 0,
     )
 
 

@@ -266,6 +266,15 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
     [
         ("keep", None, ("Use this LoRA", "use", {"run": "001", "step": 900, "weight": 1.0})),
         ("train_more", 400.0, ("Train 400 more steps", "train_more", {"run": "001", "steps": 1300})),
+        (
+            "train_again",
+            1.0,
+            (
+                "Train again with output preservation",
+                "train_again",
+                {"run": "001", "settings": {"preservation_weight": 1.0}},
+            ),
+        ),
         ("test_step", 450.0, ("Test step 450", "test", {"run": "001", "step": 450, "weight": 1.0})),
         ("set_weight", 0.8, ("Test weight 0.8", "test", {"run": "001", "step": 900, "weight": 0.8})),
         ("add_photos", None, ("Add photos", "add_photos", {})),
