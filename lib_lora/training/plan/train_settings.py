@@ -202,7 +202,7 @@ class TrainSettings:
         default=0.25,
         metadata=described(
             "Share of output preservation",
-            "Share of the photos for which output preservation is computed, above 0 and at most 1; each costs a third"
+            "Share of the photos for which output preservation is computed, above 0 and at most 1; each costs half"
             " more than a photo itself.",
             group="Photos",
         ),

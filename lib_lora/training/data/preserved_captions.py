@@ -1,0 +1,76 @@
+"""Captions of output preservation: for anybody but the character, and for the character in other words. Pure.
+
+They are a list that is known before the training, so that text encoders which are not trained can leave memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from lib_lora.character.caption_files import without_character
+from lib_lora.character.store import Character
+
+# What prompts for people often ask for beside the person. A base model that does not know some of them loses nothing.
+PHRASES = (
+    *("looking left", "looking right", "looking ahead", "smiling", "serious", "laughing", "in profile", "from above"),
+    *("dark background", "light background", "coloured background", "dark hair", "light hair", "at night", "outdoors"),
+    *("in a red coat", "in a suit", "wearing a hat", "in the city", "black and white"),
+)
+_NAMES = ("anna", "maria", "emma", "sofia", "david", "peter", "tavik", "brelo", "osmen", "quila")
+_ANYBODY = (
+    *("photo of {class_word}", "{class_word}", "a {class_word}, portrait", "photo of a person", "person, portrait"),
+    *("photo of a woman", "photo of a man", "woman", "man", "photo of two people"),
+)
+_EACH = 2  # phrases that one caption is ever joined with
+_GENERAL = 0.5  # of the samples ask for anybody, the others for what the photo shows, both without the trigger
+_JOINED = 0.5  # of those that ask for what the photo shows, and the share that has a phrase more
+
+
+def joined(caption: str, phrase: str) -> str:
+    """A caption with one phrase more."""
+    return f"{caption}, {phrase}" if caption else phrase
+
+
+def anybody(character: Character) -> list[str]:
+    """Captions that ask for anybody but the character, each once."""
+    plain = [text.format(class_word=character.class_word) for text in _ANYBODY]
+    named = [f"photo of {name} {character.class_word}" for name in _NAMES]
+    worded = [joined((plain + named)[number % len(plain + named)], phrase) for number, phrase in enumerate(PHRASES)]
+    return list(dict.fromkeys([*plain, *named, *worded]))
+
+
+def phrases_for(caption: str) -> list[str]:
+    """The phrases that a caption is joined with; always the same."""
+    return Random(f"phrases of {caption}").sample(PHRASES, _EACH)
+
+
+def calls(caption: str, character: Character) -> bool:
+    """Whether a caption calls the character by the trigger."""
+    return without_character(caption, character) != caption
+
+
+def free_caption(caption: str, character: Character, random: Random) -> str:
+    """A caption that does not call the character, for one sample.
+
+    Args:
+        caption: of the photo, as it was trained in the same sample; empty where it was dropped.
+        character: whose trigger must not be called.
+        random: of this sample.
+    """
+    general, choice = random.random() < _GENERAL, random.choice(anybody(character))
+    phrase = random.choice(phrases_for(caption)) if random.random() < _JOINED else ""
+    # a caption without the trigger is one that shall bring the person, so it cannot be kept free of the person
+    if general or (caption and not calls(caption, character)):
+        return choice
+    own = without_character(caption, character)
+    return joined(own, phrase) if phrase else own
+
+
+def captions_needed(captions: Iterable[str], character: Character) -> list[str]:
+    """All with which output preservation can ask, for captions that do not change."""
+    found = anybody(character)
+    for caption in ("", *captions):
+        own = without_character(caption, character)
+        found += [own, *(joined(text, phrase) for phrase in phrases_for(caption) for text in (own, caption))]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,44 @@
+"""With which captions output preservation asks."""
+
+from random import Random
+
+from lib_lora.character.caption_files import without_character
+from lib_lora.character.store import Character
+from lib_lora.training.data.preserved_captions import (
+    PHRASES,
+    anybody,
+    calls,
+    captions_needed,
+    free_caption,
+    joined,
+    phrases_for,
+)
+
+MARA = Character("Mara", "mrxa", "woman")
+
+
+def test_no_caption_calls_the_character_and_all_that_can_come_are_known_before():
+    random = Random(1)
+    captions = ["photo of mrxa woman, outdoors", ""]
+    known = captions_needed(captions, MARA)
+    for caption in captions:
+        given = [free_caption(caption, MARA, random) for _ in range(2000)]
+        assert set(given) <= set(known)
+        assert not [text for text in given if calls(text, MARA)]
+        own = without_character(caption, MARA)
+        assert 400 < given.count(own) < 600  # a quarter
+        assert set(anybody(MARA)) < set(given)
+        assert {joined(own, phrase) for phrase in phrases_for(caption)} < set(given)
+
+
+def test_a_caption_that_brings_the_person_without_the_trigger_is_never_kept_free_of_them():
+    random = Random(2)
+    given = {free_caption("photo of the woman, smiling", MARA, random) for _ in range(500)}
+    assert given == set(anybody(MARA))
+
+
+def test_every_phrase_is_asked_for_of_anybody_and_of_some_photo():
+    assert all(any(caption.endswith(phrase) for caption in anybody(MARA)) for phrase in PHRASES)
+    of_photos = {phrase for number in range(40) for phrase in phrases_for(f"photo of mrxa woman, tag {number}")}
+    assert of_photos == set(PHRASES)
+    assert joined("", "smiling") == "smiling"
