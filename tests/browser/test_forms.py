@@ -249,6 +249,26 @@ def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> 
     page.wait_for_selector(".sf-fault", state="detached")
 
 
+def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: Tab, planted: Planted) -> None:
+    tab.turn("train", "zoe")  # the form has been seen, with other settings
+    run = plant_run(photographed(planted, "Rita"), steps=140, saved=(140,), base=str(BASE))
+    plant_grid(run, step=140, action="train_again", value=1.0)
+    preservation, steps = (
+        tab.page.get_by_role("textbox", name=name, exact=True) for name in ("Output preservation", "Steps")
+    )
+    for _ in range(2):  # also where the form is this character's already
+        tab.turn("test", "rita")
+        tab.press("Train again with output preservation")
+        tab.settle()
+        assert in_page(tab.page, "() => shared.app.step") == "train"
+        if not preservation.is_visible():
+            tab.page.get_by_text("All settings", exact=True).click()
+        assert (preservation.input_value(), steps.input_value()) == ("1", "140")
+        assert tab.coloured() == ["Start training"]
+        preservation.fill("0")
+        tab.settle()
+
+
 def test_a_training_is_told_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:
     page = tab.page
     own = page.title()

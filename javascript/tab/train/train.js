@@ -75,6 +75,7 @@ function update(made) {
   made.live.hidden = !made.run && !(job && job.state === 'running') && now.kind !== 'failed';
   made.more.set(now);
   made.form.update();
+  if (now.kind !== 'unknown') showLaidOut(made, character.slug);
   made.compare.set(runs || []);
   made.earlier.set(runs || [], made.run);
 }
@@ -85,6 +86,15 @@ function showLead(made, to, now) {
   const form = made.fresh.open && (now.kind !== 'nothing' || !buttons.some((one) => one.main));
   made.lead.set({ ...to, buttons: form ? buttons.map((one) => ({ ...one, main: false })) : buttons });
   made.form.setMain(form);
+}
+
+/** Show the training that another panel has laid out. */
+function showLaidOut(made, slug) {
+  if (app.trainingLaidOut !== slug) return;
+  app.trainingLaidOut = '';
+  made.fresh.open = true;
+  made.form.again();
+  made.form.focus();
 }
 
 /** Open the form, and go to the choice of a base model. */

@@ -26,7 +26,8 @@ const LOOKS = 1000; // milliseconds between two questions while base models are 
 const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
 
 /**
- * @returns {{node, update, shown, hidden, setMain, focus}} `update()` after each new state,
+ * @returns {{node, update, again, shown, hidden, setMain, focus}} `update()` after each new state,
+ *   `again()` when somebody else has changed what is kept as chosen for this character,
  *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left; `setMain(yes)`:
  *   whether its button is the one that comes next.
  */
@@ -37,6 +38,7 @@ export function trainForm() {
   return {
     node: form.view.node,
     update: () => update(form),
+    again: () => take(form, form.slug),
     shown: () => turned(form, true),
     hidden: () => turned(form, false),
     setMain: (yes) => form.view.start.setMain(yes),
@@ -48,10 +50,6 @@ function turned(form, on) {
   form.on = on;
   clearTimeout(form.later);
   form.view.licence.again(); // it may have been looked up meanwhile
-  if (on && form.slug && app.trainingLaidOut === form.slug) {
-    app.trainingLaidOut = '';
-    return take(form, form.slug);
-  }
   if (on && form.slug) loadBases(form, true);
 }
 

@@ -192,8 +192,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Output preservation",
-            "What staying the base model counts, where the trigger word is not in the prompt, against a photo's 1: the"
-            " target is what the base itself predicts for the class word. 0 = off.",
+            "What it counts, against a photo's 1, that the base model's own predictions are kept where the trigger word"
+            " is not in the prompt, and in what other words change. 0 = off.",
             least=0,
             group="Photos",
         ),
