@@ -10,7 +10,8 @@ person's 24 photos are trained on, 8 are held out and are the yardstick. Each Lo
 `bench.quality_pictures`, the base model alone paints the same prompts and seeds; `bench.quality_table` says what is
 made of them. DIR keeps one line for each finished run in results.jsonl; what stands there is not trained again (delete
 a line to have it), so the command can be stopped and given again. bench/results/quality has those of docs/quality.md.
-Runs go side by side in processes of one thread; their seconds are the processor's, which other programs change little.
+DIR/sheets has the pictures of each run, to look at. Runs go side by side in processes of one thread; their seconds are
+the processor's, which other programs change little.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ VARIANTS: dict[str, Variant] = {
     "words_class_half": Variant({"passes": 42, **HALF_CLASS}, Material("words", class_pictures="worded")),
     **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
     **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
+    # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
+    "unet": Variant({"te_lr": 0.0}),
+    "unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}),
+    "words_unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}, Material("words")),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 
@@ -281,7 +286,9 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
         asked = pictures.questions(
             f"{people.trigger_of(job.person)} {CLASS_WORDS[job.person]}", CLASS_WORDS[job.person]
         )
-        found = [pictures.look(one) for one in pictures.paint(asked, place.sampling, lora)]
+        painted = pictures.paint(asked, place.sampling, lora)
+        pictures.keep_sheet(painted, place.work / "sheets" / f"{job.variant}-{job.person}-{job.seed}.png")
+        found = [pictures.look(one) for one in painted]
         row |= {**yard.row, **figures(by_kind(asked, found), yard)}
         row["judging"] = round(time.process_time() - processor - row["seconds"], 2)
     except UserError as error:

@@ -121,6 +121,15 @@ def paint_base(asked: Sequence[Question], steps: int, folder: Path) -> list[Imag
     return [open_photo(file) for file in files]
 
 
+def keep_sheet(painted: Sequence[Image.Image], path: Path) -> None:
+    """Write the pictures in rows of five: the plain prompt, the words, then a row for each prompt without trigger."""
+    from tools.mini.evaluate import sheet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as stream:
+        sheet(painted, APART).save(stream, "PNG")
+
+
 @lru_cache(maxsize=1)
 def engine() -> SFaceEngine:
     """One for all pictures of a process."""
