@@ -1,5 +1,6 @@
 """The bench of quality: its arithmetic, its variants and people, nothing done twice. Trains and paints nothing."""
 
+import itertools
 import json
 
 import numpy as np
@@ -95,6 +96,14 @@ def test_the_tables_name_groups_and_broken_runs():
     assert "| few | +0.00 | +0.00 | +0.00 | +0.00 | +0.00 | +0.00 |" in text
     assert "- few (1 times): The loss is no number." in text
     assert "75, 50 (100)" in text
+
+
+def test_the_document_has_the_columns_that_are_printed():
+    document = (quality.ROOT / "docs" / "quality.md").read_text(encoding="utf-8").splitlines()
+    lines = quality_table.tables([row(), row("few")], [*quality.VARIANTS], "today").splitlines()
+    heads = {head for head, below in itertools.pairwise(lines) if below.startswith("|---")}
+    assert len(heads) == 6
+    assert heads <= {*document}
 
 
 def test_a_lora_is_measured_against_the_base():
