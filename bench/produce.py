@@ -2,6 +2,7 @@
 
     python -m lib_lora try --no-open          once: the small base model, a LoRA of Mara
     python bench/produce.py --what time       about twenty minutes on two cores
+    python bench/produce.py --what judging    less than a minute
     python bench/produce.py --what memory     about five minutes
     python bench/produce.py --what passing    about three minutes
 
@@ -9,6 +10,9 @@ time      The same pictures are painted by the painter alone, and by a productio
           seeds are other ones each time. A production of one try each, so that both paint the same number. Ratio of the
           medians of the rounds, and the same of the process's own processor time: where other programs use the cores,
           that says more, with OMP_WAIT_POLICY=PASSIVE, so that waiting threads of torch do not count as work.
+judging   What a picture costs besides being painted: it is written, judged and noted. Pictures that were painted before
+          are handed over, one after the other; milliseconds a picture, without the first one, for which the networks
+          are loaded.
 memory    Resident memory of a process that judges and notes 5,000 pictures, which are copies of a few that were painted
           before, so that only the painting is left out: after 500 pictures, and at the end.
 passing   Each of the six people of the tests: half of their 24 portraits are the photos, the other half and all
@@ -144,6 +148,27 @@ class _Copies:
         return image
 
 
+def measure_judging(root: Path, count: int) -> dict[str, Any]:
+    """Milliseconds a picture, from beginning to end and of processor time."""
+    run, plan = planned(root, count, 1)
+    lora = run.checkpoint(plan.step)
+    cells = [cell_of(plan, item, 1, lora, _NO_CARDS) for item in range(1, 9)]
+    copies = _Copies(painter_of(None, run.model(), run.file.settings)().paint(cells))
+    check = PictureCheck(run.character_folder, NAME, SFaceEngine(), run.file.base.path)
+
+    def produced(plan: ProductionPlan) -> None:
+        folder = production_store.make(run.character_folder, plan)
+        Producer(
+            folder, lora, lambda: copies, lambda: check, _NO_CARDS, lambda *_, **__: None, in_turn=lambda: True
+        ).run()
+        shutil.rmtree(folder.path)
+
+    first, all_ = (_seconds(produced, replace(plan, count=number)) for number in (1, count + 1))
+    wall, processor = (1000 * (all_[place] - first[place]) / count for place in (0, 1))
+    print(f"{count} pictures: {wall:.0f} ms each, {processor:.0f} ms of processor time")
+    return {"pictures": count, "milliseconds": wall, "processor": processor}
+
+
 def measure_memory(root: Path, count: int) -> dict[str, Any]:
     """Megabytes after a tenth of the pictures, and at the end."""
     run, plan = planned(root, count, 1)
@@ -225,9 +250,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--what", choices=("time", "memory", "passing"), required=True, help="what is measured")
+    parser.add_argument(
+        "--what", choices=("time", "judging", "memory", "passing"), required=True, help="what is measured"
+    )
     parser.add_argument("--data", type=Path, help="the data folder of try (default: the user's)")
-    parser.add_argument("--pictures", type=int, help="how many (default: 200 for the time, 5000 for the memory)")
+    parser.add_argument(
+        "--pictures", type=int, help="how many (default: 200 for the time, 100 for judging, 5000 for the memory)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of the time")
     results_file.add_option(parser)
     options = parser.parse_args(arguments)
@@ -237,6 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: Any
     if options.what == "time":
         found = measure_time(root, options.pictures or 200, options.rounds)
+    elif options.what == "judging":
+        found = measure_judging(root, options.pictures or 100)
     elif options.what == "memory":
         found = measure_memory(root, options.pictures or 5000)
     else:
