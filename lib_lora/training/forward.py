@@ -92,10 +92,7 @@ class Forward:
 
     def training(self, sample: Sample) -> torch.Tensor:
         """The loss of each item, [B]."""
-        return self.losses(sample, self.predicted(sample))
-
-    def losses(self, sample: Sample, predicted: torch.Tensor) -> torch.Tensor:
-        """The loss of each item, [B], of what was predicted for them, [B, C, H, W]."""
+        predicted = self.predicted(sample)
         maps = [item.weight_map for item in sample.items]
         weight_map = None
         if any(one is not None for one in maps):

@@ -280,11 +280,10 @@ class _Loop:
         items = [session.items[index] for index in batch[rank * size : (rank + 1) * size]]
         torch.manual_seed(python_random(self.train.seed, "dropout", micro, rank).getrandbits(63))
         sample = session.forward.draw(items, micro, rank * size)
-        predicted = session.forward.predicted(sample)
-        loss = session.forward.losses(sample, predicted).mean() / self.train.accumulation
+        loss = session.forward.training(sample).mean() / self.train.accumulation
         session.accelerator.backward(loss)
         loss = loss.detach()
-        if session.preservation and (apart := session.preservation.losses(sample, predicted)) is not None:
+        if session.preservation and (apart := session.preservation.losses(sample)) is not None:
             added = self.train.preservation_weight * apart.sum() / (size * self.train.accumulation)
             session.accelerator.backward(added)  # a pass of its own, when the first has freed its memory
             loss = loss + added.detach()

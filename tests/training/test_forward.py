@@ -1,22 +1,18 @@
 """One forward pass: what is random, what is shared, what the UNet is given; and what output preservation adds."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
 
-import pytest
 import torch
 from torch import nn
 
-from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
 from lib_lora.models.families.sdxl import SDXL
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.models.text_conditioning import Conditioning
 from lib_lora.training.data.buckets import Bucket, placement
 from lib_lora.training.data.dataset import Item
-from lib_lora.training.data.preserved_captions import PHRASES
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.diffusion_loss import add_noise
 from lib_lora.training.objective.diffusion_objective import DiffusionObjective
@@ -165,27 +161,15 @@ def _preserving(share, batch_size=4, processes=1):
     return OutputPreservation(forward, Switch(unet.weight), MARA, forward.train, processes), unet, words
 
 
-def _apart(preservation, sample):
-    """Where the model predicted 5 more than the `Recorder` with its adapter would."""
-    return preservation.losses(sample, sample.noisy + 5)
-
-
-def test_without_the_trigger_and_in_what_a_phrase_changes_the_base_is_the_target():
+def test_without_the_trigger_the_base_is_the_target():
     preservation, unet, words = _preserving(1.0)
     sample = preservation.forward.draw([_item(n) for n in range(4)], 7)
-    apart = _apart(preservation, sample)
-    # without the trigger the adapter adds 1; a phrase changes nothing here, so the target is what was predicted
-    assert apart.detach().tolist() == pytest.approx([1, 16, 1, 16], rel=1e-4)
-    of_base, without, asked = words.heard
-    assert asked[::2] == of_base[::2]
-    assert not [caption for caption in (*of_base, *without) if "mrxa" in caption]
-    for n, plain in zip((1, 3), without, strict=True):
-        caption = sample.captions[n]
-        phrase = asked[n].removeprefix(caption + ", ")
-        assert phrase in PHRASES
-        assert (plain, of_base[n]) == (without_character(caption, MARA), f"{plain}, {phrase}")
-    assert all(torch.equal(unet.calls[n][0], sample.noisy) for n in (0, 2))
-    assert torch.equal(unet.calls[1][0], sample.noisy[[1, 3]])
+    apart = preservation.losses(sample)
+    assert torch.equal(apart, torch.ones(4))
+    assert len(unet.calls) == 2
+    assert all(torch.equal(call[0], sample.noisy) and torch.equal(call[1], sample.times) for call in unet.calls)
+    assert words.heard[0] == words.heard[1]
+    assert not [caption for caption in words.heard[0] if "mrxa" in caption]
     apart.sum().backward()
     assert unet.weight.grad is not None
 
@@ -196,7 +180,7 @@ def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
 
     def heard(*samples):
         words.heard.clear()
-        found = [_apart(preservation, sample) for sample in samples]
+        found = [preservation.losses(sample) for sample in samples]
         return sum(len(one) for one in found if one is not None), sorted(chain(*words.heard))
 
     for step in range(10):
@@ -207,12 +191,8 @@ def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
     assert set(counts) == {1, 2}
 
 
-def test_class_pictures_need_no_preserving_and_a_dropped_caption_has_no_phrase():
-    preservation, _, words = _preserving(1.0)
+def test_class_pictures_need_no_preserving():
+    preservation, _, _ = _preserving(1.0)
     draw = preservation.forward.draw
-    assert _apart(preservation, draw([_item(1, prior=True)], 3)) is None
-    assert len(_apart(preservation, draw([_item(1, prior=True), _item(2)], 3))) == 1
-    words.heard.clear()
-    dropped = replace(draw([_item(n) for n in range(4)], 3), captions=["", "", "photo of a woman", "photo of a woman"])
-    assert _apart(preservation, dropped).detach().tolist() == pytest.approx([1, 1, 1, 1], rel=1e-4)
-    assert len(words.heard) == 2
+    assert preservation.losses(draw([_item(1, prior=True)], 3)) is None
+    assert len(preservation.losses(draw([_item(1, prior=True), _item(2)], 3))) == 1

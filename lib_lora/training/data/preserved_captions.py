@@ -1,4 +1,4 @@
-"""Captions of output preservation: for anybody but the character, and for the character in other words. Pure.
+"""Captions without the trigger word, under which output preservation keeps the base model's pictures. Pure.
 
 They are a list that is known before the training, so that text encoders which are not trained can leave memory.
 """
@@ -68,9 +68,9 @@ def free_caption(caption: str, character: Character, random: Random) -> str:
 
 
 def captions_needed(captions: Iterable[str], character: Character) -> list[str]:
-    """All with which output preservation can ask, for captions that do not change."""
+    """All that `free_caption` can give, for captions that do not change."""
     found = anybody(character)
     for caption in ("", *captions):
         own = without_character(caption, character)
-        found += [own, *(joined(text, phrase) for phrase in phrases_for(caption) for text in (own, caption))]
+        found += [own, *(joined(own, phrase) for phrase in phrases_for(caption))]
     return list(dict.fromkeys(found))
