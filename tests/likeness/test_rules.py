@@ -125,8 +125,8 @@ CASES = {
     "drift": {**UNDER, "retention_best": 0.88},
     "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
-    "leak, not preserved": {"leak": 3},
-    "leak": {"leak": 3, "preserved": True},
+    "leak, not preserved": {"leak": 3, "named": True},
+    "leak": {"leak": 3},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
     "weak": {**WEAK, **FEW_LOST, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
@@ -437,6 +437,15 @@ def test_the_prompt_that_is_ignored_is_a_verdict():
     assert judge(changed(CLEAN, **varied)).kind == "consistent"  # as alike as the photos: they are of one pose
     assert judge(changed(CLEAN, **varied, yaw_spread=0.1)).kind == "follows no prompt"
     assert judge(changed(CLEAN, **{**IGNORED, "followed": 0.5})).kind == "consistent"
+
+
+def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():
+    leaks = {"leak": 3, "named": True}
+    assert judge(changed(CLEAN, **leaks)).action == "train_again"
+    assert judge(changed(CLEAN, **leaks, preserved=True)).action == "keep"
+    assert judge(changed(CLEAN, **leaks, **NO_RUN)).action == "keep"
+    assert judge(changed(CLEAN, **{**leaks, "leak": 1})).action == "keep"
+    assert judge(changed(CLEAN, leak=3)).action == "keep"
 
 
 def test_turned_heads_are_named_before_drift():

@@ -49,6 +49,7 @@ class Training:
         restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.
+        named: most captions say more than who it is.
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
             the pictures lack may be their doing.
     """
@@ -62,6 +63,7 @@ class Training:
     sent_back: tuple[int, ...] = ()
     beside: str = ""
     preserved: bool = False
+    named: bool = False
 
     @property
     def midway(self) -> int | None:
@@ -364,7 +366,7 @@ class TrainingFacts:
         later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
-        class_photos, preserved: see `Training`.
+        class_photos, preserved, named: see `Training`.
         more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
         as_many: as many steps as so far, in tens.
         beside: see `Training`.
@@ -385,6 +387,7 @@ class TrainingFacts:
     gained: float | None = None
     class_photos: bool = False
     preserved: bool = False
+    named: bool = False
     more: int | None = None
     as_many: int | None = None
     beside: str = ""

@@ -224,6 +224,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         much_lower=much_lower,
         class_photos=run.class_photos,
         preserved=run.preserved,
+        named=run.named,
         beside=run.beside,
     )
     if run.step is None:

@@ -579,7 +579,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak, not preserved",
         "consistent",
-        (*LEARNED, at_least(lambda f: f.base.leak, 2), RUN, unless(there(lambda f: f.training.preserved))),
+        (
+            *LEARNED,
+            at_least(lambda f: f.base.leak, 2),
+            RUN,
+            unless(there(lambda f: f.training.preserved)),
+            # without words of their own for the rest, the trigger takes all of it, and prompts are no longer obeyed
+            there(lambda f: f.training.named),
+        ),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
         "Train again with output preservation, so that only the trigger calls this person; until then keep {it}, and "
         "paint other people without it.",

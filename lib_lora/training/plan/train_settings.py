@@ -202,8 +202,8 @@ class TrainSettings:
         default=0.25,
         metadata=described(
             "Share of output preservation",
-            "Share of the photos for which output preservation is computed, above 0 and at most 1; training takes longer"
-            " by about 1.3 to 2 times this share.",
+            "Share of the photos for which output preservation is computed, above 0 and at most 1; training takes"
+            " longer by up to twice this share.",
             group="Photos",
         ),
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
@@ -27,7 +28,7 @@ from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.presets import asked_in_run
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -251,7 +252,15 @@ def training_of(
         run.file.settings.class_photos is not None,
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
+        named=_are_named(run.file),
     )
+
+
+def _are_named(run: RunFile) -> bool:
+    """Whether most photos have captions that say more than the template does."""
+    usual = caption_files.template(run.character)
+    captions = [photo.caption for photo in run.photos if not photo.prior]
+    return sum(caption != usual for caption in captions) > len(captions) / 2
 
 
 @dataclass(frozen=True)

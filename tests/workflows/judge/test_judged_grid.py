@@ -11,9 +11,11 @@ from PIL import Image
 
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge.grid_report import next_command
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
+from lib_lora.workspace.workspace import RunFolder
 
 pytestmark = pytest.mark.once("what is told of a grid; painting and measuring are repeated where they are done")
 
@@ -118,3 +120,17 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.facts.training.class_photos
     assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
+
+
+def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, paint):
+    paint("mara")
+    photos = [replace(one, caption=f"{one.caption}, tag {n}") for n, one in enumerate(run.file.photos)]
+    settings = replace(run.file.settings, preservation_weight=0.5)
+    named = replace(run, file=replace(run.file, photos=photos, settings=settings))
+    plain, report = _judged(run, eye).report, _judged(named, eye).report
+    known = [(one.facts.training.named, one.facts.training.preserved) for one in (plain, report)]
+    assert known == [(False, False), (True, True)]
+    leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=1.0))
+    command = next_command(RunFolder(run.folder), leaking)
+    assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
+    assert f"--set steps={run.file.settings.steps}" in command
