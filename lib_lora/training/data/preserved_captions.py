@@ -23,8 +23,8 @@ _ANYBODY = (
     *("photo of a woman", "photo of a man", "woman", "man", "photo of two people"),
 )
 _EACH = 2  # phrases that one caption is ever joined with
-_GENERAL = 0.5  # of the samples ask for anybody, the others for what the photo shows, both without the trigger
-_JOINED = 0.5  # of those that ask for what the photo shows, and the share that has a phrase more
+_GENERAL = 0.5  # share of the samples that ask for anybody; the others ask for what the photo shows
+_JOINED = 0.5  # share of those others that have a phrase more
 
 
 def joined(caption: str, phrase: str) -> str:
@@ -33,11 +33,11 @@ def joined(caption: str, phrase: str) -> str:
 
 
 def anybody(character: Character) -> list[str]:
-    """Captions that ask for anybody but the character, each once."""
+    """Captions that ask for anybody but the character, each once; a name that is the trigger is left out."""
     plain = [text.format(class_word=character.class_word) for text in _ANYBODY]
     named = [f"photo of {name} {character.class_word}" for name in _NAMES]
     worded = [joined((plain + named)[number % len(plain + named)], phrase) for number, phrase in enumerate(PHRASES)]
-    return list(dict.fromkeys([*plain, *named, *worded]))
+    return [text for text in dict.fromkeys([*plain, *named, *worded]) if not calls(text, character)]
 
 
 def phrases_for(caption: str) -> list[str]:
@@ -68,9 +68,14 @@ def free_caption(caption: str, character: Character, random: Random) -> str:
 
 
 def captions_needed(captions: Iterable[str], character: Character) -> list[str]:
-    """All that `free_caption` can give, for captions that do not change."""
+    """All that `free_caption` can give, for captions that do not change; see `most_captions`."""
     found = anybody(character)
     for caption in ("", *captions):
         own = without_character(caption, character)
         found += [own, *(joined(own, phrase) for phrase in phrases_for(caption))]
     return list(dict.fromkeys(found))
+
+
+def most_captions(photos: int) -> int:
+    """How many `captions_needed` can give for so many photos."""
+    return len(_ANYBODY) + len(_NAMES) + len(PHRASES) + (1 + _EACH) * (photos + 1)

@@ -17,6 +17,7 @@ from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
+from lib_lora.training.data.preserved_captions import most_captions
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 
@@ -97,7 +98,8 @@ def estimate(
     model = family_named(family)
     cells = (side // 8) ** 2
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
-    texts = 0 if train.trains_text else (photos + class_photos + 1) * model.conditioning_bytes(shapes)
+    captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
+    texts = 0 if train.trains_text else captions * model.conditioning_bytes(shapes)
     return Estimate(
         steps=steps,
         photos=photos,

@@ -11,6 +11,7 @@ from lib_lora.training.data.preserved_captions import (
     captions_needed,
     free_caption,
     joined,
+    most_captions,
     phrases_for,
 )
 
@@ -42,3 +43,15 @@ def test_every_phrase_is_asked_for_of_anybody_and_of_some_photo():
     of_photos = {phrase for number in range(40) for phrase in phrases_for(f"photo of mrxa woman, tag {number}")}
     assert of_photos == set(PHRASES)
     assert joined("", "smiling") == "smiling"
+
+
+def test_a_name_that_is_the_trigger_calls_nobody_else():
+    anna = Character("Anna", "anna", "woman")
+    assert not [caption for caption in anybody(anna) if calls(caption, anna)]
+    assert len(anybody(anna)) < len(anybody(MARA))
+
+
+def test_no_more_captions_are_needed_than_the_estimate_counts():
+    captions = [f"photo of mrxa woman, tag {number}" for number in range(7)]
+    assert len(captions_needed(captions, MARA)) <= most_captions(7)
+    assert len(captions_needed(captions, MARA)) > 0.8 * most_captions(7)
