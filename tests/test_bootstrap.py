@@ -52,7 +52,7 @@ def test_the_tests_processes_keep_what_they_compile(monkeypatch: pytest.MonkeyPa
 # ------------------------------------------------------------------------------------------------- lists of packages
 
 
-STANDIN = {"gradio", "fastapi", "huggingface-hub", "transformers", "diffusers"}
+STANDIN = {"gradio", "fastapi", "huggingface-hub", "transformers", "diffusers", "torch"}
 
 
 @pytest.mark.parametrize("purpose", environment.PURPOSES)

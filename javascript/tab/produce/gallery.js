@@ -151,10 +151,9 @@ export function productionGallery(decided) {
     if (node.hidden) return;
     if (shown.slug !== slug || shown.id !== production.id) {
       history.length = 0;
-      shown.filter = 'kept';
+      shown.filter = production.pictures.some(isKept) ? 'kept' : 'all'; // later it is the user's
     }
     Object.assign(shown, { slug, id: production.id, pictures: production.pictures, bits: production.similar_bits });
-    if (shown.filter === 'kept' && !production.pictures.some(isKept)) shown.filter = 'all';
     draw();
   };
   return node;
