@@ -358,7 +358,14 @@ async function act(button) {
 /** Lay a run's settings, but for some, into the form of a new training, where its costs are seen before it begins. */
 async function trainAgain({ run, settings }) {
   const { slug } = app;
-  const { base_path: base, preset, asked } = await api.get(`/characters/${slug}/runs/${run}`);
+  const { base_path: path, preset, asked } = await api.get(`/characters/${slug}/runs/${run}`);
+  const bases = (await api.get('/bases')).map((one) => one.path);
+  const nameOf = (file) => file.split(/[\\/]/).pop();
+  const base = bases.find((one) => one === path) || bases.find((one) => nameOf(one) === nameOf(path));
+  if (!base)
+    throw new Error(
+      t('{file}, the base model of run {run}, is not in the list of the step Train.', { file: path, run }),
+    );
   const kept = readStored(`train-${slug}`, {});
   writeStored(`train-${slug}`, { ...kept, base, preset, settings: { ...asked, ...settings } });
   app.trainingLaidOut = slug;
