@@ -14,9 +14,9 @@ import torch
 
 from lib_lora.character.store import Character
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
-from lib_lora.training.data.preserved_captions import free_caption
 from lib_lora.training.forward import Forward, Sample
 from lib_lora.training.objective.randomness import python_random
+from lib_lora.training.plan.preserved_captions import free_caption
 from lib_lora.training.plan.train_settings import TrainSettings
 
 

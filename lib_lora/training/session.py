@@ -30,12 +30,12 @@ from lib_lora.training.data import caption_shuffle
 from lib_lora.training.data.buckets import report
 from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
 from lib_lora.training.data.dataset import Item, load_items
-from lib_lora.training.data.preserved_captions import captions_needed
 from lib_lora.training.fast_parts import quicken
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
+from lib_lora.training.plan.preserved_captions import captions_needed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
 from lib_lora.training.preservation import OutputPreservation

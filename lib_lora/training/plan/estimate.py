@@ -17,7 +17,7 @@ from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
-from lib_lora.training.data.preserved_captions import most_captions
+from lib_lora.training.plan.preserved_captions import most_captions
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 

@@ -4,7 +4,7 @@ from random import Random
 
 from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
-from lib_lora.training.data.preserved_captions import (
+from lib_lora.training.plan.preserved_captions import (
     PHRASES,
     anybody,
     calls,
