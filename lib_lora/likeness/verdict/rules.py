@@ -588,8 +588,8 @@ RULES: tuple[Rule, ...] = (
             there(lambda f: f.training.named),
         ),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
-        "Train again with output preservation, which shows this person less where the trigger is not called; until then "
-        "keep {it}, and paint other people without it.",
+        "Train again with output preservation and compare: this person shows less without the trigger, but some "
+        "likeness may be lost; until then keep {it}, and paint other people without it.",
         "train_again",
         PRESERVATION,
     ),
