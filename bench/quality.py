@@ -40,7 +40,7 @@ from bench import results_file  # noqa: E402
 from bench.quality_people import CLASS_WORDS, GROUPS, Material  # noqa: E402
 from bench.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
 from bench.quality_table import tables  # noqa: E402
-from bench.settings_study import RESULTS, add_row, alone, read_rows  # noqa: E402
+from bench.settings_study import RESULTS, Job, add_row, alone, read_rows  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
@@ -85,15 +85,6 @@ VARIANTS: dict[str, Variant] = {
     "words_unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}, Material("words")),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to be trained and judged."""
-
-    variant: str
-    person: str
-    seed: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ model (in the field: "differential output preservation").
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -47,7 +46,15 @@ class OutputPreservation:
         turns = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot)]
         if not turns:
             return None
-        asked = _part(sample, turns, [self._caption(sample, slot) for slot in turns])
+        asked = replace(
+            sample,
+            items=[sample.items[slot] for slot in turns],
+            captions=[self._caption(sample, slot) for slot in turns],
+            latents=sample.latents[turns],
+            target=sample.target[turns],
+            noisy=sample.noisy[turns],
+            times=sample.times[turns],
+        )
         with torch.no_grad(), self.switch.off():
             wanted = self.forward.predicted(asked)
         return self.forward.objective.difference(self.forward.predicted(asked), wanted, asked.times)
@@ -62,17 +69,3 @@ class OutputPreservation:
     def _caption(self, sample: Sample, slot: int) -> str:
         random = python_random(self.train.seed, "preservation", sample.micro_step, sample.first_slot + slot)
         return free_caption(sample.captions[slot], self.character, random)
-
-
-def _part(sample: Sample, slots: Sequence[int], captions: Sequence[str]) -> Sample:
-    """Some of the items under other captions."""
-    chosen = list(slots)
-    return replace(
-        sample,
-        items=[sample.items[slot] for slot in chosen],
-        captions=list(captions),
-        latents=sample.latents[chosen],
-        target=sample.target[chosen],
-        noisy=sample.noisy[chosen],
-        times=sample.times[chosen],
-    )
