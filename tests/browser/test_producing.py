@@ -100,7 +100,8 @@ def test_pictures_are_sorted_out_by_mouse_and_keys(tab: Any, planted: Planted) -
     opened(tab, planted)
     until(tab, "() => document.querySelectorAll('.sf-produced').length === 2")
     assert shown(tab) == [one, two]  # the third is nearly the first
-    assert tab.locator(".sf-pile").first.inner_text() == "+1"
+    tab.locator(".sf-pile").first.scroll_into_view_if_needed()  # the browser draws what is in view only, a frame later
+    until(tab, "() => document.querySelector('.sf-pile').innerText === '+1'")
     tab.get_by_text("Stack near-duplicates").click()
     tab.get_by_label("Order").select_option("best")
     assert shown(tab) == [two, three, one]
