@@ -101,6 +101,11 @@ class Terminal:
         if event["state"] in ("stopped", "trained"):
             self._close()
 
+    def _likeness(self, event: dict[str, Any]) -> None:
+        names = {"identity": "identity", "leak": "leak", "obedience": "prompt followed", "variety": "variety"}
+        shares = [f"{name} {100 * event[key]:.0f} %" for key, name in names.items() if event.get(key) is not None]
+        self._say(f"Step {event['step']}: {', '.join(shares) or 'likeness cannot be measured yet'}")
+
     def _error(self, event: dict[str, Any]) -> None:
         self._close()
 
