@@ -60,6 +60,7 @@ def of_server() -> Iterator[str]:
     from lib_lora.civitai import licence_flags, licence_lights, starter_models
     from lib_lora.hosts import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
+    from lib_lora.likeness.report import four_numbers
     from lib_lora.likeness.report.report import SHARES
     from lib_lora.likeness.verdict import prompt_adherence, verdict, verdict_tone
     from lib_lora.photos.audit import audit_words, finding_words
@@ -68,7 +69,16 @@ def of_server() -> Iterator[str]:
     from lib_lora.ui.views import advice_buttons, caption_checks, step_words
     from lib_lora.workflows.produce.production import Reason
 
-    for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words, weight_verdict):
+    for part in (
+        finding_words,
+        audit_words,
+        caption_words,
+        verdict,
+        prompt_adherence,
+        four_numbers,
+        step_words,
+        weight_verdict,
+    ):
         yield from part.templates()
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
