@@ -6,7 +6,7 @@ import { el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { say, t } from '../base/texts.js';
 import { numberBar, shownNumber } from '../widgets/number_bars.js';
-import { toast } from '../widgets/widgets.js';
+import { toast, toneSign } from '../widgets/widgets.js';
 
 const AGAIN = 3000; // milliseconds after a failure
 
@@ -20,7 +20,7 @@ export function bestTest(run) {
 
 /** The table, in a box; `node.set(runs)` of the server, hidden while none of them was tested. */
 export function numbersTable() {
-  const made = { node: el('div', { class: 'sf-scroll' }), numbers: new Map(), asked: new Set(), runs: [] };
+  const made = { node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] };
   made.node.set = (runs) => {
     made.runs = runs;
     draw(made);
@@ -47,11 +47,11 @@ function draw(made) {
       numbers.map((all) => cell(all.find((one) => one.code === code))),
     ),
   );
-  const tested = el('tr', {}, el('th', { scope: 'row', text: t('tested') }), tests.map(testCell));
+  const tested = el('tr', {}, el('th', { scope: 'row', text: t('Test') }), tests.map(testCell));
   const columns = head.map((text) => el('th', { scope: 'col', text }));
   fillWith(
     made.node,
-    el('table', { class: 'sf-table' }, el('thead', {}, el('tr', {}, columns)), el('tbody', {}, tested, rows)),
+    el('table', { class: 'sf-table sf-even' }, el('thead', {}, el('tr', {}, columns)), el('tbody', {}, tested, rows)),
   );
 }
 
@@ -67,7 +67,9 @@ function cell(one) {
   if (percent === null) return el('td', { class: 'sf-quiet', text });
   const bar = numberBar();
   bar.set(one);
-  return el('td', { class: `sf-number-bar sf-${one.tone}` }, el('span', { class: 'sf-number', text }), bar);
+  const sign = one.tone === 'none' ? null : toneSign(one.tone);
+  const words = el('span', { class: 'sf-number' }, sign, text);
+  return el('td', { class: `sf-number-bar sf-${one.tone}` }, words, bar);
 }
 
 /** Ask once for the numbers of a test; again after a while where they could not be had. */
