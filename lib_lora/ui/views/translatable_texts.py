@@ -69,17 +69,9 @@ def of_server() -> Iterator[str]:
     from lib_lora.ui.views import advice_buttons, caption_checks, step_words
     from lib_lora.workflows.produce.production import Reason
 
-    for part in (
-        finding_words,
-        audit_words,
-        caption_words,
-        verdict,
-        prompt_adherence,
-        four_numbers,
-        step_words,
-        weight_verdict,
-    ):
+    for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words, weight_verdict):
         yield from part.templates()
+    yield from four_numbers.templates()
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))
