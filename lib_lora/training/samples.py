@@ -175,13 +175,12 @@ class Samples:
 
     def _loaded_vae(self) -> AutoencoderKL:
         info, device = self.session.info, self.session.device
-        if self._vae is None:
-            vae = info.load_vae(info.model_family.vae_dtype(device, self.session.forward.dtype), device)
-            if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:
-                vae.enable_tiling()
-                vae.tile_latent_min_size, vae.tile_sample_min_size = _TILE, 8 * _TILE
-            self._vae = vae
-        return self._vae
+        vae = self._vae or info.load_vae(info.model_family.vae_dtype(device, self.session.forward.dtype), device)
+        if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:
+            vae.enable_tiling()
+            vae.tile_latent_min_size, vae.tile_sample_min_size = _TILE, 8 * _TILE
+        self._vae = vae
+        return vae
 
     def _path(self, step: int, picture: _Picture) -> Path:
         return self.session.run.place.samples / f"{step:06d}-{picture.number}.png"

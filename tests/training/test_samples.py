@@ -294,8 +294,8 @@ def test_prompts_and_groups(make_run, events):
     assert sample_prompts.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], NEGATIVE]
     for side, sizes in ((128, [5]), (512, [2, 2, 1]), (1024, [1] * 5)):
         painter = samples.Samples.__new__(samples.Samples)
-        painter.side, painter.prompts = side, ["x"] * 5
-        assert [len(group) for group in painter._groups()] == sizes
+        painter.side = side
+        assert [len(group) for group in painter._groups(["x"] * 5)] == sizes
 
 
 def measured(seen, enough=()):
@@ -335,7 +335,14 @@ def test_pictures_to_be_measured_are_painted_beside_and_the_base_models_once(mak
 @pytest.mark.once("what ends a training is ours")
 def test_a_training_ends_where_more_is_of_no_use(make_run, events):
     run = make_run(
-        photos=1, steps=6, save_every=1, samples=0, sample_steps=1, likeness_curve=True, stop_early=True, lora={"te": False}
+        photos=1,
+        steps=6,
+        save_every=1,
+        samples=0,
+        sample_steps=1,
+        likeness_curve=True,
+        stop_early=True,
+        lora={"te": False},
     )
     assert train(run, events, measured([], enough=(2,))) == run.checkpoint(2)
     assert [one["code"] for one in events.of("warning")] == ["stopped-early"]
@@ -363,5 +370,5 @@ def test_who_cannot_measure_says_so_once_and_the_training_goes_on(make_run, even
 
 
 def test_stopping_early_needs_the_curve():
-    with raises("setting-invalid", has=["stop_early needs likeness_curve"]):
+    with raises("setting-invalid", has="stop_early needs likeness_curve"):
         typed_settings.from_dict(TrainSettings, {"stop_early": True})

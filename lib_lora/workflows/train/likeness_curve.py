@@ -48,7 +48,11 @@ def curve_of(run: Run, emit: Callable[..., None]) -> CheckpointTest | None:
     character, numbers = run.file.character, [n for n, prompt in enumerate(PROMPTS) if prompt.name in SHOWN]
     grid = test_cells(character, run.file.settings.resolution, first_seed=FIRST_SEED)
     cells = [grid[number] for number in numbers]
-    planned = {"lora": cells, "leak": leak_cells(cells, character)[:LEAK_PICTURES], "base": base_cells(cells, character)}
+    planned = {
+        "lora": cells,
+        "leak": leak_cells(cells, character)[:LEAK_PICTURES],
+        "base": base_cells(cells, character),
+    }
     return CheckpointTest(planned, LikenessCurve(run, emit, [asked_of(cell) for cell in cells], SFaceEngine))
 
 

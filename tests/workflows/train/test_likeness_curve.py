@@ -43,7 +43,7 @@ def test_its_pictures_ask_for_what_is_measured(run):
 
 def test_what_cannot_be_measured_is_an_error_that_names_the_reason(run):
     test = curve_of(asking(run, likeness_curve=True), print)
-    with raises("character-without-photos"):
+    with raises("no-measurable-face"):
         test.judge(10, {"lora": [], "leak": [], "base": []}, lambda picture: picture)
 
 
