@@ -15,7 +15,7 @@ _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
 _WARNINGS = 50
 _DAY = 86_400.0  # seconds; no step takes longer
-LIKENESS = ("identity", "leak", "obedience", "variety", "faces", "pictures")
+LIKENESS = ("identity", "only_when_asked", "obedience", "variety", "faces", "pictures")
 _lock = Lock()
 
 

@@ -20,13 +20,12 @@ const SLOWER_ALONE =
   'It has become much slower than it was at the start. Another program may use the processor, or the memory is full: ' +
   'close other programs.';
 const MEASURED =
-  'Measured from a few pictures in few steps, so it shows the direction; the test shows how good the LoRA is. ' +
-  'Identity rises to what the base model can show of this face. A leak of 100 % means that the person appears without ' +
-  'the trigger word as much as with it.';
+  'Measured from a few pictures in few sampling steps: it shows where the training goes; the test shows how good the ' +
+  'LoRA is. More is better in all four.';
 const LIKENESS = [
   ['identity', 'Identity'],
-  ['leak', 'Leak'],
-  ['obedience', 'Prompt followed'],
+  ['only_when_asked', 'Only when asked'],
+  ['obedience', 'Obedience'],
   ['variety', 'Variety'],
 ];
 const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
@@ -206,6 +205,7 @@ function likenessChart(details) {
     xMin: 0,
     xMax: details ? details.total : undefined,
     yMin: 0,
+    yMax: 100,
     yFormat: (value) => `${format.number(value, 0)} %`,
     series: details
       ? LIKENESS.map(([key, name], place) => ({ name, points: points(key), tone: String(place + 1), dots: true }))

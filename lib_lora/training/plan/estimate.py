@@ -59,7 +59,7 @@ class Estimate:
         checkpoint_bytes, state_bytes: of one file.
         states: how many of them are kept.
         pictures: that are painted while it trains.
-        picture_steps: how many steps of training take as long as painting one of them, about: each of its sampling steps
+        picture_steps: how many steps of training take about as long as painting one of them: each of its sampling steps
             is two passes forward (with and without the prompt), a step of training three for each photo.
         sample_bytes: of all these pictures.
         cache_bytes: of the photos' latents and the captions' encodings.

@@ -147,8 +147,8 @@ class TrainSettings:
         default=False,
         metadata=described(
             "Likeness curve",
-            "Paint and measure 9 more pictures at up to 5 checkpoints: identity, leak, obedience and variety while it"
-            " trains.",
+            "Paint and measure 9 more pictures at up to 5 checkpoints: identity, only when asked, obedience and variety"
+            " while it trains.",
         ),
     )
     stop_early: bool = field(

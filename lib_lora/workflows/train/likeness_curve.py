@@ -1,4 +1,4 @@
-"""Measures a few pictures at some checkpoints of a training: likeness, leak, obedience and variety while it trains.
+"""Measures a few pictures at some checkpoints of a training: the four numbers of a LoRA while it trains.
 
 They are the first prompts of the test grid, painted in fewer steps and judged as the grid is; so the curve says where
 the training stands, and the test of a finished LoRA says it more surely.
@@ -18,6 +18,7 @@ from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
+from lib_lora.likeness.report.four_numbers import four_numbers
 from lib_lora.likeness.verdict.facts import Asked, Facts
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
@@ -29,7 +30,13 @@ from lib_lora.workflows.judge.judged_grids import lines_for
 from lib_lora.workflows.photos.character_template import template_of
 
 # of `PROMPTS`: faces from the front and turned, serious and smiling; no whole bodies, whose faces are too small
-SHOWN = ("close, plain", "street, smiling", "coat in the park", "studio, serious", "three-quarter view")
+SHOWN: tuple[str, ...] = (
+    "close, plain",
+    "street, smiling",
+    "coat in the park",
+    "studio, serious",
+    "three-quarter view",
+)
 SHOWN += ("turned right, laughing",)
 FIRST_SEED = 7000  # not those of the test grid, which would then see what was chosen
 PATIENCE = 2  # measured checkpoints in which likeness must rise
@@ -93,18 +100,10 @@ class LikenessCurve:
         """
         began = time.perf_counter()
         facts = self._facts(files, reconstruct)
-        identity = facts.identity.retention_best
-        self.emit(
-            "likeness",
-            step=step,
-            identity=identity,
-            leak=facts.base.leak_share,
-            obedience=facts.prompt.followed,
-            variety=facts.variety.ratio,
-            faces=facts.pictures.counted,
-            pictures=facts.pictures.count,
-            seconds=time.perf_counter() - began,
-        )
+        shares = {number.code: number.value for number in four_numbers(facts)}
+        counts = {"faces": facts.pictures.counted, "pictures": facts.pictures.count}
+        self.emit("likeness", step=step, **shares, **counts, seconds=time.perf_counter() - began)
+        identity = shares["identity"]
         self.identities = {at: value for at, value in self.identities.items() if at < step}
         if identity is not None:
             self.identities[step] = identity

@@ -102,9 +102,11 @@ class Terminal:
             self._close()
 
     def _likeness(self, event: dict[str, Any]) -> None:
-        names = {"identity": "identity", "leak": "leak", "obedience": "prompt followed", "variety": "variety"}
-        shares = [f"{name} {100 * event[key]:.0f} %" for key, name in names.items() if event.get(key) is not None]
-        self._say(f"Step {event['step']}: {', '.join(shares) or 'likeness cannot be measured yet'}")
+        from lib_lora.likeness.report.four_numbers import LABELS
+
+        known = [(label, event.get(code)) for code, label in LABELS.items()]
+        shares = [f"{label.lower()} {100 * share:.0f}" for label, share in known if share is not None]
+        self._say(f"Step {event['step']}, in percent: {', '.join(shares) or 'not measured yet'}.")
 
     def _error(self, event: dict[str, Any]) -> None:
         self._close()

@@ -66,12 +66,12 @@ def test_two_checkpoints_without_a_rise_are_enough(identities, over):
 def test_a_run_that_goes_on_remembers_what_was_measured(run):
     emit = EventLog(run.events)
     for step, identity in ((10, 0.5), (20, None), (30, 0.6)):
-        emit("likeness", step=step, identity=identity, leak=0.1)
+        emit("likeness", step=step, identity=identity, only_when_asked=0.1)
     assert curve_of(asking(run, likeness_curve=True), print).judge.identities == {10: 0.5, 30: 0.6}
     emit("likeness", step=20, identity=0.7, variety="wide", seconds=1.0)  # killed, and gone on from step 10
     measured = history_of(run.events).likeness
     assert [one["step"] for one in measured] == [10, 20]
-    assert (measured[1]["identity"], measured[1]["leak"], measured[1]["variety"]) == (0.7, None, None)
+    assert (measured[1]["identity"], measured[1]["only_when_asked"], measured[1]["variety"]) == (0.7, None, None)
 
 
 @pytest.mark.parametrize(
