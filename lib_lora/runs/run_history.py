@@ -1,4 +1,4 @@
-"""Reads a run's course from its events: loss, probes, samples, warnings. Each line of the file is read once."""
+"""Reads a run's course from its events: loss, likeness, samples, warnings. Each line of the file is read once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
 _WARNINGS = 50
 _DAY = 86_400.0  # seconds; no step takes longer
+LIKENESS = ("identity", "only_when_asked", "obedience", "variety", "faces", "pictures")
 _lock = Lock()
 
 
@@ -28,6 +29,7 @@ class RunHistory:
         state: what the run said of itself last: "training", "stopped", "trained", ...
         loss: step and running average of the loss; `probe` step and loss on fixed noise.
         samples: ``sample`` events.
+        likeness: ``likeness`` events, a step each: shares by name, and how many faces they were measured from.
         warnings: their sentences, errors' too, the last ones.
         device: on which it is trained, as its driver calls it; empty = not said.
         paces: steps that were done on each device, and seconds for a step at the end of them.
@@ -40,6 +42,7 @@ class RunHistory:
     loss: list[tuple[int, float]] = field(default_factory=list)
     probe: list[tuple[int, float]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    likeness: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     device: str = ""
     paces: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -64,6 +67,8 @@ class RunHistory:
                     self.device = named if isinstance(named, str) else ""
             case {"kind": "sample", "step": int(), "file": str()}:
                 self.samples.append(event)
+            case {"kind": "likeness", "step": int() as step}:
+                self.likeness = [one for one in self.likeness if one["step"] < step] + [_numbers(event)]
             case {"kind": "warning" | "error", "text": str() as text}:
                 self.warnings = [*(one for one in self.warnings if one != text), text][-_WARNINGS:]
 
@@ -91,6 +96,12 @@ class RunHistory:
     def curve(self) -> list[tuple[int, float]]:
         """At most 400 points of the loss, first and last among them."""
         return thinned(self.loss, _POINTS)
+
+
+def _numbers(event: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a ``likeness`` event; what is none becomes None."""
+    known = {name: event.get(name) for name in ("step", *LIKENESS)}
+    return {name: value if isinstance(value, (int, float)) else None for name, value in known.items()}
 
 
 def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:

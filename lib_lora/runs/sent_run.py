@@ -68,7 +68,8 @@ def stage(run: Run, data: Path, base: str) -> RunFolder:
         copy = plain_copy(original, there.photos / f"{number:04d}")
         photos.append(replace(photo, file=copy.relative_to(there.path).as_posix(), sha256=sha256(copy)))
     folder = there.run(run.file.id)
-    settings = replace(run.file.settings, class_photos=None)  # its pictures are among the photos
+    # class pictures are among the photos; likeness is measured here alone, where the face templates stay
+    settings = replace(run.file.settings, class_photos=None, likeness_curve=False, stop_early=False)
     file = replace(
         run.file,
         base=replace(run.file.base, path=base),

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,8 +25,9 @@ from lib_lora.training import state as states
 from lib_lora.training.data.batches import batch_for_step
 from lib_lora.training.objective.lr import restarted_lr_factor
 from lib_lora.training.objective.randomness import python_random
+from lib_lora.training.plan.checkpoint_test import CheckpointTest
 from lib_lora.training.plan.memory_fitting import lower
-from lib_lora.training.plan.run_file import Run, altered, saved_steps
+from lib_lora.training.plan.run_file import Run, altered, save_run, saved_steps
 from lib_lora.training.samples import Samples
 from lib_lora.training.saving import Saver
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
@@ -36,12 +38,13 @@ PROBE_ITEMS = 4
 MAX_SKIPPED = 25  # fp16 steps in a row without a usable gradient: the run is lost
 
 
-def train(run: Run, emit: Emit) -> Path:
+def train(run: Run, emit: Emit, test: CheckpointTest | None = None) -> Path:
     """Train a run to its end, from its last saved state if it has one.
 
     Args:
         run: from `create_run` or `load_run`.
         emit: called as ``emit(kind, **fields)``, in every process; one that is not the main one may ignore it.
+        test: what is painted and measured while it trains; None = only what the settings ask for is painted.
 
     Returns:
         The LoRA file of the last step.
@@ -53,8 +56,8 @@ def train(run: Run, emit: Emit) -> Path:
     at = _Position()
     try:
         with StopRequest(run.folder) as stop:
-            session = open_session(run, emit)
-            loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at)
+            session = open_session(run, emit, words=test.words() if test else ())
+            loop = _Loop(session, emit if session.accelerator.is_main_process else _silent, at, test)
             loop.restore()
             with loop.saver:
                 return loop.run(stop)
@@ -107,7 +110,7 @@ def _silent(kind: str, **fields: object) -> None:
 
 
 class _Loop:
-    def __init__(self, session: Session, emit: Emit, at: _Position) -> None:
+    def __init__(self, session: Session, emit: Emit, at: _Position, test: CheckpointTest | None = None) -> None:
         self.session, self.emit, self.at = session, emit, at
         self.train = session.run.file.settings
         self.own, self.prior = class_and_instance_keys(session.items)
@@ -116,7 +119,7 @@ class _Loop:
         self.seconds: deque[float] = deque(maxlen=20)
         self.skipped = 0
         self.spilled = False
-        self.samples = Samples(session, emit)
+        self.samples = Samples(session, emit, test)
         self.saver = Saver(session, emit)
 
     def restore(self) -> None:
@@ -194,12 +197,18 @@ class _Loop:
                 if first and not stopping:
                     self._complete(untrained)
                     first, untrained = False, None
+                    if session.accelerator.is_main_process:
+                        self.samples.paint_base(stop.requested)
                     kept.enter_context(freed_is_kept(session.device))  # from here on each step takes the same memory
                 due = last or self.at.step % self.every == 0
                 if due or stopping or failed:
                     self._save()
-                if due and not stopping and session.accelerator.is_main_process:
-                    self.samples.paint(self.at.step, stop.requested)  # what is saved, or being saved, stays
+                if due and not stopping:  # what is saved, or being saved, stays
+                    main = session.accelerator.is_main_process
+                    enough = main and self.samples.paint(self.at.step, stop.requested)
+                    if self.train.stop_early and not last and self._anyone(enough)[0]:
+                        self._end_here()
+                        last = True
                 if last or stopping:
                     self._by_main(self.saver.settle)
                 if due or stopping or failed:  # not before: on a busy machine a probe takes a minute
@@ -255,6 +264,16 @@ class _Loop:
             seconds_left=pace * (session.total - self.at.step),
             peak_memory=peak_bytes(session.device),
         )
+
+    def _end_here(self) -> None:
+        """From now on the run has as many steps as it has done."""
+        session, step = self.session, self.at.step
+        text = f"Likeness no longer rises, so the training ends at step {step} of {session.total}."
+        self.emit("warning", code="stopped-early", text=text)
+        file = session.run.file
+        session.run = replace(session.run, file=replace(file, settings=replace(file.settings, steps=step)))
+        session.total = step
+        self._by_main(lambda: save_run(session.run))
 
     def _watch_memory(self) -> None:
         """Say once that memory ran over, which nothing else shows but the clock."""

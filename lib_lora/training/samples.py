@@ -7,8 +7,10 @@ is given up with a warning, while the training goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +18,11 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from lib_lora.errors import UserError
+from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
-from lib_lora.models.vae import decode
+from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, save_picture
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, measured_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
 
 if TYPE_CHECKING:
@@ -37,61 +41,112 @@ class Stopped(Exception):
     """Somebody asked for the end of the run while a picture was painted."""
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """One picture of a checkpoint.
+
+    Attributes:
+        number: among all of the checkpoint.
+        cell: its prompts and seed.
+        role: "base", "lora" or "leak", where it is painted to be measured; empty where only to be looked at.
+    """
+
+    number: int
+    cell: Cell
+    role: str = ""
+
+
 class Samples:
     """Paints for one session.
 
     Args:
         session: whose modules are trained.
         emit: gets a ``sample`` event for each picture, and a warning if painting is given up.
+        test: further pictures, which are measured; None = none.
     """
 
-    def __init__(self, session: Session, emit: Callable[..., None]) -> None:
-        self.session, self.emit = session, emit
+    def __init__(self, session: Session, emit: Callable[..., None], test: CheckpointTest | None = None) -> None:
+        self.session, self.emit, self.test = session, emit, test
         self.train = session.run.file.settings
-        self.prompts = prompts_of(session.run.file.character, self.train)
+        prompts = prompts_of(session.run.file.character, self.train)
+        self._own = [_Picture(n, Cell(prompt, NEGATIVE, FIRST_SEED + n)) for n, prompt in enumerate(prompts)]
+        cells = test.cells if test else {}
+        with_lora = [(role, cell) for role in ("lora", "leak") for cell in cells.get(role, ())]
+        base = [("base", cell) for cell in cells.get("base", ())]  # numbered as those that they are compared with
+        numbered = [*enumerate(with_lora, len(prompts)), *enumerate(base, len(prompts))]
+        self._measured = [_Picture(number, cell, role) for number, (role, cell) in numbered]
+        self._tested = measured_steps(session.total, self.train.checkpoint_interval(session.total))
         side = self.train.resolution or session.info.resolution
         self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
         self._vae: AutoencoderKL | None = None
 
-    def paint(self, step: int, stop: Callable[[], bool]) -> None:
-        """Paint all pictures of a step and write them; whatever goes wrong is a warning, and the end of painting.
+    def paint_base(self, stop: Callable[[], bool]) -> None:
+        """Paint what the measured pictures are compared with, by the base model alone, unless that was done before."""
+        pictures = [one for one in self._measured if one.role == "base" and not self._path(0, one).is_file()]
+        with AdapterSwitch(self.session.modules).off():
+            self._paint(0, pictures, stop)
+
+    def paint(self, step: int, stop: Callable[[], bool]) -> bool:
+        """Paint all pictures of a step, write them, and have those measured that are to be; whatever goes wrong is a
+        warning, and the end of it.
 
         Args:
             step: optimizer steps done.
             stop: whether the run is to end: then a picture that is not finished is left.
+
+        Returns:
+            Whether who measures them says that more training is of no use.
         """
-        if not self.prompts:
-            return
+        measured = [one for one in self._measured if one.role != "base" and step in self._tested]
+        if not self._paint(step, [*self._own, *measured], stop) or not measured or self.test is None:
+            return False
+        steps = [(0 if one.role == "base" else step, one) for one in self._measured]
+        files = {role: [self._path(at, one) for at, one in steps if one.role == role] for role in self.test.cells}
+        try:
+            return self.test.judge(step, files, lambda image: reconstruct(self._loaded_vae(), image))
+        except Exception as error:  # as below
+            self._measured = []
+            text = f"Likeness is no longer measured in this run: {_why(error)}. The training continues."
+            self.emit("warning", code="likeness-curve-ended", text=text)
+        finally:
+            self._vae = self._vae if self._vae is not None and _is_small(self._vae) else None
+            _give_back(self.session.device)
+        return False
+
+    def _paint(self, step: int, pictures: Sequence[_Picture], stop: Callable[[], bool]) -> bool:
+        """Whether all were painted."""
+        if not pictures:
+            return True
         try:
             with torch.no_grad():
                 with self.session.averaged(), self.session.evaluating(), self._arithmetic():
-                    latents = [one for numbers in self._groups() for one in self._latents(numbers, stop)]
-                for number, picture in enumerate(self._decoded(latents)):
-                    self._save(step, number, picture)
+                    latents = [one for group in self._groups(pictures) for one in self._latents(group, stop)]
+                for one, picture in zip(pictures, self._decoded(latents), strict=True):
+                    self._save(step, one, picture)
         except Stopped:
-            pass
+            return False
         except Exception as error:  # a picture is never worth a training, whatever is wrong with it
-            self.prompts, self._vae = [], None
+            self._own, self._measured, self._vae = [], [], None
             text = f"No more sample pictures in this run: {_why(error)}. The training continues."
             self.emit("warning", code="samples-ended", text=text)
+            return False
         finally:
             _give_back(self.session.device)
+        return True
 
-    def _groups(self) -> list[range]:
+    def _groups(self, pictures: Sequence[_Picture]) -> list[Sequence[_Picture]]:
         """The pictures that are painted together."""
         size = max(1, _TOGETHER // self.side**2)
-        count = len(self.prompts)
-        return [range(first, min(first + size, count)) for first in range(0, count, size)]
+        return [pictures[first : first + size] for first in range(0, len(pictures), size)]
 
-    def _latents(self, numbers: range, stop: Callable[[], bool]) -> tuple[torch.Tensor, ...]:
+    def _latents(self, pictures: Sequence[_Picture], stop: Callable[[], bool]) -> tuple[torch.Tensor, ...]:
         """The latents of some pictures, each [1, C, h, w] float32."""
         forward, info, cells = self.session.forward, self.session.info, self.side // 8
-        draws = [torch.Generator().manual_seed(FIRST_SEED + number) for number in numbers]
+        draws = [torch.Generator().manual_seed(one.cell.seed) for one in pictures]
         shape = (1, info.model_family.latent_channels, cells, cells)
         noise = torch.cat([torch.randn(shape, generator=draw) for draw in draws]).to(forward.device)
-        prompts = self.prompts[numbers.start : numbers.stop]
-        words = forward.conditions([*[NEGATIVE] * len(prompts), *prompts])
-        sizes = [(self.side, self.side, 0, 0, self.side, self.side)] * 2 * len(prompts)
+        words = forward.conditions([one.cell.negative for one in pictures] + [one.cell.prompt for one in pictures])
+        sizes = [(self.side, self.side, 0, 0, self.side, self.side)] * 2 * len(pictures)
         guidance = self.session.run.file.base.guidance
 
         def predict(latents: torch.Tensor, time: float) -> torch.Tensor:
@@ -112,32 +167,43 @@ class Samples:
         return torch.autocast(forward.device.type, dtype=forward.autocast) if forward.autocast else nullcontext()
 
     def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
+        _give_back(self.session.device)
+        vae = self._loaded_vae()
+        pictures = [decode(vae, one)[0] for one in latents]
+        self._vae = vae if _is_small(vae) else None
+        return pictures
+
+    def _loaded_vae(self) -> AutoencoderKL:
         info, device = self.session.info, self.session.device
-        _give_back(device)
-        wanted = info.model_family.vae_dtype(device, self.session.forward.dtype)
-        vae = self._vae or info.load_vae(wanted, device)
-        numbers = next(vae.parameters()).element_size() * sum(tensor.numel() for tensor in vae.parameters())
-        self._vae = vae if numbers <= _SMALL_VAE else None
+        vae = self._vae or info.load_vae(info.model_family.vae_dtype(device, self.session.forward.dtype), device)
         if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:
             vae.enable_tiling()
             vae.tile_latent_min_size, vae.tile_sample_min_size = _TILE, 8 * _TILE
-        return [decode(vae, one)[0] for one in latents]
+        self._vae = vae
+        return vae
 
-    def _save(self, step: int, number: int, picture: Image.Image) -> None:
-        name = f"{step:06d}-{number}.png"
-        run, prompt = self.session.run, self.prompts[number]
-        cell = Cell(
-            prompt,
-            NEGATIVE,
-            FIRST_SEED + number,
-            run.checkpoint(step),
+    def _path(self, step: int, picture: _Picture) -> Path:
+        return self.session.run.place.samples / f"{step:06d}-{picture.number}.png"
+
+    def _save(self, step: int, one: _Picture, picture: Image.Image) -> None:
+        run, path = self.session.run, self._path(step, one)
+        cell = replace(
+            one.cell,
+            lora=None if one.role == "base" else run.checkpoint(step),
             width=self.side,
             height=self.side,
             steps=self.train.sample_steps,
             cfg=run.file.base.guidance,
+            sampler="Euler",
         )
-        save_picture(run.place.samples / name, picture, cell)
-        self.emit("sample", step=step, number=number, file=f"{run.place.samples.name}/{name}", prompt=prompt)
+        save_picture(path, picture, cell)
+        said = {"step": step, "number": one.number, "file": f"{path.parent.name}/{path.name}", "prompt": cell.prompt}
+        self.emit("sample", **said, **({"role": one.role} if one.role else {}))
+
+
+def _is_small(vae: AutoencoderKL) -> bool:
+    numbers = sum(tensor.numel() for tensor in vae.parameters())
+    return bool(next(vae.parameters()).element_size() * numbers <= _SMALL_VAE)
 
 
 def _why(error: Exception) -> str:

@@ -113,13 +113,14 @@ class Session:
         return cast(torch.device, self.accelerator.device)
 
 
-def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
+def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] = ()) -> Session:
     """Load and prepare everything.
 
     Args:
         run: what is trained.
         emit: called as ``emit(kind, **fields)``.
         quick: with `quicken`; off only to measure and to test what it does.
+        words: texts that the text encoders will be asked for beside captions and sample prompts.
 
     Raises:
         UserError: the base model or a photo is gone, memory or disk do not suffice.
@@ -154,7 +155,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True) -> Session:
     items = distributed.main_first(
         lambda: load_items(run, run.file.photos, side, lambda: info.load_vae(torch.float32, device), ahead)
     )
-    conditions, stack = distributed.main_first(lambda: _conditions(run, info, device, dtype))
+    conditions, stack = distributed.main_first(lambda: _conditions(run, info, device, dtype, words))
     rows = [(item.photo.file, item.placement) for item in items]
     emit("data", photos=len(items), side=side, report=report(rows))
     if train.face_weight > 1 and not any(item.photo.regions for item in items):
@@ -240,7 +241,7 @@ def _copy(source: Sequence[torch.Tensor], target: Sequence[torch.Tensor]) -> Non
 
 
 def _conditions(
-    run: Run, info: ModelInfo, device: torch.device, dtype: torch.dtype
+    run: Run, info: ModelInfo, device: torch.device, dtype: torch.dtype, more: Sequence[str]
 ) -> tuple[Conditions, TextStack | None]:
     """The text's side, and the encoders if they stay because they are trained."""
     train = run.file.settings
@@ -257,7 +258,7 @@ def _conditions(
     key = (run.file.base.sha256, info.family, str(dtype))
     frozen = FrozenConditions(run.character_folder.text_encodings, key, load, train.clip_skip, chunks, device, dtype)
     changing = caption_shuffle.varies(train)
-    words = [*captions, *plain, *words_needed(run.file.character, train)]
+    words = [*captions, *plain, *words_needed(run.file.character, train), *more]
     frozen.prepare(words, release=not changing)
     return frozen, None
 

@@ -440,6 +440,9 @@ def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
     assert "Run 002" in value
     table = page.locator("table:visible", has_text="What differs").inner_text()
     assert re.search(r"steps done\s+40\s+100", table)
+    numbers = page.locator("table:visible", has_text="Four numbers").inner_text()
+    assert re.search(r"Test\s+–\s+step \d+, weight 1", numbers)  # run 002 was not tested
+    assert re.search(r"Identity\s+–\s+not measured: only 0 faces can be measured", numbers)
     page.get_by_label("Compared with").select_option("002")
     assert page.get_by_text("Choose two different runs.").is_visible()
 

@@ -40,6 +40,12 @@ GERMAN = {
     "Overtrained": "Übertrainiert",
     "Test the earlier checkpoint, step {earlier}.": "Prüfe Schritt {earlier}.",
     "Test step {step:,}": "Schritt {step:,} prüfen",
+    "Only when asked": "Nur auf Verlangen",
+    "How much the pictures differ from each other: 100% is as much as the base model's, or more; under {limit:.0%} "
+    "they are all alike.": "Wie verschieden die Bilder sind; unter {limit:.0%} sind alle gleich.",
+    "not measured: {why}": "nicht gemessen: {why}",
+    "the base model itself does too little of what was asked": "das Basismodell tut es selbst kaum",
+    "What the four numbers mean": "Was die vier Zahlen bedeuten",
 }
 
 IN_ENGLISH = re.compile(r"^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
@@ -72,7 +78,9 @@ def _plant(page: Planted) -> None:
     write_json(path, audit)
     grid = plant_grid(plant_run(folder, steps=800, saved=[400, 800], photos=10), step=800)
     facts = facts_by_name(step=800, earlier=400, keep=0.7, same=0.5, photos=10, read=20, counted=20, retention=0.9,
-                          retention_best=0.9, copies=4, copies_share=0.2, copied=HOSTILE)  # fmt: skip
+                          retention_best=0.9, copies=4, copies_share=0.2, copied=HOSTILE, leak=3, leak_cells=4,
+                          leak_share=0.6, base_no_face_share=0.0, asked_told=8, asked_told_base=8, scene=0.5,
+                          variety_ratio=0.7, variety_limit=0.45)  # fmt: skip
     report = read_json(grid / "report.json")
     write_json(grid / "report.json", {**report, "verdict": to_dict(judge(facts)), "facts": flat(facts)})
 
@@ -94,6 +102,14 @@ def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, c
     guest.sees(f"20 Bilder, 4 wie {HOSTILE}.")
     guest.sees("Prüfe Schritt 400.")
     guest.sees("Schritt 400 prüfen")
+    bars = guest.page.locator(".sf-verdict").get_by_role("meter")
+    assert [bar.get_attribute("aria-valuenow") for bar in bars.all()] == ["90", "40", "70"]
+    guest.page.locator(".sf-verdict").get_by_role("meter", name="Nur auf Verlangen").wait_for()
+    guest.sees("nicht gemessen: das Basismodell tut es selbst kaum")
+    varied = "Wie verschieden die Bilder sind; unter 45 % sind alle gleich."
+    assert guest.page.locator(".sf-number-bar").last.get_attribute("title") == varied.replace(" %", "\u00a0%")
+    guest.page.get_by_text("Was die vier Zahlen bedeuten").click()
+    guest.sees(varied)
     guest.photograph("german-test")
     assert guest.page.locator("#sameface img[src='x']").count() == 0
     assert guest.page.title() != "1"

@@ -17,6 +17,7 @@ from report_toys import FACTS, facts_by_name  # noqa: E402
 
 from lib_lora.captions import caption_words  # noqa: E402
 from lib_lora.likeness.measure import calibration  # noqa: E402
+from lib_lora.likeness.report.four_numbers import four_numbers  # noqa: E402
 from lib_lora.likeness.verdict import prompt_adherence, verdict  # noqa: E402
 from lib_lora.likeness.verdict.facts import Facts, flat  # noqa: E402
 from lib_lora.likeness.verdict.prompt_adherence import Missed  # noqa: E402
@@ -43,6 +44,7 @@ def messages() -> list[Message]:
         of = verdict.messages({**vars(made)}, flat(facts))
         assert of is not None
         said += [of.headline, of.because, of.advice, *of.notes]
+        said += [part for one in four_numbers(facts) for part in (one.label, one.meaning, one.why_not) if part]
     return [
         *map(finding_words.message, findings()),
         *map(caption_words.message, PROBLEMS),

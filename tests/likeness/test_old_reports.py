@@ -35,7 +35,10 @@ def test_an_old_report_opens_with_all_that_is_still_known(name, tmp_path):
     assert {key: again["facts"][key] for key in kept} == kept
     assert again["verdict"] == values["verdict"]
     assert len(again["pictures"]) == len(values["pictures"]) == 12
-    assert report.verdict.because in as_text(report)
+    text = " ".join(as_text(report).split())
+    assert report.verdict.because in text
+    assert "In percent: identity 86. Not measured: only when asked (no pictures without the trigger word);" in text
+    assert "obedience, variety (this report says nothing of it)." in text
 
 
 def test_two_old_reports_are_compared():

@@ -18,7 +18,7 @@ from lib_lora.faces.unjudgeable import Hidden
 from lib_lora.likeness.report.report import Report
 from lib_lora.likeness.report.report_html import SIDE, render, without_photos
 from lib_lora.likeness.report.report_words import legend
-from lib_lora.likeness.verdict.facts import from_flat
+from lib_lora.likeness.verdict.facts import flat, from_flat
 from lib_lora.likeness.verdict.prompt_adherence import Missed
 
 VOID = {"meta", "img", "br"}
@@ -78,6 +78,39 @@ def test_retention_has_its_interval_and_stands_against_both_measures():
     assert "80% of the identity kept, against the photos (between 70 and 90)" in text
     # (0.90 - 0.40) / (0.82 - 0.40) times as much against the ceiling
     assert "95% of what the base model can show at this face size (between 83 and 107)" in text
+
+
+def test_the_four_numbers_are_bars_that_say_what_they_mean():
+    measured = {
+        "counted": 5,
+        "leak_share": 0.25,
+        "leak": 2,
+        "followed": 0.345,
+        "variety_ratio": 1.2,
+        "variety_limit": 0.45,
+    }
+    report = replace(full(), facts=from_flat({**flat(full().facts), **measured}))
+    html = render(report, picture)
+    bars = re.findall(r'<div class="number (\w+)" title="([^"]+)">.*?<div style="width: (\d+%)"', html, re.DOTALL)
+    assert [(tone, width) for tone, _, width in bars] == [
+        ("good", "95%"), ("warn", "75%"), ("none", "34%"), ("none", "100%")
+    ]  # fmt: skip
+    assert "the leak is 25%, and 2 of 2 such pictures show the person" in bars[1][1]
+    meters = [one for one in Page(html).all("div") if one.get("role") == "meter"]
+    assert [(one["aria-label"], one["aria-valuenow"]) for one in meters] == [
+        ("Identity", "95"), ("Only when asked", "75"), ("Obedience", "34"), ("Variety", "100")
+    ]  # fmt: skip
+    assert (meters[1]["aria-valuetext"] or "").startswith("75%. How little of the person is in pictures without")
+    assert "person&#39;s face" in html
+
+
+def test_a_number_that_was_not_measured_has_no_bar_and_says_why():
+    html = render(replace(full(), facts=from_flat({"keep": 0.7, "counted": 3, "leak": 0, "leak_cells": 4})), picture)
+    assert html.count('role="meter"') == 0
+    text = Page(html).text
+    assert "Identity not measured: only 3 faces can be measured; 5 are needed" in text
+    assert "Obedience not measured: no pictures without the LoRA" in text
+    assert "Variety not measured: no pictures without the LoRA" in text
 
 
 def test_every_picture_appears_small_and_with_its_words():

@@ -13,7 +13,8 @@ from report_toys import CONTROL, empty, full, named, refused
 
 from lib_lora.likeness.report.report import ReferencePhoto, Report
 from lib_lora.likeness.report.report_text import WIDTH, as_text, columns, fitted, wrapped
-from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.facts import Facts, from_flat
+from lib_lora.likeness.verdict.facts import flat as flat_facts
 
 
 def flat(report: Report) -> str:
@@ -28,6 +29,8 @@ def test_it_reads_from_the_verdict_to_the_small_print():
         "Do next: Keep it.",
         "95% of what the base model can show at this face size (between 83 and 107).",
         "80% of the identity kept, against the photos (between 70 and 90).",
+        "In percent: identity 95.",
+        "6 pictures, 3 counted",
         "AI-generated pictures:",
         "Without the trigger word:",
         "Also worth knowing:",
@@ -57,6 +60,17 @@ def test_it_reads_from_the_verdict_to_the_small_print():
 )
 def test_it_says(words: str):
     assert words in flat(full())
+
+
+def test_the_four_numbers_are_one_line():
+    measured = {"leak_share": 0.25, "followed": 0.345, "variety_ratio": 0.7, "variety_limit": 0.45}
+    report = replace(full(), facts=from_flat({**flat_facts(full().facts), **measured}))
+    lines = as_text(report).splitlines()
+    assert "In percent: identity 95, only when asked 75, obedience 34, variety 70." in lines
+    assert (
+        "Not measured: identity, only when asked (no lines could be drawn); obedience, variety (no pictures without "
+        "the LoRA)."
+    ) in flat(refused())
 
 
 def test_columns_of_the_table_stand_beneath_each_other():

@@ -11,6 +11,7 @@ from lib_lora.workflows.photos.new_character import NewCharacter
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
 QUICK = {
     "samples": 0,
+    "likeness_curve": False,
     "steps": 4,
     "batch_size": 1,
     "resolution": 128,

@@ -22,6 +22,7 @@ from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan import sample_prompts
+from lib_lora.training.plan.checkpoint_test import CheckpointTest
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -293,5 +294,81 @@ def test_prompts_and_groups(make_run, events):
     assert sample_prompts.words_needed(who, TrainSettings(samples=5)) == [*prompts[:2], NEGATIVE]
     for side, sizes in ((128, [5]), (512, [2, 2, 1]), (1024, [1] * 5)):
         painter = samples.Samples.__new__(samples.Samples)
-        painter.side, painter.prompts = side, ["x"] * 5
-        assert [len(group) for group in painter._groups()] == sizes
+        painter.side = side
+        assert [len(group) for group in painter._groups(["x"] * 5)] == sizes
+
+
+def measured(seen, enough=()):
+    """A test of checkpoints with two prompts, which are only looked at."""
+
+    def cell(prompt, seed):
+        return Cell(prompt, NEGATIVE, seed)
+
+    def judge(step, files, reconstruct):
+        seen.append((step, {role: list(paths) for role, paths in files.items()}))
+        assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
+        return step in enough
+
+    cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
+    return CheckpointTest(cells, judge)
+
+
+def test_pictures_to_be_measured_are_painted_beside_and_the_base_models_once(make_run, events, toy):
+    seen, plain = [], make_run(photos=1, steps=2, save_every=1, lora={"te": False})
+    train(plain, lambda *_, **__: None)
+    run = make_run(photos=1, steps=2, save_every=1, samples=1, sample_steps=2, lora={"te": False})
+    train(run, events, measured(seen))
+    said = [(one["step"], one["number"], one.get("role")) for one in events.of("sample")]
+    base = (0, 1, "base")
+    assert said == [base, *((step, *rest) for step in (1, 2) for rest in ((0, None), (1, "lora"), (2, "leak")))]
+    names = {role: [path.name for path in paths] for role, paths in seen[1][1].items()}
+    assert names == {"lora": ["000002-1.png"], "leak": ["000002-2.png"], "base": ["000000-1.png"]}
+    assert [step for step, _ in seen] == [1, 2]
+    assert "<lora" not in parameters_of(seen[0][1]["base"][0])
+    painter = DiffusersPainter(identify(toy("sd1")), torch.device("cpu"), torch.float32)
+    [alone] = painter.paint([Cell("a woman", NEGATIVE, 1, width=128, height=128, steps=2)])
+    assert np.abs(_pixels(seen[0][1]["base"][0]) - np.asarray(alone, dtype=np.float32)).mean() < 0.5
+    assert _same(read(plain.checkpoint(2)).tensors, read(run.checkpoint(2)).tensors)  # the training does not notice
+    assert events.of("warning") == []
+
+
+@pytest.mark.once("what ends a training is ours")
+def test_a_training_ends_where_more_is_of_no_use(make_run, events):
+    run = make_run(
+        photos=1,
+        steps=6,
+        save_every=1,
+        samples=0,
+        sample_steps=1,
+        likeness_curve=True,
+        stop_early=True,
+        lora={"te": False},
+    )
+    assert train(run, events, measured([], enough=(2,))) == run.checkpoint(2)
+    assert [one["code"] for one in events.of("warning")] == ["stopped-early"]
+    assert [one for one in events.of("state") if one["state"] == "trained"] == [
+        {"state": "trained", "step": 2, "file": run.checkpoint(2).name}
+    ]
+    ended = load_run(run.folder)
+    assert ended.file.settings.steps == 2
+    seen = []
+    assert train(ended, events, measured(seen)) == run.checkpoint(2)  # nothing is left to do
+    assert seen == []
+
+
+@pytest.mark.once("what is asked for and said is ours")
+def test_who_cannot_measure_says_so_once_and_the_training_goes_on(make_run, events):
+    def judge(*_):
+        raise UserError("No photo shows a face.", code="some-fault")
+
+    run = make_run(photos=1, steps=2, save_every=1, samples=0, sample_steps=1, lora={"te": False})
+    test = replace(measured([]), judge=judge)
+    assert train(run, events, test) == run.checkpoint(2)
+    (warning,) = events.of("warning")
+    assert (warning["code"], "No photo shows a face" in warning["text"]) == ("likeness-curve-ended", True)
+    assert [one["step"] for one in events.of("sample")] == [0, 1, 1]
+
+
+def test_stopping_early_needs_the_curve():
+    with raises("setting-invalid", has="stop_early needs likeness_curve"):
+        typed_settings.from_dict(TrainSettings, {"stop_early": True})

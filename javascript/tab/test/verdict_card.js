@@ -8,10 +8,11 @@ import { cellName } from '../jobs/runs.js';
 import { besideText } from './earlier_grids.js';
 import { factList, likeness, lineList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
+import { numberBars } from '../widgets/number_bars.js';
 import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widgets.js';
 
 /**
- * The verdict as a card: headline, why, the advice and its buttons, notes.
+ * The verdict as a card: headline, why, the advice and its buttons, the four numbers, notes.
  * @param {(a: {do: string, arguments: any}) => void} act does what a button says.
  * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
  *   elsewhere.
@@ -24,13 +25,14 @@ export function verdictCard(act) {
   const because = el('p', {});
   const advice = el('p', { class: 'sf-verdict-advice' });
   const row = el('div', { class: 'sf-row' });
+  const numbers = numberBars();
   const notes = lineList('sf-verdict-notes');
   const missed = lineList('sf-verdict-notes');
   const missing = el('div', { hidden: true });
   appendTo(missing, [el('b', { text: t('Not as prompted:') }), missed]);
   const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
   const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
-  appendTo(node, [of, heading, kept, because, advice, row, notes, missing]);
+  appendTo(node, [of, heading, kept, because, advice, row, numbers, notes, missing]);
   node.set = (grid, plain) => {
     const { verdict } = grid;
     const messages = verdict.messages || {};
@@ -51,6 +53,7 @@ export function verdictCard(act) {
       (button, one) => button.setMain(one.main && !plain),
     );
     row.hidden = !grid.buttons.length;
+    numbers.set(grid.numbers);
     notes.set(allSaid(verdict.notes, messages.notes));
     missed.set(allSaid(grid.missed, grid.missed_messages));
     missing.hidden = !(grid.missed || []).length;

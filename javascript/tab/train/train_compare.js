@@ -1,10 +1,12 @@
-/** Two runs of a character laid over each other: their losses, how much of the identity each kept, and what differs. */
+/** Two runs of a character laid over each other: their losses, how much of the identity each kept, their four
+ * numbers, and what differs. */
 
 import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
+import { numbersTable } from './compare_numbers.js';
 import { lineChart } from '../widgets/line_chart.js';
 import { foldSection, formField, selectBox, toast } from '../widgets/widgets.js';
 
@@ -20,6 +22,7 @@ export function compareRuns() {
   const select = () => selectBox([], '', () => ((made.picked = true), draw(made)));
   made.selects = [select(), select()];
   made.charts = { loss: chart('Average loss'), probe: chart('Check loss'), kept: chart('Identity kept') };
+  made.numbers = numbersTable();
   made.differs = el('div', { class: 'sf-scroll' });
   made.said = el('p', { class: 'sf-help' });
   const choice = el(
@@ -28,7 +31,14 @@ export function compareRuns() {
     formField('Run', made.selects[0]),
     formField('Compared with', made.selects[1]),
   );
-  const fold = foldSection('Compare two trainings', choice, made.said, ...Object.values(made.charts), made.differs);
+  const fold = foldSection(
+    'Compare two trainings',
+    choice,
+    made.said,
+    ...Object.values(made.charts),
+    made.numbers,
+    made.differs,
+  );
   fold.addEventListener('toggle', () => draw(made));
   made.node = fold;
   return {
@@ -75,7 +85,7 @@ function draw(made) {
   const same = two.length < 2 || two[0] === two[1];
   setText(made.said, same ? t('Choose two different runs.') : '');
   made.said.hidden = !same;
-  for (const one of [...Object.values(made.charts), made.differs]) one.hidden = same;
+  for (const one of [...Object.values(made.charts), made.numbers, made.differs]) one.hidden = same;
   if (same) return;
   two.forEach((run) => load(made, run));
   const known = two.map((run) => made.details.get(run.id));
@@ -96,6 +106,7 @@ function draw(made) {
   const shares = kept.flatMap((one) => one.points.map(([, share]) => share));
   const range = { yMin: Math.min(0, ...shares), yMax: Math.max(1, ...shares), yFormat: format.percent };
   made.charts.kept.update({ ...usual, ...range, empty: 'Neither run was tested.', series: kept });
+  made.numbers.set(two);
   showDiffering(made, two, known);
 }
 

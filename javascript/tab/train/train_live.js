@@ -1,4 +1,4 @@
-/** A training as it goes, or one that has ended: how far, how fast, the loss, sample pictures, warnings, the log. */
+/** A training as it goes, or one that has ended: how far, how fast, loss, likeness, sample pictures, warnings, log. */
 
 import { url } from '../base/api.js';
 import { app } from '../base/app.js';
@@ -10,7 +10,7 @@ import { logFold } from '../jobs/jobs.js';
 import * as titleSignal from '../page/title_signal.js';
 import { clockTime, enlargePictures, factList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
-import { keyedList, notice, progressBar } from '../widgets/widgets.js';
+import { foldSection, keyedList, notice, progressBar } from '../widgets/widgets.js';
 
 const SLOW = 5; // times its best pace: then something is wrong
 const SLOWER =
@@ -19,6 +19,15 @@ const SLOWER =
 const SLOWER_ALONE =
   'It has become much slower than it was at the start. Another program may use the processor, or the memory is full: ' +
   'close other programs.';
+const MEASURED =
+  'Measured from a few pictures in few sampling steps: it shows where the training goes; the test shows how good the ' +
+  'LoRA is. More is better in all four.';
+const LIKENESS = [
+  ['identity', 'Identity'],
+  ['only_when_asked', 'Only when asked'],
+  ['obedience', 'Obedience'],
+  ['variety', 'Variety'],
+];
 const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
 const PHASES = {
   'waiting for the GPU': 'Waiting until the webui has painted its picture',
@@ -88,7 +97,10 @@ export function trainingView() {
         'Only the test shows whether the face is right.',
     ),
   });
-  const samples = samplesView();
+  const likeness = lineChart(likenessChart(null));
+  const measured = el('p', { class: 'sf-help', text: t(MEASURED) });
+  const samples = samplesView('Sample pictures', true);
+  const tested = samplesView('Pictures of the likeness curve', false);
   const notify = titleSignal.tick();
   const log = logFold();
   const node = el(
@@ -100,7 +112,9 @@ export function trainingView() {
     slow,
     warnings,
     el('div', {}, chart, about),
+    el('div', {}, likeness, measured),
     samples,
+    tested,
     log,
   );
   node.set = ({ job, details }) => {
@@ -126,7 +140,12 @@ export function trainingView() {
     const points = details && (details.loss.length > 1 || details.probe.length > 1);
     chart.hidden = about.hidden = !points;
     if (points) chart.update(lossChart(details));
-    samples.set((details && details.samples) || []);
+    const curve = (details && details.likeness) || [];
+    likeness.hidden = measured.hidden = !curve.length;
+    if (curve.length) likeness.update(likenessChart(details));
+    const pictures = (details && details.samples) || [];
+    samples.set(pictures.filter((one) => !one.role));
+    tested.set(pictures.filter((one) => one.role));
     log.set(job ? job.id : null);
   };
   return node;
@@ -178,18 +197,33 @@ function lossChart(details) {
   };
 }
 
-/** Sample pictures: a row for each prompt, a column for each step. */
-function samplesView() {
+function likenessChart(details) {
+  const points = (name) => details.likeness.map((one) => [one.step, 100 * (one[name] ?? NaN)]);
+  return {
+    title: 'Likeness while it trains',
+    xLabel: 'step',
+    xMin: 0,
+    xMax: details ? details.total : undefined,
+    yMin: 0,
+    yMax: 100,
+    yFormat: (value) => `${format.number(value, 0)} %`,
+    series: details
+      ? LIKENESS.map(([key, name], place) => ({ name, points: points(key), tone: String(place + 1), dots: true }))
+      : [],
+  };
+}
+
+/**
+ * Pictures painted while it trained: a row for each prompt, a column for each step.
+ * @param {string} title of them.
+ * @param {boolean} open whether they are shown at once, or when the reader opens the fold.
+ */
+function samplesView(title, open) {
   const head = el('tr', {});
   const body = el('tbody', {});
   const table = el('table', { class: 'sf-samples' }, el('thead', {}, head), body);
-  const heading = el('h3', { text: t('Sample pictures') });
-  const node = el(
-    'div',
-    {},
-    heading,
-    el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t('Sample pictures') } }, table),
-  );
+  const scroll = el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t(title) } }, table);
+  const node = open ? el('div', {}, el('h3', { text: t(title) }), scroll) : foldSection(title, scroll);
   node.set = (samples) => {
     node.hidden = !samples.length;
     const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
@@ -202,7 +236,7 @@ function samplesView() {
       (step) =>
         el('th', {
           scope: 'col',
-          text: step === null ? t('Prompt') : t('Step {n}', { n: format.number(step) }),
+          text: step === null ? t('Prompt') : step ? t('Step {n}', { n: format.number(step) }) : t('Base model'),
         }),
     );
     keyedList(

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from lib_lora.likeness.report import charts, report_words
+from lib_lora.likeness.report.four_numbers import four_numbers
 from lib_lora.likeness.report.report import Report, Row
 from lib_lora.pages import template
 
@@ -82,6 +83,7 @@ def render(report: Report, pictures: Pictures, photos: Pictures | None = None) -
         tone=report_words.tone_of(report),
         kept=report_words.kept(report),
         why_not=report_words.why_not_kept(report),
+        numbers=four_numbers(report.facts),
         about=report_words.about(report),
         counts=report_words.counts(report),
         ai_made=report_words.AI_MADE if report.subject.lora else "",

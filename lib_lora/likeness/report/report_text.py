@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from wcwidth import wcswidth
 
 from lib_lora.likeness.report import report_words
+from lib_lora.likeness.report.four_numbers import four_numbers
 from lib_lora.likeness.report.report import Report, Row
+from lib_lora.likeness.verdict.facts import Facts
 from lib_lora.likeness.verdict.verdict_tone import Tone
 
 WIDTH = 100  # columns
@@ -48,7 +50,17 @@ def _verdict(report: Report) -> list[str]:
     ]
     retention = kept or [f"Identity kept: not measured: {report_words.why_not_kept(report)}"]
     figures = [line for one in retention for line in wrapped(f"{one}.")]
-    return [*lines, *figures, *wrapped(f"{report_words.counts(report)}.")]
+    return [*lines, *figures, *wrapped(_four_numbers(report.facts)), *wrapped(f"{report_words.counts(report)}.")]
+
+
+def _four_numbers(facts: Facts) -> str:
+    """All four in a line, with one percent sign at most: "In percent: identity 90, only when asked 35, ..."."""
+    numbers = four_numbers(facts)
+    known = [f"{one.label} {round(100 * one.value)}".lower() for one in numbers if one.value is not None]
+    unknown = groupby((one for one in numbers if one.why_not), lambda one: str(one.why_not))
+    without = [f"{', '.join(str(one.label).lower() for one in same)} ({why})" for why, same in unknown]
+    said = [f"In percent: {', '.join(known)}."] * bool(known)
+    return " ".join([*said, *([f"Not measured: {'; '.join(without)}."] if without else [])])
 
 
 def _pictures(report: Report) -> list[str]:

@@ -34,6 +34,7 @@ from lib_lora.likeness.verdict.rule_conditions import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise
+LEAST_LEAK = 3  # faces with the trigger and without it, for the leak as a share
 
 
 def facts_of(shown: PictureSet, template: Template, calibration: Calibration) -> Facts:
@@ -208,7 +209,7 @@ def _leak_share(shown: PictureSet, calibration: Calibration) -> float | None:
     lines = calibration.lines
     without = likenesses(shown.leak or ())
     with_it = likenesses(shown.pictures)
-    if lines is None or lines.zero_of != BASE or len(without) < 3 or len(with_it) < 3:
+    if lines is None or lines.zero_of != BASE or min(len(without), len(with_it)) < LEAST_LEAK:
         return None
     gain = float(with_it.mean()) - lines.zero
     return (float(without.mean()) - lines.zero) / gain if gain >= LEAST_GAIN else None

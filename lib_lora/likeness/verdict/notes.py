@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT, MANY
+from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT, LEAKED, MANY, UNTRIGGERED
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below
 
 NOTES: tuple[Note, ...] = (
@@ -57,13 +57,13 @@ NOTES: tuple[Note, ...] = (
     ),
     Note(
         "leak",
-        (at_least(lambda f: f.base.leak, 2),),
+        (at_least(lambda f: f.base.leak, LEAKED),),
         "{leak} of {leak_cells} pictures without the trigger show this person too: the LoRA has changed the class "
         "word as well.",
     ),
     Note(
         "trigger without effect",
-        (at_least(lambda f: f.base.leak_share, 0.8), below(lambda f: f.base.leak, 2)),
+        (at_least(lambda f: f.base.leak_share, UNTRIGGERED), below(lambda f: f.base.leak, LEAKED)),
         "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
         "word more than it learns the trigger.",
     ),

@@ -22,6 +22,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     KEPT,
     LATER,
     LATER_WORSE,
+    LEAKED,
     LEARNED,
     LOW_WEIGHT,
     MANY,
@@ -581,7 +582,7 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         (
             *LEARNED,
-            at_least(lambda f: f.base.leak, 2),
+            at_least(lambda f: f.base.leak, LEAKED),
             RUN,
             unless(there(lambda f: f.training.preserved)),
             # without words of their own for the rest, the trigger takes all of it, and prompts are no longer obeyed
@@ -596,7 +597,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak",
         "consistent",
-        (*LEARNED, at_least(lambda f: f.base.leak, 2)),
+        (*LEARNED, at_least(lambda f: f.base.leak, LEAKED)),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
         "Keep {it}; paint other people in the same picture without it (inpainting), since it would paint this face.",
         "keep",

@@ -17,6 +17,7 @@ from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
+from lib_lora.training.plan.checkpoint_test import pictures_measured
 from lib_lora.training.plan.preserved_captions import most_captions
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
@@ -57,7 +58,10 @@ class Estimate:
         parameters: numbers in the adapter.
         checkpoint_bytes, state_bytes: of one file.
         states: how many of them are kept.
-        sample_bytes: of all sample pictures.
+        pictures: that are painted while it trains.
+        picture_steps: how many steps of training take about as long as painting one of them: each of its sampling steps
+            is two passes forward (with and without the prompt), a step of training three for each photo.
+        sample_bytes: of all these pictures.
         cache_bytes: of the photos' latents and the captions' encodings.
     """
 
@@ -68,8 +72,15 @@ class Estimate:
     checkpoint_bytes: int
     state_bytes: int
     states: int
+    pictures: int
+    picture_steps: float
     sample_bytes: int
     cache_bytes: int
+
+    @property
+    def work(self) -> float:
+        """How many steps of training take as long as the whole run, its pictures included."""
+        return self.steps + self.pictures * self.picture_steps
 
     @property
     def disk_bytes(self) -> int:
@@ -100,6 +111,7 @@ def estimate(
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
     captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
     texts = 0 if train.trains_text else captions * model.conditioning_bytes(shapes)
+    pictures = checkpoints * train.sample_count + (pictures_measured(checkpoints) if train.likeness_curve else 0)
     return Estimate(
         steps=steps,
         photos=photos,
@@ -108,7 +120,9 @@ def estimate(
         checkpoint_bytes=_checkpoint_bytes(layers),
         state_bytes=_state_bytes(layers, train),
         states=min(train.keep_states, checkpoints),
-        sample_bytes=round(checkpoints * train.sample_count * side * side * _PICTURE),
+        pictures=pictures,
+        picture_steps=train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation),
+        sample_bytes=round(pictures * side * side * _PICTURE),
         cache_bytes=latents + texts,
     )
 

@@ -143,6 +143,21 @@ class TrainSettings:
         default=8,
         metadata=described("Sampling steps of samples", "Sampling steps of each sample picture.", least=1),
     )
+    likeness_curve: bool = field(
+        default=False,
+        metadata=described(
+            "Likeness curve",
+            "Paint and measure 9 more pictures at up to 5 checkpoints: identity, only when asked, obedience and variety"
+            " while it trains.",
+        ),
+    )
+    stop_early: bool = field(
+        default=False,
+        metadata=described(
+            "Stop early",
+            "End the training where the likeness curve no longer rises at two checkpoints; needs the likeness curve.",
+        ),
+    )
     clip_skip: int = field(default=1, metadata=described("Clip skip", "SD1 only; 1 = the last layer.", least=1))
     caption_dropout: float = field(
         default=0.0,
@@ -238,6 +253,8 @@ class TrainSettings:
         if self.resolution % 8:
             raise ValueError(f"resolution is {self.resolution}; it must be a multiple of 8.")
 
+        if self.stop_early and not self.likeness_curve:
+            raise ValueError("stop_early needs likeness_curve, which measures whether the likeness still rises.")
         _check_prompts(self.sample_prompts)
 
     @property

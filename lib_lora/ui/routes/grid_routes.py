@@ -19,7 +19,7 @@ from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.run_routes import address, picture
 from lib_lora.ui.views.advice_buttons import buttons
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.report_messages import missed_message, verdict_messages
+from lib_lora.ui.views.report_messages import missed_message, number_messages, verdict_messages
 from lib_lora.workspace.workspace import CharacterFolder
 
 SHEET, PAGE = "sheet.png", "report.html"
@@ -70,6 +70,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "verdict": {key: value for key, value in verdict.items() if key != "rule"}
             | {"tone": verdict_tone(verdict["kind"], verdict["judged"]), "messages": verdict_messages(verdict, facts)},
             "facts": facts,
+            "numbers": number_messages(facts),
             "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
             "photos": [
                 {"file": one["file"], "sha256": digests.get(one["file"], ""), "likeness": one["likeness"]}
@@ -123,6 +124,7 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
         "made": None,
         "verdict": None,
         "facts": {},
+        "numbers": [],
         "rows": rows,
         "photos": [],
         "tested": [],

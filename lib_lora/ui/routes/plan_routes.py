@@ -131,7 +131,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
     if body.on == LOCAL or context.host.remote():
-        measured = _measured(context, path, train, need.steps)
+        measured = _measured(context, path, train, need.work)
     else:
         given = typed_settings.by_dotted_key(body.settings)
         training = PlannedTraining(path, base.family, base.narrow, train, given, need.steps)
@@ -157,9 +157,9 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
 
 
 def _measured(
-    context: RequestContext, base: Path, train: TrainSettings, steps: int, on: str | None = None
+    context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
 ) -> dict[str, Any] | None:
-    """What was measured here, or on another machine (`on`)."""
+    """What was measured here, or on another machine (`on`); `steps`, or what takes as long."""
     found = estimate.last_measurement(context.root, base, train, on=on)
     try:
         if found is not None:

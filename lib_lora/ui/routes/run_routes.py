@@ -117,6 +117,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
         "grids": sorted([*values["grids"], *begun], key=lambda grid: int(grid["id"]), reverse=True),
         "loss": history.curve(),
         "probe": history.probe,
+        "likeness": history.likeness,
         "samples": [one for event in history.samples if (one := _sample(record, slug, event))],
         "warnings": history.warnings,
         "settings": by_dotted_key(settings),
@@ -134,6 +135,7 @@ def _sample(record: RunRecord, slug: str, event: dict[str, Any]) -> dict[str, An
         "number": event.get("number", 1),
         "url": address(slug, "runs", record.id, SAMPLES, name, of=path),
         "prompt": event.get("prompt", ""),
+        "role": event.get("role", ""),
     }
 
 

@@ -38,3 +38,20 @@ def missed_message(values: Mapping[str, Any]) -> dict[str, Any] | None:
     except (UserError, StopIteration):
         return None
     return said.for_programs() if str(said) == values["text"] else None
+
+
+def number_messages(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The four numbers of a report (`likeness.report.four_numbers.QualityNumber`) as plain values, their words as
+    messages; empty where its facts are of another version.
+
+    Args:
+        facts: as the report holds them.
+    """
+    from lib_lora.likeness.report.four_numbers import four_numbers
+    from lib_lora.likeness.verdict.facts import GONE, from_flat
+
+    try:
+        known = from_flat({name: value for name, value in facts.items() if name not in GONE})
+    except UserError:
+        return []
+    return [one.for_programs() for one in four_numbers(known)]

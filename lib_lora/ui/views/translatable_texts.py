@@ -60,6 +60,7 @@ def of_server() -> Iterator[str]:
     from lib_lora.civitai import licence_flags, licence_lights, starter_models
     from lib_lora.hosts import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
+    from lib_lora.likeness.report import four_numbers
     from lib_lora.likeness.report.report import SHARES
     from lib_lora.likeness.verdict import prompt_adherence, verdict, verdict_tone
     from lib_lora.photos.audit import audit_words, finding_words
@@ -70,6 +71,7 @@ def of_server() -> Iterator[str]:
 
     for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words, weight_verdict):
         yield from part.templates()
+    yield from four_numbers.templates()
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))

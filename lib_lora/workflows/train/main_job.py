@@ -35,8 +35,9 @@ Sink = Callable[..., None]
 def train(run: Run, emit: Sink) -> Path:
     """See `training.loop.train`. All that trains is loaded here, after everything that can be wrong before."""
     from lib_lora.training import loop
+    from lib_lora.workflows.train.likeness_curve import curve_of
 
-    return loop.train(run, emit)
+    return loop.train(run, emit, curve_of(run, emit))
 
 
 def run_main_job(root: Path, who: NewCharacter, photos: Path | Sequence[Path], request: TrainingRequest) -> Path | None:

@@ -101,6 +101,13 @@ class Terminal:
         if event["state"] in ("stopped", "trained"):
             self._close()
 
+    def _likeness(self, event: dict[str, Any]) -> None:
+        from lib_lora.likeness.report.four_numbers import LABELS
+
+        known = [(label, event.get(code)) for code, label in LABELS.items()]
+        shares = [f"{label.lower()} {100 * share:.0f}" for label, share in known if share is not None]
+        self._say(f"Step {event['step']}, in percent: {', '.join(shares) or 'not measured yet'}.")
+
     def _error(self, event: dict[str, Any]) -> None:
         self._close()
 

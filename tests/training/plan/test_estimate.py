@@ -1,6 +1,7 @@
 """What is said before a run, against what the run then writes; and what is kept of a probe."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from toys import toy_tensors
@@ -91,7 +92,10 @@ def test_steps_follow_the_photos():
     assert estimate("sd1", shapes, chosen, 512, photos=24, class_photos=100).steps == 2400
     every = preset("sd15-face", "sd1", {"steps": 100, "save_every": 30, "keep_states": 9, "samples": 0})
     said = estimate("sd1", shapes, every, 512, photos=24)
-    assert (said.checkpoints, said.states, said.sample_bytes) == (4, 4, 0)
+    assert (said.checkpoints, said.states, said.pictures) == (4, 4, 6 + 4 * 9)  # of the likeness curve
+    silent = estimate("sd1", shapes, replace(every, likeness_curve=False), 512, photos=24)
+    assert (silent.pictures, silent.sample_bytes, silent.work) == (0, 0, silent.steps)
+    assert said.work == 100 + said.pictures * 8 * 2 / 3 / 2
 
 
 def test_what_was_measured_is_remembered(tmp_path):

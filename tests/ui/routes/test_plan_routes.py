@@ -83,6 +83,9 @@ def test_a_small_gpu_changes_the_plan(page, models, monkeypatch):
     assert "gradient checkpointing" in plan["fitted"]
 
 
+ALONE = {"steps": 600, "samples": 0, "likeness_curve": False}  # nothing is painted while it trains
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
@@ -131,14 +134,16 @@ def test_the_setting_that_is_wrong_is_named(page, models, changes, field):
 def test_what_was_measured_is_told(page, models):
     page.character(photos=10)
     base = models[0].path
-    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {"steps": 600})
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
     measured = {"seconds_per_step": 0.5, "peak_memory": 123, "load_seconds": 10, "device": "Test GPU"}
     estimate.remember(page.root, base, train, measured)
-    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": {"steps": 600}})
+    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
     assert told["measured"] == {
         "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU", "others": 0.0
     }  # fmt: skip
     assert told["text"] == "600 steps with 10 photos, about 5 min on Test GPU."
+    painting = page.done("/characters/mara/estimate", {"base": str(base), "settings": {**ALONE, "samples": 2}})
+    assert painting["measured"]["seconds"] == pytest.approx(310 + 0.5 * 20 * 8 * 2 / 3 / 2)  # 20 pictures of 8 steps
 
 
 @pytest.mark.parametrize(
@@ -153,11 +158,11 @@ def test_what_was_measured_is_told(page, models):
 def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, then, now, seconds, text):
     page.character(photos=10)
     base = models[0].path
-    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {"steps": 600})
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
     measured = {"seconds_per_step": 0.5, "peak_memory": 1, "load_seconds": 10, "device": "the processor"}
     estimate.remember(page.root, base, train, {**measured, "others": then})
     monkeypatch.setattr(plan_routes.cpu_load, "share_now", lambda seconds: now)
-    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": {"steps": 600}})
+    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
     assert told["measured"]["seconds"] == pytest.approx(seconds)
     assert told["text"].endswith(text)
 

@@ -183,6 +183,10 @@ def test_a_judged_grid_is_told_whole(page, run):
     assert told["photos"][0] | {"file": "00.jpg", "likeness": 0.9} == told["photos"][0]
     assert len(told["photos"][0]["sha256"]) == 64
     assert told["tested"] == [{"step": 100, "weight": 1.0, "retention": 0.9}]
+    assert [(one["code"], one["value"], one["tone"]) for one in told["numbers"]] == [
+        ("identity", None, "none"), ("only_when_asked", None, "none"), ("obedience", None, "none"),
+        ("variety", None, "none"),
+    ]  # fmt: skip
     for row in told["rows"]:
         assert page.get(row["url"]).headers["content-type"] == "image/png"
 
@@ -210,6 +214,25 @@ def test_a_verdict_of_todays_rules_can_be_translated(page, run):
     assert (said["code"], said["values"]) == ("base paints no face", {"no_face": 18, "read": 20})
     assert str(Message(said["template"], said["values"])) == verdict["because"]
     assert said["template"] in translatable_texts.texts()
+
+
+def test_the_four_numbers_are_told_with_what_they_mean(page, run):
+    grid = plant_grid(run)
+    report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
+    facts = facts_by_name(keep=0.7, read=20, counted=20, retention_best=0.9, leak=3, leak_cells=4, leak_share=0.75)
+    told = {**report, "facts": flat(facts) | {"alarm_at": 3}}  # as an earlier version wrote it
+    (grid / "report.json").write_text(json.dumps(told), encoding="utf-8")
+    numbers = page.got(f"{RUNS}/001/grids/001")["numbers"]
+    assert [set(one) for one in numbers] == [{"code", "label", "value", "tone", "meaning", "why_not"}] * 4
+    assert [(one["value"], one["tone"]) for one in numbers] == [
+        (0.9, "good"), (0.25, "warn"), (None, "none"), (None, "none")
+    ]  # fmt: skip
+    assert numbers[1]["meaning"]["values"] == {"leak": 0.75, "seen": 3, "of": 4}
+    assert [one["why_not"] and one["why_not"]["template"] for one in numbers] == [
+        None, None, "no pictures without the LoRA", "no pictures without the LoRA"
+    ]  # fmt: skip
+    (grid / "report.json").write_text(json.dumps({**report, "facts": told["facts"] | {"unheard": 1}}), encoding="utf-8")
+    assert page.got(f"{RUNS}/001/grids/001")["numbers"] == []
 
 
 def test_a_grid_s_page_may_run_nothing(page, run):

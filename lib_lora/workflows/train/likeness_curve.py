@@ -1,0 +1,144 @@
+"""Measures a few pictures at some checkpoints of a training: the four numbers of a LoRA while it trains.
+
+They are the first prompts of the test grid, painted in fewer steps and judged as the grid is; so the curve says where
+the training stands, and the test of a finished LoRA says it more surely.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lib_lora.character.photo_files import list_photos
+from lib_lora.faces.face import FaceEngine
+from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.grid.cells import base_cells, leak_cells, test_cells
+from lib_lora.grid.prompts import PROMPTS
+from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.template import Template
+from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
+from lib_lora.likeness.report.four_numbers import four_numbers
+from lib_lora.likeness.verdict.facts import Asked, Facts
+from lib_lora.likeness.verdict.metrics import facts_of
+from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.runs.events import read_events
+from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, Reconstruct
+from lib_lora.training.plan.run_file import Run
+from lib_lora.workflows.judge.grid_report import asked_of
+from lib_lora.workflows.judge.judged_grids import lines_for
+from lib_lora.workflows.photos.character_template import template_of
+
+# of `PROMPTS`: faces from the front and turned, serious and smiling; no whole bodies, whose faces are too small
+SHOWN: tuple[str, ...] = (
+    "close, plain",
+    "street, smiling",
+    "coat in the park",
+    "studio, serious",
+    "three-quarter view",
+)
+SHOWN += ("turned right, laughing",)
+FIRST_SEED = 7000  # not those of the test grid, which would then see what was chosen
+PATIENCE = 2  # measured checkpoints in which likeness must rise
+NOTICEABLE = 0.01  # of identity; a smaller rise is none
+
+
+def curve_of(run: Run, emit: Callable[..., None]) -> CheckpointTest | None:
+    """What is painted and measured while a run is trained; None where its settings do not ask for it.
+
+    Args:
+        run: to be trained.
+        emit: gets a ``likeness`` event for each checkpoint that is measured.
+    """
+    if not run.file.settings.likeness_curve:
+        return None
+    character, numbers = run.file.character, [n for n, prompt in enumerate(PROMPTS) if prompt.name in SHOWN]
+    grid = test_cells(character, run.file.settings.resolution, first_seed=FIRST_SEED)
+    cells = [grid[number] for number in numbers]
+    planned = {
+        "lora": cells,
+        "leak": leak_cells(cells, character)[:LEAK_PICTURES],
+        "base": base_cells(cells, character),
+    }
+    return CheckpointTest(planned, LikenessCurve(run, emit, [asked_of(cell) for cell in cells], SFaceEngine))
+
+
+class LikenessCurve:
+    """Judges the pictures of checkpoints.
+
+    Args:
+        run: that is trained.
+        emit: for events.
+        asked: what each picture with the LoRA is asked to show.
+        engine: makes what finds and describes faces, at the first checkpoint.
+    """
+
+    def __init__(
+        self, run: Run, emit: Callable[..., None], asked: Sequence[Asked], engine: Callable[[], FaceEngine]
+    ) -> None:
+        self.run, self.emit, self.asked, self._make = run, emit, asked, engine
+        self._known: tuple[FaceEngine, Template] | None = None
+        self._base: list[Measured] = []
+        self._ceiling: list[Ceiling] = []
+        said = [event for event in read_events(run.events) if event["kind"] == "likeness"]
+        self.identities = {
+            step: float(identity)
+            for step, identity in ((event.get("step"), event.get("identity")) for event in said)
+            if isinstance(step, int) and isinstance(identity, (int, float))
+        }
+
+    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> bool:
+        """Measure a checkpoint; see `no_longer_rises`.
+
+        Args:
+            step: optimizer steps done.
+            files: pictures by role (`CheckpointTest.cells`).
+            reconstruct: the base model's VAE, there and back.
+
+        Raises:
+            UserError: no photo shows a face, or a file cannot be read.
+        """
+        began = time.perf_counter()
+        facts = self._facts(files, reconstruct)
+        shares = {number.code: number.value for number in four_numbers(facts)}
+        counts = {"faces": facts.pictures.counted, "pictures": facts.pictures.count}
+        self.emit("likeness", step=step, **shares, **counts, seconds=time.perf_counter() - began)
+        identity = shares["identity"]
+        self.identities = {at: value for at, value in self.identities.items() if at < step}
+        if identity is not None:
+            self.identities[step] = identity
+        return no_longer_rises(self.identities)
+
+    def _facts(self, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> Facts:
+        folder = self.run.character_folder
+        if self._known is None:
+            made = self._make()
+            self._known = (made, template_of(folder, made))
+        engine, template = self._known
+        measure = Measurer(engine, template)
+        self._base = self._base or without_drawn(measure(list(files["base"])), self.asked)
+        shown = without_drawn(measure(list(files["lora"])), self.asked)
+        sizes = [item.score.face.px for item in (*shown, *self._base) if item.score.face]
+        if sizes and not self._ceiling:
+            self._ceiling = ceiling_of(engine, template, list_photos(folder.photos), sizes, reconstruct)
+        top = self._ceiling
+        pictures = PictureSet(
+            shown,
+            self.asked,
+            base=self._base,
+            leak=measure(list(files["leak"])),
+            ceiling=faces_of(top),
+            ceiling_lost=lost_of(top),
+        )
+        return facts_of(pictures, template, lines_for(template, self._base, ceiling=scores_of(top) if top else None))
+
+
+def no_longer_rises(identities: Mapping[int, float]) -> bool:
+    """Whether identity is noticeably higher at none of the last `PATIENCE` measured steps than at one before them.
+
+    Args:
+        identities: by step, shares of what can be kept.
+    """
+    values = [identities[step] for step in sorted(identities)]
+    before, last = values[:-PATIENCE], values[-PATIENCE:]
+    return bool(before) and max(last) < max(before) + NOTICEABLE
