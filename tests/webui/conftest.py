@@ -131,7 +131,7 @@ def _put_away(webui: Running, slug: str, name: str, folders: dict[str, str]) -> 
 def trained(webui: Running, character: str, base: str, folders: dict[str, str], paints: bool, seen: Any) -> Any:
     """A short training, and what was seen of the webui while it ran."""
     found: dict[str, Any] = {}
-    settings = {"steps": STEPS, "save_every": SAVE_EVERY, **SETTINGS}
+    settings = {"steps": STEPS, "save_every": SAVE_EVERY, "likeness_curve": True, **SETTINGS}
     arguments = {"base": base, "preset": PRESET, "settings": settings, "then_test": False, "few": True}
     job = webui.api("/jobs", {"kind": "train", "character": character, "arguments": arguments})
     webui.until(job["id"], lambda job: phase(job) in ("preparing", "working", "training"), 180)

@@ -83,6 +83,19 @@ def test_the_worker_is_the_webuis_python_with_packages_of_its_own(webui, trained
     assert list(loras.rglob(trained["job"]["result"]["lora"]))
 
 
+def test_the_training_measures_itself(webui, window, trained, character, seen):
+    details = webui.api(f"/characters/{character}/runs/{trained['run']}")
+    curve = details["likeness"]
+    assert [one["step"] for one in curve][-1] == trained["steps"]
+    assert all(one["pictures"] == 6 for one in curve)
+    seen["likeness while it trains"] = [(one["step"], one["identity"], one["faces"]) for one in curve]
+    assert {one["role"] for one in details["samples"]} >= {"lora", "leak", "base"}
+    window.turn_to_us()
+    go(window.page, "train", character)
+    window.page.get_by_text("Likeness while it trains").locator("visible=true").first.wait_for()
+    window.photograph("curve")
+
+
 @pytest.mark.usefixtures("painting")
 def test_pictures_wait_while_it_trains_and_are_the_same_after(plain, trained, seen):
     assert "SameFace is training" in (trained["progress"]["textinfo"] or "")
