@@ -69,7 +69,7 @@ def reopen(
                 steps=done,
             )
         restart = done if done and ended == done else file.restart
-        file = replace(file, settings=replace(file.settings, steps=steps), restart=restart)
+        file = replace(file, settings=replace(file.settings, steps=steps), restart=restart, ended=0)
     moved = replace(run, file=file)
     if base:
         check_base(moved)
@@ -110,7 +110,7 @@ def trained_lora(run: Run) -> Path | None:
     With it, a run whose delivery or grid failed is finished without its photos, and without loading the model.
     """
     step = _ended_at(run)
-    if step is None or run.file.settings.steps not in (0, step):
+    if step is None or (run.file.ended or run.file.settings.steps) not in (0, step):
         return None
     lora = run.checkpoint(step)
     return lora if is_whole(lora) else None

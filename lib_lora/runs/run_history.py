@@ -14,6 +14,7 @@ from lib_lora.workspace.file_cache import Mark, kept, mark
 _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
 _WARNINGS = 50
+_LETTERS = 500  # of a text
 _DAY = 86_400.0  # seconds; no step takes longer
 LIKENESS = ("identity", "only_when_asked", "obedience", "variety", "faces", "pictures")
 _lock = Lock()
@@ -68,7 +69,9 @@ class RunHistory:
             case {"kind": "sample", "step": int(), "file": str()}:
                 self.samples.append(event)
             case {"kind": "likeness", "step": int() as step}:
-                self.likeness = [one for one in self.likeness if one["step"] < step] + [_numbers(event)]
+                while self.likeness and self.likeness[-1]["step"] >= step:
+                    self.likeness.pop()
+                self.likeness.append(_numbers(event))
             case {"kind": "warning" | "error", "text": str() as text}:
                 self.warnings = [*(one for one in self.warnings if one != text), text][-_WARNINGS:]
 
@@ -99,9 +102,10 @@ class RunHistory:
 
 
 def _numbers(event: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a ``likeness`` event; what is none becomes None."""
+    """The numbers of a ``likeness`` event (what is none becomes None), and why some are missing."""
     known = {name: event.get(name) for name in ("step", *LIKENESS)}
-    return {name: value if isinstance(value, (int, float)) else None for name, value in known.items()}
+    plain = {name: value if type(value) in (int, float) else None for name, value in known.items()}
+    return {**plain, "why": str(event.get("why") or "")[:_LETTERS]}
 
 
 def thinned(points: list[tuple[int, float]], most: int) -> list[tuple[int, float]]:

@@ -142,7 +142,7 @@ def _run(folder: Path) -> RunRecord:
             str(found["base"]["path"]),
             str(found["base"]["family"]),
             train,
-            train.total_steps(max(count, 1)),
+            ended if isinstance(ended := found.get("ended"), int) and ended > 0 else train.total_steps(max(count, 1)),
             count,
             RunFolder(folder).steps_among(str(found["stem"]), names_in(RunFolder(folder).checkpoints)),
         )

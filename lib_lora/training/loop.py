@@ -27,7 +27,7 @@ from lib_lora.training.objective.lr import restarted_lr_factor
 from lib_lora.training.objective.randomness import python_random
 from lib_lora.training.plan.checkpoint_test import CheckpointTest
 from lib_lora.training.plan.memory_fitting import lower
-from lib_lora.training.plan.run_file import Run, altered, save_run, saved_steps
+from lib_lora.training.plan.run_file import Run, altered, load_run, save_run, saved_steps
 from lib_lora.training.samples import Samples
 from lib_lora.training.saving import Saver
 from lib_lora.training.session import Emit, Session, class_and_instance_keys, open_session
@@ -99,6 +99,12 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
             seconds.append(time.perf_counter() - began)
             each(number + 1)
     return seconds
+
+
+def _note_end(run: Run, step: int) -> None:
+    """In the run's file as it is now, which somebody may have edited while it trained."""
+    file = load_run(run.folder).file
+    save_run(replace(run, file=replace(file, ended=step)))
 
 
 class _Position:
@@ -188,6 +194,8 @@ class _Loop:
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None
         with ExitStack() as kept:
+            if self.at.step and session.accelerator.is_main_process:
+                self.samples.make_up_for(self.at.step, stop.requested)
             first = True
             while self.at.step < session.total:
                 self.step()
@@ -205,9 +213,9 @@ class _Loop:
                     self._save()
                 if due and not stopping:  # what is saved, or being saved, stays
                     main = session.accelerator.is_main_process
-                    enough = main and self.samples.paint(self.at.step, stop.requested)
-                    if self.train.stop_early and not last and self._anyone(enough)[0]:
-                        self._end_here()
+                    why = self.samples.paint(self.at.step, stop.requested) if main else ""
+                    if self.train.stop_early and not last and self._anyone(bool(why))[0]:
+                        self._end_here(why)
                         last = True
                 if last or stopping:
                     self._by_main(self.saver.settle)
@@ -225,7 +233,7 @@ class _Loop:
                 self.emit("warning", code="checkpoint-rewritten", text=text)
             self._save()
             self._by_main(self.saver.settle)
-        self.emit("state", state="trained", step=self.at.step, file=path.name)
+        self.emit("state", state="trained", step=self.at.step, total=session.total, file=path.name)
         return path
 
     def step(self) -> None:
@@ -265,15 +273,15 @@ class _Loop:
             peak_memory=peak_bytes(session.device),
         )
 
-    def _end_here(self) -> None:
+    def _end_here(self, why: str) -> None:
         """From now on the run has as many steps as it has done."""
         session, step = self.session, self.at.step
-        text = f"Likeness no longer rises, so the training ends at step {step} of {session.total}."
+        text = f"{why} So the training ends at step {step} of {session.total}."
         self.emit("warning", code="stopped-early", text=text)
-        file = session.run.file
-        session.run = replace(session.run, file=replace(file, settings=replace(file.settings, steps=step)))
         session.total = step
-        self._by_main(lambda: save_run(session.run))
+        run = session.run
+        session.run = replace(run, file=replace(run.file, ended=step))
+        self._by_main(lambda: _note_end(run, step))
 
     def _watch_memory(self) -> None:
         """Say once that memory ran over, which nothing else shows but the clock."""

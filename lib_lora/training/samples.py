@@ -21,7 +21,7 @@ from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
-from lib_lora.pictures import NEGATIVE, Cell, save_picture
+from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
 from lib_lora.training.plan.checkpoint_test import CheckpointTest, measured_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
 
@@ -79,14 +79,30 @@ class Samples:
         side = self.train.resolution or session.info.resolution
         self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
         self._vae: AutoencoderKL | None = None
+        self._exact_vae: AutoencoderKL | None = None
 
     def paint_base(self, stop: Callable[[], bool]) -> None:
-        """Paint what the measured pictures are compared with, by the base model alone, unless that was done before."""
-        pictures = [one for one in self._measured if one.role == "base" and not self._path(0, one).is_file()]
+        """Paint what the measured pictures are compared with, by the base model alone, unless that was done before.
+
+        Where nothing can be measured, that is said, and nothing is painted for it.
+        """
+        if self.test is None or not self._measured:
+            return
+        try:
+            self.test.check()
+        except Exception as error:  # as in `_paint`
+            self._measure_no_more(error)
+        pictures = [one for one in self._measured if one.role == "base" and not self._is_there(one)]
         with AdapterSwitch(self.session.modules).off():
             self._paint(0, pictures, stop)
 
-    def paint(self, step: int, stop: Callable[[], bool]) -> bool:
+    def make_up_for(self, step: int, stop: Callable[[], bool]) -> None:
+        """Paint and measure the step that a run goes on from, where it was ended before that was done."""
+        if self.test and step in self._tested and step not in self.test.known:
+            self.paint_base(stop)
+            self.paint(step, stop)
+
+    def paint(self, step: int, stop: Callable[[], bool]) -> str:
         """Paint all pictures of a step, write them, and have those measured that are to be; whatever goes wrong is a
         warning, and the end of it.
 
@@ -95,23 +111,36 @@ class Samples:
             stop: whether the run is to end: then a picture that is not finished is left.
 
         Returns:
-            Whether who measures them says that more training is of no use.
+            Why more training is of no use, by who measures them; empty where it may be.
         """
         measured = [one for one in self._measured if one.role != "base" and step in self._tested]
         if not self._paint(step, [*self._own, *measured], stop) or not measured or self.test is None:
-            return False
+            return ""
         steps = [(0 if one.role == "base" else step, one) for one in self._measured]
         files = {role: [self._path(at, one) for at, one in steps if one.role == role] for role in self.test.cells}
         try:
-            return self.test.judge(step, files, lambda image: reconstruct(self._loaded_vae(), image))
-        except Exception as error:  # as below
-            self._measured = []
-            text = f"Likeness is no longer measured in this run: {_why(error)}. The training continues."
-            self.emit("warning", code="likeness-curve-ended", text=text)
+            return self.test.judge(step, files, lambda image: self._through_vae(image, stop))
+        except Stopped:
+            pass  # it is measured when the run goes on
+        except Exception as error:  # as in `_paint`
+            self._measure_no_more(error)
         finally:
-            self._vae = self._vae if self._vae is not None and _is_small(self._vae) else None
+            self._exact_vae = None
             _give_back(self.session.device)
-        return False
+        return ""
+
+    def _measure_no_more(self, error: Exception) -> None:
+        self._measured = []
+        text = f"Likeness is not measured (any more) while this run trains: {_why(error)}. The training continues."
+        self.emit("warning", code="likeness-curve-ended", text=text)
+
+    def _through_vae(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image:
+        """An RGB picture there and back, in float32: half precision overflows in some VAEs."""
+        if stop():
+            raise Stopped
+        if self._exact_vae is None:
+            self._exact_vae = self.session.info.load_vae(torch.float32, self.session.device)
+        return reconstruct(self._exact_vae, image)
 
     def _paint(self, step: int, pictures: Sequence[_Picture], stop: Callable[[], bool]) -> bool:
         """Whether all were painted."""
@@ -167,27 +196,27 @@ class Samples:
         return torch.autocast(forward.device.type, dtype=forward.autocast) if forward.autocast else nullcontext()
 
     def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
-        _give_back(self.session.device)
-        vae = self._loaded_vae()
-        pictures = [decode(vae, one)[0] for one in latents]
-        self._vae = vae if _is_small(vae) else None
-        return pictures
-
-    def _loaded_vae(self) -> AutoencoderKL:
         info, device = self.session.info, self.session.device
-        vae = self._vae or info.load_vae(info.model_family.vae_dtype(device, self.session.forward.dtype), device)
+        _give_back(device)
+        wanted = info.model_family.vae_dtype(device, self.session.forward.dtype)
+        vae = self._vae or info.load_vae(wanted, device)
+        numbers = next(vae.parameters()).element_size() * sum(tensor.numel() for tensor in vae.parameters())
+        self._vae = vae if numbers <= _SMALL_VAE else None
         if device.type != "cpu" and free_bytes(device) < self.side**2 * _DECODING:
             vae.enable_tiling()
             vae.tile_latent_min_size, vae.tile_sample_min_size = _TILE, 8 * _TILE
-        self._vae = vae
-        return vae
+        return [decode(vae, one)[0] for one in latents]
 
     def _path(self, step: int, picture: _Picture) -> Path:
         return self.session.run.place.samples / f"{step:06d}-{picture.number}.png"
 
-    def _save(self, step: int, one: _Picture, picture: Image.Image) -> None:
-        run, path = self.session.run, self._path(step, one)
-        cell = replace(
+    def _is_there(self, base: _Picture) -> bool:
+        path = self._path(0, base)
+        return path.is_file() and is_painted_as(path, self._cell(0, base))
+
+    def _cell(self, step: int, one: _Picture) -> Cell:
+        run = self.session.run
+        return replace(
             one.cell,
             lora=None if one.role == "base" else run.checkpoint(step),
             width=self.side,
@@ -196,14 +225,12 @@ class Samples:
             cfg=run.file.base.guidance,
             sampler="Euler",
         )
+
+    def _save(self, step: int, one: _Picture, picture: Image.Image) -> None:
+        path, cell = self._path(step, one), self._cell(step, one)
         save_picture(path, picture, cell)
         said = {"step": step, "number": one.number, "file": f"{path.parent.name}/{path.name}", "prompt": cell.prompt}
         self.emit("sample", **said, **({"role": one.role} if one.role else {}))
-
-
-def _is_small(vae: AutoencoderKL) -> bool:
-    numbers = sum(tensor.numel() for tensor in vae.parameters())
-    return bool(next(vae.parameters()).element_size() * numbers <= _SMALL_VAE)
 
 
 def _why(error: Exception) -> str:

@@ -183,7 +183,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     own, prior = class_and_instance_keys(items)
     each_epoch = sum(map(len, own.values())) * (2 if prior else 1)  # class pictures come on top
-    total = train.total_steps(each_epoch, accelerator.num_processes)
+    total = run.file.ended or train.total_steps(each_epoch, accelerator.num_processes)
     if accelerator.is_main_process:
         every = train.checkpoint_interval(total)
         check_disk(run, sum(parameter.numel() for parameter in parameters), -(-total // every))

@@ -15,8 +15,11 @@ from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelFamily
-from lib_lora.pictures import NEGATIVE, Cell, parameters_of
+from lib_lora.pictures import NEGATIVE, Cell, parameters_of, save_picture
 from lib_lora.provenance.source_type import GENERATED, address
+from lib_lora.runs import run_records
+from lib_lora.runs.events import EventLog
+from lib_lora.runs.reopen import reopen, trained_lora
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
@@ -26,6 +29,8 @@ from lib_lora.training.plan.checkpoint_test import CheckpointTest
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
+from lib_lora.workflows.listing import steps_of
+from lib_lora.workflows.train.progress import both
 
 
 def _same(a, b):
@@ -298,7 +303,7 @@ def test_prompts_and_groups(make_run, events):
         assert [len(group) for group in painter._groups(["x"] * 5)] == sizes
 
 
-def measured(seen, enough=()):
+def measured(seen, enough=(), known=()):
     """A test of checkpoints with two prompts, which are only looked at."""
 
     def cell(prompt, seed):
@@ -307,10 +312,10 @@ def measured(seen, enough=()):
     def judge(step, files, reconstruct):
         seen.append((step, {role: list(paths) for role, paths in files.items()}))
         assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
-        return step in enough
+        return "Likeness no longer rises." if step in enough else ""
 
     cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
-    return CheckpointTest(cells, judge)
+    return CheckpointTest(cells, judge, lambda: None, known)
 
 
 def test_pictures_to_be_measured_are_painted_beside_and_the_base_models_once(make_run, events, toy):
@@ -344,16 +349,23 @@ def test_a_training_ends_where_more_is_of_no_use(make_run, events):
         stop_early=True,
         lora={"te": False},
     )
-    assert train(run, events, measured([], enough=(2,))) == run.checkpoint(2)
+    say = both(events, EventLog(run.events))
+    assert train(run, say, measured([], enough=(2,))) == run.checkpoint(2)
     assert [one["code"] for one in events.of("warning")] == ["stopped-early"]
     assert [one for one in events.of("state") if one["state"] == "trained"] == [
-        {"state": "trained", "step": 2, "file": run.checkpoint(2).name}
+        {"state": "trained", "step": 2, "total": 2, "file": run.checkpoint(2).name}
     ]
     ended = load_run(run.folder)
-    assert ended.file.settings.steps == 2
+    assert (ended.file.settings.steps, ended.file.ended) == (6, 2)
+    assert trained_lora(ended) == run.checkpoint(2)
+    assert (run_records.run(run.folder).total, steps_of(ended)) == (2, 2)
     seen = []
-    assert train(ended, events, measured(seen)) == run.checkpoint(2)  # nothing is left to do
+    assert train(ended, say, measured(seen, known=[1, 2])) == run.checkpoint(2)  # nothing is left to do
     assert seen == []
+    more = reopen(run.folder, run.workspace.root, steps=4)
+    assert (more.file.ended, more.file.restart) == (0, 2)
+    assert train(more, say, measured(seen, known=[1, 2])) == run.checkpoint(4)
+    assert [step for step, _ in seen] == [3, 4]
 
 
 @pytest.mark.once("what is asked for and said is ours")
@@ -367,6 +379,37 @@ def test_who_cannot_measure_says_so_once_and_the_training_goes_on(make_run, even
     (warning,) = events.of("warning")
     assert (warning["code"], "No photo shows a face" in warning["text"]) == ("likeness-curve-ended", True)
     assert [one["step"] for one in events.of("sample")] == [0, 1, 1]
+
+
+@pytest.mark.once("what is asked for and said is ours")
+def test_nothing_is_painted_for_a_measure_that_cannot_be_taken(make_run, events):
+    def check():
+        raise UserError("Too few photos.", code="some-fault")
+
+    run = make_run(photos=1, steps=1, samples=1, sample_steps=1, lora={"te": False})
+    train(run, events, replace(measured([]), check=check))
+    assert [(one["step"], one.get("role")) for one in events.of("sample")] == [(1, None)]
+    (warning,) = events.of("warning")
+    assert (warning["code"], "Too few photos" in warning["text"]) == ("likeness-curve-ended", True)
+
+
+@pytest.mark.once("which pictures are painted again is ours")
+def test_what_a_kill_left_unmeasured_is_made_up_for_and_other_pictures_are_painted_anew(make_run, events):
+    run = make_run(photos=1, steps=2, save_every=1, samples=0, sample_steps=1, lora={"te": False})
+
+    def killed(kind, **fields):
+        events(kind, **fields)
+        if kind == "sample" and fields["step"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, killed, measured([]))
+    base = run.folder / "samples" / "000000-0.png"
+    save_picture(base, Image.new("RGB", (128, 128)), Cell("another prompt", NEGATIVE, 1))
+    seen = []
+    train(load_run(run.folder), events, measured(seen))
+    assert [step for step, _ in seen] == [1, 2]
+    assert parameters_of(base).startswith("a woman")
 
 
 def test_stopping_early_needs_the_curve():

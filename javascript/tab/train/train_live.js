@@ -143,6 +143,8 @@ export function trainingView() {
     const curve = (details && details.likeness) || [];
     likeness.hidden = measured.hidden = !curve.length;
     if (curve.length) likeness.update(likenessChart(details));
+    const { why } = curve[curve.length - 1] || {};
+    setText(measured, why ? `${t(MEASURED)} ${t('Not measured: {why}.', { why })}` : t(MEASURED));
     const pictures = (details && details.samples) || [];
     samples.set(pictures.filter((one) => !one.role));
     tested.set(pictures.filter((one) => one.role));
@@ -267,8 +269,11 @@ function cell(samples, number, step, prompt) {
   if (step === null) return el('th', { scope: 'row', text: prompt });
   const one = find(samples, number, step);
   if (!one) return el('td', { text: '–' });
-  const words = t('Step {n}: {prompt}', { n: format.number(step), prompt });
-  const large = () => enlargePictures(words, [{ url: one.url, alt: words }], prompt);
+  const asked = one.prompt || prompt;
+  const words = step
+    ? t('Step {n}: {prompt}', { n: format.number(step), prompt: asked })
+    : t('Base model: {prompt}', { prompt: asked });
+  const large = () => enlargePictures(words, [{ url: one.url, alt: words }], asked);
   const picture = el('img', { src: url(one.url), alt: words, loading: 'lazy' });
   return el('td', {}, el('button', { class: 'sf-picture-button', on: { click: large } }, picture));
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,16 @@ class CheckpointTest:
     Attributes:
         cells: "base" are painted without the adapters, once; "lora" and "leak" at each of `measured_steps`. Of a cell
             only prompt, negative prompt and seed count; the rest is as with sample pictures.
-        judge: gets the step, the files by role, and the base model's VAE (an RGB picture, there and back); says whether
-            more training is of no use. What it raises ends the measuring, and not the training.
+        judge: gets the step, the files by role, and the base model's VAE (an RGB picture, there and back); says in one
+            sentence why more training is of no use, or nothing. What it raises ends the measuring, not the training.
+        check: raises where nothing can be measured, so that nothing is painted.
+        known: steps that were measured before.
     """
 
     cells: Mapping[str, Sequence[Cell]]
-    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], bool]
+    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], str]
+    check: Callable[[], object]
+    known: Collection[int] = ()
 
     def words(self) -> list[str]:
         """All texts that painting will ask the text encoders for."""

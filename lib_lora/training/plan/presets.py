@@ -82,7 +82,10 @@ def asked_in_run(train: TrainSettings, family: str) -> dict[str, Any]:
     """The settings in which a run differs from its preset as it is now, by dotted key; none where there is no such
     preset any more."""
     known = presets().get(train.preset)
-    return asked_beside(train, family, known[1].narrow) if known else {}
+    asked = asked_beside(train, family, known[1].narrow) if known else {}
+    if asked.get("likeness_curve") is False:
+        del asked["likeness_curve"]  # runs of earlier versions have none, and nobody asked for that
+    return asked
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class RunFile:
         grid_steps: sampling steps of the test grid that ends the main job; 0 = no grid.
         restart: the step at which the finished training was continued, where the learning rate's schedule begins anew;
             0 = it was not.
+        ended: the step at which it ended although its settings name more; 0 = it did not.
         version: of the file's layout.
     """
 
@@ -104,6 +105,7 @@ class RunFile:
     out: str | None = None
     grid_steps: int = 0
     restart: int = 0
+    ended: int = 0
     version: int = FILE_VERSION
 
 

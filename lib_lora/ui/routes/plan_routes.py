@@ -125,12 +125,15 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
         path = base_of(context, body.base)
         base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
+    here = body.on == LOCAL or context.host.remote()
+    if not here:
+        train = replace(train, likeness_curve=False, stop_early=False)  # as `runs.sent_run` sends it
     others = _class_photos(context, train)
     count = len(snapshot.used)
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
-    if body.on == LOCAL or context.host.remote():
+    if here:
         measured = _measured(context, path, train, need.work)
     else:
         given = typed_settings.by_dotted_key(body.settings)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lib_lora.character.photo_files import list_photos
+from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.cells import base_cells, leak_cells, test_cells
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
@@ -22,12 +22,14 @@ from lib_lora.likeness.report.four_numbers import four_numbers
 from lib_lora.likeness.verdict.facts import Asked, Facts
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.likeness.verdict.rule_conditions import HALF
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, Reconstruct
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_report import asked_of
 from lib_lora.workflows.judge.judged_grids import lines_for
 from lib_lora.workflows.photos.character_template import template_of
+from lib_lora.workspace.preferences import chosen_engine
 
 # of `PROMPTS`: faces from the front and turned, serious and smiling; no whole bodies, whose faces are too small
 SHOWN: tuple[str, ...] = (
@@ -60,7 +62,8 @@ def curve_of(run: Run, emit: Callable[..., None]) -> CheckpointTest | None:
         "leak": leak_cells(cells, character)[:LEAK_PICTURES],
         "base": base_cells(cells, character),
     }
-    return CheckpointTest(planned, LikenessCurve(run, emit, [asked_of(cell) for cell in cells], SFaceEngine))
+    curve = LikenessCurve(run, emit, [asked_of(cell) for cell in cells], lambda: chosen_engine(run.workspace.root))
+    return CheckpointTest(planned, curve, curve.check, curve.known)
 
 
 class LikenessCurve:
@@ -70,25 +73,47 @@ class LikenessCurve:
         run: that is trained.
         emit: for events.
         asked: what each picture with the LoRA is asked to show.
-        engine: makes what finds and describes faces, at the first checkpoint.
+        engine: makes what finds and describes faces, before anything is painted.
+
+    Attributes:
+        known: steps that were measured before.
+        identities: by step, shares of what can be kept; since the training was last continued after its end.
     """
 
     def __init__(
         self, run: Run, emit: Callable[..., None], asked: Sequence[Asked], engine: Callable[[], FaceEngine]
     ) -> None:
         self.run, self.emit, self.asked, self._make = run, emit, asked, engine
-        self._known: tuple[FaceEngine, Template] | None = None
+        self._with: tuple[FaceEngine, Template] | None = None
         self._base: list[Measured] = []
         self._ceiling: list[Ceiling] = []
         said = [event for event in read_events(run.events) if event["kind"] == "likeness"]
-        self.identities = {
-            step: float(identity)
-            for step, identity in ((event.get("step"), event.get("identity")) for event in said)
-            if isinstance(step, int) and isinstance(identity, (int, float))
-        }
+        self.known = {step for event in said if isinstance(step := event.get("step"), int)}
+        self.identities: dict[int, float] = {}
+        for event in said:
+            step, identity = event.get("step"), event.get("identity")
+            if isinstance(step, int) and isinstance(identity, (int, float)) and step > run.file.restart:
+                self.identities[step] = identity
 
-    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> bool:
-        """Measure a checkpoint; see `no_longer_rises`.
+    def check(self) -> None:
+        """See that there is something to compare with.
+
+        Raises:
+            UserError: no photo shows a face, or there are too few photos for a verdict.
+        """
+        _, template = self._compared()
+        lines = lines_for(template)
+        if lines.refusal:
+            raise UserError(lines.refusal, code="likeness-not-measurable")
+
+    def _compared(self) -> tuple[FaceEngine, Template]:
+        if self._with is None:
+            engine = self._make()
+            self._with = (engine, template_of(self.run.character_folder, engine))
+        return self._with
+
+    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> str:
+        """Measure a checkpoint; says why more training is of no use, where it is (`no_longer_rises`).
 
         Args:
             step: optimizer steps done.
@@ -100,27 +125,30 @@ class LikenessCurve:
         """
         began = time.perf_counter()
         facts = self._facts(files, reconstruct)
-        shares = {number.code: number.value for number in four_numbers(facts)}
+        numbers = four_numbers(facts)
+        shares = {number.code: number.value for number in numbers}
         counts = {"faces": facts.pictures.counted, "pictures": facts.pictures.count}
-        self.emit("likeness", step=step, **shares, **counts, seconds=time.perf_counter() - began)
+        why = "; ".join(dict.fromkeys(str(number.why_not) for number in numbers if number.why_not))
+        self.emit("likeness", step=step, **shares, **counts, why=why, seconds=time.perf_counter() - began)
         identity = shares["identity"]
         self.identities = {at: value for at, value in self.identities.items() if at < step}
         if identity is not None:
             self.identities[step] = identity
-        return no_longer_rises(self.identities)
+        if not no_longer_rises(self.identities):
+            return ""
+        best = max(self.identities, key=lambda at: self.identities[at])
+        return f"Likeness no longer rises; of the checkpoints measured, step {best} keeps most of the face."
 
     def _facts(self, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> Facts:
-        folder = self.run.character_folder
-        if self._known is None:
-            made = self._make()
-            self._known = (made, template_of(folder, made))
-        engine, template = self._known
+        engine, template = self._compared()
         measure = Measurer(engine, template)
         self._base = self._base or without_drawn(measure(list(files["base"])), self.asked)
         shown = without_drawn(measure(list(files["lora"])), self.asked)
         sizes = [item.score.face.px for item in (*shown, *self._base) if item.score.face]
         if sizes and not self._ceiling:
-            self._ceiling = ceiling_of(engine, template, list_photos(folder.photos), sizes, reconstruct)
+            self._ceiling = ceiling_of(
+                engine, template, list_photos(self.run.character_folder.photos), sizes, reconstruct
+            )
         top = self._ceiling
         pictures = PictureSet(
             shown,
@@ -134,11 +162,11 @@ class LikenessCurve:
 
 
 def no_longer_rises(identities: Mapping[int, float]) -> bool:
-    """Whether identity is noticeably higher at none of the last `PATIENCE` measured steps than at one before them.
+    """Whether a face that is half learned is noticeably more so at none of the last `PATIENCE` measured steps.
 
     Args:
         identities: by step, shares of what can be kept.
     """
     values = [identities[step] for step in sorted(identities)]
     before, last = values[:-PATIENCE], values[-PATIENCE:]
-    return bool(before) and max(last) < max(before) + NOTICEABLE
+    return bool(before) and max(before) >= HALF and max(last) < max(before) + NOTICEABLE

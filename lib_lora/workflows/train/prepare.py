@@ -165,6 +165,11 @@ def asked_for(request: TrainingRequest) -> SeenRequest:
     train = preset(request.preset, info.family, request.overrides, narrow=info.narrow)
     if certain:
         train.objective.check(info.prediction)
+    if request.elsewhere and train.stop_early:
+        raise UserError(
+            "stop_early works on this computer only, where faces are compared; leave it out to train elsewhere.",
+            code="stop-early-elsewhere",
+        )
     _class_files(train)
     return SeenRequest(info, certain, train)
 

@@ -106,7 +106,8 @@ class Terminal:
 
         known = [(label, event.get(code)) for code, label in LABELS.items()]
         shares = [f"{label.lower()} {100 * share:.0f}" for label, share in known if share is not None]
-        self._say(f"Step {event['step']}, in percent: {', '.join(shares) or 'not measured yet'}.")
+        text = f"in percent: {', '.join(shares)}" if shares else f"likeness cannot be measured: {event['why']}"
+        self._say(f"Step {event['step']}, {text}.")
 
     def _error(self, event: dict[str, Any]) -> None:
         self._close()

@@ -3,6 +3,7 @@
 That identity rises where a face is learned is shown in test_training_a_face.py.
 """
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -44,7 +45,14 @@ def test_its_pictures_ask_for_what_is_measured(run):
 def test_what_cannot_be_measured_is_an_error_that_names_the_reason(run):
     test = curve_of(asking(run, likeness_curve=True), print)
     with raises("no-measurable-face"):
-        test.judge(10, {"lora": [], "leak": [], "base": []}, lambda picture: picture)
+        test.check()
+
+
+def test_too_few_photos_are_said_before_anything_is_painted(run, some_photos):
+    for photo in some_photos("mara", 3).iterdir():
+        shutil.copy(photo, run.character_folder.photos)
+    with raises("likeness-not-measurable"):
+        curve_of(asking(run, likeness_curve=True), print).check()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,7 @@ def test_what_cannot_be_measured_is_an_error_that_names_the_reason(run):
         ({10: 0.5, 20: 0.4, 30: 0.52}, False),
         ({30: 0.4, 10: 0.3, 20: 0.5}, False),  # by step, in whichever order they came
         ({10: 0.3, 20: 0.5, 30: 0.5, 40: 0.5}, True),
+        ({10: 0.0, 20: 0.0, 30: 0.0, 40: 0.3}, False),  # it has not begun to learn
     ],
 )
 def test_two_checkpoints_without_a_rise_are_enough(identities, over):
@@ -67,7 +76,11 @@ def test_a_run_that_goes_on_remembers_what_was_measured(run):
     emit = EventLog(run.events)
     for step, identity in ((10, 0.5), (20, None), (30, 0.6)):
         emit("likeness", step=step, identity=identity, only_when_asked=0.1)
-    assert curve_of(asking(run, likeness_curve=True), print).judge.identities == {10: 0.5, 30: 0.6}
+    asked = asking(run, likeness_curve=True)
+    assert curve_of(asked, print).judge.identities == {10: 0.5, 30: 0.6}
+    assert curve_of(asked, print).known == {10, 20, 30}
+    goes_on = replace(asked, file=replace(asked.file, restart=20))  # its learning rate begins anew, and so the waiting
+    assert curve_of(goes_on, print).judge.identities == {30: 0.6}
     emit("likeness", step=20, identity=0.7, variety="wide", seconds=1.0)  # killed, and gone on from step 10
     measured = history_of(run.events).likeness
     assert [one["step"] for one in measured] == [10, 20]
