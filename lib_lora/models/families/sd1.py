@@ -71,7 +71,7 @@ SD1 = StableDiffusion(
                 "te_lr": 2e-3,
                 "face_weight": 2.0,  # keeps a little more of the face in the same steps, and the pictures as varied
                 "sample_steps": 5,  # its pictures look the same after 5 as after 20; two of them are 4 % of the time
-                "likeness_curve": False,  # its pictures would be a tenth of the time, on a processor
+                "likeness_curve": False,  # 51 pictures take a processor too long
                 "lora": {"rank": 32, "alpha": 16, "te": True},
                 "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
             },
