@@ -79,6 +79,8 @@ VARIANTS: dict[str, Variant] = {
     "words_class_half": Variant({"passes": 42, **HALF_CLASS}, Material("words", class_pictures="worded")),
     **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
     **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
+    "named": Variant(material=Material("named")),
+    "named_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("named")),
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),

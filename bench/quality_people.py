@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PERSONAS, UNSEEN = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 EVERY = 3  # one photo in so many is held out
 CLASS_PICTURES, CLASS_STEPS = 48, 20
-Captions = Literal["template", "filled", "words"]
+Captions = Literal["template", "filled", "named", "words"]
 ClassPictures = Literal["", "plain", "worded"]
 CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"
 GROUPS = {
@@ -42,8 +42,9 @@ class Material:
     """What a LoRA is trained on, beside the settings.
 
     Attributes:
-        captions: "template" is what `run` and `try` write; "filled" what `caption --fill` measures; "words" all words
-            of the base model that hold for the photo.
+        captions: "template" is what `run` and `try` write; "filled" what `caption --fill` measures; "named" the same
+            with the phrases of nearly all photos, which that leaves out; "words" all words of the base model that hold
+            for the photo.
         thin: only each so many-th of the photos is trained on.
         class_pictures: for prior preservation, painted by the base: "plain" ones all of one prompt, "worded" ones of
             several subjects with words that their captions name; empty = none.
@@ -92,7 +93,8 @@ def root_of(work: Path, material: Material) -> Path:
 
 def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) -> CharacterFolder:
     """Make the character of a person in the data folder for such material, with its captions."""
-    from lib_lora.workflows.photos.fill_captions import fill
+    from lib_lora.workflows.photos.audit_photos import audit_photos
+    from lib_lora.workflows.photos.fill_captions import caption, fill
     from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
     root = root_of(work, material)
@@ -101,6 +103,11 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
     folder, _ = new_character(root, who, trained)
     if material.captions == "filled":
         fill(root, person)
+    elif material.captions == "named":
+        _, audit = audit_photos(root, person)
+        for item in audit.photos:
+            file = caption_files.path_of(folder.photos / item.photo.file)
+            write_text(file, caption(load(folder), item.photo.facts) + "\n")
     elif material.captions == "words":
         plain = caption_files.template(load(folder))
         for photo in list_photos(folder.photos):

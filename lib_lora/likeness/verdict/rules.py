@@ -589,8 +589,8 @@ RULES: tuple[Rule, ...] = (
             there(lambda f: f.training.named),
         ),
         _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
-        "Train again with output preservation and compare: this person shows less without the trigger, but some "
-        "likeness may be lost; until then keep {it}, and paint other people without it.",
+        "Train again with output preservation and compare: this person shows less without the trigger, but prompts may "
+        "be followed less and some likeness lost; until then keep {it}, and paint other people without it.",
         "train_again",
         PRESERVATION,
     ),
