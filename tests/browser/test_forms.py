@@ -22,6 +22,7 @@ from visitor import ROOT
 
 from lib_lora.character.store import Character, Consent, save
 from lib_lora.queue.job_types import TrainArguments
+from lib_lora.runs.events import EventLog
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -274,7 +275,10 @@ def test_a_training_is_told_in_title_and_icon_and_at_its_end(tab: Tab, planted: 
     own = page.title()
     icons = "[...document.querySelectorAll('link[rel~=icon]')].map(one => one.href)"
     before = page.evaluate(icons)
-    plant_run(CharacterFolder(planted.root / "characters" / "mara"), 2, 200, saved=(20, 40), base=str(BASE))
+    run = plant_run(CharacterFolder(planted.root / "characters" / "mara"), 2, 200, saved=(20, 40), base=str(BASE))
+    for step, identity in ((20, 0.25), (40, 0.625)):
+        shares = {"identity": identity, "only_when_asked": None, "obedience": 0.5, "variety": 0.75}
+        EventLog(run / "events.jsonl")("likeness", step=step, **shares, faces=6, pictures=6, why="too few of them")
     job = planted.running("train", "Mara", {"run": "002"}, run="002")
     planted.tells(job, "state", state="training", step=0, total=200)
     step = {"total": 200, "loss_average": 0.2, "seconds_left": 9.0, "peak_memory": 300_000_000}
@@ -287,7 +291,11 @@ def test_a_training_is_told_in_title_and_icon_and_at_its_end(tab: Tab, planted: 
     assert icon.startswith("data:image/png")
     assert tab.shown("Pause") == tab.shown("Stop") == 1
     assert tab.coloured() == []
-    assert page.locator(".sf-live .sf-chart-svg .sf-tick").locator("text='200'").count() == 1  # the end of the run
+    assert page.locator(".sf-live .sf-chart-svg .sf-tick").locator("text='200'").count() == 2  # the end, in both charts
+    curve = page.locator(".sf-live .sf-chart", has_text="Likeness while it trains")
+    rows = curve.locator("table tbody tr").all_text_contents()
+    assert rows == ["2025 %–50 %75 %", "4063 %–50 %75 %"]  # step, identity, only when asked, obedience, variety
+    assert "Not measured: too few of them." in page.locator(".sf-live").first.inner_text()
     slower = page.locator(".sf-live .sf-notice:visible").inner_text()
     assert "much slower" in slower
     assert "GPU" not in page.locator("#sf-panel-train").inner_text()
@@ -424,7 +432,7 @@ def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
     page = tab.page
     page.get_by_text("Compare two trainings", exact=True).click()
     tab.settle()
-    charts = page.locator(".sf-chart:visible", has=page.locator(".sf-legend"))
+    charts = page.locator(".sf-chart:visible", has=page.locator(".sf-legend"), has_not_text="Likeness while it trains")
     drawn = [chart.locator("figcaption").inner_text() for chart in charts.all()]
     assert "Average loss" in drawn
     first = charts.first
