@@ -92,6 +92,7 @@ class Samples:
             self.test.check()
         except Exception as error:  # as in `_paint`
             self._measure_no_more(error)
+            return
         pictures = [one for one in self._measured if one.role == "base" and not self._is_there(one)]
         with AdapterSwitch(self.session.modules).off():
             self._paint(0, pictures, stop)
@@ -131,7 +132,7 @@ class Samples:
 
     def _measure_no_more(self, error: Exception) -> None:
         self._measured = []
-        text = f"Likeness is not measured (any more) while this run trains: {_why(error)}. The training continues."
+        text = f"No likeness curve from here on: {_why(error)}. The training continues."
         self.emit("warning", code="likeness-curve-ended", text=text)
 
     def _through_vae(self, image: Image.Image, stop: Callable[[], bool]) -> Image.Image:

@@ -15,7 +15,9 @@ from lib_lora.runs.events import EventLog
 from lib_lora.runs.run_history import history_of
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.likeness_curve import SHOWN, curve_of, no_longer_rises
+from lib_lora.workflows.train.prepare import asked_for
 
 
 @pytest.fixture
@@ -85,6 +87,13 @@ def test_a_run_that_goes_on_remembers_what_was_measured(run):
     measured = history_of(run.events).likeness
     assert [one["step"] for one in measured] == [10, 20]
     assert (measured[1]["identity"], measured[1]["only_when_asked"], measured[1]["variety"]) == (0.7, None, None)
+
+
+def test_another_machine_compares_no_faces(toy):
+    asked = {"likeness_curve": True, "stop_early": True}
+    assert asked_for(TrainingRequest(toy("sd1"), overrides=asked)).train.stop_early
+    with raises("stop-early-elsewhere"):
+        asked_for(TrainingRequest(toy("sd1"), overrides=asked, elsewhere=True))
 
 
 @pytest.mark.parametrize(
