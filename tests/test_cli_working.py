@@ -81,7 +81,7 @@ def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
         assert time.monotonic() - began < 30
         assert worker.stdout.read() == b""
     result = json.loads((queue.folder(job.id) / "result.json").read_text(encoding="utf-8"))
-    assert result == {"state": "stopped", "error": "", "result": {}}
+    assert result == {"state": "stopped", "error": "", "code": "", "result": {}}
     assert "has closed the pipe" in log.read_text(encoding="utf-8")
     run = load_run(root / "characters" / "mara-ü" / "runs" / queue.get(job.id).run)
     steps = [event["step"] for event in read_events(events) if event["kind"] == "step"]

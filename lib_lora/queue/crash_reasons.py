@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _WORDS = 300  # characters of the log that are quoted at most
 _GPU = (
@@ -29,14 +30,32 @@ _CRASHED = (
     "The worker crashed inside a library ({how}). Resume the job; if it happens again, update torch and the driver of "
     "the GPU."
 )
+
+
+class CrashReason(NamedTuple):
+    """Why a worker ended without a result.
+
+    Attributes:
+        code: what kind of end it was, such as ``gpu-memory-full``; stays the same when the sentence is reworded.
+        sentence: one or two, with what to do.
+    """
+
+    code: str
+    sentence: str
+
+
+_GPU_FULL = CrashReason("gpu-memory-full", _GPU)
+_RAM_FULL = CrashReason("memory-full", _RAM)
+_DISK_FULL = CrashReason("disk-full", _DISK)
+_DRIVER_FAILED = CrashReason("gpu-driver-failed", _DRIVER)
 _CAUSES = (
-    (r"(cuda|hip|xpu|mps backend|gpu)\b.{0,40}out of memory", _GPU),
-    (r"OutOfMemoryError|(CUBLAS|CUDNN)\w*ALLOC_FAILED|cudaErrorMemoryAllocation", _GPU),
-    (r"No space left on device|not enough space on the disk|disk (quota exceeded|is full)|ENOSPC", _DISK),
-    (r"^MemoryError|can't allocate memory|Cannot allocate memory|std::bad_alloc|paging file is too small", _RAM),
-    (r"Unable to allocate .{0,40} for an array", _RAM),
-    (r"driver version is insufficient|no kernel image is available|CUDA error|HIP error|cuDNN error", _DRIVER),
-    (r"device-side assert|illegal memory access|GPU is lost|fallen off the bus", _DRIVER),
+    (r"(cuda|hip|xpu|mps backend|gpu)\b.{0,40}out of memory", _GPU_FULL),
+    (r"OutOfMemoryError|(CUBLAS|CUDNN)\w*ALLOC_FAILED|cudaErrorMemoryAllocation", _GPU_FULL),
+    (r"No space left on device|not enough space on the disk|disk (quota exceeded|is full)|ENOSPC", _DISK_FULL),
+    (r"^MemoryError|can't allocate memory|Cannot allocate memory|std::bad_alloc|paging file is too small", _RAM_FULL),
+    (r"Unable to allocate .{0,40} for an array", _RAM_FULL),
+    (r"driver version is insufficient|no kernel image is available|CUDA error|HIP error|cuDNN error", _DRIVER_FAILED),
+    (r"device-side assert|illegal memory access|GPU is lost|fallen off the bus", _DRIVER_FAILED),
 )
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _UNLOADABLE = re.compile(r"^(?:ImportError|OSError): .*(?:DLL load failed|cannot open shared object file).*")
@@ -57,8 +76,8 @@ def ended_from_outside(code: int) -> bool:
     return code % (1 << 32) in _WINDOWS_ENDED or _signal_of(code) not in ("", *_CRASHES)
 
 
-def explain(log_tail: Sequence[str], code: int) -> str:
-    """What happened and what to do, in one sentence or two.
+def explain(log_tail: Sequence[str], code: int) -> CrashReason:
+    """What happened and what to do.
 
     Args:
         log_tail: the last lines of its log.
@@ -72,25 +91,29 @@ def explain(log_tail: Sequence[str], code: int) -> str:
             return cause
     unsigned, by_signal = code % (1 << 32), _signal_of(code)
     if unsigned in _WINDOWS_NO_MEMORY:
-        return _RAM
+        return _RAM_FULL
     if ended_from_outside(code):
-        return _KILLED if by_signal == "SIGKILL" else _ENDED
+        return CrashReason("worker-killed", _KILLED) if by_signal == "SIGKILL" else CrashReason("worker-ended", _ENDED)
     how = _WINDOWS.get(unsigned, by_signal)
     if how:
-        return _CRASHED.format(how=how)
+        return CrashReason("worker-crashed", _CRASHED.format(how=how))
+    ended = "The worker ended without a result"
     if not lines:
-        return f"The worker ended without a result and without a word (exit status {code}); resume the job."
-    return f"The worker ended without a result (exit status {code}); the last line of its log is: {_quoted(lines[-1])}"
+        return CrashReason("worker-silent", f"{ended} and without a word (exit status {code}); resume the job.")
+    last = f"{ended} (exit status {code}); the last line of its log is: {_quoted(lines[-1])}"
+    return CrashReason("worker-failed", last)
 
 
-def _cause(line: str) -> str | None:
+def _cause(line: str) -> CrashReason | None:
     missing = _MISSING.search(line)
     if missing and not missing[1].startswith("lib_lora"):
         name = missing[1].split(".")[0]
-        return f"The Python package {name} is missing from the worker's Python; let the Doctor install it, then resume."
+        said = f"The Python package {name} is missing from the worker's Python; let the Doctor install it, then resume."
+        return CrashReason("worker-package-missing", said)
     if _UNLOADABLE.search(line):
-        return f"A library cannot be loaded; let the Doctor look at the packages. It was said: {_quoted(line)}"
-    return next((text for pattern, text in _CAUSES if re.search(pattern, line, re.IGNORECASE)), None)
+        said = f"A library cannot be loaded; let the Doctor look at the packages. It was said: {_quoted(line)}"
+        return CrashReason("worker-library-broken", said)
+    return next((reason for pattern, reason in _CAUSES if re.search(pattern, line, re.IGNORECASE)), None)
 
 
 def _quoted(line: str) -> str:

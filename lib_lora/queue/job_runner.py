@@ -38,6 +38,7 @@ from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.workspace.workspace import Workspace
 
+WEBUI_CLOSED = "webui-closed"
 CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
 _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
     "paint": {"error": "The webui gave its GPU away for this job, so it cannot paint; choose the worker as painter."},
@@ -50,7 +51,7 @@ class Outcome:
     """How an attempt ended.
 
     Attributes:
-        state, error, result: see `queue.queue.Job`.
+        state, error, result, code: see `queue.queue.Job`.
         reported: the worker itself has said so in its events.
         left: it has not ended: the worker goes on without this program, which takes it up again when it is back.
     """
@@ -60,6 +61,7 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
     reported: bool = False
     left: bool = False
+    code: str = ""
 
 
 @dataclass
@@ -133,7 +135,9 @@ class JobRunner:
         except MachineGone as error:
             self._read_events()
             return Outcome(
-                ("paused" if self.wish == "pause" else "stopped") if self.wish else "interrupted", str(error)
+                ("paused" if self.wish == "pause" else "stopped") if self.wish else "interrupted",
+                str(error),
+                code=error.code,
             )
         self._read_events()
         return self._outcome(code, folder, worker)
@@ -149,10 +153,10 @@ class JobRunner:
         while not turn.wait(self.patience.poll, self.clock):
             self._look()
             if self.closing.is_set():
-                return Outcome("interrupted", CLOSED)
+                return Outcome("interrupted", CLOSED, code=WEBUI_CLOSED)
             if self.wish:
                 return Outcome("paused" if self.wish == "pause" else "stopped")
-        return Outcome("failed", turn.error) if turn.error else None
+        return Outcome("failed", turn.error, code="gpu-not-lent") if turn.error else None
 
     def _follow(self, worker: WorkerHandle, paints: bool) -> None:
         """Until the worker has ended."""
@@ -225,19 +229,21 @@ class JobRunner:
         if reported is not None and reported.state not in ("paused", "stopped"):
             return reported
         if reported is not None or self._killed or ended_from_outside(code):
-            error = reported.error if reported else ""
+            error, kind = (reported.error, reported.code) if reported else ("", "")
             if self._killed and reported is None:
-                error = "It did not end in time and was killed; what was saved before is kept."
+                error, kind = "It did not end in time and was killed; what was saved before is kept.", "worker-too-slow"
+            result = reported.result if reported else {}
             if self.wish:
-                return Outcome(wished, error, reported.result if reported else {}, reported is not None)
+                return Outcome(wished, error, result, reported is not None, code=kind)
             if self._told_to_close:
-                return Outcome("interrupted", CLOSED, reported.result if reported else {})
+                return Outcome("interrupted", CLOSED, result, code=WEBUI_CLOSED)
         if reported is not None:
             return reported
-        error, place = explain(worker.log_tail(), code), place_in(self.job.arguments)
+        reason, place = explain(worker.log_tail(), code), place_in(self.job.arguments)
+        error = reason.sentence
         if place != LOCAL:  # its disk, its memory
             error = f"On {'the rented machine' if place == RUNPOD else place.partition(':')[2]}: {error}"
-        return Outcome("interrupted" if ended_from_outside(code) else "failed", error)
+        return Outcome("interrupted" if ended_from_outside(code) else "failed", error, code=reason.code)
 
 
 def outcome_of_worker(folder: Path) -> Outcome | None:
@@ -250,10 +256,16 @@ def outcome_of_worker(folder: Path) -> Outcome | None:
     if state not in ("finished", "paused", "stopped", "failed"):
         return None
     try:
-        result, error = cleaned(values.get("result")), cleaned(values.get("error"))
+        result, error, code = (cleaned(values.get(name)) for name in ("result", "error", "code"))
     except RecursionError:  # brackets in hundreds of brackets
         return None
-    return Outcome(state, error if isinstance(error, str) else "", result if isinstance(result, dict) else {}, True)
+    return Outcome(
+        state,
+        error if isinstance(error, str) else "",
+        result if isinstance(result, dict) else {},
+        reported=True,
+        code=code if isinstance(code, str) else "",
+    )
 
 
 def cleaned(value: Any) -> Any:

@@ -42,6 +42,7 @@ OPEN = ("waiting", "running", "paused")
 # Beside the stored arguments: where each file lies here that they name; null = under that name in the data folder; an
 # incomplete path stands for itself. Rows of older versions have only those that lie elsewhere, or none.
 _FILES = "files"
+_CODE = "error_code"  # kept beside a result, so that older versions read the table too
 _IDENTIFIER = re.compile(r"[^/\\:\0]{1,80}")  # of a run: the name of a folder
 RESULT = "result.json"  # in a job's folder, the last thing its worker writes
 
@@ -59,6 +60,8 @@ class Job:
         place: in the line of those that wait; lower is sooner.
         run: identifier of the run it made or works on, or empty.
         error: one sentence, or empty.
+        code: what kind of error that is (`errors.UserError`, `crash_reasons.CrashReason`); empty where there is none,
+            and of jobs of earlier versions.
         result: small and plain; what is in it depends on the kind.
         wish: what the user wants of it while it runs.
         owner: the supervisor that runs it; `pid` of its worker.
@@ -80,6 +83,7 @@ class Job:
     wish: Wish
     owner: str
     pid: int
+    code: str = ""
 
 
 class Queue:
@@ -225,7 +229,9 @@ class Queue:
         with self._file.open(write=True) as db:
             db.execute("UPDATE jobs SET run = ? WHERE id = ?", (run, number))
 
-    def end(self, number: int, state: State, error: str = "", result: dict[str, Any] | None = None) -> None:
+    def end(
+        self, number: int, state: State, error: str = "", result: dict[str, Any] | None = None, code: str = ""
+    ) -> None:
         """End a job that runs, or one that was given up although its worker came to an end.
 
         A heavy one that has paused only after the pause was over goes on at once.
@@ -234,7 +240,7 @@ class Queue:
             db.execute(
                 "UPDATE jobs SET state = ?, ended = ?, error = ?, result = ?, wish = '', owner = '', pid = 0"
                 " WHERE id = ? AND state IN ('running', 'interrupted')",
-                (state, time.time(), error, _json(result or {}), number),
+                (state, time.time(), error, _json({**(result or {}), **({_CODE: code} if code else {})}), number),
             )
             if state == "paused" and fact(db, "paused") != "1":
                 job = self._get(db, number)
@@ -456,7 +462,9 @@ class Queue:
         queue_rows.check(tuple(row))
         values = {key: row[key] for key in queue_rows.COLUMNS if key != "lane"}
         found = arguments or self._arguments(row["kind"], json.loads(row["arguments"]))
-        return Job(**{**values, "arguments": found, "result": json.loads(row["result"])})
+        result = json.loads(row["result"])
+        code = str(result.pop(_CODE, ""))
+        return Job(**{**values, "arguments": found, "result": result, "code": code})
 
     def _open_ones(self, db: sqlite3.Connection) -> list[Job]:
         order = "CASE state WHEN 'waiting' THEN 0 WHEN 'running' THEN 1 ELSE 2 END, place, id"

@@ -229,11 +229,11 @@ class Supervisor:
             try:
                 outcome = attempt.run(held)
             except UserError as error:
-                outcome = Outcome("failed", cleaned(str(error)))
+                outcome = Outcome("failed", cleaned(str(error)), code=error.code)
             except Exception as error:
                 _log.exception("SameFace: job %d could not be run", job.id)
                 said = f"The job could not be run ({error}); the log of the webui says more."
-                outcome = Outcome("failed", cleaned(said))
+                outcome = Outcome("failed", cleaned(said), code="job-not-run")
             if outcome.left:
                 queue.put_back(job.id)
                 return
@@ -271,7 +271,7 @@ class Supervisor:
         with suppress(UserError):  # the disk may be full
             emit = EventLog(Workspace(self.root).job(job.id).events)
             if outcome.error:
-                emit("error", text=outcome.error)
+                emit("error", code=outcome.code, text=outcome.error)
             emit("state", state=outcome.state)
 
     def _ended(self, job: Job, outcome: Outcome, queue: Queue) -> bool:
@@ -281,12 +281,12 @@ class Supervisor:
                 if isinstance(run := outcome.result.get("run"), str):
                     queue.note_run(job.id, run)
                 self._add_test(job, outcome, queue)
-                queue.end(job.id, outcome.state, outcome.error, outcome.result)
+                queue.end(job.id, outcome.state, outcome.error, outcome.result, outcome.code)
             except UserError:
                 raise
             except Exception:  # to try that again would change nothing
                 _log.exception("SameFace: the end of job %d could not be written", job.id)
-                queue.end(job.id, "failed", _NOT_WRITTEN)
+                queue.end(job.id, "failed", _NOT_WRITTEN, code="end-not-written")
         except Exception as error:
             self._trouble(_lane_of(job), queue, error)
             return False

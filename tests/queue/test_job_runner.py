@@ -75,15 +75,14 @@ def test_what_a_worker_has_said_is_cleaned_to_the_last_corner(tmp_path):
 def test_an_end_that_cannot_be_written_is_one_all_the_same(opened, monkeypatch):
     harness, end = opened(), Queue.end
 
-    def picky(queue, number, state, error="", result=None):
+    def picky(queue, number, state, error="", result=None, code=""):
         if state == "finished":
             raise ValueError("odd")
-        end(queue, number, state, error, result)
+        end(queue, number, state, error, result, code)
 
     monkeypatch.setattr(Queue, "end", picky)
     job = harness.ended(harness.add("finishes"))
-    assert job.state == "failed"
-    assert "could not be written down" in job.error
+    assert (job.state, job.code) == ("failed", "end-not-written")
 
 
 # -- a list of jobs that cannot be written
@@ -176,7 +175,7 @@ def test_a_worker_in_the_midst_of_a_long_step_is_waited_for(opened, way):
         harness.queue.wish(number, way)
     job = harness.ended(number)
     assert job.state == {"stop": "stopped", "pause": "paused", "close": "interrupted"}[way]
-    assert "killed" not in job.error
+    assert job.code == ("webui-closed" if way == "close" else "")
     assert job.result == {"step": 7}
 
 

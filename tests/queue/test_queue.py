@@ -230,9 +230,12 @@ def test_a_training_that_is_resumed_goes_on_with_its_run(queue):
     (queue.folder(job.id) / "result.json").write_text('{"state": "stopped"}', encoding="utf-8")
     with raises("job-not-resumable"):
         queue.resume(job.id)
-    queue.end(job.id, "failed", "Out of memory.", {"x": 1})
+    queue.end(job.id, "failed", "Out of memory.", {"x": 1}, "out-of-memory")
+    ended = queue.get(job.id)
+    assert (ended.error, ended.code, ended.result) == ("Out of memory.", "out-of-memory", {"x": 1})
     again = queue.resume(job.id)
     assert (again.state, again.arguments.run, again.error, again.result) == ("waiting", "003", "", {})
+    assert again.code == ""
     assert again.arguments.base is None  # the run knows where it is by now
     assert (again.started, again.ended, again.pid, again.owner) == (None, None, 0, "")
     assert ids(queue.open()) == [job.id, other.id]

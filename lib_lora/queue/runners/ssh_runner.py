@@ -488,10 +488,10 @@ class SshWorker:
                 code="remote-lora-missing",
                 place=self.place.name,
             )
-        error = plain_text(str(said.get("error") or ""))
+        error, code = (plain_text(str(said.get(name) or "")) for name in ("error", "code"))
         steps = saved_steps(run)
         came_of = {"run": run.file.id, "lora": lora, "steps": steps[-1] if steps else 0}
-        write_json(self._files.result, {"state": state, "error": error, "result": came_of})
+        write_json(self._files.result, {"state": state, "error": error, "code": code, "result": came_of})
         EventLog(self._files.events)("state", state=str(state)[:40], text=error)
 
     # ------------------------------------------------------------------------------------------------------ plain help

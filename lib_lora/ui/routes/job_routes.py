@@ -314,6 +314,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "ended": job.ended,
         "run": job.run,
         "error": job.error,
+        "code": job.code,
         "result": job.result,
         "wish": job.wish,
         "arguments": as_plain(job.arguments),

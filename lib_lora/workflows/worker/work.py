@@ -91,32 +91,35 @@ def work(root: Path, number: int, pipe: WorkerPipe, prepare_only: bool = False) 
             return outcome
     else:
         outcome = came_of(lambda: do(asked, context), pipe)
-    log("state", state=outcome["state"], text=outcome["error"])
+    code = {"code": outcome["code"]} if outcome["code"] else {}
+    log("state", state=outcome["state"], text=outcome["error"], **code)
     write_json(folder / RESULT, outcome)
     return outcome
 
 
 def came_of(job: Callable[[], Result], pipe: WorkerPipe) -> Result:
-    """How a job ended: its state, one sentence if it failed, and its result."""
-    state, error, result = "finished", "", {}
+    """How a job ended: its state; if it failed, one sentence and the error's code; and its result."""
+    state, error, code, result = "finished", "", "", {}
     try:
         result = job()
     except (StoppedByUser, KeyboardInterrupt):
         state = "paused" if pipe.wish == "pause" else "stopped"
     except UserError as refused:
-        state, error = "failed", str(refused)
+        state, error, code = "failed", str(refused), refused.code
         sys.stderr.write(f"{error}\n")
     except Exception as failure:
         traceback.print_exc()
-        state, error = "failed", _sentence(failure)
-    return {"state": state, "error": error, "result": result}
+        state, (code, error) = "failed", _explained(failure)
+    return {"state": state, "error": error, "code": code, "result": result}
 
 
-def _sentence(failure: Exception) -> str:
+def _explained(failure: Exception) -> tuple[str, str]:
+    """The code and the sentence of a failure that nobody foresaw."""
     if is_out_of_memory(failure):
-        return "Out of memory; close other programs (or the webui's model), and start the job again."
+        return "out-of-memory", "Out of memory; close other programs (or the webui's model), and start the job again."
     what = " ".join(str(failure).split())[:300]
-    return f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
+    said = f"It failed with {type(failure).__name__}{f' ({what})' if what else ''}; the job's log says where."
+    return "job-failed-inside", said
 
 
 def do(arguments: Arguments | UnreadableArguments, context: JobContext) -> Result:

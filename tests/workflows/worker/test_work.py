@@ -56,27 +56,18 @@ def pipe():
 
 
 @pytest.fixture
-def at_work(copied, pipe, monkeypatch):
+def at_work(copied, pipe):
     """Put a job into the queue of the finished main job's data folder, and do it: at_work("audit", resolution=512).
 
     `at_work.code` is that of the error that ended the job; empty where none did.
     """
-    queue, job_of = Queue(copied.root), work.do
-
-    def noting(arguments, context):
-        try:
-            return job_of(arguments, context)
-        except UserError as error:
-            do.code = error.code
-            raise
-
-    monkeypatch.setattr(work, "do", noting)
+    queue = Queue(copied.root)
 
     def do(kind: str, **arguments):
-        do.code = ""
         job = queue.add(NAME, arguments_of(kind, arguments))
         assert queue.take("light" if kind in ("audit", "fill") else "heavy", "a test").id == job.id
         outcome = work.work(copied.root, job.id, pipe)
+        do.code = outcome["code"]
         folder = queue.folder(job.id)
         assert read_json(folder / "result.json") == outcome
         do.events = list(read_events(folder / "events.jsonl"))
@@ -85,7 +76,7 @@ def at_work(copied, pipe, monkeypatch):
         assert do.events[-1]["state"] == outcome["state"]
         if outcome["error"]:
             check_sentence(outcome["error"], do.code)  # which the list of jobs shows
-        assert bool(do.code) <= bool(outcome["error"])
+        assert bool(do.code) == bool(outcome["error"])
         queue.end(job.id, outcome["state"], outcome["error"], outcome["result"])
         if outcome["state"] == "paused":
             queue.wish(job.id, "stop")  # it would be the first in line
@@ -134,6 +125,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
     assert outcome == {
         "state": "finished",
         "error": "",
+        "code": "",
         "result": {"good": False, "headline": outcome["result"]["headline"]},
     }
     assert "of 4 photos good" in outcome["result"]["headline"]
@@ -151,7 +143,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
 def test_captions_are_counted(at_work, copied):
     (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
     outcome = at_work("fill", only=["Bild ü 00.jpg"])
-    assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
+    assert outcome == {"state": "finished", "error": "", "code": "", "result": {"written": 1}}
     assert (copied.character / "photos" / "Bild ü 00.txt").is_file()
     assert _of(at_work.events, "progress")
     at_work("fill", captioner="nobody")
@@ -168,7 +160,7 @@ def test_the_webuis_captioner_is_asked_through_the_pipe(at_work, copied, pipe, m
     monkeypatch.setattr(pipe, "ask", ask)
     (copied.character / "photos" / "Bild ü 00.txt").unlink(missing_ok=True)
     outcome = at_work("fill", only=["Bild ü 00.jpg"], captioner="webui-tags")
-    assert outcome == {"state": "finished", "error": "", "result": {"written": 1}}
+    assert outcome == {"state": "finished", "error": "", "code": "", "result": {"written": 1}}
     assert "red coat" in (copied.character / "photos" / "Bild ü 00.txt").read_text(encoding="utf-8")
     assert asked == [("caption", "webui-tags")]
 
@@ -199,6 +191,7 @@ def test_a_new_run_is_trained_and_known_to_the_queue(at_work, copied, capfd):
     assert outcome == {
         "state": "finished",
         "error": "",
+        "code": "",
         "result": {"run": "002", "steps": 2, "lora": "mara-müller-名前-002-000002.safetensors"},
     }
     run = load_run(copied.run.with_name("002"))
@@ -252,7 +245,7 @@ def test_a_wish_in_the_middle_saves_and_ends(at_work, copied, pipe, monkeypatch,
 
     monkeypatch.setattr(EventLog, "__call__", wishing)
     outcome = at_work("train", base=str(copied.base), settings={**SMALL, "steps": 3}, few=True)
-    assert outcome == {"state": state, "error": "", "result": {}}
+    assert outcome == {"state": state, "error": "", "code": "", "result": {}}
     run = load_run(copied.run.with_name("002"))
     assert saved_steps(run) == [2]
     assert at_work.job.run == "002"
@@ -272,7 +265,7 @@ def _lacking(run: Run, emit) -> Path:
     try:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     except RuntimeError as error:
-        raise UserError("Out of memory at step 0; use less.", code="some-fault") from error
+        raise UserError("Out of memory at step 0; use less.", code="out-of-memory") from error
 
 
 @pytest.fixture
@@ -306,9 +299,9 @@ def test_where_no_less_is_possible_or_something_is_saved_it_is_said(at_work, cop
     monkeypatch.setattr(main_job, "train", _lacking)
     settings = {**SMALL, "steps": 2, "batch_size": 1, "gradient_checkpointing": True}
     outcome = at_work("train", base=str(copied.base), settings=settings, few=True)
-    assert (outcome["state"], outcome["error"]) == ("failed", "Out of memory at step 0; use less.")
+    assert (outcome["state"], outcome["code"]) == ("failed", "out-of-memory")
     outcome = at_work("train", run="001", steps=9)
-    assert (outcome["state"], outcome["error"]) == ("failed", "Out of memory at step 0; use less.")
+    assert (outcome["state"], outcome["code"]) == ("failed", "out-of-memory")
     assert not [event for event in _of(at_work.events, "warning") if "again" in event["text"]]
 
 
@@ -389,7 +382,8 @@ def test_a_wish_ends_the_painting_and_keeps_what_is_there(at_work, copied, pipe,
             pipe.wish = "pause"
 
     _answer(pipe, monkeypatch, wish)
-    assert at_work("test", painter="webui", grid_steps=2, quick=True) == {"state": "paused", "error": "", "result": {}}
+    outcome = at_work("test", painter="webui", grid_steps=2, quick=True)
+    assert (outcome["state"], outcome["error"], outcome["result"]) == ("paused", "", {})
     cells = copied.run / "grids" / "002" / "cells"
     assert len(list(cells.iterdir())) == 5
     pipe.wish = ""
@@ -469,7 +463,7 @@ def test_a_grid_is_painted_with_another_lora(at_work, copied, fake_painter, tmp_
     assert {(cell["more"][0][0], cell["more"][0][1]) for cell in plan["lora"]} == {("ink.safetensors", 0.4)}
     lora.write_bytes(b"")
     outcome = at_work("test", step=3, grid_steps=1, quick=True, loras=[{"file": str(lora), "weight": 0.4}])
-    assert (outcome["state"], "ink.safetensors is an empty file" in outcome["error"]) == ("failed", True)
+    assert (outcome["state"], outcome["code"]) == ("failed", "file-empty")
 
 
 @pytest.mark.parametrize("kind", ["audit", "fill", "test", "choose"])
@@ -496,25 +490,25 @@ def _raising(error):
 @pytest.mark.parametrize(
     ("error", "wish", "ended"),
     [
-        (StoppedByUser("x"), "pause", ("paused", "")),
-        (StoppedByUser("x"), "", ("stopped", "")),
-        (KeyboardInterrupt(), "stop", ("stopped", "")),
-        (UserError("Do this.", code="some-fault"), "", ("failed", "Do this.")),
+        (StoppedByUser("x"), "pause", ("paused", "", "")),
+        (StoppedByUser("x"), "", ("stopped", "", "")),
+        (KeyboardInterrupt(), "stop", ("stopped", "", "")),
+        (UserError("Do this.", code="some-fault"), "", ("failed", "some-fault", "Do this.")),
         (
             ZeroDivisionError("by\nzero"),
             "",
-            ("failed", "It failed with ZeroDivisionError (by zero); the job's log says"),
+            ("failed", "job-failed-inside", "It failed with ZeroDivisionError (by zero); the job's log says"),
         ),
-        (AssertionError(), "", ("failed", "It failed with AssertionError; the job's log says where.")),
-        (RuntimeError("CUDA out of memory."), "", ("failed", "Out of memory; close other programs")),
+        (AssertionError(), "", ("failed", "job-failed-inside", "It failed with AssertionError; the job's log")),
+        (RuntimeError("CUDA out of memory."), "", ("failed", "out-of-memory", "Out of memory; close other programs")),
     ],
 )
 def test_every_end_is_told(pipe, error, wish, ended, capsys):
     pipe.wish = wish
     outcome = work.came_of(_raising(error), pipe)
-    assert (outcome["state"], outcome["result"]) == (ended[0], {})
-    assert outcome["error"].startswith(ended[1])
-    assert bool(outcome["error"]) == bool(ended[1])
+    assert (outcome["state"], outcome["code"], outcome["result"]) == (ended[0], ended[1], {})
+    assert outcome["error"].startswith(ended[2])
+    assert bool(outcome["error"]) == bool(ended[2])
     log = capsys.readouterr().err
     assert ("Traceback" in log) == (ended[0] == "failed" and not isinstance(error, UserError))
     assert ("Do this." in log) == isinstance(error, UserError)
