@@ -136,6 +136,7 @@ def test_an_audit_says_how_it_goes_and_what_was_found(at_work, copied):
     assert at_work("audit", drop=["none.jpg"]) == {
         "state": "failed",
         "error": "This character has no photo none.jpg; use the names in its photos folder.",
+        "code": "photo-not-found",
         "result": {},
     }
 
