@@ -11,7 +11,7 @@ from lib_lora import typed_settings
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
 from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
-from lib_lora.remote import places
+from lib_lora.remote import base_addresses, places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs.run_names import newest
@@ -153,9 +153,24 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
 def _searches(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
     from lib_lora.workflows.fleet.fleet_plan import searches
 
+    if options.base_address:
+        _note_address(options, names)
     given = {"steps": options.among, "weights": options.weights, "grid_steps": options.grid_steps, "on": options.on}
     asked = typed_settings.from_dict(ChooseArguments, given, "fleet choose")
     return searches(names, replace(asked, rental=rental))
+
+
+def _note_address(options: argparse.Namespace, names: list[str]) -> None:
+    """Keep from where the base models of the runs may be fetched that are searched. What another machine finds there is
+    used only where it is that very file, so it does no harm where they have several.
+
+    Raises:
+        UserError: a character has no run that could be searched.
+    """
+    root = data_root(options.data)
+    for name in names:
+        run = newest(Workspace(root).character(name), name, None, trained=True)
+        base_addresses.note(root, run.file.base.sha256, options.base_address)
 
 
 def _trainings(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:

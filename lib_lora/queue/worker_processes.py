@@ -127,19 +127,48 @@ def _alive(process: psutil.Process) -> bool:
 
 def owner_name(token: str) -> str:
     """A name for who runs jobs in this process, by which others see whether it is still alive."""
-    return f"{os.getpid()}@{psutil.Process().create_time():.2f}/{token}"
+    process = psutil.Process()
+    return f"{process.pid}@{process.create_time():.2f}/{token}{_since_boot(process.pid)}"
 
 
 def owner_alive(name: str) -> bool:
     """Whether the process of a name that `owner_name` made is still there, and is another one than this."""
+    pid = _process_of(name)
     try:
-        pid, created = name.split("/")[0].split("@")
-        if int(pid) == os.getpid():
-            return False
-        process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(created)) < 1 and _alive(process)
-    except (ValueError, psutil.Error):
+        return pid is not None and pid != os.getpid() and _alive(psutil.Process(pid))
+    except psutil.Error:
         return False
+
+
+def is_own_name(name: str) -> bool:
+    """Whether `owner_name` made a name in this process."""
+    return _process_of(name) == os.getpid()
+
+
+def _process_of(name: str) -> int | None:
+    """The number of the process that a name means; None where another one has that number now, or none has."""
+    with suppress(ValueError, psutil.Error):
+        who, _, rest = name.partition("/")
+        number, created = who.split("@")
+        said, now = rest.rpartition("@")[2] if "@" in rest else "", _since_boot(int(number))
+        if said and now:
+            return int(number) if f"@{said}" == now else None
+        # without these the clock tells, which somebody may have changed meanwhile
+        return int(number) if abs(psutil.Process(int(number)).create_time() - float(created)) < 1 else None
+    return None
+
+
+def _since_boot(pid: int) -> str:
+    """Which start of this computer it is, and when after it a process began: what no clock changes, and no later process
+    has that is given the same number. Empty where the system does not say, or there is no such process."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        return f"@{boot}:{int(after_name.split()[19])}"
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def tail(log: Path, lines: int = 40) -> list[str]:

@@ -1,6 +1,7 @@
 """Worker processes: how they are started, that nothing of them is left, and that one is known again."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -124,6 +125,21 @@ def test_an_owner_is_alive_as_long_as_its_process():
     assert not worker_processes.owner_alive(
         f"{parent.pid}@{parent.create_time() - 100:.2f}/x"
     )  # its number was given again
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which start of the computer it is")
+def test_an_owner_of_before_a_restart_is_not_one_with_the_same_number_and_clock(monkeypatch):
+    """A clock that is set anew, or begins anew, neither hides a process that lives nor makes one out of a dead one."""
+    own = worker_processes.owner_name("x")
+    assert worker_processes.is_own_name(own)
+    before_restart = re.sub("@[0-9a-f-]{36}:", f"@{'0' * 36}:", own)
+    assert before_restart != own
+    assert not worker_processes.is_own_name(before_restart)
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # seen by another process
+    assert worker_processes.owner_alive(own)
+    assert not worker_processes.owner_alive(before_restart)
+    assert worker_processes.owner_alive(re.sub("@[0-9.]+/", "@1.00/", own))
+
 
 
 def test_the_end_of_a_log(tmp_path):

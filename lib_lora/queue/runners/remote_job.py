@@ -338,8 +338,7 @@ def is_ownerless(folder: Path) -> bool:
         return False
     if computer.strip() not in ("", socket.gethostname()):
         return False
-    ours = worker_processes.owner_name("").rpartition("/")[0] == owner.rpartition("/")[0]
-    return not (ours or worker_processes.owner_alive(owner))
+    return not (worker_processes.is_own_name(owner) or worker_processes.owner_alive(owner))
 
 
 def plain_name(name: str) -> str:
