@@ -269,7 +269,7 @@ class _Loop:
             lr=session.rates[0] * factor,
             gradient_norm=norm,
             seconds_per_step=pace,
-            seconds_left=pace * (session.total - self.at.step),
+            seconds_left=pace * (session.total - self.at.step) + self.samples.seconds_left(self.at.step, pace),
             peak_memory=peak_bytes(session.device),
         )
 

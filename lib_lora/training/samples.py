@@ -7,6 +7,7 @@ is given up with a warning, while the training goes on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
 from lib_lora.training.plan.checkpoint_test import CheckpointTest, measured_steps
+from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
 
 if TYPE_CHECKING:
@@ -75,11 +77,28 @@ class Samples:
         base = [("base", cell) for cell in cells.get("base", ())]  # numbered as those that they are compared with
         numbered = [*enumerate(with_lora, len(prompts)), *enumerate(base, len(prompts))]
         self._measured = [_Picture(number, cell, role) for number, (role, cell) in numbered]
-        self._tested = measured_steps(session.total, self.train.checkpoint_interval(session.total))
+        self._every = self.train.checkpoint_interval(session.total)
+        self._tested = measured_steps(session.total, self._every)
+        self._took = (0, 0.0)  # pictures of this session, and seconds until they were painted and measured
         side = self.train.resolution or session.info.resolution
         self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
         self._vae: AutoencoderKL | None = None
         self._exact_vae: AutoencoderKL | None = None
+
+    def seconds_left(self, step: int, pace: float) -> float:
+        """How long the pictures take that are still to come: as those of this session did, or as steps that do as much.
+
+        Args:
+            step: steps that are done; its own pictures are still to come.
+            pace: seconds for a step.
+        """
+        total = self.session.total
+        first = max(1, -(-step // self._every)) * self._every
+        saved = [*range(first, total, self._every), total]
+        measured = sum(one.role != "base" for one in self._measured)
+        left = len(saved) * len(self._own) + measured * len(self._tested.intersection(saved))
+        count, seconds = self._took
+        return left * (seconds / count if count else pace * picture_steps(self.train))
 
     def paint_base(self, stop: Callable[[], bool]) -> None:
         """Paint what the measured pictures are compared with, by the base model alone, unless that was done before.
@@ -115,7 +134,18 @@ class Samples:
             Why more training is of no use, by who measures them; empty where it may be.
         """
         measured = [one for one in self._measured if one.role != "base" and step in self._tested]
-        if not self._paint(step, [*self._own, *measured], stop) or not measured or self.test is None:
+        pictures, began = [*self._own, *measured], time.perf_counter()
+        try:
+            return self._painted(step, pictures, measured, stop)
+        finally:
+            count, seconds = self._took
+            self._took = (count + len(pictures), seconds + time.perf_counter() - began)
+
+    def _painted(
+        self, step: int, pictures: Sequence[_Picture], measured: Sequence[_Picture], stop: Callable[[], bool]
+    ) -> str:
+        """See `paint`."""
+        if not self._paint(step, pictures, stop) or not measured or self.test is None:
             return ""
         steps = [(0 if one.role == "base" else step, one) for one in self._measured]
         files = {role: [self._path(at, one) for at, one in steps if one.role == role] for role in self.test.cells}

@@ -4,11 +4,16 @@ import json
 
 import pytest
 
+from planting import plant_run
+
 from lib_lora.character.store import Character, create
 from lib_lora.queue.queue import Queue
-from lib_lora.remote import places
+from lib_lora.remote import base_addresses, places
 from lib_lora.remote.places import Place
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.workspace.workspace import Workspace
+
+ADDRESS = "https://example.org/base.safetensors"
 
 
 @pytest.fixture
@@ -43,6 +48,14 @@ def test_every_character_is_searched(main, data):
     assert jobs[0].arguments.weights == [0.8, 1.0]
 
 
+def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main, data):
+    run = load_run(plant_run(Workspace(data).character("Mara"), saved=[50]))
+    plant_run(Workspace(data).character("Lena"), saved=[50])
+    said = main("fleet", "choose", "--all", "--on", "ssh:attic", "--no-wait", "--data", data, "--base-address", ADDRESS)
+    assert said.status == 0
+    assert base_addresses.known(data, run.file.base.sha256) == ADDRESS
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -58,6 +71,8 @@ def test_every_character_is_searched(main, data):
         (("study", "Mara", "--base", "BASE", "--vary", "lora.rank=4,many"), "setting-wrong-type"),
         (("choose", "Mara", "--on", "runpod"), "run-none-yet"),
         (("choose", "Mara", "--weights", "9"), "setting-invalid"),
+        (("choose", "Mara", "--on", "ssh:attic", "--base-address", "https://example.org/a"), "run-none-yet"),
+        (("choose", "Mara", "--base-address", "https://example.org/a"), "base-address-without-place"),
         (("show",), "fleet-not-named"),
         (("show", "1", "2"), "fleet-not-named"),
         (("follow", "7"), "fleet-not-found"),

@@ -26,7 +26,9 @@ from typing import Any
 
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
+from lib_lora.remote.ray_cluster import ray_connection
 
+_COMES_BACK = ray_connection._COMES_BACK
 DIED = "The actor died unexpectedly: its node was terminated. health check failed due to missing too many heartbeats"
 
 
@@ -51,6 +53,8 @@ class FakeRay:
         storage_there: where the node finds the storage; None = where this side does.
         before: is told of each request, method and path, before it is answered.
         given: how many planned answers were given.
+        comes_back: seconds after which Ray 2.60 has a deleted job in its list again, as one that failed: it looks after
+            a job's process for a moment longer than the job is there. None = nothing comes back.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -72,6 +76,9 @@ class FakeRay:
         self.room, self.token, self.gpus = True, "", 0
         self.before: Callable[[str], None] = lambda request: None
         self.given = 0
+        self.comes_back: float | None = None
+        self._came_back: set[str] = set()
+        ray_connection._COMES_BACK = 0.0  # nothing does, unless a test says so
         self._planned: list[tuple[int, bytes, float]] = []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.RLock()
@@ -112,6 +119,7 @@ class FakeRay:
 
     def stop(self) -> None:
         """End all of it."""
+        ray_connection._COMES_BACK = _COMES_BACK
         self.close()
         for job in list(self._processes):
             self.kill(job)
@@ -229,8 +237,16 @@ class FakeRay:
             return _json({"stopped": True})
         if method == "DELETE":
             del self.jobs[job]
+            if self.comes_back is not None and job not in self._came_back:
+                self._came_back.add(job)
+                threading.Timer(self.comes_back, self._put_back, [row]).start()
             return _json({"deleted": True})
         return _json(row)
+
+    def _put_back(self, row: dict[str, Any]) -> None:
+        with self._lock:
+            died = {"status": "FAILED", "message": "Job supervisor actor died", "error_type": "JOB_SUPERVISOR_ACTOR_DIED"}
+            self.jobs[row["submission_id"]] = {**row, **died}
 
     def _submit(self, asked: dict[str, Any]) -> tuple[int, bytes]:
         job = asked["submission_id"]

@@ -37,7 +37,7 @@ class ClusterStock:
         storage: that its nodes share with this computer.
         api: of the cluster.
         send: submits a job of that id, told what to do, to a node.
-        end: sees that Ray has ended a job, and forgets it.
+        end: sees that Ray has ended jobs, and forgets them.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ClusterStock:
         storage: Storage,
         api: RayApi,
         send: Callable[[str, dict[str, Any], str], None],
-        end: Callable[[str], None],
+        end: Callable[[list[str]], None],
     ) -> None:
         self._storage, self._api, self._send, self._end = storage, api, send, end
 
@@ -126,9 +126,9 @@ class ClusterStock:
                         answers[one] = None if late is None else _parsed(late)
                 time.sleep(_LOOK)
         finally:
+            with suppress(UserError, OSError):
+                self._end([f"sameface-{one}" for one in asked])
             for one in asked:
-                with suppress(UserError, OSError):
-                    self._end(f"sameface-{one}")
                 for name in (f"probes/{one}.json", f"probes/{one}-answer.json"):
                     self._storage.delete(name)
         return _together([(node, answers.get(one)) for one, node in asked.items()])

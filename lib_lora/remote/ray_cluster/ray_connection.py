@@ -69,6 +69,9 @@ _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
 _ENDS = 30.0  # seconds in which Ray ends a job that shall end
 _LOOK_AT_END = 0.2  # seconds between two looks at it
+# seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each second
+# after the process that ran it, and takes a job that it does not know any more for lost
+_COMES_BACK = 3.0
 _LOOKS = 600.0  # seconds in which a node must have had room for a look
 _LOOK = 0.5  # seconds between two looks at something that is waited for
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
@@ -355,8 +358,7 @@ class RayConnection:
                 with _though_full():  # a node sees too that the job's folder is gone
                     self._wants(job, replace(control, ended=_KILLED))
             try:
-                for number in range(1, control.number + 1):
-                    self._end(self._submission(job, number))
+                self._end([self._submission(job, number) for number in range(1, control.number + 1)])
             except UserError as error:
                 trouble = error
         self._there.delete_folder(self._job(job))
@@ -485,8 +487,34 @@ class RayConnection:
             gpus = 1 if self.api.has_gpus() else 0
         return Resources(gpus, self._cluster.cpus, self._cluster.memory << 30)
 
-    def _end(self, submission: str) -> None:
-        """See that Ray has ended a job and has forgotten it.
+    def _end(self, submissions: Sequence[str]) -> None:
+        """See that Ray has ended jobs and has forgotten them, also those that it puts into its list again.
+
+        Raises:
+            UserError: it has not, or does not say so; the others were ended all the same.
+        """
+        trouble: UserError | None = None
+        forgotten = list[str]()
+        for one in submissions:
+            try:
+                if self._end_one(one):
+                    forgotten.append(one)
+            except UserError as error:
+                trouble = error
+        until = time.monotonic() + _COMES_BACK
+        while forgotten and time.monotonic() < until:
+            time.sleep(_LOOK)
+            for one in [*forgotten]:
+                # what Ray does not say now is no reason to keep the user waiting for it
+                with suppress(UserError):
+                    if self.api.job(one) is not None:
+                        self._end_one(one)
+                        forgotten.remove(one)  # it is put there once
+        if trouble:
+            raise trouble
+
+    def _end_one(self, submission: str) -> bool:
+        """See that Ray has ended a job and has forgotten it; whether it knew one.
 
         Raises:
             UserError: it has not, or does not say so.
@@ -496,11 +524,11 @@ class RayConnection:
             try:
                 found = self.api.job(submission)
                 if found is None:
-                    return
+                    return False
                 if found.state in ENDED:
                     self.api.forget(submission)
                     if self.api.job(submission) is None:  # what answers may not be Ray
-                        return
+                        return True
                 elif not stopped:
                     self.api.stop(submission)
                     stopped = True
@@ -543,7 +571,7 @@ class RayConnection:
                 return found
             finally:
                 with suppress(UserError, OSError):
-                    self._end(f"sameface-{asked}")
+                    self._end([f"sameface-{asked}"])
                 for name in (f"probes/{asked}.json", f"probes/{asked}-answer.json"):
                     storage.delete(name)
 

@@ -125,18 +125,18 @@ def hourly(price: Decimal, count: int, disk: int) -> Decimal:
 
 
 def estimate(
-    steps: int, seconds_per_step: float, price: Decimal, cap: Decimal, preparing: float = PREPARING
+    steps: float, seconds_per_step: float, price: Decimal, cap: Decimal, preparing: float = PREPARING
 ) -> RentEstimate:
     """What a training will cost.
 
     Args:
-        steps: of the training.
+        steps: of the training, or how many take as long as all that is done there.
         seconds_per_step: measured, or guessed from another machine.
         price: USD an hour of the whole pod; see `hourly`.
         cap: USD that it may cost.
         preparing: minutes before the first step.
     """
-    minutes = exact(preparing) + exact(seconds_per_step) * steps / 60
+    minutes = exact(preparing) + exact(seconds_per_step) * exact(steps) / 60
     return RentEstimate(minutes, price, (price * minutes / 60).quantize(CENT, ROUND_CEILING), cap)
 
 

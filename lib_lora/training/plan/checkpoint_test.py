@@ -40,11 +40,6 @@ class CheckpointTest:
         return [text for cells in self.cells.values() for cell in cells for text in (cell.prompt, cell.negative)]
 
 
-def pictures_measured(checkpoints: int) -> int:
-    """How many pictures are painted to be measured in a run with so many checkpoints."""
-    return LORA_PICTURES + (LORA_PICTURES + LEAK_PICTURES) * min(MOST, checkpoints)
-
-
 def measured_steps(total: int, interval: int) -> frozenset[int]:
     """The checkpoints of a run that are measured: the last one, and of the others so many that there are `MOST`, at
     equal distances.

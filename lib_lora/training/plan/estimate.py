@@ -17,7 +17,7 @@ from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
-from lib_lora.training.plan.checkpoint_test import pictures_measured
+from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
 from lib_lora.training.plan.preserved_captions import most_captions
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
@@ -59,8 +59,7 @@ class Estimate:
         checkpoint_bytes, state_bytes: of one file.
         states: how many of them are kept.
         pictures: that are painted while it trains.
-        picture_steps: how many steps of training take about as long as painting one of them: each of its sampling steps
-            is two passes forward (with and without the prompt), a step of training three for each photo.
+        picture_steps: how many steps of training take about as long as painting one of them (`picture_steps`).
         sample_bytes: of all these pictures.
         cache_bytes: of the photos' latents and the captions' encodings.
     """
@@ -111,7 +110,7 @@ def estimate(
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
     captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
     texts = 0 if train.trains_text else captions * model.conditioning_bytes(shapes)
-    pictures = checkpoints * train.sample_count + (pictures_measured(checkpoints) if train.likeness_curve else 0)
+    pictures = pictures_left(train, 0, steps)
     return Estimate(
         steps=steps,
         photos=photos,
@@ -121,10 +120,33 @@ def estimate(
         state_bytes=_state_bytes(layers, train),
         states=min(train.keep_states, checkpoints),
         pictures=pictures,
-        picture_steps=train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation),
+        picture_steps=picture_steps(train),
         sample_bytes=round(pictures * side * side * _PICTURE),
         cache_bytes=latents + texts,
     )
+
+
+def pictures_left(train: TrainSettings, done: int, total: int) -> int:
+    """How many pictures a run still paints while it trains.
+
+    Args:
+        train: its settings.
+        done: steps whose pictures are painted.
+        total: steps of the run.
+    """
+    interval = train.checkpoint_interval(total)
+    saved = [step for step in (*range(interval, total, interval), total) if step > done]
+    count = len(saved) * train.sample_count
+    if train.likeness_curve and saved:
+        tested = len(measured_steps(total, interval).intersection(saved))
+        count += (0 if done else LORA_PICTURES) + tested * (LORA_PICTURES + LEAK_PICTURES)
+    return count
+
+
+def picture_steps(train: TrainSettings) -> float:
+    """How many steps of training take about as long as painting one picture: each of its sampling steps is two passes
+    forward (with and without the prompt), a step of training three for each photo."""
+    return train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation)
 
 
 def shapes_of(base: Path) -> dict[str, tuple[int, ...]]:

@@ -188,8 +188,8 @@ def _measured_there(context: RequestContext, on: str, training: PlannedTraining)
     gpu = place.machine.gpus[0] if place and place.machine and place.machine.gpus else None
     pace = training.pace(context.root, gpu.name, round(gpu.memory / GB)) if gpu else None
     if gpu is None or pace is None:
-        return _measured(context, training.base, training.train, training.steps, on)
-    seconds = pace.seconds * training.steps
+        return _measured(context, training.base, training.train, training.work, on)
+    seconds = pace.seconds * training.work
     known = {"seconds_per_step": pace.seconds, "seconds": seconds, "device": gpu.name, "run": pace.run}
     return {**known, "peak_memory": None, "others": 0.0}
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from lib_lora.character.store import load
+from lib_lora.grid.prompts import PROMPTS
 from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Place
@@ -31,6 +32,7 @@ from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.typed_settings import by_dotted_key
+from lib_lora.workflows.judge.rented.painting_quote import grid_of, pace_of
 from lib_lora.workflows.train.prepare import asked_for, photos_of
 from lib_lora.workflows.train.renting import costing_pods
 from lib_lora.workspace.workspace import Workspace
@@ -48,6 +50,8 @@ class PlannedTraining:
         train: the settings.
         given: which of them somebody asked for, by dotted key; those are not changed to fit a GPU.
         steps: that are still to be done.
+        done: steps that the run has done before.
+        side: in pixels, of the pictures of a test grid; 0 = not known.
     """
 
     base: Path
@@ -56,6 +60,26 @@ class PlannedTraining:
     train: TrainSettings
     given: Collection[str]
     steps: int
+    done: int = 0
+    side: int = 0
+
+    @property
+    def work(self) -> float:
+        """How many steps take as long as all that is done there, sample pictures included. No likeness curve is
+        measured there (`runs.sent_run`)."""
+        sent = replace(self.train, likeness_curve=False, stop_early=False)
+        pictures = estimate.pictures_left(sent, self.done, self.done + self.steps) if self.steps else 0
+        return self.steps + pictures * estimate.picture_steps(sent)
+
+    def sentence(self, seconds_per_step: float, where: str) -> str:
+        """What is done and how long it takes; the beginning of a sentence.
+
+        Args:
+            seconds_per_step: there.
+            where: the name of the GPU.
+        """
+        pictures = " with their sample pictures" if self.work > self.steps else ""
+        return f"{self.steps:,} steps{pictures} take about {seconds_per_step * self.work / 60:.0f} min on the {where}"
 
     def need(self) -> GpuNeed | None:
         """How large a GPU it needs; None = not known."""
@@ -99,14 +123,17 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
         run = load_run(folder.run(asked.run).path)
         info, train = run.model(), run.file.settings
         total = asked.steps or train.total_steps(len(run.file.photos))
-        left = max(0, total - max(saved_steps(run), default=0))
+        done = max(saved_steps(run), default=0)
         given: Collection[str] = asked_beside(train, info.family, info.narrow)
-        return PlannedTraining(info.path, info.family, info.narrow, train, given, left)
+        side = train.resolution or info.resolution
+        left = max(0, total - done)
+        return PlannedTraining(info.path, info.family, info.narrow, train, given, left, done, side)
     base = chosen_base(asked)
     seen = asked_for(TrainingRequest(base, asked.preset, asked.settings, asked.prediction, few=asked.few))
     photos = len(photos_of(folder, load(folder), asked.few)) * (2 if seen.train.class_photos else 1)
     steps = seen.train.total_steps(max(photos, 1))
-    return PlannedTraining(base, seen.info.family, seen.info.narrow, seen.train, by_dotted_key(asked.settings), steps)
+    side, given = seen.train.resolution or seen.info.resolution, by_dotted_key(asked.settings)
+    return PlannedTraining(base, seen.info.family, seen.info.narrow, seen.train, given, steps, side=side)
 
 
 @dataclass(frozen=True)
@@ -187,8 +214,7 @@ class RentQuote:
         if not self.preparing_known:
             prepared = f"{self.preparing:.0f} min to prepare it, which is a guess, as sending the base model takes long"
         return (
-            f"{self.training.steps:,} steps take about {quoted.minutes:.0f} min on the {name}, by {source} "
-            f"({pace.seconds:.2f} s a step); with "
+            f"{self.training.sentence(pace.seconds, name)}, by {source} ({pace.seconds:.2f} s a step); with "
             f"{prepared}, {quoted.estimate.sentence(self.terms.rate)}"
         )
 
@@ -245,8 +271,8 @@ def _quoted(root: Path, training: PlannedTraining, offer: GpuOffer, terms: RentT
     pace, most = next((one for one in found if one), None), pod_rental.longest_cost(offer, terms)
     if pace is None:
         return QuotedOffer(offer, changed, None, None, None, most)
-    cost = money.estimate(training.steps, pace.seconds, offer.hourly, terms.cap, preparing)
-    minutes = money.exact(pace.seconds) * training.steps / 60
+    cost = money.estimate(training.work, pace.seconds, offer.hourly, terms.cap, preparing)
+    minutes = money.exact(pace.seconds) * money.exact(training.work) / 60
     return QuotedOffer(offer, changed, pace, minutes, cost, most)
 
 
@@ -258,13 +284,14 @@ def spent(root: Path) -> dict[str, Decimal]:
     return found
 
 
-def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
+def before_renting(root: Path, name: str, asked: TrainArguments, grid_steps: int = 0) -> str:
     """What is shown in a terminal before a GPU is rented: pods that nobody uses, offers, time and money.
 
     Args:
         root: the data folder.
         name: of the character.
         asked: the job's arguments.
+        grid_steps: sampling steps of the test grid that is painted on a rented GPU afterwards; 0 = none is.
 
     Raises:
         UserError: as `training_of` and `quote`.
@@ -282,10 +309,32 @@ def before_renting(root: Path, name: str, asked: TrainArguments) -> str:
     if len(found.offers) > _SHOWN:
         lines.append(f"  and {len(found.offers) - _SHOWN} more")
     first = found.offers[0]
-    lines += [first.changed, found.time_sentence(first), left.sentence(rate) if left else "", found.most_sentence()]
+    lines += [first.changed, found.time_sentence(first)]
+    lines += [_grid_sentence(root, found, first, grid_steps)] if grid_steps else []
+    lines += [left.sentence(rate) if left else "", found.most_sentence()]
     if before := spent(root).get(folder.path.name):
         lines.append(f"For {name} {rate.shown(before)} were spent at RunPod so far.")
     return "\n".join(line for line in lines if line)
+
+
+def _grid_sentence(root: Path, found: RentQuote, first: QuotedOffer, steps: int) -> str:
+    """What the test grid of a training costs, which is painted on another GPU; begins as the terminal says it."""
+    training, name = found.training, first.offer.gpu.name
+    pictures = grid_of(len(PROMPTS), steps, training.side)
+    pace = pace_of(PodLedger(root), first.offer, training.family, training.side)
+    if pace is None:
+        costs = f"how long they take on the {name} is not known, as none of this size were painted on one for you"
+    else:
+        work = pictures.count * pictures.steps
+        cost = money.estimate(work, pace, first.offer.hourly, found.terms.cap, found.preparing)
+        minutes = max(1, round(pace * work / 60))
+        costs = f"about {minutes} min on the {name} and {found.preparing:.0f} min to prepare it, "
+        costs += f"which is {found.terms.rate.shown(cost.total)} more"
+    return (
+        f"The {pictures.count} pictures of the test grid are painted afterwards on another GPU that is rented for them "
+        f"({costs}), within what the training leaves of these limits; if that is too little, they are painted on this "
+        "computer."
+    )
 
 
 def time_there(root: Path, name: str, asked: TrainArguments, place: Place) -> str:
@@ -305,8 +354,7 @@ def time_there(root: Path, name: str, asked: TrainArguments, place: Place) -> st
     if pace is None:
         return ""
     source = f"the pace of your run {pace.run} on one" if pace.run else "what Measure found on yours"
-    minutes = pace.seconds * training.steps / 60
-    return f"{training.steps:,} steps take about {minutes:.0f} min on the {gpu.name}, by {source}."
+    return f"{training.sentence(pace.seconds, gpu.name)}, by {source}."
 
 
 def offer_line(quoted: QuotedOffer, found: RentQuote) -> str:

@@ -33,10 +33,6 @@ from lib_lora.workflows.train.rent_quote import before_renting, time_there
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
-_GRID_LATER = (
-    "The pictures of the test grid are painted afterwards on another GPU that is rented for them, within what the "
-    "training leaves of these limits; if that is too little, they are painted on this computer."
-)
 
 
 @dataclass(frozen=True)
@@ -173,9 +169,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
     queue = Queue(root)
     job = _left(queue, root, name, asked)
     if asked.on == RUNPOD and job is None:
-        print(before_renting(root, name, asked))
-        if grid_steps:
-            print(_GRID_LATER)
+        print(before_renting(root, name, asked, grid_steps))
     elif job is None and (said := time_there(root, name, asked, place)):
         print(said)
     print(places.sent_sentence(place))

@@ -430,6 +430,15 @@ def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_anot
         there.ask("erase", job=JOB)
 
 
+def test_a_job_that_ray_puts_into_its_list_again_is_deleted_again(there, ray, monkeypatch):
+    monkeypatch.setattr(ray_connection, "_COMES_BACK", 10.0)  # less where it has come back before
+    monkeypatch.setattr(ray_connection, "_LOOK", 0.05)
+    ray.comes_back = 0.2
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert (ray.jobs, ray._came_back) == ({}, {f"sameface-{JOB}-1"})
+    assert ray.asked.count(f"DELETE /api/jobs/sameface-{JOB}-1") == 2
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_storage_is_no_reason_to_leave_anything_there(there, ray, monkeypatch, number):
     def full(*_):

@@ -16,7 +16,7 @@ from lib_lora.character.store import Character, Consent, create
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Graphics, Machine, Place
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import rate_of, set_rate
 from lib_lora.runs.events import EventLog
@@ -25,10 +25,11 @@ from lib_lora.training.plan import estimate
 from lib_lora.training.plan.memory_fitting import fitted
 from lib_lora.training.plan.presets import preset
 from lib_lora.typed_settings import to_dict
-from lib_lora.workflows.train.rent_quote import PlannedTraining, before_renting, quote, spent, time_there
+from lib_lora.workflows.train.rent_quote import PlannedTraining, before_renting, quote, spent, time_there, training_of
 from lib_lora.workspace.workspace import Workspace
 
-XL = preset(None, "sdxl")
+PRESET = preset(None, "sdxl")
+XL = replace(PRESET, samples=0)
 LARGE = fitted("sdxl", 24 << 30, XL)[0]  # as it is trained on a GPU of 24 GB
 A4090 = "NVIDIA GeForce RTX 4090"
 
@@ -119,6 +120,23 @@ def test_the_pace_of_an_own_run_on_that_gpu_gives_minutes_and_a_sum(tmp_path, ru
     assert "a guess" not in quoted(tmp_path, runpod, gpus=["RTX 4090"]).time_sentence(one)
 
 
+def test_the_sample_pictures_are_painted_there_too_and_cost(tmp_path, runpod):
+    """As many steps as take as long; the likeness curve is not measured there."""
+    trained(tmp_path, A4090, 0.5)
+    train = replace(PRESET, samples=2, sample_steps=30, batch_size=1, accumulation=1, save_every=500)
+    assert train.likeness_curve
+    training = asked(train)
+    assert training.work == 1200 + 3 * 2 * 20  # 30 sampling steps take as long as 20 of training
+    assert replace(training, steps=700, done=500).work == 700 + 2 * 2 * 20
+    assert replace(training, steps=0, done=1200).work == 0
+    costly = asked(replace(train, batch_size=XL.batch_size, accumulation=XL.accumulation))
+    [one] = quoted(tmp_path, runpod, costly, gpus=["RTX 4090"]).offers
+    assert one.minutes == Decimal("0.5") * Decimal(str(costly.work)) / 60 > 10
+    assert one.estimate.minutes == one.minutes + 12
+    said = quoted(tmp_path, runpod, costly, gpus=["RTX 4090"]).time_sentence(one)
+    assert "1,200 steps with their sample pictures take about" in said
+
+
 def test_what_measure_found_on_the_user_s_own_gpu_counts_too(tmp_path, runpod):
     base = tmp_path / "xl.safetensors"
     base.write_bytes(b"x")
@@ -143,7 +161,7 @@ def test_a_machine_over_ssh_says_its_time_by_own_runs_too(tmp_path, toy):
     place = Place("workshop", "gpu.example.org", machine=machine)
     assert time_there(tmp_path, "Mara", asked, place) == ""
     trained(tmp_path, A4090, 0.6)
-    assert "800 steps take about 8 min" in time_there(tmp_path, "Mara", asked, place)
+    assert "800 steps with their sample pictures take about 9 min" in time_there(tmp_path, "Mara", asked, place)
     assert time_there(tmp_path, "Mara", asked, replace(place, machine=None)) == ""
 
 
@@ -156,8 +174,17 @@ def test_before_renting_in_a_terminal(tmp_path, toy, runpod, monkeypatch):
     asked = TrainArguments(base=str(toy("sdxl")), on="runpod", rental=Rental(gpus=["RTX 4090"], hours=2.0))
     trained(tmp_path, A4090, 0.6)
     said = before_renting(tmp_path, "Mara", asked)
+    assert "test grid" not in said
+    said = before_renting(tmp_path, "Mara", asked, grid_steps=20)
+    assert "44 pictures of the test grid" in said
+    assert "how long they take on the RTX 4090 is not known" in said
+    ledger = PodLedger(tmp_path)
+    side = training_of(tmp_path, "Mara", asked).side
+    ledger.cost(ledger.intend(A4090, "0.44"), "mara", Decimal("0.1"), 20.0, 10.0, Painted("sdxl", side, 1000, 300.0))
+    said = before_renting(tmp_path, "Mara", asked, grid_steps=20)
+    assert "about 4 min on the RTX 4090 and 20 min to prepare it, which is 0.19 USD more" in said
     assert all(
-        part in said for part in ("8 GB", "RTX 4090, 24 GB: 0.45 USD", "about 8 min", "20 min to prepare", "0.20 USD")
+        part in said for part in ("8 GB", "RTX 4090, 24 GB: 0.45 USD", "about 9 min", "20 min to prepare", "0.30 USD")
     )
 
 

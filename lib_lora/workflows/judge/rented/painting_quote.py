@@ -46,7 +46,12 @@ class PlannedPictures:
 
 def of_grid(run: Run, count: int = len(PROMPTS), steps: int = 20, side: int | None = None) -> PlannedPictures:
     """The pictures of a test grid of so many prompts, with and without the LoRA; see `PlannedPictures`."""
-    return PlannedPictures(2 * count + len(LEAK), steps, side or _side(run))
+    return grid_of(count, steps, side or _side(run))
+
+
+def grid_of(count: int, steps: int, side: int) -> PlannedPictures:
+    """As `of_grid`, for a run that is not made yet."""
+    return PlannedPictures(2 * count + len(LEAK), steps, side)
 
 
 def of_search(
@@ -193,7 +198,7 @@ def quote_painting(
     preparing = ledger.usual_preparing() or money.PREPARING
     offers = []
     for offer in pod_rental.find(api or pod_terms.account(root), terms):
-        pace = _pace(ledger, offer, run, pictures.side)
+        pace = pace_of(ledger, offer, run.model().family, pictures.side)
         offers.append(QuotedPainting(offer, pace, _estimate(pace, pictures, offer, terms, preparing)))
     return PaintingQuote(pictures, rental, terms, need, offers, preparing)
 
@@ -206,10 +211,16 @@ def _estimate(
     return money.estimate(pictures.count * pictures.steps, pace, offer.hourly, terms.cap, preparing)
 
 
-def _pace(ledger: PodLedger, offer: GpuOffer, run: Run, side: int) -> float | None:
-    """Seconds for a sampling step of a picture, by those painted before on such a GPU; None = there were none."""
+def pace_of(ledger: PodLedger, offer: GpuOffer, family: str, side: int) -> float | None:
+    """Seconds for a sampling step of a picture, by those painted before on such a GPU; None = there were none.
+
+    Args:
+        ledger: of the user's pods.
+        offer: the GPU.
+        family: of the base model.
+        side: pixels of a square picture.
+    """
     gpus = {entry.name: entry.gpu for entry in ledger.entries()}
-    family = run.model().family
     known = [
         one.painted.seconds / one.painted.steps
         for one in ledger.costs()
