@@ -288,6 +288,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1, help="of the moments, and of what happens in which phase")
     options.add_argument("--faults", nargs="+", metavar="FAULT", help="only these; also: machines, api")
     options.add_argument("--phases", nargs="+", metavar="PHASE", help="only in these")
+    options.add_argument("--pairs", nargs="+", metavar="FAULT:PHASE", help="just these, in place of what is drawn")
     results_file.add_option(options)
     chosen = options.parse_args()
     work: Path = chosen.work.absolute()
@@ -315,6 +316,8 @@ def campaign(chosen: argparse.Namespace, work: Path) -> int:
         print("Disks cannot be filled: that needs root.", flush=True)
     pairs = drawn(kind, faults, chosen.phases or PHASES[kind], whole["asked"])
     draw.shuffle(pairs)
+    if chosen.pairs:
+        pairs = [tuple(one.split(":")) for one in chosen.pairs]
     for count in range(chosen.trials):
         fault, phase = pairs[count % len(pairs)]
         rows.append(trial(work / "trial", work / "prepared", Plan(kind, fault, phase, whole, draw)))

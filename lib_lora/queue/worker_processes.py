@@ -159,8 +159,8 @@ def _process_of(name: str) -> int | None:
 
 
 def _since_boot(pid: int) -> str:
-    """Which start of this computer it is, and when after it a process began: what no clock changes, and no later process
-    has that is given the same number. Empty where the system does not say, or there is no such process."""
+    """Which start of this computer it is, and when after it a process began: no clock changes that, and no later
+    process of the same number has it. Empty where the system does not say, or there is no such process."""
     if sys.platform != "linux":
         return ""
     try:

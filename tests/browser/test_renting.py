@@ -14,10 +14,10 @@ from planted_page import Planted, planted_page
 from planting import MINI, plant_run
 from visitor import ROOT
 
-from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TestArguments, TrainArguments
+from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, Rental, TestArguments, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store
-from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger
+from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
@@ -98,6 +98,67 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     ledger.created(left, RunpodApi(KEY, runpod.base).create_pod(PodRequest(left, "image", "NVIDIA A40")).id)
     page.goto(planted.address)
     page.get_by_text("A rented GPU costs money, and no job uses it: end it in the Doctor.").wait_for()
+    assert errors == []
+    page.close()
+
+
+def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: FakeRunpod) -> None:
+    """One whose limits are used up, and which ended as failed; and a finished one gets more steps there."""
+    api_key_store.save(planted.root, KEY)
+    folder = planted.character("Lena")
+    run = plant_run(folder, saved=[50], base=str(MINI))
+    (run / "state" / "000050.pt").write_bytes(b"state")
+    asked = TrainArguments(run=run.name, on="runpod", rental=Rental(hours=2.0, cap=1.0))
+    failed = planted.queue.add("Lena", asked)
+    planted.queue.take("remote", "somebody")
+    planted.queue.note_run(failed.id, run.name)
+    planted.queue.end(failed.id, "failed", "The rented pod has reached the limit of time or money of its run.")
+    ledger, limits = PodLedger(planted.root), RunLimits(f"lena/{run.name}", Decimal(1), 2.0)
+    name = ledger.intend("NVIDIA A40", "0.4", limits)
+    ledger.created(name, "pod1")
+    ledger.cost(name, "lena", Decimal(1), 4.0, 118.0)
+    ledger.ended(name, "pod1")
+
+    page, errors = chromium.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(20_000)
+    page.goto(planted.address)
+    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
+    refresh(page)
+    go(page, "train", "lena")
+    fold = page.locator("details", has_text="Go on somewhere else, or with other limits").first
+    fold.locator("summary").first.click()
+    fold.get_by_label("Where to go on").select_option("runpod")
+    fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to go on").wait_for()
+    fold.get_by_text("Hours and cost that you write here count from now on").wait_for()
+    fold.get_by_label("Cost at most (USD)").fill("1.5")
+    fold.get_by_label("Hours at most").fill("3")
+    fold.get_by_text("Starting rents a GPU (RTX A4000) and costs 0.77 USD at most: after 3 hours").wait_for()
+    fold.get_by_role("button", name="Go on there").click()
+    page.get_by_text("The training continues.").wait_for()
+    job = max(planted.queue.jobs(), key=lambda one: one.id)
+    assert isinstance(job.arguments, TrainArguments)
+    rental = job.arguments.rental
+    assert rental is not None
+    assert (job.id > failed.id, job.arguments.run, job.arguments.on) == (True, run.name, "runpod")
+    assert (rental.hours, rental.cap, rental.anew) == (3.0, 1.5, True)
+
+    more = plant_run(planted.character("Mara"), saved=[50, 100], base=str(MINI))
+    refresh(page)
+    go(page, "train", "mara")
+    fold = page.locator("details", has_text="Train more steps").first
+    fold.locator("summary").first.click()
+    fold.get_by_label("Where to go on").select_option("runpod")
+    fold.get_by_label("More steps", exact=True).fill("10")
+    fold.get_by_text("at most: after 6 hours it is deleted").wait_for()
+    fold.get_by_role("button", name="Train more steps").click()
+    page.get_by_text("The training continues.").last.wait_for()
+    until(page, "() => shared.app.state.queue.jobs.some((one) => one.slug === 'mara')")
+    job = max(planted.queue.jobs(), key=lambda one: one.id)
+    assert isinstance(job.arguments, TrainArguments)
+    assert (job.arguments.run, job.arguments.on, job.arguments.steps) == (more.name, "runpod", 110)
+    assert job.arguments.rental is not None
+    assert not job.arguments.rental.anew
     assert errors == []
     page.close()
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from planting import plant_run
 
 from lib_lora.character.store import Character, create

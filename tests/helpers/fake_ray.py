@@ -245,7 +245,11 @@ class FakeRay:
 
     def _put_back(self, row: dict[str, Any]) -> None:
         with self._lock:
-            died = {"status": "FAILED", "message": "Job supervisor actor died", "error_type": "JOB_SUPERVISOR_ACTOR_DIED"}
+            died = {
+                "status": "FAILED",
+                "message": "Job supervisor actor died",
+                "error_type": "JOB_SUPERVISOR_ACTOR_DIED",
+            }
             self.jobs[row["submission_id"]] = {**row, **died}
 
     def _submit(self, asked: dict[str, Any]) -> tuple[int, bytes]:

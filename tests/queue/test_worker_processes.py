@@ -141,7 +141,6 @@ def test_an_owner_of_before_a_restart_is_not_one_with_the_same_number_and_clock(
     assert worker_processes.owner_alive(re.sub("@[0-9.]+/", "@1.00/", own))
 
 
-
 def test_the_end_of_a_log(tmp_path):
     log = tmp_path / "log.txt"
     assert worker_processes.tail(log) == []

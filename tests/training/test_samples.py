@@ -26,6 +26,7 @@ from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan import sample_prompts
 from lib_lora.training.plan.checkpoint_test import CheckpointTest
+from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.run_file import RunFile, load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
@@ -335,6 +336,26 @@ def test_pictures_to_be_measured_are_painted_beside_and_the_base_models_once(mak
     assert np.abs(_pixels(seen[0][1]["base"][0]) - np.asarray(alone, dtype=np.float32)).mean() < 0.5
     assert _same(read(plain.checkpoint(2)).tensors, read(run.checkpoint(2)).tensors)  # the training does not notice
     assert events.of("warning") == []
+
+
+@pytest.mark.once("how the time left is computed is ours")
+def test_the_time_left_counts_the_pictures_that_are_still_to_come(make_run, events):
+    run = make_run(photos=1, steps=4, save_every=2, samples=1, sample_steps=3, lora={"te": False})
+    made = {}
+
+    def noting(kind, **fields):
+        events(kind, **fields)
+        made[kind] = made.get(kind, 0) + 1
+        if kind == "step":
+            pictures = 2 if fields["step"] <= 2 else 1  # of step 2, which are painted after it, and of step 4
+            rest = fields["seconds_left"] - (4 - fields["step"]) * fields["seconds_per_step"]
+            assert rest > 0
+            if not made.get("sample"):  # three sampling steps are as many forward passes as two steps of training
+                assert rest == pytest.approx(pictures * 2 * fields["seconds_per_step"])
+
+    train(run, noting)
+    assert (made["step"], made["sample"]) == (4, 2)
+    assert picture_steps(run.file.settings) == 2
 
 
 @pytest.mark.once("what ends a training is ours")

@@ -20,14 +20,14 @@ export function rentCost() {
   fold.set = (quote, offer, hours) => {
     fold.hidden = !quote || !offer;
     if (fold.hidden) return;
-    setText(time, timeWords(quote, offer));
+    setText(time, rentTime(quote, offer));
     facts.set(rows(quote, offer, hours));
   };
   return fold;
 }
 
 /** How long it takes, and from what that is known. */
-function timeWords(quote, offer) {
+export function rentTime(quote, offer) {
   const values = { name: offer.name, steps: format.number(quote.steps) };
   if (offer.minutes === null)
     return t(
@@ -38,8 +38,16 @@ function timeWords(quote, offer) {
   const { run, seconds } = offer.pace;
   const known = { ...values, minutes: minutes(offer.minutes), seconds: format.number(seconds, 2), run };
   const took = run
-    ? t('{steps} steps take about {minutes} on the {name}, at the pace of your run {run} ({seconds} s a step).', known)
-    : t('{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).', known);
+    ? t(
+        '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, at the pace ' +
+          'of your run {run} ({seconds} s a step).',
+        known,
+      )
+    : t(
+        '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, as Measure ' +
+          'found on yours ({seconds} s a step).',
+        known,
+      );
   const before = { minutes: minutes(quote.preparing.minutes) };
   const prepared = quote.preparing.known
     ? t('{minutes} before the first step are added, as your last pods took.', before)

@@ -8,7 +8,7 @@ import { numberFault, refuseForm } from '../widgets/faults.js';
 import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
 import { RUNPOD, keyField } from './key_field.js';
 import { livingPods } from './living_pods.js';
-import { rentCost } from './rent_cost.js';
+import { rentCost, rentTime } from './rent_cost.js';
 
 const PATIENCE = 500; // milliseconds after the last key until RunPod is asked
 const REGIONS = [
@@ -29,6 +29,7 @@ const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are fr
 export function rentForm(changed, kept, words = forTraining) {
   const form = {
     account: null,
+    limits: null,
     words,
     shown: false,
     slug: '',
@@ -76,6 +77,7 @@ export function rentForm(changed, kept, words = forTraining) {
     list,
     el('div', { class: 'sf-row' }, again, said),
     limits,
+    words.limits ? el('p', { class: 'sf-help', text: t(words.limits) }) : null,
     time,
     most,
   );
@@ -124,13 +126,14 @@ function inUsd(form, text) {
 }
 
 function rental(form) {
-  const { hours, cap } = form.account || {};
+  const { hours, cap } = form.limits || form.account || {};
   return { gpus: [], hours, cap, regions: [], ...form.rental, ...form.words.further(form.rental) };
 }
 
 function set(form, { account, shown, slug, asked, rental: kept }) {
   const first = shown && !form.shown;
-  if (slug !== form.slug) Object.assign(form, { quote: null, key: '', error: '' });
+  const of = JSON.stringify([slug, asked && asked.run]);
+  if (of !== form.of) Object.assign(form, { of, quote: null, key: '', error: '', limits: null });
   Object.assign(form, { shown, slug, asked, rental: kept || {} });
   if (account && account !== form.given) Object.assign(form, { given: account, account: { ...account } });
   if (first) form.view.pods.update();
@@ -143,7 +146,7 @@ async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
   const { path, body: asked } = form.words.request(form.slug, form.asked);
   const body = { ...asked, rental: rental(form) };
-  const key = JSON.stringify([path, body]);
+  const key = JSON.stringify([path, asked, form.rental]);
   if (key === form.key && !anew) return;
   form.key = key;
   form.run += 1;
@@ -152,7 +155,7 @@ async function ask(form, anew) {
   try {
     const quote = await api.post(path, body);
     if (run !== form.run) return;
-    Object.assign(form, { quote, error: '' });
+    Object.assign(form, { quote, error: '', limits: quote.limits || form.limits });
   } catch (error) {
     if (run !== form.run) return;
     Object.assign(form, { quote: null, error: error.message });
@@ -216,6 +219,21 @@ export const forPainting = {
         'and its pictures together.',
       { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
     ),
+};
+
+/** What is said where one is rented to go on with a run, which may have had limits before. */
+export const forGoingOn = {
+  ...forTraining,
+  further: forPainting.further,
+  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
+  time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
+  most: (one) =>
+    t(
+      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
+        'These limits hold for the whole run, however often it is resumed.',
+      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
+    ),
+  limits: 'Hours and cost that you write here count from now on, whatever earlier pods of this run have cost.',
 };
 
 const PAINTED = {

@@ -9,6 +9,7 @@ import { say, t } from '../base/texts.js';
 import { beginsWhen, controlJob, lastJob, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, jobsBaseGone, knownRuns, reloadRuns, runsAreNew, runsError, thenTest } from '../jobs/runs.js';
 import { compareRuns } from './train_compare.js';
+import { goOnElsewhere } from './train_elsewhere.js';
 import { trainForm } from './train_form.js';
 import { countedText, hasGpu, phaseName, timeLeft, trainingView } from './train_live.js';
 import { earlierRuns, moreSteps } from './train_runs.js';
@@ -36,12 +37,26 @@ function make(root) {
   const lead = leadLine();
   const live = trainingView();
   const more = moreSteps();
+  const elsewhere = goOnElsewhere();
   const form = trainForm();
   const fresh = foldSection('Train a new LoRA', form.node);
   const compare = compareRuns();
   const earlier = earlierRuns(compare.show);
-  appendTo(root, [lead, live, more.node, fresh, compare.node, earlier.node]);
-  const made = { lead, live, more, form, fresh, compare, earlier, details: null, slug: '', run: '', open: '' };
+  appendTo(root, [lead, live, elsewhere.node, more.node, fresh, compare.node, earlier.node]);
+  const made = {
+    lead,
+    live,
+    more,
+    elsewhere,
+    form,
+    fresh,
+    compare,
+    earlier,
+    details: null,
+    slug: '',
+    run: '',
+    open: '',
+  };
   fresh.addEventListener('toggle', () => update(made)); // which button comes next is another one then
   made.beat = repeatWhileSeen(() => loadRun(made, false), SLOWLY);
   return made;
@@ -74,6 +89,7 @@ function update(made) {
   made.live.set({ job: job || ended, details: made.details });
   made.live.hidden = !made.run && !(job && job.state === 'running') && now.kind !== 'failed';
   made.more.set(now);
+  made.elsewhere.set(now);
   made.form.update();
   if (now.kind !== 'unknown') showLaidOut(made, character.slug);
   made.compare.set(runs || []);

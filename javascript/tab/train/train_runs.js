@@ -5,6 +5,7 @@ import { app } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
+import { placeChoice } from '../elsewhere/place_choice.js';
 import { startJob } from '../jobs/jobs.js';
 import { baseGone } from '../jobs/runs.js';
 import { trainingView } from './train_live.js';
@@ -22,19 +23,24 @@ export function moreSteps() {
   let shown = '';
   after.input.addEventListener('change', () => (ticked = true));
   steps.addEventListener('input', () => (typed = true));
+  const where = placeChoice(() => showReady());
+  const total = () => run.saved + Math.round(Number(steps.value));
   const train = async () => {
     const few = !(Number(steps.value) >= 1); // a step between two tens is as good
     refuseForm(few ? [{ target: steps, text: 'How many more steps?' }] : []);
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
-    const total = run.saved + Math.round(Number(steps.value));
-    await startJob('train', { run: run.id, steps: total, then_test: after.input.checked }, 'The training continues.');
+    where.check();
+    const asked = { run: run.id, steps: total(), then_test: after.input.checked, ...where.by() };
+    await startJob('train', asked, 'The training continues.');
     typed = ticked = false;
   };
   const button = actionButton('Train more steps', train);
   const help = el('p', { class: 'sf-help' });
   const row = el('div', { class: 'sf-row' }, formField('More steps', steps), button);
-  const node = foldSection('Train more steps', row, after, help);
+  const node = foldSection('Train more steps', row, where.node, after, help);
+  const showReady = () => (button.disabled = !run || Boolean(baseGone(run)) || !where.ready());
+  node.addEventListener('toggle', () => node.open && !app.state.host.remote && where.load().then(showReady));
   const set = (now) => {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;
@@ -45,8 +51,9 @@ export function moreSteps() {
     if (other) typed = ticked = false;
     if (!ticked) after.input.checked = app.usualTest !== false;
     const gone = baseGone(run);
-    button.disabled = Boolean(gone);
     if (!typed && document.activeElement !== steps) steps.value = String(Math.max(10, Math.round(run.total / 40) * 10));
+    where.update(run, total());
+    showReady();
     setText(
       help,
       gone ||

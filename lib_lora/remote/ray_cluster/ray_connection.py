@@ -69,8 +69,8 @@ _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
 _ENDS = 30.0  # seconds in which Ray ends a job that shall end
 _LOOK_AT_END = 0.2  # seconds between two looks at it
-# seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each second
-# after the process that ran it, and takes a job that it does not know any more for lost
+# seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each
+# second after the process that ran it, and takes a job that it does not know any more for lost
 _COMES_BACK = 3.0
 _LOOKS = 600.0  # seconds in which a node must have had room for a look
 _LOOK = 0.5  # seconds between two looks at something that is waited for

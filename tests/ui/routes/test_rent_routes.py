@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 from fake_runpod import KEY, FakeRunpod, gpu
+from planting import MINI, plant_run
 
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
@@ -97,6 +98,35 @@ def test_offers_with_prices_and_what_they_can_cost_at_most(page, runpod, toy):
     assert "gradient checkpointing" in again["offers"][0]["changed"]
     assert page.code_of("/characters/mara/rent", wanted(toy("sd1"), cap=0.02)) == "rent-above-limit"
     assert page.faulted("/characters/mara/rent", wanted(toy("sd1"), hours=1000.0)) == "rental.hours"
+
+
+def test_what_a_run_that_goes_on_has_left_and_what_new_limits_give(page, runpod):
+    """A run whose limits are used up gets no pod within them, and one within those that are given anew."""
+    api_key_store.save(page.root, KEY)
+    run = plant_run(page.character(photos=8), saved=[50], base=str(MINI))
+    limits = RunLimits(f"mara/{run.name}", Decimal("1.5"), 2.0)
+    ledger, path = PodLedger(page.root), f"/characters/mara/runs/{run.name}/rent-on"
+
+    def had(usd, minutes):
+        name = ledger.intend("NVIDIA A40", "0.4", limits)
+        ledger.created(name, f"pod{round(minutes)}")
+        ledger.cost(name, "mara", Decimal(usd), 4.0, minutes)
+        ledger.ended(name, f"pod{round(minutes)}")
+
+    had("0.4", 60.0)
+    found = page.done(path, {"rental": {}})
+    assert (found["steps"], found["limits"]) == (50, {"hours": 2.0, "cap": 1.5})
+    assert "1.10 USD and 1.0 hours are left after 1 pod" in found["left"]
+    assert found["offers"][0]["hours"] == 1.0
+    assert page.done(path, {"steps": 400})["steps"] == 350
+    had("0.4", 58.0)
+    assert page.code_of(path, {"rental": {}}) == "rent-used-up"
+    assert page.code_of(path, {"rental": {"hours": 9.0, "cap": 9.0}}) == "rent-used-up"  # nobody has given these
+    anew = page.done(path, {"rental": {"hours": 3.0, "cap": 2.0, "anew": True}})
+    assert (anew["left"], anew["limits"], anew["cap"]) == ("", {"hours": 3.0, "cap": 2.0}, "2.00 USD")
+    assert page.code_of("/characters/mara/runs/009/rent-on", {}, 404) == "not-found"
+    page.host.is_remote = True
+    assert page.code_of(path, {"rental": {}}, 403) == "forbidden"
 
 
 def test_without_a_key_it_says_so(page, runpod, toy):

@@ -6,13 +6,15 @@ RunPod is asked once and for seconds only, so that a page does not wait for it. 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.grid.prompts import PROMPTS
-from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental
+from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, RUNPOD, Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.runpod import money, pod_rental
@@ -39,7 +41,7 @@ from lib_lora.workflows.judge.rented.painting_quote import (
     quote_painting,
 )
 from lib_lora.workflows.train import renting
-from lib_lora.workflows.train.rent_quote import PlannedTraining, QuotedOffer, RentQuote, quote, spent
+from lib_lora.workflows.train.rent_quote import PlannedTraining, QuotedOffer, RentQuote, quote, spent, training_of
 
 _NAME = re.compile(rf"{PREFIX}[0-9A-Za-z-]{{1,64}}")  # of a pod of SameFace
 _ENDING = 20.0  # seconds for which the page waits until a pod is gone
@@ -63,6 +65,14 @@ class RentRequest:
 
 
 @dataclass(frozen=True)
+class GoingOnRentRequest:
+    """How many steps the run shall have in all (null = as before), and what may be rented."""
+
+    steps: int | None = None
+    rental: Rental = field(default_factory=Rental)
+
+
+@dataclass(frozen=True)
 class PaintingRentRequest:
     """How many pictures are painted: `prompts` of a test (a search for the best step and weight is told of beside it),
     or the pictures of a `production`; their sampling steps, the side in pixels (null = as trained), what may be rented.
@@ -82,6 +92,7 @@ def routes() -> list[Route]:
         post("/runpod/key", keep_key, KeyRequest),
         post("/runpod/key/forget", forget_key),
         post("/characters/{slug}/rent", offered, RentRequest),
+        post("/characters/{slug}/runs/{run}/rent-on", offered_to_go_on, GoingOnRentRequest),
         post("/characters/{slug}/runs/{run}/rent", offered_to_paint, PaintingRentRequest),
         get("/pods", living),
         post("/pods/{name}/end", end),
@@ -134,13 +145,35 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
     slug, body = paths.character(context, call).path.name, call.body
     training = _training(context, call)
     found = quote(context.root, training, body.rental, pod_terms.account(context.root).hurried(), to_choose_from=True)
+    return _quoted(context, slug, found)
+
+
+def offered_to_go_on(context: RequestContext, call: Call) -> dict[str, Any]:
+    """What RunPod offers now to go on with a run, with prices, minutes and sums; the run's limits, and what is left of
+    them."""
+    _see_owner(context)
+    folder, body = paths.character(context, call), call.body
+    run, slug = paths.run(folder, call.path["run"]).name, folder.path.name
+    asked = TrainArguments(run=run, steps=body.steps, on=RUNPOD, rental=body.rental)
+    training = training_of(context.root, load(folder).name, asked)
+    left = pod_terms.left_for(context.root, slug, run, body.rental, time.time(), so_far=True)
+    api = pod_terms.account(context.root).hurried()
+    found = quote(context.root, training, body.rental, api, to_choose_from=True, left=left)
+    return {
+        **_quoted(context, slug, found),
+        "left": left.sentence(found.terms.rate),
+        "limits": {"hours": left.limits.hours, "cap": float(left.limits.cap)},
+    }
+
+
+def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, Any]:
     before = spent(context.root).get(slug, Decimal(0))
     shown = found.terms.rate.shown
     return {
         "currency": found.terms.rate.currency,
         "need": found.need.whole if found.need else None,
         "least": found.need.least if found.need else None,
-        "steps": training.steps,
+        "steps": found.training.steps,
         "preparing": {"minutes": found.preparing, "known": found.preparing_known},
         "offers": [_offer(one, found) for one in found.offers],
         "tried": [one.offer.gpu.id for one in found.tried()],
@@ -156,13 +189,15 @@ def _training(context: RequestContext, call: Call) -> PlannedTraining:
         base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
     steps = train.total_steps(max(len(snapshot.used), 1) * (2 if train.class_photos else 1))
-    return PlannedTraining(path, base.family, base.narrow, train, by_dotted_key(body.settings), steps)
+    given = by_dotted_key(body.settings)
+    return PlannedTraining(path, base.family, base.narrow, train, given, steps, side=train.resolution or base.side)
 
 
 def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
     shown = found.terms.rate.shown
     disk = money.DISK_MONTHLY * found.terms.wishes.disk / money.HOURS_A_MONTH
-    hours = money.exact(found.rental.hours) if one.estimate is None else one.estimate.minutes / 60
+    longest = found.terms.longest(one.offer.hourly)
+    hours = money.exact(longest) if one.estimate is None else one.estimate.minutes / 60
     return {
         **_gpu(one.offer, found.terms.rate),
         "changed": one.changed,
@@ -174,7 +209,8 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
         "gpu_cost": shown((one.offer.hourly - disk) * hours),
         "disk_cost": shown(disk * hours),
         "disk": found.terms.wishes.disk,
-        "whole": shown(one.offer.hourly * money.exact(found.rental.hours)),
+        "hours": longest,
+        "whole": shown(one.offer.hourly * money.exact(longest)),
         "most": shown(one.most),
     }
 

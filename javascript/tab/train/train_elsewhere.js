@@ -1,0 +1,36 @@
+/** A training that has ended early goes on somewhere else, or on a rented GPU with other limits. */
+
+import { app } from '../base/app.js';
+import { el } from '../base/dom.js';
+import { placeChoice } from '../elsewhere/place_choice.js';
+import { startJob } from '../jobs/jobs.js';
+import { baseGone, thenTest } from '../jobs/runs.js';
+import { actionButton, foldSection } from '../widgets/widgets.js';
+
+const ENDED = ['failed', 'interrupted', 'stopped'];
+
+/** A fold that is there where a run can go on: {node, set(situation)}. */
+export function goOnElsewhere() {
+  let run = null;
+  const where = placeChoice(() => show());
+  const begin = async () => {
+    where.check();
+    await startJob('train', { run: run.id, then_test: await thenTest(), ...where.by() }, 'The training continues.');
+  };
+  const button = actionButton('Go on there', begin);
+  const node = foldSection(
+    'Go on somewhere else, or with other limits',
+    where.node,
+    el('div', { class: 'sf-row' }, button),
+  );
+  const show = () => (button.disabled = !where.ready());
+  node.addEventListener('toggle', () => node.open && where.load().then(show));
+  const set = (now) => {
+    const can = ENDED.includes(now.kind) && now.run && now.run.resumable && !baseGone(now.run);
+    run = can && !app.state.host.remote ? now.run : null;
+    node.hidden = !run;
+    where.update(run, null);
+    show();
+  };
+  return { node, set };
+}
