@@ -1,4 +1,4 @@
-"""The command about many jobs at once: fleet train, study, choose, list, show, follow, stop and resume."""
+"""The command about many jobs at once: fleet train, study, choose, produce, list, show, follow, stop and resume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lora import typed_settings
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
-from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, Rental, TrainArguments
+from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, ProduceArguments, Rental, TrainArguments
 from lib_lora.remote import base_addresses, places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -20,7 +20,7 @@ from lib_lora.workspace.workspace import Workspace, data_root
 if TYPE_CHECKING:
     from lib_lora.workflows.fleet.fleet_plan import Fleet, FleetRow, What
 
-_MAKES = ("train", "study", "choose")
+_MAKES = ("train", "study", "choose", "produce")
 _DOES = (*_MAKES, "list", "show", "follow", "stop", "resume")
 NOT_ALL = 1  # exit status where something of a fleet has not finished
 
@@ -31,13 +31,16 @@ def add(command: Commands) -> None:
         "fleet",
         _fleet,
         "Many jobs at once, on a cluster or rented GPUs: train many characters, study settings, search for the best "
-        "steps and weights; list, show, follow, stop and resume such a fleet.",
+        "steps and weights, produce pictures; list, show, follow, stop and resume such a fleet.",
     )
-    fleet.add_argument("does", choices=_DOES, metavar="train|study|choose|list|show|follow|stop|resume")
+    fleet.add_argument("does", choices=_DOES, metavar="train|study|choose|produce|list|show|follow|stop|resume")
     fleet.add_argument(
-        "names", nargs="*", metavar="NAME", help="with train, study, choose: characters; else the fleet's number"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="with train, study, choose, produce: characters; else the fleet's number",
     )
-    fleet.add_argument("--all", action="store_true", help="with train, study, choose: every character")
+    fleet.add_argument("--all", action="store_true", help="with these: every character")
     fleet.add_argument("--no-wait", action="store_true", help="put it in line, and end; the webui does it, or 'follow'")
     on(fleet, rents=True)
     trained = fleet.add_argument_group("with train and study")
@@ -62,8 +65,12 @@ def add(command: Commands) -> None:
     searched.add_argument("--among", type=at_least(1), nargs="+", metavar="N", help="steps (default: six of each run)")
     searched.add_argument("--weights", type=finite, nargs="+", default=[*WEIGHTS], metavar="W", help="of the LoRA")
     searched.add_argument(
-        "--grid-steps", type=at_least(1), default=20, metavar="N", help="sampling steps (default: 20)"
+        "--grid-steps", type=at_least(1), default=20, metavar="N", help="sampling steps (default: 20); with produce too"
     )
+    made = fleet.add_argument_group("with produce")
+    made.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line, or a table, as of produce")
+    made.add_argument("--count", type=at_least(1), metavar="N", help="pictures of each (default: one for each prompt)")
+    made.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
 
 
 def _fleet(options: argparse.Namespace) -> Answer:
@@ -144,7 +151,9 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
     rental = rental_of(options)
     places.named(root, options.on)
     what: What = options.does
-    rows = _searches(options, names, rental) if what == "choose" else _trainings(options, names, rental)
+    if options.base_address and what in ("choose", "produce"):
+        _note_address(options, names)
+    rows = {"choose": _searches, "produce": _productions}.get(what, _trainings)(options, names, rental)
     if options.on == RUNPOD:
         _say_rent(root, rows)
     return fleet_store.make(root, what, options.on, rows)
@@ -153,19 +162,42 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
 def _searches(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
     from lib_lora.workflows.fleet.fleet_plan import searches
 
-    if options.base_address:
-        _note_address(options, names)
     given = {"steps": options.among, "weights": options.weights, "grid_steps": options.grid_steps, "on": options.on}
     asked = typed_settings.from_dict(ChooseArguments, given, "fleet choose")
     return searches(names, replace(asked, rental=rental))
 
 
+def _productions(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
+    from lib_lora.workflows.fleet.fleet_plan import productions
+    from lib_lora.workflows.produce import production_request
+    from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
+    from lib_lora.workflows.produce.prompt_folders import PromptFolders
+    from lib_lora.workflows.produce.prompt_list import read_prompts
+
+    if options.prompts is None:
+        raise UserError("Name the list of prompts with --prompts FILE.", "prompts", code="prompts-not-named")
+    root = data_root(options.data)
+    folders = PromptFolders([Workspace(root).wildcards], [root / "loras"])
+    settings = ProduceSettings(count=options.count or 0, tries=options.tries, steps=options.grid_steps)
+    request = ProduceRequest(read_prompts(options.prompts), settings, folders)
+    plans = {name: production_request.plan_of(root, name, request)[1] for name in names}  # before any of them is begun
+    asked = ProduceArguments(
+        "0",
+        options.on,
+        wildcards=[str(one) for one in folders.wildcards],
+        loras=[str(one) for one in folders.loras],
+        rental=rental,
+    )
+    numbers = {name: production_request.begun(root, name, plan).id for name, plan in plans.items()}
+    return productions({name: replace(asked, production=number) for name, number in numbers.items()})
+
+
 def _note_address(options: argparse.Namespace, names: list[str]) -> None:
-    """Keep from where the base models of the runs may be fetched that are searched. What another machine finds there is
-    used only where it is that very file, so it does no harm where they have several.
+    """Keep from where the base models of the newest runs may be fetched. What another machine finds there is used only
+    where it is that very file, so it does no harm where they have several.
 
     Raises:
-        UserError: a character has no run that could be searched.
+        UserError: a character has no run.
     """
     root = data_root(options.data)
     for name in names:
@@ -227,15 +259,20 @@ def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
 
 def _say_rent(root: Path, rows: list[FleetRow]) -> None:
     """What the first job costs, and what all may."""
-    from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_search
+    from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_production, of_search
+    from lib_lora.workflows.produce import production_store
     from lib_lora.workflows.train.rent_quote import before_renting
 
     first, name = rows[0], rows[0].character
-    asked = first.train or first.choose
-    assert asked
+    asked = first.arguments
     rental = asked.rental or Rental()
     if isinstance(asked, TrainArguments):
         print(before_renting(root, name, asked))
+    elif isinstance(asked, ProduceArguments):
+        folder = Workspace(root).character(name)
+        plan = production_store.named(folder, asked.production).plan()
+        run = newest(folder, name, plan.run, trained=True)
+        print(before_painting(root, run, of_production(run, plan.count, plan.steps, plan.side), rental))
     else:
         run = newest(Workspace(root).character(name), name, asked.run, trained=True)
         tried = len(asked.steps) if asked.steps else None

@@ -6,10 +6,12 @@ import pytest
 from planting import plant_run
 
 from lib_lora.character.store import Character, create
+from lib_lora.queue.job_types import ProduceArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.remote import base_addresses, places
 from lib_lora.remote.places import Place
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.workflows.produce import production_store
 from lib_lora.workspace.workspace import Workspace
 
 ADDRESS = "https://example.org/base.safetensors"
@@ -55,6 +57,27 @@ def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main
     assert base_addresses.known(data, run.file.base.sha256) == ADDRESS
 
 
+def test_pictures_of_many_characters_are_produced(main, copied, tmp_path):
+    """Each has a production of its own, which its job paints; who asks again for the same is given the same ones."""
+    root = copied.root
+    places.save(root, Place("attic", "gpu.example.org"))
+    prompts = tmp_path / "Prompts ü.txt"
+    prompts.write_text("in a café\nat the sea\n", encoding="utf-8")
+    asked = ("fleet", "produce", "--all", "--prompts", prompts, "--count", 5, "--on", "ssh:attic", "--no-wait")
+    said = main(*asked, "--data", root)
+    assert said.status == 0
+    [job] = Queue(root).open()
+    folder = Workspace(root).character(job.character)
+    assert isinstance(job.arguments, ProduceArguments)
+    assert (job.arguments.on, job.arguments.production) == ("ssh:attic", "001")
+    plan = production_store.named(folder, "001").plan()
+    assert (plan.count, [row.prompt for row in plan.prompts]) == (5, ["in a café", "at the sea"])
+    main(*asked, "--data", root)
+    assert {one.arguments.production for one in Queue(root).open()} == {"001"}
+    Queue(root).wish(job.id, "stop")
+    assert "1 stopped" in main("fleet", "show", "1", "--data", root).out
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -72,6 +95,8 @@ def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main
         (("choose", "Mara", "--weights", "9"), "setting-invalid"),
         (("choose", "Mara", "--on", "ssh:attic", "--base-address", "https://example.org/a"), "run-none-yet"),
         (("choose", "Mara", "--base-address", "https://example.org/a"), "base-address-without-place"),
+        (("produce", "Mara", "--on", "ssh:attic"), "prompts-not-named"),
+        (("produce", "Mara", "--on", "ssh:attic", "--prompts", "missing.txt"), "file-missing"),
         (("show",), "fleet-not-named"),
         (("show", "1", "2"), "fleet-not-named"),
         (("follow", "7"), "fleet-not-found"),

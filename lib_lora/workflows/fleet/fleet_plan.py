@@ -11,10 +11,10 @@ from itertools import product
 from typing import Any, Literal
 
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import ChooseArguments, TrainArguments
+from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TrainArguments
 from lib_lora.typed_settings import nested
 
-What = Literal["train", "study", "choose"]
+What = Literal["train", "study", "choose", "produce"]
 SEED = "seed"  # the setting that a study's seeds give
 MOST = 1000  # rows of a fleet; the queue takes as many that wait
 
@@ -25,10 +25,10 @@ class FleetRow:
 
     Attributes:
         character: its name.
-        train, choose: what the job is asked to do; one of them is None.
+        train, choose, produce: what the job is asked to do; two of them are None.
         varied: the settings in which the rows of a study differ, by dotted key.
         job: its number; 0 = it is not in the queue yet.
-        run: that it made or searched, as soon as it is known.
+        run: that it made, searched or painted with, as soon as it is known.
     """
 
     character: str
@@ -37,15 +37,16 @@ class FleetRow:
     varied: dict[str, Any] = field(default_factory=dict)
     job: int = 0
     run: str = ""
+    produce: ProduceArguments | None = None
 
     @property
-    def arguments(self) -> TrainArguments | ChooseArguments:
+    def arguments(self) -> TrainArguments | ChooseArguments | ProduceArguments:
         """Of the job.
 
         Raises:
             UserError: there are none.
         """
-        found = self.train or self.choose
+        found = self.train or self.choose or self.produce
         if found is None:
             raise UserError("A row of this fleet asks for nothing; make a new fleet.", code="fleet-row-empty")
         return found
@@ -57,7 +58,7 @@ class Fleet:
 
     Attributes:
         id: three digits or more.
-        what: "train", "study" or "choose".
+        what: "train", "study", "choose" or "produce".
         on: where they are done, as ``--on`` names it.
         created: unix seconds.
         rows: the jobs.
@@ -105,6 +106,15 @@ def searches(characters: Sequence[str], shared: ChooseArguments) -> list[FleetRo
         UserError: none, or more than `MOST`.
     """
     return _checked([FleetRow(one, choose=shared) for one in _distinct(characters)])
+
+
+def productions(asked: Mapping[str, ProduceArguments]) -> list[FleetRow]:
+    """A production for each character, by name.
+
+    Raises:
+        UserError: none, or more than `MOST`.
+    """
+    return _checked([FleetRow(name, produce=one) for name, one in asked.items()])
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:

@@ -34,7 +34,8 @@ class RowStanding:
         seconds: that it took; None = it has not finished.
         error: why it failed.
         grid: the test of its run that keeps most of the face; None = none is judged.
-        chosen: what a search has chosen: step, weight, certainty and sentence.
+        chosen: what a search has chosen: step, weight, certainty and sentence; or what a production came to: its
+            number, and how many pictures were kept, wanted and painted.
     """
 
     row: FleetRow
@@ -134,6 +135,8 @@ def _settings(varied: Mapping[str, Any]) -> str:
 
 
 def _result(one: RowStanding) -> str:
+    if one.chosen and "production" in one.chosen:
+        return f"production {one.chosen['production']}: {one.chosen.get('kept')} of {one.chosen.get('wanted')} kept"
     if one.chosen and "step" in one.chosen:
         return f"step {one.chosen['step']}, weight {one.chosen.get('weight')}, {one.chosen.get('certainty')}"
     if one.grid is None:

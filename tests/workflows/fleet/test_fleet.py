@@ -13,7 +13,7 @@ from lib_lora.character.store import Character, create
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import read_json, write_json
 from lib_lora.hosts.standalone import Alone
-from lib_lora.queue.job_types import ChooseArguments, TestArguments, TrainArguments
+from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TestArguments, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.workflows.fleet import fleet_follow, fleet_jobs, fleet_plan, fleet_progress, fleet_store
 from lib_lora.workflows.fleet.fleet_plan import FleetRow
@@ -174,6 +174,18 @@ def test_how_each_job_stands(root, queue):
     assert text.startswith("Fleet 001: 2 of 8 finished, 1 failed, 3 waiting, 1 running, 1 testing")
     assert "consistent, keeps 90% of the face" in text
     assert json.loads(json.dumps(values))["rows"][0]["verdict"] == "consistent"
+
+
+def test_what_productions_came_to(root, queue):
+    rows = fleet_plan.productions({name: ProduceArguments("001", on="ssh:attic") for name in PEOPLE})
+    fleet = fleet_jobs.put_in_line(root, fleet_store.make(root, "produce", "ssh:attic", rows))
+    came_to = {"production": "001", "run": "001", "kept": 38, "wanted": 40, "painted": 61}
+    ended(queue, fleet.rows[0].job, **came_to)
+    fleet, found = fleet_progress.standing(root, fleet)
+    assert [(one.state, one.row.run) for one in found] == [("finished", "001"), ("waiting", "")]
+    text, values = fleet_progress.summary(fleet, found)
+    assert "production 001: 38 of 40 kept" in text
+    assert values["rows"][0]["chosen"] == came_to
 
 
 def test_a_run_stays_known_when_its_job_is_taken_off_the_list(root, queue):
