@@ -1,4 +1,4 @@
-"""Training on another machine over SSH: a server of our own on the loopback, the real worker in an installation there.
+"""Training on another machine over SSH, also a rented one: a server of our own on the loopback, the real worker there.
 
 The same run, trained at home and there, must give the same LoRA.
 """
@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from fake_runpod import FakeRunpod
 from PIL import Image
+from rented import Rented
 from safetensors.numpy import load_file
 from ssh_server import MISSING, available
 from test_supervisor import FakeHost, eventually
 
-from lib_lora.queue.job_types import TrainArguments
+from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.runners import remote_job
+from lib_lora.queue.runners import remote_job, rented_pod
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.remote import places
@@ -125,7 +127,29 @@ def _tensors(run, step):
     return load_file(run.checkpoint(step))
 
 
-def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_trained_here(harness):
+def _same(home_run, run):
+    """What was trained here is, bit for bit, what was trained elsewhere."""
+    assert set(saved_steps(home_run)) <= set(saved_steps(run))
+    for step in saved_steps(home_run):
+        ours, theirs = _tensors(home_run, step), _tensors(run, step)
+        assert ours.keys() == theirs.keys()
+        assert {name: abs(ours[name] - theirs[name]).max() for name in ours if (ours[name] != theirs[name]).any()} == {}
+
+
+@pytest.fixture
+def runpod(harness, tmp_path, monkeypatch):
+    """RunPod's stand-in, whose pods are reached at the same server."""
+    monkeypatch.setattr(rented_pod, "LOOK", 0.1)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with FakeRunpod(tmp_path / "pods").running() as made:
+        made.ssh = ("127.0.0.1", harness.server.port)
+        keys, python = str(harness.server.folder / "authorized_keys"), harness.server.place().python
+        Rented(made.base, keys, str(harness.there), python=python).use(monkeypatch.setattr)
+        yield made
+
+
+def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_trained_here(harness, runpod):
+    """On a machine over SSH; and on a rented one, from the beginning to the end."""
     whole = harness.ended(harness.add(on="local"))
     number = harness.add()
     harness.stopped_at(number, 4)
@@ -135,13 +159,13 @@ def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_train
     assert first < saved_steps(run)[-1] < 40
     there = harness.ended(harness.go_on(run, "ssh:workshop"))
     assert (whole.state, there.state, there.error) == ("finished", "finished", "")
-    home_run = harness.run(whole.run)
-    assert set(saved_steps(home_run)) <= set(saved_steps(run))
-    for step in saved_steps(home_run):
-        ours, theirs = _tensors(home_run, step), _tensors(run, step)
-        assert ours.keys() == theirs.keys()
-        assert {name: abs(ours[name] - theirs[name]).max() for name in ours if (ours[name] != theirs[name]).any()} == {}
+    _same(harness.run(whole.run), run)
     assert list((harness.there / "jobs").iterdir()) == []
     again = harness.run(run.file.id).file
     assert (again.base, again.photos, again.out) == (run.file.base, run.file.photos, run.file.out)
     assert again.settings.precision == "fp32"
+    rented = harness.ended(harness.add(on="runpod", rental=Rental(hours=1.0, cap=1.0)))
+    assert (rented.state, rented.error, runpod.living()) == ("finished", "", [])
+    assert rented.result["rent"]["gpu"] == "NVIDIA RTX A4000"
+    _same(harness.run(whole.run), harness.run(rented.run))
+    assert list((harness.there / "jobs").iterdir()) == []
