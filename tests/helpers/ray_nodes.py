@@ -38,6 +38,7 @@ _SETTINGS = {
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "10000",
     "RAY_health_check_failure_threshold": "4",
+    "RAY_raylet_start_wait_time_s": "150",  # 30 are too few on a busy machine, and the head is lost then
     "RAY_num_prestart_python_workers": "0",
     "RAY_prestart_worker_first_driver": "0",
     "OMP_NUM_THREADS": "1",
