@@ -143,7 +143,9 @@ def test_the_progress_line_shows_the_numbers_of_the_events(finished):
         assert event["total"] == 3
         assert 0 < event["loss"] < 10
         assert event["seconds_per_step"] > 0
-        assert event["seconds_left"] == pytest.approx(event["seconds_per_step"] * (3 - event["step"]))
+        # at first with the pictures of the likeness curve, until it is seen that nothing can be measured
+        rest = event["seconds_left"] - event["seconds_per_step"] * (3 - event["step"])
+        assert rest > 0 if event["step"] == 1 else rest == pytest.approx(0)
         assert event["peak_memory"] > 100e6
     shown = re.findall(
         r"step (\d) of 3, loss ([\d.]+), ([\d.]+) s/step, (\d+) s left, peak ([\d.]+ [MG]B)", finished.said.err
