@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["shared", "browser_fixtures", "face_fixtures", "faces_once", "job_fixtures", "pins"]
-pytest_plugins += ["remote_fixtures", "toy_fixtures"]
+pytest_plugins += ["main_job_elsewhere", "remote_fixtures", "toy_fixtures"]
 
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")

@@ -6,10 +6,12 @@ The same run, trained at home and there, must give the same LoRA.
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fake_runpod import FakeRunpod
+from main_job_elsewhere import MainJob
 from PIL import Image
 from rented import Rented
 from safetensors.numpy import load_file
@@ -136,15 +138,22 @@ def _same(home_run, run):
         assert {name: abs(ours[name] - theirs[name]).max() for name in ours if (ours[name] != theirs[name]).any()} == {}
 
 
-@pytest.fixture
-def runpod(harness, tmp_path, monkeypatch):
-    """RunPod's stand-in, whose pods are reached at the same server."""
+@contextmanager
+def _rented(folder, server, monkeypatch):
+    """RunPod's stand-in, whose pods are reached at the server."""
     monkeypatch.setattr(rented_pod, "LOOK", 0.1)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with FakeRunpod(tmp_path / "pods").running() as made:
-        made.ssh = ("127.0.0.1", harness.server.port)
-        keys, python = str(harness.server.folder / "authorized_keys"), harness.server.place().python
-        Rented(made.base, keys, str(harness.there), python=python).use(monkeypatch.setattr)
+    with FakeRunpod(folder / "pods").running() as made:
+        made.ssh = ("127.0.0.1", server.port)
+        keys, place = str(server.folder / "authorized_keys"), server.place()
+        Rented(made.base, keys, place.folder, python=place.python).use(monkeypatch.setattr)
+        yield made
+
+
+@pytest.fixture
+def runpod(harness, tmp_path, monkeypatch):
+    """See `_rented`."""
+    with _rented(tmp_path, harness.server, monkeypatch) as made:
         yield made
 
 
@@ -169,3 +178,25 @@ def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_train
     assert rented.result["rent"]["gpu"] == "NVIDIA RTX A4000"
     _same(harness.run(whole.run), harness.run(rented.run))
     assert list((harness.there / "jobs").iterdir()) == []
+
+
+def test_the_main_job_on_the_small_base_gives_there_what_it_gives_here(
+    main, main_job_here, tmp_path, server, some_photos, monkeypatch
+):
+    """`run` from photos to a judged grid: on a machine over SSH; then on rented ones, to train and to paint."""
+    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "FILES", 0.2)
+    photos, job = some_photos("mara", 8), MainJob(tmp_path / "ssh")
+    job.root.mkdir(parents=True)
+    places.save(job.root, server.place())
+    job.do(main, photos, "--on", "ssh:workshop")
+    assert job.said.status in (0, 3, 4), job.said.err
+    job.is_like(main_job_here)
+    with _rented(tmp_path, server, monkeypatch) as runpod:
+        job = MainJob(tmp_path / "rented")
+        job.root.mkdir(parents=True)
+        job.do(main, photos, "--on", "runpod", "--max-hours", "1", "--max-cost", "1")
+        assert job.said.status in (0, 3, 4), job.said.err
+        job.is_like(main_job_here)
+        assert runpod.living() == []
+    assert list((Path(server.place().folder) / "jobs").iterdir()) == []
