@@ -15,6 +15,8 @@ LIBRARY_TESTS = (
     *("tests/lora/test_lora_adapter.py", "tests/lora/test_lora_oracle.py", "tests/lora/test_lora_names.py"),
     *("tests/training/test_flow_family.py", "tests/grid/test_diffusers_painter.py", "tests/captions/test_blip.py"),
     "tests/test_pins.py::test_every_module_can_be_imported_with_these_versions",
+    "tests/test_wheel.py::test_the_page_opens_from_another_folder",
+    "tests/test_wheel.py::test_try_from_another_folder",
 )
 NEWEST_TESTS = (*LIBRARY_TESTS, "tests/ui/test_tab.py", "tests/ui/test_page_app.py")  # gradio is met by the page
 SUPPORTED = ((3, 10), (3, 13))  # first and last, both included; pyproject.toml's requires-python says the same

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib_lora.environment import (
-    A1111_PYTHON,
     MARKER,
+    PYTHONS,
     ROOT,
     alive,
     environment,
@@ -51,10 +51,10 @@ def enter(purpose: str, argv: Sequence[str], make: bool = True) -> int | None:
     first, and its exit code is returned (on POSIX the process is replaced and nothing returns).
 
     Raises:
-        UserError: the environment could not be made: no network, full disk, no venv module, no Python 3.10 ...
+        UserError: the environment could not be made: no network, full disk, no venv module, no Python 3.10 or 3.13 ...
     """
     lines = requirements(purpose)
-    version = A1111_PYTHON if purpose == "a1111" else sys.version_info[:2]
+    version = PYTHONS.get(purpose, sys.version_info[:2])
     # any environment may have what the bounds admit; the newest of everything has that one alone
     if purpose != "newest" and sys.version_info[:2] == version and not missing(lines):
         return None

@@ -29,7 +29,9 @@ PURPOSES = {
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
     "worker-transformers-5": ("worker-transformers-5",),  # instead of the lines above with the same names
 }
-A1111_PYTHON = (3, 10)
+# Purposes that have a Python of their own: A1111's, and the newest that is supported, since the newest numpy and scipy
+# cannot be had for older ones.
+PYTHONS = {"a1111": (3, 10), "newest": (3, 13)}
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 }
@@ -45,7 +47,7 @@ def requirements(purpose: str, root: Path = ROOT) -> list[str]:
 
     Empty where there is no ``requirements/`` folder: in an installed package pip has seen to them.
     """
-    python = "{}.{}".format(*A1111_PYTHON) if purpose == "a1111" else _this_python()
+    python = _python_for(purpose)
     found = []
     for name in PURPOSES[purpose]:
         path = root / "requirements" / f"{name}.txt"
@@ -182,7 +184,7 @@ def _declared(extra: str) -> list[str]:
         of = re.search(r"""extra *== *["']([^"']+)["']""", marker)
         python = re.search(r"""python_version *[<>=]+ *["'][0-9.]+["']""", marker)
         if (of[1] if of else "") == extra:
-            found.append(_for_python(f"{plain};{_spaced(python[0])}" if python else plain, _this_python()))
+            found.append(_for_python(f"{plain};{_spaced(python[0])}" if python else plain, _python_for("run")))
     return [line for line in found if line]
 
 
@@ -190,8 +192,8 @@ def _spaced(marker: str) -> str:
     return re.sub(r" *([<>=]+) *", r" \1 ", marker)
 
 
-def _this_python() -> str:
-    return "{}.{}".format(*sys.version_info)
+def _python_for(purpose: str) -> str:
+    return "{}.{}".format(*PYTHONS.get(purpose, sys.version_info))
 
 
 def environment(purpose: str, root: Path = ROOT) -> Path:
@@ -199,10 +201,8 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
     chosen = os.environ.get("SAMEFACE_ENV")
     if chosen:
         path = Path(chosen).expanduser().absolute()
-        return path.with_name(f"{path.name}-{purpose}") if purpose in ("a1111", "newest") else path
-    name = {"a1111": "a1111-{}.{}".format(*A1111_PYTHON), "newest": f"newest-{_this_python()}"}.get(
-        purpose, f"venv-{_this_python()}"
-    )
+        return path.with_name(f"{path.name}-{purpose}") if purpose in PYTHONS else path
+    name = f"{purpose if purpose in PYTHONS else 'venv'}-{_python_for(purpose)}"
     return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 
 

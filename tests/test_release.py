@@ -13,7 +13,7 @@ import yaml
 
 import lib_lora
 from lib_lora import __main__ as entry
-from lib_lora import cli, page_checks, releases
+from lib_lora import cli, environment, page_checks, releases
 from lib_lora.environment import ROOT
 
 WORKFLOW = ROOT / ".github" / "workflows" / "test.yml"
@@ -84,6 +84,9 @@ def test_the_workflow_runs_the_readmes_commands_on_both_systems() -> None:
     for (option, words), job in zip(said.items(), ("test", "pins", "newest"), strict=True):
         assert steps(jobs[job]) == [f"python -m lib_lora test{option}"]
         assert words in readme
+    for purpose, job in (("a1111", "pins"), ("newest", "newest")):
+        (python,) = [step["with"]["python-version"] for step in jobs[job]["steps"] if "python" in step.get("uses", "")]
+        assert tuple(map(int, python.split("."))) == environment.PYTHONS[purpose]
     assert read(WORKFLOW)[True]["schedule"]  # YAML reads `on` as a truth: what is released in a week without a push
     assert "--cov " in jobs["test"]["env"]["PYTEST_ADDOPTS"]
     assert any("setup-node" in step.get("uses", "") for step in jobs["test"]["steps"])  # for the page's scripts

@@ -1,9 +1,10 @@
 """The built package in environments of its own: the page opens in a browser, and ``try`` trains, from another folder.
 
 Of SameFace only what is in the wheel can be seen. In the first environment, the other packages are those of the
-environment that runs the tests. The others are bare, of the oldest and the newest Python: uv installs the wheel with
-all it needs from its cache or the package index, but leaves out what computes (6 GB with CUDA), unless the variable
-SAMEFACE_INSTALL is "all". Where there is no network, no uv or not that Python, they are skipped; with "all", they fail.
+environment that runs the tests: A1111's on Python 3.10 (``--pins``), and the newest on Python 3.13 (``--newest``). The
+others are bare, of the oldest and the newest Python, and one of conda's: uv installs the wheel with all it needs from
+its cache or the package index, but leaves out what computes (6 GB with CUDA), unless the variable SAMEFACE_INSTALL is
+"all". Where there is no network, no uv or not that Python, they are skipped; with "all", they fail.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("lib_lora", "javascript", "requirements", "tests/data/mini-face", "tests/data/personas/mara")
 FILES = ("pyproject.toml", "setup.py", "MANIFEST.in", "style.css", "README.md", "LICENSE", "NOTICE", "install.py")
 LONGEST = 240.0  # seconds
+TRAINS = "lib_lora.training.loop"  # what needs torch in the first environment
 COMPUTES = ("torch", "diffusers", "peft", "transformers", "accelerate", "open_clip_torch")
 EVERYTHING = os.environ.get("SAMEFACE_INSTALL") == "all"
 UNREACHABLE = r"Failed to fetch|error sending request|dns error|Network is unreachable|timed out"
@@ -53,6 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(top.glob("*.whl"))
 
 
+@pytest.mark.once("what is in it is the same whatever builds it")
 def test_it_carries_every_file_of_the_package(built: Path) -> None:
     """Templates and models too, which setuptools leaves out unless each folder of them is named."""
     with zipfile.ZipFile(built) as archive:
@@ -61,6 +64,7 @@ def test_it_carries_every_file_of_the_package(built: Path) -> None:
     assert {path.relative_to(ROOT).as_posix() for path in package} - names == set()
 
 
+@pytest.mark.once("what is in it is the same whatever builds it")
 def test_it_carries_what_a_webui_finds_beside_the_code(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         names = archive.namelist()
@@ -84,31 +88,56 @@ def program(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*pip, "--no-index", "--quiet", str(built)], check=True)
     places = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
     environment.site_packages(env)[0].joinpath("others.pth").write_text("\n".join(places), encoding="utf-8")
+    asked = f"import importlib.util; print(importlib.util.find_spec({TRAINS!r}).origin)"
+    words = [str(environment.python_of(env)), "-c", asked]
+    said = subprocess.check_output(words, cwd=env, env=_variables(), encoding="utf-8")
+    assert Path(said.strip()).is_relative_to(env)  # and not what the environment that runs the tests may have of it
     return command(env)
 
 
-@pytest.fixture(scope="module", params=["3.10", "3.13"])
+@pytest.fixture(scope="module", params=["3.10", "3.13", "conda"])
 def bare(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command ``sameface`` of a bare environment that uv has filled."""
     uv = package_installer.uv_command()
     if not uv:
         lacks("needs uv")
-    try:
-        python = bootstrap.find_python(tuple(map(int, request.param.split("."))))
-    except UserError as error:
-        lacks(str(error))
     home = tmp_path_factory.mktemp("bare")
     env, left_out = home / "env 名前", home / "left out.txt"
-    subprocess.run([python, "-m", "venv", "--without-pip", str(env)], check=True)
+    if request.param == "conda":
+        make_as_conda(uv, home, env)
+    else:
+        make_bare(request.param, env)
     lines = [] if EVERYTHING else [f"{name} ; python_version < '3'\n" for name in COMPUTES]
     left_out.write_text("".join(lines), encoding="utf-8")
     wheel = f"sameface[opencv,ui] @ {built.as_uri()}"
     install = [*uv, "pip", "install", "--python", str(environment.python_of(env)), "--override", str(left_out), wheel]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    run_uv(install)
+    return command(env)
+
+
+def make_bare(version: str, env: Path) -> None:
+    try:
+        python = bootstrap.find_python(tuple(map(int, version.split("."))))
+    except UserError as error:
+        lacks(str(error))
+    subprocess.run([python, "-m", "venv", "--without-pip", str(env)], check=True)
+
+
+def make_as_conda(uv: list[str], place: Path, env: Path) -> None:
+    """Of the Python that runs this, as a package of conda; those of conda's own channels are not asked for."""
+    if sys.platform != "linux":
+        pytest.skip("the package of conda is made as on Linux")
+    script = ROOT / "tests" / "helpers" / "conda_environment.py"
+    tool = [*uv, "run", "--no-project", "--quiet", "--python", sys.executable, "--with", "py-rattler"]
+    run_uv([*tool, str(script), str(place), str(env)])
+    assert list(env.glob("conda-meta/python-*.json"))
+
+
+def run_uv(words: list[str]) -> None:
+    done = subprocess.run(words, env=_variables(), capture_output=True, text=True, check=False)
     if done.returncode and re.search(UNREACHABLE, done.stderr):
         lacks("the package index cannot be reached, and uv's cache does not have all packages")
     assert done.returncode == 0, done.stderr
-    return command(env)
 
 
 def lacks(what: str) -> NoReturn:
@@ -185,7 +214,7 @@ def _page_opens(program: Path, tmp_path: Path, chromium) -> None:
         page.close()
 
 
-def test_try_has_its_photos_and_its_base(program: Path, tmp_path: Path) -> None:
+def test_try_from_another_folder(program: Path, tmp_path: Path) -> None:
     _try_begins(program, tmp_path)
 
 

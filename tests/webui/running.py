@@ -123,7 +123,7 @@ class Running:
         except (OSError, http.client.HTTPException):
             return False
 
-    def picture(self, prompt: str = PROMPT, seed: int = 7, wait: float = 900) -> np.ndarray:
+    def picture(self, prompt: str = PROMPT, seed: int = 7, wait: float = 900 * PATIENCE) -> np.ndarray:
         """A small picture as the user's own page or program asks for it."""
         wish = {
             "prompt": prompt,
