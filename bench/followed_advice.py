@@ -225,6 +225,13 @@ class Workplace:
             found = paint_and_score(run, request, _silent, again=False, grid_run=studio, engine=_engine())
         return Tested(run, request, found.folder, found.report)
 
+    def choose(self, run: Run, sampling: int) -> dict[str, Any]:
+        """`choose RUN`: what it found, in plain values."""
+        from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
+
+        painter = _painters[0] if _painters else None
+        return choose_cell(run, _silent, ChoiceRequest(grid_steps=sampling), _engine(), painter).values
+
     def follow(self, tested: Tested) -> tuple[Tested, str] | None:
         """Do what the report advises: what came of it, and what was done; None where nobody could do it here.
 
