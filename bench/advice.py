@@ -59,7 +59,7 @@ MEASURES = {
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
-    "base loses": "judged",
+    "base loses": "judged", "base paints": "judged",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
 Row = dict[str, Any]

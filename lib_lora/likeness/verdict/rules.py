@@ -74,7 +74,7 @@ _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
-_LATER_STEP = "Test the later checkpoint, step {later}; its own verdict says how to go on."
+_LATER_STEP = "Test the later checkpoint, step {later}, as well; go on with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
     "Keep step {step}; for a new run halve the learning rate.",
@@ -133,7 +133,8 @@ RULES: tuple[Rule, ...] = (
         "no face",
         (above(lambda f: f.pictures.no_face_share, MANY), above(lambda f: f.base.no_face_share, MANY)),
         "{no_face} of {read} pictures show no face, and without the LoRA most show none either.",
-        "Choose a base model that paints people.",
+        "Paint larger pictures; if the base model shows no face in them either, choose one that paints people.",
+        "paint_larger",
     ),
     Rule(
         "faces break, earlier step",
