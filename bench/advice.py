@@ -137,6 +137,13 @@ def whole(place: Workplace) -> Steps:
     yield followed("64 pixels", place, place.test(run, at(ENOUGH, side=64)))
 
 
+def used(place: Workplace) -> Steps:
+    """A LoRA used at half its weight, and pictures that are too small; the quickest of all cases."""
+    run = place.train({"steps": SHORT, "save_every": SHORT})
+    yield followed("weight 0.5", place, place.test(run, at(SHORT, weight=0.5)))
+    yield followed("64 pixels", place, place.test(run, at(SHORT, side=64)))
+
+
 def few(place: Workplace) -> Steps:
     """Seven photos."""
     run = place.train({"steps": SHORT, "save_every": SHORT})
@@ -157,6 +164,7 @@ def class_pictures(place: Workplace) -> Steps:
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
+    "used": (used, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bench.error_rates import share
-from bench.spoilt_pictures import SPOILS, compressed, mild, smoothed, turned
+from bench.spoilt_pictures import PAINTINGS, SPOILS, compressed, mild, smoothed, turned
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -53,7 +53,10 @@ def _ways() -> dict[str, Make]:
         ways[f"turned by {degrees} degrees"] = lambda image, _points, random, by=degrees: turned(
             image, by * (1 if random.random() < 0.5 else -1)
         )
-    return {**ways, **SPOILS}
+    ways |= SPOILS
+    for name, paint in PAINTINGS.items():
+        ways[f"painted: {name}"] = lambda image, _points, random, how=paint: how(image, random)
+    return ways
 
 
 def hidden_faces(seed: int) -> dict[str, Any]:
