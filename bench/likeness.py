@@ -3,6 +3,7 @@
     python bench/likeness.py --simulate          error rates on grids made of stored embeddings (minutes; `error_rates`)
     python bench/likeness.py --own               the same for sets of other sizes without a stranger
     python bench/likeness.py --hidden            what is said of covered, tilted, compressed, posterised, painted faces
+                                                 (--rows painted: only the rows that begin so)
     python bench/likeness.py --time              the scorer: load, one picture, twenty pictures, memory (two threads)
 
 Prints tables as they stand in docs/likeness.md.
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--own", action="store_true")
     parser.add_argument("--hidden", action="store_true")
+    parser.add_argument("--rows", default="", metavar="WORD")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--draws", type=int, default=960)
     parser.add_argument("--seed", type=int, default=1)
@@ -125,7 +127,7 @@ def main() -> None:
     if options.own:
         figures["own"] = error_rates.own_pictures(options.draws, options.seed)
     if options.hidden:
-        figures["hidden"] = hidden_faces.hidden_faces(options.seed)
+        figures["hidden"] = hidden_faces.hidden_faces(options.seed, options.rows)
         hidden_faces.show(figures["hidden"])
     if options.time:
         figures["time"] = timings()

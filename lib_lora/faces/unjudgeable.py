@@ -67,17 +67,10 @@ def covered(crop: Pixels) -> Numbers:
 
 
 def styled(pixels: Pixels, box: Box) -> Numbers:
-    """How likely each of `STYLES` is for the face in `box` of an RGB picture, 0..1.
-
-    Painted is what either of two models says: one knows daubs and pencils, the other brush strokes and washes, which
-    look more like smooth skin than like those.
-    """
-    model, seen = _load(FILE), style_features(pixels, box)
-    known = (seen - model["style_mean"]) / model["style_deviation"] @ model["styles"] + model["style_offsets"]
-    washed = (seen - model["washed_mean"]) / model["washed_deviation"] @ model["washed"] + model["washed_offset"][0]
-    place = STYLES.index("painted")
-    known[place] = max(known[place], washed)
-    return _logistic(known)
+    """How likely each of `STYLES` is for the face in `box` of an RGB picture, 0..1."""
+    model = _load(FILE)
+    seen = (style_features(pixels, box) - model["style_mean"]) / model["style_deviation"]
+    return _logistic(seen @ model["styles"] + model["style_offsets"])
 
 
 def cover_features(crop: Pixels, place: int) -> Array:
@@ -160,8 +153,7 @@ def _logistic(scores: npt.NDArray[np.floating]) -> Numbers:
 @cache
 def _load(path: Path) -> dict[str, Array]:
     """The weights, once a process."""
-    names = ("cover_0", "cover_1", "cover_offsets", "styles", "style_offsets", "style_mean", "style_deviation",
-             "washed", "washed_offset", "washed_mean", "washed_deviation")  # fmt: skip
+    names = ("cover_0", "cover_1", "cover_offsets", "styles", "style_offsets", "style_mean", "style_deviation")
     with explained(path, "read"), open(path, "rb") as stream:
         try:
             with np.load(stream, allow_pickle=False) as archive:
