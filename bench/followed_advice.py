@@ -240,6 +240,8 @@ class Workplace:
         """
         verdict, run, request = tested.report.verdict, tested.run, tested.request
         value = verdict.value or 0.0
+        if "sampling steps" in verdict.advice and request.steps < SAMPLING:
+            return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         match verdict.action:
             case "train_more":
                 steps = request.step + int(value)
@@ -260,8 +262,6 @@ class Workplace:
             return self._again(tested), f"{ANEW[verdict.rule]:.2f} x the rate"
         if verdict.rule == "follows no prompt, class pictures":
             return self._anew(tested, {"class_photos": None}), "without class pictures"
-        if verdict.rule == "blurred faces" and request.steps < SAMPLING:
-            return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         return None
 
     def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:
