@@ -52,3 +52,10 @@ def test_every_setting_is_one_of_the_trainings(setting):
     from lib_lora.training.plan.train_settings import TrainSettings
 
     assert all(hasattr(TrainSettings, name) for name in study.SETTINGS[setting])
+
+
+def test_the_documents_table_is_that_of_the_stored_rows():
+    rows = study.read_rows(study.ROOT / "bench" / "results" / "choices" / study.RESULTS)
+    assert rows
+    table = study.table(rows).partition("\n\n")[0]
+    assert table in (study.ROOT / "docs" / "likeness.md").read_text(encoding="utf-8")
