@@ -1,14 +1,14 @@
 """Follow each advice of the verdict to the letter, and measure whether it helped; on the small base model.
 
-    python bench/advice.py --work DIR --unseen FOLDER                every case, the six people and four unseen ones
+    python bench/advice.py --work DIR                                every case, the six people and four unseen ones
     python bench/advice.py --work DIR --cases hot --people mara      some of them; more can follow later
     python bench/advice.py --work DIR --table                        only what DIR has so far
 
-Needs `dlib-bin` and `face-recognition-models`. FOLDER is the one of `tools/unseen_people.py`, which keeps the pictures;
-without it only the six people are there. A case brings about states in which rules of the verdict apply (really
-trained, really painted), reads the advice from the report, follows it, and measures both pictures' sets with held-out
-photos (`bench.followed_advice`). DIR keeps the rows of each finished case in results.jsonl; what stands there is not
-done again, so the command can be stopped and given again; bench/results/advice has those of docs/likeness.md.
+Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of tests/data/unseen. A case brings about
+states in which rules of the verdict apply (really trained, really painted), reads the advice from the report, follows
+it, and measures both pictures' sets with held-out photos (`bench.followed_advice`). DIR keeps the rows of each finished
+case in results.jsonl; what stands there is not done again, so the command can be stopped and given again;
+bench/results/advice has those of docs/likeness.md.
 
 An advice has helped where its measure rose by more than its standard error: the difference of each picture to the one
 of the same prompt and seed before, mean over standard deviation by the root of their number. The measure is the mean of
@@ -46,7 +46,7 @@ from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.presets import preset  # noqa: E402
 from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
-PERSONAS = ROOT / "tests" / "data" / "personas"
+PERSONAS, UNSEEN_PHOTOS = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, ENOUGH, LONG = 20, 60, 100  # steps
@@ -59,7 +59,7 @@ MEASURES = {
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
-    "base loses": "judged",
+    "base loses": "judged", "base paints": "judged",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
 Row = dict[str, Any]
@@ -137,6 +137,13 @@ def whole(place: Workplace) -> Steps:
     yield followed("64 pixels", place, place.test(run, at(ENOUGH, side=64)))
 
 
+def used(place: Workplace) -> Steps:
+    """A LoRA used at half its weight, and pictures that are too small; the quickest of all cases."""
+    run = place.train({"steps": SHORT, "save_every": SHORT})
+    yield followed("weight 0.5", place, place.test(run, at(SHORT, weight=0.5)))
+    yield followed("64 pixels", place, place.test(run, at(SHORT, side=64)))
+
+
 def few(place: Workplace) -> Steps:
     """Seven photos."""
     run = place.train({"steps": SHORT, "save_every": SHORT})
@@ -157,6 +164,7 @@ def class_pictures(place: Workplace) -> Steps:
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
+    "used": (used, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
 }  # fmt: skip
 
@@ -178,21 +186,13 @@ def planned(cases: Sequence[str], people: Sequence[str], rows: Iterable[Row]) ->
     return [Job(case, who) for case in cases for who in people if (case, who) not in done]
 
 
-def people_of(unseen: Path | None) -> dict[str, Person]:
-    """Everybody, with their photos; the unseen ones only where there is a folder of them."""
-    found = {name: Person(name, word, sorted((PERSONAS / name).glob("*.jpg"))) for name, word in PEOPLE.items()}
-    for name, word in UNSEEN.items() if unseen else ():
-        number = int(name.removeprefix("unseen"))
-        folder = Path(unseen or "") / f"{number:04}"
-        found[name] = Person(name, word, _kept(folder.parent / f"person-{number:04}.npz", folder))
+def everybody() -> dict[str, Person]:
+    """The six people and the unseen ones, with their photos."""
+    found = {}
+    for folder, people in ((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN)):
+        for name, word in people.items():
+            found[name] = Person(name, word, sorted((folder / name).glob("*.jpg")))
     return found
-
-
-def _kept(measured: Path, folder: Path) -> list[Path]:
-    import numpy as np
-
-    with np.load(measured) as archive:
-        return [folder / f"{number:04}.png" for number in archive["numbers"].tolist()]
 
 
 def measured(job: Job, person: Person, work: Path) -> list[Row]:
@@ -209,15 +209,14 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    everybody = people_of(options.unseen)
-    people = [name for name in options.people or ORDER if name in everybody]
+    people = everybody()
     with only_process(options.work, "wait for it, or name another --work"):
         path = options.work / RESULTS
-        jobs = planned(options.cases, people, read_rows(path))
+        jobs = planned(options.cases, options.people or ORDER, read_rows(path))
         os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they load their libraries
         with ProcessPoolExecutor(options.jobs, get_context("spawn"), alone) as pool:
             try:
-                waiting = {pool.submit(measured, job, everybody[job.person], options.work): job for job in jobs}
+                waiting = {pool.submit(measured, job, people[job.person], options.work): job for job in jobs}
                 return _written(waiting, path)
             except KeyboardInterrupt:
                 os._exit(130)  # the pool would first do what it has taken in; the workers end with this process
@@ -355,7 +354,6 @@ def _told(gains: Sequence[float]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--unseen", type=Path, metavar="FOLDER", help="the folder of tools/unseen_people.py")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
     parser.add_argument("--people", nargs="+", choices=ORDER, metavar="PERSON")
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +58,10 @@ def main() -> int:
     if options.what == "time":
         text = timed(options.work, options.runs)
     else:
-        parts = {"faults": faults, "strangers": strangers, "writing": writing, "copies": copies, "tiny": tiny}
+        parts: dict[str, Callable[[], str]] = {
+            "faults": faults, "strangers": strangers, "writing": writing,
+            "copies": lambda: copies(options.kinds), "tiny": tiny,
+        }  # fmt: skip
         text = parts[options.what]()
     print(text)
     figures = {"what": options.what, "rows": results_file.rows(text), "text": text.splitlines()}
@@ -70,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", choices=("faults", "strangers", "writing", "copies", "tiny", "time"), required=True)
     parser.add_argument("--work", type=Path, help="of time: folder for the photos (200 MB)")
+    parser.add_argument("--kinds", nargs="+", choices=COPIES, default=list(COPIES), metavar="KIND", help="of copies")
     parser.add_argument("--runs", type=int, default=3, help="of time: how often each is repeated (default: 3)")
     results_file.add_option(parser)
     options = parser.parse_args()
@@ -181,7 +185,7 @@ COPIES: dict[str, tuple[Callable[[Image.Image], Image.Image], int]] = {
 }
 
 
-def copies() -> str:
+def copies(kinds: Sequence[str] = tuple(COPIES)) -> str:
     """How many copies of each kind are found, in how many of these the original is the one that is kept, and by how
     many times the face's share of the photo differs.
 
@@ -190,13 +194,14 @@ def copies() -> str:
     """
     found: Counter[tuple[str, str]] = Counter()
     mistaken: Counter[tuple[str, str]] = Counter()
-    shares: dict[str, list[float]] = {kind: [] for kind in COPIES}
+    shares: dict[str, list[float]] = {kind: [] for kind in kinds}
+    changed = [kind for kind in ("grey", "256 pixels") if kind in kinds]
     nearest: list[tuple[int, float]] = []  # bits and cosines of different photos that are near in either
     with tempfile.TemporaryDirectory() as folder:
         for name in PEOPLE:
             photos = planted.portraits(name)
             own = [_looked_at(photo, photo.name) for photo in photos]
-            made = {kind: [_made(Path(folder), photo, kind) for photo in photos] for kind in COPIES}
+            made = {kind: [_made(Path(folder), photo, kind) for photo in photos] for kind in kinds}
             for kind, copied in made.items():
                 for pair in zip(own, copied, strict=True):
                     repeats = _repeats(pair)
@@ -205,7 +210,7 @@ def copies() -> str:
                     found[kind, "copy"] += any(one.copy for one in repeats.values())
                     found[kind, "moment"] += any(not one.copy for one in repeats.values())
                     found[kind, "kept"] += 1 in repeats
-            for title, others in (("as they are", own), *((kind, made[kind]) for kind in ("grey", "256 pixels"))):
+            for title, others in (("as they are", own), *((kind, made[kind]) for kind in changed)):
                 for (first, one), (second, other) in itertools.product(enumerate(own), enumerate(others)):
                     if first == second or (title == "as they are" and first > second):
                         continue
@@ -222,7 +227,7 @@ def copies() -> str:
     lines += [
         f"| {kind} | {count} | {found[kind, 'copy']} | {found[kind, 'moment']} | {found[kind, 'kept']} "
         f"| {statistics.median(shares[kind]):.2f} ({max(shares[kind]):.2f}) |"
-        for kind in COPIES
+        for kind in kinds
     ]
     lines += [
         "",
@@ -231,7 +236,7 @@ def copies() -> str:
     ]
     lines += [
         f"| {title} | {mistaken[title, 'pairs']} | {mistaken[title, 'copy']} | {mistaken[title, 'moment']} |"
-        for title in ("as they are", "grey", "256 pixels")
+        for title in ("as they are", *changed)
     ]
     near = ", ".join(f"{bits} bits and {cosine}" for bits, cosine in sorted(nearest)[:12]) or "none"
     return "\n".join([*lines, "", f"Pairs within 4 bits and over {SAME_COSINE} (the nearest 12): {near}."])

@@ -33,6 +33,7 @@ FIXED_AT = 4  # of 20 pictures under it: with 5 % of the person's own under a li
 PICTURES, PHOTOS = 20, 24
 HARD = 0.5  # share of the pictures that were made harder, where there are such
 STRANGERS = (0, 1, 2, 3, 4, 6, 10)
+OWN_SIZES = ((24, 5), (24, 6), (24, 8), (24, 12), (24, 20), (10, 20), (15, 20))  # photos, and pictures of a grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +159,50 @@ def rates(people: Sequence[Person], others: Sequence[Person], near: bool, many: 
             row[name] = share(values, found.groups) if values else None
         rows.append(row)
     return rows
+
+
+def own_alone(people: Sequence[Person], photos: int, pictures: int, many: int, seed: int) -> dict[str, Any]:
+    """Grids without a stranger: how many are called drift, and how much one picture counts as a stranger's."""
+    from lib_lora.likeness.verdict.metrics import facts_of
+    from lib_lora.likeness.verdict.verdict import judge
+
+    made = simulated()
+    alarms, sums, groups = [], [], []
+    for place, person in enumerate(people):
+        random = np.random.default_rng([seed, photos, pictures, place])
+        for _ in range(-(-many // len(people))):
+            order = random.permutation(len(person.clean))
+            template = made.template_of(person.some(order[:photos], random))
+            shown = made.shown([*person.some(order[photos : photos + pictures], random)], template)
+            facts = facts_of(shown, template, made.lines_of(template))
+            alarms.append(float(judge(facts).drift))
+            sums.append(facts.identity.as_strangers or 0.0)
+            groups.append(person.name)
+    counted = np.asarray(sums)
+    return {
+        "photos": photos, "pictures": pictures, "drift": share(alarms, groups), "grids": len(alarms),
+        "alarms": int(sum(alarms)), "counts": float(counted.mean() / pictures),
+        "deviation": float(counted.std() / np.sqrt(pictures)),
+    }  # fmt: skip
+
+
+def own_pictures(many: int, seed: int) -> dict[str, Any]:
+    """Own pictures alone, of both sets of people: sets of other sizes, and templates of fewer photos."""
+    figures = {}
+    for name, people in (("of the tests", tested_people()), ("unseen", unseen_people())):
+        rows = [own_alone(people, *sizes, many, seed) for sizes in OWN_SIZES]
+        show_own(name, rows)
+        figures[name] = rows
+    return figures
+
+
+def show_own(name: str, rows: Sequence[dict[str, Any]]) -> None:
+    """The lines of a table as it stands in docs/likeness.md."""
+    print("| people | photos | pictures | grids called drift | one picture counts | standard deviation |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        cells = [name, row["photos"], row["pictures"], f"{row['alarms']} of {row['grids']}"]
+        print("| " + " | ".join(map(str, [*cells, f"{row['counts']:.3f}", f"{row['deviation']:.2f}"])) + " |")
 
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -225,6 +225,13 @@ class Workplace:
             found = paint_and_score(run, request, _silent, again=False, grid_run=studio, engine=_engine())
         return Tested(run, request, found.folder, found.report)
 
+    def choose(self, run: Run, sampling: int) -> dict[str, Any]:
+        """`choose RUN`: what it found, in plain values."""
+        from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
+
+        painter = _painters[0] if _painters else None
+        return choose_cell(run, _silent, ChoiceRequest(grid_steps=sampling), _engine(), painter).values
+
     def follow(self, tested: Tested) -> tuple[Tested, str] | None:
         """Do what the report advises: what came of it, and what was done; None where nobody could do it here.
 
@@ -233,6 +240,8 @@ class Workplace:
         """
         verdict, run, request = tested.report.verdict, tested.run, tested.request
         value = verdict.value or 0.0
+        if "sampling steps" in verdict.advice and request.steps < SAMPLING:
+            return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         match verdict.action:
             case "train_more":
                 steps = request.step + int(value)
@@ -253,8 +262,6 @@ class Workplace:
             return self._again(tested), f"{ANEW[verdict.rule]:.2f} x the rate"
         if verdict.rule == "follows no prompt, class pictures":
             return self._anew(tested, {"class_photos": None}), "without class pictures"
-        if verdict.rule == "blurred faces" and request.steps < SAMPLING:
-            return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         return None
 
     def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:

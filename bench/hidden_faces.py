@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bench.error_rates import share
-from bench.spoilt_pictures import SPOILS, compressed, mild, smoothed, turned
+from bench.spoilt_pictures import PAINTINGS, SPOILS, compressed, mild, smoothed, turned
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
 from lib_lora.faces.opencv_engine import SFaceEngine
@@ -53,14 +53,18 @@ def _ways() -> dict[str, Make]:
         ways[f"turned by {degrees} degrees"] = lambda image, _points, random, by=degrees: turned(
             image, by * (1 if random.random() < 0.5 else -1)
         )
-    return {**ways, **SPOILS}
+    ways |= SPOILS
+    for name, paint in PAINTINGS.items():
+        ways[f"painted: {name}"] = lambda image, _points, random, how=paint: how(image, random)
+    return ways
 
 
-def hidden_faces(seed: int) -> dict[str, Any]:
-    """A row for each way."""
+def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
+    """A row for each way whose name begins like this."""
     engine = SFaceEngine()
     people = {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
-    seen: dict[str, dict[str, list[Measured]]] = {name: {} for name in _ways()}
+    ways = [(row, way, make) for row, (way, make) in enumerate(_ways().items()) if way.startswith(begins)]
+    seen: dict[str, dict[str, list[Measured]]] = {way: {} for _, way, _ in ways}
     lines: dict[str, Calibration] = {}
     known: dict[str, templates.Template] = {}
     for place, (person, files) in enumerate(people.items()):
@@ -71,7 +75,7 @@ def hidden_faces(seed: int) -> dict[str, Any]:
         for number, file in enumerate(files[PHOTOS : PHOTOS + JUDGED]):
             image = open_photo(file).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             points = engine.faces(image)[0].points
-            for row, (way, make) in enumerate(_ways().items()):
+            for row, way, make in ways:
                 random = np.random.default_rng([seed, place, number, row])
                 seen[way].setdefault(person, []).append(measure.one(make(image, points, random), file.name))
     return {way: _row(pictures, known, lines) for way, pictures in seen.items()}

@@ -1,7 +1,9 @@
 """Measure the verdict: how often it is wrong, and how long it takes.
 
     python bench/likeness.py --simulate          error rates on grids made of stored embeddings (minutes; `error_rates`)
+    python bench/likeness.py --own               the same for sets of other sizes without a stranger
     python bench/likeness.py --hidden            what is said of covered, tilted, compressed, posterised, painted faces
+                                                 (--rows painted: only the rows that begin so)
     python bench/likeness.py --time              the scorer: load, one picture, twenty pictures, memory (two threads)
 
 Prints tables as they stand in docs/likeness.md.
@@ -111,7 +113,9 @@ class _Scorer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulate", action="store_true")
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--hidden", action="store_true")
+    parser.add_argument("--rows", default="", metavar="WORD")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--draws", type=int, default=960)
     parser.add_argument("--seed", type=int, default=1)
@@ -120,8 +124,10 @@ def main() -> None:
     figures: dict[str, Any] = {}
     if options.simulate:
         figures["simulate"] = error_rates.simulate(options.draws, options.seed)
+    if options.own:
+        figures["own"] = error_rates.own_pictures(options.draws, options.seed)
     if options.hidden:
-        figures["hidden"] = hidden_faces.hidden_faces(options.seed)
+        figures["hidden"] = hidden_faces.hidden_faces(options.seed, options.rows)
         hidden_faces.show(figures["hidden"])
     if options.time:
         figures["time"] = timings()

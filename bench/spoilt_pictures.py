@@ -181,22 +181,47 @@ def posterised(image: Image.Image, points: Array, random: np.random.Generator) -
 
 
 def painted(image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
-    """Brush strokes, an edge-preserving wash, oil daubs, or a pencil drawing."""
+    """One of `PAINTINGS`."""
     del points
+    return list(PAINTINGS.values())[int(random.integers(len(PAINTINGS)))](image, random)
+
+
+def brushed(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Brush strokes."""
     pixels = np.asarray(image.convert("RGB"), np.uint8)
-    kind = int(random.integers(4))
-    if kind == 0:
-        result = cv2.stylization(pixels, sigma_s=random.uniform(40, 90), sigma_r=random.uniform(0.4, 0.6))
-    elif kind == 1:
-        result = cv2.edgePreservingFilter(
-            pixels, flags=1, sigma_s=random.uniform(50, 90), sigma_r=random.uniform(0.45, 0.7)
-        )
-    elif kind == 2:
-        result = _oil(pixels, max(2, round(pixels.shape[1] * random.uniform(0.008, 0.016))))
-    else:
-        grey, colour = cv2.pencilSketch(pixels, sigma_s=random.uniform(40, 80), sigma_r=0.07, shade_factor=0.05)
-        result = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) if random.random() < 0.5 else colour
+    result = cv2.stylization(pixels, sigma_s=random.uniform(40, 90), sigma_r=random.uniform(0.4, 0.6))
     return Image.fromarray(np.asarray(result, np.uint8))
+
+
+def washed(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """An edge-preserving wash, as of watercolours."""
+    pixels = np.asarray(image.convert("RGB"), np.uint8)
+    result = cv2.edgePreservingFilter(
+        pixels, flags=1, sigma_s=random.uniform(50, 90), sigma_r=random.uniform(0.45, 0.7)
+    )
+    return Image.fromarray(np.asarray(result, np.uint8))
+
+
+def daubed(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Oil daubs."""
+    pixels = np.asarray(image.convert("RGB"), np.uint8)
+    return Image.fromarray(_oil(pixels, max(2, round(pixels.shape[1] * random.uniform(0.008, 0.016)))))
+
+
+def pencilled(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """A pencil drawing, grey or coloured."""
+    pixels = np.asarray(image.convert("RGB"), np.uint8)
+    grey, colour = cv2.pencilSketch(pixels, sigma_s=random.uniform(40, 80), sigma_r=0.07, shade_factor=0.05)
+    result = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB) if random.random() < 0.5 else colour
+    return Image.fromarray(np.asarray(result, np.uint8))
+
+
+PAINTINGS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+    "brush strokes": brushed,
+    "a wash": washed,
+    "oil daubs": daubed,
+    "a pencil drawing": pencilled,
+}
 
 
 def _oil(pixels: Pixels, radius: int) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,7 +65,7 @@ def test_what_is_in_the_results_is_not_done_again():
 
 
 def test_no_photo_is_for_two_purposes():
-    for person in study.people_of(None).values():
+    for person in study.everybody().values():
         kinds = [*person.trained, *person.spare, *person.held_out]
         assert len(kinds) == len({*kinds}) == followed.TRAINED + followed.SPARE + followed.HELD_OUT
 
@@ -107,8 +106,10 @@ def test_rates_are_the_presets_times_a_factor():
 
 
 def test_people_are_in_the_order_of_the_study():
-    assert {*study.ORDER} == {*study.people_of(None), *study.UNSEEN}
-    assert study.people_of(None)["mara"].photos[0] == Path(study.PERSONAS / "mara" / "00.jpg")
+    people = study.everybody()
+    assert {*study.ORDER} == {*people}
+    assert people["mara"].photos[0] == study.PERSONAS / "mara" / "00.jpg"
+    assert people["unseen2"].photos[0] == study.UNSEEN_PHOTOS / "unseen2" / "00.jpg"
 
 
 def test_the_documents_table_is_that_of_the_stored_rows():

@@ -18,12 +18,13 @@ WIDTH = 120
     [
         choosing.show,
         lambda rows: error_rates.show("", rows),
+        lambda rows: error_rates.show_own("", rows),
         hidden_faces.show,
         combining.show_simulated,
         combining.show_broken,
         combining.show_painted,
     ],
-    ids=["choosing", "rates", "hidden", "combining", "broken", "painted"],
+    ids=["choosing", "rates", "own", "hidden", "combining", "broken", "painted"],
 )
 def test_a_printed_table_has_the_documents_columns(show: Callable, capsys: pytest.CaptureFixture[str]) -> None:
     show({} if show is hidden_faces.show else [])

@@ -40,6 +40,7 @@ LEAST_PX = 40  # of a face's longer side; of smaller ones nothing is said
 _REGIONS = ((slice(32, 72), slice(16, 96)), (slice(64, 112), slice(24, 88)))  # of the crop: eyes, and nose tip to chin
 _COARSE = (16, 8)  # width and height at which brightness and colour are seen
 _LARGEST = 400  # pixels of a face whose pixels are compared; larger ones are reduced by whole steps
+_WASHED_PX = 200  # to which a larger face is reduced before brush strokes and washes are looked for
 _STEPS = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5, 32.5)  # grey levels that divide the differences of neighbours
 _BLOCK = 8  # pixels of a JPEG's block
 
@@ -67,10 +68,18 @@ def covered(crop: Pixels) -> Numbers:
 
 
 def styled(pixels: Pixels, box: Box) -> Numbers:
-    """How likely each of `STYLES` is for the face in `box` of an RGB picture, 0..1."""
-    model = _load(FILE)
-    seen = (style_features(pixels, box) - model["style_mean"]) / model["style_deviation"]
-    return _logistic(seen @ model["styles"] + model["style_offsets"])
+    """How likely each of `STYLES` is for the face in `box` of an RGB picture, 0..1.
+
+    Painted is what either of two models says: one knows daubs and pencils, the other brush strokes and washes, which
+    look more like smooth skin than like those.
+    """
+    model, seen = _load(FILE), style_features(pixels, box)
+    known = (seen - model["style_mean"]) / model["style_deviation"] @ model["styles"] + model["style_offsets"]
+    small = (wash_features(pixels, box) - model["washed_mean"]) / model["washed_deviation"]
+    washed = small @ model["washed"] + model["washed_offset"][0]
+    place = STYLES.index("painted")
+    known[place] = max(known[place], washed)
+    return _logistic(known)
 
 
 def cover_features(crop: Pixels, place: int) -> Array:
@@ -102,6 +111,17 @@ def style_features(pixels: Pixels, box: Box) -> Array:
     levels = [np.count_nonzero(_counted(face[..., channel])) for channel in range(3)]
     found += [float(np.log(np.mean(levels)))]
     return np.array(found, np.float32)
+
+
+def wash_features(pixels: Pixels, box: Box) -> Array:
+    """What the model of brush strokes and washes sees: the same of the face at one size, since smooth skin in a large
+    picture would look like a wash in a small one."""
+    face = _face(pixels, box)
+    across = _WASHED_PX / max(face.shape[:2])
+    if across < 1:
+        size = (max(_BLOCK, round(face.shape[1] * across)), max(_BLOCK, round(face.shape[0] * across)))
+        face = np.asarray(cv2.resize(face, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return style_features(face, (0.0, 0.0, float(face.shape[1]), float(face.shape[0])))
 
 
 def _shares_of_steps(levels: Pixels) -> Numbers:
@@ -153,7 +173,8 @@ def _logistic(scores: npt.NDArray[np.floating]) -> Numbers:
 @cache
 def _load(path: Path) -> dict[str, Array]:
     """The weights, once a process."""
-    names = ("cover_0", "cover_1", "cover_offsets", "styles", "style_offsets", "style_mean", "style_deviation")
+    names = ("cover_0", "cover_1", "cover_offsets", "styles", "style_offsets", "style_mean", "style_deviation",
+             "washed", "washed_offset", "washed_mean", "washed_deviation")  # fmt: skip
     with explained(path, "read"), open(path, "rb") as stream:
         try:
             with np.load(stream, allow_pickle=False) as archive:

@@ -13,8 +13,8 @@ from lib_lora.faces.array_types import Numbers
 
 CONFIDENCE = 0.95
 ROUNDS = 2000  # of the bootstrap: the ends of a 95 % interval are then known to about a tenth of its width
-OWN, SCATTER = 0.03, 0.12  # a person's own, partly hard pictures count so much as strangers: mean, standard deviation
-RARE, LEAST = 2.15, 0.28  # standard deviations, and what the long tail of few pictures needs beside them (`alarm_from`)
+OWN, SCATTER = 0.01, 0.06  # a person's own, partly hard pictures count so much as strangers: mean, standard deviation
+RARE, LEAST = 2.15, 0.67  # standard deviations, and what the long tail of few pictures needs beside them (`alarm_from`)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def student(count: int) -> float:
 
 def alarm_from(pictures: int, own: float = OWN, scatter: float = SCATTER) -> float:
     """From what sum of `Lines.as_strangers` on a grid raises the alarm: what so many pictures of the very person reach
-    in fewer than 1.5 grids of a hundred. Of 20 pictures it is 2.03, of 5 it is 1.01, so two of 20 or one of 5 never
-    raise it alone.
+    in fewer than 1.5 grids of a hundred. Of 20 pictures it is 1.45, of 5 it is 1.01, so one picture never raises it
+    alone, and two of 20 that surely show strangers do.
 
     Args:
         pictures: that are counted.

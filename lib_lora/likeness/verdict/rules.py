@@ -74,7 +74,7 @@ _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
-_LATER_STEP = "Test the later checkpoint, step {later}; its own verdict says how to go on."
+_LATER_STEP = "Test the later checkpoint, step {later}, as well; go on with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
     "Keep step {step}; for a new run halve the learning rate.",
@@ -133,7 +133,8 @@ RULES: tuple[Rule, ...] = (
         "no face",
         (above(lambda f: f.pictures.no_face_share, MANY), above(lambda f: f.base.no_face_share, MANY)),
         "{no_face} of {read} pictures show no face, and without the LoRA most show none either.",
-        "Choose a base model that paints people.",
+        "Paint larger pictures; if the base model shows no face in them either, choose one that paints people.",
+        "paint_larger",
     ),
     Rule(
         "faces break, earlier step",
@@ -295,7 +296,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        _LATER_STEP,
+        "Check that there are enough sampling steps; if so, test the later checkpoint, step {later}, as well.",
         "test_step",
         lambda f: f.training.later,
     ),
@@ -304,7 +305,8 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that the trigger is in the captions and in the prompt; if it is, train {as_many} more steps.",
+        "Check that the trigger is in the captions and in the prompt, and that there are enough sampling steps; if so, "
+        "train {as_many} more steps.",
         "train_more",
         lambda f: f.training.as_many,
     ),
@@ -525,7 +527,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
         _SAID + ".",
-        "Train {more} more steps.",
+        "Train {more} more steps, and keep the step that is better.",
         "train_more",
         lambda f: f.training.more,
     ),

@@ -201,12 +201,13 @@ def _ways(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A picture that was painted, or is about to be: by which way, from which start, for which view, whether kept."""
+    """A picture that was painted, or is about to be: by which way, from which start, for which view, with success or
+    not (`_succeeded`)."""
 
     way: str
     start: str
     angle: str
-    kept: bool
+    succeeded: bool
 
 
 def _jobs(
@@ -222,7 +223,8 @@ def _jobs(
 
     The same `done`, the pictures before it, give the same go, so that one that was ended in its midst goes on.
 
-    Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded.
+    Views from the side have ways of their own, and of each way it is counted for them alone how often it succeeded: a
+    picture that is kept but does not show a side is no success, or what only repeats the front would be tried most.
     They are asked for to the left and to the right by turns. Where no head can be turned to a side, the picture is
     painted by the best of the other ways.
     """
@@ -230,9 +232,9 @@ def _jobs(
     wish: Wish = next_wish(tried, count)
     aside = wish["angle"] in SIDES
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
-    gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), one.kept) for one in alike]
+    gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), _succeeded(one, aside)) for one in alike]
     unturned = [one for one in ways if one.kind != "turn"] or FOREIGN_WAYS
-    outcomes = [(one.way, one.kept) for one in gone]
+    outcomes = [(one.way, one.succeeded) for one in gone]
     chosen, instead = next_way(outcomes, ways if aside else unturned), next_way(outcomes, unturned)
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
@@ -252,6 +254,11 @@ def _jobs(
         gone.append(_Attempt(way.name, job.start, wish["angle"], False))
         jobs.append(job)
     return jobs
+
+
+def _succeeded(one: InventedPicture, aside: bool) -> bool:
+    """Whether a picture brought what was asked of it: it was kept and, if that was a view from the side, shows one."""
+    return one.kept and (not aside or one.shown.get("angle") in SIDES)
 
 
 def _roots(
@@ -302,7 +309,7 @@ def _start(
     there = {one.file: one for one in roots}
     looks = "ahead" if way.kind == "turn" else wish["angle"]
     fits = {file: one.shown.get("angle") == looks for file, one in there.items()}
-    before = [(one.start, one.kept) for one in gone if one.way == way.name]
+    before = [(one.start, one.succeeded) for one in gone if one.way == way.name]
     return there[next_start(before, fits, {file: _nearness(one) for file, one in there.items()})]
 
 

@@ -527,6 +527,27 @@ def test_the_views_of_a_go_from_the_side_are_to_both_sides_also_when_one_of_them
     assert sorted(job.asked["angle"] for job in jobs) == ["left", "left", "right", "right"]
 
 
+def test_a_picture_that_is_kept_but_shows_no_side_is_no_success_for_its_way_to_views_from_the_side(begun, eye):
+    root, _ = begun
+    invented = InventedFolder(Workspace(root).character(NAME))
+    shop = invent_paint.InventPainter(invented, invented.plan, Pasting, eye, lambda one: None)
+    ways = [Strategy("own", 0.6), Strategy("own", 0.7)]
+    ahead = [("own 0.6", "ahead", {"angle": "ahead"}, True)] * 13
+
+    def next_ways(shown):
+        sides = [("own 0.7", "left", shown, True), ("own 0.6", "left", {"angle": "left"}, True)] * 3
+        done = [
+            InventedPicture(f"more/{number:04}.png", "", "", "", 1, way=way, asked={"angle": angle}, shown=seen,
+                            kept=kept, photo="picked-0001.png")
+            for number, (way, angle, seen, kept) in enumerate([*ahead, *sides])
+        ]  # fmt: skip
+        roots = invent_more._roots(invented, invented.plan, shop.painted, done)
+        return {job.way.name for job in invent_more._jobs(shop, done, roots, ways, WHO, 30, len(done))}
+
+    assert next_ways({"angle": "left"}) == {"own 0.7"}  # of two that succeed alike, what changes more
+    assert next_ways({}) == {"own 0.6"}
+
+
 def test_a_go_that_another_stage_came_between_goes_on_as_if_nothing_had(begun, eye, tmp_path_factory):
     root, painter = begun
     painter.script = ("ines",)

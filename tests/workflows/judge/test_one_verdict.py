@@ -21,6 +21,8 @@ from PIL import ExifTags, Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.cli import NO_VERDICT
+from lib_lora.guard.guard_judge import GuardJudge
+from lib_lora.guard.guard_settings import GuardSettings
 from lib_lora.hosts.standalone import Alone
 from lib_lora.pictures import parameters, save_picture
 from lib_lora.queue.queue import Queue
@@ -117,6 +119,13 @@ def test_every_door_says_the_same(judgeable: Run, painted, moved, root, eye, mai
     assert [answer["status"] for answer in alone] == words
     together = scorer.answer(json.dumps({"images": [str(path) for path in files]}))
     assert (_words(together), together["verdict"]["kind"]) == (words, kind)
+
+    guard = GuardJudge(lambda: root, lambda: eye)
+    for line, fails in (("keep", {"lost": "lost", "drift": "below the line"}), ("same", {"lost": "lost"})):
+        settings = GuardSettings(True, NAME, line)
+        for path, word in zip(files, words, strict=True):
+            with Image.open(path) as image:
+                assert guard(image, image.info["parameters"], settings).reason == fails.get(word, ""), (path, word)
 
     other = tmp_path / "without"
     other.mkdir()
