@@ -29,8 +29,8 @@ PURPOSES = {
     "worker": ("worker",),  # what install.py puts beside a webui's own packages
     "worker-transformers-5": ("worker-transformers-5",),  # instead of the lines above with the same names
 }
-# Purposes that have a Python of their own: A1111's, and the newest that is supported, since the newest numpy and scipy
-# cannot be had for older ones.
+# Purposes that have a Python of their own: A1111's, and the newest that is supported (the newest numpy and scipy need
+# 3.12 or newer).
 PYTHONS = {"a1111": (3, 10), "newest": (3, 13)}
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -201,7 +201,7 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
     chosen = os.environ.get("SAMEFACE_ENV")
     if chosen:
         path = Path(chosen).expanduser().absolute()
-        return path.with_name(f"{path.name}-{purpose}") if purpose in PYTHONS else path
+        return path.with_name(f"{path.name}-{purpose}-{_python_for(purpose)}") if purpose in PYTHONS else path
     name = f"{purpose if purpose in PYTHONS else 'venv'}-{_python_for(purpose)}"
     return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 

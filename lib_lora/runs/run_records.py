@@ -57,6 +57,7 @@ class GridRecord:
     """A judged test grid, in short: what ``report.json`` says first.
 
     Attributes:
+        retention: of the identity, as the verdict says it: of what the base model can show, or else of the photos' own.
         more: further LoRAs that it was painted with, as ``name:weight``; such a grid says nothing of the run alone.
     """
 
@@ -183,7 +184,9 @@ def _grid(path: Path) -> GridRecord | None:
         verdict, facts = found["verdict"], found["facts"]
         subject = found.get("subject", {})
         more = tuple(f"{Path(str(one['file'])).stem}:{one['weight']:g}" for one in subject.get("more", ()))
-        step, retention = facts["step"], facts["retention"]
+        step, retention = facts["step"], facts.get("retention_best")
+        if retention is None:  # reports of earlier versions
+            retention = facts["retention"]
         if step is None and more:  # the file of a saved step ends in its number
             digits = Path(str(subject["lora"])).stem.rpartition("-")[2]
             step = int(digits) if digits.isascii() and digits.isdecimal() else None

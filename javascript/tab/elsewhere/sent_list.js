@@ -92,7 +92,7 @@ function parts(list, rented) {
     .map(([name, text]) => [el('dt', { text: t(name) }), el('dd', { text })]);
   return [
     el('p', { text: `${sum} (${format.bytes(list.photo_bytes)})` }),
-    el('div', { class: 'sf-scroll' }, table),
+    el('div', { class: 'sf-scroll sf-sent-photos' }, table),
     el('dl', { class: 'sf-sent' }, rows),
   ];
 }

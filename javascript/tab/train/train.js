@@ -292,7 +292,7 @@ function place(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
   if (!step) return t(' before anything was saved; it starts over');
-  return t('; it continues after step {step} of {total}', {
+  return t('; it can continue after step {step} of {total}', {
     step: format.number(step),
     total: format.number(run.total),
   });

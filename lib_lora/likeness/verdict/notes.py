@@ -14,7 +14,7 @@ NOTES: tuple[Note, ...] = (
     Note(
         "strangers among them",
         (at_least(lambda f: f.pictures.lost, 1), at_least(lambda f: f.identity.retention_best, HALF)),
-        "{lost} of {counted} faces are no more like the photos than a stranger's can be; they are marked.",
+        "Faces no more like the photos than a stranger's can be, which are marked: {lost} of {counted}.",
     ),
     Note(
         "turned heads",

@@ -133,7 +133,8 @@ RULES: tuple[Rule, ...] = (
         "no face",
         (above(lambda f: f.pictures.no_face_share, MANY), above(lambda f: f.base.no_face_share, MANY)),
         "{no_face} of {read} pictures show no face, and without the LoRA most show none either.",
-        "Paint larger pictures; if the base model shows no face in them either, choose one that paints people.",
+        "If the pictures are smaller than those that the base model was made for, paint larger ones; if they are not, "
+        "choose a base model that paints people.",
         "paint_larger",
     ),
     Rule(
@@ -296,7 +297,8 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that there are enough sampling steps; if so, test the later checkpoint, step {later}, as well.",
+        "Check that the pictures were painted with 20 sampling steps or more; if so, test the later checkpoint, step "
+        "{later}, as well.",
         "test_step",
         lambda f: f.training.later,
     ),
@@ -305,8 +307,8 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that the trigger is in the captions and in the prompt, and that there are enough sampling steps; if so, "
-        "train {as_many} more steps.",
+        "Check that the trigger is in the captions and in the prompt, and that the pictures were painted with 20 "
+        "sampling steps or more; if so, train {as_many} more steps.",
         "train_more",
         lambda f: f.training.as_many,
     ),

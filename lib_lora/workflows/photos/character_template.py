@@ -14,6 +14,8 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.photos.audit import audit_store
 from lib_lora.workspace.workspace import CharacterFolder
 
+JUDGING = 2  # raise it whenever the same face may be judged otherwise; 2: brush strokes, and a lower alarm
+
 
 def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
     """The template of the character's photos as they are now; made anew only when they have changed.
@@ -41,13 +43,13 @@ def kept_template(folder: CharacterFolder, engine: FaceEngine) -> Template | Non
 
 
 def ruler_of(folder: CharacterFolder, engine: FaceEngine) -> str:
-    """What likenesses are measured with: a digest of the engine and of the photos in use as they are now."""
-    return digest_of(engine.id, sorted(digest for _, digest in _hashes(audit_store.photos_to_use(folder))))
+    """What pictures are judged with: a digest of the engine, of `JUDGING`, and of the photos in use as they are now."""
+    return digest_of(engine.id, JUDGING, sorted(digest for _, digest in _hashes(audit_store.photos_to_use(folder))))
 
 
 def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
     """Where an engine's template of a character is kept."""
-    return folder.cache / f"template-{digest_of(engine.id)[:12]}.json"
+    return folder.cache / f"template-{digest_of(engine.id, JUDGING)[:12]}.json"
 
 
 def _hashes(photos: Sequence[Path]) -> list[tuple[str, str]]:
