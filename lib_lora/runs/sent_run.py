@@ -36,7 +36,7 @@ _ITS_SETTINGS = (
     "te_lr",
 )
 _ITS_ADAPTER = ("rank", "alpha", "te")
-_MOST_STEPS = 10_000_000
+MOST_STEPS = 10_000_000  # that a run may be asked to have
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,60}")
 
 
@@ -175,7 +175,7 @@ def take_over(run: Run, come: Path) -> Run:
             folder=run.folder,
         )
     file = replace(run.file, settings=_settled(run, theirs), versions=_shown(theirs.versions))
-    if 0 <= theirs.restart <= theirs.settings.steps <= _MOST_STEPS and theirs.settings.steps >= file.settings.steps:
+    if 0 <= theirs.restart <= theirs.settings.steps <= MOST_STEPS and theirs.settings.steps >= file.settings.steps:
         file = replace(file, settings=replace(file.settings, steps=theirs.settings.steps), restart=theirs.restart)
     if file == run.file:
         return run

@@ -21,6 +21,7 @@ from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
+from lib_lora.runs.lent_run import Loan, lend, returned
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.rented.painting_quote import of_grid
 from lib_lora.workflows.produce import production_request
@@ -118,6 +119,8 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     ledger.created(name, "pod1")
     ledger.cost(name, "lena", Decimal(1), 4.0, 118.0)
     ledger.ended(name, "pod1")
+    more = plant_run(planted.character("Mara"), saved=[50, 100], base=str(MINI))
+    lend(run, Loan("desk", "lena@desk.example:SameFace", "0123456789abcdef", failed.id))
 
     page, errors = chromium.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -126,15 +129,25 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
     refresh(page)
     go(page, "train", "lena")
+    page.get_by_text("The steps up to 50 are saved").wait_for()  # so the runs are known
     fold = page.locator("details", has_text="Go on somewhere else, or with other limits").first
+    assert not fold.is_visible()  # another machine has the run
+    returned(run)
+    go(page, "train", "mara")
+    page.get_by_text("Run 001 is trained").wait_for()
+    go(page, "train", "lena")
     fold.locator("summary").first.click()
     fold.get_by_label("Where to go on").select_option("runpod")
+    begin = fold.get_by_role("button", name="Go on there")
     fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to go on").wait_for()
     fold.get_by_text("Hours and cost that you write here count from now on").wait_for()
+    assert begin.is_disabled()  # nothing can be had within its limits
     fold.get_by_label("Cost at most (USD)").fill("1.5")
+    fold.get_by_text("costs 0.51 USD at most: after 2 hours").wait_for()
+    assert fold.get_by_label("Hours at most").input_value() == "2"  # the run's own, as nobody has written others
     fold.get_by_label("Hours at most").fill("3")
     fold.get_by_text("Starting rents a GPU (RTX A4000) and costs 0.77 USD at most: after 3 hours").wait_for()
-    fold.get_by_role("button", name="Go on there").click()
+    begin.click()
     page.get_by_text("The training continues.").wait_for()
     job = max(planted.queue.jobs(), key=lambda one: one.id)
     assert isinstance(job.arguments, TrainArguments)
@@ -143,22 +156,29 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     assert (job.id > failed.id, job.arguments.run, job.arguments.on) == (True, run.name, "runpod")
     assert (rental.hours, rental.cap, rental.anew) == (3.0, 1.5, True)
 
-    more = plant_run(planted.character("Mara"), saved=[50, 100], base=str(MINI))
-    refresh(page)
     go(page, "train", "mara")
     fold = page.locator("details", has_text="Train more steps").first
     fold.locator("summary").first.click()
     fold.get_by_label("Where to go on").select_option("runpod")
+    fold.get_by_label("Hours at most").fill("3")
+    fold.get_by_text("at most: after 3 hours it is deleted").wait_for()
     fold.get_by_label("More steps", exact=True).fill("10")
-    fold.get_by_text("at most: after 6 hours it is deleted").wait_for()
-    fold.get_by_role("button", name="Train more steps").click()
-    page.get_by_text("The training continues.").last.wait_for()
-    until(page, "() => shared.app.state.queue.jobs.some((one) => one.slug === 'mara')")
-    job = max(planted.queue.jobs(), key=lambda one: one.id)
-    assert isinstance(job.arguments, TrainArguments)
-    assert (job.arguments.run, job.arguments.on, job.arguments.steps) == (more.name, "runpod", 110)
-    assert job.arguments.rental is not None
-    assert not job.arguments.rental.anew
+    fold.get_by_text("How long 10 steps take").wait_for()
+    given = []
+    for _ in range(2):  # limits that are written are given once
+        fold.get_by_role("button", name="Train more steps").click()
+        until(page, "() => shared.app.state.queue.jobs.some((one) => one.slug === 'mara' && one.open)")
+        job = max(planted.queue.jobs(), key=lambda one: one.id)
+        assert isinstance(job.arguments, TrainArguments)
+        assert (job.arguments.run, job.arguments.on, job.arguments.steps) == (more.name, "runpod", 110)
+        assert job.arguments.rental is not None
+        given.append((job.arguments.rental.hours, job.arguments.rental.anew))
+        planted.queue.wish(job.id, "stop")
+        refresh(page)
+        fold.get_by_label("Where to go on").select_option("runpod")
+        fold.get_by_label("More steps", exact=True).fill("10")
+        fold.get_by_text("How long 10 steps take").wait_for()
+    assert given == [(3.0, True), (6.0, False)]
     assert errors == []
     page.close()
 

@@ -10,6 +10,19 @@ const REPORTED =
   'For comparison: what people report for a first LoRA on a rented GPU is about 4 hours and 0.50 to 3 GBP. This was not ' +
   'measured here.';
 
+const WITH_PICTURES = {
+  run:
+    '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, at the pace of ' +
+    'your run {run} ({seconds} s a step).',
+  measured:
+    '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, as Measure found ' +
+    'on yours ({seconds} s a step).',
+};
+const ALONE = {
+  run: '{steps} steps take about {minutes} on the {name}, at the pace of your run {run} ({seconds} s a step).',
+  measured: '{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).',
+};
+
 /** @returns {HTMLElement} a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
 export function rentCost() {
   const facts = factList();
@@ -37,17 +50,7 @@ export function rentTime(quote, offer) {
     );
   const { run, seconds } = offer.pace;
   const known = { ...values, minutes: minutes(offer.minutes), seconds: format.number(seconds, 2), run };
-  const took = run
-    ? t(
-        '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, at the pace ' +
-          'of your run {run} ({seconds} s a step).',
-        known,
-      )
-    : t(
-        '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, as Measure ' +
-          'found on yours ({seconds} s a step).',
-        known,
-      );
+  const took = t((quote.pictures ? WITH_PICTURES : ALONE)[run ? 'run' : 'measured'], known);
   const before = { minutes: minutes(quote.preparing.minutes) };
   const prepared = quote.preparing.known
     ? t('{minutes} before the first step are added, as your last pods took.', before)

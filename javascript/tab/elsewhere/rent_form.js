@@ -20,17 +20,20 @@ const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are fr
 
 /**
  * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
- * @param {() => void} kept is called when a key was kept or forgotten.
- * @param {any} words what differs between a training (`forTraining`) and pictures (`forPainting`).
+ * @param {() => void} settled is called when a key was kept or forgotten, or RunPod has answered.
+ * @param {any} words what differs between a training (`forTraining`), one that goes on (`forGoingOn`) and pictures
+ *   (`forPainting`).
  * @returns {{node, cost, set, rental, check, ready}} `set({account, shown, slug, asked, rental})`: what RunPod's account
  *   is, whether this is chosen, for whose training, the body of the request (null = not known yet); `rental()`: what a
- *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key.
+ *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key, and where a run goes on, whether
+ *   something can be had within its limits, or others are written.
  */
-export function rentForm(changed, kept, words = forTraining) {
+export function rentForm(changed, settled, words = forTraining) {
   const form = {
     account: null,
     limits: null,
     words,
+    settled,
     shown: false,
     slug: '',
     asked: null,
@@ -54,7 +57,7 @@ export function rentForm(changed, kept, words = forTraining) {
     pods.update();
     show(form);
     ask(form);
-    kept();
+    settled();
   }, RUNPOD);
   const pods = livingPods();
   const list = el('div', { class: 'sf-offers', role: 'group', aria: { label: t('GPUs that RunPod offers now') } });
@@ -117,7 +120,7 @@ export function rentForm(changed, kept, words = forTraining) {
     set: (to) => set(form, to),
     rental: () => rental(form),
     check: () => refuseForm([numberFault(hours, true), numberFault(cap, true)]),
-    ready: () => Boolean(form.account && form.account.kept_in),
+    ready: () => ready(form),
   };
 }
 
@@ -125,15 +128,24 @@ function inUsd(form, text) {
   return Math.round((Number(text) / form.account.per_usd) * 1e4) / 1e4;
 }
 
-function rental(form) {
-  const { hours, cap } = form.limits || form.account || {};
-  return { gpus: [], hours, cap, regions: [], ...form.rental, ...form.words.further(form.rental) };
+/** What a job is given; what the user has not written is as usual, or where a run goes on, as its own limits are. */
+function rental(form, given = form.rental) {
+  const { hours, cap } = (form.words.own ? form.limits : form.account) || {};
+  return { gpus: [], hours, cap, regions: [], ...given, ...form.words.further(given) };
+}
+
+function ready(form) {
+  if (!form.account || !form.account.kept_in) return false;
+  if (!form.words.own) return true;
+  const { hours, cap, anew } = rental(form);
+  return Boolean(hours && cap && (form.quote || anew));
 }
 
 function set(form, { account, shown, slug, asked, rental: kept }) {
   const first = shown && !form.shown;
   const of = JSON.stringify([slug, asked && asked.run]);
-  if (of !== form.of) Object.assign(form, { of, quote: null, key: '', error: '', limits: null });
+  const gone = first && form.words.own; // a pod that was rented meanwhile has used some of the run's limits
+  if (of !== form.of || gone) Object.assign(form, { of, quote: null, key: '', error: '', limits: null });
   Object.assign(form, { shown, slug, asked, rental: kept || {} });
   if (account && account !== form.given) Object.assign(form, { given: account, account: { ...account } });
   if (first) form.view.pods.update();
@@ -145,8 +157,11 @@ function set(form, { account, shown, slug, asked, rental: kept }) {
 async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
   const { path, body: asked } = form.words.request(form.slug, form.asked);
-  const body = { ...asked, rental: rental(form) };
-  const key = JSON.stringify([path, asked, form.rental]);
+  const known = !form.words.own || Boolean(form.limits);
+  // what is written gives limits anew, and is not all of them before the run's own are known
+  const given = known ? form.rental : { ...form.rental, hours: undefined, cap: undefined };
+  const body = { ...asked, rental: rental(form, given) };
+  const key = JSON.stringify([path, asked, given]);
   if (key === form.key && !anew) return;
   form.key = key;
   form.run += 1;
@@ -155,12 +170,16 @@ async function ask(form, anew) {
   try {
     const quote = await api.post(path, body);
     if (run !== form.run) return;
-    Object.assign(form, { quote, error: '', limits: quote.limits || form.limits });
+    const { limits, refused } = quote;
+    Object.assign(form, { quote: refused ? null : quote, error: refused ? refused.text : '' });
+    form.limits = limits || form.limits;
   } catch (error) {
     if (run !== form.run) return;
     Object.assign(form, { quote: null, error: error.message });
   }
   show(form);
+  form.settled();
+  if (!known && form.limits) ask(form); // about what was written meanwhile
 }
 
 function show(form) {
@@ -173,8 +192,8 @@ function show(form) {
   const now = rental(form);
   [view.hours.min, view.hours.max] = account.hours_range;
   [view.cap.min, view.cap.max] = account.cap_range.map((usd) => usd * account.per_usd);
-  write(view.hours, now.hours);
-  write(view.cap, Math.round(now.cap * account.per_usd * 100) / 100);
+  write(view.hours, now.hours ?? '');
+  write(view.cap, now.cap === undefined ? '' : Math.round(now.cap * account.per_usd * 100) / 100);
   setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
   view.region.value = (now.regions || [])[0] || '';
   setText(view.need, quote && quote.need ? t(form.words.need, { need: quote.need }) : '');
@@ -194,11 +213,11 @@ export const forTraining = {
   total: (one) => (one.minutes === null ? '' : one.total),
   changed: (one, need) => (need && one.memory < need ? one.changed : ''),
   time: () => '',
-  most: (one, hours) =>
+  most: (one) =>
     t(
       'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
         'These limits hold for the whole run, however often it is resumed.',
-      { name: one.name, most: one.most, hours: format.number(hours, 1) },
+      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
     ),
 };
 
@@ -207,7 +226,8 @@ export const forPainting = {
   need:
     'To paint with this base model, GPUs with less than {need} GB of memory are left out. Tick GPUs in the order in ' +
     'which they shall be tried; without a tick the cheapest is taken.',
-  further: (given) => ({ anew: 'hours' in given || 'cap' in given }), // what the user has written counts from now on
+  // what the user has written counts from now on
+  further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
   request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
   total: (one) => one.paints[0].total,
   changed: () => '',
@@ -224,15 +244,10 @@ export const forPainting = {
 /** What is said where one is rented to go on with a run, which may have had limits before. */
 export const forGoingOn = {
   ...forTraining,
+  own: true, // the run has limits, which what is left empty does not raise
   further: forPainting.further,
   request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
   time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
-  most: (one) =>
-    t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-        'These limits hold for the whole run, however often it is resumed.',
-      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
-    ),
   limits: 'Hours and cost that you write here count from now on, whatever earlier pods of this run have cost.',
 };
 
@@ -308,7 +323,7 @@ function showMost(form) {
   const first = firstOffer(form.quote);
   setText(form.view.time, first ? form.words.time(first, form.quote) : '');
   form.view.time.hidden = !form.view.time.textContent;
-  const words = first ? form.words.most(first, rental(form).hours) : '';
+  const words = first ? form.words.most(first) : '';
   setText(form.view.most.lastChild.firstChild, words);
   form.view.most.hidden = !words;
 }

@@ -1,13 +1,11 @@
 /** Who paints pictures with a trained LoRA: the webui, SameFace itself, another machine, or a rented GPU. */
 
-import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
+import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
 import { forPainting, rentForm } from '../elsewhere/rent_form.js';
 import { radioGroup } from '../widgets/form_parts.js';
-
-const RUNPOD = 'runpod'; // stands for a GPU that is rented
 
 /**
  * @param {Array<{value: string, text: string, help: string}>} further painters beside these.
@@ -35,7 +33,7 @@ export function painterChoice(further, changed) {
 
   function showRent() {
     const { runpod, of, rental } = made;
-    const shown = node.chosen === RUNPOD;
+    const shown = node.chosen === RENTED;
     rent.hidden = !shown;
     setText(sent, (runpod && runpod.sent_to_paint) || '');
     form.set({ account: runpod, shown, slug: app.slug, asked: of, rental });
@@ -45,16 +43,12 @@ export function painterChoice(further, changed) {
     node,
     rent,
     load: async () => {
-      const [others, runpod] = await Promise.all([
-        api.get('/places').catch(() => made.places),
-        api.get('/runpod').catch(() => null),
-      ]);
-      Object.assign(made, { places: others, runpod, rental: {} });
+      Object.assign(made, { ...(await loadPlaces(made.places)), rental: {} });
     },
     chosen: () => node.chosen,
-    check: () => node.chosen === RUNPOD && form.check(),
+    check: () => node.chosen === RENTED && form.check(),
     by: () => {
-      if (node.chosen === RUNPOD) return { painter: 'worker', on: RUNPOD, rental: form.rental() };
+      if (node.chosen === RENTED) return { painter: 'worker', on: RENTED, rental: form.rental() };
       return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
     },
     update: (run, pictures) => {
@@ -69,7 +63,7 @@ export function painterChoice(further, changed) {
         disabled: !paints,
       };
       const pod = {
-        value: RUNPOD,
+        value: RENTED,
         text: 'A rented GPU at RunPod',
         help: 'It is rented for these pictures, and costs money.',
       };
@@ -87,7 +81,7 @@ export function painterChoice(further, changed) {
       // what was picked counts again where it can
       const known = elsewhere(made.picked) || further.some((one) => one.value === made.picked);
       const here = paints && made.picked !== 'worker' ? 'webui' : 'worker';
-      node.chosen = known || (rents && made.picked === RUNPOD) ? made.picked : here;
+      node.chosen = known || (rents && made.picked === RENTED) ? made.picked : here;
       node.hidden = !host.paints && !made.places.length && !further.length && !rents;
       made.of = run && { run: run.id, ...pictures };
       showRent();

@@ -16,6 +16,7 @@ export function goOnElsewhere() {
   const begin = async () => {
     where.check();
     await startJob('train', { run: run.id, then_test: await thenTest(), ...where.by() }, 'The training continues.');
+    where.reset();
   };
   const button = actionButton('Go on there', begin);
   const node = foldSection(
@@ -27,7 +28,7 @@ export function goOnElsewhere() {
   node.addEventListener('toggle', () => node.open && where.load().then(show));
   const set = (now) => {
     const can = ENDED.includes(now.kind) && now.run && now.run.resumable && !baseGone(now.run);
-    run = can && !app.state.host.remote ? now.run : null;
+    run = can && !now.run.lent && !app.state.host.remote ? now.run : null; // else its job brings home what was made
     node.hidden = !run;
     where.update(run, null);
     show();

@@ -7,6 +7,7 @@ import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { baseLicence } from '../library/base_licence.js';
+import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
 import { rentForm } from '../elsewhere/rent_form.js';
 import { sentList } from '../elsewhere/sent_list.js';
 import { beginsWhen, startJob } from '../jobs/jobs.js';
@@ -16,7 +17,6 @@ import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
 import { trainCost } from './train_cost.js';
 
-const RUNPOD = 'runpod'; // stands for a GPU that is rented
 const ADDRESS =
   'If the other machine can fetch your base model from the internet by itself: the address of the file, which is ' +
   'compared with yours. Leave it empty to send it from here.';
@@ -58,7 +58,7 @@ function draw(form) {
   const on = selectBox([], '', (place) => chooseOn(form, place));
   const where = formField('Where to train', on);
   const sent = el('p', { class: 'sf-help' });
-  const list = sentList(() => ({ slug: form.slug, asked: askedFor(form), rented: onOf(form) === RUNPOD }));
+  const list = sentList(() => ({ slug: form.slug, asked: askedFor(form), rented: onOf(form) === RENTED }));
   const address = el('input', { class: 'sf-input', type: 'url', autocomplete: 'off', spellcheck: false });
   address.addEventListener('change', () => choose(form, { address: address.value.trim() }, true));
   const fetched = formField('Address of the base model', address, ADDRESS);
@@ -153,14 +153,13 @@ function planned(form) {
 async function loadBases(form, anew) {
   clearTimeout(form.later);
   try {
-    const [bases, settings, others, runpod] = await Promise.all([
+    const [bases, settings, { places: others, runpod }] = await Promise.all([
       api.get('/bases'),
       api.get('/settings'),
-      api.get('/places').catch(() => []),
-      api.get('/runpod').catch(() => null),
+      loadPlaces([]),
     ]);
     const rents = runpod && runpod.available;
-    const rented = { on: RUNPOD, title: t('RunPod (a rented GPU)'), text: '', sent: rents && runpod.sent };
+    const rented = { on: RENTED, title: t('RunPod (a rented GPU)'), text: '', sent: rents && runpod.sent };
     Object.assign(form, { bases, runpod, places: rents ? [...others, rented] : others });
     app.usualTest = settings.then_test !== false;
     form.error = '';
@@ -254,8 +253,8 @@ async function begin(form) {
   const few = box.input.checked;
   refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
   const on = onOf(form);
-  if (on === RUNPOD) form.view.rent.check();
-  const rented = on === RUNPOD ? { rental: form.view.rent.rental() } : {};
+  if (on === RENTED) form.view.rent.check();
+  const rented = on === RENTED ? { rental: form.view.rent.rental() } : {};
   const values = { ...common(form), few, then_test: form.view.then.input.checked, on, ...rented };
   const elsewhere = addressOf(form) ? { base_address: addressOf(form) } : {};
   await sendForm({ base, base_address: form.view.address }, () =>
@@ -299,7 +298,7 @@ function show(form) {
   if (ready) view.settings.refused(estimate && estimate.field, estimate && estimate.wrong);
   if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
   const place = placeOf(form);
-  view.cost.set({ elsewhere: Boolean(place), rented: onOf(form) === RUNPOD, ready });
+  view.cost.set({ elsewhere: Boolean(place), rented: onOf(form) === RENTED, ready });
   showStart(form);
 }
 
@@ -330,7 +329,7 @@ function showPlaces(form) {
   const more = { value: ADD, text: t('Add a machine …') };
   view.on.setChoices([here, ...others, more], place ? place.on : 'local');
   view.where.hidden = app.state.host.remote;
-  const rents = Boolean(place) && place.on === RUNPOD;
+  const rents = Boolean(place) && place.on === RENTED;
   setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;
   view.list.hidden = view.fetched.hidden = !place;
@@ -348,7 +347,7 @@ function showStart(form) {
   const later = placeOf(form) ? '' : beginsWhen(null);
   const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
   view.few.hidden = sum >= app.state.limits.photos || !sum;
-  const keyless = placeOf(form)?.on === RUNPOD && !view.rent.ready();
+  const keyless = placeOf(form)?.on === RENTED && !view.rent.ready();
   view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum || keyless;
   setText(view.start.firstChild, t(later ? 'Add to the queue' : 'Start training'));
   const lacks = keyless ? t('RunPod’s API key is missing.') : later;

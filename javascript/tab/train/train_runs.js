@@ -13,6 +13,8 @@ import { refuseForm } from '../widgets/faults.js';
 import { checkbox, factList } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, keyedList, toast } from '../widgets/widgets.js';
 
+const PATIENCE = 500; // milliseconds after the last key until it is asked what the steps cost
+
 /** A fold that trains a finished run on: {node, set(situation)}. */
 export function moreSteps() {
   const steps = el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
@@ -21,19 +23,25 @@ export function moreSteps() {
   let typed = false;
   let ticked = false;
   let shown = '';
+  let timer = 0;
   after.input.addEventListener('change', () => (ticked = true));
-  steps.addEventListener('input', () => (typed = true));
+  steps.addEventListener('input', () => {
+    typed = true;
+    clearTimeout(timer);
+    timer = setTimeout(() => run && where.update(run, total()), PATIENCE);
+  });
   const where = placeChoice(() => showReady());
-  const total = () => run.saved + Math.round(Number(steps.value));
+  const few = () => !(Number(steps.value) >= 1); // a step between two tens is as good
+  const total = () => (few() ? null : run.saved + Math.round(Number(steps.value)));
   const train = async () => {
-    const few = !(Number(steps.value) >= 1); // a step between two tens is as good
-    refuseForm(few ? [{ target: steps, text: 'How many more steps?' }] : []);
+    refuseForm(few() ? [{ target: steps, text: 'How many more steps?' }] : []);
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
     where.check();
     const asked = { run: run.id, steps: total(), then_test: after.input.checked, ...where.by() };
     await startJob('train', asked, 'The training continues.');
     typed = ticked = false;
+    where.reset();
   };
   const button = actionButton('Train more steps', train);
   const help = el('p', { class: 'sf-help' });
@@ -45,7 +53,7 @@ export function moreSteps() {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;
     shown = which;
-    run = now.kind === 'trained' ? now.run : null;
+    run = now.kind === 'trained' && !now.run.lent ? now.run : null;
     node.hidden = !run;
     if (!run) return;
     if (other) typed = ticked = false;

@@ -48,7 +48,8 @@ def measured_steps(total: int, interval: int) -> frozenset[int]:
         total: optimizer steps of the run.
         interval: steps between two checkpoints.
     """
-    saved = [*range(interval, total, interval), total]
-    if len(saved) <= MOST:
-        return frozenset(saved)
-    return frozenset(saved[round((number + 1) * len(saved) / MOST) - 1] for number in range(MOST))
+    count = (total - 1) // interval + 1
+    if count <= MOST:
+        return frozenset((*range(interval, total, interval), total))
+    places = (round((number + 1) * count / MOST) for number in range(MOST))
+    return frozenset(min(place * interval, total) for place in places)

@@ -135,10 +135,11 @@ def pictures_left(train: TrainSettings, done: int, total: int) -> int:
         total: steps of the run.
     """
     interval = train.checkpoint_interval(total)
-    saved = [step for step in (*range(interval, total, interval), total) if step > done]
-    count = len(saved) * train.sample_count
-    if train.likeness_curve and saved:
-        tested = len(measured_steps(total, interval).intersection(saved))
+    if done >= total:
+        return 0
+    count = ((total - 1) // interval - done // interval + 1) * train.sample_count  # the last step is saved in any case
+    if train.likeness_curve:
+        tested = sum(step > done for step in measured_steps(total, interval))
         count += (0 if done else LORA_PICTURES) + tested * (LORA_PICTURES + LEAK_PICTURES)
     return count
 

@@ -41,6 +41,7 @@ from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
+from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.training.plan import form_fields
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
@@ -154,11 +155,14 @@ def checked(context: RequestContext, folder: CharacterFolder, arguments: Argumen
     Raises:
         Refused: it names a path, and the webui is open to others; or a run that is not there; or a training without
             a declaration of consent.
-        UserError: no base model is chosen, it is not there, or there is no such setting.
+        UserError: no base model is chosen, it is not there, or there is no such setting; or another machine is at work
+            on the run that is to go on.
     """
     character, run = load(folder), run_in(arguments)
     if run is not None:
-        paths.run(folder, run)
+        path = paths.run(folder, run)
+        if isinstance(arguments, TrainArguments):
+            see_that_it_is_here(path)  # else the job would fail, and hide the one that brings the run home
     if isinstance(arguments, TrainArguments) and run is None and character.consent is None:
         raise Refused(409, f"Record consent for {character.name} first.", code="consent-missing")
     if isinstance(arguments, (TrainArguments, ProbeArguments, InventArguments)) and run is None:

@@ -72,6 +72,7 @@ def _run_values(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[
         "saved": max(record.saved, default=0),
         "grids": [_grid(one) for one in run_records.grids(record.folder)],
         "resumable": max(record.saved, default=0) < total and RunFolder(record.folder).states.is_dir(),
+        "lent": mark(RunFolder(record.folder).loan) is not None,
         "job": working[0].id if working else None,
     }
 

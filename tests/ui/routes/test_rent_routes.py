@@ -15,6 +15,8 @@ from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.lent_run import Loan, lend, returned
+from lib_lora.runs.sent_run import MOST_STEPS
 from lib_lora.ui.routes import route_table
 from lib_lora.workflows.train import renting
 from lib_lora.workspace.workspace import Workspace
@@ -120,13 +122,44 @@ def test_what_a_run_that_goes_on_has_left_and_what_new_limits_give(page, runpod)
     assert found["offers"][0]["hours"] == 1.0
     assert page.done(path, {"steps": 400})["steps"] == 350
     had("0.4", 58.0)
-    assert page.code_of(path, {"rental": {}}) == "rent-used-up"
-    assert page.code_of(path, {"rental": {"hours": 9.0, "cap": 9.0}}) == "rent-used-up"  # nobody has given these
+    for rental in ({}, {"hours": 9.0, "cap": 9.0}):  # nobody has given these
+        used = page.done(path, {"rental": rental})
+        assert (used["refused"]["code"], used["offers"], used["tried"]) == ("rent-used-up", [], [])
+        assert used["limits"] == {"hours": 2.0, "cap": 1.5}
+        assert "0.70 USD and 2 min are left after 2 pods" in used["left"]
+        assert "2 min are left after 2 pods, which is too little" in used["refused"]["text"]
     anew = page.done(path, {"rental": {"hours": 3.0, "cap": 2.0, "anew": True}})
-    assert (anew["left"], anew["limits"], anew["cap"]) == ("", {"hours": 3.0, "cap": 2.0}, "2.00 USD")
+    assert (anew["left"], anew["limits"], anew["cap"]) == ("", {"hours": 2.0, "cap": 1.5}, "2.00 USD")
+    assert anew["refused"] is None
     assert page.code_of("/characters/mara/runs/009/rent-on", {}, 404) == "not-found"
     page.host.is_remote = True
     assert page.code_of(path, {"rental": {}}, 403) == "forbidden"
+
+
+def test_going_on_is_asked_for_a_number_of_steps_that_a_run_can_have(page, runpod):
+    api_key_store.save(page.root, KEY)
+    run = plant_run(page.character(photos=8), saved=[50], base=str(MINI))
+    path = f"/characters/mara/runs/{run.name}/rent-on"
+    for steps in (0, -1, MOST_STEPS + 1, 10**12):
+        assert page.faulted(path, {"steps": steps}) == "steps"
+    assert page.done(path, {"steps": MOST_STEPS})["steps"] == MOST_STEPS - 50
+
+
+def test_a_run_that_another_machine_has_is_offered_no_other_one(page, runpod):
+    """A job that would fail at once would hide the one that brings the work home."""
+    api_key_store.save(page.root, KEY)
+    run = plant_run(page.character(photos=8), saved=[50], base=str(MINI))
+    path, runs = f"/characters/mara/runs/{run.name}/rent-on", "/characters/mara/runs"
+    job = {"kind": "train", "character": "mara", "arguments": {"run": run.name, "steps": 200}}
+    lend(run, Loan("desk", "mara@desk.example:SameFace", "0123456789abcdef", 1))
+    assert page.got(runs)[0]["lent"]
+    assert page.code_of(path, {"rental": {}}) == "run-elsewhere"
+    assert page.code_of("/jobs", job) == "run-elsewhere"
+    assert page.got("/jobs") == []
+    returned(run)
+    assert not page.got(runs)[0]["lent"]
+    assert page.done(path, {"rental": {}})["steps"] == 50
+    assert page.done("/jobs", job)["arguments"]["steps"] == 200
 
 
 def test_without_a_key_it_says_so(page, runpod, toy):

@@ -14,7 +14,9 @@ from lib_lora.character.store import Character, create
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.run_history import history_of
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
+from lib_lora.training.plan.estimate import pictures_left
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.likeness_curve import SHOWN, curve_of, no_longer_rises
 from lib_lora.workflows.train.prepare import asked_for
@@ -108,3 +110,21 @@ def test_another_machine_compares_no_faces(toy):
 )
 def test_five_checkpoints_at_most_and_always_the_last(total, interval, tested):
     assert sorted(measured_steps(total, interval)) == tested
+
+
+@pytest.mark.parametrize("curve", [False, True])
+def test_pictures_of_a_run_are_counted_by_its_checkpoints(curve):
+    for total in (1, 7, 65, 100):
+        for interval in (1, 10, 50):
+            train = TrainSettings(save_every=interval, sample_prompts=["one", "two"], likeness_curve=curve)
+            for done in (0, 1, 10, 49, 50, 60, 64, 65, 100, 110):
+                saved = [step for step in (*range(interval, total, interval), total) if step > done]
+                tested = measured_steps(total, interval).intersection(saved)
+                measured = bool(saved and not done) * LORA_PICTURES + len(tested) * (LORA_PICTURES + LEAK_PICTURES)
+                assert pictures_left(train, done, total) == 2 * len(saved) + curve * measured
+
+
+def test_checkpoints_are_counted_without_a_list_of_them():
+    train = TrainSettings(save_every=1, sample_prompts=["one", "two"], likeness_curve=True)
+    measured = LORA_PICTURES + 5 * (LORA_PICTURES + LEAK_PICTURES)
+    assert pictures_left(train, 0, 10**15) == 2 * 10**15 + measured

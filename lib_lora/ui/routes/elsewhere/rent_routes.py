@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from lib_lora.character.store import load
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, RUNPOD, Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
@@ -22,6 +22,8 @@ from lib_lora.remote.runpod.gpu_offers import GpuOffer
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.runs.lent_run import see_that_it_is_here
+from lib_lora.runs.sent_run import MOST_STEPS
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.ui.http import paths
@@ -70,6 +72,10 @@ class GoingOnRentRequest:
 
     steps: int | None = None
     rental: Rental = field(default_factory=Rental)
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise Misfit(f"a run cannot have {self.steps:,} steps; give 1 to {MOST_STEPS:,}.", "steps")
 
 
 @dataclass(frozen=True)
@@ -149,21 +155,24 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def offered_to_go_on(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What RunPod offers now to go on with a run, with prices, minutes and sums; the run's limits, and what is left of
-    them."""
+    """What RunPod offers now to go on with a run, with prices, minutes and sums, or why nothing can be had (`refused`);
+    the limits that hold for the run as long as no others are given, and what is left of those that are asked for."""
     _see_owner(context)
     folder, body = paths.character(context, call), call.body
-    run, slug = paths.run(folder, call.path["run"]).name, folder.path.name
-    asked = TrainArguments(run=run, steps=body.steps, on=RUNPOD, rental=body.rental)
+    path, slug = paths.run(folder, call.path["run"]), folder.path.name
+    see_that_it_is_here(path)
+    asked = TrainArguments(run=path.name, steps=body.steps, on=RUNPOD, rental=body.rental)
     training = training_of(context.root, load(folder).name, asked)
-    left = pod_terms.left_for(context.root, slug, run, body.rental, time.time(), so_far=True)
+    now, rate = time.time(), rate_of(context.root)
+    own = pod_terms.left_for(context.root, slug, path.name, Rental(), now, so_far=True).limits
+    left = pod_terms.left_for(context.root, slug, path.name, body.rental, now, so_far=True)
+    about_limits = {"left": left.sentence(rate), "limits": {"hours": own.hours, "cap": float(own.cap)}}
     api = pod_terms.account(context.root).hurried()
-    found = quote(context.root, training, body.rental, api, to_choose_from=True, left=left)
-    return {
-        **_quoted(context, slug, found),
-        "left": left.sentence(found.terms.rate),
-        "limits": {"hours": left.limits.hours, "cap": float(left.limits.cap)},
-    }
+    try:
+        found = quote(context.root, training, body.rental, api, to_choose_from=True, left=left)
+    except UserError as error:  # the page has to know the limits all the same
+        return {**about_limits, "refused": {"text": str(error), "code": error.code}, "offers": [], "tried": []}
+    return {**_quoted(context, slug, found), **about_limits, "refused": None}
 
 
 def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, Any]:
@@ -174,6 +183,7 @@ def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, A
         "need": found.need.whole if found.need else None,
         "least": found.need.least if found.need else None,
         "steps": found.training.steps,
+        "pictures": found.training.work > found.training.steps,
         "preparing": {"minutes": found.preparing, "known": found.preparing_known},
         "offers": [_offer(one, found) for one in found.offers],
         "tried": [one.offer.gpu.id for one in found.tried()],

@@ -1,0 +1,17 @@
+/** Where else something can be done: other machines, and GPUs that are rented at RunPod. */
+
+import * as api from '../base/api.js';
+
+export const RENTED = 'runpod'; // as a job names a GPU that is rented
+
+/**
+ * The other machines, and the account at RunPod; null where that is not known.
+ * @param {any[]} known the machines that are given where they cannot be asked for.
+ */
+export async function loadPlaces(known) {
+  const [places, runpod] = await Promise.all([
+    api.get('/places').catch(() => known),
+    api.get('/runpod').catch(() => null),
+  ]);
+  return { places, runpod };
+}
