@@ -98,6 +98,9 @@ def test_offers_with_prices_and_what_they_can_cost_at_most(page, runpod, toy):
     again = page.done("/characters/mara/rent", wanted(toy("sd1")))
     assert (again["offers"][0]["name"], again["tried"][0]) == ("Small", "NVIDIA RTX A4000")
     assert "gradient checkpointing" in again["offers"][0]["changed"]
+    for samples in (0, 4):
+        told = page.done("/characters/mara/rent", {**wanted(toy("sd1")), "settings": {"samples": samples}})
+        assert told["pictures"] == bool(samples)
     assert page.code_of("/characters/mara/rent", wanted(toy("sd1"), cap=0.02)) == "rent-above-limit"
     assert page.faulted("/characters/mara/rent", wanted(toy("sd1"), hours=1000.0)) == "rental.hours"
 
