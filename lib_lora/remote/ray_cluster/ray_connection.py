@@ -46,6 +46,7 @@ from lib_lora.remote.ray_cluster.ray_api import (
 from lib_lora.remote.ray_cluster.shared_storage import CONTROL, LONGEST_PIECE, MARK, MOST, ORDER, REPORT, Storage
 from lib_lora.workspace.workspace import Workspace
 
+STOPPED_IN_RAY, LOST = "ray-job-stopped", "ray-job-lost"  # codes of how the cluster gives a job up
 STALE = 8.0  # seconds without a sign of life from a node, after which Ray is asked how the job is
 _SENT = (
     "__init__",
@@ -343,7 +344,8 @@ class RayConnection:
             if not name:
                 content += f"\n{control.why}\n".encode()
             elif not content and _RESULT.fullmatch(name):
-                content = json.dumps({"state": "failed", "error": control.why, "result": {}}).encode()
+                code = STOPPED_IN_RAY if control.ended == _ENDED_OUTSIDE else LOST
+                content = json.dumps({"state": "failed", "error": control.why, "code": code, "result": {}}).encode()
         return {"size": offset + len(content)}, content
 
     def _do_erase(self, job: str) -> Any:
