@@ -58,7 +58,7 @@ def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main
 
 
 def test_pictures_of_many_characters_are_produced(main, copied, tmp_path):
-    """Each has a production of its own, which its job paints; who asks again is told of that job, or goes on with it."""
+    """Each has a production of its own, which its job paints; who asks again is told of that job, or takes it up."""
     root = copied.root
     places.save(root, Place("attic", "gpu.example.org"))
     prompts = tmp_path / "Prompts ü.txt"
