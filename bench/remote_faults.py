@@ -291,6 +291,8 @@ def main() -> int:
     options.add_argument("--pairs", nargs="+", metavar="FAULT:PHASE", help="just these, in place of what is drawn")
     results_file.add_option(options)
     chosen = options.parse_args()
+    if said := unknown(chosen):
+        options.error(said)
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -317,7 +319,7 @@ def campaign(chosen: argparse.Namespace, work: Path) -> int:
     pairs = drawn(kind, faults, chosen.phases or PHASES[kind], whole["asked"])
     draw.shuffle(pairs)
     if chosen.pairs:
-        pairs = [tuple(one.split(":")) for one in chosen.pairs]
+        pairs = [one.split(":") for one in chosen.pairs]
     for count in range(chosen.trials):
         fault, phase = pairs[count % len(pairs)]
         rows.append(trial(work / "trial", work / "prepared", Plan(kind, fault, phase, whole, draw)))
@@ -330,6 +332,23 @@ def campaign(chosen: argparse.Namespace, work: Path) -> int:
     )
     results_file.save("remote_faults", {kind: rows}, chosen.results)
     return bool(lost)
+
+
+def unknown(chosen: argparse.Namespace) -> str:
+    """Which fault or phase that was asked for is none of this kind of machine, in a sentence; empty where each is."""
+    kind = chosen.kind
+    pairs = [one.partition(":") for one in chosen.pairs or ()]
+    faults = [*(fault for fault, _, _ in pairs), *(one for name in chosen.faults or () for one in group(kind, name))]
+    for fault in faults:
+        if fault not in FAULTS[kind]:
+            return f"{fault!r} does not happen to {kind}; what does: {', '.join(FAULTS[kind])}."
+    for phase in (*(phase for _, _, phase in pairs), *(chosen.phases or ())):
+        if phase not in PHASES[kind]:
+            return f"{phase!r} is no phase of a job on {kind}; its phases: {', '.join(PHASES[kind])}."
+    for fault, _, phase in pairs if kind.startswith("ray") else ():
+        if phase not in ONLY.get(fault, PHASES[kind]):
+            return f"{fault!r} happens in these phases alone: {', '.join(ONLY[fault])}."
+    return ""
 
 
 def group(kind: str, name: str) -> tuple[str, ...]:

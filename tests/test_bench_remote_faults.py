@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shlex
+import sys
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -56,6 +59,34 @@ def test_the_groups_are_all_faults(kind: str) -> None:
     assert {*machines, *api} == {*remote_faults.FAULTS[kind]}
     assert not {*machines} & {*api}
     assert remote_faults.group(kind, "clock") == ("clock",)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--kind runpod --pairs vanished:erase lies:upload --faults api clock --phases renting", ""),
+        ("--kind ray --pairs clock:upload node\\ lost:training", ""),
+        ("--kind runpod --pairs clock:erase vanishd:erase", "'vanishd' does not happen to runpod"),
+        ("--kind ssh --pairs vanished:erase", "'vanished' does not happen to ssh"),
+        ("--pairs clock", "'' is no phase"),
+        ("--pairs clock:erase:upload", "'erase:upload' is no phase"),
+        ("--kind ssh --pairs clock:renting", "'renting' is no phase of a job on ssh"),
+        ("--kind ray --pairs worker\\ killed:upload", "'worker killed' happens in these phases alone: training."),
+        ("--faults clokc", "'clokc' does not happen to ssh"),
+        ("--phases uplaod", "'uplaod' is no phase"),
+    ],
+)
+def test_what_there_is_not_is_refused_before_any_trial(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def begins(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(remote_faults.shutil, "rmtree", begins)  # the first thing that a campaign does
+    monkeypatch.setattr(sys, "argv", ["remote_faults", "--work", str(tmp_path), *shlex.split(words)])
+    with pytest.raises(SystemExit if said else InterruptedError):
+        remote_faults.main()
+    assert said in capsys.readouterr().err
 
 
 def test_only_what_can_happen_in_a_phase_of_a_cluster_is_drawn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from lib_lora import typed_settings
 from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parsed_value, rental_of, settings_given
 from lib_lora.errors import UserError, plural, typed
-from lib_lora.queue.job_types import RUNPOD, WEIGHTS, ChooseArguments, ProduceArguments, Rental, TrainArguments
+from lib_lora.files import slug
+from lib_lora.queue.job_types import (
+    RUNPOD,
+    WEIGHTS,
+    ChooseArguments,
+    ProduceArguments,
+    Rental,
+    TrainArguments,
+    production_in,
+)
+from lib_lora.queue.queue import Queue
 from lib_lora.remote import base_addresses, places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -19,6 +30,7 @@ from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
     from lib_lora.workflows.fleet.fleet_plan import Fleet, FleetRow, What
+    from lib_lora.workflows.produce.production import ProductionPlan
 
 _MAKES = ("train", "study", "choose", "produce")
 _DOES = (*_MAKES, "list", "show", "follow", "stop", "resume")
@@ -153,10 +165,14 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
     what: What = options.does
     if options.base_address and what in ("choose", "produce"):
         _note_address(options, names)
-    rows = {"choose": _searches, "produce": _productions}.get(what, _trainings)(options, names, rental)
+    plans: dict[str, ProductionPlan] = {}
+    if what == "produce":
+        rows, plans = _productions(options, names, rental)
+    else:
+        rows = (_searches if what == "choose" else _trainings)(options, names, rental)
     if options.on == RUNPOD:
-        _say_rent(root, rows)
-    return fleet_store.make(root, what, options.on, rows)
+        _say_rent(root, rows, plans)
+    return fleet_store.make(root, what, options.on, _begun(root, rows, plans))
 
 
 def _searches(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
@@ -167,7 +183,14 @@ def _searches(options: argparse.Namespace, names: list[str], rental: Rental | No
     return searches(names, replace(asked, rental=rental))
 
 
-def _productions(options: argparse.Namespace, names: list[str], rental: Rental | None) -> list[FleetRow]:
+def _productions(
+    options: argparse.Namespace, names: list[str], rental: Rental | None
+) -> tuple[list[FleetRow], dict[str, ProductionPlan]]:
+    """The rows, whose productions are not begun yet, and what each character's shall be.
+
+    Raises:
+        UserError: there is something wrong with one, or a job is at it already.
+    """
     from lib_lora.workflows.fleet.fleet_plan import productions
     from lib_lora.workflows.produce import production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
@@ -180,7 +203,19 @@ def _productions(options: argparse.Namespace, names: list[str], rental: Rental |
     folders = PromptFolders([Workspace(root).wildcards], [root / "loras"])
     settings = ProduceSettings(count=options.count or 0, tries=options.tries, steps=options.grid_steps)
     request = ProduceRequest(read_prompts(options.prompts), settings, folders)
-    plans = {name: production_request.plan_of(root, name, request)[1] for name in names}  # before any of them is begun
+    plans = {name: production_request.plan_of(root, name, request)[1] for name in names}
+    line = Queue(root).open()
+    for name, plan in plans.items():
+        there = production_request.there_already(root, name, plan)
+        mine = (job for job in line if job.slug == slug(name))
+        if there and (job := next((one for one in mine if production_in(one.arguments) == there.id), None)):
+            raise UserError(
+                f"Job {job.id} ({job.state}) is there already for these pictures of {name}, production {there.id}; let "
+                "it end, or stop it first.",
+                code="production-has-job",
+                job=job.id,
+                production=there.id,
+            )
     asked = ProduceArguments(
         "0",
         options.on,
@@ -188,8 +223,20 @@ def _productions(options: argparse.Namespace, names: list[str], rental: Rental |
         loras=[str(one) for one in folders.loras],
         rental=rental,
     )
-    numbers = {name: production_request.begun(root, name, plan).id for name, plan in plans.items()}
-    return productions({name: replace(asked, production=number) for name, number in numbers.items()})
+    return productions(dict.fromkeys(plans, asked)), plans
+
+
+def _begun(root: Path, rows: list[FleetRow], plans: dict[str, ProductionPlan]) -> list[FleetRow]:
+    """The rows, each production begun; nothing can be refused any more."""
+    from lib_lora.workflows.produce.production_request import begun
+
+    found = []
+    for row in rows:
+        if row.produce:
+            number = begun(root, row.character, plans[row.character]).id
+            row = replace(row, produce=replace(row.produce, production=number))
+        found.append(row)
+    return found
 
 
 def _note_address(options: argparse.Namespace, names: list[str]) -> None:
@@ -257,8 +304,14 @@ def _varied(options: argparse.Namespace) -> dict[str, list[Any]]:
     return found
 
 
-def _say_rent(root: Path, rows: list[FleetRow]) -> None:
-    """What the first job costs, and what all may."""
+def _say_rent(root: Path, rows: list[FleetRow], plans: Mapping[str, ProductionPlan] | None = None) -> None:
+    """What the first job costs, and what all may.
+
+    Args:
+        root: the data folder.
+        rows: the jobs.
+        plans: of productions that are not begun yet, by the character's name.
+    """
     from lib_lora.workflows.judge.rented.painting_quote import before_painting, of_production, of_search
     from lib_lora.workflows.produce import production_store
     from lib_lora.workflows.train.rent_quote import before_renting
@@ -270,7 +323,7 @@ def _say_rent(root: Path, rows: list[FleetRow]) -> None:
         print(before_renting(root, name, asked))
     elif isinstance(asked, ProduceArguments):
         folder = Workspace(root).character(name)
-        plan = production_store.named(folder, asked.production).plan()
+        plan = plans[name] if plans else production_store.named(folder, asked.production).plan()
         run = newest(folder, name, plan.run, trained=True)
         print(before_painting(root, run, of_production(run, plan.count, plan.steps, plan.side), rental))
     else:

@@ -44,6 +44,9 @@ class CrashReason(NamedTuple):
     sentence: str
 
 
+WEBUI_CLOSED = CrashReason(
+    "webui-closed", "SameFace was closed while this job ran; resume it to go on from what was saved."
+)
 _GPU_FULL = CrashReason("gpu-memory-full", _GPU)
 _RAM_FULL = CrashReason("memory-full", _RAM)
 _DISK_FULL = CrashReason("disk-full", _DISK)

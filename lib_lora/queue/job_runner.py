@@ -17,7 +17,7 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
-from lib_lora.queue.crash_reasons import ended_from_outside, explain
+from lib_lora.queue.crash_reasons import WEBUI_CLOSED, ended_from_outside, explain
 from lib_lora.queue.gpu_lease import GpuLease
 from lib_lora.queue.job_types import (
     LOCAL,
@@ -38,8 +38,6 @@ from lib_lora.queue.worker_pipe import patient
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.workspace.workspace import Workspace
 
-WEBUI_CLOSED = "webui-closed"
-CLOSED = "SameFace was closed while this job ran; resume it to go on from what was saved."
 _REFUSALS: dict[str, dict[str, Any]] = {  # what a host that has given its GPU away answers
     "paint": {"error": "The webui gave its GPU away for this job, so it cannot paint; choose the worker as painter."},
     "reconstruct": {"done": True, "file": None},
@@ -153,7 +151,7 @@ class JobRunner:
         while not turn.wait(self.patience.poll, self.clock):
             self._look()
             if self.closing.is_set():
-                return Outcome("interrupted", CLOSED, code=WEBUI_CLOSED)
+                return Outcome("interrupted", WEBUI_CLOSED.sentence, code=WEBUI_CLOSED.code)
             if self.wish:
                 return Outcome("paused" if self.wish == "pause" else "stopped")
         return Outcome("failed", turn.error, code="gpu-not-lent") if turn.error else None
@@ -236,7 +234,7 @@ class JobRunner:
             if self.wish:
                 return Outcome(wished, error, result, reported is not None, code=kind)
             if self._told_to_close:
-                return Outcome("interrupted", CLOSED, result, code=WEBUI_CLOSED)
+                return Outcome("interrupted", WEBUI_CLOSED.sentence, result, code=WEBUI_CLOSED.code)
         if reported is not None:
             return reported
         reason, place = explain(worker.log_tail(), code), place_in(self.job.arguments)

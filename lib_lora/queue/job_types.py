@@ -503,6 +503,11 @@ def run_in(arguments: Arguments | UnreadableArguments) -> str | None:
     return arguments.run if isinstance(arguments, with_run) else None
 
 
+def production_in(arguments: Arguments | UnreadableArguments) -> str:
+    """The identifier of the production that a job paints, as its folder is called; empty where it paints none."""
+    return arguments.production.zfill(3) if isinstance(arguments, ProduceArguments) else ""
+
+
 def base_in(arguments: Arguments | UnreadableArguments) -> str | None:
     """The path of the base model that a job names; None or empty where it names none."""
     if isinstance(arguments, (ProbeArguments, TrainArguments, TestArguments, InventArguments)):

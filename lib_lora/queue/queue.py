@@ -19,6 +19,7 @@ from typing import Any, get_args
 from lib_lora.errors import UserError
 from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
+from lib_lora.queue.crash_reasons import WEBUI_CLOSED
 from lib_lora.queue.job_types import (
     LOCAL,
     Arguments,
@@ -398,10 +399,11 @@ class Queue:
                 if place_in(job.arguments) != LOCAL:
                     self._let_go(db, job.id)
             gone = [job.id for job in jobs if place_in(job.arguments) == LOCAL]
-            error = "SameFace was closed while this job ran; resume it to go on from what was saved."
+            why = (WEBUI_CLOSED.sentence, _json({_CODE: WEBUI_CLOSED.code}))
             db.executemany(
-                "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, wish = '', owner = '' WHERE id = ?",
-                [(time.time(), error, number) for number in gone],
+                "UPDATE jobs SET state = 'interrupted', ended = ?, error = ?, result = ?, wish = '', owner = ''"
+                " WHERE id = ?",
+                [(time.time(), *why, number) for number in gone],
             )
             return [self._get(db, number) for number in gone]
 

@@ -30,6 +30,7 @@ from lib_lora.queue.job_types import (
     TrainArguments,
     asked_place,
     lane_of,
+    production_in,
     run_in,
 )
 from lib_lora.queue.queue import Job, Queue
@@ -333,12 +334,14 @@ def _lane_of(job: Job) -> Lane:
 
 
 def _may_start(job: Job, running: Sequence[Job]) -> bool:
-    """Whether a job on another machine may start: that machine takes one more, nobody works on its run, and where the
-    pictures are judged here, this computer takes one more too."""
-    place, run = asked_place(job.arguments), _run_in(job)
+    """Whether a job on another machine may start: that machine takes one more, nobody works on its run or production,
+    and where the pictures are judged here, this computer takes one more too."""
+    place, run, production = asked_place(job.arguments), _run_in(job), production_in(job.arguments)
     if sum(asked_place(one.arguments) == place for one in running) >= places.jobs_at_once(place):
         return False
     if run and any(one.slug == job.slug and _run_in(one) == run for one in running):
+        return False
+    if production and any(one.slug == job.slug and production_in(one.arguments) == production for one in running):
         return False
     return _trains(job) or sum(not _trains(one) for one in running) < JUDGES
 

@@ -58,7 +58,7 @@ def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main
 
 
 def test_pictures_of_many_characters_are_produced(main, copied, tmp_path):
-    """Each has a production of its own, which its job paints; who asks again for the same is given the same ones."""
+    """Each has a production of its own, which its job paints; who asks again is told of that job, or takes it up."""
     root = copied.root
     places.save(root, Place("attic", "gpu.example.org"))
     prompts = tmp_path / "Prompts ü.txt"
@@ -72,10 +72,22 @@ def test_pictures_of_many_characters_are_produced(main, copied, tmp_path):
     assert (job.arguments.on, job.arguments.production) == ("ssh:attic", "001")
     plan = production_store.named(folder, "001").plan()
     assert (plan.count, [row.prompt for row in plan.prompts]) == (5, ["in a café", "at the sea"])
-    main(*asked, "--data", root)
-    assert {one.arguments.production for one in Queue(root).open()} == {"001"}
+    again = main(*asked, "--data", root)
+    assert (again.status, again.code) == (2, "production-has-job")
+    assert [one.id for one in Queue(root).open()] == [job.id]
     Queue(root).wish(job.id, "stop")
     assert "1 stopped" in main("fleet", "show", "1", "--data", root).out
+    assert main(*asked, "--data", root).status == 0
+    assert [one.arguments.production for one in Queue(root).open()] == ["001"]
+
+
+def test_productions_on_a_gpu_that_cannot_be_rented_are_not_begun(main, copied, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("at the sea\n", encoding="utf-8")
+    said = main("fleet", "produce", "--all", "--prompts", prompts, "--on", "runpod", "--data", copied.root)
+    assert (said.status, said.code) == (2, "runpod-key-missing")
+    assert not list(copied.root.rglob("productions"))
+    assert not Workspace(copied.root).fleets.exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from faults import raises
 
 from lib_lora.queue import queue as queue_module
+from lib_lora.queue.crash_reasons import WEBUI_CLOSED
 from lib_lora.queue.job_types import (
     AuditArguments,
     FillArguments,
@@ -275,7 +276,8 @@ def test_jobs_of_a_dead_supervisor_are_interrupted(queue):
     queue.started(a.id, 99)
     gone = queue.abandoned(lambda owner: owner == "alive")
     assert [(job.id, job.state, job.pid) for job in gone] == [(a.id, "interrupted", 99)]
-    assert "resume it" in queue.get(a.id).error
+    interrupted = queue.get(a.id)
+    assert (interrupted.code, interrupted.error, interrupted.result) == (*WEBUI_CLOSED, {})
     assert queue.get(light.id).state == "running"
     assert queue.abandoned(lambda owner: owner == "alive") == []
     assert queue.abandoned(lambda owner: False, "heavy") == []

@@ -119,7 +119,7 @@ def test_a_job_that_is_lost_again_and_again_ends_with_a_sentence(harness):
     places.save(harness.root, replace(harness.server.place(retries=1), python="/no/such/python"))
     number = harness.add()
     job = harness.ended(number)
-    assert job.state == "failed"
+    assert (job.state, job.code) == ("failed", ray_connection.LOST)
     assert "lost 2 times in a row" in job.error
     assert "/no/such/python" in job.error
     assert len([one for one in harness.server.asked if one == "POST /api/jobs/"]) == 2
@@ -156,7 +156,7 @@ def test_a_job_that_somebody_stops_in_ray_is_not_started_again(harness):
     harness.at_step(number, 2)
     harness.server.answer("POST", f"/api/jobs/{submitted(harness)}/stop", b"", "")
     job = harness.ended(number)
-    assert job.state == "failed"
+    assert (job.state, job.code) == ("failed", ray_connection.STOPPED_IN_RAY)
     assert "stopped on studio, in Ray" in job.error
     assert saved_steps(harness.run()) == [1, 2]
     nothing_is_left(harness, number)

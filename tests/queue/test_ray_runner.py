@@ -144,7 +144,8 @@ class Home:
         assert [path for path in (self.nodes.storage / "jobs").rglob("*") if path.is_file()] == []
         eventually(lambda: not self.nodes.busy(), 20.0, lambda: self.nodes.busy())
         assert [event for event in self.events(number) if event["kind"] == "warning"] == []
-        # also none that Ray has put into its list again after it was deleted
+        # also none that Ray has put into its list again after it was deleted, which takes it a while
+        time.sleep(ray_connection._COMES_BACK)
         listed = ray_connection.RayConnection(self.root, self.nodes.place()).api
         assert [one for one in range(1, 9) if listed.job_listed(f"sameface-{self.key(number)}-{one}")] == []
 

@@ -14,11 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 from faults import raises
-from remote_harness import SECRET, RemoteHarness, look_often
+from remote_harness import NAME, SECRET, RemoteHarness, look_often
 from ssh_server import MISSING, available
 
+from lib_lora.files import write_json
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.runners import remote_job, ssh_runner
+from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import places
 from lib_lora.remote.connection import Connection, Unreachable
@@ -231,6 +233,39 @@ def test_a_result_that_lies_is_no_end(harness):
     assert (job.state, "did not come home" in job.error) == ("failed", True)
     assert saved_steps(harness.run()) == [1, 2]
     assert not list(harness.root.rglob("*000009*"))
+
+
+def test_what_fails_there_keeps_its_code(harness):
+    harness.lets(2)
+    number = harness.add()
+    harness.at_step(number, 2)
+    [data] = harness.there.glob("jobs/*/data")
+    result = {"state": "failed", "error": "The GPU ran out of memory.", "code": "gpu-memory-full", "result": {}}
+    (data / "jobs" / str(number) / "result.json").write_text(json.dumps(result))
+    os.kill(harness.processes_there()["worker"], signal.SIGKILL)
+    job = harness.ended(number)
+    assert (job.state, job.error, job.code) == ("failed", "The GPU ran out of memory.", "gpu-memory-full")
+    last = [event for event in harness.events(number) if event["kind"] == "state"][-1]
+    assert (last["state"], last["code"]) == ("failed", "gpu-memory-full")
+
+
+@pytest.mark.parametrize(("written", "code"), [("photo-too-small", "photo-too-small"), ("", "run-not-made")])
+def test_a_run_that_cannot_be_made_here_says_why(harness, monkeypatch, written, code):
+    class Worker:
+        def __init__(self, job, _):
+            write_json(harness.queue.folder(job.id) / "result.json", {**failed, "code": written})
+
+        def poll(self):
+            return 1
+
+        wait = close = poll
+
+    failed = {"state": "failed", "error": "beach.jpg is too small.", "result": {}}
+    monkeypatch.setattr(LocalRunner, "start", Worker)
+    job = harness.queue.add(NAME, TrainArguments(few=True, then_test=False, on=harness.on))
+    harness.supervisor.wake()
+    job = harness.ended(job.id)
+    assert (job.state, job.error, job.code) == ("failed", "beach.jpg is too small.", code)
 
 
 def test_the_other_machine_does_not_say_which_run_it_is(harness):

@@ -19,7 +19,7 @@ from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 from lib_lora.queue import supervisor, worker_processes
 from lib_lora.queue.job_progress import Follower
-from lib_lora.queue.job_types import AuditArguments, TestArguments, arguments_of
+from lib_lora.queue.job_types import AuditArguments, ProduceArguments, TestArguments, arguments_of
 from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
@@ -420,6 +420,20 @@ def test_two_jobs_of_one_run_do_not_run_at_once_wherever_they_are(harness):
     assert harness.queue.get(same).state == "waiting"
     (harness.root / "go").touch()
     assert harness.ended(same).state == "finished"
+
+
+def test_two_jobs_of_one_production_do_not_run_at_once_wherever_they_are(tmp_path):
+    queue = Queue(tmp_path)
+    running, same, other, of_another = (
+        queue.add(name, ProduceArguments(number, on=on))
+        for name, number, on in (
+            ("Mara", "001", "ssh:attic"),
+            ("Mara", "1", "ssh:cellar"),
+            ("Mara", "002", "ssh:cellar"),
+            ("Lena", "001", "ssh:cellar"),
+        )
+    )
+    assert [supervisor._may_start(one, [running]) for one in (same, other, of_another)] == [False, True, True]
 
 
 def test_no_more_grids_are_judged_at_once_than_this_computer_takes(harness, monkeypatch):

@@ -20,6 +20,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue import worker_processes
+from lib_lora.queue.job_runner import outcome_of_worker
 from lib_lora.queue.job_types import LOCAL, TrainArguments, as_plain, place_in
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.runners import remote_job
@@ -306,10 +307,10 @@ class SshWorker:
         self._remote.check_stop()
         made = self._queue.get(self.job.id).run
         if not made:
-            said = ""
-            with suppress(UserError):
-                stored = read_json(self._files.result) if self._files.result.is_file() else {}
-                said = str(stored.get("error", "")) if isinstance(stored, dict) else ""
+            failed = outcome_of_worker(self._files.path)
+            if failed and failed.error and (code := failed.code):
+                raise UserError(failed.error, code=code)
+            said = failed.error if failed else ""
             raise UserError(said or "The run could not be made; the job's log says why.", code="run-not-made")
         return made
 
@@ -492,7 +493,7 @@ class SshWorker:
         steps = saved_steps(run)
         came_of = {"run": run.file.id, "lora": lora, "steps": steps[-1] if steps else 0}
         write_json(self._files.result, {"state": state, "error": error, "code": code, "result": came_of})
-        EventLog(self._files.events)("state", state=str(state)[:40], text=error)
+        EventLog(self._files.events)("state", state=str(state)[:40], text=error, **({"code": code} if code else {}))
 
     # ------------------------------------------------------------------------------------------------------ plain help
 

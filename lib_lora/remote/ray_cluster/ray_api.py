@@ -200,13 +200,18 @@ class RayApi:
         else:
             self._checked(self._asked("PUT", path, content()))
 
-    def job(self, job: str) -> RayJob | None:
+    def job(self, job: str, patience: float | None = None) -> RayJob | None:
         """What Ray says of a job now; None = it knows none of that id.
+
+        Args:
+            job: its id.
+            patience: seconds in which it must answer, to one request; None = the usual ones, to several.
 
         Raises:
             Unreachable, UserError: see `_asked`.
         """
-        reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}")
+        attempts, timeout = (_ATTEMPTS, _TIMEOUT) if patience is None else (1, patience)
+        reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}", attempts=attempts, timeout=timeout)
         if _is_unknown(reply):
             return None
         found = _job_of(self._read(self._checked(reply)))
@@ -237,13 +242,14 @@ class RayApi:
             self._checked(reply)
         self._forget_list()
 
-    def forget(self, job: str) -> None:
-        """Have Ray delete what it knows of a job that has ended.
+    def forget(self, job: str, patience: float | None = None) -> None:
+        """Have Ray delete what it knows of a job that has ended; see `job`.
 
         Raises:
             Unreachable, UserError: see `_asked`.
         """
-        reply = self._asked("DELETE", f"/api/jobs/{_plain(_JOB, job)}")
+        attempts, timeout = (_ATTEMPTS, _TIMEOUT) if patience is None else (1, patience)
+        reply = self._asked("DELETE", f"/api/jobs/{_plain(_JOB, job)}", attempts=attempts, timeout=timeout)
         if not _is_unknown(reply):
             self._checked(reply)
 
@@ -269,6 +275,7 @@ class RayApi:
         body: bytes | None = None,
         longest: int | None = None,
         attempts: int = _ATTEMPTS,
+        timeout: float = _TIMEOUT,
     ) -> Reply:
         """The answer to a request. All can be done twice: a job is submitted under an id of its own.
 
@@ -286,7 +293,7 @@ class RayApi:
             if attempt:
                 self._pause(min(0.25 * 2.0**attempt, 8.0))
             try:
-                reply = exchange(self._opener, request, _TIMEOUT, longest or _LONGEST)
+                reply = exchange(self._opener, request, timeout, longest or _LONGEST)
             except AnswerLost as error:
                 said = str(error)
                 continue

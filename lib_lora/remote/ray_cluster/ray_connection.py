@@ -46,6 +46,7 @@ from lib_lora.remote.ray_cluster.ray_api import (
 from lib_lora.remote.ray_cluster.shared_storage import CONTROL, LONGEST_PIECE, MARK, MOST, ORDER, REPORT, Storage
 from lib_lora.workspace.workspace import Workspace
 
+STOPPED_IN_RAY, LOST = "ray-job-stopped", "ray-job-lost"  # codes of how the cluster gives a job up
 STALE = 8.0  # seconds without a sign of life from a node, after which Ray is asked how the job is
 _SENT = (
     "__init__",
@@ -343,30 +344,30 @@ class RayConnection:
             if not name:
                 content += f"\n{control.why}\n".encode()
             elif not content and _RESULT.fullmatch(name):
-                content = json.dumps({"state": "failed", "error": control.why, "result": {}}).encode()
+                code = STOPPED_IN_RAY if control.ended == _ENDED_OUTSIDE else LOST
+                content = json.dumps({"state": "failed", "error": control.why, "code": code, "result": {}}).encode()
         return {"size": offset + len(content)}, content
 
     def _do_erase(self, job: str) -> Any:
         """End what runs of a job, and delete it in the storage; a node deletes what it has when its program ends."""
         self._see_mounted(self._there)
         control, left = self._control(job), []
-        trouble: UserError | None = None
+        forgotten, trouble = list[str](), None
         if control:
             report = self._report(job, control.number, fresh=True)
             left = [f"{report.node}: {path}" for path in report.left] if report else []
             if control.ended is None:
                 with _though_full():  # a node sees too that the job's folder is gone
                     self._wants(job, replace(control, ended=_KILLED))
-            try:
-                self._end([self._submission(job, number) for number in range(1, control.number + 1)])
-            except UserError as error:
-                trouble = error
+            forgotten, trouble = self._end_all([self._submission(job, one) for one in range(1, control.number + 1)])
         self._there.delete_folder(self._job(job))
         left += self._there.names(self._job(job))
         self._see_mounted(self._there)  # nothing of a job is in an empty mount point either
-        for known in (self._controls, self._beats, self._asked, self._pauses):
-            known.pop(job, None)
+        if not isinstance(trouble, Unreachable):  # asked again, it needs the number of attempts to end them
+            for known in (self._controls, self._beats, self._asked, self._pauses):
+                known.pop(job, None)
         self._reports.clear()
+        self._look_again(forgotten)
         if trouble:
             raise trouble
         return {"left": left}
@@ -493,25 +494,42 @@ class RayConnection:
         Raises:
             UserError: it has not, or does not say so; the others were ended all the same.
         """
-        trouble: UserError | None = None
-        forgotten = list[str]()
+        forgotten, trouble = self._end_all(submissions)
+        self._look_again(forgotten)
+        if trouble:
+            raise trouble
+
+    def _end_all(self, submissions: Sequence[str]) -> tuple[list[str], UserError | None]:
+        """See that Ray has ended jobs and has forgotten them; those that it has forgotten, and why not all.
+
+        Where it cannot be reached, the others are not asked about: each would take as long as the first one.
+        """
+        forgotten, trouble = list[str](), None
         for one in submissions:
             try:
                 if self._end_one(one):
                     forgotten.append(one)
+            except Unreachable as error:
+                return forgotten, error
             except UserError as error:
                 trouble = error
+        return forgotten, trouble
+
+    def _look_again(self, forgotten: list[str]) -> None:
+        """Delete those of the jobs that Ray puts into its list again, as ones that failed.
+
+        What it does not say within `_COMES_BACK` is no reason to keep the user waiting for it.
+        """
         until = time.monotonic() + _COMES_BACK
         while forgotten and time.monotonic() < until:
             time.sleep(_LOOK)
             for one in [*forgotten]:
-                # what Ray does not say now is no reason to keep the user waiting for it
                 with suppress(UserError):
-                    if self.api.job(one) is not None:
-                        self._end_one(one)
+                    if (left := until - time.monotonic()) <= 0:
+                        return
+                    if self.api.job(one, left) is not None:
+                        self.api.forget(one, max(left, _LOOK))
                         forgotten.remove(one)  # it is put there once
-        if trouble:
-            raise trouble
 
     def _end_one(self, submission: str) -> bool:
         """See that Ray has ended a job and has forgotten it; whether it knew one.

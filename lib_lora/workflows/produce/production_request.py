@@ -181,11 +181,15 @@ def _chosen(run: Run, asked: ProduceSettings) -> tuple[int, float]:
 
 def begun(root: Path, name: str, plan: ProductionPlan) -> ProductionFolder:
     """The newest production of this very plan, or a new one."""
-    folder = Workspace(root).character(name)
-    for one in production_store.productions(folder):
+    return there_already(root, name, plan) or production_store.make(Workspace(root).character(name), plan)
+
+
+def there_already(root: Path, name: str, plan: ProductionPlan) -> ProductionFolder | None:
+    """The newest production of this very plan; None where there is none."""
+    for one in production_store.productions(Workspace(root).character(name)):
         try:
             if one.plan() == plan:
                 return one
         except UserError:
             continue  # damaged, or of a newer version
-    return production_store.make(folder, plan)
+    return None

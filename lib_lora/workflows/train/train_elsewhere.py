@@ -199,7 +199,14 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
         return job
     if job.state in ("stopped", "paused"):
         raise StoppedByUser(f"Stopped; what was trained is kept. Go on with: {_again(job, asked)}")
-    raise UserError(job.error or f"The job ended as {job.state}.", code="job-failed", job=job.id)
+    raise _failure(job)
+
+
+def _failure(job: Job) -> UserError:
+    """Why a job has not finished."""
+    if job.error and (code := job.code):
+        return UserError(job.error, code=code, job=job.id)
+    return UserError(job.error or f"The job ended as {job.state}.", code="job-failed", job=job.id)
 
 
 def _left(queue: Queue, root: Path, name: str, asked: TrainArguments) -> Job | None:

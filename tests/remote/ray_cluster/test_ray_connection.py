@@ -433,10 +433,39 @@ def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_anot
 def test_a_job_that_ray_puts_into_its_list_again_is_deleted_again(there, ray, monkeypatch):
     monkeypatch.setattr(ray_connection, "_COMES_BACK", 10.0)  # less where it has come back before
     monkeypatch.setattr(ray_connection, "_LOOK", 0.05)
-    ray.comes_back = 0.2
+    ray.comes_back, kept = 0.2, list[bool]()
+    ray.before = lambda request: kept.append((ray.storage / "jobs" / JOB).exists())
     assert there.ask("erase", job=JOB) == {"left": []}
+    assert (kept[0], kept[-1]) == (True, False)  # whoever is killed while it looks has left no file there
     assert (ray.jobs, ray._came_back) == ({}, {f"sameface-{JOB}-1"})
     assert ray.asked.count(f"DELETE /api/jobs/sameface-{JOB}-1") == 2
+
+
+def test_where_ray_is_away_an_erasure_asks_once_and_ends_all_attempts_when_asked_again(there, ray, monkeypatch):
+    there.ask("kill", job=JOB)
+    there._wants(JOB, replace(there._control(JOB), number=3))
+    there._send(there._submission(JOB, 3), {})
+    monkeypatch.setattr(ray_connection, "_LOOK_AT_END", 0.0)
+    ask, asked = there.api.job, []
+    monkeypatch.setattr(there.api, "job", lambda one, *more: asked.append(one) or ask(one, *more))
+    ray.close()
+    with raises("ray-unreachable"):
+        there.ask("erase", job=JOB)
+    assert asked == [f"sameface-{JOB}-1"]
+    assert not list((ray.storage / "jobs").rglob("*.json"))
+    ray.start()
+    assert there.ask("erase", job=JOB) == {"left": []}
+    assert ray.jobs == {}
+    assert there._control(JOB) is None
+
+
+def test_the_look_for_what_comes_back_takes_no_longer_than_it_says(there, ray, monkeypatch):
+    monkeypatch.setattr(ray_connection, "_COMES_BACK", 0.3)
+    monkeypatch.setattr(ray_connection, "_LOOK", 0.01)
+    ray.asked.clear()
+    ray.plan(503, 50, wait=0.1)
+    there._look_again([f"sameface-{JOB}-{number}" for number in (1, 2, 3, 4, 5)])
+    assert 1 <= ray.given <= 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

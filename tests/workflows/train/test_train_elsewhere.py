@@ -62,6 +62,22 @@ def test_on_yet_another_machine_it_is_refused(lent):
         loan_of(folder)
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("The disk is full.", "disk-full", ("The disk is full.", "disk-full")),
+        ("It broke.", "", ("It broke.", "job-failed")),  # of an earlier version
+        ("", "", ("The job ended as failed.", "job-failed")),
+    ],
+)
+def test_a_job_that_failed_is_told_by_its_own_code(lent, error, code, said):
+    queue, _ = lent
+    queue.take("remote", "me")
+    queue.end(1, "failed", error, code=code)
+    found = train_elsewhere._failure(queue.get(1))
+    assert ((str(found), found.code), found.parameters) == (said, {"job": 1})
+
+
 def test_a_painter_that_nobody_asks_any_more_ends(tmp_path):
     data = tmp_path / "job" / "data"
     data.mkdir(parents=True)
