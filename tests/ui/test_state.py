@@ -15,6 +15,7 @@ from planting import plan_audit, plant_grid, plant_invented, plant_run
 from lib_lora.character.photo_files import kinds
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
+from lib_lora.files import read_json, write_json
 from lib_lora.queue.job_types import AuditArguments, TestArguments, TrainArguments, arguments_of
 from lib_lora.queue.queue import Queue
 from lib_lora.runs import run_records
@@ -116,7 +117,12 @@ def test_a_character_goes_its_way(page):
     assert (found["train"]["run"], found["train"]["steps"], found["train"]["total"]) == ("001", 100, 100)
     assert (found["train"]["tone"], found["next"]) == ("good", "test")
 
-    plant_grid(run, step=100)
+    grid = plant_grid(run, step=100)
+    report = read_json(grid / "report.json")
+    write_json(grid / "report.json", {**report, "verdict": {**report["verdict"], "kind": "undertrained"}})
+    found = entry(page)
+    assert (found["test"]["tone"], found["next"]) == ("bad", "test")  # where it is said what to do
+    write_json(grid / "report.json", report)
     found = entry(page)
     assert found["test"]["message"]["values"]["headline"]["template"] == "The face holds"
     assert found["test"].items() >= {

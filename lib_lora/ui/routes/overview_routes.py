@@ -344,7 +344,7 @@ def _next(
     is_invented: bool,
 ) -> str:
     if run is not None and run.saved:
-        return "use" if test["grid"] and test["tone"] != "none" else "test"
+        return "use" if test["grid"] and test["tone"] == "good" else "test"  # which says what to do first
     if len(snapshot.used) < LEAST and is_invented:
         return "invent"
     if len(snapshot.used) < LEAST or snapshot.audit is None or snapshot.audit["stopped"]:
