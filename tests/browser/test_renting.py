@@ -54,6 +54,19 @@ def planted(tmp_path: Any) -> Iterator[Planted]:
         yield page
 
 
+def _train_step_of_lena(chromium: Any, planted: Planted) -> tuple[Any, list[str]]:
+    """A new page at that step, and what its scripts raise."""
+    errors: list[str] = []
+    page = chromium.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(20_000)
+    page.goto(planted.address)
+    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
+    refresh(page)
+    go(page, "train", "lena")
+    return page, errors
+
+
 def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRunpod) -> None:
     folder = planted.character("Lena")
     for photo in MARA[:8]:
@@ -63,13 +76,7 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     left = ledger.intend("NVIDIA A40", "0.4")
     ledger.created(left, RunpodApi(KEY, runpod.base).create_pod(PodRequest(left, "image", "NVIDIA A40")).id)
 
-    page, errors = chromium.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(20_000)
-    page.goto(planted.address)
-    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
-    refresh(page)
-    go(page, "train", "lena")
+    page, errors = _train_step_of_lena(chromium, planted)
     page.get_by_label("Where to train").select_option("runpod")
     start = page.get_by_role("button", name="Start training")
     assert start.is_disabled()  # without a key
@@ -122,13 +129,7 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     more = plant_run(planted.character("Mara"), saved=[50, 100], base=str(MINI))
     lend(run, Loan("desk", "lena@desk.example:SameFace", "0123456789abcdef", failed.id))
 
-    page, errors = chromium.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(20_000)
-    page.goto(planted.address)
-    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
-    refresh(page)
-    go(page, "train", "lena")
+    page, errors = _train_step_of_lena(chromium, planted)
     page.get_by_text("The steps up to 50 are saved").wait_for()  # so the runs are known
     fold = page.locator("details", has_text="Go on somewhere else, or with other limits").first
     assert not fold.is_visible()  # another machine has the run
