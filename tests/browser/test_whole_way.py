@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 
 MINI = ROOT / "tests" / "data" / "mini-face"
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:12]
-STEPS = 32
+STEPS = 16
 
 
 @pytest.fixture(scope="module")

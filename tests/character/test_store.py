@@ -86,7 +86,7 @@ def test_only_missing_captions_are_written(tmp_path):
     assert [caption_files.read(photo) for photo in photos] == ["mine", "photo of mrxa woman"]
 
 
-@pytest.mark.parametrize("text", ["a: 2024-99-99", "a: [" * 3000, "\tx: 1", "a: b: c"])
+@pytest.mark.parametrize("text", ["a: 2024-99-99", "a: [" * 100_000, "\tx: 1", "a: b: c"])
 def test_broken_yaml_is_one_sentence(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text)
     with raises("yaml-invalid", has="x.yaml"):

@@ -192,7 +192,7 @@ class RemoteHarness:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, (self.queue.get(number), self.events(number))
-            time.sleep(0.01)
+            time.sleep(0.03)
 
     def ended(self, number: int) -> Job:
         """A job, once it has ended."""
@@ -201,7 +201,8 @@ class RemoteHarness:
 
     def at_step(self, number: int, step: int) -> None:
         """Wait until the checkpoint of a step has come home."""
-        self.until(number, lambda: step in saved_steps(self.run()))
+        run = self.run()
+        self.until(number, lambda: step in saved_steps(run))
 
     def run(self) -> Run:
         """The run as it is at home."""

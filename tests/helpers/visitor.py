@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = Path(os.environ.get("SAMEFACE_SCREENSHOTS") or ROOT / "build" / "screenshots")
+PICTURES = os.environ.get("SAMEFACE_SCREENSHOTS")  # the folder for pictures of the page, for who wants to look at them
 WAIT = 60.0  # seconds
 
 
@@ -55,14 +55,13 @@ class Visitor:
         found = self.page.locator("#sameface").get_by_text(text).locator("visible=true").first
         found.wait_for(state="visible", timeout=seconds * 1000)
 
-    def photograph(self, what: str) -> Path:
-        """Keep a picture of the page."""
-        PICTURES.mkdir(parents=True, exist_ok=True)
+    def photograph(self, what: str) -> None:
+        """Keep a picture of the page where somebody asked for them."""
+        if not PICTURES:
+            return
         self.page.evaluate("document.querySelectorAll('img').forEach(one => { one.loading = 'eager' })")
         self.page.wait_for_timeout(700)  # nothing is left to be drawn when it is scrolled to
-        path = PICTURES / f"{self.name}-{what}.png"
-        self.page.screenshot(path=str(path), full_page=True)
-        return path
+        self.page.screenshot(path=str(Path(PICTURES) / f"{self.name}-{what}.png"), full_page=True)
 
     def waits_for(self, ready: Callable[[], Any], seconds: float, what: str) -> Any:
         """Ask `ready` until it is true; the page lives on meanwhile."""

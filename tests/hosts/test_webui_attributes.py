@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from faults import raises
+from gradio.routes import App
 from PIL import Image
 
 from hosts.standin.stage import stand_in
@@ -57,6 +58,21 @@ def webui(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with stand_in(request.param, data, extensions=[environment.ROOT]) as here:
         here.kind = request.param
         yield here
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _routes_of_gradio_once() -> Iterator[None]:
+    """They are the same for each page, nobody opens one here, and making them takes most of a page's time."""
+    made: list[App] = []
+    make = App.create_app
+
+    def create_app(*words: Any, **options: Any) -> App:
+        made[:] = made or [make(*words, **options)]
+        return made[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(App, "create_app", staticmethod(create_app))
+        yield
 
 
 @contextmanager

@@ -64,7 +64,8 @@ class Pods(RemoteHarness):
         return number
 
     def at_step(self, number, step):
-        self.until(number, lambda: step in saved_steps(self.run()) or self.queue.get(number).ended)
+        run = self.run()
+        self.until(number, lambda: step in saved_steps(run) or self.queue.get(number).ended)
         assert self.queue.get(number).ended is None, (self.queue.get(number), self.events(number))
 
     def said(self, number):
