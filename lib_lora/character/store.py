@@ -171,7 +171,7 @@ def load(folder: CharacterFolder) -> Character:
 
 @cache
 def _safe_loader() -> Any:
-    """The loader in C, ten times as fast, where libyaml limits how deep a file may nest: 0.2.5 crashes on a deep one."""
+    """libyaml's, which is much faster, where it limits how deep a file may nest: 0.2.5 crashes on a deep one."""
     in_c = getattr(yaml, "_yaml", None)
     return yaml.CSafeLoader if in_c is not None and in_c.get_version() >= (0, 2, 6) else yaml.SafeLoader
 
