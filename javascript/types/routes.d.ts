@@ -85,7 +85,7 @@ interface Posts {
   '/characters/{slug}/captions/undo': { path: `/characters/${string}/captions/undo`; body: {} };
   /** Write captions from what the photos show, as a job. */
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
-  /** What a training would take: steps, disk space, and time and memory if they have been measured. */
+  /** What a training would take: steps, disk space, and time and memory if they have been measured; and how many of its photos have a caption that says more than who it is. */
   '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any>; on?: string } };
   /** Add a machine, after it was reached and looked at; one of its name is replaced. A cluster that has no room now is added unchecked, which `said` says. */
   '/places': { path: `/places`; body: { name: string; address: string; key?: string; folder?: string; python?: string; storage?: string; code?: string } };

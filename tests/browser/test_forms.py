@@ -250,6 +250,37 @@ def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> 
     page.wait_for_selector(".sf-fault", state="detached")
 
 
+def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> None:
+    """It sets output preservation, and asks for captions where these only say who it is."""
+    folder = photographed(planted, "Frieda")
+    tab.turn("train", "frieda")
+    tab.settle()
+    page = tab.page
+    box = page.get_by_label(re.compile("The person only when asked"))
+    warning = page.get_by_text(re.compile("Most captions only say who it is"))
+    assert not box.is_checked()
+    assert not warning.is_visible()
+    box.check()
+    tab.settle()
+    warning.wait_for()
+    page.get_by_text("All settings", exact=True).click()
+    weight = page.get_by_role("textbox", name="Output preservation", exact=True)
+    assert weight.input_value() == "1"
+    tab.press("Write captions")
+    page.get_by_role("button", name="Writing captions", exact=False).wait_for()
+    [job] = [one for one in planted.queue.open() if one.kind == "fill"]  # nobody runs it here
+    for photo in folder.photos.glob("*.jpg"):
+        photo.with_suffix(".txt").write_text("photo of frxqa woman, looking left", encoding="utf-8")
+    planted.queue.wish(job.id, "stop")
+    weight.fill("2")  # another weight is still this choice
+    tab.settle()
+    warning.wait_for(state="hidden")
+    assert box.is_checked()
+    box.uncheck()
+    tab.settle()
+    assert weight.input_value() == "0"
+
+
 def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: Tab, planted: Planted) -> None:
     tab.turn("train", "zoe")  # the form has been seen, with other settings
     run = plant_run(photographed(planted, "Rita"), steps=140, saved=(140,), base=str(BASE))

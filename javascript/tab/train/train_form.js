@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
-import { chosenCharacter, goTo } from '../base/choice.js';
+import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
@@ -15,6 +15,7 @@ import { refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { settingsForm } from '../widgets/settings_form.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
+import { onlyWhenAsked } from './only_when_asked.js';
 import { trainCost } from './train_cost.js';
 
 const ADDRESS =
@@ -71,6 +72,10 @@ function draw(form) {
   const unusable = el('p', { class: 'sf-help' });
   const licence = baseLicence();
   const starters = actionButton('Fetch one in the Library', () => goTo({ step: 'library' }));
+  const asked = onlyWhenAsked((settings) => {
+    choose(form, { settings });
+    show(form);
+  });
   const then = checkbox('Paint and judge the test grid afterwards', true, (yes) =>
     choose(form, { then_test: yes }, true),
   );
@@ -98,12 +103,13 @@ function draw(form) {
     list,
     fitted,
     preset,
+    asked,
     then,
   );
   const right = el('div', { class: 'sf-stack' }, cost.node, rent.cost, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
   const parts = { node, base, on, where, rent, sent, address, fetched, list, preset, fitted, then, few };
-  Object.assign(parts, { unusable, starters, licence });
+  Object.assign(parts, { unusable, starters, licence, asked });
   return { ...parts, settings, fold, cost, start, later };
 }
 
@@ -268,7 +274,7 @@ async function begin(form) {
 function update(form) {
   const character = chosenCharacter();
   if (!character) return;
-  const marked = JSON.stringify([character.photos.used, character.photos.count]);
+  const marked = JSON.stringify([character.photos.used, character.photos.count, Boolean(openJob('fill'))]);
   if (form.slug !== character.slug) {
     form.marked = marked;
     take(form, character.slug);
@@ -297,6 +303,15 @@ function show(form) {
   view.settings.inert = !ready; // until then they are those of another base model or preset
   if (ready) view.settings.refused(estimate && estimate.field, estimate && estimate.wrong);
   if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
+  view.asked.hidden = !plan;
+  if (plan)
+    view.asked.set({
+      settings: plan.settings,
+      changes: wanted.settings,
+      wanted: plan.only_when_asked,
+      photos: estimate?.photos,
+      captioned: estimate?.captioned,
+    });
   const place = placeOf(form);
   view.cost.set({ elsewhere: Boolean(place), rented: onOf(form) === RENTED, ready });
   showStart(form);

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from lib_lora import typed_settings
+from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
 from lib_lora.files import size
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import LOCAL
@@ -60,7 +62,8 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:
-    """The settings for training on a base model, and all fields of their form."""
+    """The settings for training on a base model, all fields of their form, and the settings by which the person is
+    painted only when asked for."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
@@ -77,6 +80,7 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         "fitted_settings": memory_fitting.differences(train, fitted),
         "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
+        "only_when_asked": {"preservation_weight": PRESERVATION},
     }
 
 
@@ -119,7 +123,8 @@ def gpu_memory() -> int | None:
 
 
 def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What a training would take: steps, disk space, and time and memory if they have been measured."""
+    """What a training would take: steps, disk space, and time and memory if they have been measured; and how many of
+    its photos have a caption that says more than who it is."""
     snapshot, body = look(paths.character(context, call)), call.body
     with about("base"):
         path = base_of(context, body.base)
@@ -129,7 +134,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     if not here:
         train = replace(train, likeness_curve=False, stop_early=False)  # as `runs.sent_run` sends it
     others = _class_photos(context, train)
-    count = len(snapshot.used)
+    count, plain = len(snapshot.used), caption_files.template(snapshot.character)
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
@@ -142,6 +147,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     return {
         "steps": need.steps,
         "photos": count,
+        "captioned": sum(text != plain for text in snapshot.used_texts.values() if text),
         "checkpoints": need.checkpoints,
         "disk_bytes": need.disk_bytes,
         "free_bytes": free,

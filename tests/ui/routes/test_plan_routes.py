@@ -12,6 +12,7 @@ from lib_lora.remote import places
 from lib_lora.runs.events import EventLog
 from lib_lora.training.plan import estimate, presets
 from lib_lora.training.plan.memory_fitting import fitted
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes import plan_routes
 from lib_lora.ui.views import base_models
@@ -73,6 +74,8 @@ def test_a_plan_has_every_setting_and_its_field(page, models):
     assert (plan["preset"], plan["family"], plan["side"], plan["fitted"]) == ("sd15-face", "sd1", 512, "")
     assert {field["key"] for field in plan["fields"]} == set(plan["settings"])
     assert plan["settings"]["lora.rank"] == 32
+    assert plan["only_when_asked"].items() <= TrainSettings(**plan["only_when_asked"]).__dict__.items()
+    assert not any(plan["settings"][name] for name in plan["only_when_asked"])  # off, as every preset has it
     assert [one["name"] for one in plan["presets"]] == ["sd15-face"]
     assert page.got(f"/plan?base={models[2].path}")["side"] == 768
 
@@ -116,6 +119,15 @@ def test_an_estimate_says_what_it_takes(page, models):
     assert page.done("/characters/mara/estimate", dotted) == told | {
         "free_bytes": pytest.approx(told["free_bytes"], 0.1)
     }
+
+
+def test_an_estimate_counts_captions_that_say_more_than_who_it_is(page, models):
+    folder = page.character(photos=3)
+    texts = ["photo of mrxa woman", "photo of mrxa woman, looking left"]  # and one photo has none
+    for photo, text in zip(sorted(folder.photos.glob("*.jpg")), texts):
+        photo.with_suffix(".txt").write_text(text, encoding="utf-8")
+    told = page.done("/characters/mara/estimate", {"base": str(models[0].path)})
+    assert (told["photos"], told["captioned"]) == (3, 1)
 
 
 @pytest.mark.parametrize(
