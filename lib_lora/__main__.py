@@ -178,14 +178,14 @@ def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
 
 
 def _side_by_side() -> "list[str]":
-    """pytest's words for one worker more than there are cores, at most 8, since a test that waits for a browser or
+    """pytest's words for two workers more than there are cores, at most 8, since a test that waits for a browser or
     another process leaves its core idle. A file's tests stay in one worker and in order: one may go on where the one
     before has ended.
     """
     cores = os.cpu_count() or 1
     if sys.platform == "linux":
         cores = len(os.sched_getaffinity(0))  # those that a container may use
-    return ["-n", str(min(cores + 1, 8)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return ["-n", str(min(cores + 2, 8)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 if __name__ == "__main__":
