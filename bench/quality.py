@@ -86,6 +86,19 @@ VARIANTS: dict[str, Variant] = {
     "unet": Variant({"te_lr": 0.0}),
     "unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}),
     "words_unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}, Material("words")),
+    **{
+        f"{name}v{count}{'' if rate == 1e-2 else f'r{rate:g}'}": Variant(
+            {**settings, "trigger_vectors": count, "vectors_lr": rate}, Material(captions)
+        )
+        for name, settings, captions in (
+            ("", {}, "template"),
+            ("unet_preserve_w1s25_", {**PRESERVE["w1s25"], "te_lr": 0.0}, "template"),
+            ("named_preserve_w1s25_", PRESERVE["w1s25"], "named"),
+            ("unet_named_preserve_w1s25_", {**PRESERVE["w1s25"], "te_lr": 0.0}, "named"),
+        )
+        for count in (1, 2, 4)
+        for rate in (1e-2, 3e-2)
+    },
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 
