@@ -73,7 +73,7 @@ def vectors_of(encoder: nn.Module, words: str, count: int) -> torch.Tensor:
     """`count` vectors that begin as the tokens of some words, float32 [count, width]; shared out as A1111 does."""
     ids = token_ids(words)
     chosen = [ids[n * len(ids) // count] for n in range(count)]
-    return cast(torch.Tensor, _embedding(encoder).weight[chosen].detach().float().clone())
+    return _embedding(encoder).weight[chosen].detach().float().clone()
 
 
 def _embedding(encoder: nn.Module) -> nn.Embedding:

@@ -184,7 +184,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
         {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
     ]
     if adapter.trigger:
-        groups.append({"params": list(adapter.vectors().values()), "lr": train.vectors_lr})
+        groups.append({"params": list(adapter.vectors().values()), "lr": train.vectors_lr, "weight_decay": 0.0})
     optimizer, note = make_optimizer(train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay)
     if note:
         emit("warning", code="optimizer-note", text=note)
@@ -276,7 +276,18 @@ def _conditions(
 
 
 def begun(encoders: Sequence[torch.nn.Module], character: Character, count: int) -> TextualInversion:
-    """The trigger with `count` vectors to be trained, which begin as those of the class word."""
+    """The trigger with `count` vectors to be trained, which begin as those of the class word.
+
+    Raises:
+        UserError: A1111 could not find the trigger in the file.
+    """
+    if "." in character.trigger:
+        raise UserError(
+            f"The trigger {character.trigger!r} has a full stop, at which A1111 cuts the names of vectors in a LoRA; set "
+            "trigger_vectors to 0, or make the character with another trigger.",
+            code="trigger-not-for-vectors",
+            trigger=character.trigger,
+        )
     vectors = [vectors_of(encoder, character.class_word, count) for encoder in encoders]
     return TextualInversion(character.trigger, tuple(torch.nn.Parameter(one) for one in vectors))
 
