@@ -95,6 +95,8 @@ VARIANTS: dict[str, Variant] = {
             ("unet_preserve_w1s25_", {**PRESERVE["w1s25"], "te_lr": 0.0}, "template"),
             ("named_preserve_w1s25_", PRESERVE["w1s25"], "named"),
             ("unet_named_preserve_w1s25_", {**PRESERVE["w1s25"], "te_lr": 0.0}, "named"),
+            ("unet_words_preserve_w1s25_", {**PRESERVE["w1s25"], "te_lr": 0.0}, "words"),
+            ("words_preserve_w1s25_", PRESERVE["w1s25"], "words"),
         )
         for count in (1, 2, 4)
         for rate in (1e-2, 3e-2)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib_lora import file_permissions
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
 from lib_lora.lora.file import sidecars
+from lib_lora.lora.file.bundled import words_in
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.lora.file.usage_terms import (
@@ -30,6 +32,7 @@ from lib_lora.models.reading.header import read_header
 if TYPE_CHECKING:
     import torch
 
+EMBEDDINGS = "embeddings"  # the folder beside a checkpoint for its trigger's vectors alone
 _CONSENT, _DATE = "sameface.consent", "sameface.consent_date"
 
 
@@ -91,7 +94,7 @@ def deliver(
         UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
     from lib_lora.lora.file.reading import read  # which load torch
-    from lib_lora.lora.file.writing import write  # which load torch
+    from lib_lora.lora.file.writing import write, write_embedding  # which load torch
 
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,11 @@ def deliver(
     if not target.exists() or _outdated(read_header(target)[1], texts):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, texts, dtype=dtypes.pop())
+    for one in content.inversions:
+        file = lora.parent / EMBEDDINGS / f"{slug(one.word)}.safetensors"
+        with explained(file.parent):
+            file_permissions.make_folder(file.parent)
+        write_embedding(file, one.vectors)
     _beside(origin, target, weight, preview)
     return target
 
@@ -155,8 +163,26 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
         weight=weight or _weight_there(lora),
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
-        f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}",
+        f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
+        f"{vectors_note(lora)}",
         preview=preview,
+    )
+
+
+def vectors_note(lora: Path) -> str:
+    """Which programs read the trigger's own vectors from a delivered LoRA; empty where it has none."""
+    try:
+        shapes = {key: entry.shape for key, entry in read_header(lora)[0].items()}
+        words = words_in(shapes, lora.name)
+    except UserError:
+        return ""
+    if not words:
+        return ""
+    files = ", ".join(f"{EMBEDDINGS}/{slug(word)}.safetensors" for word in words)
+    return (
+        f"; {', '.join(words)}: vectors of its own, which A1111 reads from this file, and ComfyUI from a copy of it in "
+        f"its folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo read {files}, which lies beside "
+        "the run's checkpoints, from theirs"
     )
 
 

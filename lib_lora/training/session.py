@@ -283,7 +283,7 @@ def begun(encoders: Sequence[torch.nn.Module], character: Character, count: int)
     """
     if "." in character.trigger:
         raise UserError(
-            f"The trigger {character.trigger!r} has a full stop, at which A1111 cuts the names of vectors in a LoRA; set "
+            f"The trigger {character.trigger!r} has a full stop, where A1111 cuts the names of vectors in a LoRA; set "
             "trigger_vectors to 0, or make the character with another trigger.",
             code="trigger-not-for-vectors",
             trigger=character.trigger,

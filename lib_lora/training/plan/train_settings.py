@@ -93,7 +93,7 @@ class TrainSettings:
         metadata=described(
             "Vectors of the trigger",
             "How many vectors of its own the trigger word learns, beside the adapters and in the same file, up to 4;"
-            " 0 = it keeps the base model's tokens.",
+            " A1111 reads them there, other programs need a copy. 0 = none.",
             least=0,
         ),
     )
@@ -222,7 +222,7 @@ class TrainSettings:
         metadata=described(
             "Output preservation",
             "What it counts, against a photo's 1, that the base model's own predictions are kept where the trigger word"
-            " is not in the prompt. 0 = off; needs text encoders that are trained.",
+            " is not in the prompt. 0 = off; needs trained text encoders, or vectors of the trigger.",
             least=0,
             group="Photos",
         ),
