@@ -180,9 +180,9 @@ def vectors_note(lora: Path) -> str:
         return ""
     files = ", ".join(f"{EMBEDDINGS}/{slug(word)}.safetensors" for word in words)
     return (
-        f"; {', '.join(words)}: vectors of its own, which A1111 reads from this file, and ComfyUI from a copy of it in "
-        f"its folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo read {files}, which lies beside "
-        "the run's checkpoints, from theirs"
+        f"; {', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
+        f"folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of {files}, "
+        "which lies beside the run's checkpoints"
     )
 
 
