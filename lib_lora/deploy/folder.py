@@ -13,8 +13,8 @@ from lib_lora import file_permissions
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file import sidecars
-from lib_lora.lora.file.bundled import words_in
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.lora.file.usage_terms import (

@@ -11,7 +11,7 @@ from math import prod
 
 from lib_lora.errors import UserError
 from lib_lora.lora import key_names
-from lib_lora.lora.file.bundled import without, words_in
+from lib_lora.lora.bundled import without, words_in
 
 Shape = tuple[int, ...]
 _FIELDS = {

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import EMBEDDINGS, add_preview, deliver
-from lib_lora.lora.file.bundled import named
+from lib_lora.lora.bundled import named
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.usage_terms import licence_of

@@ -8,7 +8,7 @@ from faults import raises
 from lora_makers import flat_tensors, metadata, trained
 from safetensors.torch import load_file, save_file
 
-from lib_lora.lora.file.bundled import named
+from lib_lora.lora.bundled import named
 from lib_lora.lora.file.describe import describe
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write

@@ -5,7 +5,7 @@ import torch
 from faults import raises
 from webui_replay import webui_bundled, webui_heard
 
-from lib_lora.lora.file.bundled import named
+from lib_lora.lora.bundled import named
 from lib_lora.models.clip_tokens import CHUNK, EOS, chunk, padded, prompt_chunks, token_ids
 from lib_lora.models.families.identify import identify
 from lib_lora.models.textual_inversion import FIRST, TextualInversion, own_tokens, vectors_of

@@ -19,8 +19,8 @@ from torch import nn
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.bundled import named
 from lib_lora.lora.dora import DoraLayer
-from lib_lora.lora.file.bundled import named
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.models.families.registry import family_named

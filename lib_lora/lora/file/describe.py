@@ -14,7 +14,7 @@ import numpy as np
 
 from lib_lora.files import explained, opened_raw
 from lib_lora.lora import key_names
-from lib_lora.lora.file.bundled import words_in
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lib_lora.lora.file.bundled import words_in
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.file.tensors import LayerTensors, group
 from lib_lora.models.textual_inversion import TextualInversion

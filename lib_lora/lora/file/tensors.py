@@ -9,8 +9,8 @@ import torch
 
 from lib_lora.errors import UserError
 from lib_lora.lora import key_names
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.dora import low_rank
-from lib_lora.lora.file.bundled import words_in
 from lib_lora.lora.layers import keys_by_layer
 from lib_lora.models.families.registry import family_named
 from lib_lora.models.families.unet_layers import TEXT_ATTENTION
