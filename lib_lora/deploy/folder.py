@@ -106,7 +106,7 @@ def deliver(
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, texts, dtype=dtypes.pop())
     for one in content.inversions:
-        file = lora.parent / EMBEDDINGS / f"{slug(one.word)}.safetensors"
+        file = lora.parent / EMBEDDINGS / embedding_name(one.word)
         with explained(file.parent):
             file_permissions.make_folder(file.parent)
         write_embedding(file, one.vectors)
@@ -169,6 +169,14 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
     )
 
 
+def embedding_name(word: str) -> str:
+    """The name of the file with a word's vectors alone; programs take it for the word, as far as it can be one."""
+    try:
+        return f"{slug(word)}.safetensors"
+    except UserError:
+        return "trigger.safetensors"
+
+
 def vectors_note(lora: Path) -> str:
     """Which programs read the trigger's own vectors from a delivered LoRA; empty where it has none."""
     try:
@@ -178,7 +186,7 @@ def vectors_note(lora: Path) -> str:
         return ""
     if not words:
         return ""
-    files = ", ".join(f"{EMBEDDINGS}/{slug(word)}.safetensors" for word in words)
+    files = ", ".join(f"{EMBEDDINGS}/{embedding_name(word)}" for word in words)
     return (
         f"; {', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
         f"folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of {files}, "

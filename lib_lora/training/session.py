@@ -209,7 +209,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     )
     preservation = None
     if train.preservation_weight:
-        switch = AdapterSwitch(parts.values())
+        switch = AdapterSwitch(parts.values())  # vectors of the trigger stay: no caption that is asked then has it
         preservation = OutputPreservation(forward, switch, run.file.character, train, accelerator.num_processes)
     return Session(
         run=run,

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_lora.character.store import Character, Consent
-from lib_lora.deploy.folder import EMBEDDINGS, add_preview, deliver
+from lib_lora.deploy.folder import EMBEDDINGS, add_preview, deliver, embedding_name
 from lib_lora.lora.bundled import named
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
@@ -168,6 +168,12 @@ def test_a_triggers_vectors_go_with_the_file_and_lie_beside_the_checkpoint_alone
     Image.new("RGB", (8, 8), "red").save(picture)
     add_preview(lora_origin(run), target, picture)
     assert "embeddings/mrxa.safetensors" in notes(target)["notes"]
+
+
+def test_a_word_that_can_be_no_files_name_gives_one_too():
+    assert [embedding_name(word) for word in ("mrxa", "Mr Xa", "../x", "CON", "!!")] == [
+        *("mrxa.safetensors", "mr-xa.safetensors", "x.safetensors", "trigger.safetensors", "trigger.safetensors")
+    ]
 
 
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):
