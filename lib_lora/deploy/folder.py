@@ -156,6 +156,7 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
     licence = origin.base_licence or "that of the base model"
+    own = vectors_note(lora)
     terms = terms_note(origin.terms)
     sidecars.write(
         lora,
@@ -164,7 +165,7 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
         f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
-        f"{vectors_note(lora)}",
+        f"{f'; {own}' if own else ''}",
         preview=preview,
     )
 
@@ -188,7 +189,7 @@ def vectors_note(lora: Path) -> str:
         return ""
     files = ", ".join(f"{EMBEDDINGS}/{embedding_name(word)}" for word in words)
     return (
-        f"; {', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
+        f"{', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
         f"folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of {files}, "
         "which lies beside the run's checkpoints"
     )
