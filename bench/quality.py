@@ -65,6 +65,11 @@ PRESERVE = {
     f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
     for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
 }
+UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
+VECTORS = {
+    2: {"trigger_vectors": 2, "vectors_lr": 1e-2},
+    4: {"trigger_vectors": 4, "vectors_lr": 3e-2},
+}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -84,8 +89,12 @@ VARIANTS: dict[str, Variant] = {
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),
-    "unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}),
-    "words_unet_preserve_w1s25": Variant({**PRESERVE["w1s25"], "te_lr": 0.0}, Material("words")),
+    "unet_preserve_w1s25": Variant(UNET_PRESERVED),
+    "words_unet_preserve_w1s25": Variant(UNET_PRESERVED, Material("words")),
+    # the trigger with vectors of its own, their number and learning rate
+    "unet_named_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("named")),
+    "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
+    "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 

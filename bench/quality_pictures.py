@@ -105,7 +105,9 @@ def paint(asked: Sequence[Question], steps: int, lora: Path | None = None) -> li
     with ExitStack() as applied:
         if lora:
             parts = {"unet": brush.unet, **brush.text.parts()}
-            applied.enter_context(merged(parts, brush.info.family, read(lora)))
+            content = read(lora)
+            applied.enter_context(merged(parts, brush.info.family, content))
+            applied.enter_context(brush.text.knowing(content.inversions))
         prompts, seeds = [one.prompt for one in asked], [one.seed for one in asked]
         return brush.paint(prompts, seeds, steps, GUIDANCE, SAMPLER, TOGETHER)
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lib_lora import file_permissions
 from lib_lora.character.store import Character, consent_of
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.lora.file.named_loras import stems_in
@@ -30,6 +32,7 @@ from lib_lora.models.reading.header import read_header
 if TYPE_CHECKING:
     import torch
 
+EMBEDDINGS = "embeddings"  # the folder beside a checkpoint for its trigger's vectors alone
 _CONSENT, _DATE = "sameface.consent", "sameface.consent_date"
 
 
@@ -91,7 +94,7 @@ def deliver(
         UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
     from lib_lora.lora.file.reading import read  # which load torch
-    from lib_lora.lora.file.writing import write  # which load torch
+    from lib_lora.lora.file.writing import write, write_embedding  # which load torch
 
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,11 @@ def deliver(
     if not target.exists() or _outdated(read_header(target)[1], texts):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, texts, dtype=dtypes.pop())
+    for one in content.inversions:
+        file = lora.parent / EMBEDDINGS / embedding_name(one.word)
+        with explained(file.parent):
+            file_permissions.make_folder(file.parent)
+        write_embedding(file, one.vectors)
     _beside(origin, target, weight, preview)
     return target
 
@@ -148,6 +156,7 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
     licence = origin.base_licence or "that of the base model"
+    own = vectors_note(lora)
     terms = terms_note(origin.terms)
     sidecars.write(
         lora,
@@ -155,8 +164,34 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
         weight=weight or _weight_there(lora),
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
-        f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}",
+        f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
+        f"{f'; {own}' if own else ''}",
         preview=preview,
+    )
+
+
+def embedding_name(word: str) -> str:
+    """The name of the file with a word's vectors alone; programs take it for the word, as far as it can be one."""
+    try:
+        return f"{slug(word)}.safetensors"
+    except UserError:
+        return "trigger.safetensors"
+
+
+def vectors_note(lora: Path) -> str:
+    """Which programs read the trigger's own vectors from a delivered LoRA; empty where it has none."""
+    try:
+        shapes = {key: entry.shape for key, entry in read_header(lora)[0].items()}
+        words = words_in(shapes, lora.name)
+    except UserError:
+        return ""
+    if not words:
+        return ""
+    files = ", ".join(f"{EMBEDDINGS}/{embedding_name(word)}" for word in words)
+    return (
+        f"{', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
+        f"folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of {files}, "
+        "which lies beside the run's checkpoints"
     )
 
 

@@ -125,7 +125,9 @@ class DiffusersPainter:
         for (lora, weight, more), group in groupby(cells, key=lambda cell: (cell.lora, cell.weight, cell.more)):
             with ExitStack() as applied:
                 for file, share in ((lora, weight), *more) if lora else more:
-                    applied.enter_context(merged(parts, self.info.family, read(file), share))
+                    content = read(file)
+                    applied.enter_context(merged(parts, self.info.family, content, share))
+                    applied.enter_context(self.text.knowing(content.inversions))
                 for latents in self._painted(group):
                     pictures.extend(decode(self.vae, latents))
                     cell = cells[len(pictures) - 1]

@@ -11,6 +11,7 @@ from math import prod
 
 from lib_lora.errors import UserError
 from lib_lora.lora import key_names
+from lib_lora.lora.bundled import without, words_in
 
 Shape = tuple[int, ...]
 _FIELDS = {
@@ -30,10 +31,12 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
         where: named in the errors, e.g. the file's name.
 
     Raises:
-        UserError: a tensor that belongs to no known kind, a layer with a missing half, or impossible shapes.
+        UserError: a tensor that belongs to no known kind, a layer with a missing half, or impossible shapes, also of
+            the vectors of a word, which are no layer.
     """
+    words_in(shapes, where)
     collected: dict[str, dict[str, str]] = {}
-    for key in shapes:
+    for key in without(shapes):
         name, what = key_names.split_key(key)
         if what not in _FIELDS:
             raise UserError(

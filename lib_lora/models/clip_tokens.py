@@ -37,6 +37,7 @@ COMMA_BACKTRACK = 20  # A1111's option "comma_padding_backtrack", its default
 _MERGES = 49152 - 256 - 2
 _FILE = "bpe_simple_vocab_16e6.txt.gz"  # in the package open_clip
 _MIXED_UP = "\u00ed\u2022\u02dc"  # UTF-8 that was read as Windows-1252, for which ftfy imports its last part
+OwnTokens = Sequence[tuple[tuple[int, ...], tuple[int, ...]]]  # tokens of words, and what stands in their place
 _packages: Callable[[], Path] | None = None  # see `also_look_in`
 _SPECIAL = {"<|startoftext|>": BOS, "<|endoftext|>": EOS}
 _WORD = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # CLIP's
@@ -164,26 +165,41 @@ def _comma() -> int:
     return token_ids(",")[0]
 
 
-def chunk(ids: Sequence[int], comma: int) -> list[list[int]]:
+def chunk(ids: Sequence[int], comma: int, own: OwnTokens = ()) -> list[list[int]]:
     """Cut tokens into chunks of at most 75, moving a phrase to the next chunk rather than cutting it.
 
     A1111's rule: where a chunk is full and a comma stood among its last 20 tokens, what follows
-    the comma moves to the next chunk. An empty prompt is one empty chunk.
+    the comma moves to the next chunk. An empty prompt is one empty chunk. Vectors of a word are never cut apart.
+
+    Args:
+        ids: the tokens.
+        comma: the token of a comma.
+        own: sequences of tokens, the longest first, and the numbers that stand in their place.
     """
     chunks: list[list[int]] = []
     current: list[int] = []
     last_comma = -1
-    for token in ids:
+    for unit in _units(ids, own):
+        token = unit[0]
         if token == comma:
             last_comma = len(current)
         elif len(current) == CHUNK and last_comma != -1 and len(current) - last_comma <= COMMA_BACKTRACK:
             chunks.append(current[: last_comma + 1])
             current, last_comma = current[last_comma + 1 :], -1
-        if len(current) == CHUNK:
+        if len(current) + len(unit) > CHUNK:
             chunks.append(current)
             current, last_comma = [], -1
-        current.append(token)
+        current.extend(unit)
     return [*chunks, current] if current or not chunks else chunks
+
+
+def _units(ids: Sequence[int], own: OwnTokens) -> Iterator[Sequence[int]]:
+    """What is never cut: each token, or the numbers that stand in the place of some."""
+    place = 0
+    while place < len(ids):
+        here = next(((word, numbers) for word, numbers in own if tuple(ids[place : place + len(word)]) == word), None)
+        yield here[1] if here else ids[place : place + 1]
+        place += len(here[0]) if here else 1
 
 
 def padded(tokens: Sequence[int], pad: int) -> list[int]:
@@ -191,6 +207,6 @@ def padded(tokens: Sequence[int], pad: int) -> list[int]:
     return [BOS, *tokens, EOS, *[pad] * (CHUNK - len(tokens))]
 
 
-def prompt_chunks(text: str) -> list[list[int]]:
-    """The chunks of a prompt."""
-    return chunk(token_ids(text), _comma())
+def prompt_chunks(text: str, own: OwnTokens = ()) -> list[list[int]]:
+    """The chunks of a prompt; see `chunk`."""
+    return chunk(token_ids(text), _comma(), own)

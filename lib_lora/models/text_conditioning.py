@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from torch import nn
 from lib_lora.errors import UserError
 from lib_lora.models.clip_tokens import padded, prompt_chunks
 from lib_lora.models.text_encoder import TextEncoder
+from lib_lora.models.textual_inversion import TextualInversion, own_tokens, replaced
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,37 @@ class TextStack:
     def __init__(self, kinds: Sequence[TextEncoder], encoders: Sequence[nn.Module]) -> None:
         self.kinds = tuple(kinds)
         self.encoders = list(encoders)
+        self.inversions: tuple[TextualInversion, ...] = ()  # words that have vectors of their own
 
     def parts(self) -> dict[str, nn.Module]:
         """The encoders by the name of their part: te1, te2."""
         return {f"te{n + 1}": encoder for n, encoder in enumerate(self.encoders)}
+
+    @contextmanager
+    def knowing(self, more: Sequence[TextualInversion]) -> Iterator[None]:
+        """Inside the block some more words have vectors of their own.
+
+        Raises:
+            UserError: they are for text encoders of another width or number.
+        """
+        widths = [encoder_width(encoder) for encoder in self.encoders]
+        for one in more:
+            if [vectors.shape[1] for vectors in one.vectors] != widths:
+                raise UserError(
+                    f"The vectors of {one.word!r} are for another kind of base model.",
+                    code="embedding-of-other-family",
+                    word=one.word,
+                )
+        before = self.inversions
+        self.inversions = (*before, *more)
+        try:
+            yield
+        finally:
+            self.inversions = before
+
+    def chunks_of(self, prompt: str) -> int:
+        """How many chunks a prompt has."""
+        return len(prompt_chunks(prompt, own_tokens(self.inversions)))
 
     def encode(self, prompts: Sequence[str], clip_skip: int = 1, chunks: int = 1) -> Conditioning:
         """Encode prompts of any length; the shorter ones are lengthened by empty chunks.
@@ -76,11 +105,13 @@ class TextStack:
         Raises:
             UserError: `clip_skip` is more than the encoder has layers.
         """
-        per_prompt = [prompt_chunks(prompt) for prompt in prompts]
+        own = own_tokens(self.inversions)
+        per_prompt = [prompt_chunks(prompt, own) for prompt in prompts]
         count = max(chunks, *(len(one) for one in per_prompt))
         rows = [tokens for one in per_prompt for tokens in [*one, *[[]] * (count - len(one))]]
         outputs = [
-            _run(encoder, rows, kind, clip_skip) for encoder, kind in zip(self.encoders, self.kinds, strict=True)
+            _run(encoder, rows, kind, clip_skip, [one.vectors[n] for one in self.inversions])
+            for n, (encoder, kind) in enumerate(zip(self.encoders, self.kinds, strict=True))
         ]
         context = torch.cat([states for states, _ in outputs], dim=-1)
         context = context.reshape(len(prompts), count * context.shape[1], context.shape[2])
@@ -88,16 +119,26 @@ class TextStack:
         return Conditioning(context, None if pooled is None else pooled[::count])
 
 
+def encoder_width(encoder: nn.Module) -> int:
+    """How many numbers a text encoder has for each token."""
+    return int(cast(Any, encoder).config.hidden_size)
+
+
 def _run(
-    encoder: nn.Module, rows: Sequence[Sequence[int]], kind: TextEncoder, clip_skip: int
+    encoder: nn.Module,
+    rows: Sequence[Sequence[int]],
+    kind: TextEncoder,
+    clip_skip: int,
+    vectors: Sequence[torch.Tensor] = (),
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """One encoder over chunks: states [R, 77, D], and where it is pooled the vectors [R, P]."""
     device = next(encoder.parameters()).device
     parts = cast(Any, encoder)  # transformers' attributes, which torch's types do not know
     ids = torch.tensor([padded(row, kind.pad) for row in rows], device=device)
-    if kind.output == "last" or (kind.output == "skip" and clip_skip == 1):
-        return encoder(input_ids=ids).last_hidden_state, None
-    out = encoder(input_ids=ids, output_hidden_states=True)
+    with replaced(encoder, vectors, ids) as heard:
+        if kind.output == "last" or (kind.output == "skip" and clip_skip == 1):
+            return encoder(input_ids=heard).last_hidden_state, None
+        out = encoder(input_ids=heard, output_hidden_states=True)
     if kind.output == "skip":
         if clip_skip >= len(out.hidden_states):
             layers = len(out.hidden_states) - 1

@@ -55,6 +55,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         license=licence_of(info.path) or licence_in(run.base.terms) or None,
         base_terms=run.base.terms or None,
         usage_hint=usage_hint(f"{run.character.trigger} {run.character.class_word}", consent_of(run.character).kind),
+        trigger_vectors=train.trigger_vectors or None,
         dataset_hash=run.data_hash,
         program_version=lib_lora.__version__,
         unet_dtype=train.precision,

@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from lib_lora.character.store import Character
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.adapter import Adapter, attach
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
@@ -24,6 +25,7 @@ from lib_lora.lora.hashes import legacy_file_hash
 from lib_lora.models.clip_tokens import prompt_chunks
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo
 from lib_lora.models.text_conditioning import TextStack
+from lib_lora.models.textual_inversion import TextualInversion, vectors_of
 from lib_lora.training import distributed, precision
 from lib_lora.training.checks import check_disk, check_memory
 from lib_lora.training.data import caption_shuffle
@@ -166,8 +168,13 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     parts: dict[str, torch.nn.Module] = {"unet": denoiser}
     if train.trains_text and stack:
         parts |= stack.parts()
+    elif stack:
+        for encoder in stack.encoders:
+            encoder.requires_grad_(False)
     torch.manual_seed(train.seed)  # the adapter's first numbers
     adapter = attach(parts, info.family, train.lora)
+    if stack and stack.inversions:
+        adapter.trigger = stack.inversions[0]
     own_formats = quicken(info.model_family, parts, device) if quick else False
     if train.gradient_checkpointing:
         recompute_activations(info.model_family, parts)
@@ -176,6 +183,8 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     groups = [
         {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
     ]
+    if adapter.trigger:
+        groups.append({"params": list(adapter.vectors().values()), "lr": train.vectors_lr, "weight_decay": 0.0})
     optimizer, note = make_optimizer(train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay)
     if note:
         emit("warning", code="optimizer-note", text=note)
@@ -200,7 +209,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     )
     preservation = None
     if train.preservation_weight:
-        switch = AdapterSwitch(parts.values())
+        switch = AdapterSwitch(parts.values())  # vectors of the trigger stay: no caption that is asked then has it
         preservation = OutputPreservation(forward, switch, run.file.character, train, accelerator.num_processes)
     return Session(
         run=run,
@@ -251,16 +260,36 @@ def _conditions(
 
     captions = [photo.caption for photo in run.file.photos]
     plain = captions_needed(captions, run.file.character) if train.preservation_weight else []
-    chunks = max(len(prompt_chunks(caption)) for caption in [*captions, *plain])
-    if train.trains_text:
+    if train.hears_text:
         stack = load()
+        if train.trigger_vectors:
+            stack.inversions = (begun(stack.encoders, run.file.character, train.trigger_vectors),)
+        chunks = max(stack.chunks_of(caption) for caption in [*captions, *plain])
         return LiveConditions(stack, train.clip_skip, chunks), stack
+    chunks = max(len(prompt_chunks(caption)) for caption in [*captions, *plain])
     key = (run.file.base.sha256, info.family, str(dtype))
     frozen = FrozenConditions(run.character_folder.text_encodings, key, load, train.clip_skip, chunks, device, dtype)
     changing = caption_shuffle.varies(train)
     words = [*captions, *plain, *words_needed(run.file.character, train), *more]
     frozen.prepare(words, release=not changing)
     return frozen, None
+
+
+def begun(encoders: Sequence[torch.nn.Module], character: Character, count: int) -> TextualInversion:
+    """The trigger with `count` vectors to be trained, which begin as those of the class word.
+
+    Raises:
+        UserError: A1111 could not find the trigger in the file.
+    """
+    if "." in character.trigger:
+        raise UserError(
+            f"The trigger {character.trigger!r} has a full stop, where A1111 cuts the names of vectors in a LoRA; set "
+            "trigger_vectors to 0, or make the character with another trigger.",
+            code="trigger-not-for-vectors",
+            trigger=character.trigger,
+        )
+    vectors = [vectors_of(encoder, character.class_word, count) for encoder in encoders]
+    return TextualInversion(character.trigger, tuple(torch.nn.Parameter(one) for one in vectors))
 
 
 def recompute_activations(family: ModelFamily, parts: dict[str, torch.nn.Module]) -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from faults import raises
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lib_lora.character.store import Character, Consent
-from lib_lora.deploy.folder import add_preview, deliver
+from lib_lora.deploy.folder import EMBEDDINGS, add_preview, deliver, embedding_name
+from lib_lora.lora.bundled import named
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.usage_terms import licence_of
@@ -148,6 +149,31 @@ def test_a_licence_that_was_misspelt_is_corrected_in_the_file_and_in_its_notes(r
     written = target.stat().st_mtime_ns
     deliver(said, lora, tmp_path / "out")
     assert target.stat().st_mtime_ns == written  # nothing is different
+
+
+def test_a_triggers_vectors_go_with_the_file_and_lie_beside_the_checkpoint_alone(run, lora, tmp_path):
+    assert "vectors" not in notes(deliver(lora_origin(run), lora, tmp_path / "plain"))["notes"]
+    assert not (lora.parent / EMBEDDINGS).exists()
+    vectors = torch.arange(128.0).reshape(2, 64)
+    content = read(lora)
+    write(lora, {**content.tensors, **named("mrxa", [vectors])}, content.metadata)
+    target = deliver(lora_origin(run), lora, tmp_path / "out")
+    (word,) = read(target).inversions
+    assert torch.equal(word.vectors[0], vectors)
+    alone = load_file(lora.parent / EMBEDDINGS / "mrxa.safetensors")
+    assert torch.equal(alone.pop("emb_params"), vectors)  # by which name A1111, Forge and ComfyUI take any single one
+    assert not alone
+    assert "embeddings/mrxa.safetensors" in notes(target)["notes"]
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    add_preview(lora_origin(run), target, picture)
+    assert "embeddings/mrxa.safetensors" in notes(target)["notes"]
+
+
+def test_a_word_that_can_be_no_files_name_gives_one_too():
+    assert [embedding_name(word) for word in ("mrxa", "Mr Xa", "../x", "CON", "!!")] == [
+        *("mrxa.safetensors", "mr-xa.safetensors", "x.safetensors", "trigger.safetensors", "trigger.safetensors")
+    ]
 
 
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):

@@ -5,7 +5,8 @@ weight of the module that A1111 calls ``diffusion_model_out_2``.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -120,3 +121,68 @@ def _change(weight: Tensor, layer: Mapping[str, Tensor]) -> Tensor:
 def as_float(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a toy with all floating numbers in float32."""
     return {key: item.float() if item.is_floating_point() else item for key, item in tensors.items()}
+
+
+def webui_bundled(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The embeddings that its loader finds in a LoRA file, by name: vectors, or one for each of SDXL's encoders."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, weight in tensors.items():
+        layer, _, part = key.partition(".")
+        if layer == "bundle_emb":
+            name, vector = part.split(".", 1)
+            one = found.setdefault(name, {})
+            if vector.split(".")[0] == "string_to_param":
+                one["string_to_param"] = {vector.split(".", 1)[1]: weight}
+            else:
+                one[vector] = weight
+    embeddings: dict[str, Any] = {}
+    for name, data in found.items():
+        if "string_to_param" in data:
+            (embeddings[name],) = data["string_to_param"].values()
+        else:
+            assert set(data) == {"clip_l", "clip_g"}
+            embeddings[name] = data
+    return embeddings
+
+
+def webui_heard(
+    tokens: Sequence[int], comma: Sequence[int], names: Mapping[str, Sequence[int]], embeddings: Mapping[str, Any]
+) -> tuple[list[list[int]], list[list[tuple[int, Any]]]]:
+    """Its `tokenize_line` for one text of weight 1: the tokens of each chunk, and where which vectors are put."""
+    chunks: list[list[int]] = []
+    put: list[list[tuple[int, Any]]] = []
+    current: list[int] = []
+    fixes: list[tuple[int, Any]] = []
+    position, last_comma = 0, -1
+    while position < len(tokens):
+        if tokens[position] == comma[0]:
+            last_comma = len(current)
+        elif len(current) == 75 and last_comma != -1 and len(current) - last_comma <= 20:
+            moved = current[last_comma + 1 :]
+            chunks.append(current[: last_comma + 1])
+            put.append(fixes)
+            current, fixes, last_comma = moved, [], -1
+        if len(current) == 75:
+            chunks.append(current)
+            put.append(fixes)
+            current, fixes, last_comma = [], [], -1
+        name = next(
+            (one for one, ids in names.items() if list(tokens[position : position + len(ids)]) == list(ids)), None
+        )
+        if name is None:
+            current.append(tokens[position])
+            position += 1
+            continue
+        vectors = embeddings[name]
+        count = len(vectors["clip_g"] if isinstance(vectors, dict) else vectors)
+        if len(current) + count > 75:
+            chunks.append(current)
+            put.append(fixes)
+            current, fixes, last_comma = [], [], -1
+        fixes.append((len(current), vectors))
+        current += [0] * count
+        position += len(names[name])
+    if current or not chunks:
+        chunks.append(current)
+        put.append(fixes)
+    return chunks, put

@@ -39,13 +39,13 @@ def make_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "PROBE_ITEMS", 1)
     monkeypatch.setattr(loop, "PROBE_TIMESTEPS", loop.PROBE_TIMESTEPS[:1])
 
-    def make(kind="sd1", photos=3, **settings):
+    def make(kind="sd1", photos=3, trigger="mrxa", **settings):
         source = tmp_path / "source"
         source.mkdir(exist_ok=True)
         for path in sorted(PHOTOS.iterdir())[:photos]:
             shutil.copy(path, source)
         data = tmp_path / "data ü 名前"
-        new_character(data, NewCharacter("Mara", "mrxa", "woman", "fictional"), source)
+        new_character(data, NewCharacter("Mara", trigger, "woman", "fictional"), source)
         lora = {**QUICK["lora"], **settings.pop("lora", {})}
         return start_run(data, "Mara", TrainingRequest(toy(kind), None, {**QUICK, **settings, "lora": lora}, few=True))
 

@@ -31,6 +31,7 @@ for folder in sys.argv[1:]:
 """
 
 SETTINGS = {"steps": 4, "save_every": 4, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
+SETTINGS |= {"trigger_vectors": 2}
 
 
 def _free_port():

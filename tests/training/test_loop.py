@@ -91,6 +91,7 @@ def _killed_at(monkeypatch, run, events, step):
         {"lora": {"use_rslora": True, "conv_rank": 2}},
         {"precision": "bf16"},
         {"preservation_weight": 1.0, "preservation_share": 0.5, "batch_size": 2, "caption_dropout": 0.3},
+        {"trigger_vectors": 2, "te_lr": 0.0, "caption_dropout": 0.5},
         {"objective": {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, "debiased": True}},
     ],
     ids=str,

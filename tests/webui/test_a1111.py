@@ -29,6 +29,7 @@ from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import write_tokenizer
 from lib_lora.models.families.identify import identify
+from lib_lora.models.textual_inversion import TextualInversion
 from lib_lora.pictures import Cell
 from lib_lora.runs.events import EventLog
 from lib_lora.training.loop import train
@@ -47,6 +48,7 @@ KINDS = {
     "locon": {"conv_rank": 4, "conv_alpha": 2},
     "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
+    "vectors": {},  # with vectors of its own for the trigger
 }
 
 
@@ -123,6 +125,8 @@ def home(toy, tmp_path_factory):
             torch.nn.init.normal_(layer.up, std=0.3)
             if layer.magnitude is not None:
                 layer.magnitude.data.mul_(1 + 0.1 * torch.randn_like(layer.magnitude))
+        if name == "vectors":
+            adapter.trigger = TextualInversion("mrxa", (torch.nn.Parameter(torch.randn(3, 64).half().float()),))
         write(loras / f"{name}.safetensors", adapter.export(), build(LoraFacts(family="sd1", trigger="mrxa")))
     _train(checkpoint, home / "data", loras / "trained.safetensors")
     return home
@@ -176,9 +180,22 @@ def test_what_it_paints_is_what_the_engine_paints(webui, painter, home, kind, pr
         assert _agree(theirs, painter.paint([mine])[0]), weight
         assert weight == 0 or "Lora hashes" in infotext
         change[weight] = np.abs(theirs - base).mean()
-    assert change[0.0] == 0
+    assert (change[0.0] == 0) == (kind != "vectors")  # which stand in the prompt whatever the weight is
     assert 1 < change[0.5] < change[1.0] * 1.5
     assert change[1.0] > 2
+
+
+def test_vectors_mean_something_with_their_lora_alone(webui, painter, home):
+    """The trigger calls them by itself; a prompt without it does not; without the LoRA it is an ordinary word."""
+    lora = home / "models" / "Lora" / "vectors.safetensors"
+    for words, heard in (("mrxa", True), ("photo of woman", False)):
+        cell = Cell(words, "blurry", seed=77, width=128, height=128, steps=8)
+        before, _ = webui.paint(words, cell)
+        theirs, _ = webui.paint(f"{words} <lora:vectors:0>", cell)
+        after, _ = webui.paint(words, cell)
+        assert np.array_equal(before, after)
+        assert np.array_equal(before, theirs) != heard
+        assert _agree(theirs, painter.paint([Cell(**{**vars(cell), "lora": lora, "weight": 0.0})])[0])
 
 
 def test_it_knows_the_files_as_sd1_under_their_own_names(webui):

@@ -19,10 +19,12 @@ from torch import nn
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.lora.bundled import named
 from lib_lora.lora.dora import DoraLayer
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.models.families.registry import family_named
+from lib_lora.models.textual_inversion import TextualInversion
 
 _PEFT_NAME = "default"
 
@@ -59,6 +61,7 @@ class Adapter:
         self.family = family
         self.settings = settings
         self.layers = layers
+        self.trigger: TextualInversion | None = None  # a word whose vectors are trained too
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -90,6 +93,11 @@ class Adapter:
             for key, item in named.items():
                 item.copy_(state[key])
 
+    def vectors(self) -> dict[str, nn.Parameter]:
+        """The trigger's vectors by the text encoder that hears them; empty where it has none."""
+        found = self.trigger.vectors if self.trigger else ()
+        return {f"te{n}": cast(nn.Parameter, one) for n, one in enumerate(found, 1)}
+
     def export(self) -> dict[str, torch.Tensor]:
         """The tensors of a kohya file: float32 copies on the CPU, alpha of no dimension (rsLoRA's root in it)."""
         tensors: dict[str, torch.Tensor] = {}
@@ -100,6 +108,8 @@ class Adapter:
             tensors[f"{name}.lora_up.weight"] = _copy(layer.up)
             if layer.magnitude is not None:
                 tensors[f"{name}.dora_scale"] = _copy(layer.magnitude)
+        if self.trigger:
+            tensors |= named(self.trigger.word, [_copy(one) for one in self.vectors().values()])
         return tensors
 
     def _named(self) -> dict[str, nn.Parameter]:
@@ -107,7 +117,7 @@ class Adapter:
             f"{layer.part}.{layer.path}.{what}": item
             for layer in self.layers
             for what, item in layer.parameters().items()
-        }
+        } | {f"{part}.trigger": item for part, item in self.vectors().items()}
 
 
 def _copy(parameter: nn.Parameter) -> torch.Tensor:

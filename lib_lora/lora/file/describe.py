@@ -14,6 +14,7 @@ import numpy as np
 
 from lib_lora.files import explained, opened_raw
 from lib_lora.lora import key_names
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
@@ -48,13 +49,15 @@ def describe(path: Path) -> dict[str, Any]:
         ``family`` (its name, or None: for another model; read from names and shapes), ``webui_version``
         (under which A1111 lists it, read from the metadata as it does: SD1, SD2, SDXL, Unknown), ``parts``
         (layers of each), ``modules``, ``ranks``, ``alphas`` (None: not in the file, the scale is 1), ``dtype``,
-        ``trigger``, ``base_model``, ``base_model_sha256``, ``steps``, ``consent``, ``hash`` (of the tensors, as
-        computed now) and ``hashes`` (for each that the metadata claim: whether it is right).
+        ``words`` (that have vectors of their own in it, and how many), ``trigger``, ``base_model``,
+        ``base_model_sha256``, ``steps``, ``consent``, ``hash`` (of the tensors, as computed now) and ``hashes`` (for
+        each that the metadata claim: whether it is right).
 
     Raises:
         UserError: as `reading.read`.
     """
     layers, metadata = looked_at(path)
+    shapes = {key: entry.shape for key, entry in read_header(path)[0].items()}
     found = sshs_model_hash(FileBytes(path))
     alphas = {layer.alpha for layer in layers.values()}
     parts = Counter(key_names.part_of(name) or "other" for name in layers)
@@ -70,6 +73,7 @@ def describe(path: Path) -> dict[str, Any]:
         "ranks": sorted({layer.down[0] for layer in layers.values()}),
         "alphas": sorted(alphas, key=lambda alpha: (alpha is None, alpha)),
         "dtype": Counter(layer.dtype for layer in layers.values()).most_common(1)[0][0],
+        "words": {word: shapes[keys[0]][0] for word, keys in words_in(shapes, path.name).items()},
         "trigger": _said(metadata, "modelspec.trigger_phrase"),
         "base_model": _said(metadata, "ss_sd_model_name"),
         "base_model_sha256": _said(metadata, "ss_new_sd_model_hash"),

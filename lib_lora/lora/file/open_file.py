@@ -86,7 +86,6 @@ _OTHER_KINDS = (
     (r"\.hada_w", "a LyCORIS file of the kind LoHa, which this program does not read"),
     (r"\.lokr_w", "a LyCORIS file of the kind LoKr, which this program does not read"),
     (r"\.(oft_|diff$|diff_b$|on_input$|a1\.weight$|w_norm$)", "a LyCORIS file of a kind that this program cannot read"),
-    (r"^bundle_emb\.", "a LoRA with an embedding inside, which this program does not read"),
     (r"^(emb_params|clip_[lg]|string_to_param)$", "a textual inversion embedding"),
 )
 _PEFT = re.compile(

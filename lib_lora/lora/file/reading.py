@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.file.tensors import LayerTensors, group
+from lib_lora.models.textual_inversion import TextualInversion
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,14 @@ class LoraFile:
     def layers(self) -> dict[str, LayerTensors]:
         """The tensors by layer."""
         return group(self.tensors, self.path.name)
+
+    @cached_property
+    def inversions(self) -> tuple[TextualInversion, ...]:
+        """The words that have vectors of their own in the file."""
+        words = words_in({key: tuple(tensor.shape) for key, tensor in self.tensors.items()}, self.path.name)
+        return tuple(
+            TextualInversion(word, tuple(self.tensors[key].float() for key in keys)) for word, keys in words.items()
+        )
 
 
 def read(path: Path) -> LoraFile:

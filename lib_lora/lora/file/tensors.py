@@ -9,6 +9,7 @@ import torch
 
 from lib_lora.errors import UserError
 from lib_lora.lora import key_names
+from lib_lora.lora.bundled import words_in
 from lib_lora.lora.dora import low_rank
 from lib_lora.lora.layers import keys_by_layer
 from lib_lora.models.families.registry import family_named
@@ -102,6 +103,7 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
             code="tensors-not-finite",
             tensor=broken[0],
         )
+    _refuse_lost_vectors(tensors, family, where)
     present: dict[str, set[str]] = {}
     for name in layers:
         place = key_names.locate(family, name)
@@ -122,6 +124,19 @@ def check(tensors: Mapping[str, torch.Tensor], family: str) -> dict[str, int]:
                 part=part,
             )
     return {part: len(paths) for part, paths in present.items()}
+
+
+def _refuse_lost_vectors(tensors: Mapping[str, torch.Tensor], family: str, where: str) -> None:
+    """Vectors of a word must be there for each text encoder, under the names that go with their number."""
+    encoders = len(family_named(family).parts) - 1
+    for word, keys in words_in({key: tuple(tensor.shape) for key, tensor in tensors.items()}, where).items():
+        if len(keys) != encoders:
+            raise UserError(
+                f"{where}: it has vectors of {word!r} for {len(keys)} text encoders, a {family} model has {encoders}.",
+                code="lora-embedding-unfit",
+                word=word,
+                family=family,
+            )
 
 
 def _does_something(layer: LayerTensors) -> bool:

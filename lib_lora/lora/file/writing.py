@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -61,6 +61,22 @@ def write(
         for piece in serialised(stored, texts):
             stream.write(piece)
     return model_hash
+
+
+def write_embedding(path: Path, vectors: Sequence[torch.Tensor]) -> None:
+    """Write a word's vectors alone, as a textual inversion file; programs take the file's name for the word.
+
+    Args:
+        path: ends in ``.safetensors``.
+        vectors: for each text encoder, [N, width].
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    names = ("emb_params",) if len(vectors) == 1 else ("clip_l", "clip_g")
+    with atomic_file(path) as stream:
+        for piece in serialised({name: one.contiguous() for name, one in zip(names, vectors, strict=True)}, {}):
+            stream.write(piece)
 
 
 def _stored(key: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

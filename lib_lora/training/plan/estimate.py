@@ -109,7 +109,7 @@ def estimate(
     cells = (side // 8) ** 2
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
     captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
-    texts = 0 if train.trains_text else captions * model.conditioning_bytes(shapes)
+    texts = 0 if train.hears_text else captions * model.conditioning_bytes(shapes)
     pictures = pictures_left(train, 0, steps)
     return Estimate(
         steps=steps,
@@ -232,7 +232,7 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.optimizer,
         train.gradient_checkpointing,
         train.ema > 0,
-        train.trains_text,
+        train.trains_text or ("vectors" if train.trigger_vectors else False),  # a gradient through the text encoders
         train.preservation_share if train.preservation_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,

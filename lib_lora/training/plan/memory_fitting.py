@@ -87,8 +87,9 @@ def memory_needed(family: str, train: TrainSettings) -> int:
     figures = model.memory
     adapter = figures.denoiser_rank * lora.rank + figures.convolution_rank * lora.conv_rank
     frozen = figures.denoiser * number
-    if train.trains_text:
+    if train.hears_text:
         frozen += figures.text * number
+    if train.trains_text:
         adapter += figures.text_rank * lora.of_part("te1")[0]
     state = adapter / 1000 * (_STATE[train.optimizer] + (4 if train.ema else 0))
     pictures = train.batch_size * ((train.resolution or model.largest_side) / figures.side) ** 2

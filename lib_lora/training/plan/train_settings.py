@@ -14,6 +14,7 @@ from lib_lora.typed_settings import check_least, described
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 FILE_VERSION = 1
+MOST_VECTORS = 4  # of the trigger; A1111 takes more, each is a token less for the rest of the prompt
 MOST_SAMPLE_PROMPTS, LONGEST_SAMPLE_PROMPT = 8, 400  # of the user's own; letters
 
 
@@ -86,6 +87,19 @@ class TrainSettings:
     te_lr: float = field(
         default=5e-5,
         metadata=described("Text encoder learning rate", "Learning rate of the text encoders; 0 = not trained."),
+    )
+    trigger_vectors: int = field(
+        default=0,
+        metadata=described(
+            "Vectors of the trigger",
+            "How many vectors of its own the trigger word learns, beside the adapters and in the same file, up to 4;"
+            " A1111 reads them there, other programs need a copy. 0 = none.",
+            least=0,
+        ),
+    )
+    vectors_lr: float = field(
+        default=1e-3,
+        metadata=described("Learning rate of the vectors", "Learning rate of the trigger's vectors."),
     )
     weight_decay: float = field(
         default=0.01, metadata=described("Weight decay", "Decoupled weight decay of the optimizer.", least=0)
@@ -208,7 +222,7 @@ class TrainSettings:
         metadata=described(
             "Output preservation",
             "What it counts, against a photo's 1, that the base model's own predictions are kept where the trigger word"
-            " is not in the prompt. 0 = off; needs text encoders that are trained.",
+            " is not in the prompt. 0 = off; needs trained text encoders, or vectors of the trigger.",
             least=0,
             group="Photos",
         ),
@@ -248,6 +262,10 @@ class TrainSettings:
             raise ValueError(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.")
         if not 0 <= self.te_lr <= 10:
             raise ValueError(f"te_lr is {self.te_lr}; it must be between 0 (not trained) and 10.")
+        if self.trigger_vectors > MOST_VECTORS:
+            raise ValueError(f"trigger_vectors is {self.trigger_vectors}; at most {MOST_VECTORS} can be learned.")
+        if not 0 < self.vectors_lr <= 10:
+            raise ValueError(f"vectors_lr is {self.vectors_lr}; it must be above 0 and at most 10.")
         if self.bucket_step < 8 or self.bucket_step % 8:
             raise ValueError(f"bucket_step is {self.bucket_step}; it must be a multiple of 8.")
         if self.resolution % 8:
@@ -277,6 +295,11 @@ class TrainSettings:
     def trains_text(self) -> bool:
         """Whether the text encoders get adapters."""
         return self.lora.te and self.te_lr > 0
+
+    @property
+    def hears_text(self) -> bool:
+        """Whether the text encoders work at every step, since something in them or before them is trained."""
+        return self.trains_text or self.trigger_vectors > 0
 
 
 def _check_prompts(prompts: list[str]) -> None:

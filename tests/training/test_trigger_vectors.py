@@ -1,0 +1,56 @@
+"""The trigger's own vectors are trained beside the adapters, and are what the finished file holds."""
+
+import pytest
+import torch
+from faults import raises
+
+from lib_lora.lora.file.reading import read
+from lib_lora.training.loop import train
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.session import open_session
+
+CAPTIONS = ["photo of mrxa woman", "photo of woman"]
+
+
+def _silent(kind, **fields):
+    pass
+
+
+@pytest.mark.parametrize(("kind", "te_lr"), [("sd1", 0.0), ("sd1", 1e-3), ("sdxl", 0.0)])
+def test_the_file_holds_what_was_trained(make_run, kind, te_lr):
+    run = make_run(kind, steps=2, save_every=2, trigger_vectors=2, vectors_lr=0.1, te_lr=te_lr)
+    begun = open_session(run, _silent)
+    stack = begun.forward.conditions.stack
+    with torch.no_grad():
+        base = stack.encode(CAPTIONS).context
+    start = [one.detach().clone() for one in begun.adapter.vectors().values()]
+    assert [tuple(one.shape) for one in start] == [(2, 64)] * len(stack.encoders)
+    assert begun.parameters[-len(start) :] == list(begun.adapter.vectors().values())
+    assert begun.rates[-1] == 0.1
+    frozen = [one for encoder in stack.encoders for one in encoder.parameters() if one.requires_grad]
+    assert bool(frozen) == (te_lr > 0)
+
+    lora = read(train(run, _silent))
+    (word,) = lora.inversions
+    assert word.word == "mrxa"
+    for before, after in zip(start, word.vectors, strict=True):
+        assert 0.01 < float((after - before).abs().max()) < 0.5
+    if te_lr == 0:  # nothing but the vectors acts on the text
+        with torch.no_grad():
+            stack.inversions = ()
+            with stack.knowing(lora.inversions):
+                heard = stack.encode(CAPTIONS).context
+        assert torch.equal(heard[1], base[1])
+        assert not torch.allclose(heard[0], base[0], atol=1e-2)
+
+
+def test_a_trigger_that_a1111_would_cut_is_refused(make_run):
+    run = make_run(trigger_vectors=1, trigger="mr.x")
+    with raises("trigger-not-for-vectors", has="mr.x"):
+        open_session(run, _silent)
+
+
+@pytest.mark.parametrize("values", [{"trigger_vectors": 5}, {"trigger_vectors": -1}, {"vectors_lr": 0.0}])
+def test_ranges(values):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        TrainSettings(**values)
