@@ -5,6 +5,7 @@
     candidates/, more/, candidates.png, kept.png
     from/           a picture of the user's own, and its square part where it is not square
     turned/         pictures whose head was turned, which views from the side are painted over
+    mirrored/       mirror images of kept views from the other side
 
 Nothing in it is ever deleted or painted over. Knows the files; does not know faces or painters.
 """
@@ -27,6 +28,7 @@ from lib_lora.workspace.workspace import CharacterFolder
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
 TURNED = "turned"  # folder of pictures whose head was turned to a side, to be painted over
+MIRRORED = "mirrored"  # folder of mirror images of kept views from the other side
 SQUARE = ".square.png"  # what the square part of such a picture ends in; no slug has a dot
 KIND = "painted"
 
@@ -71,6 +73,7 @@ class InventedPicture:
         likeness, line: cosine to the mean of what was kept before, and the stranger line of that mean; None where it
             was not compared.
         to_picked, picked_line: the same with the picked picture alone.
+        yaw: how far the head looks to a side (`Face.yaw`); None where there is no face, and in older lines.
         kept: it is one of the character's photos.
         why: it was not kept, or cannot be picked; empty where nothing speaks against it.
         photo: file name among the character's photos; empty where it was not kept.
@@ -93,6 +96,7 @@ class InventedPicture:
     line: float | None = None
     to_picked: float | None = None
     picked_line: float | None = None
+    yaw: float | None = None
     kept: bool = False
     why: str = ""
     photo: str = ""

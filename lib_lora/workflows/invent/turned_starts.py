@@ -16,8 +16,8 @@ from lib_lora.files import atomic_file, explained
 from lib_lora.workflows.invent.head_turn import turned
 from lib_lora.workflows.invent.invented_folder import TURNED
 
-DEGREES = (15, 20, 25, 30, 35, 40)  # that are tried
-# Of `Face.yaw`, to be reached in turn; three-quarter views begin at 0.35, and painting takes some.
+DEGREES = (10, 15, 20, 25, 30, 35, 40)  # that are tried
+# Of `Face.yaw`, to be reached in turn; three-quarter views begin at 0.35.
 YAWS = (0.42, 0.52)
 
 
