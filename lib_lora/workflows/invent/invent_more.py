@@ -118,8 +118,9 @@ def more(
         _until_enough(shop, plan, judge, character, request, _Lora(file, digest))
         done = _stage(shop.painted, digest)
         if request.mirror:
-            for one in to_mirror(invented.kept(done), _mirrored(shop.painted, digest), count):
-                shop.mirror(one, judge, character)
+            while images := to_mirror(invented.kept(done), _mirrored(shop.painted, digest), count):
+                for one in images:
+                    shop.mirror(one, judge, character)
         mirrored = invented.kept(_mirrored(shop.painted, digest))
         kept = invented.kept(shop.painted)
         flagged = judge.fallen

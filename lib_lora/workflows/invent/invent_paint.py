@@ -12,16 +12,14 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from lib_lora import file_permissions
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
 from lib_lora.faces.face import FaceEngine
-from lib_lora.files import explained
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import NEGATIVE, Cell, parameters_of, save_picture
 from lib_lora.workflows.invent import mirrored_views
-from lib_lora.workflows.invent.coverage_plan import Wish, phrases_of, prompt_of
+from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look
 from lib_lora.workflows.invent.invent_photos import become_photo
@@ -33,6 +31,7 @@ Each = Callable[[InventedPicture], None]
 REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
 PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
 _VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
+NO_SIDE = "seen from no side"  # of a mirror image, whose points may be found elsewhere
 MIRRORED_TEXT = "Mirrored: left to right"  # behind how the picture was painted, in the file of its mirror image
 _FURTHER = 100_000  # seeds of further pictures begin so far behind the candidates'
 _FRAMINGS = {"close": "close-up portrait", "half": "upper body", "full": "full body"}
@@ -181,14 +180,12 @@ class InventPainter:
 
     def mirror(self, one: InventedPicture, judge: Judge, character: Character) -> None:
         """Make the mirror image of a kept picture; it is judged as every picture is, and becomes a photo."""
-        file, text = mirrored_views.file_of(one), parameters_of(self.invented.path / one.file) or ""
-        path = self.invented.path / file
-        with explained(path):
-            file_permissions.make_folder(path.parent)
-        image = ImageOps.mirror(open_photo(self.invented.path / one.file))
-        save_picture(path, image, _cell(self.plan, one.prompt, one.seed), f"{text}, {MIRRORED_TEXT}")
+        file, source = self.invented.free_file(MORE), self.invented.path / one.file
+        image, said = ImageOps.mirror(open_photo(source)), f"{parameters_of(source) or ''}, {MIRRORED_TEXT}"
+        save_picture(self.invented.path / file, image, _cell(self.plan, one.prompt, one.seed), said)
         seen = look(self.engine, image)
         result = judge(seen, mirrored=True)
+        angle = (seen.shown or {}).get("angle", "")
         noted = replace(
             one,
             file=file,
@@ -201,15 +198,14 @@ class InventPainter:
             to_picked=result.to_picked,
             picked_line=result.picked_line,
             yaw=seen.yaw,
-            why=result.why,
+            why=result.why or ("" if angle in SIDES else NO_SIDE),
             kept=False,
             photo="",
         )
-        if not result.why:
-            angle = {key: value for key, value in (seen.shown or {}).items() if key == "angle"}
-            unturned = {key: value for key, value in one.shown.items() if key != "angle"}
+        if not noted.why:
             wanted = f"invented-{Path(file).stem}-mirrored.png"
-            noted = self._as_photo(replace(noted, shown={**unturned, **angle}), wanted, judge, character, seen)
+            shown = {**one.shown, "angle": angle}
+            noted = self._as_photo(replace(noted, shown=shown), wanted, judge, character, seen)
         self._write_down(noted)
 
     def _as_photo(

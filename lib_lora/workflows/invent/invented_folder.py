@@ -5,7 +5,6 @@
     candidates/, more/, candidates.png, kept.png
     from/           a picture of the user's own, and its square part where it is not square
     turned/         pictures whose head was turned, which views from the side are painted over
-    mirrored/       mirror images of kept views from the other side
 
 Nothing in it is ever deleted or painted over. Knows the files; does not know faces or painters.
 """
@@ -28,7 +27,6 @@ from lib_lora.workspace.workspace import CharacterFolder
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
 TURNED = "turned"  # folder of pictures whose head was turned to a side, to be painted over
-MIRRORED = "mirrored"  # folder of mirror images of kept views from the other side
 SQUARE = ".square.png"  # what the square part of such a picture ends in; no slug has a dot
 KIND = "painted"
 
@@ -197,6 +195,13 @@ class InventedFolder:
     def has(self, one: InventedPicture) -> bool:
         """Whether its picture is still there."""
         return (self.path / one.file).is_file()
+
+    def free_file(self, folder: str) -> str:
+        """Where a picture goes that is not painted, relative to the folder: the first number that is free."""
+        number = 1
+        while (self.path / folder / f"{number:04d}.png").exists():
+            number += 1
+        return f"{folder}/{number:04d}.png"
 
     def next_file(self, folder: str, cell: Cell, taken: set[str]) -> str:
         """Where the next picture goes, relative to the folder: the first number that is free, or that has this very

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from lib_lora.workflows.invent.coverage_plan import ENOUGH, SIDES, Tried, coverage
-from lib_lora.workflows.invent.invented_folder import MIRRORED, InventedPicture
+from lib_lora.workflows.invent.invented_folder import InventedPicture
 
 WAY = "mirror"
 
@@ -20,15 +20,10 @@ def is_mirrored(one: InventedPicture) -> bool:
     return one.way == WAY
 
 
-def file_of(one: InventedPicture) -> str:
-    """Where the mirror image of a picture goes, relative to the folder."""
-    return f"{MIRRORED}/{one.file.rsplit('/', 1)[-1]}"
-
-
 def to_mirror(
     kept: Sequence[InventedPicture], mirrored: Sequence[InventedPicture], count: int
 ) -> list[InventedPicture]:
-    """Which of the kept pictures shall be mirrored, the nearest to the picked one first.
+    """Which of the kept pictures shall be mirrored, those that look furthest to their side first.
 
     Args:
         kept: pictures that were painted and kept.
@@ -43,7 +38,7 @@ def to_mirror(
             continue
         other = next(side for side in SIDES if side != state.value)
         there = [one for one in kept if one.shown.get("angle") == other and one.file not in done]
-        there.sort(key=lambda one: -(one.to_picked or 0.0))
+        there.sort(key=lambda one: -abs(one.yaw or 0.0))
         found += there[: max(0, math.ceil(ENOUGH * state.goal) - state.have)]
     return found
 

@@ -17,8 +17,8 @@ from lib_lora.workflows.invent.head_turn import turned
 from lib_lora.workflows.invent.invented_folder import TURNED
 
 DEGREES = (10, 15, 20, 25, 30, 35, 40)  # that are tried
-# Of `Face.yaw`, to be reached in turn; three-quarter views begin at 0.35.
-YAWS = (0.42, 0.52)
+# Of `Face.yaw`, to be reached in turn, so that views differ; three-quarter views begin at 0.35.
+YAWS = (0.42, 0.52, 0.37, 0.47)
 
 
 class TurnedStarts:
@@ -40,7 +40,7 @@ class TurnedStarts:
         Args:
             file: of the picture, relative to the folder.
             side: "left" or "right" in the picture.
-            number: how often one was gone out from before for this picture and side; every other one looks further,
+            number: how often one was gone out from before for this picture and side; each looks further or less far,
                 if that can be reached.
 
         Raises:
