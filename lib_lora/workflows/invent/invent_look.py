@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from lib_lora.captions.slots import AHEAD
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
@@ -167,13 +168,14 @@ class Judge:
         if seen.looks is None or (seen.why and not (seen.why == _COVERED and _is_like_one_of(seen.looks, known))):
             return Judged(seen.why)
         embedding, face = seen.looks.embedding, self.face
+        alike = abs((seen.yaw or 0.0) - (self.first.yaw or 0.0)) < AHEAD
         numbers = (
             round(face.likeness(embedding), 4),
             round(face.mean_line.at, 4),
             round(face.to_picked(embedding), 4),
-            round(face.picked_line(related), 4),
+            round(face.picked_line(related, alike), 4),
         )
-        if not face.is_same(embedding, related):
+        if not face.is_same(embedding, related, alike):
             return Judged(OTHER_FACE, *numbers)
         copy = not mirrored and near_copy(seen.looks, known) is not None
         return Judged(NEAR_COPY if copy else "", *numbers)

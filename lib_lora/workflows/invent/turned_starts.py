@@ -40,8 +40,8 @@ class TurnedStarts:
         Args:
             file: of the picture, relative to the folder.
             side: "left" or "right" in the picture.
-            number: how often one was gone out from before for this picture and side; each looks further or less far,
-                if that can be reached.
+            number: how often one was gone out from before for this picture and side; each of `YAWS` in
+                turn, or the next lower one where that cannot be reached.
 
         Raises:
             UserError: a file cannot be read or written.
