@@ -42,6 +42,7 @@ from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
+from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
@@ -156,6 +157,13 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
     return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
 
 
+def least_like_the_others(
+    invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine
+) -> InventedPicture:
+    """The candidate that is picked: of the first eight, the least like the others."""
+    return _distinct(invented, sorted(found, key=lambda one: one.number)[:CANDIDATES], engine)[0]
+
+
 def whole(work: Path, budget: int, faces: range, steps: int) -> str:
     """All steps, as a user goes, for faces from other seeds: of each eight candidates the least like the others."""
     lines = [
@@ -170,7 +178,7 @@ def whole(work: Path, budget: int, faces: range, steps: int) -> str:
         invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number, steps=steps))
         invented = InventedFolder(Workspace(work).character(name))
         there = [one for one in invented.painted() if one.is_candidate]
-        picked = _distinct(invented, there, SFaceEngine())[0]
+        picked = least_like_the_others(invented, there, SFaceEngine())
         invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), picked.number)
         told = invent_more.more(
             work,

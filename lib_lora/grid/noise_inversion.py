@@ -41,4 +41,4 @@ def _noise_in(scaled: torch.Tensor, predicted: torch.Tensor, sigma: float, sched
     """The noise that a prediction says is in latents."""
     if scheduler.config.prediction_type == "epsilon":
         return predicted
-    return (predicted + sigma * scaled) / (sigma**2 + 1) ** 0.5
+    return torch.div(predicted + sigma * scaled, (sigma**2 + 1) ** 0.5)
