@@ -5,6 +5,8 @@ whole run brings.
     python bench/invent.py --work DIR --what whole       candidates, pick, more, for some faces (--faces): what is
                                                          kept, and whether a second recogniser finds strangers in it
     python bench/invent.py --work DIR --what stage       the same figures of a finished folder (--root ROOT --name NAME)
+    python bench/invent.py --work DIR --what covers      how alike faces are to themselves with their eyes covered: of
+                                                         the six people, and of the candidates in DIR of earlier runs
 
 DIR keeps every picture. Prints tables as they stand in docs/inventing.md. Seconds are those of the processor (of this
 process, its threads added up), which other programs on the machine do not lengthen: two cores have 1,800 in 15 minutes.
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
+from bench.spoilt_pictures import OVER_EYES, cover  # noqa: E402
 from lib_lora.captions.photo_facts import FaceFacts  # noqa: E402
 from lib_lora.captions.slots import angle  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
@@ -39,13 +42,14 @@ from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
+from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
 from lib_lora.workflows.invent.invent_look import Judge, look_at_file  # noqa: E402
 from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  # noqa: E402
-from lib_lora.workflows.invent.invent_setting import silent  # noqa: E402
+from lib_lora.workflows.invent.invent_setting import STEPS, silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
 from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
@@ -56,6 +60,7 @@ from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
+SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one picture twice: the picked candidate
 DESCRIBE = "a woman with short red hair, 30 years old"
 WAYS = (
     *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
@@ -70,7 +75,9 @@ def main() -> int:
     if options.what == "ways":
         text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
-        text = whole(options.work, options.budget, options.faces, options.first)
+        text = whole(options.work, options.budget, range(options.first, options.first + options.faces), options.steps)
+    elif options.what == "covers":
+        text = covers(options.work)
     else:
         text = stage(options.root, options.name)
     print(text)
@@ -82,12 +89,13 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--what", choices=("ways", "whole", "stage"), default="whole")
+    parser.add_argument("--what", choices=("ways", "whole", "stage", "covers"), default="whole")
     parser.add_argument("--picks", type=int, default=2, help="faces that the ways are tried from")
     parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
     parser.add_argument("--first", type=int, default=0, help="of a whole run: number of the first face")
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of a whole run: sampling steps (default: 20)")
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
     parser.add_argument("--name", default="nova")
     results_file.add_option(parser)
@@ -149,20 +157,28 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
     return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
 
 
-def whole(work: Path, budget: int, faces: int, first: int) -> str:
+def least_like_the_others(
+    invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine
+) -> InventedPicture:
+    """The candidate that is picked: of the first eight, the least like the others."""
+    return _distinct(invented, sorted(found, key=lambda one: one.number)[:CANDIDATES], engine)[0]
+
+
+def whole(work: Path, budget: int, faces: range, steps: int) -> str:
     """All steps, as a user goes, for faces from other seeds: of each eight candidates the least like the others."""
     lines = [
         "| face | processor s | s | painted | kept | ahead | left | right | likeness of pairs, mean (lowest) "
-        "| second: kept to the picked, median (farthest) | strangers to each other, nearest 1 % | beyond that |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| second: kept to the picked, median (farthest) | strangers to it, nearest | beyond that "
+        "| strangers to each other, nearest 1 % | beyond that |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     texts = []
-    for number in range(first, first + faces):
+    for number in faces:
         name, begun, used = f"nova-{number}", time.perf_counter(), time.process_time()
-        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number))
+        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number, steps=steps))
         invented = InventedFolder(Workspace(work).character(name))
         there = [one for one in invented.painted() if one.is_candidate]
-        picked = _distinct(invented, there, SFaceEngine())[0]
+        picked = least_like_the_others(invented, there, SFaceEngine())
         invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), picked.number)
         told = invent_more.more(
             work,
@@ -192,12 +208,16 @@ def _kept_row(work: Path, name: str) -> str:
     shown = [len(kept), views["ahead"], views["from the left"], views["from the right"]]
     row = [*map(str, shown), f"{pairs.mean():.2f} ({pairs.min():.2f})" if len(pairs) else ""]
     if first.second is None or not kept:
-        return " | ".join([*row, "", "", ""])
+        return " | ".join([*row, *[""] * 5])
     others = np.stack([one.second for one in strangers if one.second is not None])
     apart = np.linalg.norm(others[:, None] - others[None], axis=2)[np.triu_indices(len(others), 1)]
     near = np.linalg.norm(np.stack([one.second for one in kept if one.second is not None]) - first.second, axis=1)
     line = float(np.quantile(apart, 0.01))
-    row += [f"{np.median(near):.2f} ({near.max():.2f})", f"{line:.2f}", str(int((near >= line).sum()))]
+    to_picked = np.linalg.norm(others - first.second, axis=1)
+    least = float(to_picked[to_picked > SAME_PICTURE].min())
+    row.append(f"{np.median(near):.2f} ({near.max():.2f})")
+    for farthest in (least, line):
+        row += [f"{farthest:.2f}", str(int((near >= farthest).sum()))]
     return " | ".join(row)
 
 
@@ -233,6 +253,44 @@ def _second() -> Any:
     except ModuleNotFoundError:
         return None
     return SecondRecogniser() if available() else None
+
+
+def covers(work: Path) -> str:
+    """How alike a face is to itself after something covered its eyes, in each of four outlines."""
+    people = [one for folder in sorted((DATA / "personas").iterdir()) if folder.is_dir()
+              for one in sorted(folder.glob("*.jpg"))[14:17]]  # fmt: skip
+    painted = sorted(work.glob("characters/*/invented/candidates/*.png"))
+    lines = ["| pictures | with covered eyes | called covered | cosine to itself, median | highest |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for title, files, side in (("of the six people", people, 400), ("candidates", painted, 0)):
+        found: list[tuple[bool, float]] = []
+        for number, file in enumerate(files):
+            picture = open_photo(file)
+            found += _uncovered_and_covered(picture.resize((side, side)) if side else picture, number)
+        if found:
+            cosines = [cosine for _, cosine in found]
+            lines.append(
+                f"| {title} | {len(found)} | {sum(said for said, _ in found)} | {statistics.median(cosines):.2f} | "
+                f"{max(cosines):.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def _uncovered_and_covered(picture: Image.Image, number: int) -> list[tuple[bool, float]]:
+    """For each outline: whether the model says that the eyes are covered, and the cosine to the face as it was."""
+    engine = _engine()
+    before = engine.faces(picture)[:1]
+    found = []
+    for place in range(len(OVER_EYES)) if before else ():
+        random = np.random.default_rng([3, number, place])
+        after = engine.faces(cover(picture, before[0].points, random, OVER_EYES[place]))[:1]
+        found += [(face.hidden == "eyes covered", float(face.embedding @ before[0].embedding)) for face in after]
+    return found
+
+
+@cache
+def _engine() -> SFaceEngine:
+    return SFaceEngine()
 
 
 def stage(root: Path, name: str, sets: bool = True) -> str:

@@ -99,16 +99,16 @@ def smoothed(image: Image.Image, random: np.random.Generator) -> Image.Image:
 
 def eyes_covered(image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
     """A bar, sunglasses, a strip of skin, hair or cloth over both eyes."""
-    return _covered(image, points, random, _EYES[int(random.integers(len(_EYES)))])
+    return cover(image, points, random, OVER_EYES[int(random.integers(len(OVER_EYES)))])
 
 
 def lower_covered(image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
     """A mask, a scarf, a hand or a bar over nose tip and mouth."""
-    return _covered(image, points, random, _LOWER[int(random.integers(len(_LOWER)))])
+    return cover(image, points, random, OVER_MOUTH[int(random.integers(len(OVER_MOUTH)))])
 
 
 # Outlines in units of the distance between the eyes: origin between the eyes, x to the picture's right, y down.
-_EYES: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
+OVER_EYES: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
     (((-1.1, -0.32), (1.1, -0.32), (1.1, 0.32), (-1.1, 0.32)),),
     (((-0.95, -0.25), (-0.12, -0.22), (-0.15, 0.25), (-0.5, 0.36), (-0.88, 0.2)),
      ((0.95, -0.25), (0.12, -0.22), (0.15, 0.25), (0.5, 0.36), (0.88, 0.2)),
@@ -116,7 +116,7 @@ _EYES: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
     (((-1.0, -0.3), (1.0, -0.3), (0.95, 0.25), (0.3, 0.34), (0.0, 0.02), (-0.3, 0.34), (-0.95, 0.25)),),
     (((-1.4, -1.4), (1.4, -1.4), (1.25, 0.3), (0.3, 0.28), (-0.4, 0.34), (-1.2, 0.22)),),
 )  # fmt: skip
-_LOWER: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
+OVER_MOUTH: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
     (((-0.85, 0.55), (0.0, 0.35), (0.85, 0.55), (0.8, 1.5), (0.0, 1.95), (-0.8, 1.5)),),
     (((-1.2, 0.75), (1.2, 0.65), (1.4, 2.4), (-1.4, 2.4)),),
     (((-0.8, 0.72), (0.8, 0.72), (0.8, 1.5), (-0.8, 1.5)),),
@@ -124,9 +124,10 @@ _LOWER: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = (
 )
 
 
-def _covered(
+def cover(
     image: Image.Image, points: Array, random: np.random.Generator, shapes: tuple[tuple[tuple[float, float], ...], ...]
 ) -> Image.Image:
+    """A picture with these outlines over a face, filled with one of five kinds of cloth."""
     pixels = np.asarray(image.convert("RGB"), np.float64)
     right, left = (np.asarray(points[index], np.float64) for index in (0, 1))
     across = left - right

@@ -38,6 +38,8 @@ class Cell:
         start: a picture to begin from (A1111's img2img); stretched to `width` x `height`; None = from noise alone.
         strength: share of the sampling that is done over `start`, 0 (only the VAE's changes) .. 1, as A1111's denoising
             strength; means nothing without `start`.
+        inverted: paint over `start` with the noise that the model would paint it from, instead of the seed's; only the
+            sampler Euler can, and only diffusers paints so. Means nothing without `start`.
         variation: how far the initial noise is turned towards that of `variation_seed`, 0 (not at all) .. 1, as A1111's
             "variation strength".
         variation_seed: 0..2^32-1.
@@ -64,6 +66,7 @@ class Cell:
     attributes: tuple[str, ...] = ()
     start: Path | None = None
     strength: float = 1.0
+    inverted: bool = False
     variation: float = 0.0
     variation_seed: int = 0
     more: tuple[tuple[Path, float], ...] = ()
@@ -76,6 +79,8 @@ def parameters(cell: Cell, base: str = "") -> str:
     loras = ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more
     lora = "".join(f" <lora:{path.stem}:{weight:g}>" for path, weight in loras)
     over = f", Denoising strength: {cell.strength:g}" if cell.start else ""
+    if cell.start and cell.inverted:
+        over += ", Inverted noise: True"
     if cell.variation:
         over = f", Variation seed: {cell.variation_seed}, Variation seed strength: {cell.variation:g}{over}"
     return (

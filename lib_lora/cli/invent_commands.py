@@ -41,6 +41,13 @@ def add(command: Commands) -> None:
         help="with --more: how many to paint, beside 20 strangers (default: 200)",
     )
     invent.add_argument("--lora", metavar="FILE", help="with --more: paint with this LoRA; newest: the character's own")
+    invent.add_argument(
+        "--no-mirror",
+        dest="mirror",
+        action="store_const",
+        const=False,
+        help="with --more: add no mirror images, where views from one side alone were kept",
+    )
 
 
 def _invent(options: argparse.Namespace) -> Answer:
@@ -52,6 +59,7 @@ def _invent(options: argparse.Namespace) -> Answer:
         "--count": (options.count, options.more),
         "--budget": (options.budget, options.more),
         "--lora": (options.lora, options.more),
+        "--no-mirror": (options.mirror, options.more),
         "--candidates": (options.candidates, not (picking or options.more)),
         "--seed": (options.seed, not (picking or options.more)),
         "--base": (options.base, options.pick is None and not options.more),
@@ -100,7 +108,7 @@ def _pick(options: argparse.Namespace) -> Answer:
 def _more(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.invent.invent_more import MoreRequest, more
 
-    given = _given(count=options.count, budget=options.budget, lora=options.lora)
+    given = _given(count=options.count, budget=options.budget, lora=options.lora, mirror=options.mirror)
     return as_answer(more(data_root(options.data), options.name, MoreRequest(**given), each=_watch(options)))
 
 

@@ -114,9 +114,9 @@ class ComfyPainter:
 
     def _prompt(self, cell: Cell) -> dict[str, object]:
         """The workflow of a cell, in the API form."""
-        if cell.variation:
+        if cell.variation or cell.inverted:
             raise UserError(
-                "ComfyUI has no variations of a seed; choose the webui or diffusers as the painter.",
+                "ComfyUI has no variations of a seed, and finds no picture's noise; choose diffusers as the painter.",
                 code="comfyui-without-variations",
             )
         named = ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more

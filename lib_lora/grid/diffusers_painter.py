@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,6 +20,7 @@ from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
+from lib_lora.grid.noise_inversion import noise_of
 from lib_lora.lora.adapter.merge import merged
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.model_family import ModelInfo
@@ -147,7 +149,7 @@ class DiffusersPainter:
         def kind(cell: Cell) -> tuple[Any, ...]:
             lengths = (words(text).context.shape for text in (cell.prompt, cell.negative))
             over = cell.strength if cell.start else None
-            return (cell.width, cell.height, cell.sampler, cell.steps, cell.cfg, over, *lengths)
+            return (cell.width, cell.height, cell.sampler, cell.steps, cell.cfg, over, cell.inverted, *lengths)
 
         for (width, height, *_), alike in groupby(cells, key=kind):
             size = at_a_time(self.device.type, width, height)
@@ -179,10 +181,12 @@ class DiffusersPainter:
         first = like.steps - steps_over(like.steps, like.strength) if like.start else 0
         draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]  # on the CPU: the same on every device
         channels = self.family.latent_channels
-        noise = (_noise(cell, draw, channels).to(self.device) for cell, draw in zip(cells, draws, strict=True))
-        begun = [self._begun(cell, scheduler, first, one) for cell, one in zip(cells, noise, strict=True)]
-        latents = torch.cat(begun)
         positive, negative = [words(cell.prompt) for cell in cells], [words(cell.negative) for cell in cells]
+        if like.start and like.inverted and first < like.steps:
+            latents = self._inverted(cells, scheduler, first, positive)
+        else:
+            noise = (_noise(cell, draw, channels).to(self.device) for cell, draw in zip(cells, draws, strict=True))
+            latents = torch.cat([self._begun(*each) for each in zip(cells, repeat(scheduler), repeat(first), noise)])
         # only the samplers that add noise on the way have this argument
         options = {} if like.sampler.startswith("DPM++") or like.sampler == "Euler" else {"generator": draws}
         for time in scheduler.timesteps[first:]:
@@ -199,13 +203,30 @@ class DiffusersPainter:
         """
         if cell.start is None:
             return noise * float(scheduler.init_noise_sigma)
-        image = open_photo(cell.start).resize((cell.width, cell.height), Image.Resampling.LANCZOS)
-        latents = encode(self.vae, to_tensor(image))[0].to(self.device)
-        if first >= cell.steps:
-            return latents
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(first)
-        return cast(torch.Tensor, scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1]))
+        latents = self._encoded(cell)
+        return latents if first >= cell.steps else _noised(latents, noise, scheduler, first)
+
+    def _encoded(self, cell: Cell) -> torch.Tensor:
+        """The latents of a cell's start, [1, C, h, w] float32."""
+        image = open_photo(cast(Path, cell.start)).resize((cell.width, cell.height), Image.Resampling.LANCZOS)
+        return encode(self.vae, to_tensor(image))[0].to(self.device)
+
+    def _inverted(
+        self, cells: Sequence[Cell], scheduler: Any, first: int, positive: Sequence[Conditioning]
+    ) -> torch.Tensor:
+        """Latents [B, C, h, w] float32 of the cells' starts before step `first`, with the noise they are painted from,
+        turned as far as each cell's variation says."""
+        there = torch.cat([self._encoded(cell) for cell in cells])
+        noise = noise_of(
+            there, scheduler, first, lambda scaled, time: self._pass(scaled.to(self.dtype), time, cells[0], positive)
+        )
+        varied = [
+            _turned(one, _of_seed(cell.variation_seed, one.shape).to(one.device), cell.variation)
+            if cell.variation
+            else one
+            for cell, one in zip(cells, noise, strict=True)
+        ]
+        return _noised(there, torch.stack(varied), scheduler, first)
 
     def _predict(
         self,
@@ -239,8 +260,18 @@ def _noise(cell: Cell, generator: torch.Generator, channels: int) -> torch.Tenso
     noise = torch.randn((1, channels, cell.height // 8, cell.width // 8), generator=generator)
     if not cell.variation:
         return noise
-    other = torch.randn(noise.shape, generator=torch.Generator().manual_seed(cell.variation_seed))
-    return _turned(noise[0], other[0], cell.variation)[None]
+    return _turned(noise[0], _of_seed(cell.variation_seed, noise.shape)[0], cell.variation)[None]
+
+
+def _of_seed(seed: int, shape: Sequence[int]) -> torch.Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+
+
+def _noised(latents: torch.Tensor, noise: torch.Tensor, scheduler: Any, first: int) -> torch.Tensor:
+    """Latents with the noise that belongs to step `first` of the schedule, which is set to begin there."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    return cast(torch.Tensor, scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1]))
 
 
 def _turned(noise: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:

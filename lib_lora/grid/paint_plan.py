@@ -78,7 +78,7 @@ def _plain(cell: Cell) -> dict[str, Any]:
     values = {**typed_settings.to_dict(replace(cell, more=())), "lora": cell.lora.name if cell.lora else None}
     values["more"] = more
     unused: dict[str, Any] = {"start": None, "strength": 1.0, "variation": 0.0, "variation_seed": 0, "more": []}
-    unused |= {"detail": 0.0, "detail_side": 512}
+    unused |= {"detail": 0.0, "detail_side": 512, "inverted": False}
     # older plans have none of these; what a plan does not use does not stand in it
     return {name: value for name, value in values.items() if name not in unused or value != unused[name]}
 

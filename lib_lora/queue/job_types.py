@@ -378,11 +378,13 @@ class MoreArguments:
         count: how many shall be kept, of all that were painted without a LoRA, or with this one.
         budget: how many of these may be painted, also by earlier jobs.
         with_lora: paint with the LoRA of the character's newest run.
+        mirror: add mirror images of views from one side, where too few from the other side were kept.
     """
 
     count: int = COUNT
     budget: int = BUDGET
     with_lora: bool = False
+    mirror: bool = True
 
     def __post_init__(self) -> None:
         if self.count not in RANGES["count"]:

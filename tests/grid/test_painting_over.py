@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, _turned, steps_over
+from lib_lora.grid.noise_inversion import noise_of
 from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
 
@@ -26,6 +29,9 @@ def start(tmp_path_factory):
     levels = np.random.default_rng(5).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(levels).resize((64, 64)).save(path)
     return path
+
+
+LARGE = {"width": 128, "height": 128}  # the toy cannot be asked without guidance for less
 
 
 def _cell(**changes):
@@ -96,6 +102,44 @@ def test_a_full_variation_is_the_other_seed_and_none_is_the_seed(painter):
     assert np.array_equal(none, seven)
 
 
+def test_with_the_noise_that_a_picture_is_painted_from_it_comes_back(painter, start):
+    """Without guidance; with the seed's noise another picture is painted."""
+    plain = _cell(steps=20, cfg=1.0, start=start, strength=0.5, **LARGE)
+    own = replace(plain, inverted=True)
+    back, other, none, both = painter.paint(
+        [own, plain, replace(own, strength=0.0), replace(own, prompt="photo of a man")]
+    )
+    there = _pixels(none)
+    assert np.abs(_pixels(back) - there).mean() < 0.8 * np.abs(_pixels(other) - there).mean()  # of a random toy
+    assert not np.array_equal(_pixels(both), _pixels(back))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_noise_in_latents_is_what_was_put_there(prediction):
+    """Of a model that knows the picture, so that Euler's steps make no error."""
+    random = torch.Generator().manual_seed(3)
+    latents, noise = torch.randn(2, 2, 4, 8, 8, generator=random)
+    scheduler = EulerDiscreteScheduler(prediction_type=prediction)
+    scheduler.set_timesteps(10)
+
+    def predict(scaled, time):
+        sigma = float(scheduler.sigmas[list(scheduler.timesteps).index(time)]) if time else 0.0
+        if prediction == "epsilon":
+            return noise
+        return (noise - sigma * latents) / (sigma**2 + 1) ** 0.5
+
+    assert torch.allclose(noise_of(latents, scheduler, 4, predict), noise, atol=0.02)
+
+
+def test_pictures_with_noise_of_their_own_are_painted_together_as_alone(painter, start):
+    plain = _cell(start=start, strength=0.5, inverted=True, variation=0.1, **LARGE)
+    cells = [replace(plain, variation_seed=seed) for seed in (1, 2)]
+    together = [_pixels(image) for image in painter.paint(cells)]
+    alone = [_pixels(painter.paint([cell])[0]) for cell in cells]
+    assert all(np.abs(one - other).max() <= 2 for one, other in zip(together, alone, strict=True))
+    assert not np.array_equal(*together)
+
+
 def test_a_saved_picture_says_how_it_was_painted_and_that_it_is_generated(tmp_path, start):
     cell = _cell(start=start, strength=0.6, variation=0.1, variation_seed=9)
     path = tmp_path / "ü.png"
@@ -104,6 +148,8 @@ def test_a_saved_picture_says_how_it_was_painted_and_that_it_is_generated(tmp_pa
         texts = dict(image.text)
     assert texts["parameters"] == parameters(cell) == parameters_of(path)
     assert texts["parameters"].endswith("Variation seed: 9, Variation seed strength: 0.1, Denoising strength: 0.6")
+    assert parameters(_cell(start=start, inverted=True)).endswith("Denoising strength: 1, Inverted noise: True")
+    assert parameters(_cell(inverted=True)) == parameters(_cell())
     assert "trainedAlgorithmicMedia" in texts["XML:com.adobe.xmp"]
     ElementTree.fromstring(texts["XML:com.adobe.xmp"].split("?>", 1)[1])  # well-formed
     path.write_bytes(path.read_bytes()[:30])

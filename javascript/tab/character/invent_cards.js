@@ -16,6 +16,7 @@ export const WHY = {
   'face cut off': 'the face is cut off',
   'hardly a face': 'hardly a face',
   'left out by you': 'left out by you',
+  'seen from no side': 'a mirror image that shows no side',
 };
 
 /**

@@ -21,6 +21,9 @@ from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, ssi
 from lib_lora.likeness.measure.robust_mean import NEAR_COPY, robust_mean
 
 KEPT = 0.5  # of the way from strangers to the picked picture; of a LoRA's pictures less is called undertrained
+# The same of a picture that looks where the picked one looks, since turning the head alone costs likeness: with less, a
+# second recogniser found some as far from it as strangers are from each other (docs/inventing.md).
+KEPT_ALIKE = 0.57
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class OneFace:
 
     Attributes:
         picked: embedding of the picked picture, unit length.
-        line: of that picture alone (`anchor_line`); `least` the strangers' 99th percentile, for pictures that have
-            nothing in common with it but the person.
+        line: of that picture alone (`anchor_line`); `alike` the same for pictures that look where it looks, and `least`
+            the strangers' 99th percentile, for pictures that have nothing in common with it but the person.
         vector: robust mean of the picked picture and the kept ones, unit length.
         mean_line: of that mean.
         outliers: of the kept ones, those far below the others; they are not in the mean.
@@ -55,6 +58,7 @@ class OneFace:
 
     picked: Array
     line: StrangerLine
+    alike: float
     least: float
     vector: Array
     mean_line: StrangerLine
@@ -68,13 +72,16 @@ class OneFace:
         """Cosine to the picked picture, -1..1."""
         return float(embedding @ self.picked)
 
-    def picked_line(self, related: bool) -> float:
-        """The line of the picked picture: `line` for pictures that share its noise or go out from it, else `least`."""
-        return self.line.at if related else self.least
+    def picked_line(self, related: bool, alike: bool = False) -> float:
+        """The line of the picked picture: `line` for pictures that share its noise or go out from it, or `alike` where
+        they look where it looks; else `least`."""
+        if not related:
+            return self.least
+        return self.alike if alike else self.line.at
 
-    def is_same(self, embedding: Array, related: bool = True) -> bool:
-        """Whether a face is above both lines; `related` as in `picked_line`."""
-        above = self.to_picked(embedding) >= self.picked_line(related)
+    def is_same(self, embedding: Array, related: bool = True, alike: bool = False) -> bool:
+        """Whether a face is above both lines; `related` and `alike` as in `picked_line`."""
+        above = self.to_picked(embedding) >= self.picked_line(related, alike)
         return above and self.likeness(embedding) >= self.mean_line.at
 
 
@@ -115,14 +122,14 @@ def stranger_line(vector: Array, strangers: Sequence[tuple[str, Array | None]]) 
     return max(found, key=lambda one: one.at)
 
 
-def anchor_line(picked: Array, strangers: Sequence[tuple[str, Array | None]]) -> StrangerLine:
-    """The line of the picked picture alone: T_id, or half of the way from the strangers' median to a likeness of 1.
+def anchor_line(picked: Array, strangers: Sequence[tuple[str, Array | None]], share: float = KEPT) -> StrangerLine:
+    """The line of the picked picture alone: T_id, or a share of the way from the strangers' median to a likeness of 1.
 
     Raises:
         ValueError: no source has five faces.
     """
     line = stranger_line(picked, strangers)
-    return replace(line, at=max(line.at, line.median + KEPT * (1 - line.median)))
+    return replace(line, at=max(line.at, line.median + share * (1 - line.median)))
 
 
 def one_face(picked: Array, kept: Array, weights: Numbers, strangers: Sequence[tuple[str, Array | None]]) -> OneFace:
@@ -141,7 +148,8 @@ def one_face(picked: Array, kept: Array, weights: Numbers, strangers: Sequence[t
     mean = robust_mean(everyone, weights)
     mean_line = stranger_line(mean.vector, strangers)
     line = anchor_line(picked, strangers)
-    return OneFace(picked, line, line.q99, mean.vector, mean_line, mean.outlier[1:])
+    alike = anchor_line(picked, strangers, KEPT_ALIKE)
+    return OneFace(picked, line, alike.at, line.q99, mean.vector, mean_line, mean.outlier[1:])
 
 
 def near_copy(one: Looks, others: Sequence[Looks]) -> int | None:

@@ -20,6 +20,7 @@ from lib_lora.ui.routes.run_routes import address
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
+from lib_lora.workflows.invent.mirrored_views import is_mirrored
 
 _SMALL = 384  # pixels of the longer side
 
@@ -77,7 +78,7 @@ def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
         "picked": _picked(snapshot, painted, plan.picked if plan else ""),
         "candidates": [_picture_values(invented, one, snapshot) for one in candidates],
         "more": [_picture_values(invented, one, snapshot) for one in further],
-        "painted": len(further),
+        "painted": sum(not is_mirrored(one) for one in further),
         "kept": sum(in_use(snapshot, one) for one in further),
         "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
         "rounds": {
@@ -121,7 +122,7 @@ def _picked(snapshot: CharacterSnapshot, painted: Sequence[InventedPicture], pic
 
 def _round(snapshot: CharacterSnapshot, further: Sequence[InventedPicture], digest: str) -> dict[str, int]:
     mine = [one for one in further if one.lora == digest]
-    return {"painted": len(mine), "kept": sum(in_use(snapshot, one) for one in mine)}
+    return {"painted": sum(not is_mirrored(one) for one in mine), "kept": sum(in_use(snapshot, one) for one in mine)}
 
 
 def candidate_picture(context: RequestContext, call: Call) -> Response:

@@ -20,7 +20,8 @@ class Strategy:
 
     Attributes:
         kind: "seed": from the noise of a picture that is there, with another prompt. "own": over a picture that is
-            there, with the noise that it was painted from. "turn": the same, after the head was turned to a side.
+            there, with the noise that it was painted from. "turn": over one whose head was turned to a side, with the
+            noise that the turned picture would be painted from; its own would turn the head back.
             "img2img": over a picture that is there, with other noise. "text": from the prompt alone.
         amount: 0..1; of "seed" how far the noise is turned to another, else the denoising strength.
     """
@@ -51,8 +52,7 @@ class Strategy:
 
 # Measured with bench/invent.py on the small base model (docs/inventing.md).
 WAYS = (
-    Strategy("turn", 0.3),
-    Strategy("turn", 0.5),
+    *(Strategy("turn", amount) for amount in (0.2, 0.3, 0.5)),
     *(Strategy("own", amount) for amount in (0.6, 0.7, 0.8, 0.9)),
 )
 # A picture that was not painted here has no noise of its own.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from lib_lora import typed_settings
+from lib_lora.captions.slots import AHEAD
 from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.face import FaceEngine
@@ -27,6 +28,7 @@ from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
+from lib_lora.workflows.invent.mirrored_views import as_if_mirrored, is_mirrored, to_mirror
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -50,6 +52,7 @@ class MoreRequest:
         lora: paint with this file, or with "newest": that of the character's newest run. None = without.
         strangers: how many pictures of the description alone the line is drawn from; candidates count.
         ways: to paint by; None = those that were measured to be the best.
+        mirror: add mirror images of views from one side, where too few from the other side were kept.
     """
 
     count: int = COUNT
@@ -57,6 +60,7 @@ class MoreRequest:
     lora: str | Path | None = None
     strangers: int = STRANGERS
     ways: Sequence[Strategy] | None = None
+    mirror: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,17 +117,23 @@ def more(
         digest = sha256(file) if file else ""
         _until_enough(shop, plan, judge, character, request, _Lora(file, digest))
         done = _stage(shop.painted, digest)
+        if request.mirror:
+            while images := to_mirror(invented.kept(done), _mirrored(shop.painted, digest), count):
+                for one in images:
+                    shop.mirror(one, judge, character)
+        mirrored = invented.kept(_mirrored(shop.painted, digest))
         kept = invented.kept(shop.painted)
         flagged = judge.fallen
         sheet = invent_words.kept_sheet(invented, [one for one in kept if one.lora == digest], f"Kept of {name}")
-    covered = coverage(_tried(invented, done), count)
+    covered = coverage([*_tried(invented, done), *(Tried({}, one.shown) for one in mirrored)], count)
     ours, photos = len(invented.kept(done)), len(photos_to_use(folder))
-    outcome = invent_words.MoreOutcome(done, ours, photos, covered, flagged, sheet)
+    outcome = invent_words.MoreOutcome(done, ours, len(mirrored), photos, covered, flagged, sheet)
     text = invent_words.of_more(character, outcome, count, budget, str(base), file is not None)
     values = {
         "step": "more",
         "painted": len(done),
         "kept": ours,
+        "mirrored": len(mirrored),
         "photos": photos,
         "not_kept": invent_words.reasons(done),
         "ways": invent_words.by_way(done),
@@ -168,7 +178,8 @@ def _until_enough(
     while True:
         done = _stage(shop.painted, digest)
         kept = invented.kept(done)
-        covered = coverage(_tried(invented, done), count)
+        more_by_mirror = as_if_mirrored(kept, _mirrored(shop.painted, digest), count) if request.mirror else []
+        covered = coverage([*_tried(invented, done), *more_by_mirror], count)
         enough = len(kept) >= count and (is_good(covered) or len(kept) >= _MOST * count)
         if enough or len(done) >= budget:
             return
@@ -187,7 +198,7 @@ def _first_number(painted: Sequence[InventedPicture], begun: Sequence[InventedPi
         painted: every picture so far.
         begun: those of the go that are there already; others may have been painted with another LoRA since.
     """
-    further = [one.file for one in painted if not one.is_candidate]
+    further = [one.file for one in painted if not one.is_candidate and not is_mirrored(one)]
     return further.index(begun[0].file) if begun else len(further)
 
 
@@ -307,10 +318,16 @@ def _start(
     if way.kind == "text":
         return None
     there = {one.file: one for one in roots}
-    looks = "ahead" if way.kind == "turn" else wish["angle"]
-    fits = {file: one.shown.get("angle") == looks for file, one in there.items()}
+    fits = {file: _fits(one, way, wish["angle"]) for file, one in there.items()}
     before = [(one.start, one.succeeded) for one in gone if one.way == way.name]
     return there[next_start(before, fits, {file: _nearness(one) for file, one in there.items()})]
+
+
+def _fits(root: InventedPicture, way: Strategy, angle: str) -> bool:
+    """Whether a root looks where the wish wants it; to be turned, whether it looks a little there already."""
+    if way.kind != "turn" or angle not in SIDES:
+        return root.shown.get("angle") == angle
+    return (root.yaw or 0.0) * (-1 if angle == "left" else 1) >= AHEAD
 
 
 def _nearness(root: InventedPicture) -> float:
@@ -321,7 +338,12 @@ def _nearness(root: InventedPicture) -> float:
 
 
 def _stage(painted: Sequence[InventedPicture], digest: str) -> list[InventedPicture]:
-    return [one for one in painted if not one.is_candidate and one.lora == digest]
+    """What was painted with a LoRA, or with none; mirror images were not painted."""
+    return [one for one in painted if not one.is_candidate and one.lora == digest and not is_mirrored(one)]
+
+
+def _mirrored(painted: Sequence[InventedPicture], digest: str) -> list[InventedPicture]:
+    return [one for one in painted if is_mirrored(one) and one.lora == digest]
 
 
 def _tried(invented: InventedFolder, done: Sequence[InventedPicture]) -> list[Tried]:

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
 from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.cells import Painter
-from lib_lora.pictures import NEGATIVE, Cell, save_picture
-from lib_lora.workflows.invent.coverage_plan import Wish, phrases_of, prompt_of
+from lib_lora.pictures import NEGATIVE, Cell, parameters_of, save_picture
+from lib_lora.workflows.invent import mirrored_views
+from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look
 from lib_lora.workflows.invent.invent_photos import become_photo
@@ -30,6 +31,8 @@ Each = Callable[[InventedPicture], None]
 REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
 PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
 _VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
+NO_SIDE = "seen from no side"  # of a mirror image, whose points may be found elsewhere
+MIRRORED_TEXT = "Mirrored: left to right"  # behind how the picture was painted, in the file of its mirror image
 _FURTHER = 100_000  # seeds of further pictures begin so far behind the candidates'
 _FRAMINGS = {"close": "close-up portrait", "half": "upper body", "full": "full body"}
 
@@ -84,7 +87,7 @@ def further_job(
         turned = way.amount if way.kind == "seed" else _VARIED
         cell = replace(cell, seed=start.seed, variation=turned, variation_seed=fresh)
     if way.over:
-        cell = replace(cell, start=folder / start.file, strength=way.amount)
+        cell = replace(cell, start=folder / start.file, strength=way.amount, inverted=way.kind == "turn")
     return PictureTask(cell, way, wish, start.file)
 
 
@@ -142,7 +145,7 @@ class InventPainter:
         return [there[seed] for seed in wanted]
 
     def _candidate(self, file: str, job: PictureTask, seen: VisibleFace) -> InventedPicture:
-        return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {})
+        return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw)
 
     def further(
         self, jobs: Sequence[PictureTask], judge: Judge, character: Character, lora: Path | None, digest: str
@@ -166,16 +169,58 @@ class InventPainter:
                 to_picked=result.to_picked,
                 picked_line=result.picked_line,
                 why=result.why,
+                yaw=seen.yaw,
             )
             if result.why:
                 return noted
             shown = shown_by(job, seen.shown or {})
-            wanted, caption = f"invented-{Path(file).name}", caption_of(character, shown)
-            photo = become_photo(self.invented.character, self.invented.path / file, wanted, caption, PATIENCE).name
-            judge.keep([(photo, seen)])
-            return replace(noted, kept=True, shown=shown, photo=photo)
+            return self._as_photo(replace(noted, shown=shown), f"invented-{Path(file).name}", judge, character, seen)
 
         self._paint(MORE, [replace(job, cell=replace(job.cell, lora=lora)) for job in jobs], decide)
+
+    def mirror(self, one: InventedPicture, judge: Judge, character: Character) -> None:
+        """Make the mirror image of a kept picture; it is judged as every picture is, and becomes a photo."""
+        file, source = self.invented.free_file(MORE), self.invented.path / one.file
+        image, said = ImageOps.mirror(open_photo(source)), f"{parameters_of(source) or ''}, {MIRRORED_TEXT}"
+        save_picture(self.invented.path / file, image, _cell(self.plan, one.prompt, one.seed), said)
+        seen = look(self.engine, image)
+        result = judge(seen, mirrored=True)
+        angle = (seen.shown or {}).get("angle", "")
+        noted = replace(
+            one,
+            file=file,
+            way=mirrored_views.WAY,
+            start=one.file,
+            asked={},
+            shown={},
+            likeness=result.likeness,
+            line=result.line,
+            to_picked=result.to_picked,
+            picked_line=result.picked_line,
+            yaw=seen.yaw,
+            why=result.why or ("" if angle in SIDES else NO_SIDE),
+            kept=False,
+            photo="",
+        )
+        if not noted.why:
+            wanted = f"invented-{Path(file).stem}-mirrored.png"
+            shown = {**one.shown, "angle": angle}
+            noted = self._as_photo(replace(noted, shown=shown), wanted, judge, character, seen)
+        self._write_down(noted)
+
+    def _as_photo(
+        self, one: InventedPicture, wanted: str, judge: Judge, character: Character, seen: VisibleFace
+    ) -> InventedPicture:
+        """Put a picture that is kept among the photos, with its caption, and let it be part of the face."""
+        caption = caption_of(character, one.shown)
+        photo = become_photo(self.invented.character, self.invented.path / one.file, wanted, caption, PATIENCE).name
+        judge.keep([(photo, seen)])
+        return replace(one, kept=True, photo=photo)
+
+    def _write_down(self, one: InventedPicture) -> None:
+        self.invented.note(one)
+        self.painted.append(one)
+        self.each(one)
 
     def _paint(
         self,
@@ -191,10 +236,7 @@ class InventPainter:
             missing.append((file, job))
 
         def done(file: str, job: PictureTask) -> None:
-            one = decide(file, job, look(self.engine, open_photo(self.invented.path / file)))
-            self.invented.note(one)
-            self.painted.append(one)
-            self.each(one)
+            self._write_down(decide(file, job, look(self.engine, open_photo(self.invented.path / file))))
 
         blank = [(file, job) for file, job in missing if not (self.invented.path / file).exists()]
         for file, job in missing:

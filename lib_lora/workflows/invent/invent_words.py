@@ -107,7 +107,8 @@ class MoreOutcome:
 
     Attributes:
         painted: further pictures of this stage.
-        kept: how many of them are photos now; `photos` how many photos are in use in all.
+        kept: how many of them are photos now; `mirrored` mirror images beside these.
+        photos: how many photos are in use in all.
         covered: what is covered.
         flagged: photos that fall below the lines as they are now.
         sheet: picture of what was kept.
@@ -115,6 +116,7 @@ class MoreOutcome:
 
     painted: Sequence[InventedPicture]
     kept: int
+    mirrored: int
     photos: int
     covered: Sequence[Covered]
     flagged: Sequence[str]
@@ -142,6 +144,12 @@ def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int,
             if one.kind == kind
         )
         lines.append(f"  {kind}: {said}")
+    if outcome.mirrored:
+        lines.append(
+            f"{outcome.mirrored} more photo{' is a mirror image' if outcome.mirrored == 1 else 's are mirror images'} "
+            "of kept views from the other side, in which partings and moles change sides; delete what you do not want, "
+            "and give --no-mirror to paint on without."
+        )
     if flagged:
         lines.append(f"By all that was kept these look like another face; look at them: {', '.join(flagged)}.")
     name = character.name

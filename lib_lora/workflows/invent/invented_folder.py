@@ -71,6 +71,7 @@ class InventedPicture:
         likeness, line: cosine to the mean of what was kept before, and the stranger line of that mean; None where it
             was not compared.
         to_picked, picked_line: the same with the picked picture alone.
+        yaw: how far the head looks to a side (`Face.yaw`); None where there is no face, and in older lines.
         kept: it is one of the character's photos.
         why: it was not kept, or cannot be picked; empty where nothing speaks against it.
         photo: file name among the character's photos; empty where it was not kept.
@@ -93,6 +94,7 @@ class InventedPicture:
     line: float | None = None
     to_picked: float | None = None
     picked_line: float | None = None
+    yaw: float | None = None
     kept: bool = False
     why: str = ""
     photo: str = ""
@@ -193,6 +195,13 @@ class InventedFolder:
     def has(self, one: InventedPicture) -> bool:
         """Whether its picture is still there."""
         return (self.path / one.file).is_file()
+
+    def free_file(self, folder: str) -> str:
+        """Where a picture goes that is not painted, relative to the folder: the first number that is free."""
+        number = 1
+        while (self.path / folder / f"{number:04d}.png").exists():
+            number += 1
+        return f"{folder}/{number:04d}.png"
 
     def next_file(self, folder: str, cell: Cell, taken: set[str]) -> str:
         """Where the next picture goes, relative to the folder: the first number that is free, or that has this very

@@ -16,9 +16,9 @@ from lib_lora.files import atomic_file, explained
 from lib_lora.workflows.invent.head_turn import turned
 from lib_lora.workflows.invent.invented_folder import TURNED
 
-DEGREES = (15, 20, 25, 30, 35, 40)  # that are tried
-# Of `Face.yaw`, to be reached in turn; three-quarter views begin at 0.35, and painting takes some.
-YAWS = (0.42, 0.52)
+DEGREES = (10, 15, 20, 25, 30, 35, 40)  # that are tried
+# Of `Face.yaw`, to be reached in turn, so that views differ; three-quarter views begin at 0.35.
+YAWS = (0.42, 0.52, 0.37, 0.47)
 
 
 class TurnedStarts:
@@ -40,8 +40,8 @@ class TurnedStarts:
         Args:
             file: of the picture, relative to the folder.
             side: "left" or "right" in the picture.
-            number: how often one was gone out from before for this picture and side; every other one looks further,
-                if that can be reached.
+            number: how often one was gone out from before for this picture and side; each of `YAWS` in
+                turn, or the next lower one where that cannot be reached.
 
         Raises:
             UserError: a file cannot be read or written.

@@ -100,8 +100,8 @@ class RemotePainter:
 
 def _picture(cell: Cell) -> dict[str, Any]:
     """What is asked for, by the names that the other side knows."""
-    if cell.variation:
-        raise ValueError("a webui is not asked to vary a picture")
+    if cell.variation or cell.inverted:
+        raise ValueError("a webui is not asked to vary a picture, nor for a picture's noise")
     files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
     # not "more", which parts of SameFace know that paint without them: they refuse a name that they do not know
     more = {"further_loras": [[str(path), weight] for path, weight in cell.more]} if cell.more else {}

@@ -10,6 +10,7 @@ from lib_lora.queue.job_types import InventArguments, MoreArguments, chosen_base
 from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
+from lib_lora.workflows.invent.mirrored_views import is_mirrored
 from lib_lora.workflows.photos.audit_command import run_audit
 from lib_lora.workflows.photos.audit_photos import RESOLUTION
 from lib_lora.workspace.preferences import chosen_engine
@@ -49,7 +50,8 @@ def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
 
     context.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None
-    result = more(context.root, context.character, MoreRequest(arguments.count, arguments.budget, lora), each=each)
+    request = MoreRequest(arguments.count, arguments.budget, lora, mirror=arguments.mirror)
+    result = more(context.root, context.character, request, each=each)
     with suppress(UserError):  # then the step Photos asks for it
         side = side_of(Workspace(context.root).character(context.character)) or RESOLUTION
         run_audit(context.root, context.character, side, engine=chosen_engine(context.root))
@@ -57,14 +59,16 @@ def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
 
 
 class _Counted:
-    """The pictures that count together with the one just painted, those of earlier jobs too."""
+    """The pictures that count together with the one just painted, those of earlier jobs too; no mirror images."""
 
     def __init__(self, context: JobContext) -> None:
-        self._before = InventedFolder(Workspace(context.root).character(context.character)).painted()
+        painted = InventedFolder(Workspace(context.root).character(context.character)).painted()
+        self._before = [one for one in painted if not is_mirrored(one)]
 
     def with_(self, one: InventedPicture) -> list[InventedPicture]:
         """Those painted like `one`, and it."""
-        self._before.append(one)
+        if not is_mirrored(one):
+            self._before.append(one)
         alike = [other for other in self._before if (other.is_candidate, other.lora) == (one.is_candidate, one.lora)]
         if not one.is_candidate:
             return alike

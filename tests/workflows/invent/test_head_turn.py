@@ -64,7 +64,7 @@ def test_a_start_is_made_once_and_looks_far_enough(eye, tmp_path):
     assert yaws[1] >= 0.4
     assert yaws[2] <= -0.5
     written = made[0].stat().st_mtime_ns
-    assert TurnedStarts(eye, tmp_path, 128).made("more/0001.png", "left", 2) == made[0]
+    assert TurnedStarts(eye, tmp_path, 128).made("more/0001.png", "left", 4) == made[0]
     assert made[0].stat().st_mtime_ns == written
     assert len(list((tmp_path / TURNED).iterdir())) == 3
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_turned_so_far_is_tried_once_and_then_less_far(eye, tmp_p
     turns = TurnedStarts(eye, tmp_path, 128)
     names = [turns.made("more/0001.png", "right", number).name for number in (1, 3, 5, 0)]
     assert names == ["more-0001-right-42.png"] * 4
-    assert looked == [0.52, 0.42]
+    assert looked == [0.52, 0.47, 0.42]
     reach = 0.0
     assert [turns.made("more/0001.png", "left", number) for number in (0, 1, 2, 3)] == [None] * 4
-    assert looked == [0.52, 0.42, -0.42, -0.52]
+    assert looked == [0.52, 0.47, 0.42, -0.42, -0.37, -0.52, -0.47]

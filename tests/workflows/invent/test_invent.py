@@ -6,25 +6,32 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from faults import raises
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
+from bench.spoilt_pictures import eyes_covered
 from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import StoppedByUser
 from lib_lora.files import sha256, write_json
+from lib_lora.likeness.measure.one_face import OneFace
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_starts
 from lib_lora.workflows.invent.generation_strategies import Strategy
-from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look_at_file
+from lib_lora.workflows.invent.head_turn import turned
+from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
 from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
+from lib_lora.workflows.invent.mirrored_views import as_if_mirrored, to_mirror
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
@@ -546,6 +553,85 @@ def test_a_picture_that_is_kept_but_shows_no_side_is_no_success_for_its_way_to_v
 
     assert next_ways({"angle": "left"}) == {"own 0.7"}  # of two that succeed alike, what changes more
     assert next_ways({}) == {"own 0.6"}
+
+
+def _side_views(eye):
+    """A painter's `picture`: mara from the front, and with her head turned to the left whatever is asked for."""
+    plain = Pasting(("mara",))
+
+    def picture(cell):
+        image = plain.picture(cell)
+        if cell.prompt == f"photo of {WHO}" or "looking ahead" in cell.prompt:
+            return image
+        (face,) = eye.faces(image)[:1]
+        return turned(image, face.points, -20 - 5 * (plain.further % 3))
+
+    return picture
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_where_views_from_one_side_alone_were_kept_they_are_mirrored_and_the_result_says_so(
+    begun, eye, mirror, monkeypatch
+):
+    root, painter = begun
+    monkeypatch.setattr(OneFace, "is_same", lambda *_, **__: True)  # the lines of six people are strict
+    painter.picture = _side_views(eye)
+    told = _more(root, painter, eye, count=10, budget=28, mirror=mirror)
+    invented = InventedFolder(Workspace(root).character(NAME))
+    images = [one for one in invented.painted() if one.way == "mirror"]
+    sides = Counter(one.shown.get("angle") for one in invented.kept(invented.painted()))
+    assert sides["left"] >= 2
+    if not mirror:
+        assert (images, sides["right"], told.values["mirrored"]) == ([], 0, 0)
+        return
+    assert sides["right"] == len(images) == told.values["mirrored"] == 2  # 0.6 of the 3 of 10 that are wanted
+    assert "2 more photos are mirror images" in told.text
+    for one in images:
+        original = next(other for other in invented.painted() if other.file == one.start)
+        assert (original.shown["angle"], one.shown["angle"], original.yaw < 0 < one.yaw) == ("left", "right", True)
+        with Image.open(invented.path / one.start) as first, Image.open(invented.path / one.file) as second:
+            assert ImageOps.mirror(first).tobytes() == second.tobytes()
+            assert second.text["parameters"].endswith("Mirrored: left to right")
+        assert one.photo == f"invented-{Path(one.file).stem}-mirrored.png"
+        assert "looking right" in (caption_files.read(invented.character.photos / one.photo) or "")
+    again = _more(root, painter, eye, count=10, budget=28)
+    assert (again.values["painted"], again.values["mirrored"]) == (told.values["painted"], 2)  # none is made twice
+    # further pictures have the seeds that they would have had without mirror images
+    seeds = {cell.variation_seed for cell in painter.cells}
+    _more(root, painter, eye, count=40, budget=32)
+    assert seeds.isdisjoint(cell.variation_seed for cell in painter.cells[-4:])
+
+
+def test_a_mirror_image_that_is_not_kept_is_not_made_again():
+    right = InventedPicture("", "", "", "", 1, shown={"angle": "right"}, kept=True)
+    kept = [replace(right, file=f"more/{number:04}.png", yaw=0.4 + number / 9) for number in range(3)]
+    assert [one.file for one in to_mirror(kept, [], 6)] == [
+        "more/0002.png",
+        "more/0001.png",
+    ]  # the furthest to a side first
+    refused = InventedPicture("more/0009.png", "", "", "", 1, way="mirror", start="more/0002.png", why="other face")
+    assert [one.file for one in to_mirror(kept, [refused], 6)] == ["more/0001.png", "more/0000.png"]
+    made = InventedPicture("more/0009.png", "", "", "", 1, way="mirror", start="more/0002.png",
+                           shown={"angle": "left"}, kept=True)  # fmt: skip
+    assert [one.file for one in to_mirror(kept, [made], 6)] == ["more/0001.png"]
+    assert [one.shown["angle"] for one in as_if_mirrored(kept, [made], 6)] == ["left", "left"]
+    assert to_mirror([*kept, *(replace(one, shown={"angle": "left"}) for one in kept)], [], 6) == []
+
+
+def test_eyes_that_are_called_covered_are_believed_of_a_face_that_is_no_longer_like_itself(begun, eye):
+    root, _ = begun
+    invented = InventedFolder(Workspace(root).character(NAME))
+    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
+    image = photo("mara", 0)
+    (face,) = eye.faces(image)[:1]
+    for number in range(8):
+        covered = look(eye, eyes_covered(image, face.points, np.random.default_rng(number)))
+        if covered.looks is not None:
+            assert judge(covered).why in ("eyes covered", "other face")
+    fringe = replace(look(eye, image.filter(ImageFilter.GaussianBlur(1))), why="eyes covered")
+    assert judge(fringe).why == "near copy"  # it is judged as every other picture
+    assert judge(replace(fringe, why="lower half covered")).why == "lower half covered"
 
 
 def test_a_go_that_another_stage_came_between_goes_on_as_if_nothing_had(begun, eye, tmp_path_factory):
