@@ -157,8 +157,9 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
         )
     if found.subject().minor is None:
         raise UserError(
-            f"Whether {found.title} shows a child is not known, since its page cannot be had or does not say so; "
-            "SameFace fetches only what is said not to. Try again later, or choose another model.",
+            f"It is not known whether {found.title} shows a child, since its page is unavailable or does not say; "
+            "SameFace downloads only models whose page says that they do not. Try again later, or choose another "
+            "model.",
             code="civitai-child-unknown",
             model=found.title,
         )
@@ -227,8 +228,8 @@ def _file(version: ModelVersion, title: str, wanted: str) -> VersionFile:
         )
     if not chosen.sha256:
         raise UserError(
-            f"Civitai gives no SHA-256 for {chosen.name} of {title}, so nobody could tell whether what comes is it; "
-            "wait until its scan is done, or fetch it with your browser.",
+            f"Civitai gives no SHA-256 for {chosen.name} of {title}, so the download could not be verified; wait "
+            "until its scan is done, or download it with your browser.",
             code="civitai-no-hash",
             file=chosen.name,
         )

@@ -60,7 +60,7 @@ def site_of(address: str) -> str:
     path = parts.path.rstrip("/").removesuffix("/v1").removesuffix("/api")
     if not safe or not _HOST.fullmatch(host) or path or parts.query or parts.fragment or "@" in parts.netloc:
         raise UserError(
-            f"{address[:80]!r} is no address of a Civitai; give one such as {DEFAULT} or {MATURE}.",
+            f"{address[:80]!r} is not the address of a Civitai site; give one such as {DEFAULT} or {MATURE}.",
             "civitai_address",
             code="civitai-address-invalid",
             address=address,

@@ -39,9 +39,9 @@ def add(command: Commands) -> None:
 
     on(resume, rents=True)
 
-    demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
+    demo = command("try", _try, "Try the main job on bundled photos with a small bundled base model.")
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
-    demo.add_argument("--no-open", action="store_true", help="end there; do not show the result in a browser")
+    demo.add_argument("--no-open", action="store_true", help="do not show the result in a browser")
 
     info = command("info", _info, "Say what a LoRA file holds.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")

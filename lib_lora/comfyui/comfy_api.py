@@ -254,7 +254,7 @@ class ComfyApi:
         """
         if 200 <= reply.status < 300:
             return reply
-        hint = "; it asks for a login, which SameFace does not give" if reply.status in (401, 403) else ""
+        hint = "; it requires a login, which SameFace does not support" if reply.status in (401, 403) else ""
         raise UserError(
             f"ComfyUI at {self.address} refuses what was asked, with status {reply.status}{hint}; its window says why.",
             code="comfyui-refused",

@@ -239,7 +239,7 @@ def _left(saved: queue_mending.RecoveredRows) -> str:
     said = f"{_count(len(saved.rows))} taken over."
     if saved.lost:
         numbers = ", ".join(map(str, saved.lost[:_NAMED])) + (" and more" if len(saved.lost) > _NAMED else "")
-        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them anew."
+        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them again."
     if saved.cut:
         said += " What was changed last may be missing."
     return said

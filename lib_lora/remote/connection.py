@@ -238,11 +238,13 @@ def probe(connection: PlaceConnection, **more: Any) -> Machine:
         known = tuple(int(part) for part in machine.python.split(".")[:2])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{place.address()} does not say what it is.", code="remote-answer-unreadable", place=place.name
+            f"{place.address()} does not report its hardware and software.",
+            code="remote-answer-unreadable",
+            place=place.name,
         ) from error
     if not machine.system.startswith("linux"):
         raise UserError(
-            f"{place.address()} is no Linux machine; only these can be trained on over SSH.",
+            f"{place.address()} does not run Linux; only Linux machines can be used over SSH.",
             code="remote-system-unsupported",
             place=place.name,
         )

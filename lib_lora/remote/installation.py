@@ -100,7 +100,7 @@ def install(
         until = time.monotonic() + _LOOK
         while time.monotonic() < until:
             if stop():
-                raise StoppedByUser("Stopped while SameFace was being installed; that goes on there.")
+                raise StoppedByUser("Stopped while SameFace was being installed; the installation continues there.")
             time.sleep(0.05)
 
 
@@ -110,7 +110,7 @@ def _state(connection: PlaceConnection, wheel: Wheel) -> tuple[str, str]:
     if state not in _STATES or not isinstance(said, str):
         place = connection.place
         raise UserError(
-            f"{place.address()} does not say how far its installation is.",
+            f"{place.address()} does not report the progress of its installation.",
             code="remote-answer-unreadable",
             place=place.name,
         )

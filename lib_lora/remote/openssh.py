@@ -38,8 +38,8 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed",
         "host-key-changed",
-        "The host key of {address} is not the one that it had before: it may have been set up anew, or another machine "
-        "answers in its place. If you know why, remove the place and add it again: {again}",
+        "The host key of {address} has changed: the machine may have been reinstalled, or another one is answering in "
+        "its place. If you know why, remove the place and add it again: {again}",
     ),
     (
         r"Permission denied \(|Permission denied, please|Too many authentication failures|UNPROTECTED PRIVATE KEY",
@@ -50,7 +50,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"Temporary failure in name resolution",
         "host-unreachable",
-        "{address} cannot be reached, because no name can be looked up; see that this computer is on the network.",
+        "{address} cannot be reached, because name resolution fails; check the network connection of this computer.",
     ),
     (
         r"Could not resolve hostname|Name or service not known",
@@ -66,7 +66,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"local \S.*(No space left|Disk quota exceeded)",
         "disk-full",
-        "The disk of this computer is full; free some space, and what is on its way from {address} goes on.",
+        "The disk of this computer is full; free some space to continue the transfer from {address}.",
     ),
     (
         r"(open|write) local \S|local open \S",

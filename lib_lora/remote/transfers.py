@@ -223,8 +223,8 @@ def fetch(
         needed = sum(files.values()) - here
         if needed > free:
             raise UserError(
-                f"What was made on {connection.place.name} needs {in_words(needed)}, and {folder} has "
-                f"{in_words(free)} free; free some space, and it goes on.",
+                f"The results on {connection.place.name} need {in_words(needed)}, but {folder} has only "
+                f"{in_words(free)} free; free some space to continue.",
                 code="disk-too-full",
                 folder=folder,
                 free=free,

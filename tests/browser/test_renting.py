@@ -140,8 +140,8 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     fold.locator("summary").first.click()
     fold.get_by_label("Where to go on").select_option("runpod")
     begin = fold.get_by_role("button", name="Go on there")
-    fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to go on").wait_for()
-    fold.get_by_text("Hours and cost that you write here count from now on").wait_for()
+    fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to continue").wait_for()
+    fold.get_by_text("New time and cost limits start now").wait_for()
     assert begin.is_disabled()  # nothing can be had within its limits
     fold.get_by_label("Cost at most (USD)").fill("1.5")
     fold.get_by_text("costs 0.51 USD at most: after 2 hours").wait_for()

@@ -326,7 +326,7 @@ def test_where_nothing_is_left_no_pod_is_rented_until_more_is_allowed(home):
     home.resume(number)
     job = home.ended(number)
     assert (job.state, "0.01 USD and 1.5 hours are left" in job.error) == ("failed", True), job
-    assert "too little to go on" in job.error
+    assert "too little to continue" in job.error
     assert len(home.runpod.pods) == 1
     home.resume(number)  # again and again
     home.until(number, lambda: home.queue.get(number).ended != job.ended and home.queue.get(number).ended)
@@ -498,7 +498,7 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
     home.close()
     home.runpod.plan("GET /pods/", times=2, **answer)
     home.open()
-    home.until(number, lambda: "It is asked again meanwhile; what runs there goes on." in home.said(number))
+    home.until(number, lambda: "Requests are repeated meanwhile; the work there continues." in home.said(number))
     home.lets(6)
     assert home.ended(number).state == "finished"
     assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])

@@ -131,7 +131,7 @@ class RentedPod:
         self._ledger = _NotingLedger(self._root, self._asked_for, self._made_as)
         self.memo = read_memo(self._file)
         self.bill: dict[str, Any] | None = None
-        self.kept = "What had come home is kept; resume the job to rent another one and go on from there."
+        self.kept = "What was transferred is kept; resume the job to rent another one and continue from there."
         self._allowed = (0.0, 0.0)  # hours and USD of the pod that is rented next
         self._asked_at = 0.0
 
@@ -259,11 +259,13 @@ class RentedPod:
                 if not (away or refused):
                     raise
                 if self._job.left.is_set():
-                    raise StoppedByUser("This program ends; the pod goes on.") from None
+                    raise StoppedByUser("This program ends; the pod keeps running.") from None
                 self._job.check_stop()
                 if not said:
                     said = True
-                    self._job.say(f"{str(error).rstrip('.')}. It is asked again meanwhile; what runs there goes on.")
+                    self._job.say(
+                        f"{str(error).rstrip('.')}. Requests are repeated meanwhile; the work there continues."
+                    )
                 self._job.pause(remote_job.AGAIN)
 
     def found(self, api: RunpodApi) -> Pod | None:

@@ -262,7 +262,7 @@ class SshWorker:
             files = ", ".join(self._remote.erase()[:3])[:300]
             text = f"On {self.place.address()} these files could not be deleted: {files}." if files else ""
         except UserError as error:
-            text = f"What lies of the job on {self.place.address()} could not be deleted: {error}"
+            text = f"The files of the job on {self.place.address()} could not be deleted: {error}"
         if text:
             EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
         self._forget(run)

@@ -95,7 +95,7 @@ class RunpodApi:
     ) -> None:
         if not KEY.fullmatch(key):
             raise UserError(
-                "That is no API key of RunPod: it has spaces, letters that a key does not have, or a strange length.",
+                "Invalid RunPod API key: it contains spaces or invalid characters, or has an unexpected length.",
                 "key",
                 code="runpod-key-malformed",
             )
@@ -104,7 +104,7 @@ class RunpodApi:
             parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         ):
             raise UserError(
-                f"{base[:200]!r} is no address to send an API key to; it must begin with https.",
+                f"No API key is sent to {base[:200]!r}; the address must begin with https.",
                 code="runpod-address-unsafe",
             )
         self.base = base.rstrip("/")
@@ -347,7 +347,7 @@ class RunpodApi:
 
 def _checked(identifier: str) -> str:
     if not POD_ID.fullmatch(identifier):
-        raise UserError(f"{identifier[:80]!r} is no id of a pod.", code="runpod-id-invalid")
+        raise UserError(f"{identifier[:80]!r} is not a pod ID.", code="runpod-id-invalid")
     return identifier
 
 

@@ -132,10 +132,14 @@ def _python(host: Host, root: Path) -> Iterator[Check]:
     if not absent:
         yield check("Packages", "good", "All packages that training needs are there.")
     elif own:
-        yield check("Packages", "bad", f"Training lacks {', '.join(absent)}.{_why()}", _mend(host, absent))
+        yield check(
+            "Packages", "bad", f"Packages missing for training: {', '.join(absent)}.{_why()}", _mend(host, absent)
+        )
     else:
         typed = _typed(command[0], "-m", "pip", "install", *_lines(absent))
-        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {typed}")
+        yield check(
+            "Packages", "bad", f"Packages missing from the Python that trains: {', '.join(absent)}.", f"Type: {typed}"
+        )
     if own and not absent and (note := packages.note()):
         yield check("Last installation", "warn", note)
 

@@ -16,7 +16,7 @@ from lib_lora.civitai.site_address import host_of
 from lib_lora.errors import plural
 from lib_lora.files import printable, size
 
-NO_ADVICE = "This shows what pages and licences say; it is no legal advice, and decides nothing."
+NO_ADVICE = "This shows what pages and licences say; it is not legal advice, and decides nothing."
 _HOW = {
     "sha256": "by its SHA-256",
     "autov3": "by the hash of its tensors (AutoV3): its metadata were edited, or the site has another SHA-256",
