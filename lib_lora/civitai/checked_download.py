@@ -305,7 +305,7 @@ def _check(part: Path, wanted: WantedFile) -> None:
         found = sha256(part)
         if found != wanted.sha256:
             raise UserError(
-                f"What came for {wanted.name} has another SHA-256 than was announced ({found[:12]} instead of "
+                f"The download of {wanted.name} does not have the SHA-256 that was announced ({found[:12]} instead of "
                 f"{wanted.sha256[:12]}), so it was damaged or replaced on the way; it was deleted, try again.",
                 code="civitai-hash-wrong",
                 file=wanted.name,

@@ -114,13 +114,13 @@ def refusal(reply: Reply, url: str) -> UserError:
         )
     if reply.status == 404:
         return UserError(
-            f"{host} does not have this, or not for you{quoted}; look whether its page is still there.",
+            f"{host} does not have this, or you have no access to it{quoted}; check whether its page still exists.",
             code="civitai-not-found",
             host=host,
         )
     if reply.status == 410:
         return UserError(
-            f"This is archived on {host}, and no longer given out{quoted}; look for another version.",
+            f"This is archived on {host}, and can no longer be downloaded{quoted}; look for another version.",
             code="civitai-archived",
             host=host,
         )
@@ -159,7 +159,7 @@ def unreachable(url: str, why: str) -> UserError:
     """The error for a host that does not answer."""
     plain = "".join(one if one.isprintable() else " " for one in why)[:100].rstrip(" .")
     return UserError(
-        f"{host_in(url)} cannot be reached now ({plain}); see that this computer is online, and try again later.",
+        f"{host_in(url)} cannot be reached now ({plain}); check that this computer is online, and try again later.",
         code="civitai-unreachable",
         host=host_in(url),
     )

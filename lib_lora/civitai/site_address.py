@@ -140,7 +140,7 @@ def _number(digits: str, given: str) -> int:
 
 def _unreadable(given: str) -> UserError:
     return UserError(
-        f"{given[:80]!r} is nothing on Civitai; give a file, the address of a model's page such as "
+        f"{given[:80]!r} does not name anything on Civitai; give a file, the address of a model's page such as "
         f"{DEFAULT}/models/4384, or a hash.",
         "what",
         code="civitai-pointer-unreadable",

@@ -242,7 +242,7 @@ class ComfyApi:
             except AnswerLost as error:
                 said = comfy_answers.printable(str(error))
         raise UserError(
-            f"ComfyUI does not answer at {self.address} ({said}); see that it runs there, and start it if not.",
+            f"ComfyUI does not answer at {self.address} ({said}); check that it runs there, and start it if not.",
             code="comfyui-unreachable",
             address=self.address,
         )

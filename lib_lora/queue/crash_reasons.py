@@ -18,7 +18,7 @@ _RAM = (
 )
 _DISK = "The disk is full. Free some space; then resume the job."
 _DRIVER = (
-    "The GPU or its driver failed. Update the driver and see that the installed torch fits it; after a restart of the "
+    "The GPU or its driver failed. Update the driver and check that torch is compatible with it; after a restart of the "
     "computer resume the job."
 )
 _KILLED = (

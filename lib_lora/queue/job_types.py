@@ -181,7 +181,9 @@ class TrainArguments:
         if self.base_address:
             base_addresses.check(self.base_address)
             if self.on == LOCAL:
-                raise Misfit("another machine fetches the base model, and none is named with on.", "base_address")
+                raise Misfit(
+                    "an address of the base model is for another machine; name that machine with 'on'.", "base_address"
+                )
         _check_rental(self.on, self.rental)
 
 

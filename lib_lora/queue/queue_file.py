@@ -200,7 +200,8 @@ class QueueFile:
                         self._mend(target)
                     except queue_mending.UNREADABLE as error:
                         raise UserError(
-                            f"{self.path} is damaged and cannot be repaired ({error}); see that its disk is not full, "
+                            f"{self.path} is damaged and cannot be repaired ({error}); check that its disk is not "
+                            "full, "
                             "and try again.",
                             code="queue-damaged",
                             file=self.path,

@@ -91,7 +91,7 @@ def install(
             if _is_full(said):
                 raise UserError(_why(said, address, place.python), code="remote-install-full", place=place.name)
             raise UserError(
-                f"The installation on {address} ended without a word; see that its disk has room, and try again.",
+                f"The installation on {address} ended without a message; check that its disk has room, and try again.",
                 code="remote-install-vanished",
                 place=place.name,
             )

@@ -44,7 +44,8 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"Permission denied \(|Permission denied, please|Too many authentication failures|UNPROTECTED PRIVATE KEY",
         "ssh-login-refused",
-        "{address} refuses the login; see that your SSH key is in its authorized_keys, and that the agent or the place "
+        "{address} refuses the login; check that your SSH key is in its authorized_keys, and that the agent or the "
+        "place "
         "names that key (a key with a passphrase must be in the agent).",
     ),
     (
@@ -88,7 +89,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
         r"Connection refused|No route to host|Network is unreachable|timed out|Connection closed|Connection reset"
         r"|Broken pipe|not responding|Connection to .* closed|kex_exchange_identification|Connection unexpectedly",
         "host-unreachable",
-        "{address} cannot be reached; see that it is on, and that its SSH server and this network let you in.",
+        "{address} cannot be reached; check that it is on, and that its SSH server and this network let you in.",
     ),
     (
         r"SyntaxError|has no attribute 'buffer'|is not subscriptable",

@@ -450,7 +450,7 @@ def sent_sentence(place: Place) -> str:
     """What leaves this computer where one trains on a place, and what stays there."""
     name, deleted = _named_and_deleted(place)
     return (
-        f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
+        f"Sent to {name}: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
         "on them, the character's name, trigger, traits and consent, the settings, the base model, and what the run "
         f"has saved so far. Templates of the face stay here. {deleted} at the end."
     )
@@ -460,7 +460,8 @@ def painting_sentence(place: Place) -> str:
     """What leaves this computer where one paints on a place, and what stays there."""
     name, deleted = _named_and_deleted(place)
     return (
-        f"To {name} go: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the words "
+        f"Sent to {name}: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the "
+        "words "
         f"of the captions and the consent. Photos and templates of the face stay here. {deleted} at the end."
     )
 

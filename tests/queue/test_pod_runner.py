@@ -625,7 +625,7 @@ def test_the_command_says_what_it_may_cost_and_what_still_costs_before_it_rents(
             f"This pod still costs: {forgotten.name}",
             "  A40, 48 GB: 0.41 USD an hour, stock high",
             "0.41 USD an hour for 2 hours at most is 0.81 USD.",
-            "To a GPU that is rented at RunPod go: the photos in use",
+            "Sent to a GPU that is rented at RunPod: the photos in use",
             "Rented: A40",
         )
     )

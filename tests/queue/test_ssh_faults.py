@@ -230,7 +230,7 @@ def test_a_result_that_lies_is_no_end(harness):
     (evil / "mara-ü-001-000009.safetensors").write_text("of another run")
     os.kill(harness.processes_there()["worker"], signal.SIGKILL)
     job = harness.ended(number)
-    assert (job.state, "did not come home" in job.error) == ("failed", True)
+    assert (job.state, "has not arrived from" in job.error) == ("failed", True)
     assert saved_steps(harness.run()) == [1, 2]
     assert not list(harness.root.rglob("*000009*"))
 

@@ -242,7 +242,7 @@ async function showTogether(made, files) {
 function settingsFold(made) {
   const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
   const help =
-    'Where civitai.com cannot be reached, or to see what is for adults: https://civitai.red. Empty: the usual one.';
+    'Use https://civitai.red if civitai.com is unreachable, or for adult content. Leave empty for the default.';
   const keep = actionButton('Keep the address', async () => {
     refuseForm([]);
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));

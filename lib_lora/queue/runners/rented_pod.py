@@ -183,7 +183,8 @@ class RentedPod:
         offer = GpuOffer(GpuType(self.memo.gpu, self.memo.gpu, 0, {}, {}), Decimal(self.memo.hourly))
         if wrong := pod_rental.unlike(running, offer, pod_terms.terms_here(self._root, rental, None)):
             raise UserError(
-                f"RunPod gave another pod than was asked for: {wrong}. It is deleted; start it again to rent another.",
+                f"RunPod provided a different pod from the one requested: {wrong}. It is deleted; start it again to "
+                "rent another.",
                 code="pod-not-as-asked",
                 pod=running.id,
             )

@@ -214,7 +214,7 @@ class RayConnection:
             nonlocal looked
             self._gone[one.name] = done
             if stop():
-                raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
+                raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
             if time.monotonic() - looked > 1.0:
                 looked = time.monotonic()
                 with suppress(UserError):
@@ -695,7 +695,7 @@ class RayConnection:
                 # a job's that was there before may have it again in a moment: a share is away, a file is open
                 kind = Unreachable if self._controls else UserError
                 raise kind(
-                    f"The storage {where} cannot be used: {why}; see that this computer may read and write it.",
+                    f"The storage {where} cannot be used: {why}; check that this computer may read and write it.",
                     code="storage-refused",
                     place=name,
                 ) from error

@@ -16,7 +16,7 @@ from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
 
 # what a user can do where a run's limits are used up and pictures are to be painted; ends a sentence
-TO_PAINT_ON = "paint at home, or allow more hours and money (--max-hours and --max-cost), which count from now on."
+TO_PAINT_ON = "paint on this computer, or set new limits with --max-hours and --max-cost."
 UNSURE = 300.0  # seconds in which a pod may still be made that was asked for; then RunPod lists it, or there is none
 LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
 

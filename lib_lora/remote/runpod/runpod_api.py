@@ -47,7 +47,8 @@ _REFUSALS = {  # what RunPod answers, the error's code, and its sentence
     402: ("runpod-no-money", "The RunPod account has too little money for this; add some, or choose a cheaper GPU."),
     403: (
         "runpod-not-allowed",
-        "This API key, or this account, may not do that at RunPod; see that the key may write, and choose another GPU "
+        "This API key, or this account, may not do that at RunPod; check that the key may write, and choose another "
+        "GPU "
         "if only this one is refused.",
     ),
     404: ("runpod-not-found", "RunPod does not know that pod; it was deleted, or belongs to another account."),
@@ -274,7 +275,7 @@ class RunpodApi:
                 "RunPod says that it was asked too often; wait some minutes, and try again.", code="runpod-asked-often"
             )
         raise UserError(
-            f"RunPod's API at {self.base} cannot be reached now ({self._printable(said)}); see that this computer is "
+            f"RunPod's API at {self.base} cannot be reached now ({self._printable(said)}); check that this computer is "
             "online, and try again later.",
             code="runpod-unreachable",
         )
@@ -314,7 +315,7 @@ class RunpodApi:
             code, sentence = _REFUSALS[reply.status]
             raise UserError(f"{sentence[:-1]}{said}.", code=code, status=reply.status)
         raise UserError(
-            f"RunPod refuses what was asked, with status {reply.status}{said}; try again later.",
+            f"RunPod refused the request with status {reply.status}{said}; try again later.",
             code="runpod-refused",
             status=reply.status,
         )
