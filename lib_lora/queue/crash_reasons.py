@@ -18,8 +18,8 @@ _RAM = (
 )
 _DISK = "The disk is full. Free some space; then resume the job."
 _DRIVER = (
-    "The GPU or its driver failed. Update the driver and check that torch is compatible with it; after a restart of the "
-    "computer resume the job."
+    "The GPU or its driver failed. Update the driver and check that torch is compatible with it; after restarting "
+    "the computer, resume the job."
 )
 _KILLED = (
     "The worker was killed from outside, most often by the system because memory (RAM) ran out. Close other programs; "

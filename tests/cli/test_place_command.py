@@ -102,7 +102,7 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         for path in (old / "ready.json", old, model, model.parent):
             os.utime(path, (time.time() - 40 * 86400,) * 2)
         checked = main("place", "check", "workshop", *data)
-        assert "lie 5 MB" in checked.out
+        assert "5 MB are stored" in checked.out
         assert "place clean workshop" in checked.out
         assert "  base.safetensors, 2 MB, not used for 40 days\n" in checked.out
         [version] = json.loads(main("place", "check", "workshop", "--json", *data).out)["stored"]["versions"]

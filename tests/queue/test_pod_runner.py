@@ -431,7 +431,7 @@ def test_a_full_disk_here_keeps_the_pod_until_there_is_room(home, full_disk):
     with full_disk():
         home.lets(6)
         home.until(number, lambda: bool(list(home.there.glob("jobs/*/exit.json"))))
-        home.until(number, lambda: "goes on costing 0.26 USD an hour" in home.said(number))
+        home.until(number, lambda: "keeps costing 0.26 USD an hour" in home.said(number))
         assert (home.runpod.living(), home.queue.get(number).state) == ([pod], "running")
     assert home.ended(number).state == "finished"
     assert saved_steps(home.run()) == [1, 2, 3, 4, 5, 6]

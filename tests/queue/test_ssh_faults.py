@@ -368,7 +368,7 @@ def test_a_stop_while_it_cannot_be_reached_ends_the_waiting(harness, monkeypatch
     harness.server.stop()
     harness.queue.wish(number, "stop")
     job = harness.ended(number)
-    assert (job.state, "goes on" in job.error) == ("failed", True)
+    assert (job.state, "work there continues" in job.error) == ("failed", True)
     with raises("job-elsewhere", has=("remote.json",)):
         harness.queue.forget(number)
     harness.server.start()
