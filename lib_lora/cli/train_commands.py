@@ -31,7 +31,7 @@ def add(command: Commands) -> None:
     training(train)
     on(train, rents=True)
 
-    resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
+    resume = command("resume", _resume, "Continue a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("run", metavar="RUN", help=HOW)
     resume.add_argument("--steps", type=at_least(1), metavar="N", help="total steps of the run, those done included")
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")

@@ -124,7 +124,7 @@ RULES: tuple[Rule, ...] = (
         "nothing readable",
         "not measurable",
         (at_most(lambda f: f.pictures.read, 0),),
-        "None of the {pictures} pictures could be read.",
+        "Could not read any of the {pictures} pictures.",
         "Check the files listed below; supported formats are PNG, JPEG and WebP.",
     ),
     # -- the pictures lack something

@@ -198,7 +198,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
     if job.state == "finished":
         return job
     if job.state in ("stopped", "paused"):
-        raise StoppedByUser(f"Stopped; what was trained is kept. Go on with: {_again(job, asked)}")
+        raise StoppedByUser(f"Stopped; what was trained is kept. Continue with: {_again(job, asked)}")
     raise _failure(job)
 
 
