@@ -70,7 +70,7 @@ class Connection:
             except (ValueError, RecursionError) as error:
                 self._close(0.0)
                 raise UserError(
-                    f"{self.place.address()} returned unexpected output; something else is printed there at login.",
+                    f"{self.place.address()} returned unexpected output; a program there prints text at login.",
                     code="remote-answer-unreadable",
                     place=self.place.name,
                 ) from error
