@@ -132,14 +132,10 @@ def _python(host: Host, root: Path) -> Iterator[Check]:
     if not absent:
         yield check("Packages", "good", "All packages needed for training are installed.")
     elif own:
-        yield check(
-            "Packages", "bad", f"Packages missing for training: {', '.join(absent)}.{_why()}", _mend(host, absent)
-        )
+        yield check("Packages", "bad", f"Missing for training: {', '.join(absent)}.{_why()}", _mend(host, absent))
     else:
         typed = _typed(command[0], "-m", "pip", "install", *_lines(absent))
-        yield check(
-            "Packages", "bad", f"Packages missing from the Python that trains: {', '.join(absent)}.", f"Type: {typed}"
-        )
+        yield check("Packages", "bad", f"Missing from the Python that trains: {', '.join(absent)}.", f"Type: {typed}")
     if own and not absent and (note := packages.note()):
         yield check("Last installation", "warn", note)
 
