@@ -69,7 +69,7 @@ def main(argv: "list[str] | None" = None) -> int:
         sys.stderr.write(f"sameface: {brief(str(error), argv)}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("sameface: stopped; what was finished is kept, and the same command goes on.\n")
+        sys.stderr.write("sameface: stopped; finished work is kept, and the same command continues from there.\n")
         return 130
 
 

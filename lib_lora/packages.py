@@ -171,7 +171,7 @@ def main(root: Path = ROOT) -> None:
     except UserError as error:
         print(f"SameFace: {error} Until then the Train LoRA tab opens, but cannot train.", flush=True)
     except KeyboardInterrupt:
-        print("SameFace: stopped; the next start goes on.", flush=True)
+        print("SameFace: stopped; the next start continues.", flush=True)
     except Exception as error:
         print(f"SameFace: its packages could not be checked ({type(error).__name__}: {error}).", flush=True)
 

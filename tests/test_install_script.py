@@ -86,7 +86,11 @@ def test_again_after_reload_ui(webui, attached):
             "Reload UI",
         ),
         (ModuleNotFoundError("x", name="scipy.stats"), "package scipy is missing", "scipy&gt;=1.10"),
-        (ModuleNotFoundError("no lib_lora.x", name="lib_lora.x"), "does not go with this webui", "Update SameFace"),
+        (
+            ModuleNotFoundError("no lib_lora.x", name="lib_lora.x"),
+            "is not compatible with this webui",
+            "Update SameFace",
+        ),
         (ImportError("cannot import name 'y'"), "ImportError: cannot import name", "Update SameFace"),
         (AttributeError("module has no attribute"), "AttributeError: module has", "A1111 1.9"),
         (RuntimeError("first\n second"), "could not start: RuntimeError: first second.", "console"),
@@ -117,7 +121,7 @@ def test_whatever_fails_a_tab_opens_and_says_it(webui, attached, monkeypatch, ca
 def test_a_package_that_is_lost_is_said(webui, attached, monkeypatch):
     monkeypatch.setitem(sys.modules, "lib_lora.ui.page.attach", None)
     run()
-    assert "does not go with this webui" in texts(tabs(webui)[0][0])
+    assert "is not compatible with this webui" in texts(tabs(webui)[0][0])
 
 
 def test_an_old_python_is_said_before_anything_else(monkeypatch):

@@ -191,7 +191,7 @@ def test_the_doctor_says_what_a_bare_environment_lacks(bare: Path, tmp_path: Pat
         assert "[fine] Packages: " in said.stdout
         return
     assert said.returncode == 1
-    assert f"[does not work] Packages: Training lacks {', '.join(COMPUTES)}." in said.stdout
+    assert f"[does not work] Packages: Missing for training: {', '.join(COMPUTES)}." in said.stdout
     assert re.search(
         r"""What to do: Type: uv pip install --python (["']).+\1 (["'])torch\S+\2 (["'])diffusers\S+\3""", said.stdout
     )

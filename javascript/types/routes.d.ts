@@ -143,7 +143,7 @@ interface Posts {
   '/library/look': { path: `/library/look`; body: { refresh?: boolean } };
   /** Find a model on Civitai: what it is, what may be done with it, and which versions and files can be fetched. */
   '/library/find': { path: `/library/find`; body: { what: string; version?: string } };
-  /** Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped goes on where it was. */
+  /** Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped is continued. */
   '/library/fetch': { path: `/library/fetch`; body: { what: string; version?: string; file?: string } };
   /** Fetch a base model to begin with, from where the list says. */
   '/library/starter': { path: `/library/starter`; body: { name: string; agreed?: boolean } };

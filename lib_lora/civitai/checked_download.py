@@ -40,7 +40,7 @@ _SLACK = 1 << 20  # bytes by which an announced size may be wrong
 _LARGEST = 64 << 30  # bytes, where no size is announced
 _REFUSAL = 64 << 10  # bytes of a refusal that are read
 _BUSY = (429, 500, 502, 503, 504)
-_AGAIN = "; the same command goes on where it was"
+_AGAIN = "; run the same command again to continue"
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,7 @@ class _Transfer:
                     raise refusal(reply, url)
                 location = head_of(response).location
             url = next_address(url, location)
-        raise UserError(
-            f"{host_in(url)} sends the download on and on; try again later.", code="civitai-download-endless"
-        )
+        raise UserError(f"Too many redirects from {host_in(url)}; try again later.", code="civitai-download-endless")
 
     def _take(self, response: HTTPResponse, first: int, url: str) -> bool:
         """Write what comes; whether it is all."""
@@ -307,7 +305,7 @@ def _check(part: Path, wanted: WantedFile) -> None:
         found = sha256(part)
         if found != wanted.sha256:
             raise UserError(
-                f"What came for {wanted.name} has another SHA-256 than was announced ({found[:12]} instead of "
+                f"The download of {wanted.name} does not have the SHA-256 that was announced ({found[:12]} instead of "
                 f"{wanted.sha256[:12]}), so it was damaged or replaced on the way; it was deleted, try again.",
                 code="civitai-hash-wrong",
                 file=wanted.name,
@@ -340,7 +338,7 @@ def see_that_it_is_safe(path: Path, name: str) -> None:
     except UserError:
         why = "its header cannot be read"
     raise UserError(
-        f"{name} is not a .safetensors file, whatever it is called: {why}; it was not taken in.",
+        f"{name} is not a .safetensors file, despite its name: {why}; it was not imported.",
         code="civitai-not-safetensors",
         file=name,
     )

@@ -76,7 +76,9 @@ class CivitaiApi:
         """
         known = hash_in(digest)
         if not known:
-            raise UserError(f"{digest[:80]!r} is no hash that Civitai knows.", "what", code="civitai-hash-invalid")
+            raise UserError(
+                f"{digest[:80]!r} is not a hash that Civitai supports.", "what", code="civitai-hash-invalid"
+            )
         return self._row(f"/model-versions/by-hash/{quote(known, safe='')}", 0)
 
     def version(self, number: int) -> dict[str, Any] | None:

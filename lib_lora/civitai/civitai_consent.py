@@ -104,14 +104,13 @@ def see_that_it_may_be_asked(root: Path, asked: str = "") -> None:
     """
     if load(root).civitai == OFF:
         raise UserError(
-            f"Civitai is switched off here, so nothing is asked or fetched there; to switch it on again: "
-            f"{typed('civitai', 'agree')}",
+            f"Civitai is turned off, so no requests are sent to it; to turn it on again: {typed('civitai', 'agree')}",
             "civitai",
             code="civitai-off",
         )
     if state_of(root, asked) != AGREED:
         raise UserError(
-            f"Nobody has agreed yet that {host_of(asked or site(root))} is asked; read what is sent, and agree: "
+            f"You have not yet allowed requests to {host_of(asked or site(root))}; review what is sent, then run: "
             f"{typed('civitai', 'agree')}",
             "civitai",
             code="civitai-not-agreed",

@@ -89,16 +89,16 @@ def refusal(reply: Reply, url: str) -> UserError:
     token = typed("civitai", "token", "set")
     if reply.status == 401:
         return UserError(
-            f"{host} gives this only to who is logged in, or its creator has switched downloads off{quoted}; make an "
-            f"API key on the site in the settings of your account, and give it to SameFace: {token}",
+            f"{host} requires a login for this file, or its creator has disabled downloads{quoted}; create an API key "
+            f"in your account settings on the site, then run: {token}",
             code="civitai-login-needed",
             host=host,
         )
     if reply.status == 403 and said and (deadline or "early access" in said.lower()):
         until = f" until {deadline}" if deadline else ""
         return UserError(
-            f"This is in early access{until}, for who has paid for it on {host}; wait, or buy it there and try again "
-            "with an API key.",
+            f"This is in early access{until} and available only to those who have paid for it on {host}; wait, or buy "
+            "it there and try again with an API key.",
             code="civitai-early-access",
             host=host,
             until=deadline,
@@ -114,13 +114,13 @@ def refusal(reply: Reply, url: str) -> UserError:
         )
     if reply.status == 404:
         return UserError(
-            f"{host} does not have this, or not for you{quoted}; look whether its page is still there.",
+            f"{host} does not have this, or you have no access to it{quoted}; check whether its page still exists.",
             code="civitai-not-found",
             host=host,
         )
     if reply.status == 410:
         return UserError(
-            f"This is archived on {host}, and no longer given out{quoted}; look for another version.",
+            f"This is archived on {host}, and can no longer be downloaded{quoted}; look for another version.",
             code="civitai-archived",
             host=host,
         )
@@ -148,8 +148,8 @@ def refusal(reply: Reply, url: str) -> UserError:
 def web_page(url: str) -> UserError:
     """The error for a page where something else was to come."""
     return UserError(
-        f"{host_in(url)} answers with a web page instead of what was asked for: it may be down, blocked in your "
-        "country, or want to see a browser; try again later, or fetch the file with your browser.",
+        f"{host_in(url)} returned a web page instead of the requested data: it may be down, blocked in your country, "
+        "or require a browser; try again later, or download the file with your browser.",
         code="civitai-page-instead",
         host=host_in(url),
     )
@@ -159,7 +159,7 @@ def unreachable(url: str, why: str) -> UserError:
     """The error for a host that does not answer."""
     plain = "".join(one if one.isprintable() else " " for one in why)[:100].rstrip(" .")
     return UserError(
-        f"{host_in(url)} cannot be reached now ({plain}); see that this computer is online, and try again later.",
+        f"{host_in(url)} cannot be reached now ({plain}); check that this computer is online, and try again later.",
         code="civitai-unreachable",
         host=host_in(url),
     )

@@ -60,7 +60,8 @@ _WARNINGS = {
     "dead; such pages are for work-safe, non-commercial use only, and the person's own rights hold everywhere.",
     "minor": "{name} is marked as showing a CHILD. SameFace does not fetch it, and does not use it.",
     "taken-down": "Civitai has taken {name} down; find out why before you use it.",
-    "archived": "{name} is archived on Civitai: its page may no longer be kept up, and it is no longer given out.",
+    "archived": "{name} is archived on Civitai: its page may no longer be maintained, and it can no longer be "
+    "downloaded.",
     "sfw-only": "{name} must not be used for pictures for adults only.",
     "adult": "{name} is for adults, or has pictures for adults on its page ({levels}).",
 }

@@ -80,8 +80,8 @@ def choose(lookup: ModelLookup, pointer: Pointer, name: str, version: str = "", 
     found = lookup.of_pointer(pointer, name)
     if not found.known:
         raise UserError(
-            f"{host_of(lookup.site)} knows nothing of {name[:80]!r}; look whether its page is still there, and whether "
-            "it is on the other site (civitai.com, civitai.red).",
+            f"{host_of(lookup.site)} does not know {name[:80]!r}; check whether its page still exists, or is on the "
+            "other site (civitai.com, civitai.red).",
             code="civitai-unknown",
             what=name,
         )
@@ -157,8 +157,9 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
         )
     if found.subject().minor is None:
         raise UserError(
-            f"Whether {found.title} shows a child is not known, since its page cannot be had or does not say so; "
-            "SameFace fetches only what is said not to. Try again later, or choose another model.",
+            f"It is not known whether {found.title} shows a child, since its page is unavailable or does not say; "
+            "SameFace downloads only models whose page says that they do not. Try again later, or choose another "
+            "model.",
             code="civitai-child-unknown",
             model=found.title,
         )
@@ -170,7 +171,7 @@ def _see_that_it_may_be_fetched(found: FoundModel) -> None:
         )
     if ARCHIVED in (found.subject().mode, version.mode):
         raise UserError(
-            f"{found.title} is archived on Civitai, and no longer given out; look for another version or model.",
+            f"{found.title} is archived on Civitai and can no longer be downloaded; look for another version or model.",
             code="civitai-model-archived",
             model=found.title,
         )
@@ -213,7 +214,7 @@ def _file(version: ModelVersion, title: str, wanted: str) -> VersionFile:
         fit = fit or [one for one in files if _is_safetensors(one) and one.kind not in ("VAE", "Config")]
         if not fit and not files:
             raise UserError(
-                f"{title} has no file that is given out; its creator or Civitai has taken them away.",
+                f"{title} has no file to download; its creator or Civitai has removed them.",
                 code="civitai-no-file",
             )
         if not fit:
@@ -227,8 +228,8 @@ def _file(version: ModelVersion, title: str, wanted: str) -> VersionFile:
         )
     if not chosen.sha256:
         raise UserError(
-            f"Civitai gives no SHA-256 for {chosen.name} of {title}, so nobody could tell whether what comes is it; "
-            "wait until its scan is done, or fetch it with your browser.",
+            f"Civitai gives no SHA-256 for {chosen.name} of {title}, so the download could not be verified; wait "
+            "until its scan is done, or download it with your browser.",
             code="civitai-no-hash",
             file=chosen.name,
         )

@@ -60,7 +60,7 @@ def site_of(address: str) -> str:
     path = parts.path.rstrip("/").removesuffix("/v1").removesuffix("/api")
     if not safe or not _HOST.fullmatch(host) or path or parts.query or parts.fragment or "@" in parts.netloc:
         raise UserError(
-            f"{address[:80]!r} is no address of a Civitai; give one such as {DEFAULT} or {MATURE}.",
+            f"{address[:80]!r} is not the address of a Civitai site; give one such as {DEFAULT} or {MATURE}.",
             "civitai_address",
             code="civitai-address-invalid",
             address=address,
@@ -140,7 +140,7 @@ def _number(digits: str, given: str) -> int:
 
 def _unreadable(given: str) -> UserError:
     return UserError(
-        f"{given[:80]!r} is nothing on Civitai; give a file, the address of a model's page such as "
+        f"{given[:80]!r} does not name anything on Civitai; give a file, the address of a model's page such as "
         f"{DEFAULT}/models/4384, or a hash.",
         "what",
         code="civitai-pointer-unreadable",

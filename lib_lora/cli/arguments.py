@@ -78,7 +78,7 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default of run: the current folder)"
     )
-    parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint says of itself")
+    parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint declares")
     parser.add_argument(
         "--set",
         action="append",
@@ -89,11 +89,8 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
 
 
-_COST = "that it may cost in all, in USD or the currency that 'money' has set (default: 5 USD)"
-_RENTED = (
-    "a GPU is rented, and what it may cost is what you say here: for a run with all pods that it needs, to train "
-    "and to paint; said anew, it counts from then on"
-)
+_COST = "maximum total cost, in USD or the currency set with 'money' (default: 5 USD)"
+_RENTED = "rent a GPU; these limits cover all pods of a run, for training and painting, and start over when given again"
 
 
 def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
@@ -111,11 +108,12 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
         "--base-address",
         default="",
         metavar="URL",
-        help="with --on: from where the base model is fetched there, instead of being sent (checked by its SHA-256)",
+        help="with --on: URL from which that machine downloads the base model instead of receiving it from here "
+        "(checked by its SHA-256)",
     )
     rented = parser.add_argument_group("with --on runpod", _RENTED)
-    rented.add_argument("--gpu", nargs="+", metavar="NAME", help="the one wanted most first (default: the cheapest)")
-    rented.add_argument("--max-hours", type=finite, metavar="H", help="that it may live (default: 6)")
+    rented.add_argument("--gpu", nargs="+", metavar="NAME", help="in order of preference (default: the cheapest)")
+    rented.add_argument("--max-hours", type=finite, metavar="H", help="maximum rental time in hours (default: 6)")
     rented.add_argument("--max-cost", type=finite, metavar="N", help=_COST)
     rented.add_argument(
         "--region", action="append", metavar="NAME", help="such as EU or EU-RO-1; may be given again (default: any)"

@@ -39,7 +39,7 @@ def add(command: Commands) -> None:
     civitai.add_argument("--to", metavar="FOLDER", help="with fetch and starter: where the file goes")
     civitai.add_argument("--version", default="", metavar="ID", help="with fetch: number or name (default: the newest)")
     civitai.add_argument("--file", default="", metavar="ID", help="with fetch: number or name (default: the page's)")
-    civitai.add_argument("--refresh", action="store_true", help="with info and library: ask anew, whatever is cached")
+    civitai.add_argument("--refresh", action="store_true", help="with info and library: ask again, ignoring the cache")
     civitai.add_argument(
         "--yes",
         action="store_true",
@@ -87,14 +87,13 @@ def _fetch(options: argparse.Namespace) -> Answer:
     lookup = _lookup(options, refresh=True)
     choice = choose(lookup, pointer_of(options.what[0], lookup.site), options.what[0], options.version, options.file)
     print("\n".join([*lines_of(choice.found), NO_ADVICE]))
-    wanted = size(choice.file.bytes, 1000) if choice.file.bytes else "a size that is not said"
+    wanted = size(choice.file.bytes, 1000) if choice.file.bytes else "unknown size"
     print(f"To be fetched: {choice.name}, {wanted}, into {folder}.")
     if warning := unusual_folder(choice.found.kind, folder):
         print(warning)
-    if choice.found.subject().poi and not (options.yes or _asked("It shows a real person. Fetch it all the same?")):
+    if choice.found.subject().poi and not (options.yes or _asked("It shows a real person. Download it anyway?")):
         raise UserError(
-            f"{choice.found.title} shows a real person, and nobody has said that it is to be fetched all the same; "
-            "add --yes to do so.",
+            f"{choice.found.title} shows a real person; add --yes to download it anyway.",
             "yes",
             code="civitai-person-not-agreed",
         )
@@ -181,7 +180,7 @@ def _off(options: argparse.Namespace) -> Answer:
     _named(options, "", most=0)
     root = data_root(options.data)
     civitai_consent.set_state(root, civitai_consent.OFF)
-    return Answer("Civitai is off: nothing is asked or fetched there.", {"civitai": _state(root)})
+    return Answer("Civitai is turned off: no requests are sent to it.", {"civitai": _state(root)})
 
 
 def _site(options: argparse.Namespace) -> Answer:

@@ -53,7 +53,9 @@ def add(command: Commands) -> None:
         help="with train, study, choose, produce: characters; else the fleet's number",
     )
     fleet.add_argument("--all", action="store_true", help="with these: every character")
-    fleet.add_argument("--no-wait", action="store_true", help="put it in line, and end; the webui does it, or 'follow'")
+    fleet.add_argument(
+        "--no-wait", action="store_true", help="add it to the queue and exit; it is run by the webui, or 'follow'"
+    )
     on(fleet, rents=True)
     trained = fleet.add_argument_group("with train and study")
     trained.add_argument("--base", type=Path, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")

@@ -124,7 +124,7 @@ def add(command: Commands) -> None:
     text = "Stay, and answer a JSON line on standard input with one on standard output."
     scorer = command("scorer", _scorer, text, answers=False)
     scorer.add_argument("name", metavar="NAME")
-    scorer.add_argument("--json", dest="lines", action="store_true", help="as without: its answers are JSON")
+    scorer.add_argument("--json", dest="lines", action="store_true", help="no effect: its answers are always JSON")
     _base(scorer)
     engine(scorer)
 

@@ -35,11 +35,11 @@ def add(command: Commands) -> None:
 
     audit = command("audit", _audit, "Say what is wrong with a character's photos, and decide which are used.")
     audit.add_argument("name", metavar="NAME")
-    audit.add_argument("--keep", nargs="+", default=[], metavar="PHOTO", help="use these whatever is said of them")
+    audit.add_argument("--keep", nargs="+", default=[], metavar="PHOTO", help="use these despite any problems found")
     audit.add_argument("--drop", nargs="+", default=[], metavar="PHOTO", help="leave these out")
-    audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="take back what was decided")
-    audit.add_argument("--undo", action="store_true", help="take the newest decision on photos back, or their removal")
-    audit.add_argument("--accept", action="store_true", help="leave out all that is proposed")
+    audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="withdraw the decisions on these")
+    audit.add_argument("--undo", action="store_true", help="undo the newest decision on photos, or their removal")
+    audit.add_argument("--accept", action="store_true", help="leave out all photos that are proposed")
     audit.add_argument(
         "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
     )

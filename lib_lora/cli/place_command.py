@@ -35,7 +35,9 @@ def add(command: Commands) -> None:
         "tunnel or a private network only: whoever reaches it can run programs there)",
     )
     place.add_argument("--key", type=Path, metavar="FILE", help="with add: the private key (default: the agent's)")
-    place.add_argument("--folder", metavar="DIR", help=f"with add: where all lies there (default: {places.FOLDER})")
+    place.add_argument(
+        "--folder", metavar="DIR", help=f"with add: directory on that machine (default: {places.FOLDER})"
+    )
     place.add_argument("--python", metavar="PROGRAM", help="with add: the Python there (default: python3)")
     place.add_argument("--port", type=at_least(1), metavar="N", help="with add: the SSH port")
     ray = place.add_argument_group("with add, for a Ray cluster")
@@ -43,11 +45,11 @@ def add(command: Commands) -> None:
         "--storage", metavar="STORAGE", help="a folder or fsspec URL that this computer and the nodes share"
     )
     ray.add_argument("--storage-there", metavar="STORAGE", help="where the nodes find it (default: at the same place)")
-    ray.add_argument("--gpus", type=at_least(0), metavar="N", help="that a job gets (default: 1 where nodes have some)")
-    ray.add_argument("--cpus", type=at_least(0), metavar="N", help="that a job gets (default: 1)")
-    ray.add_argument("--memory", type=at_least(0), metavar="GB", help="that a job gets (default: nothing is asked for)")
+    ray.add_argument("--gpus", type=at_least(0), metavar="N", help="GPUs per job (default: 1 where nodes have any)")
+    ray.add_argument("--cpus", type=at_least(0), metavar="N", help="CPUs per job (default: 1)")
+    ray.add_argument("--memory", type=at_least(0), metavar="GB", help="memory per job (default: not requested)")
     ray.add_argument(
-        "--retries", type=at_least(0), metavar="N", help="of a job that is lost with its node (default: 3)"
+        "--retries", type=at_least(0), metavar="N", help="retries of a job that is lost with its node (default: 3)"
     )
     ray.add_argument(
         "--painters", type=at_least(1), metavar="N", help="jobs over which a test's pictures are spread (default: 1)"
@@ -74,7 +76,7 @@ def _place(options: argparse.Namespace) -> Answer:
         gone = places.remove(root, options.name)
         where = gone.ray.storage if gone.ray else f"{gone.folder} on {gone.address()}"
         much = f" ({size(known.size)})" if known else ""
-        return Answer(f"{gone.name} is forgotten; what lies in {where} stays there{much}.", {})
+        return Answer(f"{gone.name} was removed; the files in {where} are kept{much}.", {})
     if options.does == "clean":
         return _clean(root, places.find(root, options.name))
     if options.does == "add":
@@ -96,12 +98,12 @@ def _place(options: argparse.Namespace) -> Answer:
     except UserError as error:
         if not looked.ray:
             raise
-        return Answer(f"{_line(looked)}\nWhat its nodes keep cannot be seen: {error}", to_dict(looked))
+        return Answer(f"{_line(looked)}\nWhat its nodes store is unknown: {error}", to_dict(looked))
     if kept is None or not (kept.lines() or kept.silent):
         return Answer(_line(looked), to_dict(looked))
     clean = typed("place", "clean", looked.name)
     where = f"In the storage and on the nodes of {looked.name}" if looked.ray else f"In {looked.folder}"
-    lies = f"{where} lie {size(kept.size)}; what is not in use is deleted by: {clean}"
+    lies = f"{where}, {size(kept.size)} are stored; to delete what is not in use: {clean}"
     shown = [_line(looked), lies, *kept.lines(), kept.unheard()]
     return Answer("\n".join(filter(None, shown)), {**to_dict(looked), "stored": kept.values()})
 
@@ -136,7 +138,7 @@ def _clean(root: Path, place: Place) -> Answer:
         connection.close()
     text = [f"Deleted on {place.name}, {size(gone.size)}:", *gone.lines()]
     if not gone.lines():
-        text = [f"There is nothing to delete on {place.name}: what lies there is in use, or new."]
+        text = [f"There is nothing to delete on {place.name}: everything there is in use, or new."]
     if gone.left:
         text.append(f"Could not be deleted: {', '.join(gone.left[:3])}")
     return Answer("\n".join(filter(None, [*text, gone.unheard()])), gone.values())

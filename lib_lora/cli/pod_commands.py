@@ -28,9 +28,9 @@ def add(command: Commands) -> None:
     key.add_argument("does", choices=("set", "forget"), metavar="set|forget")
     key.add_argument("service", choices=(api_key_store.RUNPOD,), metavar="runpod")
 
-    money = command("money", _money, "In which currency amounts are said, and what was spent on rented GPUs.")
+    money = command("money", _money, "Set the currency used for amounts, and show what was spent on rented GPUs.")
     money.add_argument("--currency", metavar="ABC", help="three letters, e.g. GBP (with --rate; USD = as RunPod bills)")
-    money.add_argument("--rate", type=finite, metavar="N", help="how much of it one USD is, e.g. 0.79")
+    money.add_argument("--rate", type=finite, metavar="N", help="exchange rate: the value of one USD, e.g. 0.79")
 
 
 def _money(options: argparse.Namespace) -> Answer:
@@ -42,7 +42,7 @@ def _money(options: argparse.Namespace) -> Answer:
         currency = before.currency if options.currency is None else options.currency
         if options.rate is None and currency.strip().upper() not in (before.currency, USD):
             raise UserError(
-                f"Say how much of it one USD is: {typed('money', '--currency', currency, '--rate', '0.79')}",
+                f"Give the exchange rate from USD: {typed('money', '--currency', currency, '--rate', '0.79')}",
                 "rate",
                 code="rate-missing",
             )
@@ -50,7 +50,7 @@ def _money(options: argparse.Namespace) -> Answer:
         set_rate(root, currency, usual if options.rate is None else options.rate)
     rate = rate_of(root)
     spent = rent_quote.spent(root)
-    lines = [f"Amounts are said in {rate.currency}; 1 USD is {rate.per_usd.normalize():f} {rate.currency}."]
+    lines = [f"Amounts are shown in {rate.currency}; 1 USD is {rate.per_usd.normalize():f} {rate.currency}."]
     lines += [f"Spent at RunPod for {name}: {rate.shown(usd)}" for name, usd in spent.items()]
     values = {"currency": rate.currency, "per_usd": float(rate.per_usd)}
     return Answer("\n".join(lines), {**values, "spent_usd": {name: float(usd) for name, usd in spent.items()}})
@@ -62,14 +62,14 @@ def _pods(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     if options.does == "list":
         living = renting.costing_pods(root)
-        text = "\n".join(one.line(rate_of(root)) for one in living) or "No pod of SameFace lives."
+        text = "\n".join(one.line(rate_of(root)) for one in living) or "No SameFace pods are running."
         return Answer(text, [one.values() for one in living])
     if bool(options.name) == options.all:
         raise UserError(
             f"Name one pod, or say --all: {typed('pods', 'end', 'NAME')}", "name", code="pod-to-end-not-named"
         )
     ended = renting.end_pods(root, options.name)
-    text = "\n".join(f"{one.name} is deleted." for one in ended) or "No pod of SameFace lives."
+    text = "\n".join(f"{one.name} is deleted." for one in ended) or "No SameFace pods are running."
     return Answer(text, [one.values() for one in ended])
 
 

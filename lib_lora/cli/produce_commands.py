@@ -47,8 +47,8 @@ def add(command: Commands) -> None:
     )
     produce.add_argument("--count", type=at_least(1), metavar="N", help="pictures (default: one for each prompt)")
     produce.add_argument("--run", metavar="ID", help="which run of the character (default: the newest)")
-    produce.add_argument("--step", type=int, help="which checkpoint (default: what its tests speak for)")
-    produce.add_argument("--weight", type=finite, help="of the LoRA (default: as its tests speak for, else 1)")
+    produce.add_argument("--step", type=int, help="which checkpoint (default: the one its tests recommend)")
+    produce.add_argument("--weight", type=finite, help="of the LoRA (default: the one its tests recommend, else 1)")
     produce.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
     produce.add_argument("--seed", type=at_least(0), default=1000, metavar="N", help="of the first (default: 1000)")
     produce.add_argument(

@@ -31,7 +31,7 @@ def add(command: Commands) -> None:
     training(train)
     on(train, rents=True)
 
-    resume = command("resume", _resume, "Go on with a run that was stopped or killed, or train a finished one longer.")
+    resume = command("resume", _resume, "Continue a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("run", metavar="RUN", help=HOW)
     resume.add_argument("--steps", type=at_least(1), metavar="N", help="total steps of the run, those done included")
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
@@ -39,9 +39,9 @@ def add(command: Commands) -> None:
 
     on(resume, rents=True)
 
-    demo = command("try", _try, "The main job on bundled photos and a small bundled base model, to see what it does.")
+    demo = command("try", _try, "Try the main job on bundled photos with a small bundled base model.")
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
-    demo.add_argument("--no-open", action="store_true", help="end there; do not show the result in a browser")
+    demo.add_argument("--no-open", action="store_true", help="do not show the result in a browser")
 
     info = command("info", _info, "Say what a LoRA file holds.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")

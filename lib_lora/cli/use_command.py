@@ -39,7 +39,7 @@ def add(command: Commands) -> None:
         metavar="DIR",
         help="ComfyUI's folder, or its extra_model_paths.yaml (without DIR: the folder that the page has set)",
     )
-    where.add_argument("--to", type=Path, metavar="DIR", help="any folder; is made where it is not there")
+    where.add_argument("--to", type=Path, metavar="DIR", help="any folder; created if it does not exist")
 
 
 def _use(options: argparse.Namespace) -> Answer:

@@ -17,7 +17,7 @@ def add(command: Commands) -> None:
         "(lib_lora/queue/worker_pipe.py); when the input ends, the work is saved and ends too."
     )
     worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
-    worker.add_argument("--prepare", action="store_true", help="only make the run that another machine shall train")
+    worker.add_argument("--prepare", action="store_true", help="only create the run that another machine will train")
     painter = command("paint-plans", _paint_plans, "", answers=False)
     painter.description = "Paint what another machine lays into the folder --data, until standard input ends."
     rehearsal = command("rehearse", _rehearse, "", answers=False)

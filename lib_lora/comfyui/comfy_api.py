@@ -242,7 +242,7 @@ class ComfyApi:
             except AnswerLost as error:
                 said = comfy_answers.printable(str(error))
         raise UserError(
-            f"ComfyUI does not answer at {self.address} ({said}); see that it runs there, and start it if not.",
+            f"ComfyUI does not answer at {self.address} ({said}); check that it runs there, and start it if not.",
             code="comfyui-unreachable",
             address=self.address,
         )
@@ -254,7 +254,7 @@ class ComfyApi:
         """
         if 200 <= reply.status < 300:
             return reply
-        hint = "; it asks for a login, which SameFace does not give" if reply.status in (401, 403) else ""
+        hint = "; it requires a login, which SameFace does not support" if reply.status in (401, 403) else ""
         raise UserError(
             f"ComfyUI at {self.address} refuses what was asked, with status {reply.status}{hint}; its window says why.",
             code="comfyui-refused",

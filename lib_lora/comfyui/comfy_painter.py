@@ -205,7 +205,7 @@ def _read(content: bytes, size: tuple[int, int]) -> Image.Image:
                     return picture
                 said = f"it is {image.width}x{image.height} pixels and not {size[0]}x{size[1]}"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        said = "it is no whole PNG"
+        said = "it is not a complete PNG"
     raise UserError(
         f"A picture that came from ComfyUI is not taken: {said}; see whether a node of its own changes pictures.",
         code="comfyui-picture-invalid",

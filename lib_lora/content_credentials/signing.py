@@ -58,7 +58,7 @@ def signed(name: str, content: bytes, identity: SigningIdentity) -> bytes:
     except c2pa.C2paError as error:
         said = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{name} was not signed: {said}; see that the certificate is one for signing C2PA's manifests.",
+            f"{name} was not signed: {said}; check that the certificate is one for signing C2PA's manifests.",
             code="c2pa-refused",
             file=name,
         ) from error

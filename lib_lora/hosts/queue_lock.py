@@ -46,7 +46,7 @@ def take(lock: Any, give_up: Callable[[], bool] = never) -> None:
         while not arrived:
             arrived = here.wait(LOOK)
             if give_up():  # also where its turn has come meanwhile
-                raise StoppedByUser("It waited for the webui's queue, and was stopped.")
+                raise StoppedByUser("Stopped while waiting for the webui's queue.")
     except BaseException:  # also what `give_up` itself raises
         with inner:
             unwanted = True

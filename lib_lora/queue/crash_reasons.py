@@ -18,14 +18,14 @@ _RAM = (
 )
 _DISK = "The disk is full. Free some space; then resume the job."
 _DRIVER = (
-    "The GPU or its driver failed. Update the driver and see that the installed torch fits it; after a restart of the "
-    "computer resume the job."
+    "The GPU or its driver failed. Update the driver and check that torch is compatible with it; after restarting "
+    "the computer, resume the job."
 )
 _KILLED = (
     "The worker was killed from outside, most often by the system because memory (RAM) ran out. Close other programs; "
     "then resume the job."
 )
-_ENDED = "The worker was ended from outside; resume the job to go on from what was saved."
+_ENDED = "The worker was ended from outside; resume the job to continue from what was saved."
 _CRASHED = (
     "The worker crashed inside a library ({how}). Resume the job; if it happens again, update torch and the driver of "
     "the GPU."
@@ -45,7 +45,7 @@ class CrashReason(NamedTuple):
 
 
 WEBUI_CLOSED = CrashReason(
-    "webui-closed", "SameFace was closed while this job ran; resume it to go on from what was saved."
+    "webui-closed", "SameFace was closed while this job ran; resume it to continue from what was saved."
 )
 _GPU_FULL = CrashReason("gpu-memory-full", _GPU)
 _RAM_FULL = CrashReason("memory-full", _RAM)

@@ -98,7 +98,7 @@ def _entered(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     step, total = _whole(event.get("step")), _whole(event.get("total"))
     done = progress.done if step is None else step
     if phase == "resumed":
-        return replace(progress, phase="preparing", done=done, text=f"Going on after step {done:,}")
+        return replace(progress, phase="preparing", done=done, text=f"Continuing after step {done:,}")
     return replace(
         progress,
         phase=phase,

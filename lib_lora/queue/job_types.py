@@ -109,7 +109,7 @@ class ProbeArguments:
 
     def __post_init__(self) -> None:
         if self.on == RUNPOD:
-            raise Misfit("a GPU that is rented is measured by its first steps; leave on out.", "on")
+            raise Misfit("rented GPUs cannot be measured in advance; omit 'on'.", "on")
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,15 @@ class Rental:
     def __post_init__(self) -> None:
         (shortest, longest), (least, most) = RENT_HOURS, RENT_CAP
         if not shortest <= self.hours <= longest:
-            raise Misfit(f"a GPU cannot be rented for {self.hours:g} hours; give {shortest:g} to {longest:g}.", "hours")
+            raise Misfit(
+                f"the time limit must be between {shortest:g} and {longest:g} hours, not {self.hours:g}.", "hours"
+            )
         if not least <= self.cap <= most:
-            raise Misfit(f"{self.cap:g} USD is no limit; give {least:g} to {most:g}.", "cap")
+            raise Misfit(f"the cost limit must be between {least:g} and {most:g} USD, not {self.cap:g}.", "cap")
         if self.dearest is not None and not 0 < self.dearest <= 10_000:
-            raise Misfit(f"{self.dearest:g} USD an hour is no price; give more than 0.", "dearest")
+            raise Misfit(
+                f"the highest price per hour must be above 0 USD and at most 10000, not {self.dearest:g}.", "dearest"
+            )
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,9 @@ class TrainArguments:
         if self.base_address:
             base_addresses.check(self.base_address)
             if self.on == LOCAL:
-                raise Misfit("another machine fetches the base model, and none is named with on.", "base_address")
+                raise Misfit(
+                    "an address of the base model is for another machine; name that machine with 'on'.", "base_address"
+                )
         _check_rental(self.on, self.rental)
 
 
@@ -200,7 +206,7 @@ class LoraBeside:
 
     def __post_init__(self) -> None:
         if not self.file:
-            raise Misfit("there is no file of a LoRA; choose one.", "file")
+            raise Misfit("no LoRA file is given; choose one.", "file")
         if not -10 <= self.weight <= 10:
             raise Misfit(f"the weight of another LoRA is {self.weight:g}; it must be from -10 to 10.", "weight")
 
@@ -316,7 +322,7 @@ class CombineArguments:
         _check_painter(self.painter, self.on, self.rental)
         _check_painting(self.grid_steps, [self.weight])
         if not self.lora:
-            raise Misfit("there is no file of a LoRA; choose one.", "lora")
+            raise Misfit("no LoRA file is given; choose one.", "lora")
         if not self.weights or not all(0 < one <= RANGES["weight"].most for one in self.weights):
             most = RANGES["weight"].most
             raise Misfit(f"the weights of the other LoRA must be above 0 and up to {most}, such as 0.5.", "weights")

@@ -200,7 +200,8 @@ class QueueFile:
                         self._mend(target)
                     except queue_mending.UNREADABLE as error:
                         raise UserError(
-                            f"{self.path} is damaged and cannot be repaired ({error}); see that its disk is not full, "
+                            f"{self.path} is damaged and cannot be repaired ({error}); check that its disk is not "
+                            "full, "
                             "and try again.",
                             code="queue-damaged",
                             file=self.path,
@@ -239,7 +240,7 @@ def _left(saved: queue_mending.RecoveredRows) -> str:
     said = f"{_count(len(saved.rows))} taken over."
     if saved.lost:
         numbers = ", ".join(map(str, saved.lost[:_NAMED])) + (" and more" if len(saved.lost) > _NAMED else "")
-        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them anew."
+        said += f" {_count(len(saved.lost))} damaged and left out (number {numbers}); start them again."
     if saved.cut:
         said += " What was changed last may be missing."
     return said

@@ -89,7 +89,7 @@ def save(root: Path, key: str, service: str = RUNPOD) -> str:
     key = key.strip()
     if not KEY.fullmatch(key):
         raise UserError(
-            "That is no API key: it is empty, too long, or has letters that a key does not have; copy it again.",
+            "Invalid API key: it is empty, too long, or contains invalid characters; copy it again.",
             "key",
             code="api-key-malformed",
         )

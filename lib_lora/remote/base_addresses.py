@@ -33,14 +33,14 @@ def check(address: str) -> str:
         plain = False
     if not plain or len(address) > _LONGEST or not address.isascii() or not address.isprintable() or " " in address:
         raise UserError(
-            f"{address[:80]!r} is no address of a file; give one such as https://example.org/base.safetensors.",
+            f"{address[:80]!r} is not the address of a file; give one such as https://example.org/base.safetensors.",
             "base_address",
             code="base-address-invalid",
         )
     if parts.username or parts.password or has_secret(parts.query):
         raise UserError(
-            "The address of the base model has a password or a key in it, which would be sent along; give one that "
-            "anybody may fetch.",
+            "The address of the base model contains a password or key, which would be sent along; give one that is "
+            "publicly accessible.",
             "base_address",
             code="base-address-with-secret",
         )

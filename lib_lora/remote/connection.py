@@ -70,7 +70,7 @@ class Connection:
             except (ValueError, RecursionError) as error:
                 self._close(0.0)
                 raise UserError(
-                    f"{self.place.address()} does not answer as SameFace does; something else prints there at login.",
+                    f"{self.place.address()} returned unexpected output; a program there prints text at login.",
                     code="remote-answer-unreadable",
                     place=self.place.name,
                 ) from error
@@ -238,11 +238,13 @@ def probe(connection: PlaceConnection, **more: Any) -> Machine:
         known = tuple(int(part) for part in machine.python.split(".")[:2])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{place.address()} does not say what it is.", code="remote-answer-unreadable", place=place.name
+            f"{place.address()} does not report its hardware and software.",
+            code="remote-answer-unreadable",
+            place=place.name,
         ) from error
     if not machine.system.startswith("linux"):
         raise UserError(
-            f"{place.address()} is no Linux machine; only these can be trained on over SSH.",
+            f"{place.address()} does not run Linux; only Linux machines can be used over SSH.",
             code="remote-system-unsupported",
             place=place.name,
         )

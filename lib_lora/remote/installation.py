@@ -91,7 +91,7 @@ def install(
             if _is_full(said):
                 raise UserError(_why(said, address, place.python), code="remote-install-full", place=place.name)
             raise UserError(
-                f"The installation on {address} ended without a word; see that its disk has room, and try again.",
+                f"The installation on {address} ended without a message; check that its disk has room, and try again.",
                 code="remote-install-vanished",
                 place=place.name,
             )
@@ -100,7 +100,7 @@ def install(
         until = time.monotonic() + _LOOK
         while time.monotonic() < until:
             if stop():
-                raise StoppedByUser("Stopped while SameFace was being installed; that goes on there.")
+                raise StoppedByUser("Stopped while SameFace was being installed; the installation continues there.")
             time.sleep(0.05)
 
 
@@ -110,7 +110,7 @@ def _state(connection: PlaceConnection, wheel: Wheel) -> tuple[str, str]:
     if state not in _STATES or not isinstance(said, str):
         place = connection.place
         raise UserError(
-            f"{place.address()} does not say how far its installation is.",
+            f"{place.address()} does not report the progress of its installation.",
             code="remote-answer-unreadable",
             place=place.name,
         )

@@ -38,19 +38,20 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed",
         "host-key-changed",
-        "The host key of {address} is not the one that it had before: it may have been set up anew, or another machine "
-        "answers in its place. If you know why, remove the place and add it again: {again}",
+        "The host key of {address} has changed: the machine may have been reinstalled, or another one is answering in "
+        "its place. If you know why, remove the place and add it again: {again}",
     ),
     (
         r"Permission denied \(|Permission denied, please|Too many authentication failures|UNPROTECTED PRIVATE KEY",
         "ssh-login-refused",
-        "{address} refuses the login; see that your SSH key is in its authorized_keys, and that the agent or the place "
+        "{address} refuses the login; check that your SSH key is in its authorized_keys, and that the agent or the "
+        "place "
         "names that key (a key with a passphrase must be in the agent).",
     ),
     (
         r"Temporary failure in name resolution",
         "host-unreachable",
-        "{address} cannot be reached, because no name can be looked up; see that this computer is on the network.",
+        "{address} cannot be reached, because name resolution fails; check the network connection of this computer.",
     ),
     (
         r"Could not resolve hostname|Name or service not known",
@@ -66,7 +67,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
     (
         r"local \S.*(No space left|Disk quota exceeded)",
         "disk-full",
-        "The disk of this computer is full; free some space, and what is on its way from {address} goes on.",
+        "The disk of this computer is full; free some space to continue the transfer from {address}.",
     ),
     (
         r"(open|write) local \S|local open \S",
@@ -88,7 +89,7 @@ _REASONS = (  # pattern in what ssh says, code, sentence with the place's words
         r"Connection refused|No route to host|Network is unreachable|timed out|Connection closed|Connection reset"
         r"|Broken pipe|not responding|Connection to .* closed|kex_exchange_identification|Connection unexpectedly",
         "host-unreachable",
-        "{address} cannot be reached; see that it is on, and that its SSH server and this network let you in.",
+        "{address} cannot be reached; check that it is on, and that its SSH server and this network let you in.",
     ),
     (
         r"SyntaxError|has no attribute 'buffer'|is not subscriptable",

@@ -107,8 +107,8 @@ class RayCluster:
             known = _URL.fullmatch(text) or (_is_path(text, 1024) and "://" not in text)
             if not known and (text or what == "storage"):
                 raise Misfit(
-                    f"{text[:80]!r} is no storage; give a folder that this computer and the nodes share, or a URL such "
-                    "as s3://bucket/sameface.",
+                    f"{text[:80]!r} is not a valid storage; give a folder that this computer and the nodes share, or "
+                    "a URL such as s3://bucket/sameface.",
                     what,
                 )
         for what, count, least in (
@@ -119,9 +119,9 @@ class RayCluster:
             ("painters", self.painters, 1),
         ):
             if not least <= count <= _MOST_OF_A_KIND:
-                raise Misfit(f"{what} must be from 0 to {_MOST_OF_A_KIND:,}, so {count} is none.", what)
+                raise Misfit(f"{what} must be from 0 to {_MOST_OF_A_KIND:,}, not {count}.", what)
         if self.scheme not in ("http", "https"):
-            raise Misfit(f"{self.scheme[:20]!r} is not how Ray is asked; its address begins with http.", "scheme")
+            raise Misfit(f"{self.scheme[:20]!r} is not supported by Ray; its address must begin with http.", "scheme")
 
 
 @dataclass(frozen=True)
@@ -157,14 +157,14 @@ class Place:
         _check("python", self.python, _PROGRAM, "a program such as python3 or /usr/bin/python3.11")
         if not _is_path(self.folder):
             raise Misfit(
-                f"{self.folder[:80]!r} is no folder; give a folder such as sameface or /data/sameface.", "folder"
+                f"{self.folder[:80]!r} is not a valid folder; give one such as sameface or /data/sameface.", "folder"
             )
         if self.user:
             _check("user", self.user, _USER, "a user name such as mara")
         if not 0 <= self.port <= 65535:
-            raise Misfit(f"the port must be from 1 to 65535, so {max(self.port, 0)} is none.", "port")
+            raise Misfit(f"port {max(self.port, 0)} is out of range (1 to 65535).", "port")
         if self.key and not (_is_path(self.key, 4096) and not self.key.startswith("-")):
-            raise Misfit(f"{self.key[:80]!r} is no key; give the path of a private key's file.", "key")
+            raise Misfit(f"{self.key[:80]!r} is not a valid key path; give the path of a private key file.", "key")
 
     @property
     def marked(self) -> bool:
@@ -190,7 +190,7 @@ class Place:
 
 def _check(what: str, text: str, pattern: re.Pattern[str], wanted: str) -> None:
     if not pattern.fullmatch(text):
-        raise Misfit(f"{text[:80]!r} is no {what}; give {wanted}.", what)
+        raise Misfit(f"{text[:80]!r} is not a valid {what}; give {wanted}.", what)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -276,8 +276,8 @@ def _see_no_secret(storage: str, field: str) -> None:
         return  # it is no URL, which is said elsewhere
     if secret:
         raise UserError(
-            "The URL of the storage has a password or a key in it, which would be kept, shown and sent along; give one "
-            "without, and let each side log in with what it has itself, such as a profile or a key's file.",
+            "The URL of the storage contains a password or key, which would be stored, shown and sent; give one "
+            "without, and let each side log in with its own credentials, such as a profile or a key file.",
             field,
             code="storage-with-secret",
         )
@@ -287,7 +287,7 @@ def _ray_address(address: str) -> tuple[str, str, int]:
     match = _RAY_ADDRESS.fullmatch(address.strip())
     if match is None or (match[3] and not 0 < int(match[3]) < 65536):
         raise UserError(
-            f"{address[:80]!r} is no address of a Ray cluster; give that of its dashboard, such as http://head:8265.",
+            f"{address[:80]!r} is not the address of a Ray cluster; give its dashboard, such as http://head:8265.",
             "address",
             code="setting-invalid",
         )
@@ -362,7 +362,7 @@ def named(root: Path, on: str) -> Place | None:
         return RENTED
     if not on.startswith((SSH, RAY)):
         raise UserError(
-            f"{on[:80]!r} is not where one can train; give {LOCAL}, {RUNPOD}, or {SSH}NAME or {RAY}NAME of a place.",
+            f"Unknown training location {on[:80]!r}; use {LOCAL}, {RUNPOD}, or {SSH}NAME or {RAY}NAME of a place.",
             "on",
             code="place-unknown",
             place=on,
@@ -450,7 +450,7 @@ def sent_sentence(place: Place) -> str:
     """What leaves this computer where one trains on a place, and what stays there."""
     name, deleted = _named_and_deleted(place)
     return (
-        f"To {name} go: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
+        f"Sent to {name}: the photos in use (their pixels alone, under neutral names), their captions, where faces are "
         "on them, the character's name, trigger, traits and consent, the settings, the base model, and what the run "
         f"has saved so far. Templates of the face stay here. {deleted} at the end."
     )
@@ -460,7 +460,8 @@ def painting_sentence(place: Place) -> str:
     """What leaves this computer where one paints on a place, and what stays there."""
     name, deleted = _named_and_deleted(place)
     return (
-        f"To {name} go: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the words "
+        f"Sent to {name}: the prompts, the base model, and the LoRA, whose metadata hold the character's name, the "
+        "words "
         f"of the captions and the consent. Photos and templates of the face stay here. {deleted} at the end."
     )
 

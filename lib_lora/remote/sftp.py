@@ -104,7 +104,7 @@ def run(
                 process.wait(0.05)
                 break
             if stop():
-                raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
+                raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
             if time.monotonic() - looked > _LOOK:
                 with suppress(UserError):  # the transfer itself tells what is wrong
                     look()

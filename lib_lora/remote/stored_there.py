@@ -117,7 +117,7 @@ def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
         return StoredThere(versions, models, _count(answer.get("jobs", 0)), left, silent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{connection.place.address()} does not say what lies there.",
+            f"{connection.place.address()} does not report what is stored there.",
             code="remote-answer-unreadable",
             place=connection.place.name,
         ) from error

@@ -123,7 +123,7 @@ def _damaged(connection: PlaceConnection, one: Sent) -> UserError:
     changed = sha256(one.path) != one.sha256
     reason = "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
     return UserError(
-        f"{one.path} arrives at {connection.place.address()} with another content: {reason}.",
+        f"{one.path} arrived at {connection.place.address()} with different content: {reason}.",
         code="transfer-damaged",
         file=one.path,
     )
@@ -223,8 +223,8 @@ def fetch(
         needed = sum(files.values()) - here
         if needed > free:
             raise UserError(
-                f"What was made on {connection.place.name} needs {in_words(needed)}, and {folder} has "
-                f"{in_words(free)} free; free some space, and it goes on.",
+                f"The results on {connection.place.name} need {in_words(needed)}, but {folder} has only "
+                f"{in_words(free)} free; free some space to continue.",
                 code="disk-too-full",
                 folder=folder,
                 free=free,
@@ -246,7 +246,7 @@ def fetch(
         rounds += bool(wrong)
         if wrong and rounds >= _ROUNDS:
             raise UserError(
-                f"{wrong[0]} comes from {connection.place.address()} with another content than it has there.",
+                f"{wrong[0]} arrived from {connection.place.address()} with different content than it has there.",
                 code="transfer-damaged",
                 file=wrong[0],
             )
@@ -347,5 +347,5 @@ def _pause(tries: int, stop: Callable[[], bool]) -> None:
     until = time.monotonic() + min(2.0**tries, 30.0)
     while time.monotonic() < until:
         if stop():
-            raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
+            raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
         time.sleep(0.1)

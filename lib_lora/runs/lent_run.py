@@ -68,7 +68,7 @@ def see_that_it_is_here(folder: Path) -> None:
         )
         again = typed("resume", str(folder), "--on", on)
         raise UserError(
-            f"{loan.place} is at work on {folder}, or has what it made of it; stop or resume job {loan.job}, or type "
+            f"{loan.place} is working on {folder}, or still has its results; stop or resume job {loan.job}, or type "
             f"{again}. If that machine is gone for good, delete {RunFolder(folder).loan}.",
             code="run-elsewhere",
             folder=folder,

@@ -189,7 +189,7 @@ class _Loop:
                 "warning",
                 code="run-file-changed",
                 text=f"{session.run.folder / 'run.yaml'} is not as SameFace wrote it (changed by hand, or damaged on "
-                "the disk). The training follows it as it is now; see that its settings are those you want.",
+                "the disk). The training follows it as it is now; check that its settings are those you want.",
             )
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None

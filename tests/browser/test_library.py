@@ -91,7 +91,7 @@ def test_from_agreeing_to_the_fetched_file(
     cards = page.locator(".sf-panel-library .sf-cards").first
     assert cards.locator(".sf-model-name").all_inner_texts() == ["ink"]
     page.get_by_label("Show", exact=True).select_option("base")
-    page.get_by_text("No model is like that.").wait_for()
+    page.get_by_text("No matching models.").wait_for()
     page.get_by_role("searchbox", name="Name").fill("")
     assert cards.locator(".sf-model-name").all_inner_texts() == ["photo"]
     page.get_by_label("Show", exact=True).select_option("")
@@ -112,11 +112,11 @@ def test_from_agreeing_to_the_fetched_file(
     line.get_by_role("button", name="Library").click()
 
     page.get_by_role("button", name="Switch Civitai off").click()
-    page.get_by_text("Civitai is off: nothing is asked or fetched there.").wait_for()
+    page.get_by_text("Civitai is turned off: no requests are sent to it.").wait_for()
     asked = len(civitai.asked)
     go(page, "doctor")
     go(page, "library")
-    page.get_by_text("Civitai is off: nothing is asked or fetched there.").wait_for()
+    page.get_by_text("Civitai is turned off: no requests are sent to it.").wait_for()
     assert len(civitai.asked) == asked
     assert errors == []
     page.close()

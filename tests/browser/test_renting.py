@@ -131,17 +131,17 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
 
     page, errors = _train_step_of_lena(chromium, planted)
     page.get_by_text("The steps up to 50 are saved").wait_for()  # so the runs are known
-    fold = page.locator("details", has_text="Go on somewhere else, or with other limits").first
+    fold = page.locator("details", has_text="Continue elsewhere, or with other limits").first
     assert not fold.is_visible()  # another machine has the run
     returned(run)
     go(page, "train", "mara")
     page.get_by_text("Run 001 is trained").wait_for()
     go(page, "train", "lena")
     fold.locator("summary").first.click()
-    fold.get_by_label("Where to go on").select_option("runpod")
+    fold.get_by_label("Where to continue").select_option("runpod")
     begin = fold.get_by_role("button", name="Go on there")
-    fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to go on").wait_for()
-    fold.get_by_text("Hours and cost that you write here count from now on").wait_for()
+    fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to continue").wait_for()
+    fold.get_by_text("New time and cost limits start now").wait_for()
     assert begin.is_disabled()  # nothing can be had within its limits
     fold.get_by_label("Cost at most (USD)").fill("1.5")
     fold.get_by_text("costs 0.51 USD at most: after 2 hours").wait_for()
@@ -160,7 +160,7 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     go(page, "train", "mara")
     fold = page.locator("details", has_text="Train more steps").first
     fold.locator("summary").first.click()
-    fold.get_by_label("Where to go on").select_option("runpod")
+    fold.get_by_label("Where to continue").select_option("runpod")
     fold.get_by_label("Hours at most").fill("3")
     fold.get_by_text("at most: after 3 hours it is deleted").wait_for()
     fold.get_by_label("More steps", exact=True).fill("10")
@@ -176,7 +176,7 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
         given.append((job.arguments.rental.hours, job.arguments.rental.anew))
         planted.queue.wish(job.id, "stop")
         refresh(page)
-        fold.get_by_label("Where to go on").select_option("runpod")
+        fold.get_by_label("Where to continue").select_option("runpod")
         fold.get_by_label("More steps", exact=True).fill("10")
         fold.get_by_text("How long 10 steps take").wait_for()
     assert given == [(3.0, True), (6.0, False)]
@@ -209,7 +209,7 @@ def test_pictures_on_a_rented_gpu(
     test.locator(".sf-offer", has_text="48 GB").click()
     test.get_by_text("A test of 44 pictures takes about 11 min there and costs about 0.08 USD.").wait_for()
     test.get_by_text("Starting rents a GPU (A40) and costs 2.43 USD at most: after 6 hours it is deleted").wait_for()
-    test.get_by_text("To a GPU that is rented at RunPod go: the prompts, the base model, and the LoRA").wait_for()
+    test.get_by_text("Sent to a GPU that is rented at RunPod: the prompts, the base model, and the LoRA").wait_for()
     test.get_by_role("button", name="Paint 20 test pictures and judge").last.click()
     page.get_by_text("The test begins.").wait_for()
     test.get_by_text("Test another step or weight").click()

@@ -65,7 +65,7 @@ def test_info_says_what_a_file_is_and_may_be_used_for(run, civitai, lora):
         "yellow   Sell the pictures",
         "credit inka",
         "no        Use the model without crediting the creator",
-        "no legal advice",
+        "not legal advice",
     ):
         assert text in said
     (values,) = json.loads(run("info", lora, "--json").out)

@@ -102,7 +102,7 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         for path in (old / "ready.json", old, model, model.parent):
             os.utime(path, (time.time() - 40 * 86400,) * 2)
         checked = main("place", "check", "workshop", *data)
-        assert "lie 5 MB" in checked.out
+        assert "5 MB are stored" in checked.out
         assert "place clean workshop" in checked.out
         assert "  base.safetensors, 2 MB, not used for 40 days\n" in checked.out
         [version] = json.loads(main("place", "check", "workshop", "--json", *data).out)["stored"]["versions"]
@@ -115,7 +115,7 @@ def test_a_machine_is_looked_at_when_it_is_added(main, tmp_path):
         model.write_bytes(b"1" * 2_000_000)
         known = tmp_path / "again"
         assert main("place", "add", "workshop", place.address(), *options[:-1], known).status == 0
-        assert "stays there (2 MB)." in main("place", "remove", "workshop", "--data", known).out
+        assert "are kept (2 MB)." in main("place", "remove", "workshop", "--data", known).out
     finally:
         server.stop()
     again = main("place", "check", "workshop", "--data", tmp_path / "data")

@@ -115,7 +115,7 @@ def test_one_prompt_on_another_seed_is_no_pair():
     assert not found.paired
     assert found.b_better is None
     assert found.better == "b"
-    assert "two heaps of at least 12 pictures" in found.sentence
+    assert "two sets of at least 12 pictures" in found.sentence
     assert found.difference == pytest.approx(np.mean(better_by(ONE, 0.2)) - np.mean(ONE))
     assert found.low < found.difference < found.high
 

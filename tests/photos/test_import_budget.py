@@ -130,7 +130,7 @@ def test_the_time_is_up(tmp_path, folder):
     result = take_in([tmp_path], folder, lambda *_: None, budget=Budget(seconds=35.0, clock=clock))
     assert [path.name for path in result.added] == ["0.jpg", "1.jpg", "2.jpg"]
     assert [*map(str, result.skipped)] == [
-        "3 pictures were left out: the import took longer than 35 seconds; import the same again to go on."
+        "3 pictures were left out: the import took longer than 35 seconds; import the same again to continue."
     ]
     assert not result.stopped
     assert take_in([tmp_path], folder).known == 3

@@ -288,7 +288,7 @@ def test_the_command_tells_what_came_of_it(source, folder, tmp_path):
     told = import_into(tmp_path / "data", "Märá", [source])
     assert told.text.splitlines()[:2] == [
         "5 photos added.",
-        "grid.jpg is a sheet of four; its pictures are taken in apart.",
+        "grid.jpg is a sheet of four; its pictures are imported separately.",
     ]
     assert told.text.splitlines()[2].startswith("Left out: bad.png is not a readable picture")
     assert told.values["added"][0] == "a.png"

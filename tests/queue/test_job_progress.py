@@ -51,7 +51,7 @@ def test_a_new_attempt_begins_afresh():
     again = fold(before, {"kind": "state", "state": "starting"})
     assert again == JobProgress(phase="starting", text="Starting")
     resumed = fold(again, {"kind": "state", "state": "resumed", "step": 840})
-    assert (resumed.phase, resumed.done, resumed.text) == ("preparing", 840, "Going on after step 840")
+    assert (resumed.phase, resumed.done, resumed.text) == ("preparing", 840, "Continuing after step 840")
 
 
 def test_painting_gets_its_pace_from_when_things_were_said():

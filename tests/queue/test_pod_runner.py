@@ -326,7 +326,7 @@ def test_where_nothing_is_left_no_pod_is_rented_until_more_is_allowed(home):
     home.resume(number)
     job = home.ended(number)
     assert (job.state, "0.01 USD and 1.5 hours are left" in job.error) == ("failed", True), job
-    assert "too little to go on" in job.error
+    assert "too little to continue" in job.error
     assert len(home.runpod.pods) == 1
     home.resume(number)  # again and again
     home.until(number, lambda: home.queue.get(number).ended != job.ended and home.queue.get(number).ended)
@@ -431,7 +431,7 @@ def test_a_full_disk_here_keeps_the_pod_until_there_is_room(home, full_disk):
     with full_disk():
         home.lets(6)
         home.until(number, lambda: bool(list(home.there.glob("jobs/*/exit.json"))))
-        home.until(number, lambda: "goes on costing 0.26 USD an hour" in home.said(number))
+        home.until(number, lambda: "keeps costing 0.26 USD an hour" in home.said(number))
         assert (home.runpod.living(), home.queue.get(number).state) == ([pod], "running")
     assert home.ended(number).state == "finished"
     assert saved_steps(home.run()) == [1, 2, 3, 4, 5, 6]
@@ -498,7 +498,7 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
     home.close()
     home.runpod.plan("GET /pods/", times=2, **answer)
     home.open()
-    home.until(number, lambda: "It is asked again meanwhile; what runs there goes on." in home.said(number))
+    home.until(number, lambda: "Requests are repeated meanwhile; the work there continues." in home.said(number))
     home.lets(6)
     assert home.ended(number).state == "finished"
     assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])
@@ -625,7 +625,7 @@ def test_the_command_says_what_it_may_cost_and_what_still_costs_before_it_rents(
             f"This pod still costs: {forgotten.name}",
             "  A40, 48 GB: 0.41 USD an hour, stock high",
             "0.41 USD an hour for 2 hours at most is 0.81 USD.",
-            "To a GPU that is rented at RunPod go: the photos in use",
+            "Sent to a GPU that is rented at RunPod: the photos in use",
             "Rented: A40",
         )
     )

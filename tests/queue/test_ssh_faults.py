@@ -230,7 +230,7 @@ def test_a_result_that_lies_is_no_end(harness):
     (evil / "mara-ü-001-000009.safetensors").write_text("of another run")
     os.kill(harness.processes_there()["worker"], signal.SIGKILL)
     job = harness.ended(number)
-    assert (job.state, "did not come home" in job.error) == ("failed", True)
+    assert (job.state, "has not arrived from" in job.error) == ("failed", True)
     assert saved_steps(harness.run()) == [1, 2]
     assert not list(harness.root.rglob("*000009*"))
 
@@ -368,7 +368,7 @@ def test_a_stop_while_it_cannot_be_reached_ends_the_waiting(harness, monkeypatch
     harness.server.stop()
     harness.queue.wish(number, "stop")
     job = harness.ended(number)
-    assert (job.state, "goes on" in job.error) == ("failed", True)
+    assert (job.state, "work there continues" in job.error) == ("failed", True)
     with raises("job-elsewhere", has=("remote.json",)):
         harness.queue.forget(number)
     harness.server.start()

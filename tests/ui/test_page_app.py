@@ -302,7 +302,7 @@ def test_it_says_its_address_shows_the_page_and_ends_well(tmp_path, how):
         files = sorted(root.glob("page-*"))
         assert [path.suffix for path in files] == [".html", ".token"]
         code = started.ends(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else getattr(signal, how))
-        assert started.until("Ending; what runs is saved.")
+        assert started.until("Stopping; running work is saved.")
         assert code == 0, started.rest()
         assert not any(path.exists() for path in files)
     finally:

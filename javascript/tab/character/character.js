@@ -197,7 +197,7 @@ async function change() {
 }
 
 async function forgetFaces() {
-  const text = 'Forget what was measured of this face? The photos have to be checked again before the next test.';
+  const text = 'Delete the measurements of this face? The photos must be checked again before the next test.';
   if (!(await askConfirm(text, 'Forget face data', { danger: true }))) return;
   const { deleted } = await api.post(`/characters/${known.slug}/forget_faces`);
   toast(plural(deleted, '{n} file deleted', '{n} files deleted'), 'good');

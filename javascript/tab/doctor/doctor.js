@@ -174,8 +174,11 @@ function settingsForm() {
     'Their models may not be used for anything else. Characters are measured again, and old verdicts are not ' +
       'compared with new ones.',
   );
-  const currency = text('Currency', 'Three letters; amounts of money are said in it.');
-  const rate = text('One USD is', 'How much of that currency; RunPod counts in USD, and no rate is looked up.');
+  const currency = text('Currency', 'Three-letter code used to display amounts.');
+  const rate = text(
+    'Exchange rate (1 USD =)',
+    'Amount in that currency. RunPod bills in USD, and no rate is looked up.',
+  );
   Object.assign(rate.input, { type: 'number', step: 'any', min: 0 });
   const packs = el('div', { class: 'sf-pack' }, pack.node, licence);
   const save = actionButton('Save the settings', () => store(), { main: true });

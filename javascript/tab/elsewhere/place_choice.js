@@ -25,7 +25,7 @@ export function placeChoice(changed) {
   });
   let form = null; // made once it may be needed: there are several of these on the page
   const sent = el('p', { class: 'sf-help' });
-  const node = el('div', { class: 'sf-stack' }, formField('Where to go on', select), sent);
+  const node = el('div', { class: 'sf-stack' }, formField('Where to continue', select), sent);
   const rents = () => Boolean(made.runpod && made.runpod.available);
   const placeOf = () => made.places.find((one) => one.on === made.picked);
   const chosen = () => (made.picked === RENTED && rents() ? RENTED : placeOf()?.on || LOCAL);

@@ -8,24 +8,27 @@ import { refuseForm, sendForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, foldSection, formField, keyedList, toast } from '../widgets/widgets.js';
 
 const FIELDS = {
-  name: { label: 'Name', help: 'Short, of lower-case letters, for example workshop.' },
+  name: { label: 'Name', help: 'A short name in lower-case letters, for example workshop.' },
   address: {
     label: 'Address',
-    help: 'For example mara@gpu.example.org:2222; of a Ray cluster that of its dashboard, such as http://head:8265.',
+    help: 'For example mara@gpu.example.org:2222; for a Ray cluster, its dashboard, such as http://head:8265.',
   },
-  key: { label: 'Key file', help: 'The file of the private SSH key; empty for the agent’s keys.' },
-  folder: { label: 'Folder there', help: 'Where all lies there; empty for sameface in the home folder.' },
-  python: { label: 'Python there', help: '3.10 or newer; empty for python3.' },
+  key: { label: 'Key file', help: 'Private SSH key file. Leave empty to use the keys in the SSH agent.' },
+  folder: {
+    label: 'Remote folder',
+    help: 'Directory on that machine. Leave empty to use “sameface” in the home directory.',
+  },
+  python: { label: 'Remote Python', help: '3.10 or newer. Leave empty to use python3.' },
   storage: {
     label: 'Shared storage',
-    help: 'Of a Ray cluster only: a folder or address that its nodes share with you.',
+    help: 'Ray clusters only: a folder or address that its nodes share with this computer.',
   },
 };
 
 /** @returns {HTMLElement} with `update()`: the machines are asked for. */
 export function placesPanel() {
   const list = el('ul', { class: 'sf-checks', hidden: true });
-  const none = el('p', { class: 'sf-help', text: t('There is none yet besides this computer.') });
+  const none = el('p', { class: 'sf-help', text: t('No other machines have been added yet.') });
   const inputs = Object.fromEntries(
     Object.keys(FIELDS).map((name) => [
       name,
@@ -36,7 +39,7 @@ export function placesPanel() {
   const add = actionButton('Add this machine', () => store());
   const about = el('p', {
     class: 'sf-help',
-    text: t('SameFace logs in there and looks what it has. You must be able to log in with a key, without a password.'),
+    text: t('SameFace logs in and checks the hardware. You must be able to log in with a key, without a password.'),
   });
   const fold = foldSection('Add a machine …', about, el('div', { class: 'sf-three' }, fields), el('div', {}, add));
   const node = el('div', { class: 'sf-stack' }, none, list, fold);
@@ -64,8 +67,8 @@ export function placesPanel() {
   }
 
   async function remove(place) {
-    const words = t('Forget {name}? What lies there stays there.', { name: place.name });
-    if (!(await askConfirm(words, 'Forget it', { danger: true }))) return;
+    const words = t('Remove {name}? Files on that machine are kept.', { name: place.name });
+    if (!(await askConfirm(words, 'Remove', { danger: true }))) return;
     await api.post(`/places/${place.name}/remove`);
     await node.update();
   }
@@ -73,7 +76,7 @@ export function placesPanel() {
   const entry = (place) => {
     const buttons = [
       actionButton('Check', () => check(place), { small: true, label: `${t('Check')}: ${place.name}` }),
-      actionButton('Forget it', () => remove(place), { small: true, label: `${t('Forget it')}: ${place.name}` }),
+      actionButton('Remove', () => remove(place), { small: true, label: `${t('Remove')}: ${place.name}` }),
     ];
     const head = el(
       'div',

@@ -206,8 +206,8 @@ function show(form) {
 /** What is said where a GPU is rented to train. */
 export const forTraining = {
   need:
-    'These settings need about {need} GB of GPU memory. Tick GPUs in the order in which they shall be tried; without ' +
-    'a tick the cheapest with enough memory is taken.',
+    'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
+    'the cheapest with enough memory is used.',
   further: () => ({}),
   request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
   total: (one) => (one.minutes === null ? '' : one.total),
@@ -224,8 +224,8 @@ export const forTraining = {
 /** What is said where one is rented to paint pictures. */
 export const forPainting = {
   need:
-    'To paint with this base model, GPUs with less than {need} GB of memory are left out. Tick GPUs in the order in ' +
-    'which they shall be tried; without a tick the cheapest is taken.',
+    'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
+    'preference; if none is selected, the cheapest is used.',
   // what the user has written counts from now on
   further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
   request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
@@ -248,7 +248,7 @@ export const forGoingOn = {
   further: forPainting.further,
   request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
   time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
-  limits: 'Hours and cost that you write here count from now on, whatever earlier pods of this run have cost.',
+  limits: 'New time and cost limits start now; earlier pods of this run do not count towards them.',
 };
 
 const PAINTED = {

@@ -74,7 +74,7 @@ export function painterChoice(further, changed) {
         ...made.places.map((one) => ({
           value: one.on,
           text: one.title,
-          help: t('The LoRA goes there, and no photo.'),
+          help: t('The LoRA is sent there, but no photos.'),
         })),
         ...(rents ? [pod] : []),
       ]);

@@ -42,7 +42,7 @@ export function findModel(begun) {
   }
 
   async function take(found, file) {
-    const words = 'The page of {title} says that it shows a real person. Fetch it all the same?';
+    const words = 'The page of {title} says that it shows a real person. Download it anyway?';
     if (found.poi && !(await askConfirm(t(words, { title: found.title }), 'Fetch it', { danger: true }))) return;
     await api.post('/library/fetch', { what: found.what, version: found.version, file });
     begun();

@@ -23,7 +23,7 @@ import { countsSentence, filtered, modelCards } from './model_cards.js';
 import { starterCards } from './starter_cards.js';
 
 const SOON = 700; // milliseconds between two looks while something is under way
-const NO_ADVICE = 'This shows what pages and licences say; it is no legal advice, and decides nothing.';
+const NO_ADVICE = 'This shows what pages and licences say; it is not legal advice, and decides nothing.';
 const ONLY = {
   '': 'All',
   base: 'Base models',
@@ -128,7 +128,7 @@ function show(made) {
   const shown = filtered(library.models, made.words.value, made.only.value, made.purpose);
   made.cards.set(shown, library.purposes, made.purpose);
   made.none.hidden = shown.length > 0;
-  setText(made.none, t(library.models.length ? 'No model is like that.' : 'The webui knows no model yet.'));
+  setText(made.none, t(library.models.length ? 'No matching models.' : 'The webui has no models yet.'));
   made.choice.hidden = !library.models.length;
   made.find.parentNode.hidden = closed;
   made.find.set(tasks.find, library);
@@ -162,7 +162,7 @@ function leading(made) {
   if (civitai.state === 'off')
     return {
       tone: 'none',
-      text: 'Civitai is off: nothing is asked or fetched there.',
+      text: 'Civitai is turned off: no requests are sent to it.',
       detail: countsSentence(models),
       buttons: [{ label: 'Switch it on …', do: set('') }],
     };
@@ -207,7 +207,7 @@ function showFetch(made, task) {
     fillWith(made.fetching, el('div', { class: 'sf-row' }, el('span', { text }), stop), progressBar(share, text));
   } else if (task.state === 'stopped') {
     const values = { name: task.about, done: bytes(task.done), all: bytes(task.total) };
-    const text = t('Stopped at {done} of {all}. Fetch {name} again to go on from there.', values);
+    const text = t('Stopped at {done} of {all}. Fetch {name} again to continue.', values);
     fillWith(made.fetching, notice('warn', el('span', { text })));
   } else if (task.error) fillWith(made.fetching, notice('bad', el('span', { text: task.error.message })));
   else if (task.result) {
@@ -242,14 +242,14 @@ async function showTogether(made, files) {
 function settingsFold(made) {
   const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
   const help =
-    'Where civitai.com cannot be reached, or to see what is for adults: https://civitai.red. Empty: the usual one.';
+    'Use https://civitai.red if civitai.com is unreachable, or for adult content. Leave empty for the default.';
   const keep = actionButton('Keep the address', async () => {
     refuseForm([]);
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
     made.library.civitai = civitai;
     const other = address.value.trim() && !civitai.site.includes(address.value.trim().replace(/^https?:\/\//, ''));
     if (other) toast('It is kept, but the variable SAMEFACE_CIVITAI names another address, which comes first.', 'warn');
-    else toast(t('{site} is asked from now on.', { site: civitai.site }), 'good');
+    else toast(t('Requests now go to {site}.', { site: civitai.site }), 'good');
     show(made);
   });
   const key = keyField(() => load(made), KEY);

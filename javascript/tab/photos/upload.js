@@ -131,7 +131,7 @@ function send(items, character = chosenCharacter()) {
   for (const one of wanted)
     now.waiting.push({ file: one.file, caption: captions.get(path(one).replace(/\.[^.]*$/, '')) });
   now.total += wanted.length;
-  if (!wanted.length) now.sentences.push(t('There is no picture among these files.'));
+  if (!wanted.length) now.sentences.push(t('None of these files is a picture.'));
   while (now.open < app.state.limits.photos_at_once && now.waiting.length) work();
   if (now.open) follow();
   changed();

@@ -20,7 +20,7 @@ export function goOnElsewhere() {
   };
   const button = actionButton('Go on there', begin);
   const node = foldSection(
-    'Go on somewhere else, or with other limits',
+    'Continue elsewhere, or with other limits',
     where.node,
     el('div', { class: 'sf-row' }, button),
   );

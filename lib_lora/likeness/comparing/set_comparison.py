@@ -141,7 +141,7 @@ def _counted(report: Report) -> Numbers:
 def _what(a: Report, b: Report, n: int, paired: bool) -> str:
     """What was compared."""
     if not paired:
-        return f"two heaps of at least {n} pictures"
+        return f"two sets of at least {n} pictures"
     seeds = any(row.asked.seed is not None for report in (a, b) for row in report.of("lora"))
     return f"{n} pairs of one {'prompt and seed' if seeds else 'file name'}"
 

@@ -84,7 +84,7 @@ _ADVICE: dict[CombinedAction, str] = {
     "lower_weights": "Try lower weights of {lora}, such as {value:g}.",
     "leave_out": "Leave {lora} out, or take another one.",
     "more_pictures": "Paint {value:g} pictures at each weight.",
-    "look": "Look at the pictures: photos cannot say how alike such a face should be.",
+    "look": "Look at the pictures: photos cannot show how similar such a face should be.",
     "follow_test": "First do what the test of the LoRA alone advises.",
 }
 _WHY = {

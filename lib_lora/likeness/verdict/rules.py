@@ -52,7 +52,7 @@ from lib_lora.likeness.verdict.rule_language import (
 )
 
 _ONE_FACE = (
-    "The pictures show one face in one pose, whatever is asked for, and it is no longer quite this one: they are more "
+    "The pictures show one face in one pose, whatever the prompt, and it is no longer quite this one: they are more "
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _TURN_THEM = (
@@ -74,7 +74,7 @@ _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
-_LATER_STEP = "Test the later checkpoint, step {later}, as well; go on with the better of the two."
+_LATER_STEP = "Test the later checkpoint, step {later}, as well; continue with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
     "Keep step {step}; for a new run halve the learning rate.",
@@ -124,8 +124,8 @@ RULES: tuple[Rule, ...] = (
         "nothing readable",
         "not measurable",
         (at_most(lambda f: f.pictures.read, 0),),
-        "Not one of the {pictures} pictures could be read.",
-        "Check the files named below; pictures are PNG, JPEG or WebP.",
+        "Could not read any of the {pictures} pictures.",
+        "Check the files listed below; supported formats are PNG, JPEG and WebP.",
     ),
     # -- the pictures lack something
     Rule(
@@ -167,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         "no face",
         (above(lambda f: f.pictures.no_face_share, MANY),),
         "{no_face} of {read} pictures show no face that the detector finds.",
-        "Give pictures in which the face can be seen.",
+        "Provide pictures that show the face.",
     ),
     Rule(
         "tiny faces",
@@ -204,7 +204,7 @@ RULES: tuple[Rule, ...] = (
         "two faces",
         "several people",
         (at_least(lambda f: f.pictures.several_share, MANY),),
-        "{several} of {read} pictures show several faces, so that it is open which one is meant.",
+        "{several} of {read} pictures show several faces, so it is unclear which one is meant.",
         "Put 'solo' into the prompt and 'two people, crowd' into the negative prompt, and test again.",
     ),
     Rule(
@@ -212,7 +212,7 @@ RULES: tuple[Rule, ...] = (
         "not measurable",
         (below(lambda f: f.pictures.counted, LEAST_FACES),),
         "Only {counted} of {pictures} pictures show a face that can be measured; {least} are needed.",
-        "Give more pictures that show the face.",
+        "Provide more pictures that show the face.",
     ),
     # -- what the base model cannot show
     Rule(

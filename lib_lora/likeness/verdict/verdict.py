@@ -23,7 +23,7 @@ HEADLINES: dict[Kind, str] = {
     "overtrained": "Overtrained",
     "over-baked": "Over-baked: trained past the best point",
     "no longer learning": "Not learned, and more training no longer helps",
-    "follows no prompt": "Follows no prompt: one pose, whatever is asked for",
+    "follows no prompt": "Ignores prompts: always the same pose",
     "drift": "The face drifts",
     "another face": "One face, but another one",
     "not this person": "Not this person",
@@ -50,7 +50,7 @@ _LOST = ", and {lost} of {counted} faces are no more like the photos than a stra
 _MOST_OFTEN = "most often {what}"
 _OBEYED = "{given} of {judgeable} heads and mouths do what was asked{base}"
 _OBEYED_BASE = " (without the LoRA {given} of {judgeable})"
-_ONE_SCENE = "the surroundings are the same whatever is asked for"
+_ONE_SCENE = "the surroundings are the same whatever the prompt"
 _TURNED, _TURNED_OF = "turned heads", "{under} of {aside} turned heads"
 _LOWER_BESIDE = (
     "use a lower weight of {beside}: what the face survives of another LoRA, `combine` and the step Test in the tab say"

@@ -129,7 +129,7 @@ def _too_dear(files: list[str]) -> UserError:
 def _too_long(budget: Budget, done: int, total: int) -> UserError:
     left = f"{total - done:,} pictures were" if total > done else "The rest was"
     limit = f"{budget.seconds / 60:g} minutes" if budget.seconds >= 60 else f"{budget.seconds:g} seconds"
-    sentence = f"{left} left out: the import took longer than {limit}; import the same again to go on."
+    sentence = f"{left} left out: the import took longer than {limit}; import the same again to continue."
     return UserError(sentence, code="import-too-long", done=done, total=total)
 
 

@@ -106,7 +106,7 @@ def _in_folder(folder: Path, own: Path | None, found: FoundPictures) -> None:
         if suffix in OTHER_SUFFIXES:
             found.skipped += unsupported([path])
         elif suffix in archives.NESTED:
-            sentence = f"{path.name} in {path.parent} is not opened; name it itself to take in what it holds."
+            sentence = f"{path.name} in {path.parent} is not unpacked; name the archive itself to import its contents."
             found.skipped.append(UserError(sentence, code="archive-in-folder", file=path.name))
         elif suffix in SUFFIXES:
             pictures.append((path, "" if path.parent == folder else path.parent.name))

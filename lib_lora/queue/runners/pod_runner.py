@@ -173,7 +173,7 @@ class PodWorker(SshWorker):
         memo = self._pod.memo
         price = rate_of(self.workspace.root).shown(Decimal(memo.hourly)) if memo else ""
         return (
-            f"the rented pod {self._name} alone, which is kept for it and goes on costing {price} an hour, "
+            f"the rented pod {self._name} alone, which is kept for it and keeps costing {price} an hour, "
             f"for {hours:.0f} hours after this computer was last connected at most, and never beyond its own limits"
         )
 

@@ -39,7 +39,7 @@ def account(root: Path) -> RunpodApi:
     key = api_key_store.load(root)
     if key is None:
         raise UserError(
-            f"There is no API key of RunPod; make one in its console under Settings, and give it to "
+            "There is no RunPod API key; create one in its console under Settings, then run: "
             f"{typed('key', 'set', 'runpod')}",
             code="runpod-key-missing",
         )

@@ -53,7 +53,7 @@ def end_left(root: Path, say: Callable[[str], None]) -> None:
         job = RemoteJob(workspace, folder.name, Connection(root, places.RENTED), folder, say)
         order = PodOrder(memo.slug, "", Rental(), memo.since, keeps=False)
         pod = RentedPod(job, folder, partial(_same, order), partial(_warned, say))
-        say(f"The rented pod {memo.name} is deleted, which a painter has left that was killed.")
+        say(f"Deleted rented pod {memo.name}, left behind by a painter that was killed.")
         if pod.give_back():
             pod.forget()
             shutil.rmtree(folder, ignore_errors=True)

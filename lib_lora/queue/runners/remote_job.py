@@ -37,7 +37,7 @@ _KILLS = 5  # tries to end a worker
 _OWNER = "owner.txt"  # in the folder of a job that ends with its process
 _FIRST = threading.Lock()
 _SENDING: dict[tuple[str, str], threading.Lock] = {}  # which model is on its way to which machine
-_GOES_ON = "What runs there goes on; resume the job to follow it again."
+_GOES_ON = "The work there continues; resume the job to follow it again."
 
 
 @dataclass
@@ -97,7 +97,7 @@ class RemoteJob:
                 found = ask()
             except Unreachable as error:
                 if self.left.is_set():
-                    raise StoppedByUser("This program ends; the worker goes on.") from None
+                    raise StoppedByUser("This program ends; the worker continues.") from None
                 asked = time.monotonic()
                 self.gone()
                 began += time.monotonic() - asked  # however long somebody else takes to say whether it is gone
@@ -110,7 +110,7 @@ class RemoteJob:
                     raise
                 if not said:
                     said = True
-                    goes_on = " What runs there goes on." if waiting else ""
+                    goes_on = " The work there continues." if waiting else ""
                     self.say(f"{self.place.name} cannot be reached; trying again.{goes_on}")
                 self.pause(pause)
                 pause = min(pause * 2, AGAIN)
@@ -353,8 +353,8 @@ def explained_failure(failure: Exception, place: places.Place) -> UserError:
         return failure
     said = " ".join(str(failure).split())[:300]
     return UserError(
-        f"The job on {place.name} could not be followed ({type(failure).__name__}: {said}); resume it to go on from "
-        "what is there.",
+        f"The job on {place.name} could not be followed ({type(failure).__name__}: {said}); resume it to continue "
+        "from what is there.",
         code="remote-failed",
         place=place.name,
     )

@@ -131,7 +131,7 @@ class RentedPod:
         self._ledger = _NotingLedger(self._root, self._asked_for, self._made_as)
         self.memo = read_memo(self._file)
         self.bill: dict[str, Any] | None = None
-        self.kept = "What had come home is kept; resume the job to rent another one and go on from there."
+        self.kept = "What was transferred is kept; resume the job to rent another one and continue from there."
         self._allowed = (0.0, 0.0)  # hours and USD of the pod that is rented next
         self._asked_at = 0.0
 
@@ -183,7 +183,8 @@ class RentedPod:
         offer = GpuOffer(GpuType(self.memo.gpu, self.memo.gpu, 0, {}, {}), Decimal(self.memo.hourly))
         if wrong := pod_rental.unlike(running, offer, pod_terms.terms_here(self._root, rental, None)):
             raise UserError(
-                f"RunPod gave another pod than was asked for: {wrong}. It is deleted; start it again to rent another.",
+                f"RunPod provided a different pod from the one requested: {wrong}. It is deleted; start it again to "
+                "rent another.",
                 code="pod-not-as-asked",
                 pod=running.id,
             )
@@ -259,11 +260,13 @@ class RentedPod:
                 if not (away or refused):
                     raise
                 if self._job.left.is_set():
-                    raise StoppedByUser("This program ends; the pod goes on.") from None
+                    raise StoppedByUser("This program ends; the pod keeps running.") from None
                 self._job.check_stop()
                 if not said:
                     said = True
-                    self._job.say(f"{str(error).rstrip('.')}. It is asked again meanwhile; what runs there goes on.")
+                    self._job.say(
+                        f"{str(error).rstrip('.')}. Requests are repeated meanwhile; the work there continues."
+                    )
                 self._job.pause(remote_job.AGAIN)
 
     def found(self, api: RunpodApi) -> Pod | None:

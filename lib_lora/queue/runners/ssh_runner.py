@@ -225,8 +225,8 @@ class SshWorker:
         """Do the job, from wherever it is; the worker's exit status. None = this program ends before it."""
         if self._memo.where not in ("", self.place.where()):
             raise UserError(
-                f"The job is on {self._memo.where}, and {self.place.name} is another machine or folder by now; let it "
-                "be that one again, and resume the job.",
+                f"The job is on {self._memo.where}, but {self.place.name} now names another machine or folder; change "
+                "it back, then resume the job.",
                 code="place-changed",
                 place=self.place.name,
             )
@@ -262,7 +262,7 @@ class SshWorker:
             files = ", ".join(self._remote.erase()[:3])[:300]
             text = f"On {self.place.address()} these files could not be deleted: {files}." if files else ""
         except UserError as error:
-            text = f"What lies of the job on {self.place.address()} could not be deleted: {error}"
+            text = f"The files of the job on {self.place.address()} could not be deleted: {error}"
         if text:
             EventLog(self._files.events)("warning", code="remote-not-erased", text=text)
         self._forget(run)
@@ -369,7 +369,7 @@ class SshWorker:
         except UserError as error:
             if error.code not in _DISK:
                 raise
-            self._tell_no_room("at work", f"{error} What is made on {self.place.name} stays there until then.")
+            self._tell_no_room("at work", f"{error} The results stay on {self.place.name} until then.")
             self._wait_for_room()
         else:
             self._no_room = ""
@@ -426,7 +426,7 @@ class SshWorker:
                 if error.code not in _DISK:
                     raise
                 if self._remote.left.is_set():
-                    raise StoppedByUser("This program ends; what was made stays there.") from None
+                    raise StoppedByUser("This program ends; the results stay there.") from None
                 if time.monotonic() > until or self._remote.stopping():
                     raise self._left_there(error) from error
                 self._tell_no_room("ended", f"{error} {self._kept_for()}")
@@ -485,7 +485,7 @@ class SshWorker:
         lora = next((path.name for path in run.checkpoints.glob("*") if path.name == (result or {}).get("lora")), None)
         if state == "finished" and lora is None:
             raise UserError(
-                f"The finished LoRA did not come home from {self.place.name}; resume the job to fetch it.",
+                f"The finished LoRA has not arrived from {self.place.name}; resume the job to fetch it.",
                 code="remote-lora-missing",
                 place=self.place.name,
             )

@@ -301,7 +301,8 @@ class RayApi:
                 return reply
             said = f"it answers {reply.status}{_said(reply)}"
         raise Unreachable(
-            f"The Ray cluster at {self.address} cannot be reached now ({printable(said)}); see that its dashboard runs "
+            f"The Ray cluster at {self.address} cannot be reached now ({printable(said)}); check that its dashboard "
+            "runs "
             "there, and that the tunnel or network to it is up.",
             code="ray-unreachable",
             place=self._name,
@@ -330,7 +331,7 @@ class RayApi:
                 place=self._name,
             )
         raise UserError(
-            f"The Ray cluster at {self.address} refuses what was asked, with status {reply.status}{_said(reply)}; see "
+            f"The Ray cluster at {self.address} refused the request with status {reply.status}{_said(reply)}; see "
             "that its dashboard answers there, and nothing in between, and try again.",
             code="ray-refused",
             place=self._name,

@@ -214,7 +214,7 @@ class RayConnection:
             nonlocal looked
             self._gone[one.name] = done
             if stop():
-                raise StoppedByUser("Stopped while files were on their way; what has come is kept.")
+                raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
             if time.monotonic() - looked > 1.0:
                 looked = time.monotonic()
                 with suppress(UserError):
@@ -445,7 +445,7 @@ class RayConnection:
             self._submit(job, control)
             return True, None, ""
         if found is not None and found.state == STOPPED:
-            why = f"The job was stopped on {self.place.name}, in Ray. What it had saved is here; resume it to go on."
+            why = f"The job was stopped on {self.place.name}, in Ray. What it had saved is here; resume it to continue."
             self._wants(job, replace(control, ended=_ENDED_OUTSIDE, why=why))
             return False, _ENDED_OUTSIDE, ""
         waited = found is not None and found.error == NOT_STARTED
@@ -457,7 +457,8 @@ class RayConnection:
             self._wants(job, replace(control, ended=1, why=why))
             return False, 1, ""
         why = (
-            f"The job was lost ({lost or 'its node is gone'}); attempt {control.number + 1} goes on from what it saved."
+            f"The job was lost ({lost or 'its node is gone'}); attempt {control.number + 1} continues from what it "
+            "saved."
         )
         if waited:
             why = f"No node of {self.place.name} had room for long; waiting again."
@@ -694,7 +695,7 @@ class RayConnection:
                 # a job's that was there before may have it again in a moment: a share is away, a file is open
                 kind = Unreachable if self._controls else UserError
                 raise kind(
-                    f"The storage {where} cannot be used: {why}; see that this computer may read and write it.",
+                    f"The storage {where} cannot be used: {why}; check that this computer may read and write it.",
                     code="storage-refused",
                     place=name,
                 ) from error

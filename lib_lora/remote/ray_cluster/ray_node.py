@@ -248,7 +248,9 @@ class NodeJob:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         size = self.storage.size(there)
         if size is None:
-            raise Failed(f"The shared storage as the node {_host()} sees it lacks {there}; see that both are the same.")
+            raise Failed(
+                f"The shared storage as the node {_host()} sees it lacks {there}; check that both are the same."
+            )
         with self._locked(self.agent.folder / "locks" / f"file-{sha256}.lock"):  # another job may be bringing it
             if not path.is_file():
                 part = path.with_name(f"{path.name}.part")
@@ -271,7 +273,7 @@ class NodeJob:
                 else:
                     part.unlink()
                     self.storage.delete(there)  # so it is sent anew
-                    raise Failed(f"{there} has another content in the shared storage than was sent; resume the job.")
+                    raise Failed(f"{there} in the shared storage is not the file that was sent; resume the job.")
                 part.replace(path)
 
     def _install(self, version: str) -> None:

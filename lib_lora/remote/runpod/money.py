@@ -32,7 +32,9 @@ class ExchangeRate:
 
     def __post_init__(self) -> None:
         if not _CURRENCY.fullmatch(self.currency):
-            raise Misfit(f"{self.currency[:20]!r} is no currency; give three capital letters, such as EUR.", "currency")
+            raise Misfit(
+                f"{self.currency[:20]!r} is not a currency code; give three capital letters, such as EUR.", "currency"
+            )
         if not self.per_usd.is_finite() or not 0 < self.per_usd <= 10_000_000:
             raise Misfit(f"one USD cannot be {self.per_usd} {self.currency}; give a number above 0.", "per_usd")
 

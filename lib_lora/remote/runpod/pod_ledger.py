@@ -316,7 +316,7 @@ class PodLedger:
             pause(min(2.0**attempt, 15.0))
             attempt += 1
         raise UserError(
-            f"The pod {pod.name} ({pod.id}) could not be deleted, and goes on costing: {said}; delete it in RunPod's "
+            f"The pod {pod.name} ({pod.id}) could not be deleted and still costs money: {said}; delete it in RunPod's "
             "console.",
             code="pod-not-deleted",
             pod=pod.id,

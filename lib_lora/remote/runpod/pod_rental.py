@@ -183,7 +183,7 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         if not wrong:
             return replace(pod, name=name), offer
         ledger.end(api, pod)
-        said = f"RunPod gave another pod than was asked for: {wrong}"
+        said = f"RunPod provided a different pod from the one requested: {wrong}"
     raise UserError(
         f"None of the GPUs that will do can be had now; of the last one this is known: {said}. Try again later, or "
         "allow other GPUs, regions or prices.",

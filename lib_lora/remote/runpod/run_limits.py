@@ -16,7 +16,7 @@ from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
 
 # what a user can do where a run's limits are used up and pictures are to be painted; ends a sentence
-TO_PAINT_ON = "paint at home, or allow more hours and money (--max-hours and --max-cost), which count from now on."
+TO_PAINT_ON = "paint on this computer, or set new limits with --max-hours and --max-cost."
 UNSURE = 300.0  # seconds in which a pod may still be made that was asked for; then RunPod lists it, or there is none
 LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
 
@@ -79,13 +79,13 @@ class LeftToRent:
         if self.living:
             advice = f"wait until it has ended ({typed('pods', 'list')} shows it), or {advice}"
             return UserError(
-                f"A rented pod of run {self.limits.run} may still live, and may use up what is left of the run's "
-                f"limits: {advice}",
+                f"A rented pod of run {self.limits.run} may still be running, and may use up what is left of the "
+                f"run's limits: {advice}",
                 code="rent-in-use",
                 run=self.limits.run,
             )
         return UserError(
-            f"{self.sentence(rate).rstrip('.')}, which is too little to go on: {advice}",
+            f"{self.sentence(rate).rstrip('.')}, which is too little to continue: {advice}",
             code="rent-used-up",
             run=self.limits.run,
         )
@@ -98,7 +98,7 @@ def to_go_on(run: str) -> str:
         run: its character's folder and its identifier, as ``mara/001``.
     """
     again = typed("resume", run, "--on", "runpod", "--max-cost", "N", "--max-hours", "H")
-    return f"go on at home, or allow more, counted from now: {again}"
+    return f"continue on this computer, or set new limits: {again}"
 
 
 def limits_of(

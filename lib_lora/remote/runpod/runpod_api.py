@@ -47,7 +47,8 @@ _REFUSALS = {  # what RunPod answers, the error's code, and its sentence
     402: ("runpod-no-money", "The RunPod account has too little money for this; add some, or choose a cheaper GPU."),
     403: (
         "runpod-not-allowed",
-        "This API key, or this account, may not do that at RunPod; see that the key may write, and choose another GPU "
+        "This API key, or this account, may not do that at RunPod; check that the key may write, and choose another "
+        "GPU "
         "if only this one is refused.",
     ),
     404: ("runpod-not-found", "RunPod does not know that pod; it was deleted, or belongs to another account."),
@@ -95,7 +96,7 @@ class RunpodApi:
     ) -> None:
         if not KEY.fullmatch(key):
             raise UserError(
-                "That is no API key of RunPod: it has spaces, letters that a key does not have, or a strange length.",
+                "Invalid RunPod API key: it contains spaces or invalid characters, or has an unexpected length.",
                 "key",
                 code="runpod-key-malformed",
             )
@@ -104,7 +105,7 @@ class RunpodApi:
             parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         ):
             raise UserError(
-                f"{base[:200]!r} is no address to send an API key to; it must begin with https.",
+                f"No API key is sent to {base[:200]!r}; the address must begin with https.",
                 code="runpod-address-unsafe",
             )
         self.base = base.rstrip("/")
@@ -274,7 +275,7 @@ class RunpodApi:
                 "RunPod says that it was asked too often; wait some minutes, and try again.", code="runpod-asked-often"
             )
         raise UserError(
-            f"RunPod's API at {self.base} cannot be reached now ({self._printable(said)}); see that this computer is "
+            f"RunPod's API at {self.base} cannot be reached now ({self._printable(said)}); check that this computer is "
             "online, and try again later.",
             code="runpod-unreachable",
         )
@@ -314,7 +315,7 @@ class RunpodApi:
             code, sentence = _REFUSALS[reply.status]
             raise UserError(f"{sentence[:-1]}{said}.", code=code, status=reply.status)
         raise UserError(
-            f"RunPod refuses what was asked, with status {reply.status}{said}; try again later.",
+            f"RunPod refused the request with status {reply.status}{said}; try again later.",
             code="runpod-refused",
             status=reply.status,
         )
@@ -347,7 +348,7 @@ class RunpodApi:
 
 def _checked(identifier: str) -> str:
     if not POD_ID.fullmatch(identifier):
-        raise UserError(f"{identifier[:80]!r} is no id of a pod.", code="runpod-id-invalid")
+        raise UserError(f"{identifier[:80]!r} is not a pod ID.", code="runpod-id-invalid")
     return identifier
 
 

@@ -53,7 +53,7 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
     for name in found:
         if name in NO_FIELDS:
             raise UserError(
-                f"{name!r} is not one of the settings that can be given; leave it out.",
+                f"{name!r} is not a known setting; leave it out.",
                 code="setting-unknown",
                 setting=name,
             )

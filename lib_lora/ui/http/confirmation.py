@@ -30,8 +30,8 @@ def confirm(context: RequestContext, about: str, code: str) -> None:
     context.codes.ask(about)
     where = "the terminal where SameFace runs" if context.host.name == "alone" else "the webui's console"
     if code:
-        raise Refused(428, f"This was not the code: type the one that {where} shows.", code="confirmation-wrong")
-    raise Refused(428, f"This needs a code, so that nobody else can do it: type the one that {where} shows.")
+        raise Refused(428, f"Wrong code; enter the one shown in {where}.", code="confirmation-wrong")
+    raise Refused(428, f"This must be confirmed with a code; enter the one shown in {where}.")
 
 
 def confirm_folder(context: RequestContext, folder: Path, code: str) -> None:

@@ -18,7 +18,7 @@ TOKEN = secrets.token_urlsafe(32)  # one for each process; it is in the page, wh
 HEADER, PARAMETER = "x-sameface", "token"
 _OURS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
 _ANOTHER_SITE = "This was sent by another site's page."
-_ANOTHER_NAME = "This page is on another name. Open it as 127.0.0.1 or localhost, or start it with --listen."
+_ANOTHER_NAME = "This host name is not allowed. Open the page at 127.0.0.1 or localhost, or start with --listen."
 
 
 def stranger(headers: Mapping[str, str], remote: bool) -> str:

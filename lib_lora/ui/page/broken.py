@@ -53,10 +53,11 @@ def said(error: BaseException) -> tuple[str, str]:
         )
     if getattr(error, "code", "") == "webui-attribute-missing":
         return str(error), (
-            "Update SameFace under Extensions, and restart the webui. If it stays so, the webui is newer than SameFace."
+            "Update SameFace under Extensions, and restart the webui. If the problem persists, the webui is newer "
+            "than SameFace."
         )
     if isinstance(error, UserError):
-        return str(error), "Mend this, and press Reload UI in Settings."
+        return str(error), "Fix this, then press Reload UI in Settings."
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] != "lib_lora":
         name = error.name.split(".")[0]
         lost = [line for line in environment.requirements("run") if environment.parse(line)[0] == name]
@@ -65,12 +66,13 @@ def said(error: BaseException) -> tuple[str, str]:
             f"packages again. Or type: {_quoted(sys.executable)} -m pip install {_quoted((lost or [name])[0])}"
         )
     if isinstance(error, (ImportError, AttributeError)):
-        return f"SameFace does not go with this webui: {_line(error)}", (
-            "Update SameFace under Extensions, and restart the webui. If it stays so, the webui may be newer than "
+        return f"SameFace is not compatible with this webui: {_line(error)}", (
+            "Update SameFace under Extensions, and restart the webui. If the problem persists, the webui may be newer "
+            "than "
             "SameFace, or older than A1111 1.9."
         )
     return f"SameFace could not start: {_line(error)}", (
-        "Restart the webui. If it stays so, the webui's console has the details."
+        "Restart the webui. If the problem persists, the webui's console has the details."
     )
 
 

@@ -96,7 +96,7 @@ def serve(
             _run(page(host, attached, entry), own, begun)
         finally:
             doorway.delete()
-            say("Ending; what runs is saved.")
+            say("Stopping; running work is saved.")
             attached.supervisor.close()
     _leave()
 

@@ -20,7 +20,7 @@ from lib_lora.ui.page import page_modules
 _BARE = {"apply_default_css": False} if "apply_default_css" in signature(gr.HTML).parameters else {}
 # Gradio 6 leaves out of the page what is not visible; a script must be able to press the button.
 HIDDEN: Any = "hidden" if "hidden" in str(signature(gr.Button.__init__).parameters["visible"].annotation) else False
-_LOADING = "Loading ... If this stays, reload the page; the browser's console says what is wrong."
+_LOADING = "Loading ... If this message stays, reload the page; the browser's console says what is wrong."
 
 
 def tab(host: Host, token: str) -> gr.Blocks:

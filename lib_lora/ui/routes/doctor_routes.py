@@ -130,12 +130,12 @@ def _python(host: Host, root: Path) -> Iterator[Check]:
     version, absent = machine.lacks(command, variables)
     yield check("Python that trains", "good", f"Python {version}: {command[0]}")
     if not absent:
-        yield check("Packages", "good", "All packages that training needs are there.")
+        yield check("Packages", "good", "All packages needed for training are installed.")
     elif own:
-        yield check("Packages", "bad", f"Training lacks {', '.join(absent)}.{_why()}", _mend(host, absent))
+        yield check("Packages", "bad", f"Missing for training: {', '.join(absent)}.{_why()}", _mend(host, absent))
     else:
         typed = _typed(command[0], "-m", "pip", "install", *_lines(absent))
-        yield check("Packages", "bad", f"The Python that trains lacks {', '.join(absent)}.", f"Type: {typed}")
+        yield check("Packages", "bad", f"Missing from the Python that trains: {', '.join(absent)}.", f"Type: {typed}")
     if own and not absent and (note := packages.note()):
         yield check("Last installation", "warn", note)
 
@@ -203,7 +203,7 @@ def _folder(name: str, path: Path) -> Iterator[Check]:
             pass
     except OSError as error:
         text = f"{path} cannot be written ({error.strerror or error})."
-        yield check(name, "bad", text, "Change its rights, or choose another folder.")
+        yield check(name, "bad", text, "Change its permissions, or choose another folder.")
     else:
         yield check(name, "good", f"{path} can be written.")
 
@@ -223,7 +223,7 @@ def _faces() -> Iterator[Check]:
         text = f"Faces cannot be compared: {', '.join(lost)} in {_LIKENESS} is missing or cut off."
         yield check("Face models", "bad", text, "Install SameFace again.")
     else:
-        yield check("Face models", "good", "YuNet and SFace are there, and work offline.")
+        yield check("Face models", "good", "YuNet and SFace are installed, and work offline.")
 
 
 def _bases(host: Host) -> Iterator[Check]:

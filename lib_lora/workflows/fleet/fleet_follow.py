@@ -49,7 +49,7 @@ def follow(
     except KeyboardInterrupt:
         again, stop = typed("fleet", "follow", fleet.id), typed("fleet", "stop", fleet.id)
         raise StoppedByUser(
-            f"Left; what trains on other machines goes on there. To follow it again: {again}; to end it: {stop}"
+            f"Left; training on other machines continues. To follow it again: {again}; to end it: {stop}"
         ) from None
 
 

@@ -37,7 +37,7 @@ def alone(invented: InventedFolder, command: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as stop:
-            raise StoppedByUser(f"Stopped; what was painted is kept. Go on with: {command}") from stop
+            raise StoppedByUser(f"Stopped; what was painted is kept. Continue with: {command}") from stop
 
 
 def begin_command(name: str) -> str:

@@ -173,7 +173,7 @@ class PlacePainter:
             with suppress(ValueError):
                 said = json.loads(done)
                 if isinstance(said, dict):
-                    return str(said.get("error") or "Fewer pictures came than were asked for; start it again.")
+                    return str(said.get("error") or "Fewer pictures were received than requested; start it again.")
         if not self._job.there.ask("state", job=self._job.key).get("running"):
             log = self._job.read("").decode("utf-8", "replace").strip().splitlines()
             last = "".join(letter for letter in (log or ["nothing"])[-1] if letter.isprintable())[:300]
@@ -186,13 +186,15 @@ class PlacePainter:
         names = {place: f"pictures/{number}-{place:04d}.png" for place in range(count) if place not in have}
         wanted = {name: self._job.folder / "come" / f"{place:04d}.png" for place, name in names.items() if name in made}
         if any(made[name][0] > _MOST for name in wanted):
-            raise UserError("A picture that came is larger than any can be.", code="remote-picture-too-large")
+            raise UserError(
+                "A picture that was received exceeds the largest possible size.", code="remote-picture-too-large"
+            )
         come = self._job.reach(partial(self._job.fetch, wanted))
         return {place: wanted[name] for place, name in names.items() if name in come}
 
     def _check_stop(self) -> None:
         if self._stopping():
-            raise StoppedByUser("Stopped; the pictures that are there are kept.")
+            raise StoppedByUser("Stopped; finished pictures are kept.")
 
 
 def painter_on(

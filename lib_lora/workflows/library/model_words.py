@@ -16,7 +16,7 @@ from lib_lora.civitai.site_address import host_of
 from lib_lora.errors import plural
 from lib_lora.files import printable, size
 
-NO_ADVICE = "This shows what pages and licences say; it is no legal advice, and decides nothing."
+NO_ADVICE = "This shows what pages and licences say; it is not legal advice, and decides nothing."
 _HOW = {
     "sha256": "by its SHA-256",
     "autov3": "by the hash of its tensors (AutoV3): its metadata were edited, or the site has another SHA-256",
@@ -46,7 +46,7 @@ def lines_of(found: FoundModel) -> list[str]:
         lines.append(f"  {found.page}")
     lines.append(f"  Found {_HOW.get(found.how, 'there')}; {host_of(found.site)} was asked {age_words(found.asked)}.")
     if found.trouble:
-        lines.append(f"  It could not be asked anew: {found.trouble}")
+        lines.append(f"  The answer could not be refreshed: {found.trouble}")
     if file := _file_of(found):
         lines.append(f"  File: {printable(file.name)}, {size(file.bytes, 1000) if file.bytes else 'size not known'}")
     if found.assessment.refused:
@@ -95,8 +95,8 @@ def unknown_line(found: FoundModel) -> str:
     """What is said of what Civitai does not know, or was not asked."""
     if found.unknown_there:
         there = f"{host_of(found.site)} does not know it (asked {age_words(found.asked)})"
-        return f"{found.name}: {there}; so nothing is known of its licence."
-    return f"{found.name}: Civitai has not said anything of it; so nothing is known of its licence."
+        return f"{found.name}: {there}; so its licence is unknown."
+    return f"{found.name}: Civitai has not said anything of it; so its licence is unknown."
 
 
 def values_of(found: FoundModel) -> dict[str, Any]:

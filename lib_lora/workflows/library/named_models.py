@@ -61,7 +61,7 @@ def _look_up(root: Path, name: str, lookup: ModelLookup) -> FoundModel:
             ) from error
         if _looks_like_path(name):
             raise UserError(
-                f"There is no file {name[:200]}; see that its path is right.",
+                f"There is no file {name[:200]}; check that its path is right.",
                 "what",
                 code="civitai-file-not-found",
                 file=name,

@@ -51,7 +51,7 @@ def run_audit(
     if audit.proposed:
         first = audit.proposed[0].photo.file
         lines.append(f"To leave the proposed ones out: {typed('audit', name, '--accept')}")
-        lines.append(f"To keep one all the same:       {typed('audit', name, '--keep', first)}")
+        lines.append(f"To keep one anyway:             {typed('audit', name, '--keep', first)}")
     return CommandResult("\n".join(lines), values, good=not audit.stopped)
 
 

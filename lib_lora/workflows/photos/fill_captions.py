@@ -91,7 +91,7 @@ def fill(
     lines = [f"{count} caption{'' if count == 1 else 's'} written."]
     lines += left_out(everywhere, [*{**there, **written}.values()])
     if not chosen:
-        lines.append("Every photo has a caption of its own; to write them anew, add --rewrite.")
+        lines.append("Every photo has a caption of its own; to rewrite them, add --rewrite.")
     return captions_result(folder, character, lines, changed)
 
 

@@ -96,7 +96,7 @@ def import_text(imported: Imported) -> str:
     """What came of an import, for people."""
     lines = [f"{imported.counted()}."]
     lines += merged(
-        Sentence(name, "split", f"{name} is a sheet of four; its pictures are taken in apart.")
+        Sentence(name, "split", f"{name} is a sheet of four; its pictures are imported separately.")
         for name in imported.split
     )
     lines += merged(map(of_error, imported.twice))

@@ -131,7 +131,7 @@ class ProductionFolder:
         given = found.get("decisions") if isinstance(found, dict) and found.get("version") == _VERSION else None
         if not isinstance(given, dict):
             raise UserError(
-                f"{path} is damaged, or of a newer version of SameFace; rename it to decide anew.",
+                f"{path} is damaged, or of a newer version of SameFace; rename it to start the decisions over.",
                 code="decisions-unreadable",
                 file=path,
             )

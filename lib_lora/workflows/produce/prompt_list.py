@@ -62,7 +62,8 @@ def read_prompts(path: Path) -> list[PromptRow]:
     with explained(path, "read"):
         if path.stat().st_size > MOST_BYTES:
             raise UserError(
-                f"{path} is larger than {MOST_BYTES >> 20} MB, so it is no list of prompts; choose another file.",
+                f"{path} is larger than {MOST_BYTES >> 20} MB, which is too large for a list of prompts; choose "
+                "another file.",
                 code="prompts-too-large",
                 file=path,
             )
@@ -91,7 +92,7 @@ def parse(text: str, where: str) -> list[PromptRow]:
         UserError: see `read_prompts`.
     """
     if _NUL in text:
-        raise UserError(f"{where} is no text; choose a list of prompts.", code="prompts-unreadable", file=where)
+        raise UserError(f"{where} is not a text file; choose a list of prompts.", code="prompts-unreadable", file=where)
     lines = text.splitlines()
     first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
     separator = _separator(first)

@@ -120,16 +120,16 @@ def finish_run(
         try:
             return _finish(run, emit, only_train, painter)
         except StoppedByUser as stop:
-            raise StoppedByUser(f"{stop} Go on with: {resume_command(run)}") from stop
+            raise StoppedByUser(f"{stop} Continue with: {resume_command(run)}") from stop
         except KeyboardInterrupt as stop:
             emit("state", state="stopped")
-            raise StoppedByUser(f"Stopped; what was done is kept. Go on with: {resume_command(run)}") from stop
+            raise StoppedByUser(f"Stopped; what was done is kept. Continue with: {resume_command(run)}") from stop
 
 
 def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Painter] | None) -> Path | None:
     if distributed.is_main():
         print(f"Run folder: {run.folder}")
-        print(f"To go on after a stop: {resume_command(run)}")
+        print(f"To continue after a stop: {resume_command(run)}")
     lora = trained_lora(run) or train(run, emit)
     if not distributed.is_main():
         return None

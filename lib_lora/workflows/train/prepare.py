@@ -257,8 +257,8 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
         )
     if len(files) < LEAST and not few:
         raise UserError(
-            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and {LEAST} are the "
-            f"least that teach a face; add some with: {typed('import', character.name)} PHOTOS (or train all the same "
+            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and at least {LEAST} "
+            f"are needed to learn a face; add some with: {typed('import', character.name)} PHOTOS (or train anyway "
             "with --few)",
             code="too-few-photos",
             photos=len(files),

@@ -94,7 +94,7 @@ class Terminal:
     def _state(self, event: dict[str, Any]) -> None:
         said = {
             "preparing": "Preparing ({family}, {precision} on {device}) ...",
-            "resumed": "Going on after step {step}.",
+            "resumed": "Continuing after step {step}.",
         }.get(event["state"])
         if said:
             self._say(said.format(**event))

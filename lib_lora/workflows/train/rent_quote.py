@@ -225,9 +225,9 @@ class RentQuote:
         hours = self.terms.longest(hourly)
         return (
             f"The {first.offer.gpu.name} is tried first: {shown(hourly)} an hour for {round(hours, 2):g} hours at "
-            f"most is {shown(hourly * money.exact(hours))}. Where it is taken, the next is tried. None may cost more "
-            f"than {shown(self.terms.cap)}, or live longer; it is deleted as soon as the training has ended. What it "
-            "has cost by then is taken off these limits where the run goes on."
+            f"most is {shown(hourly * money.exact(hours))}. If it is not available, the next is tried. None may cost "
+            f"more than {shown(self.terms.cap)}, or run longer; it is deleted as soon as the training has ended. Its "
+            "cost until then is deducted from these limits when the run is resumed."
         )
 
 

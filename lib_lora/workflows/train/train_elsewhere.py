@@ -174,7 +174,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
         print(said)
     print(places.sent_sentence(place))
     job = job or queue.add(name, asked)
-    print(f"Job {job.id}. If this program ends, it goes on there; to follow it again: {_again(job, asked)}")
+    print(f"Job {job.id}. If this program ends, the job continues there; to follow it again: {_again(job, asked)}")
     shown = _EventPrinter(Workspace(root).job(job.id).events)
     with supervised(host, root):
         stopping = False
@@ -188,7 +188,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
             except KeyboardInterrupt:
                 if stopping:
                     raise StoppedByUser(
-                        f"Left on {place.name}, where it goes on. To follow it again: {_again(job, asked)}"
+                        f"Left on {place.name}, where it continues. To follow it again: {_again(job, asked)}"
                     ) from None
                 stopping = True
                 queue.wish(job.id, "stop")
@@ -198,7 +198,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
     if job.state == "finished":
         return job
     if job.state in ("stopped", "paused"):
-        raise StoppedByUser(f"Stopped; what was trained is kept. Go on with: {_again(job, asked)}")
+        raise StoppedByUser(f"Stopped; what was trained is kept. Continue with: {_again(job, asked)}")
     raise _failure(job)
 
 

@@ -149,7 +149,7 @@ def test_a_cluster_whose_ray_cannot_choose_a_node_is_checked_all_the_same(kept, 
     assert cli.main(["place", "check", "studio", "--data", str(kept.root)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("studio  Ray cluster ")
-    assert "What its nodes keep cannot be seen: The Ray cluster at" in said
+    assert "What its nodes store is unknown: The Ray cluster at" in said
 
 
 def test_what_a_node_says_may_be_anything(kept, monkeypatch):
@@ -175,7 +175,7 @@ def test_the_command(kept, capsys):
     data = ["--data", str(kept.root)]
     assert cli.main(["place", "check", "studio", *data]) == 0
     said = capsys.readouterr().out
-    assert "In the storage and on the nodes of studio lie 10 MB; what is not in use is deleted by: " in said, said
+    assert "In the storage and on the nodes of studio, 10 MB are stored; to delete what is not in use: " in said, said
     assert cli.main(["place", "clean", "studio", *data]) == 0
     said = capsys.readouterr().out
     assert "Deleted on studio, 10 MB:" in said, said

@@ -272,7 +272,7 @@ def test_a_part_that_a_node_has_damaged_costs_nobody_the_file(there, ray, tmp_pa
     assert here.read_bytes() == path.read_bytes()
     here.unlink()
     (ray.storage / "files" / one.sha256).write_bytes(b"damaged")
-    with pytest.raises(ray_node.Failed, match="another content"):
+    with pytest.raises(ray_node.Failed, match="not the file that was sent"):
         node._bring(f"files/{one.sha256}", one.sha256, None)
     assert not (ray.storage / "files" / one.sha256).exists()
     assert list(here.parent.iterdir()) == []

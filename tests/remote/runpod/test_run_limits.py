@@ -140,7 +140,7 @@ def test_a_pod_lives_as_long_as_its_money_lasts_where_the_run_goes_on(ledger):
     assert (found.longest(Decimal(1)), found.longest(Decimal("0.1"))) == (0.5, 3.0)
     error = found.used_up(USD_ITSELF)
     assert error.code == "rent-used-up"
-    assert "0.50 USD and 3.0 hours are left after 1 pod, which is too little to go on" in str(error)
+    assert "0.50 USD and 3.0 hours are left after 1 pod, which is too little to continue" in str(error)
     assert "resume mara/001 --on runpod --max-cost N" in str(error)
 
 

@@ -101,7 +101,9 @@ def test_packages_that_install_py_brings_come_with_its_command(tmp_path, absent,
     monkeypatch.setattr(packages, "note", lambda: "pip could not reach its package index.")
     packages_check = by_name(checks(Webui(tmp_path), tmp_path))["Packages"]
     assert packages_check["tone"] == "bad"
-    assert packages_check["text"].startswith("Training lacks diffusers, peft. The last installation failed: pip could")
+    assert packages_check["text"].startswith(
+        "Missing for training: diffusers, peft. The last installation failed: pip could"
+    )
     assert "--skip-install" in packages_check["mend"]
     assert str(environment.ROOT / "install.py") in packages_check["mend"]
     assert sys.executable in packages_check["mend"]
@@ -127,7 +129,7 @@ def test_another_python_is_run_and_its_packages_are_named(tmp_path):
     write_json(tmp_path / "settings.json", {"worker_python": str(python)})
     found = by_name(checks(Webui(tmp_path), tmp_path))
     assert found["Python that trains"]["text"] == f"Python 3.12.1: {python}"
-    assert found["Packages"]["text"] == "The Python that trains lacks torch, diffusers."
+    assert found["Packages"]["text"] == "Missing from the Python that trains: torch, diffusers."
     assert "-m pip install 'torch>=2.1' 'diffusers>=0.31'" in found["Packages"]["mend"]
     python.write_text("#!/bin/sh\necho I am no Python\n", encoding="utf-8")
     machine._lacks.clear()

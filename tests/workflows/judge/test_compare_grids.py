@@ -104,7 +104,7 @@ def test_other_names_are_two_heaps(root, sets, eye, tmp_path):
     result = _compare(root, sets["sharp"], tmp_path / "umbenannt", eye)
     assert (result.values["paired"], result.values["b_better"]) == (False, None)
     assert "pairs" not in result.text
-    assert "two heaps of at least 7 pictures" in result.text
+    assert "two sets of at least 7 pictures" in result.text
 
 
 def test_another_person_is_worse_and_drift(root, sets, eye):

@@ -208,7 +208,7 @@ def test_the_limits_of_a_run_hold_for_its_training_and_its_pictures_together(run
     ledger.ended(name, "pod1")
     ledger.cost(name, key.split("/", maxsplit=1)[0], Decimal("4.97"), None, 240.0)
     made = Painting(copied.root, copied.run)
-    with raises("rent-used-up", has=("0.03 USD", "paint at home", "--max-cost")):
+    with raises("rent-used-up", has=("0.03 USD", "paint on this computer", "--max-cost")):
         made.painter.paint(made.cells())
     made.painter.close()
     with raises("rent-used-up"):

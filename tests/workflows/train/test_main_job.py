@@ -239,7 +239,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     run = root / "characters" / "ines" / "runs" / "001"
     assert said.status == STOPPED
     assert said.err.rstrip().endswith(
-        f"Stopped after step 1 of 2; everything is saved. Go on with: sameface resume '{run}'"
+        f"Stopped after step 1 of 2; everything is saved. Continue with: sameface resume '{run}'"
     )
     assert _states(run)[-1] == "stopped"
     assert not (run / "stop").exists()
@@ -264,7 +264,7 @@ def test_stopped_moved_and_resumed(toy, main, quick, some_photos, tmp_path, stop
     inside = Path("characters", "ines", "runs", "001")
     said = main("resume", inside, "--data", moved, "--base", kept, "--out", out)
     assert said.status == 0, said.err
-    assert "Going on after step 1." in said.out
+    assert "Continuing after step 1." in said.out
     assert _steps(run) == [1, 2]
     assert [path.name for path in sorted(out.iterdir())] == ["ines.json", "ines.safetensors"]
     assert Path(load_run(run).file.base.path) == kept
@@ -333,7 +333,7 @@ def test_ctrl_c_while_painting_says_how_to_go_on(unpainted, main, monkeypatch):
     monkeypatch.setattr("lib_lora.workflows.judge.grid_run.DiffusersPainter", interrupted)
     said = main("resume", unpainted.run, "--out", unpainted.out)
     assert said.status == STOPPED
-    assert said.err == f"Stopped; what was done is kept. Go on with: sameface resume '{unpainted.run}'\n"
+    assert said.err == f"Stopped; what was done is kept. Continue with: sameface resume '{unpainted.run}'\n"
     assert _states(unpainted.run)[-1] == "stopped"
     assert (unpainted.out / f"{DELIVERED}.safetensors").is_file()
 
@@ -364,7 +364,7 @@ def test_json_is_all_that_stands_on_standard_output(copied, main, no_training, m
     assert values["lora"] == str(copied.run / "checkpoints" / f"{STEM}.safetensors")
     assert values["delivered"] == str(copied.out / f"{DELIVERED}.safetensors")
     assert values["test"]["judged"] is False
-    assert "To go on after a stop: sameface resume" in said.err
+    assert "To continue after a stop: sameface resume" in said.err
 
 
 def test_an_out_that_vanished_costs_nothing(unpainted, main, fake_painter):

@@ -68,7 +68,7 @@ def test_a_resumed_run_starts_where_it_was():
         ("step", _step(4)),
         ("state", {"state": "trained", "step": 4}),
     )
-    assert said == "Preparing (sd1, bf16 on cuda) ...\na table\nGoing on after step 3.\n"
+    assert said == "Preparing (sd1, bf16 on cuda) ...\na table\nContinuing after step 3.\n"
     assert frames[0].startswith(" 75%|")
     assert frames[-1].startswith("100%|")
 

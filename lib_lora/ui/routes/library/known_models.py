@@ -46,7 +46,7 @@ def named_models(context: RequestContext, files: Sequence[str]) -> list[Path]:
     by_text = {str(path): path for path in (*bases, *loras)}
     for file in files:
         if file not in by_text:
-            raise missing(f"{Path(file).name or 'That'} is no model that the webui knows.")
+            raise missing(f"The webui has no model {Path(file).name or 'of that name'}.")
     return [by_text[file] for file in files]
 
 

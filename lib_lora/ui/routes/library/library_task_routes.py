@@ -166,8 +166,7 @@ def _safe_files(found: FoundModel) -> list[dict[str, Any]]:
 
 
 def fetch(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped goes on where it
-    was."""
+    """Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped is continued."""
     see_owner(context)
     body = call.body
 

@@ -49,7 +49,7 @@ class LibraryTask:
         """
         self.done, self.total, self.about = done, total, about or self.about
         if self._stop.is_set():
-            raise StoppedByUser("Stopped; what was fetched is kept, and is gone on with the next time.")
+            raise StoppedByUser("Stopped; what was downloaded is kept, and the download continues next time.")
 
     def stop(self) -> None:
         """Have it end at the next word that it says."""

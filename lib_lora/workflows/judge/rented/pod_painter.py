@@ -69,7 +69,7 @@ class PodPainter(PlacePainter):
         need = partial(pod_terms.painting_need, run)
         self._rented_for = PodOrder(slug, run.file.id, rent.rental, rent.asked, need, keeps=False)
         self._pod = RentedPod(job, job.folder, lambda: self._rented_for, rent.emit)
-        self._pod.kept = "The pictures that came are kept; start it again to rent another one for the others."
+        self._pod.kept = "The pictures received so far are kept; start it again to rent another one for the others."
         job.gone = self._pod.look
         self._paces = _Paces(run)
 
@@ -96,8 +96,8 @@ class PodPainter(PlacePainter):
         except UserError as error:
             if self._at_limit():
                 raise UserError(
-                    "The rented GPU has reached the limit of time or money of its run. The pictures that came are "
-                    f"kept; {run_limits.TO_PAINT_ON}",
+                    "The rented GPU has reached the limit of time or money of its run. The pictures received so far "
+                    f"are kept; {run_limits.TO_PAINT_ON}",
                     code="painting-at-limit",
                 ) from error
             raise
