@@ -38,7 +38,8 @@ class LoraFile:
         """The words that have vectors of their own in the file."""
         words = words_in({key: tuple(tensor.shape) for key, tensor in self.tensors.items()}, self.path.name)
         return tuple(
-            TextualInversion(word, tuple(self.tensors[key].float() for key in keys)) for word, keys in words.items()
+            TextualInversion(word, tuple(torch.atleast_2d(self.tensors[key].float()) for key in keys))
+            for word, keys in words.items()
         )
 
 
