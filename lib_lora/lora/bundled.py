@@ -59,12 +59,14 @@ def words_in(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, tup
 def _chosen(keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     """The keys of a word that A1111 takes, by its three rules in their order; none where it takes none."""
     old = [key for end, key in keys.items() if end.partition(".")[0] == "string_to_param"]
+    taken: tuple[str, ...]
+    lifted = False
     if old:
-        taken, lifted = (old[-1],), False
+        taken = (old[-1],)
         if "string_to_param" in keys:  # it expects a name behind it
             return ()
     elif set(_TWO) <= set(keys):
-        taken, lifted = tuple(keys[end] for end in _TWO), False
+        taken = tuple(keys[end] for end in _TWO)
     else:
         taken, lifted = tuple(keys.values()), True
         if len(taken) != 1:
