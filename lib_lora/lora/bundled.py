@@ -1,7 +1,7 @@
 """The vectors of a word inside a LoRA file, under the names by which A1111 finds them. Knows nothing about files.
 
 Keys are ``bundle_emb.<word>.string_to_param.*`` for a base with one text encoder, and ``bundle_emb.<word>.clip_l`` and
-``.clip_g`` for one with two; A1111 cuts them at the first two dots.
+``.clip_g`` for one with two; A1111 cuts them at the first two dots. It reads other names too, as `words_in` does.
 """
 
 from __future__ import annotations
@@ -34,32 +34,55 @@ def words_in(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, tup
 
     Args:
         shapes: of all tensors of a file, by key.
-        where: named in the errors.
+        where: what the errors begin with, e.g. the file's name.
 
     Raises:
         UserError: vectors that A1111 would not read, or more than fit into a prompt.
     """
     found: dict[str, dict[str, str]] = {}
-    for key in filter(is_bundled, shapes):
-        word, _, end = key.removeprefix(PREFIX).partition(".")
-        found.setdefault(word, {})[_ONE[0] if end.startswith("string_to_param.") else end] = key
+    for key in sorted(filter(is_bundled, shapes)):  # as A1111 gets them
+        found.setdefault(word_of(key), {})[key.removeprefix(PREFIX).partition(".")[2]] = key
     if len(found) > MOST_WORDS:
         raise _strange(where, f"{len(found)} words with vectors of their own")
     words = {}
     for word, keys in found.items():
-        ends = next((ends for ends in (_ONE, _TWO) if set(ends) == set(keys)), None)
-        sizes = {shapes[key][:1] for key in keys.values()}
-        fits = all(len(shapes[key]) == 2 and 0 < shapes[key][1] <= WIDEST for key in keys.values())
-        if (
-            not 0 < len(word.strip()) <= len(word) <= LONGEST_WORD
-            or ends is None
-            or not fits
-            or len(sizes) != 1
-            or not 0 < sizes.pop()[0] <= MOST_VECTORS
-        ):
+        named_well = 0 < len(word.strip()) <= len(word) <= LONGEST_WORD and PREFIX + word not in keys.values()
+        chosen = _chosen(keys, shapes) if named_well else ()
+        sizes = [vectors_shape(shapes[key]) for key in chosen]
+        fits = all(0 < count <= MOST_VECTORS and 0 < width <= WIDEST for count, width in sizes)
+        if not fits or len({count for count, _ in sizes}) != 1:
             raise _strange(where, f"vectors for the word {word[:40]!r} that A1111 cannot read")
-        words[word] = tuple(keys[end] for end in ends)
+        words[word] = chosen
     return words
+
+
+def _chosen(keys: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The keys of a word that A1111 takes, by its three rules in their order; none where it takes none."""
+    old = [key for end, key in keys.items() if end.partition(".")[0] == "string_to_param"]
+    taken: tuple[str, ...]
+    lifted = False
+    if old:
+        taken = (old[-1],)
+        if "string_to_param" in keys:  # it expects a name behind it
+            return ()
+    elif set(_TWO) <= set(keys):
+        taken = tuple(keys[end] for end in _TWO)
+    else:
+        taken, lifted = tuple(keys.values()), True
+        if len(taken) != 1:
+            return ()
+    return taken if all(len(shapes[key]) == 2 or (lifted and len(shapes[key]) == 1) for key in taken) else ()
+
+
+def vectors_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many vectors a tensor that `words_in` has named holds, and their width: one without a second dimension is
+    one vector."""
+    return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
+
+
+def word_of(key: str) -> str:
+    """The word to whose vectors a tensor belongs."""
+    return key.removeprefix(PREFIX).partition(".")[0]
 
 
 def named(word: str, vectors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -73,4 +96,4 @@ def without(keys: Iterable[str]) -> list[str]:
 
 
 def _strange(where: str, what: str) -> UserError:
-    return UserError(f"{where} has {what}; nothing was read.", code="lora-embedding-unknown")
+    return UserError(f"{where}: it has {what}.", code="lora-embedding-unknown")

@@ -40,6 +40,7 @@ from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.preserved_captions import captions_needed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
+from lib_lora.training.plan.trigger_check import see_that_trigger_fits
 from lib_lora.training.preservation import OutputPreservation
 
 Emit = Callable[..., None]
@@ -55,7 +56,7 @@ class Session:
         items: the training set.
         forward: items to loss.
         preservation: what is added to the loss; None = it is switched off.
-        modules: the parts that have adapters, in training mode.
+        modules: the parts in training mode: those that have adapters, or compute their activations again.
         adapter: what is trained.
         parameters: its tensors, in the optimizer's order.
         optimizer: prepared by accelerate.
@@ -128,6 +129,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
         UserError: the base model or a photo is gone, memory or disk do not suffice.
     """
     train = run.file.settings
+    see_that_trigger_fits(run.file.character, train)
     fp16 = train.precision == "fp16"
     distributed.state()  # first, since it knows more about CPUs than accelerate by itself
     AcceleratorState._reset_state()  # a run before this one, in this process, may have had another precision
@@ -176,15 +178,18 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     if stack and stack.inversions:
         adapter.trigger = stack.inversions[0]
     own_formats = quicken(info.model_family, parts, device) if quick else False
+    heard = stack.parts() if stack and train.gradient_checkpointing else {}  # the gradient of vectors goes through them
+    working = parts | heard
     if train.gradient_checkpointing:
-        recompute_activations(info.model_family, parts)
-    for module in parts.values():
+        recompute_activations(info.model_family, working)
+    for module in working.values():
         module.train()  # for the adapter's dropout and for recomputing; the base has no dropout of its own
     groups = [
         {"params": adapter.trainable(part), "lr": train.unet_lr if part == "unet" else train.te_lr} for part in parts
     ]
     if adapter.trigger:
-        groups.append({"params": list(adapter.vectors().values()), "lr": train.vectors_lr, "weight_decay": 0.0})
+        rate = train.unet_lr if train.optimizer == "prodigy" else train.vectors_lr  # it allows one factor for all
+        groups.append({"params": list(adapter.vectors().values()), "lr": rate, "weight_decay": 0.0})
     optimizer, note = make_optimizer(train.optimizer, groups, lr=train.unet_lr, weight_decay=train.weight_decay)
     if note:
         emit("warning", code="optimizer-note", text=note)
@@ -218,7 +223,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
         items=items,
         forward=forward,
         preservation=preservation,
-        modules=list(parts.values()),
+        modules=list(working.values()),
         adapter=adapter,
         parameters=parameters,
         optimizer=accelerator.prepare(optimizer),
@@ -278,16 +283,8 @@ def _conditions(
 def begun(encoders: Sequence[torch.nn.Module], character: Character, count: int) -> TextualInversion:
     """The trigger with `count` vectors to be trained, which begin as those of the class word.
 
-    Raises:
-        UserError: A1111 could not find the trigger in the file.
+    For a character that passed `see_that_trigger_fits`.
     """
-    if "." in character.trigger:
-        raise UserError(
-            f"The trigger {character.trigger!r} has a full stop, where A1111 cuts the names of vectors in a LoRA; set "
-            "trigger_vectors to 0, or make the character with another trigger.",
-            code="trigger-not-for-vectors",
-            trigger=character.trigger,
-        )
     vectors = [vectors_of(encoder, character.class_word, count) for encoder in encoders]
     return TextualInversion(character.trigger, tuple(torch.nn.Parameter(one) for one in vectors))
 

@@ -37,6 +37,15 @@ def test_the_keys_are_a1111s():
         ({ONE: torch.ones(3, 8)}, {"mrxa": [(3, 8)]}),
         ({"bundle_emb.two words.string_to_param.267": torch.ones(1, 8)}, {"two words": [(1, 8)]}),
         ({RIGHT: torch.ones(2, 9), LEFT: torch.ones(2, 8)}, {"mrxa": [(2, 8), (2, 9)]}),
+        ({"bundle_emb.mrxa.emb_params": torch.ones(2, 8)}, {"mrxa": [(2, 8)]}),
+        ({LEFT: torch.ones(2, 8)}, {"mrxa": [(2, 8)]}),
+        ({"bundle_emb.mrxa.<mrxa>": torch.ones(8)}, {"mrxa": [(1, 8)]}),
+        (
+            {LEFT: torch.ones(2, 8), RIGHT: torch.ones(2, 9), "bundle_emb.mrxa.clip_l_out": torch.ones(5, 5, 5)},
+            {"mrxa": [(2, 8), (2, 9)]},
+        ),
+        ({ONE: torch.ones(1, 8), LEFT: torch.ones(2, 8), RIGHT: torch.ones(2, 9)}, {"mrxa": [(1, 8)]}),
+        ({ONE: torch.ones(1, 8), ONE.replace("*", "b"): torch.ones(3, 8)}, {"mrxa": [(3, 8)]}),
     ],
 )
 def test_words_are_read(tmp_path, more, found):
@@ -53,15 +62,17 @@ def test_words_are_read(tmp_path, more, found):
 @pytest.mark.parametrize(
     "more",
     [
-        {LEFT: torch.ones(2, 8)},
         {LEFT: torch.ones(2, 8), RIGHT: torch.ones(3, 8)},
+        {LEFT: torch.ones(8), RIGHT: torch.ones(8)},
+        {LEFT: torch.ones(2, 8), "bundle_emb.mrxa.clip_l_out": torch.ones(2, 8)},
         {ONE: torch.ones(8)},
+        {"bundle_emb.mrxa.string_to_param": torch.ones(1, 8)},
+        {"bundle_emb.mrxa.emb_params": torch.ones(76, 8)},
+        {"bundle_emb.mrxa.emb_params": torch.ones(5000)},
         {ONE: torch.ones(2, 2, 8)},
         {ONE: torch.ones(0, 8)},
         {ONE: torch.ones(76, 8)},
         {ONE: torch.ones(1, 5000)},
-        {ONE: torch.ones(1, 8), LEFT: torch.ones(1, 8)},
-        {"bundle_emb.mrxa.other": torch.ones(1, 8)},
         {"bundle_emb.mrxa": torch.ones(1, 8)},
         {"bundle_emb..string_to_param.*": torch.ones(1, 8)},
         {f"bundle_emb.{'x' * 101}.string_to_param.*": torch.ones(1, 8)},
@@ -78,7 +89,7 @@ def test_strange_vectors_are_refused(tmp_path, more):
 
 def test_vectors_that_are_no_numbers_are_told(tmp_path):
     for reader in (read, describe):
-        with raises("lora-not-finite"):
+        with raises("lora-vectors-not-finite", has="mrxa"):
             reader(_file(tmp_path, {ONE: torch.full((1, 8), float("nan"))}))
 
 
@@ -100,6 +111,13 @@ def test_an_adapter_with_a_word_is_written_and_read_again(tmp_path):
     assert not vectors.any()
     with raises("state-of-other-adapter"):
         adapter.load_state({key: item for key, item in state.items() if key != "te1.trigger"})
+
+
+def test_strange_vectors_are_not_written(tmp_path):
+    _, adapter = trained("sd1", "LoRA", tmp_path)
+    strange = {**adapter.export(), **named("mrxa", [torch.ones(76, 64)])}
+    with raises("lora-embedding-unknown", has="The LoRA was not written: it has vectors for the word 'mrxa'"):
+        write(tmp_path / "x.safetensors", strange, metadata("sd1"))
 
 
 def test_vectors_for_another_number_of_text_encoders_are_not_written(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 import torch
 from faults import raises
 from lora_makers import flat_tensors
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from lib_lora.lora.bundled import named
 from lib_lora.lora.file.fitting import check_fits
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.registry import family_named
@@ -32,6 +33,28 @@ def made(tmp_path):
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 def test_one_for_the_same_family_fits(made, family):
     check_fits(made(family), family)
+
+
+@pytest.mark.parametrize(
+    ("family", "widths", "base", "fits"),
+    [
+        ("sd1", [768], 768, True),
+        ("sd1", [768], None, True),
+        ("sd1", [1024], 768, False),
+        ("sd1", [768, 1280], None, False),
+        ("sdxl", [768, 1280], 2048, True),
+        ("sdxl", [768], None, False),
+        ("sdxl", [768, 768], 2048, False),
+    ],
+)
+def test_vectors_of_words_must_fit_the_base_model(made, family, widths, base, fits):
+    path = made(family)
+    save_file({**load_file(path), **named("mrxa", [torch.ones(2, width) for width in widths])}, path)
+    if fits:
+        check_fits(path, family, base)
+    else:
+        with raises("further-lora-vectors-unfit", has=("mrxa", str(widths[0])), word="mrxa"):
+            check_fits(path, family, base)
 
 
 @pytest.mark.parametrize(("family", "other"), [("sd1", "sdxl"), ("sdxl", "sd1"), ("sd2", "sdxl"), ("sd2", "sd1")])

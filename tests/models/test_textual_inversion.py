@@ -39,6 +39,17 @@ def test_vectors_are_never_cut_apart(before):
     assert all(len(part) <= CHUNK for part in parts)
 
 
+def test_vectors_move_with_their_word_behind_a_comma():
+    """A1111 moves the tokens alone: its vectors stay in the chunk before, behind the last token of it."""
+    word, comma = _word("mrxa", 2), token_ids(",")
+    tokens = [*[5] * 65, *comma, *token_ids("mrxa"), *[6] * 10]
+    own = own_tokens([word])
+    assert chunk(tokens, comma[0], own) == [[*[5] * 65, *comma], [FIRST, FIRST + 1, *[6] * 10]]
+    rows, fixes = webui_heard(tokens, comma, {"mrxa": token_ids("mrxa")}, {"mrxa": word.vectors[0]})
+    assert rows == [[*[5] * 65, *comma], [0, 0, *[6] * 10]]
+    assert [[offset for offset, _ in one] for one in fixes] == [[66], []]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2, 4])
 @torch.no_grad()

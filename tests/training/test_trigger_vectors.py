@@ -4,9 +4,11 @@ import pytest
 import torch
 from faults import raises
 
+from lib_lora.character.store import Character
 from lib_lora.lora.file.reading import read
 from lib_lora.training.loop import train
 from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.trigger_check import see_that_trigger_fits
 from lib_lora.training.session import open_session
 
 CAPTIONS = ["photo of mrxa woman", "photo of woman"]
@@ -44,10 +46,45 @@ def test_the_file_holds_what_was_trained(make_run, kind, te_lr):
         assert not torch.allclose(heard[0], base[0], atol=1e-2)
 
 
-def test_a_trigger_that_a1111_would_cut_is_refused(make_run):
-    run = make_run(trigger_vectors=1, trigger="mr.x")
+def test_recomputed_activations_change_nothing(make_run):
+    """The text encoders recompute theirs too, though nothing in them is trained."""
+    found = []
+    for recomputed in (False, True):
+        run = make_run(
+            steps=2, save_every=2, trigger_vectors=2, vectors_lr=0.1, te_lr=0.0, gradient_checkpointing=recomputed
+        )
+        begun = open_session(run, _silent)
+        (encoder,) = begun.forward.conditions.stack.encoders
+        assert (encoder.is_gradient_checkpointing and encoder.training) == recomputed
+        with begun.evaluating():
+            assert not encoder.training
+        found.append(read(train(run, _silent)).tensors)
+    assert found[0].keys() == found[1].keys()
+    for key, tensor in found[0].items():
+        assert torch.allclose(tensor.float(), found[1][key].float(), atol=1e-5), key
+
+
+def test_prodigy_has_one_factor_for_the_vectors_too(make_run):
+    pytest.importorskip("prodigyopt")
+    run = make_run(optimizer="prodigy", unet_lr=1.0, te_lr=1.0, trigger_vectors=2)
+    assert open_session(run, _silent).rates == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "class_word", "said"),
+    [("mr.x", "woman", "full stop"), ("x" * 101, "woman", "101"), ("\x01", "woman", "letter"), ("x", "\x01", "class")],
+)
+def test_words_that_cannot_have_vectors(trigger, class_word, said):
+    character = Character("Mara", trigger, class_word)
+    see_that_trigger_fits(character, TrainSettings())
+    with raises("trigger-not-for-vectors", has=(said, "trigger_vectors")):
+        see_that_trigger_fits(character, TrainSettings(trigger_vectors=1))
+
+
+def test_a_trigger_that_a1111_would_cut_leaves_no_run_behind(make_run, tmp_path):
     with raises("trigger-not-for-vectors", has="mr.x"):
-        open_session(run, _silent)
+        make_run(trigger_vectors=1, trigger="mr.x")
+    assert not list(tmp_path.glob("data*/characters/*/runs/*"))
 
 
 @pytest.mark.parametrize("values", [{"trigger_vectors": 5}, {"trigger_vectors": -1}, {"vectors_lr": 0.0}])

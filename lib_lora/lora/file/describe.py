@@ -14,7 +14,7 @@ import numpy as np
 
 from lib_lora.files import explained, opened_raw
 from lib_lora.lora import key_names
-from lib_lora.lora.bundled import words_in
+from lib_lora.lora.bundled import vectors_shape, words_in
 from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
@@ -73,7 +73,7 @@ def describe(path: Path) -> dict[str, Any]:
         "ranks": sorted({layer.down[0] for layer in layers.values()}),
         "alphas": sorted(alphas, key=lambda alpha: (alpha is None, alpha)),
         "dtype": Counter(layer.dtype for layer in layers.values()).most_common(1)[0][0],
-        "words": {word: shapes[keys[0]][0] for word, keys in words_in(shapes, path.name).items()},
+        "words": {word: vectors_shape(shapes[keys[0]])[0] for word, keys in words_in(shapes, path.name).items()},
         "trigger": _said(metadata, "modelspec.trigger_phrase"),
         "base_model": _said(metadata, "ss_sd_model_name"),
         "base_model_sha256": _said(metadata, "ss_new_sd_model_hash"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lib_lora.lora.bundled import words_in
+from lib_lora.lora.bundled import vectors_shape, words_in
 from lib_lora.lora.file.open_file import open_lora, refuse_broken
 from lib_lora.lora.file.tensors import LayerTensors, group
 from lib_lora.models.textual_inversion import TextualInversion
@@ -36,9 +36,10 @@ class LoraFile:
     @cached_property
     def inversions(self) -> tuple[TextualInversion, ...]:
         """The words that have vectors of their own in the file."""
-        words = words_in({key: tuple(tensor.shape) for key, tensor in self.tensors.items()}, self.path.name)
+        shapes = {key: tuple(tensor.shape) for key, tensor in self.tensors.items()}
         return tuple(
-            TextualInversion(word, tuple(self.tensors[key].float() for key in keys)) for word, keys in words.items()
+            TextualInversion(word, tuple(self.tensors[key].float().reshape(vectors_shape(shapes[key])) for key in keys))
+            for word, keys in words_in(shapes, self.path.name).items()
         )
 
 

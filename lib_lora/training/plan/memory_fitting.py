@@ -140,6 +140,8 @@ def lower(train: TrainSettings) -> str:
         found.append("gradient_checkpointing true")
     if train.trains_text:
         found.append("te_lr 0")
+    if train.trigger_vectors:  # else the text encoders stay
+        found.append("trigger_vectors 0")
     if train.lora.rank > _SMALL_RANK:
         found.append(f"lora.rank {_SMALL_RANK}")
     return ", ".join(found) + " or a smaller resolution" if found else "a smaller resolution"
@@ -156,6 +158,10 @@ def _one_by_one(train: TrainSettings) -> TrainSettings:
 
 def _without_text(train: TrainSettings) -> TrainSettings:
     return replace(train, te_lr=0.0, lora=replace(train.lora, te=False))
+
+
+def _what_is_left(train: TrainSettings) -> str:
+    return "the UNet and the trigger's vectors alone" if train.trigger_vectors else "the UNet alone"
 
 
 def _in_8_bit(train: TrainSettings) -> TrainSettings:
@@ -177,7 +183,7 @@ def _savings(family: str) -> list[tuple[Any, Any]]:
         (_in_8_bit, lambda train: "8-bit AdamW"),  # noqa: ARG005
     ]
     if family_named(family).memory.text_last:
-        found.append((_without_text, lambda train: "the UNet alone"))  # noqa: ARG005
+        found.append((_without_text, _what_is_left))
     return [*found, (_lower_rank, lambda train: f"rank {train.lora.rank}")]
 
 

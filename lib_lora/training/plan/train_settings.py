@@ -99,7 +99,10 @@ class TrainSettings:
     )
     vectors_lr: float = field(
         default=1e-3,
-        metadata=described("Learning rate of the vectors", "Learning rate of the trigger's vectors."),
+        metadata=described(
+            "Learning rate of the vectors",
+            "Learning rate of the trigger's vectors; prodigy, which has one factor for all, takes unet_lr instead.",
+        ),
     )
     weight_decay: float = field(
         default=0.01, metadata=described("Weight decay", "Decoupled weight decay of the optimizer.", least=0)

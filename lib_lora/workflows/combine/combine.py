@@ -95,7 +95,7 @@ def combine(
 
     grid_run, engine = grid_run or GridRun(run, emit), engine or SFaceEngine()
     see_that_it_may_be_used(run.workspace.root, request.lora)
-    check_fits(request.lora, grid_run.info.family)
+    check_fits(request.lora, grid_run.info.family, grid_run.info.context_dim)
     weights = sorted({float(one) for one in request.weights})
     alone = GridRequest(request.step, request.weight, request.grid_steps)
     plan = plan_of(grid_run, request, weights)

@@ -140,7 +140,7 @@ class GridRun:
         """
         for path, _ in request.more:
             see_that_it_may_be_used(self.run.workspace.root, path)
-            check_fits(path, self.info.family)
+            check_fits(path, self.info.family, self.info.context_dim)
         character, train = self.run.file.character, self.run.file.settings
         side = request.side or train.resolution or self.info.resolution
         scale = self.run.file.base.guidance if request.cfg is None else request.cfg

@@ -1,5 +1,7 @@
 """Which savings are turned on for which GPU."""
 
+from dataclasses import replace
+
 import pytest
 
 from lib_lora import typed_settings
@@ -78,6 +80,8 @@ def test_xl_with_everything_on():
     assert small["te_lr"] == 0
     assert "the UNet alone" in said
     assert fitted("sdxl", 80 * GB, wild)[0] == {}
+    said = fitted("sdxl", 9 * GB, replace(wild, trigger_vectors=2))[1]
+    assert "the UNet and the trigger's vectors alone" in said
 
 
 def test_what_a_person_has_set_stays():
@@ -119,6 +123,7 @@ def test_what_can_be_lowered():
     )
     least = typed_settings.from_dict(TrainSettings, {"gradient_checkpointing": True, "te_lr": 0, "lora": {"rank": 16}})
     assert lower(least) == "a smaller resolution"
+    assert lower(replace(least, trigger_vectors=1)) == "trigger_vectors 0 or a smaller resolution"
 
 
 def test_half_precision_with_autocast_needs_more():
