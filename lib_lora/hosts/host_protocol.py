@@ -140,10 +140,6 @@ class Host(JobHost):
         """The names that `<lora:NAME:1>` may have in a prompt that the host paints; None where it cannot be asked."""
         return None
 
-    def reads_vectors(self) -> bool:
-        """Whether pictures are painted with the vectors of words that a LoRA file has."""
-        return True
-
     def detailer(self) -> str:
         """The name of what the host itself paints small faces again with (`Cell.detail`); empty where it cannot."""
         return ""

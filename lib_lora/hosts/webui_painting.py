@@ -53,7 +53,7 @@ class PaintingWebui(Host):
         return ""
 
     def reads_vectors(self) -> bool:
-        """See `Host`: where its extension Lora is A1111's, of version 1.7 or newer."""
+        """See `JobHost`: where its extension Lora is A1111's, of version 1.7 or newer."""
         return reads_bundles()
 
     @abstractmethod
