@@ -25,7 +25,6 @@ from lib_lora.comfyui.comfy_files import ComfyFiles
 from lib_lora.comfyui.graph import api_form
 from lib_lora.comfyui.workflow import PICTURE, SAMPLER, ComfyBase, workflow
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.lora.file.own_vectors import refuse_vectors
 from lib_lora.pictures import Cell, parameters
 
 _AHEAD = 3  # workflows in the queue
@@ -82,7 +81,6 @@ class ComfyPainter:
             StoppedByUser: `stopping` said so, or somebody has interrupted it in ComfyUI.
         """
         self._check_stop()
-        refuse_vectors(cells, "ComfyUI")
         todo = [(number, self._prompt(cell)) for number, cell in enumerate(cells)]  # faults before the first picture
         pictures: dict[int, Image.Image] = {}
         queued: dict[str, int] = {}

@@ -4,6 +4,7 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.registry import family_named
 from lib_lora.models.reading.header import read_header
 from lib_lora.pictures import Cell, save_picture
+from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 
 BASE = ComfyBase("base.safetensors", "sd1", clip_skip=2)
 CELLS = [Cell(f"photo {n}", "blurry", seed=100 + n, width=64, height=96, steps=n + 1) for n in range(5)]
@@ -89,11 +91,12 @@ def test_with_and_without_the_lora_at_each_weight(comfy, lora):
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_vectors_that_comfyui_would_leave_out_are_said_before_the_first_picture(comfy, lora, beside):
+def test_vectors_that_comfyui_would_leave_out_are_said_before_the_first_picture(comfy, lora, tmp_path, beside):
     write(lora, {**read(lora).tensors, **named("mrxa", [torch.ones(2, 64)])}, {"ss_output_name": "x"})
+    late = LateComfyPainter(tmp_path, comfy.address, SimpleNamespace(model=None))
     last = {"more": ((lora, 0.5),)} if beside else {"lora": lora}
     with raises("painter-without-vectors", has=(lora.name, "ComfyUI")):
-        painter(comfy).paint([CELLS[0], replace(CELLS[1], **last)])
+        late.paint([CELLS[0], replace(CELLS[1], **last)])
     assert not comfy.painted
 
 
