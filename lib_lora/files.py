@@ -316,6 +316,11 @@ def size(count: float, thousand: int = 1024) -> str:
     return f"{megabytes / thousand:.1f} GB"
 
 
+def is_device(name: str) -> bool:
+    """Whether Windows takes a file's name, with whatever suffix, for one of its devices."""
+    return name.split(".", 1)[0].rstrip(" ").casefold() in _WINDOWS_DEVICES
+
+
 def slug(name: str) -> str:
     """A folder name for `name`: lower case, letters, digits and dashes of any script, at most 60 characters.
 

@@ -48,6 +48,10 @@ class JobHost(ABC):
         del family
         return ""
 
+    def reads_vectors(self) -> bool:
+        """Whether `paint` takes the vectors of words that are in a LoRA file; it refuses such a file otherwise."""
+        return True
+
     @abstractmethod
     def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         """Paint through its own pipeline, one call for each LoRA or none; options and "last generation" are restored.

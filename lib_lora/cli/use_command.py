@@ -48,7 +48,8 @@ def _use(options: argparse.Namespace) -> Answer:
     step = checkpoint_named(run, options.step)
     there = None if options.comfyui is None else _comfyui(root, options.comfyui)
 
-    from lib_lora.deploy.folder import deliver, vectors_note
+    from lib_lora.deploy.folder import deliver
+    from lib_lora.deploy.vector_files import vectors_note
     from lib_lora.runs import run_records
     from lib_lora.runs.grid_records import painted
     from lib_lora.runs.origin import lora_origin
@@ -64,7 +65,7 @@ def _use(options: argparse.Namespace) -> Answer:
     remember(run.folder, file, "ComfyUI" if there else "a folder", step, options.weight)
     written = _workflows(run, file, there, options.weight, best) if there else []
     text = f"{file.name} is in {file.parent}."
-    if own := vectors_note(file):
+    if own := vectors_note(file, origin.character.name, run.checkpoint(step)):
         text += f"\n{own}."
     if written:
         text += f"\nTo paint with it, drop this picture on ComfyUI's page: {written[0]}"

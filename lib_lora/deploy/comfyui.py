@@ -14,6 +14,7 @@ from lib_lora.files import content
 
 _BELOW = ("", "ComfyUI")  # the folder itself; the portable download has it inside
 _EXTRA = "extra_model_paths.yaml"
+_EMBEDDINGS = "embeddings"  # below its own models, where it always looks
 _LONGEST = 1 << 20  # bytes of such a file
 _MOST = 1000  # folders of LoRAs in one
 
@@ -25,10 +26,12 @@ class ComfyFolders:
     Attributes:
         loras: the folder for LoRAs.
         workflows: what its page lists as the user's workflows, there or not; None = it is not known where.
+        embeddings: the folder in which it looks for textual inversions, there or not; None = it is not known.
     """
 
     loras: Path
     workflows: Path | None = None
+    embeddings: Path | None = None
 
 
 def folder(path: Path) -> Path:
@@ -56,13 +59,14 @@ def folders(path: Path) -> ComfyFolders:
         if named := _named(path):
             return ComfyFolders(named[0][0], _workflows(path.parent))
     elif path.name == "loras" and (models := path.parent).name == "models" and path.is_dir():
-        return ComfyFolders(path, _workflows(models.parent))
+        return ComfyFolders(path, _workflows(models.parent), models / _EMBEDDINGS)
     homes = [path / below for below in _BELOW]
     named = [one for home in homes for one in _named(home / _EXTRA)]
     own = [(home / "models" / "loras", False) for home in homes if (home / "models" / "loras").is_dir()]
     for loras, _ in [*(one for one in named if one[1]), *own, *named]:
         home = next((one for one in homes if (one / "models").is_dir() or (one / _EXTRA).is_file()), path)
-        return ComfyFolders(loras, _workflows(home))
+        models = home / "models"
+        return ComfyFolders(loras, _workflows(home), models / _EMBEDDINGS if models.is_dir() else None)
     raise UserError(
         f"{path} is not a ComfyUI folder: it has no models/loras; give the folder that ComfyUI's main.py or its "
         "models folder is in.",

@@ -20,6 +20,7 @@ from lib_lora.comfyui.graph import Graph, api_form, ui_form
 from lib_lora.comfyui.sampler_names import comfy_sampler
 from lib_lora.comfyui.workflow import ComfyBase, workflow
 from lib_lora.deploy.comfyui import ComfyFolders
+from lib_lora.deploy.vector_files import for_comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, digest_of, explained, opened, read_json, write_json
 from lib_lora.pictures import Cell
@@ -60,7 +61,8 @@ def sampler_for(cell: Cell) -> tuple[Cell, str]:
 
 
 def write_workflows(lora: Path, there: ComfyFolders, recipe: Recipe) -> list[Path]:
-    """Write the workflow of a delivered LoRA.
+    """Write the workflow of a delivered LoRA. Vectors of its words are copied to ComfyUI's embeddings, if it is known
+    where these are, and the prompt names them as ComfyUI has it.
 
     Args:
         lora: in or below ComfyUI's folder for LoRAs.
@@ -68,13 +70,14 @@ def write_workflows(lora: Path, there: ComfyFolders, recipe: Recipe) -> list[Pat
         recipe: how to paint with it.
 
     Returns:
-        What was written, the picture first.
+        The workflows that were written, the picture first.
 
     Raises:
         UserError: a folder cannot be written, or ComfyUI has no such sampler.
     """
     name = str(lora.relative_to(there.loras))  # with this system's separators, as ComfyUI has them
-    cell = replace(recipe.cell, seed=max(0, recipe.cell.seed))
+    prompt = for_comfyui(lora, there.embeddings, recipe.cell.prompt)
+    cell = replace(recipe.cell, prompt=prompt, seed=max(0, recipe.cell.seed))
     graph = workflow(cell, recipe.base, [(name, recipe.weight or 1.0)], keep_as=lora.stem)
     page, program = lora.with_suffix(".workflow.json"), lora.with_suffix(".workflow-api.json")
     shown = ui_form(graph)

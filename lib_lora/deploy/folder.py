@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib_lora import file_permissions
 from lib_lora.character.store import Character, consent_of
+from lib_lora.deploy import vector_files
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, slug
-from lib_lora.lora.bundled import words_in
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.lora.file.named_loras import stems_in
@@ -32,7 +32,7 @@ from lib_lora.models.reading.header import read_header
 if TYPE_CHECKING:
     import torch
 
-EMBEDDINGS = "embeddings"  # the folder beside a checkpoint for its trigger's vectors alone
+_log = logging.getLogger("sameface")
 _CONSENT, _DATE = "sameface.consent", "sameface.consent_date"
 
 
@@ -76,7 +76,8 @@ def deliver(
     The first of a character is ``NAME.safetensors``. A name that stands for other tensors is never given to these:
     they get a number, ``NAME-2``, and say so of themselves. So no LoRA is lost, a prompt means what it meant before,
     and what a webui remembers of a name stays true. Delivered twice, it is there once. It says of itself how the person
-    shown agreed, what it may be used for, and the base model's licence where that is known.
+    shown agreed, what it may be used for, and the base model's licence where that is known. The vectors of its words
+    lie in files of their own beside the checkpoint (`vector_files`); where these cannot be written, the notes say so.
 
     Args:
         origin: of the checkpoint.
@@ -94,7 +95,7 @@ def deliver(
         UserError: the checkpoint is damaged or cannot be read, or the folder cannot be written.
     """
     from lib_lora.lora.file.reading import read  # which load torch
-    from lib_lora.lora.file.writing import write, write_embedding  # which load torch
+    from lib_lora.lora.file.writing import write  # which load torch
 
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -102,15 +103,18 @@ def deliver(
     content = read(lora)
     target = _target(out, slug(origin.character.name), lora.name, content.tensors, searched)
     texts = _with_origin(content.metadata, origin)
+    if content.inversions:
+        texts[vector_files.CHECKPOINT] = lora.stem
     if not target.exists() or _outdated(read_header(target)[1], texts):
         dtypes = {tensor.dtype for key, tensor in content.tensors.items() if key.endswith("lora_up.weight")}
         write(target, content.tensors, texts, dtype=dtypes.pop())
-    for one in content.inversions:
-        file = lora.parent / EMBEDDINGS / embedding_name(one.word)
-        with explained(file.parent):
-            file_permissions.make_folder(file.parent)
-        write_embedding(file, one.vectors)
     _beside(origin, target, weight, preview)
+    try:
+        if content.inversions:
+            vector_files.place(lora, origin.character.name)
+    except UserError as error:  # the LoRA is there and works; its notes say what is missing
+        _log.warning("%s", error)
+        _beside(origin, target, weight, preview, lora)
     return target
 
 
@@ -152,11 +156,13 @@ def _with_origin(metadata: Mapping[str, str], origin: LoraOrigin) -> dict[str, s
     return {**known, **metadata}
 
 
-def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None) -> None:
+def _beside(
+    origin: LoraOrigin, lora: Path, weight: float, preview: Path | None, checkpoint: Path | None = None
+) -> None:
     """The ``.json`` (and the picture). Every text is given each time: one that is left out would be emptied."""
     character, consent = origin.character, consent_of(origin.character)
     licence = origin.base_licence or "that of the base model"
-    own = vectors_note(lora)
+    own = vector_files.vectors_note(lora, character.name, checkpoint)
     terms = terms_note(origin.terms)
     sidecars.write(
         lora,
@@ -167,31 +173,6 @@ def _beside(origin: LoraOrigin, lora: Path, weight: float, preview: Path | None)
         f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
         f"{f'; {own}' if own else ''}",
         preview=preview,
-    )
-
-
-def embedding_name(word: str) -> str:
-    """The name of the file with a word's vectors alone; programs take it for the word, as far as it can be one."""
-    try:
-        return f"{slug(word)}.safetensors"
-    except UserError:
-        return "trigger.safetensors"
-
-
-def vectors_note(lora: Path) -> str:
-    """Which programs read the trigger's own vectors from a delivered LoRA; empty where it has none."""
-    try:
-        shapes = {key: entry.shape for key, entry in read_header(lora)[0].items()}
-        words = words_in(shapes, lora.name)
-    except UserError:
-        return ""
-    if not words:
-        return ""
-    files = ", ".join(f"{EMBEDDINGS}/{embedding_name(word)}" for word in words)
-    return (
-        f"{', '.join(words)}: vectors of its own. A1111 reads them from this file; ComfyUI from a copy of it in its "
-        f"folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of {files}, "
-        "which lies beside the run's checkpoints"
     )
 
 

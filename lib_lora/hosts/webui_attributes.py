@@ -14,15 +14,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lib_lora.errors import UserError
+from lib_lora.files import content
 
 _log = logging.getLogger("sameface")
 _NOTHING: Any = object()
+_LOADER = re.compile(r"""["']bundle_emb["'.]""")  # the part of a key that A1111's loader looks for
 
 A1111, UX, FORGE, NEO, REFORGE = "a1111", "ux", "forge", "neo", "reforge"
 EVERY = frozenset({A1111, UX, FORGE, NEO, REFORGE})
@@ -313,6 +317,15 @@ def networks() -> Any:
     """
     found = sys.modules.get("networks")
     return found if hasattr(found, "available_networks") else None
+
+
+def reads_bundles() -> bool:
+    """Whether the built-in Lora has A1111's loader of the vectors in a LoRA file, by its source. Forge and reForge have
+    kept the attributes of it, and nothing that fills them."""
+    source = getattr(networks(), "__file__", None)
+    with suppress(OSError, TypeError):
+        return _LOADER.search(content(Path(source or "")).decode("utf-8", "replace")) is not None
+    return False
 
 
 def loras_work() -> bool:

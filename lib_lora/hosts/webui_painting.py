@@ -21,9 +21,10 @@ from lib_lora.files import atomic_file, printable
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.queue_lock import turn
 from lib_lora.hosts.temporary_loras import temporary_loras
-from lib_lora.hosts.webui_attributes import ask, ask_or, put
+from lib_lora.hosts.webui_attributes import ask, ask_or, put, reads_bundles
 from lib_lora.hosts.webui_detailer import quiet_settings, script_runner
 from lib_lora.job_host import Each
+from lib_lora.lora.file.own_vectors import refuse_vectors
 from lib_lora.pictures import Cell
 
 TOGETHER = 4  # pictures, before others have their turn
@@ -50,6 +51,10 @@ class PaintingWebui(Host):
         """Why it must not be asked for pictures: it would send their prompts to another machine. One sentence; empty =
         it paints them here."""
         return ""
+
+    def reads_vectors(self) -> bool:
+        """See `JobHost`: where its extension Lora is A1111's, of version 1.7 or newer."""
+        return reads_bundles()
 
     @abstractmethod
     def on_its_thread(self, work: Callable[[], Any]) -> Any:
@@ -108,6 +113,8 @@ def paint(
             "This webui cannot use LoRAs: enable its built-in extension Lora in the Extensions tab.",
             code="webui-lora-extension-off",
         )
+    if not host.reads_vectors():
+        refuse_vectors(pictures, f"this webui ({host.name})")
     _see_that_loras_are_there(host, pictures)
     lock = ask("call_queue:queue_lock")
     # whoever is stopped while waiting for the queue has painted what it has painted

@@ -319,11 +319,14 @@ class Supervisor:
         queue.add(job.character, test, first=True)
 
     def _paints(self, slug: str, run: str) -> bool:
-        family = ""
+        family, vectors = "", False
         with suppress(UserError):  # a run that cannot be read; its test says so
-            family = run_records.run(Workspace(self.root).character_at(slug).runs / run).family
+            record = run_records.run(Workspace(self.root).character_at(slug).runs / run)
+            family, vectors = record.family, record.settings.trigger_vectors > 0
         try:
-            return self.host.paints() and not (family and self.host.refuses(family))
+            if not self.host.paints() or (vectors and not self.host.reads_vectors()):
+                return False
+            return not (family and self.host.refuses(family))
         except Exception:  # a webui in disorder; the worker paints
             _log.exception("SameFace: the webui does not say whether it paints")
             return False

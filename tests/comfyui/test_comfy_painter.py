@@ -4,6 +4,7 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,11 +18,14 @@ from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.grid.picture_origin import OWN_VAE, read_origin
+from lib_lora.lora.bundled import named
+from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.registry import family_named
 from lib_lora.models.reading.header import read_header
 from lib_lora.pictures import Cell, save_picture
+from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
 
 BASE = ComfyBase("base.safetensors", "sd1", clip_skip=2)
 CELLS = [Cell(f"photo {n}", "blurry", seed=100 + n, width=64, height=96, steps=n + 1) for n in range(5)]
@@ -84,6 +88,16 @@ def test_with_and_without_the_lora_at_each_weight(comfy, lora):
     values = [comfy.painted[n]["20"]["inputs"] for n in (1, 2)]
     assert [(one["strength_model"], one["strength_clip"]) for one in values] == [(0.7, 0.7), (-0.25, -0.25)]
     assert {one["lora_name"] for one in values} == {"faces\\mara-001-000100.safetensors"}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_vectors_that_comfyui_would_leave_out_are_said_before_the_first_picture(comfy, lora, tmp_path, beside):
+    write(lora, {**read(lora).tensors, **named("mrxa", [torch.ones(2, 64)])}, {"ss_output_name": "x"})
+    late = LateComfyPainter(tmp_path, comfy.address, SimpleNamespace(model=None))
+    last = {"more": ((lora, 0.5),)} if beside else {"lora": lora}
+    with raises("painter-without-vectors", has=(lora.name, "ComfyUI")):
+        late.paint([CELLS[0], replace(CELLS[1], **last)])
+    assert not comfy.painted
 
 
 def test_a_delivered_lora_is_known_by_its_tensors(comfy, lora, tmp_path):

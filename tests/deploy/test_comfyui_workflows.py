@@ -1,15 +1,21 @@
 """The workflow of a delivered LoRA: beside it, as a picture that ComfyUI opens, and in ComfyUI's own list."""
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 from fake_comfyui import FakeComfy
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.deploy.comfyui import ComfyFolders
 from lib_lora.deploy.comfyui_workflows import Recipe, write_workflows
 from lib_lora.grid.picture_origin import read_origin
+from lib_lora.lora.bundled import named
+from lib_lora.lora.key_names import kohya_name
+from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell, save_picture
 
 CELL = Cell("portrait photo of mrxa woman", "blurry", seed=-1, width=512, height=512)
@@ -78,3 +84,27 @@ def test_what_the_user_has_changed_in_comfyui_stays(there):
 def test_without_a_known_place_for_workflows(there):
     written = write_workflows(there.loras / "mara.safetensors", ComfyFolders(there.loras), recipe())
     assert len(written) == 3
+
+
+def test_the_words_of_a_lora_with_vectors_are_embeddings_to_comfyui(there, tmp_path):
+    lora = there.loras / "mara.safetensors"
+    vectors = torch.ones(2, 64)
+    layer = kohya_name("sd1", "unet", family_named("sd1").adapter_paths("unet", False)[0])
+    whole = {f"{layer}.lora_down.weight": torch.ones(1, 2), f"{layer}.lora_up.weight": torch.ones(2, 1)}
+    save_file({**whole, f"{layer}.alpha": torch.tensor(1.0), **named("mrxa", [vectors])}, str(lora))
+    cell = replace(CELL, prompt="photo of (MRXA:1.1), mrxa's mrxab, mrxa")
+    embeddings = tmp_path / "models" / "embeddings"
+    told = "photo of (embedding:{0}:1.1), embedding:{0} 's mrxab, embedding:{0}"
+
+    def prompt(folders):
+        written = write_workflows(lora, folders, Recipe(cell, ComfyBase("base.safetensors", "sd1")))
+        return read(written[2])["6"]["inputs"]["text"]
+
+    assert prompt(there) == told.format("mara")  # the user is to put it there
+    assert not embeddings.exists()
+    for _ in range(2):
+        assert prompt(replace(there, embeddings=embeddings)) == told.format("mara")
+        assert torch.equal(load_file(embeddings / "mara.safetensors")["emb_params"], vectors)
+    (embeddings / "mara.safetensors").write_bytes(b"the user's")
+    assert prompt(replace(there, embeddings=embeddings)) == told.format("mara-v2")
+    assert (embeddings / "mara.safetensors").read_bytes() == b"the user's"

@@ -10,7 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from lib_lora.character.store import Character, Consent
-from lib_lora.deploy.folder import EMBEDDINGS, add_preview, deliver, embedding_name
+from lib_lora.deploy.folder import add_preview, deliver
+from lib_lora.deploy.vector_files import EMBEDDINGS, vector_names, vectors_note
 from lib_lora.lora.bundled import named
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
@@ -160,20 +161,56 @@ def test_a_triggers_vectors_go_with_the_file_and_lie_beside_the_checkpoint_alone
     target = deliver(lora_origin(run), lora, tmp_path / "out")
     (word,) = read(target).inversions
     assert torch.equal(word.vectors[0], vectors)
-    alone = load_file(lora.parent / EMBEDDINGS / "mrxa.safetensors")
+    alone = load_file(lora.parent / EMBEDDINGS / "mara-001-000840" / "mrxa.safetensors")
     assert torch.equal(alone.pop("emb_params"), vectors)  # by which name A1111, Forge and ComfyUI take any single one
     assert not alone
-    assert "embeddings/mrxa.safetensors" in notes(target)["notes"]
+    assert "embeddings/mara-001-000840/mrxa.safetensors, which lies" in notes(target)["notes"]
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
     add_preview(lora_origin(run), target, picture)
-    assert "embeddings/mrxa.safetensors" in notes(target)["notes"]
+    assert "embeddings/mara-001-000840/mrxa.safetensors, which lies" in notes(target)["notes"]
 
 
-def test_a_word_that_can_be_no_files_name_gives_one_too():
-    assert [embedding_name(word) for word in ("mrxa", "Mr Xa", "../x", "CON", "!!")] == [
-        *("mrxa.safetensors", "mr-xa.safetensors", "x.safetensors", "trigger.safetensors", "trigger.safetensors")
-    ]
+def with_vectors(lora, word="mrxa", number=1.0):
+    content = read(lora)
+    write(lora, {**content.tensors, **named(word, [torch.full((2, 64), number)])}, content.metadata)
+    return lora
+
+
+def test_the_vectors_of_another_step_take_no_place_of_the_first_ones(run, lora, tmp_path):
+    second = lora.with_name("mara-001-001680.safetensors")
+    second.write_bytes(lora.read_bytes())
+    first = deliver(lora_origin(run), with_vectors(lora), tmp_path / "out")
+    other = deliver(lora_origin(run), with_vectors(second, number=2.0), tmp_path / "out")
+    for target, stem, number in ((first, "mara-001-000840", 1.0), (other, "mara-001-001680", 2.0)):
+        assert f"embeddings/{stem}/mrxa.safetensors" in notes(target)["notes"]
+        alone = load_file(lora.parent / EMBEDDINGS / stem / "mrxa.safetensors")
+        assert torch.equal(alone["emb_params"], torch.full((2, 64), number))
+
+
+def test_vectors_that_cannot_be_written_are_a_note_and_no_error(run, lora, tmp_path):
+    with_vectors(lora)
+    (lora.parent / EMBEDDINGS).write_text("the user's")
+    target = deliver(lora_origin(run), lora, tmp_path / "out")
+    assert "which could not be written" in notes(target)["notes"]
+    assert "which could not be written" in vectors_note(target, "Mara", lora)
+    (lora.parent / EMBEDDINGS).unlink()
+    assert deliver(lora_origin(run), lora, tmp_path / "out") == target
+    assert "which lies beside" in notes(target)["notes"]
+    assert "which lies beside" in vectors_note(target, "Mara", lora)
+
+
+def test_a_note_turns_no_terminal_and_says_which_word_a_file_stands_for(lora):
+    note = vectors_note(with_vectors(lora, "mr\x1b[1m:xa"), "Mara")
+    assert note.isprintable()
+    assert "mara.safetensors" in note
+    assert "there the word is mara instead of mr[1m:xa" in note
+
+
+def test_a_file_of_vectors_is_called_as_the_word_where_windows_lets_it():
+    whole, other = ["mrxa", "Mr Xa", "mr_xa", "名前", "!!"], ["../x", "CON", "com1", "a:b", "x ", "a\nb", "x" * 300]
+    assert vector_names(whole, "Mara") == {word: word for word in whole}
+    assert list(vector_names(other, "Mara").values()) == ["mara", *(f"mara-{n}" for n in range(2, 8))]
 
 
 def test_the_preferred_weight_stays_until_another_is_given(run, lora, tmp_path):

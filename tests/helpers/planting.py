@@ -62,6 +62,7 @@ def plant_run(
     saved: Sequence[int] = (),
     base: str = "/models/base.safetensors",
     photos: int = 10,
+    vectors: int = 0,
 ) -> Path:
     """A run's folder with empty checkpoints."""
     run = folder.runs / f"{number:03d}"
@@ -79,7 +80,7 @@ def plant_run(
             "prediction": "epsilon",
             "zero_terminal_snr": False,
         },
-        "settings": to_dict(TrainSettings(steps=steps, preset="sd15-face")),
+        "settings": to_dict(TrainSettings(steps=steps, preset="sd15-face", trigger_vectors=vectors)),
         "photos": [{"file": f"photos/{n:02d}.jpg", "sha256": "1" * 64, "caption": "x"} for n in range(photos)],
         "data_hash": "2",
         "versions": {},

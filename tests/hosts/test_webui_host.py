@@ -12,9 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from faults import raises
 from PIL import Image, ImageChops
+from safetensors.numpy import save_file
 
 from hosts.standin.stage import stand_in
 from lib_lora import environment, packages
@@ -720,6 +722,22 @@ def test_a_lora_that_the_webui_does_not_know_is_said_before_anything_is_painted(
     assert _seeds(webui) == []
     assert len(painted(webui, [named[0], replace(PICTURE, lora=webui.lora)])) == 2
     assert "ink" in (webui.host.lora_names() or ())
+
+
+def test_vectors_that_the_webui_would_leave_out_are_said_before_anything_is_painted(
+    webui: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = tmp_path / "own-001.safetensors"
+    save_file({"bundle_emb.mrxa.string_to_param.*": np.ones((2, 64), np.float32)}, lora)
+    pictures = [PICTURE, replace(PICTURE, more=((lora, 0.5),))]
+    source = tmp_path / "networks.py"
+    monkeypatch.setattr(sys.modules["networks"], "__file__", str(source))
+    source.write_text("loaded_bundle_embeddings = {}  # as Forge has it", encoding="utf-8")
+    with raises("painter-without-vectors", has=(lora.name, webui.host.name)):
+        painted(webui, pictures)
+    assert _seeds(webui) == []
+    source.write_text('if key == "bundle_emb":  # as A1111 has it', encoding="utf-8")
+    assert len(painted(webui, pictures)) == 2
 
 
 class AfterDetailerScript:

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.supervisor import Supervisor, Timeouts
 from lib_lora.remote import places
+from lib_lora.runs import run_records
 from lib_lora.runs.events import read_events
 
 pytestmark = pytest.mark.once("who runs which job is ours; the whole way in a browser is repeated")
@@ -661,9 +663,11 @@ def test_an_unknown_question_is_answered(harness):
     assert "does not know 'dance'" in harness.ended(harness.add("asks-nonsense", "audit")).result["answer"]["error"]
 
 
-@pytest.mark.parametrize("paints", [True, False])
-def test_after_a_training_its_test_is_first_in_line(harness, host, paints):
-    host.painting = paints
+@pytest.mark.parametrize(("paints", "reads"), [(True, True), (False, True), (True, False)])
+def test_after_a_training_its_test_is_first_in_line(harness, host, paints, reads, monkeypatch):
+    record = SimpleNamespace(family="", settings=SimpleNamespace(trigger_vectors=2))
+    monkeypatch.setattr(run_records, "run", lambda _: record)
+    host.painting, host.reads_vectors = paints, lambda: reads
     harness.queue.pause_all(True)
     number = harness.add("finishes", then_test=True)
     behind = harness.add("waits")
@@ -672,7 +676,9 @@ def test_after_a_training_its_test_is_first_in_line(harness, host, paints):
     harness.supervisor.wake()
     assert harness.ended(number).state == "finished"
     tests = [job for job in harness.queue.jobs() if (job.kind, job.slug) == ("test", "finishes")]
-    assert [(job.arguments.run, job.arguments.painter) for job in tests] == [("003", "webui" if paints else "worker")]
+    assert [(job.arguments.run, job.arguments.painter) for job in tests] == [
+        ("003", "webui" if paints and reads else "worker")
+    ]
     assert harness.ended(tests[0].id).state == "finished"
     assert harness.until(behind, "running").started > harness.queue.get(tests[0].id).started
     (harness.root / "go").touch()

@@ -73,10 +73,14 @@ def write_embedding(path: Path, vectors: Sequence[torch.Tensor]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    names = ("emb_params",) if len(vectors) == 1 else ("clip_l", "clip_g")
     with atomic_file(path) as stream:
-        for piece in serialised({name: one.contiguous() for name, one in zip(names, vectors, strict=True)}, {}):
-            stream.write(piece)
+        stream.write(embedding_content(vectors))
+
+
+def embedding_content(vectors: Sequence[torch.Tensor]) -> bytes:
+    """What `write_embedding` writes."""
+    names = ("emb_params",) if len(vectors) == 1 else ("clip_l", "clip_g")
+    return b"".join(serialised({name: one.contiguous() for name, one in zip(names, vectors, strict=True)}, {}))
 
 
 def _stored(key: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -55,7 +55,8 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
         raise UserError(f"The weight is {body.weight:g}; it must be from {PROMPT_WEIGHT}.", code="weight-out-of-range")
     target = _target(context, body)
 
-    from lib_lora.deploy.folder import deliver, vectors_note
+    from lib_lora.deploy.folder import deliver
+    from lib_lora.deploy.vector_files import vectors_note
     from lib_lora.lora.file.sidecars import marked_as
     from lib_lora.runs.origin import lora_origin
     from lib_lora.runs.uses import remember
@@ -82,7 +83,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
         recipe = Recipe(cell, comfy_base(run), body.weight, best)
         written = write_workflows(file, comfyui.folders(Path(preferences.load(context.root).comfyui)), recipe)
         more = f" To paint with it, drop {written[0].name} on ComfyUI's page. {instead}".rstrip()
-    if own := vectors_note(file):
+    if own := vectors_note(file, origin.character.name, checkpoint):
         more += f" {own}."
     shown, why = True, ""
     if body.to == "webui":

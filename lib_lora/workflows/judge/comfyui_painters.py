@@ -16,6 +16,7 @@ from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.deploy.comfyui import folder
 from lib_lora.errors import UserError
 from lib_lora.files import slug
+from lib_lora.lora.file.own_vectors import refuse_vectors
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
 from lib_lora.runs.origin import comfy_base
@@ -60,9 +61,10 @@ class LateComfyPainter:
         """See `ComfyPainter.paint`.
 
         Raises:
-            UserError: as there, or as with `connect`.
+            UserError: as there, or as with `connect`; or a LoRA has vectors, which ComfyUI would leave out.
             StoppedByUser: as there.
         """
+        refuse_vectors(cells, "ComfyUI")
         return self.connect().paint(cells, each)
 
     def reconstruct(self, image: Image.Image) -> Image.Image | None:

@@ -94,6 +94,17 @@ def test_where_the_webui_does_not_paint_with_the_family_the_worker_does_with_the
         assert (found["painter"], found.get("base"), found["grid_steps"]) == ("worker", None, 9)
 
 
+def test_where_the_webui_does_not_read_the_triggers_vectors_the_worker_paints(page):
+    folder = page.character()
+    for number, vectors in ((1, 0), (2, 2)):
+        plant_run(folder, number, vectors=vectors)
+    page.host.reads_vectors = lambda: False
+    found = [put(page, run=run, painter="webui")["arguments"]["painter"] for run in ("001", "002")]
+    assert found == ["webui", "worker"]
+    page.host.reads_vectors = lambda: True
+    assert put(page, run="002", painter="webui")["arguments"]["painter"] == "webui"
+
+
 def test_what_is_asked_for_is_converted_once(page, base, monkeypatch):
     """From the request to the row in the queue, and in the answer; then once more where the row is read."""
     plant_run(page.character(photos=2))

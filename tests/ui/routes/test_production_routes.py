@@ -116,6 +116,15 @@ def test_the_webui_keeps_its_gpu_for_a_production_that_it_paints(page, trained, 
     assert [job.arguments.painter for job in sorted(page.queue.open(), key=lambda job: job.id)] == ["webui", "worker"]
 
 
+def test_a_production_with_vectors_that_the_webui_does_not_read_is_the_workers(page, trained, monkeypatch):
+    monkeypatch.setattr(page.host, "paints", lambda: True)
+    plant_run(trained, 2, saved=[100], base=str(MINI), vectors=2)
+    for number, reads in enumerate((True, False)):
+        monkeypatch.setattr(page.host, "reads_vectors", lambda reads=reads: reads)
+        page.done(PATH, {"prompts": "ab"[number], "painter": "webui", "run": "002"})
+    assert [job.arguments.painter for job in sorted(page.queue.open(), key=lambda job: job.id)] == ["webui", "worker"]
+
+
 def test_a_comfyui_paints_where_its_address_can_be_one(page, trained):
     values = {"prompts": "a", "painter": "comfyui", "comfyui": "192.168.1.20"}
     assert page.code_of(PATH, {**values, "comfyui": "http://[x"}) == "comfyui-address-invalid"

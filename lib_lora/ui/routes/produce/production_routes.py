@@ -197,6 +197,8 @@ def _painter(context: RequestContext, folder: CharacterFolder, body: NewProducti
         return BY
     run = run_records.run(paths.run(folder, body.run)) if body.run is not None else run_records.newest(folder)
     refused = not context.host.paints() or (run is not None and context.host.refuses(run.family))
+    if run is not None and run.settings.trigger_vectors and not context.host.reads_vectors():
+        refused = True
     return WEBUI if body.painter == WEBUI and not refused and body.on == LOCAL else ""
 
 
