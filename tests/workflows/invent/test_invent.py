@@ -630,8 +630,9 @@ def left_views(begun, eye):
     root, _ = begun
     invented = InventedFolder(Workspace(root).character(NAME))
     for number in (1, 2, 3):
-        one = InventedPicture(f"more/{number:04d}.png", "", "", "a", 1, variation_seed=number, start="candidates/0001.png",
-                              shown={"angle": "left"}, yaw=-0.4, kept=True, photo=f"invented-{number:04d}.png")  # fmt: skip
+        one = InventedPicture(f"more/{number:04d}.png", "", "", "a", 1, variation_seed=number,
+                              start="candidates/0001.png", shown={"angle": "left"}, yaw=-0.4, kept=True,
+                              photo=f"invented-{number:04d}.png")  # fmt: skip
         photo("mara", number).save(invented.character.photos / one.photo)
         if number < 3:
             photo("mara", number).save(invented.path / one.file)
