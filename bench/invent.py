@@ -168,8 +168,8 @@ def whole(work: Path, budget: int, faces: range, steps: int) -> str:
     """All steps, as a user goes, for faces from other seeds: of each eight candidates the least like the others."""
     lines = [
         "| face | processor s | s | painted | kept | ahead | left | right | likeness of pairs, mean (lowest) "
-        "| second: kept to the picked, median (farthest) | strangers to it, nearest | beyond that "
-        "| strangers to each other, nearest 1 % | beyond that |",
+        "| second: kept to the picked, median (farthest) | strangers to it, nearest | kept beyond the nearest "
+        "| strangers to each other, nearest 1 % | kept beyond these |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     texts = []

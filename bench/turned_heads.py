@@ -100,7 +100,8 @@ def _painted(paint, cells: Sequence[Cell], engine: SFaceEngine, picked: Face, tu
 def table(rows: Sequence[Row]) -> str:
     """The means over faces and sides."""
     lines = [
-        "| noise | strength | heads | yaw, turned | painted over | likeness to the picked, turned | painted over |",
+        "| noise | strength | heads | yaw, turned | yaw, painted over | likeness to the picked, turned "
+        "| likeness to the picked, painted over |",
         "|---|---|---|---|---|---|---|",
     ]
     for noise in NOISES:

@@ -46,7 +46,7 @@ def add(command: Commands) -> None:
         dest="mirror",
         action="store_const",
         const=False,
-        help="with --more: add no mirror images, where views from one side alone were kept",
+        help="with --more: add no mirror images, where too few views from one side were kept",
     )
 
 

@@ -37,6 +37,7 @@ SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
     "DPM++ 2M Karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
 }
+INVERTIBLE = "Euler"  # the sampler that `noise_of` goes back by
 _ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
 _TOGETHER = {"cuda": 2 * 512 * 512, "cpu": 4 * 128 * 128}  # pixels; on a CPU only small pictures gain by it
 _MOST = 4  # pictures painted at a time: who stops waits for all of them
@@ -177,6 +178,13 @@ class DiffusersPainter:
         """Denoised latents [B, C, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
         like = cells[0]
         scheduler = make_scheduler(like.sampler, self.info)
+        if like.start and like.inverted and like.sampler != INVERTIBLE:
+            raise UserError(
+                f"The noise of a picture cannot be found with the sampler {like.sampler!r}; paint it with "
+                f"{INVERTIBLE!r}.",
+                code="sampler-without-inversion",
+                sampler=like.sampler,
+            )
         scheduler.set_timesteps(like.steps, device=self.device)
         first = like.steps - steps_over(like.steps, like.strength) if like.start else 0
         draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]  # on the CPU: the same on every device

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
+from faults import raises
 from PIL import Image
 
 from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, _turned, steps_over
@@ -112,6 +113,11 @@ def test_with_the_noise_that_a_picture_is_painted_from_it_comes_back(painter, st
     there = _pixels(none)
     assert np.abs(_pixels(back) - there).mean() < 0.8 * np.abs(_pixels(other) - there).mean()  # of a random toy
     assert not np.array_equal(_pixels(both), _pixels(back))
+
+
+def test_with_another_sampler_than_eulers_the_noise_of_a_picture_is_not_sought(painter, start):
+    with raises("sampler-without-inversion", has="Euler a"):
+        painter.paint([_cell(start=start, inverted=True, sampler="Euler a", **LARGE)])
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

@@ -6,7 +6,7 @@ import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
-import { inventCard, updateFaceCard, updatePictureCard, WHY } from './invent_cards.js';
+import { about, inventCard, updateFaceCard, updatePictureCard, WHY } from './invent_cards.js';
 import { inventForm, inventMoreForm } from './invent_form.js';
 import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
@@ -179,7 +179,7 @@ function drawReasons(view) {
 
 /** A picture in full size; a candidate can be taken from there. */
 function large(one, further) {
-  const said = one.kept ? t('kept') : t(WHY[one.why] || one.why || '');
+  const said = [one.kept ? t('kept') : '', about(one)].filter(Boolean).join(', ');
   const buttons = el('div', { class: 'sf-row sf-end' });
   const takes = !further && !one.why;
   if (takes) buttons.append(actionButton('Take this face', () => take(one).then(() => shown.close()), { main: true }));
@@ -296,12 +296,20 @@ function pickedWords(character, view) {
       buttons: [more, go],
     };
   const text = t('{kept} kept of {painted} painted', view);
-  const detail = enough
+  const there = enough
     ? t('{n} photos are there to train on.', { n: character.photos.used })
     : t('{n} photos so far; training needs at least {least}.', {
         n: character.photos.used,
         least: app.state.limits.photos,
       });
+  const mirrored = view.mirrored
+    ? plural(
+        view.mirrored,
+        '{n} photo beside these is a mirror image of a kept view.',
+        '{n} photos beside these are mirror images of kept views.',
+      )
+    : '';
+  const detail = [mirrored, there].filter(Boolean).join(' ');
   return { tone: enough ? 'good' : 'warn', text, detail, buttons: enough ? [go, more] : [more, go] };
 }
 

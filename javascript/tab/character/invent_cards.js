@@ -16,7 +16,7 @@ export const WHY = {
   'face cut off': 'the face is cut off',
   'hardly a face': 'hardly a face',
   'left out by you': 'left out by you',
-  'seen from no side': 'a mirror image that shows no side',
+  'seen from no side': 'shows no side',
 };
 
 /**
@@ -77,6 +77,13 @@ export function updatePictureCard(node, one) {
   node.parts.one = one;
   node.classList.toggle('sf-out', !one.kept);
   badge(node.parts.word, one.kept ? 'good' : 'none', t(one.kept ? 'kept' : 'left out'));
-  setText(node.parts.why, one.kept ? '' : t(WHY[one.why] || one.why));
-  node.parts.why.hidden = one.kept;
+  const said = about(one);
+  setText(node.parts.why, said);
+  node.parts.why.hidden = !said;
+}
+
+/** What is to be said of a further picture beside whether it was kept; empty = nothing. */
+export function about(one) {
+  const why = one.kept || !one.why ? '' : t(WHY[one.why] || one.why);
+  return [one.mirrored ? t('mirror image') : '', why].filter(Boolean).join(': ');
 }

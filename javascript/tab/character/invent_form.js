@@ -229,7 +229,13 @@ export function inventMoreForm() {
     () => propose(),
     'It knows the face, so more of the pictures are kept.',
   );
-  const node = el('div', { class: 'sf-form' }, count.node, budget.node, lora);
+  const mirror = checkbox(
+    'Fill a missing side with mirror images',
+    true,
+    undefined,
+    'In a mirror image, partings, moles, writing and one-sided jewellery change sides.',
+  );
+  const node = el('div', { class: 'sf-form' }, count.node, budget.node, mirror, lora);
   const current = () => (view && view.rounds[lora.input.checked ? 'with' : 'without']) || { painted: 0, kept: 0 };
   let typed = false;
   budget.input.addEventListener('input', () => (typed = true));
@@ -251,7 +257,12 @@ export function inventMoreForm() {
       const round = current();
       refuseForm([...count.faults(), ...budget.faults(round.painted)]);
       // the trainer counts all that were painted this way; here it is what comes now
-      const values = { count: count.get(), budget: round.painted + budget.get(), with_lora: lora.input.checked };
+      const values = {
+        count: count.get(),
+        budget: round.painted + budget.get(),
+        with_lora: lora.input.checked,
+        mirror: mirror.input.checked,
+      };
       const enough = round.kept >= values.count;
       const said = t('{n} are kept already; enter a larger number to continue.', { n: round.kept });
       refuseForm(enough ? [{ target: count.input, text: said }] : []);

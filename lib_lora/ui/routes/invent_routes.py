@@ -79,7 +79,8 @@ def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
         "candidates": [_picture_values(invented, one, snapshot) for one in candidates],
         "more": [_picture_values(invented, one, snapshot) for one in further],
         "painted": sum(not is_mirrored(one) for one in further),
-        "kept": sum(in_use(snapshot, one) for one in further),
+        "kept": sum(in_use(snapshot, one) and not is_mirrored(one) for one in further),
+        "mirrored": sum(in_use(snapshot, one) and is_mirrored(one) for one in further),
         "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
         "rounds": {
             "without": _round(snapshot, further, ""),
@@ -100,6 +101,7 @@ def _picture_values(invented: InventedFolder, one: InventedPicture, snapshot: Ch
         "likeness": one.likeness,
         "prompt": one.prompt,
         "with_lora": bool(one.lora),
+        "mirrored": is_mirrored(one),
     }
 
 
@@ -121,8 +123,15 @@ def _picked(snapshot: CharacterSnapshot, painted: Sequence[InventedPicture], pic
 
 
 def _round(snapshot: CharacterSnapshot, further: Sequence[InventedPicture], digest: str) -> dict[str, int]:
+    """What was painted with a LoRA, or with none; mirror images were not painted, and count by themselves."""
     mine = [one for one in further if one.lora == digest]
-    return {"painted": sum(not is_mirrored(one) for one in mine), "kept": sum(in_use(snapshot, one) for one in mine)}
+    used = [one for one in mine if in_use(snapshot, one)]
+    mirrored = sum(is_mirrored(one) for one in used)
+    return {
+        "painted": sum(not is_mirrored(one) for one in mine),
+        "kept": len(used) - mirrored,
+        "mirrored": mirrored,
+    }
 
 
 def candidate_picture(context: RequestContext, call: Call) -> Response:

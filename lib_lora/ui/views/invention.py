@@ -12,6 +12,7 @@ from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
+from lib_lora.workflows.invent.mirrored_views import is_mirrored
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:
     return {
         "stage": "picked" if plan.picked else CANDIDATES,
         "candidates": sum(one.is_candidate_of(plan) for one in painted),
-        "painted": len(further),
-        "kept": sum(in_use(snapshot, one) for one in further),
+        "painted": sum(not is_mirrored(one) for one in further),
+        "kept": sum(in_use(snapshot, one) and not is_mirrored(one) for one in further),
+        "mirrored": sum(in_use(snapshot, one) and is_mirrored(one) for one in further),
     }
 
 

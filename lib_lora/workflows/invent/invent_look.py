@@ -24,6 +24,7 @@ from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.one_face import Looks, OneFace, near_copy, one_face
 from lib_lora.likeness.measure.template import SECOND_FACE, weight
+from lib_lora.workflows.invent.invented_folder import InventedPicture
 from lib_lora.workflows.invent.visible_traits import shows
 from lib_lora.workflows.photos.measure_photos import facts
 
@@ -156,19 +157,23 @@ class Judge:
         if self.first.looks is not None:
             self.face = self._drawn(self.first.looks)
 
-    def __call__(self, seen: VisibleFace, related: bool = True, mirrored: bool = False) -> Judged:
+    def __call__(self, seen: VisibleFace, related: bool = True, original: InventedPicture | None = None) -> Judged:
         """Judge one picture.
 
         Args:
             seen: what is to be seen in it.
             related: it goes out from the picked picture, or from one that does.
-            mirrored: it is the mirror image of a kept one, to which the engine finds nearly no difference.
+            original: the kept picture that it is the mirror image of, to which the engine finds nearly no difference;
+                it is judged by the line that the original was judged by.
         """
         known = [one.looks for one in (self.first, *(one for _, one in self._kept)) if one.looks is not None]
         if seen.looks is None or (seen.why and not (seen.why == _COVERED and _is_like_one_of(seen.looks, known))):
             return Judged(seen.why)
         embedding, face = seen.looks.embedding, self.face
-        alike = abs((seen.yaw or 0.0) - (self.first.yaw or 0.0)) < AHEAD
+        if original is not None:
+            related = bool(original.start)
+        yaw = seen.yaw if original is None else original.yaw
+        alike = abs((yaw or 0.0) - (self.first.yaw or 0.0)) < AHEAD
         numbers = (
             round(face.likeness(embedding), 4),
             round(face.mean_line.at, 4),
@@ -177,7 +182,7 @@ class Judge:
         )
         if not face.is_same(embedding, related, alike):
             return Judged(OTHER_FACE, *numbers)
-        copy = not mirrored and near_copy(seen.looks, known) is not None
+        copy = original is None and near_copy(seen.looks, known) is not None
         return Judged(NEAR_COPY if copy else "", *numbers)
 
     @property

@@ -28,7 +28,7 @@ from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
-from lib_lora.workflows.invent.mirrored_views import as_if_mirrored, is_mirrored, to_mirror
+from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, is_mirrored, to_mirror
 from lib_lora.workflows.judge.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -112,16 +112,18 @@ def more(
             one for one in shop.candidates(max(request.strangers, 0)) if one.file != plan.picked and invented.has(one)
         ]
         judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
-        before = invented.kept(shop.painted)
+        before = [one for one in invented.kept(shop.painted) if not is_mirrored(one)]
         judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
         digest = sha256(file) if file else ""
-        _until_enough(shop, plan, judge, character, request, _Lora(file, digest))
-        done = _stage(shop.painted, digest)
-        if request.mirror:
-            while images := to_mirror(invented.kept(done), _mirrored(shop.painted, digest), count):
+        made = -1
+        while made != len(shop.painted):  # of mirror images that were counted on, some may have been refused
+            made = len(shop.painted)
+            _until_enough(shop, plan, judge, character, request, _Lora(file, digest))
+            while request.mirror and (images := to_mirror(_views(shop, digest), count)):
                 for one in images:
                     shop.mirror(one, judge, character)
-        mirrored = invented.kept(_mirrored(shop.painted, digest))
+        done = _stage(shop.painted, digest)
+        mirrored = _views(shop, digest).mirrored
         kept = invented.kept(shop.painted)
         flagged = judge.fallen
         sheet = invent_words.kept_sheet(invented, [one for one in kept if one.lora == digest], f"Kept of {name}")
@@ -178,7 +180,7 @@ def _until_enough(
     while True:
         done = _stage(shop.painted, digest)
         kept = invented.kept(done)
-        more_by_mirror = as_if_mirrored(kept, _mirrored(shop.painted, digest), count) if request.mirror else []
+        more_by_mirror = as_if_mirrored(_views(shop, digest), count) if request.mirror else []
         covered = coverage([*_tried(invented, done), *more_by_mirror], count)
         enough = len(kept) >= count and (is_good(covered) or len(kept) >= _MOST * count)
         if enough or len(done) >= budget:
@@ -342,8 +344,13 @@ def _stage(painted: Sequence[InventedPicture], digest: str) -> list[InventedPict
     return [one for one in painted if not one.is_candidate and one.lora == digest and not is_mirrored(one)]
 
 
-def _mirrored(painted: Sequence[InventedPicture], digest: str) -> list[InventedPicture]:
-    return [one for one in painted if is_mirrored(one) and one.lora == digest]
+def _views(shop: InventPainter, digest: str) -> Views:
+    """What there is to mirror of a stage; a picture that the user deleted from ``more`` is there as a photo only."""
+    invented, kept = shop.invented, shop.invented.kept(_stage(shop.painted, digest))
+    images = [one for one in shop.painted if is_mirrored(one) and one.lora == digest]
+    done = {one.start for one in images}
+    sources = [one for one in kept if one.file not in done and invented.has(one)]
+    return Views(kept, sources, invented.kept(images))
 
 
 def _tried(invented: InventedFolder, done: Sequence[InventedPicture]) -> list[Tried]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -17,7 +18,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
 from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.cells import Painter
-from lib_lora.pictures import NEGATIVE, Cell, parameters_of, save_picture
+from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, parameters_of, save_picture
 from lib_lora.workflows.invent import mirrored_views
 from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
 from lib_lora.workflows.invent.generation_strategies import Strategy
@@ -174,17 +175,28 @@ class InventPainter:
             if result.why:
                 return noted
             shown = shown_by(job, seen.shown or {})
-            return self._as_photo(replace(noted, shown=shown), f"invented-{Path(file).name}", judge, character, seen)
+            kept = self._as_photo(replace(noted, shown=shown), f"invented-{Path(file).name}", character)
+            judge.keep([(kept.photo, seen)])
+            return kept
 
         self._paint(MORE, [replace(job, cell=replace(job.cell, lora=lora)) for job in jobs], decide)
 
     def mirror(self, one: InventedPicture, judge: Judge, character: Character) -> None:
-        """Make the mirror image of a kept picture; it is judged as every picture is, and becomes a photo."""
-        file, source = self.invented.free_file(MORE), self.invented.path / one.file
+        """Make the mirror image of a kept picture; it is judged as its original was, and becomes a photo.
+
+        It is named after the original, and is no part of the face that others are judged by.
+        """
+        source = self.invented.path / one.file
         image, said = ImageOps.mirror(open_photo(source)), f"{parameters_of(source) or ''}, {MIRRORED_TEXT}"
-        save_picture(self.invented.path / file, image, _cell(self.plan, one.prompt, one.seed), said)
+
+        def is_it(path: Path) -> bool:  # made before a crash
+            return parameters_of(path) == said and open_photo(path).tobytes() == image.tobytes()
+
+        file = self.invented.next_file(MORE, is_it, {other.file for other in self.painted})
+        if not (self.invented.path / file).exists():
+            save_picture(self.invented.path / file, image, _cell(self.plan, one.prompt, one.seed), said)
         seen = look(self.engine, image)
-        result = judge(seen, mirrored=True)
+        result = judge(seen, original=one)
         angle = (seen.shown or {}).get("angle", "")
         noted = replace(
             one,
@@ -203,18 +215,14 @@ class InventPainter:
             photo="",
         )
         if not noted.why:
-            wanted = f"invented-{Path(file).stem}-mirrored.png"
-            shown = {**one.shown, "angle": angle}
-            noted = self._as_photo(replace(noted, shown=shown), wanted, judge, character, seen)
+            wanted = f"invented-{Path(one.file).stem}-mirrored.png"
+            noted = self._as_photo(replace(noted, shown={**one.shown, "angle": angle}), wanted, character)
         self._write_down(noted)
 
-    def _as_photo(
-        self, one: InventedPicture, wanted: str, judge: Judge, character: Character, seen: VisibleFace
-    ) -> InventedPicture:
-        """Put a picture that is kept among the photos, with its caption, and let it be part of the face."""
+    def _as_photo(self, one: InventedPicture, wanted: str, character: Character) -> InventedPicture:
+        """Put a picture that is kept among the photos, with its caption."""
         caption = caption_of(character, one.shown)
         photo = become_photo(self.invented.character, self.invented.path / one.file, wanted, caption, PATIENCE).name
-        judge.keep([(photo, seen)])
         return replace(one, kept=True, photo=photo)
 
     def _write_down(self, one: InventedPicture) -> None:
@@ -231,7 +239,7 @@ class InventPainter:
         taken = {one.file for one in self.painted}
         missing: list[tuple[str, PictureTask]] = []
         for job in jobs:
-            file = self.invented.next_file(folder, job.cell, taken)
+            file = self.invented.next_file(folder, partial(is_painted_as, cell=job.cell), taken)
             taken.add(file)
             missing.append((file, job))
 

@@ -16,6 +16,7 @@ from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.likeness.measure.calibration import LEAST_PHOTOS
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture
+from lib_lora.workflows.invent.mirrored_views import is_mirrored
 
 GOOD_SET = 15  # photos with which a face is usually learned well
 
@@ -147,8 +148,8 @@ def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int,
     if outcome.mirrored:
         lines.append(
             f"{outcome.mirrored} more photo{' is a mirror image' if outcome.mirrored == 1 else 's are mirror images'} "
-            "of kept views from the other side, in which partings and moles change sides; delete what you do not want, "
-            "and give --no-mirror to paint on without."
+            "of kept views from the other side, in which partings, moles, writing and one-sided jewellery "
+            "change sides; delete what you do not want, and give --no-mirror to paint on without."
         )
     if flagged:
         lines.append(f"By all that was kept these look like another face; look at them: {', '.join(flagged)}.")
@@ -179,6 +180,8 @@ def line_of(one: InventedPicture, further: bool = False) -> str:
     if further and one.is_candidate:
         return f"{one.file}: a stranger, to tell the picked face from"
     said = "kept" if one.kept else one.why or "ok"
+    if is_mirrored(one):
+        said += f", mirror image of {one.start}"
     numbers = ""
     if one.to_picked is not None and one.picked_line is not None:
         numbers = f", likeness to the picked face {one.to_picked:.2f} (limit {one.picked_line:.2f})"

@@ -11,7 +11,7 @@ Nothing in it is ever deleted or painted over. Knows the files; does not know fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,6 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.photos.audit import audit_store
-from lib_lora.pictures import Cell, is_painted_as
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -196,21 +195,20 @@ class InventedFolder:
         """Whether its picture is still there."""
         return (self.path / one.file).is_file()
 
-    def free_file(self, folder: str) -> str:
-        """Where a picture goes that is not painted, relative to the folder: the first number that is free."""
-        number = 1
-        while (self.path / folder / f"{number:04d}.png").exists():
-            number += 1
-        return f"{folder}/{number:04d}.png"
-
-    def next_file(self, folder: str, cell: Cell, taken: set[str]) -> str:
+    def next_file(self, folder: str, is_it: Callable[[Path], bool], taken: set[str]) -> str:
         """Where the next picture goes, relative to the folder: the first number that is free, or that has this very
-        picture, which was painted before a crash and not yet judged."""
+        picture, which was made before a crash and not yet judged.
+
+        Args:
+            folder: `CANDIDATES` or `MORE`.
+            is_it: whether a file is this very picture.
+            taken: files that have a line already, also of pictures that the user deleted.
+        """
         number = 1
         while True:
             name = f"{folder}/{number:04d}.png"
             path = self.path / name
-            if name not in taken and (not path.exists() or is_painted_as(path, cell)):
+            if name not in taken and (not path.exists() or is_it(path)):
                 return name
             number += 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lib_lora.workflows.invent.coverage_plan import ENOUGH, SIDES, Tried, coverage
 from lib_lora.workflows.invent.invented_folder import InventedPicture
@@ -20,33 +21,51 @@ def is_mirrored(one: InventedPicture) -> bool:
     return one.way == WAY
 
 
-def to_mirror(
-    kept: Sequence[InventedPicture], mirrored: Sequence[InventedPicture], count: int
-) -> list[InventedPicture]:
+@dataclass(frozen=True)
+class Views:
+    """What there is to mirror, and what was mirrored before.
+
+    Attributes:
+        kept: pictures that were painted and are kept.
+        sources: those of them that can be mirrored: their files are there, and they were not mirrored before (a mirror
+            image that was not kept, or was deleted, is not made again).
+        mirrored: mirror images that are kept.
+    """
+
+    kept: Sequence[InventedPicture]
+    sources: Sequence[InventedPicture]
+    mirrored: Sequence[InventedPicture]
+
+
+def to_mirror(views: Views, count: int) -> list[InventedPicture]:
     """Which of the kept pictures shall be mirrored, those that look furthest to their side first.
 
+    Only from the side of which more were painted to the other one: where both sides have as many, mirror images would
+    be more of the same.
+
     Args:
-        kept: pictures that were painted and kept.
-        mirrored: mirror images that are there; one that was not kept is not made again, and does not count.
+        views: what there is.
         count: how many pictures are wanted in all.
     """
-    done = {one.start for one in mirrored}
-    shown = [Tried(one.asked, one.shown) for one in (*kept, *(one for one in mirrored if one.kept))]
+    painted = {side: sum(one.shown.get("angle") == side for one in views.kept) for side in SIDES}
+    shown = [Tried(one.asked, one.shown) for one in (*views.kept, *views.mirrored)]
     found: list[InventedPicture] = []
     for state in coverage(shown, count):
         if state.kind != "angle" or state.value not in SIDES:
             continue
-        other = next(side for side in SIDES if side != state.value)
-        there = [one for one in kept if one.shown.get("angle") == other and one.file not in done]
+        other = _opposite(state.value)
+        if painted[other] <= painted[state.value]:
+            continue
+        there = [one for one in views.sources if one.shown.get("angle") == other]
         there.sort(key=lambda one: -abs(one.yaw or 0.0))
         found += there[: max(0, math.ceil(ENOUGH * state.goal) - state.have)]
     return found
 
 
-def as_if_mirrored(kept: Sequence[InventedPicture], mirrored: Sequence[InventedPicture], count: int) -> list[Tried]:
+def as_if_mirrored(views: Views, count: int) -> list[Tried]:
     """What coverage gains by the mirror images that are there, and by those that could be made."""
-    there = [Tried({}, one.shown) for one in mirrored if one.kept]
-    coming = to_mirror(kept, mirrored, count)
+    there = [Tried({}, one.shown) for one in views.mirrored]
+    coming = to_mirror(views, count)
     return there + [Tried({}, {**one.shown, "angle": _opposite(one.shown["angle"])}) for one in coming]
 
 

@@ -55,7 +55,8 @@ def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
     with suppress(UserError):  # then the step Photos asks for it
         side = side_of(Workspace(context.root).character(context.character)) or RESOLUTION
         run_audit(context.root, context.character, side, engine=chosen_engine(context.root))
-    return {name: result.values[name] for name in ("painted", "kept", "photos", "not_kept", "budget_spent", "flagged")}
+    said = ("painted", "kept", "mirrored", "photos", "not_kept", "budget_spent", "flagged")
+    return {name: result.values[name] for name in said}
 
 
 class _Counted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -51,7 +52,7 @@ def test_nothing_was_begun(page):
 def test_candidates_can_be_seen_and_one_is_picked(page, base):
     folder = page.character()
     plant_invented(folder, faults={2: "no face"})
-    assert entry(page)["invented"] == {"stage": "candidates", "candidates": 4, "painted": 0, "kept": 0}
+    assert entry(page)["invented"] == {"stage": "candidates", "candidates": 4, "painted": 0, "kept": 0, "mirrored": 0}
     assert entry(page)["next"] == "invent"  # a page that is loaded anew goes on there
     found = page.got("/characters/mara/invention")
     assert (found["stage"], found["describe"], found["base"]) == ("candidates", WHO, base)
@@ -84,11 +85,27 @@ def test_each_further_picture_says_what_became_of_it(page):
     assert (found["painted"], found["kept"]) == (5, 2)
     assert [one["why"] for one in found["more"]] == ["", "other face", "near copy", "", "other face"]
     assert found["reasons"] == {"other face": 2, "near copy": 1}
-    assert found["rounds"] == {"without": {"painted": 5, "kept": 2}, "with": None}
+    assert found["rounds"] == {"without": {"painted": 5, "kept": 2, "mirrored": 0}, "with": None}
     (folder.photos / "invented-0001.png").unlink()
     found = page.got("/characters/mara/invention")
     assert (found["kept"], found["more"][0]["why"]) == (1, "left out by you")
     assert entry(page)["invented"]["kept"] == 1
+
+
+def test_mirror_images_are_told_and_do_not_count_as_painted_or_kept(page):
+    folder = page.character()
+    invented = plant_invented(folder, picked=1, more=["", "other face"])
+    first = invented.painted()[-2]
+    image = replace(first, file="more/0003.png", way="mirror", start=first.file, photo="invented-0001-mirrored.png")
+    for path in (invented.path / image.file, folder.photos / image.photo):
+        Image.new("RGB", (64, 64)).save(path)
+    invented.note(image)
+    found = page.got("/characters/mara/invention")
+    counted = {"painted": 2, "kept": 1, "mirrored": 1}
+    assert {name: found[name] for name in counted} == counted == found["rounds"]["without"]
+    assert [(one["kept"], one["mirrored"]) for one in found["more"]] == [(True, False), (False, False), (True, True)]
+    assert {name: entry(page)["invented"][name] for name in counted} == counted
+    assert job(page, "more", count=2, mirror=False) == ""
 
 
 def test_a_round_with_the_lora_is_counted_by_itself(page):
@@ -98,7 +115,10 @@ def test_a_round_with_the_lora_is_counted_by_itself(page):
     plant_run(folder, saved=[2, 4])
     found = page.got("/characters/mara/invention")
     assert found["lora"] == "mara-001-000004"
-    assert found["rounds"] == {"without": {"painted": 2, "kept": 1}, "with": {"painted": 0, "kept": 0}}
+    assert found["rounds"] == {
+        "without": {"painted": 2, "kept": 1, "mirrored": 0},
+        "with": {"painted": 0, "kept": 0, "mirrored": 0},
+    }
     assert job(page, "more", with_lora=True) == ""
 
 

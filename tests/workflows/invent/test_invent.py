@@ -28,10 +28,11 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_starts
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.head_turn import turned
-from lib_lora.workflows.invent.invent_look import Judge, VisibleFace, look, look_at_file
+from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
+from lib_lora.workflows.invent.invent_words import line_of
 from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
-from lib_lora.workflows.invent.mirrored_views import as_if_mirrored, to_mirror
+from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
@@ -592,7 +593,7 @@ def test_where_views_from_one_side_alone_were_kept_they_are_mirrored_and_the_res
         with Image.open(invented.path / one.start) as first, Image.open(invented.path / one.file) as second:
             assert ImageOps.mirror(first).tobytes() == second.tobytes()
             assert second.text["parameters"].endswith("Mirrored: left to right")
-        assert one.photo == f"invented-{Path(one.file).stem}-mirrored.png"
+        assert one.photo == f"invented-{Path(one.start).stem}-mirrored.png"
         assert "looking right" in (caption_files.read(invented.character.photos / one.photo) or "")
     again = _more(root, painter, eye, count=10, budget=28)
     assert (again.values["painted"], again.values["mirrored"]) == (told.values["painted"], 2)  # none is made twice
@@ -602,20 +603,118 @@ def test_where_views_from_one_side_alone_were_kept_they_are_mirrored_and_the_res
     assert seeds.isdisjoint(cell.variation_seed for cell in painter.cells[-4:])
 
 
-def test_a_mirror_image_that_is_not_kept_is_not_made_again():
+def test_no_more_is_mirrored_than_coverage_needs_and_only_from_the_side_that_has_more():
     right = InventedPicture("", "", "", "", 1, shown={"angle": "right"}, kept=True)
     kept = [replace(right, file=f"more/{number:04}.png", yaw=0.4 + number / 9) for number in range(3)]
-    assert [one.file for one in to_mirror(kept, [], 6)] == [
-        "more/0002.png",
-        "more/0001.png",
-    ]  # the furthest to a side first
-    refused = InventedPicture("more/0009.png", "", "", "", 1, way="mirror", start="more/0002.png", why="other face")
-    assert [one.file for one in to_mirror(kept, [refused], 6)] == ["more/0001.png", "more/0000.png"]
+
+    def files(of, count=6, sources=None, images=()):
+        return [one.file for one in to_mirror(Views(of, of if sources is None else sources, images), count)]
+
+    assert files(kept) == ["more/0002.png", "more/0001.png"]  # the furthest to a side first
+    assert files(kept, sources=kept[:2]) == ["more/0001.png", "more/0000.png"]  # the third was refused, or is gone
     made = InventedPicture("more/0009.png", "", "", "", 1, way="mirror", start="more/0002.png",
                            shown={"angle": "left"}, kept=True)  # fmt: skip
-    assert [one.file for one in to_mirror(kept, [made], 6)] == ["more/0001.png"]
-    assert [one.shown["angle"] for one in as_if_mirrored(kept, [made], 6)] == ["left", "left"]
-    assert to_mirror([*kept, *(replace(one, shown={"angle": "left"}) for one in kept)], [], 6) == []
+    assert files(kept, sources=kept[:2], images=[made]) == ["more/0001.png"]
+    assert [one.shown["angle"] for one in as_if_mirrored(Views(kept, kept[:2], [made]), 6)] == ["left", "left"]
+    left = [replace(one, shown={"angle": "left"}, file=one.file.replace("000", "001")) for one in kept]
+    assert files([*kept, *left]) == []
+    assert files([*kept[:2], *left[:2]], count=30) == []  # both lack as many
+    assert len(files([*kept, *left[:2]], count=30)) == 3
+    images = [replace(made, file=f"more/002{number}.png") for number in range(3)]
+    assert files([*kept, *left[:2]], 30, left[:2], images) == []  # nor back, once the other side has more by mirroring
+
+
+@pytest.fixture
+def left_views(begun, eye):
+    """A painter of mara with three kept views from the left, of which the first two have files; no painter is asked."""
+    root, _ = begun
+    invented = InventedFolder(Workspace(root).character(NAME))
+    for number in (1, 2, 3):
+        one = InventedPicture(f"more/{number:04d}.png", "", "", "a", 1, variation_seed=number,
+                              start="candidates/0001.png", shown={"angle": "left"}, yaw=-0.4, kept=True,
+                              photo=f"invented-{number:04d}.png")  # fmt: skip
+        photo("mara", number).save(invented.character.photos / one.photo)
+        if number < 3:
+            photo("mara", number).save(invented.path / one.file)
+        invented.note(one)
+    return root, invented, lambda: invent_paint.InventPainter(invented, invented.plan, Pasting, eye, lambda one: None)
+
+
+class Agreeing:
+    """A judge who keeps everything, and learns nothing of mirror images."""
+
+    def __call__(self, seen, original):
+        return Judged("")
+
+
+def test_a_mirror_image_is_made_once_also_when_the_process_was_ended_before_it_was_written_down(
+    left_views, monkeypatch
+):
+    _, invented, shop = left_views
+    monkeypatch.setattr(invent_paint, "look", lambda *_: VisibleFace("", shown={"angle": "right"}, yaw=0.4))
+    who, first = load(invented.character), shop()
+    (one,) = [one for one in first.painted if one.file == "more/0001.png"]
+
+    def ended(line):
+        raise KeyboardInterrupt
+
+    first._write_down = ended
+    with pytest.raises(KeyboardInterrupt):
+        first.mirror(one, Agreeing(), who)
+    shop().mirror(one, Agreeing(), who)
+    line = invented.painted()[-1]
+    assert (line.file, line.photo) == ("more/0004.png", "invented-0001-mirrored.png")  # the third has a line, no file
+    assert [path.name for path in invented.path.joinpath("more").iterdir() if path.name > "0002.png"] == ["0004.png"]
+    assert len([path for path in list_photos(invented.character.photos) if "mirrored" in path.name]) == 1
+    shop().mirror(replace(one, file="more/0002.png"), Agreeing(), who)
+    assert invented.painted()[-1].file == "more/0005.png"  # another picture's
+
+
+def test_what_the_user_deleted_is_neither_mirrored_nor_covers_a_side(left_views):
+    _, invented, shop = left_views
+    image = InventedPicture("more/0004.png", "", "", "", 1, way="mirror", start="more/0001.png", kept=True,
+                            shown={"angle": "right"}, photo="invented-0001-mirrored.png")  # fmt: skip
+    invented.note(image)
+    views = invent_more._views(shop(), "")
+    assert len(views.kept) == 3
+    assert [one.file for one in views.sources] == ["more/0002.png"]  # the first is done, the file of the third is gone
+    assert views.mirrored == []
+    photo("mara", 4).save(invented.character.photos / image.photo)
+    assert invent_more._views(shop(), "").mirrored == [image]
+
+
+def test_where_mirror_images_are_refused_it_is_seen_again_whether_there_is_enough(left_views, eye, monkeypatch):
+    root, _, _ = left_views
+    seen = []
+    monkeypatch.setattr(invent_more, "_until_enough", lambda shop, *_: seen.append(len(shop.painted)))
+
+    def refused(shop, one, *_):
+        shop._write_down(replace(one, file=f"more/9{one.file[-7:]}", way="mirror", start=one.file, why="x", kept=False))
+
+    monkeypatch.setattr(invent_paint.InventPainter, "mirror", refused)
+    told = _more(root, Pasting(), eye, count=10)
+    assert [one - seen[0] for one in seen] == [0, 2]  # two could be mirrored
+    assert (told.values["kept"], told.values["mirrored"]) == (3, 0)
+
+
+def test_a_mirror_image_is_judged_by_the_line_that_its_original_was_judged_by(begun, eye, monkeypatch):
+    root, _ = begun
+    invented = InventedFolder(Workspace(root).character(NAME))
+    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
+    lines = []
+    monkeypatch.setattr(OneFace, "is_same", lambda _, embedding, related, alike: lines.append((related, alike)) or True)
+    aside = replace(judge.first, yaw=(judge.first.yaw or 0.0) + 0.5)
+    original = InventedPicture("more/0001.png", "", "", "", 1, yaw=judge.first.yaw)
+    for one in (original, replace(original, start="candidates/0001.png", yaw=aside.yaw)):
+        assert judge(aside, original=one).why == ""  # and is no near copy
+    assert judge(aside).why == "near copy"
+    assert lines == [(False, True), (True, False), (True, False)]
+
+
+def test_a_line_for_the_terminal_says_of_a_mirror_image_whose_it_is():
+    one = InventedPicture("more/0009.png", "", "", "", 1, way="mirror", start="more/0002.png", kept=True)
+    assert line_of(one, further=True) == "more/0009.png: kept, mirror image of more/0002.png"
 
 
 def test_eyes_that_are_called_covered_are_believed_of_a_face_that_is_no_longer_like_itself(begun, eye):
