@@ -24,7 +24,6 @@ from lib_lora.hosts.temporary_loras import temporary_loras
 from lib_lora.hosts.webui_attributes import ask, ask_or, put, reads_bundles
 from lib_lora.hosts.webui_detailer import quiet_settings, script_runner
 from lib_lora.job_host import Each
-from lib_lora.lora.file.own_vectors import refuse_vectors
 from lib_lora.pictures import Cell
 
 TOGETHER = 4  # pictures, before others have their turn
@@ -114,6 +113,8 @@ def paint(
             code="webui-lora-extension-off",
         )
     if not host.reads_vectors():
+        from lib_lora.lora.file.own_vectors import refuse_vectors  # a webui's start does not wait for it
+
         refuse_vectors(pictures, f"this webui ({host.name})")
     _see_that_loras_are_there(host, pictures)
     lock = ask("call_queue:queue_lock")

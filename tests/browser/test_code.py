@@ -34,11 +34,11 @@ def test_a_python_is_named_with_the_code_of_the_terminal(tmp_path: Path, chromiu
         panel.get_by_label("Python that trains").fill(sys.executable)
         visitor.click("Save the settings")
         dialog = visitor.page.locator("dialog.sf-dialog")
-        dialog.get_by_text("type the one that the terminal where SameFace runs shows").wait_for()
+        dialog.get_by_text("enter the one shown in the terminal where SameFace runs").wait_for()
         code = started.until(sys.executable).split()[-1]
         dialog.get_by_label("Code", exact=True).fill("AAAA-AAAA")
         dialog.get_by_role("button", name="Confirm").click()
-        dialog.get_by_text("This was not the code").wait_for()
+        dialog.get_by_text("Wrong code").wait_for()
         visitor.photograph("code")
         dialog.get_by_role("button", name="Cancel").click()
         visitor.sees("No code was typed, so nothing was changed.")

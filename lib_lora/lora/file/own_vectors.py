@@ -1,4 +1,4 @@
-"""Whether a LoRA file holds vectors of words of its own, and the refusal of painters that would leave them out."""
+"""Tells whether a LoRA file holds vectors of words of its own, and refuses painters that would leave them out."""
 
 from __future__ import annotations
 
