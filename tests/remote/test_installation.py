@@ -79,7 +79,9 @@ def test_what_it_holds(wheel, tmp_path, package):
     assert "lib_lora/__main__.py" in names
     for data in ("captions/first_names.txt", "likeness/report/templates", "faces/models"):
         assert any(name.startswith(f"lib_lora/{data}") for name in names), data
-    assert not [name for name in names if "bundled" in name.split("/") or "__pycache__" in name or name.endswith(".pyc")]
+    assert not [
+        name for name in names if "bundled" in name.split("/") or "__pycache__" in name or name.endswith(".pyc")
+    ]
     assert all(name.startswith(("lib_lora/", "sameface-")) for name in names)
     source = {path.relative_to(ROOT.parent).as_posix() for path in ROOT.rglob("*.py") if "bundled" not in path.parts}
     assert source <= set(names)
