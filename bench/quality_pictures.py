@@ -107,7 +107,7 @@ def paint(asked: Sequence[Question], steps: int, lora: Path | None = None) -> li
             parts = {"unet": brush.unet, **brush.text.parts()}
             content = read(lora)
             applied.enter_context(merged(parts, brush.info.family, content))
-            applied.enter_context(brush.text.knowing(content.inversions))
+            applied.enter_context(brush.text.with_inversions(content.inversions))
         prompts, seeds = [one.prompt for one in asked], [one.seed for one in asked]
         return brush.paint(prompts, seeds, steps, GUIDANCE, SAMPLER, TOGETHER)
 

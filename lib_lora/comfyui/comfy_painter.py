@@ -116,7 +116,7 @@ class ComfyPainter:
         """The workflow of a cell, in the API form."""
         if cell.variation or cell.inverted:
             raise UserError(
-                "ComfyUI has no variations of a seed, and finds no picture's noise; choose diffusers as the painter.",
+                "ComfyUI can neither vary a seed nor invert a picture to its noise; choose diffusers as the painter.",
                 code="comfyui-without-variations",
             )
         named = ((cell.lora, cell.weight), *cell.more) if cell.lora else cell.more

@@ -111,7 +111,7 @@ def deliver(
     _beside(origin, target, weight, preview)
     try:
         if content.inversions:
-            vector_files.place(lora, origin.character.name)
+            vector_files.write_beside(lora, origin.character.name)
     except UserError as error:  # the LoRA is there and works; its notes say what is missing
         _log.warning("%s", error)
         _beside(origin, target, weight, preview, lora)

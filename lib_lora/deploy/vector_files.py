@@ -17,6 +17,7 @@ EMBEDDINGS = "embeddings"  # the folder beside a run's checkpoints
 CHECKPOINT = "sameface.checkpoint"  # in a delivered LoRA with vectors: the checkpoint's name, where its files lie
 _FORBIDDEN = frozenset('<>:"/\\|?*')  # in names, by Windows
 _LONGEST = 200  # bytes
+_ENDS = ("", " ", ",", ")", ":", "\n")  # what ComfyUI takes behind an embedding's name
 
 
 def vector_names(words: Iterable[str], character: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ def _can_be_a_name(word: str) -> bool:
     )
 
 
-def place(checkpoint: Path, character: str) -> None:
+def write_beside(checkpoint: Path, character: str) -> None:
     """Write the files of a checkpoint: ``embeddings/CHECKPOINT/WORD.safetensors`` beside it.
 
     Raises:
@@ -84,25 +85,22 @@ def vectors_note(lora: Path, character: str, checkpoint: Path | None = None) -> 
     folder = f"{EMBEDDINGS}/{printable(texts.get(CHECKPOINT, '') or lora.stem)}"
     files = ", ".join(f"{folder}/{name}.safetensors" for name in names.values())
     other = "".join(
-        f"; there the word is {name} instead of {_said(word)}" for word, name in names.items() if name != word
+        f"; there the word is {name} instead of {printable(word)}" for word, name in names.items() if name != word
     )
-    where = "which lies beside the run's checkpoints"
+    where = "found beside the run's checkpoints"
     if checkpoint and not all(_is_there(checkpoint, name) for name in names.values()):
-        where = "which could not be written beside the run's checkpoints: use the LoRA again to write it"
+        where = "which could not be written beside the run's checkpoints (use the LoRA again to write it)"
+    own = ", ".join(map(printable, words))
     return (
-        f"{', '.join(map(_said, words))}: vectors of its own. A1111 reads them from this file, unless its own folder "
-        "embeddings has a file of that word, which it prefers: put none there. ComfyUI reads them from a copy of this "
-        f"file in its folder embeddings, by the word embedding:{lora.stem}; Forge and Forge Neo from a copy there of "
-        f"{files}, {where}{other}"
+        f"{own}: learned vectors, stored in this file. A1111 reads them from it; do not put "
+        "a file of that name into A1111's embeddings folder, which would take precedence. For ComfyUI, copy this file "
+        f"into its embeddings folder and write embedding:{lora.stem} in the prompt; for Forge and Forge Neo, copy "
+        f"{files}, {where}, into theirs{other}"
     )
 
 
 def _is_there(checkpoint: Path, name: str) -> bool:
     return (checkpoint.parent / EMBEDDINGS / checkpoint.stem / f"{name}.safetensors").is_file()
-
-
-def _said(word: str) -> str:
-    return "".join(letter for letter in word if letter.isprintable())  # it may be a stranger's
 
 
 def for_comfyui(lora: Path, embeddings: Path | None, prompt: str) -> str:
@@ -153,6 +151,3 @@ def _replaced(prompt: str, word: str, by: str) -> str:
         return f"{'' if before in ('', ' ', '(', chr(10)) else ' '}{by}{'' if after in _ENDS else ' '}"
 
     return re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", put, prompt, flags=re.IGNORECASE)
-
-
-_ENDS = ("", " ", ",", ")", ":", "\n")

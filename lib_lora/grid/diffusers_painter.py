@@ -130,7 +130,7 @@ class DiffusersPainter:
                 for file, share in ((lora, weight), *more) if lora else more:
                     content = read(file)
                     applied.enter_context(merged(parts, self.info.family, content, share))
-                    applied.enter_context(self.text.knowing(content.inversions))
+                    applied.enter_context(self.text.with_inversions(content.inversions))
                 for latents in self._painted(group):
                     pictures.extend(decode(self.vae, latents))
                     cell = cells[len(pictures) - 1]

@@ -24,7 +24,7 @@ def is_bundled(key: str) -> bool:
     return key.startswith(PREFIX)
 
 
-def keys_of(word: str, encoders: int) -> tuple[str, ...]:
+def _keys(word: str, encoders: int) -> tuple[str, ...]:
     """The key for each of so many text encoders."""
     return tuple(f"{PREFIX}{word}.{end}" for end in (_ONE if encoders == 1 else _TWO))
 
@@ -85,12 +85,12 @@ def word_of(key: str) -> str:
     return key.removeprefix(PREFIX).partition(".")[0]
 
 
-def named(word: str, vectors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+def bundled_tensors(word: str, vectors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
     """The vectors of a word, a tensor [N, width] for each text encoder, as they stand in a file."""
-    return dict(zip(keys_of(word, len(vectors)), vectors, strict=True))
+    return dict(zip(_keys(word, len(vectors)), vectors, strict=True))
 
 
-def without(keys: Iterable[str]) -> list[str]:
+def layer_keys(keys: Iterable[str]) -> list[str]:
     """The keys that belong to layers."""
     return [key for key in keys if not is_bundled(key)]
 

@@ -11,7 +11,7 @@ from math import prod
 
 from lib_lora.errors import UserError
 from lib_lora.lora import key_names
-from lib_lora.lora.bundled import without, words_in
+from lib_lora.lora.bundled import layer_keys, words_in
 
 Shape = tuple[int, ...]
 _FIELDS = {
@@ -36,7 +36,7 @@ def keys_by_layer(shapes: Mapping[str, Shape], where: str) -> dict[str, dict[str
     """
     words_in(shapes, where)
     collected: dict[str, dict[str, str]] = {}
-    for key in without(shapes):
+    for key in layer_keys(shapes):
         name, what = key_names.split_key(key)
         if what not in _FIELDS:
             raise UserError(

@@ -68,7 +68,7 @@ class TextStack:
         return {f"te{n + 1}": encoder for n, encoder in enumerate(self.encoders)}
 
     @contextmanager
-    def knowing(self, more: Sequence[TextualInversion]) -> Iterator[None]:
+    def with_inversions(self, more: Sequence[TextualInversion]) -> Iterator[None]:
         """Inside the block some more words have vectors of their own.
 
         Raises:

@@ -40,7 +40,7 @@ from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.preserved_captions import captions_needed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
-from lib_lora.training.plan.trigger_check import see_that_trigger_fits
+from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.training.preservation import OutputPreservation
 
 Emit = Callable[..., None]
@@ -129,7 +129,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
         UserError: the base model or a photo is gone, memory or disk do not suffice.
     """
     train = run.file.settings
-    see_that_trigger_fits(run.file.character, train)
+    check_trigger(run.file.character, train)
     fp16 = train.precision == "fp16"
     distributed.state()  # first, since it knows more about CPUs than accelerate by itself
     AcceleratorState._reset_state()  # a run before this one, in this process, may have had another precision
@@ -268,7 +268,7 @@ def _conditions(
     if train.hears_text:
         stack = load()
         if train.trigger_vectors:
-            stack.inversions = (begun(stack.encoders, run.file.character, train.trigger_vectors),)
+            stack.inversions = (first_vectors(stack.encoders, run.file.character, train.trigger_vectors),)
         chunks = max(stack.chunks_of(caption) for caption in [*captions, *plain])
         return LiveConditions(stack, train.clip_skip, chunks), stack
     chunks = max(len(prompt_chunks(caption)) for caption in [*captions, *plain])
@@ -280,10 +280,10 @@ def _conditions(
     return frozen, None
 
 
-def begun(encoders: Sequence[torch.nn.Module], character: Character, count: int) -> TextualInversion:
+def first_vectors(encoders: Sequence[torch.nn.Module], character: Character, count: int) -> TextualInversion:
     """The trigger with `count` vectors to be trained, which begin as those of the class word.
 
-    For a character that passed `see_that_trigger_fits`.
+    For a character that passed `check_trigger`.
     """
     vectors = [vectors_of(encoder, character.class_word, count) for encoder in encoders]
     return TextualInversion(character.trigger, tuple(torch.nn.Parameter(one) for one in vectors))

@@ -54,8 +54,8 @@ def planted(tmp_path: Any) -> Iterator[Planted]:
         yield page
 
 
-def _train_step_of_lena(chromium: Any, planted: Planted) -> tuple[Any, list[str]]:
-    """A new page at that step, and what its scripts raise."""
+def _page_of_lena(chromium: Any, planted: Planted, step: str = "train") -> tuple[Any, list[str]]:
+    """A new page at a step, and what its scripts raise."""
     errors: list[str] = []
     page = chromium.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -63,7 +63,7 @@ def _train_step_of_lena(chromium: Any, planted: Planted) -> tuple[Any, list[str]
     page.goto(planted.address)
     until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
     refresh(page)
-    go(page, "train", "lena")
+    go(page, step, "lena")
     return page, errors
 
 
@@ -76,7 +76,7 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     left = ledger.intend("NVIDIA A40", "0.4")
     ledger.created(left, RunpodApi(KEY, runpod.base).create_pod(PodRequest(left, "image", "NVIDIA A40")).id)
 
-    page, errors = _train_step_of_lena(chromium, planted)
+    page, errors = _page_of_lena(chromium, planted)
     page.get_by_label("Where to train").select_option("runpod")
     start = page.get_by_role("button", name="Start training")
     assert start.is_disabled()  # without a key
@@ -129,7 +129,7 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     more = plant_run(planted.character("Mara"), saved=[50, 100], base=str(MINI))
     lend(run, Loan("desk", "lena@desk.example:SameFace", "0123456789abcdef", failed.id))
 
-    page, errors = _train_step_of_lena(chromium, planted)
+    page, errors = _page_of_lena(chromium, planted)
     page.get_by_text("The steps up to 50 are saved").wait_for()  # so the runs are known
     fold = page.locator("details", has_text="Continue elsewhere, or with other limits").first
     assert not fold.is_visible()  # another machine has the run
@@ -196,13 +196,7 @@ def test_pictures_on_a_rented_gpu(
     before = ledger.intend("NVIDIA A40", "0.4")
     ledger.cost(before, "lena", Decimal("0.1"), 4.0, 10.0, Painted("sd1", side, 1000, 500.0))
 
-    page, errors = chromium.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(20_000)
-    page.goto(planted.address)
-    until(page, "() => shared.app.state && document.querySelector('#sameface .sf-tabs')")
-    refresh(page)
-    go(page, "test", "lena")
+    page, errors = _page_of_lena(chromium, planted, "test")
     test = page.locator(".sf-panel-test")
     test.get_by_text("A rented GPU at RunPod").click()
     test.get_by_text("How long a test of 44 pictures takes on the RTX A4000 is not known").wait_for()

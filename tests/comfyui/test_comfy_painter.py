@@ -18,7 +18,7 @@ from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.grid.picture_origin import OWN_VAE, read_origin
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
 from lib_lora.lora.key_names import kohya_name
@@ -92,7 +92,7 @@ def test_with_and_without_the_lora_at_each_weight(comfy, lora):
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_vectors_that_comfyui_would_leave_out_are_said_before_the_first_picture(comfy, lora, tmp_path, beside):
-    write(lora, {**read(lora).tensors, **named("mrxa", [torch.ones(2, 64)])}, {"ss_output_name": "x"})
+    write(lora, {**read(lora).tensors, **bundled_tensors("mrxa", [torch.ones(2, 64)])}, {"ss_output_name": "x"})
     late = LateComfyPainter(tmp_path, comfy.address, SimpleNamespace(model=None))
     last = {"more": ((lora, 0.5),)} if beside else {"lora": lora}
     with raises("painter-without-vectors", has=(lora.name, "ComfyUI")):

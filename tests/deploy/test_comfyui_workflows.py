@@ -13,7 +13,7 @@ from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.deploy.comfyui import ComfyFolders
 from lib_lora.deploy.comfyui_workflows import Recipe, write_workflows
 from lib_lora.grid.picture_origin import read_origin
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell, save_picture
@@ -91,7 +91,7 @@ def test_the_words_of_a_lora_with_vectors_are_embeddings_to_comfyui(there, tmp_p
     vectors = torch.ones(2, 64)
     layer = kohya_name("sd1", "unet", family_named("sd1").adapter_paths("unet", False)[0])
     whole = {f"{layer}.lora_down.weight": torch.ones(1, 2), f"{layer}.lora_up.weight": torch.ones(2, 1)}
-    save_file({**whole, f"{layer}.alpha": torch.tensor(1.0), **named("mrxa", [vectors])}, str(lora))
+    save_file({**whole, f"{layer}.alpha": torch.tensor(1.0), **bundled_tensors("mrxa", [vectors])}, str(lora))
     cell = replace(CELL, prompt="photo of (MRXA:1.1), mrxa's mrxab, mrxa")
     embeddings = tmp_path / "models" / "embeddings"
     told = "photo of (embedding:{0}:1.1), embedding:{0} 's mrxab, embedding:{0}"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from lib_lora.character.store import Character, Consent
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.deploy.vector_files import EMBEDDINGS, vector_names, vectors_note
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.usage_terms import licence_of
@@ -157,23 +157,23 @@ def test_a_triggers_vectors_go_with_the_file_and_lie_beside_the_checkpoint_alone
     assert not (lora.parent / EMBEDDINGS).exists()
     vectors = torch.arange(128.0).reshape(2, 64)
     content = read(lora)
-    write(lora, {**content.tensors, **named("mrxa", [vectors])}, content.metadata)
+    write(lora, {**content.tensors, **bundled_tensors("mrxa", [vectors])}, content.metadata)
     target = deliver(lora_origin(run), lora, tmp_path / "out")
     (word,) = read(target).inversions
     assert torch.equal(word.vectors[0], vectors)
     alone = load_file(lora.parent / EMBEDDINGS / "mara-001-000840" / "mrxa.safetensors")
     assert torch.equal(alone.pop("emb_params"), vectors)  # by which name A1111, Forge and ComfyUI take any single one
     assert not alone
-    assert "embeddings/mara-001-000840/mrxa.safetensors, which lies" in notes(target)["notes"]
+    assert "embeddings/mara-001-000840/mrxa.safetensors, found" in notes(target)["notes"]
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8), "red").save(picture)
     add_preview(lora_origin(run), target, picture)
-    assert "embeddings/mara-001-000840/mrxa.safetensors, which lies" in notes(target)["notes"]
+    assert "embeddings/mara-001-000840/mrxa.safetensors, found" in notes(target)["notes"]
 
 
 def with_vectors(lora, word="mrxa", number=1.0):
     content = read(lora)
-    write(lora, {**content.tensors, **named(word, [torch.full((2, 64), number)])}, content.metadata)
+    write(lora, {**content.tensors, **bundled_tensors(word, [torch.full((2, 64), number)])}, content.metadata)
     return lora
 
 
@@ -196,15 +196,15 @@ def test_vectors_that_cannot_be_written_are_a_note_and_no_error(run, lora, tmp_p
     assert "which could not be written" in vectors_note(target, "Mara", lora)
     (lora.parent / EMBEDDINGS).unlink()
     assert deliver(lora_origin(run), lora, tmp_path / "out") == target
-    assert "which lies beside" in notes(target)["notes"]
-    assert "which lies beside" in vectors_note(target, "Mara", lora)
+    assert "found beside" in notes(target)["notes"]
+    assert "found beside" in vectors_note(target, "Mara", lora)
 
 
 def test_a_note_turns_no_terminal_and_says_which_word_a_file_stands_for(lora):
     note = vectors_note(with_vectors(lora, "mr\x1b[1m:xa"), "Mara")
     assert note.isprintable()
     assert "mara.safetensors" in note
-    assert "there the word is mara instead of mr[1m:xa" in note
+    assert "there the word is mara instead of mr [1m:xa" in note
 
 
 def test_a_file_of_vectors_is_called_as_the_word_where_windows_lets_it():

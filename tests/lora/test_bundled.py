@@ -8,7 +8,7 @@ from faults import raises
 from lora_makers import flat_tensors, metadata, trained
 from safetensors.torch import load_file, save_file
 
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.file.describe import describe
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
@@ -26,8 +26,8 @@ def _file(folder, more):
 
 def test_the_keys_are_a1111s():
     vectors = torch.ones(2, 8)
-    assert list(named("mrxa", [vectors])) == [ONE]
-    assert list(named("mrxa", [vectors, vectors])) == [LEFT, RIGHT]
+    assert list(bundled_tensors("mrxa", [vectors])) == [ONE]
+    assert list(bundled_tensors("mrxa", [vectors, vectors])) == [LEFT, RIGHT]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_adapter_with_a_word_is_written_and_read_again(tmp_path):
 
 def test_strange_vectors_are_not_written(tmp_path):
     _, adapter = trained("sd1", "LoRA", tmp_path)
-    strange = {**adapter.export(), **named("mrxa", [torch.ones(76, 64)])}
+    strange = {**adapter.export(), **bundled_tensors("mrxa", [torch.ones(76, 64)])}
     with raises("lora-embedding-unknown", has="The LoRA was not written: it has vectors for the word 'mrxa'"):
         write(tmp_path / "x.safetensors", strange, metadata("sd1"))
 
@@ -124,5 +124,7 @@ def test_vectors_for_another_number_of_text_encoders_are_not_written(tmp_path):
     _, adapter = trained("sd1", "LoRA", tmp_path)
     with raises("lora-embedding-unfit", has="mrxa"):
         write(
-            tmp_path / "x.safetensors", {**adapter.export(), **named("mrxa", [torch.ones(1, 64)] * 2)}, metadata("sd1")
+            tmp_path / "x.safetensors",
+            {**adapter.export(), **bundled_tensors("mrxa", [torch.ones(1, 64)] * 2)},
+            metadata("sd1"),
         )

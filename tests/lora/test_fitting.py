@@ -10,7 +10,7 @@ from faults import raises
 from lora_makers import flat_tensors
 from safetensors.torch import load_file, save_file
 
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.file.fitting import check_fits
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.registry import family_named
@@ -49,7 +49,7 @@ def test_one_for_the_same_family_fits(made, family):
 )
 def test_vectors_of_words_must_fit_the_base_model(made, family, widths, base, fits):
     path = made(family)
-    save_file({**load_file(path), **named("mrxa", [torch.ones(2, width) for width in widths])}, path)
+    save_file({**load_file(path), **bundled_tensors("mrxa", [torch.ones(2, width) for width in widths])}, path)
     if fits:
         check_fits(path, family, base)
     else:

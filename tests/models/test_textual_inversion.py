@@ -5,7 +5,7 @@ import torch
 from faults import raises
 from webui_replay import webui_bundled, webui_heard
 
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.models.clip_tokens import CHUNK, EOS, chunk, padded, prompt_chunks, token_ids
 from lib_lora.models.families.identify import identify
 from lib_lora.models.textual_inversion import FIRST, TextualInversion, own_tokens, vectors_of
@@ -59,7 +59,7 @@ def test_a1111_hears_the_same(toy, kind, count):
     word = _word("mrxa", count, KINDS[kind])
     prompt = "photo of mrxa woman, " * 5 + "mrxa"
     plain = stack.encode([prompt, ""])
-    loaded = webui_bundled(named(word.word, word.vectors))
+    loaded = webui_bundled(bundled_tensors(word.word, word.vectors))
     assert loaded.keys() == {"mrxa"}
     theirs = []
     for encoder, pad in zip(stack.encoders, [one.pad for one in stack.kinds], strict=True):
@@ -67,7 +67,7 @@ def test_a1111_hears_the_same(toy, kind, count):
         rows, fixes = webui_heard(token_ids(prompt), token_ids(","), {"mrxa": token_ids("mrxa")}, loaded)
         ids = torch.tensor([padded(row, pad) for row in rows])
         theirs.append(_states(encoder, ids, fixes, key))
-    with stack.knowing([word]):
+    with stack.with_inversions([word]):
         ours = stack.encode([prompt, ""])
         for n, encoder in enumerate(stack.encoders):
             mine = _ours(stack, n, prompt, encoder)
@@ -120,5 +120,5 @@ def test_vectors_begin_as_the_class_word(toy):
 def test_vectors_of_another_base_are_refused(toy):
     stack = identify(toy("sd1")).load_text(torch.float32, CPU)
     for strange in (_word("mrxa", 1, encoders=2), _word("mrxa", 1, width=32)):
-        with raises("embedding-of-other-family", has="mrxa"), stack.knowing([strange]):
+        with raises("embedding-of-other-family", has="mrxa"), stack.with_inversions([strange]):
             pass

@@ -8,7 +8,7 @@ from lib_lora.character.store import Character
 from lib_lora.lora.file.reading import read
 from lib_lora.training.loop import train
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.training.plan.trigger_check import see_that_trigger_fits
+from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.training.session import open_session
 
 CAPTIONS = ["photo of mrxa woman", "photo of woman"]
@@ -40,7 +40,7 @@ def test_the_file_holds_what_was_trained(make_run, kind, te_lr):
     if te_lr == 0:  # nothing but the vectors acts on the text
         with torch.no_grad():
             stack.inversions = ()
-            with stack.knowing(lora.inversions):
+            with stack.with_inversions(lora.inversions):
                 heard = stack.encode(CAPTIONS).context
         assert torch.equal(heard[1], base[1])
         assert not torch.allclose(heard[0], base[0], atol=1e-2)
@@ -76,9 +76,9 @@ def test_prodigy_has_one_factor_for_the_vectors_too(make_run):
 )
 def test_words_that_cannot_have_vectors(trigger, class_word, said):
     character = Character("Mara", trigger, class_word)
-    see_that_trigger_fits(character, TrainSettings())
+    check_trigger(character, TrainSettings())
     with raises("trigger-not-for-vectors", has=(said, "trigger_vectors")):
-        see_that_trigger_fits(character, TrainSettings(trigger_vectors=1))
+        check_trigger(character, TrainSettings(trigger_vectors=1))
 
 
 def test_a_trigger_that_a1111_would_cut_leaves_no_run_behind(make_run, tmp_path):

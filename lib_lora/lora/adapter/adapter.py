@@ -19,7 +19,7 @@ from torch import nn
 from lib_lora.errors import UserError
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.lora.adapter_settings import LoraSettings
-from lib_lora.lora.bundled import named
+from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.dora import DoraLayer
 from lib_lora.lora.key_names import kohya_name
 from lib_lora.models.families.model_family import ModelFamily
@@ -109,7 +109,7 @@ class Adapter:
             if layer.magnitude is not None:
                 tensors[f"{name}.dora_scale"] = _copy(layer.magnitude)
         if self.trigger:
-            tensors |= named(self.trigger.word, [_copy(one) for one in self.vectors().values()])
+            tensors |= bundled_tensors(self.trigger.word, [_copy(one) for one in self.vectors().values()])
         return tensors
 
     def _named(self) -> dict[str, nn.Parameter]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lib_lora.errors import UserError
 from lib_lora.files import explained, opened
 from lib_lora.lora import key_names
-from lib_lora.lora.bundled import is_bundled, without, word_of
+from lib_lora.lora.bundled import is_bundled, layer_keys, word_of
 from lib_lora.models.reading.weights import TensorFile, open_tensors
 
 MAX_HEADER = 32 << 20  # bytes; the largest LoRA has 3,000 tensors (0.4 MB), the rest is for captions and thumbnails
@@ -51,7 +51,7 @@ def refuse_broken(name: str, keys: list[str], layers: int) -> None:
     Raises:
         UserError: some do.
     """
-    broken = {key_names.split_key(key)[0] for key in without(keys)}
+    broken = {key_names.split_key(key)[0] for key in layer_keys(keys)}
     if broken:
         raise UserError(
             f"{name} holds values that are not numbers in {len(broken)} of {layers} layers; it would "

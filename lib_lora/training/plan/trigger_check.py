@@ -9,7 +9,7 @@ from lib_lora.models.clip_tokens import token_ids
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
-def see_that_trigger_fits(character: Character, train: TrainSettings) -> None:
+def check_trigger(character: Character, train: TrainSettings) -> None:
     """See that A1111 will find the trigger's vectors, if it is to learn some, and that they have something to begin as.
 
     Raises:

@@ -22,7 +22,7 @@ from lib_lora.training.plan.presets import asked_beside, preset
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run, save_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.training.plan.trigger_check import see_that_trigger_fits
+from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workflows.library.base_terms import base_terms
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
@@ -53,7 +53,7 @@ def start_run(
         check_out(request.out)
     seen = seen or asked_for(request)
     see_that_it_may_be_used(root, request.base)  # before torch is loaded, where its hash is known already
-    see_that_trigger_fits(character, seen.train)
+    check_trigger(character, seen.train)
     photos_of(folder, character, request.few)
     if not request.elsewhere:
         from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
