@@ -48,6 +48,8 @@ ANEW = {
     "collapsed": 1 / 3,
     "follows no prompt, earlier step": 1 / 3,
     "follows no prompt": 1 / 3,
+    "LoRA blurs, earlier step": 1 / 3,
+    "LoRA blurs": 1 / 3,
     "faces break, earlier step": 1 / 2,
     "faces break": 1 / 2,
     "undertrained, later step is worse": 1 / 2,

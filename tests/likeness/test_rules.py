@@ -31,7 +31,8 @@ CLEAN = facts_by_name(
     retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0,
     as_strangers=0.3, alarm_from=2.03,
     lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
-    uplift_pairs=20, base_no_face_share=0.0, copies=0, copies_share=0.0, hole="03.jpg", hole_share=0.2,
+    uplift_pairs=20, base_no_face_share=0.0, base_blurred_share=0.0, copies=0, copies_share=0.0,
+    hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
     frontal_kept=0.97, turned_drop=0.3, weak="outfit: coat", weak_drop=0.2, rest=0.86, rest_kept=0.96,
     leak=0, leak_cells=4, leak_share=0.1, texture_of="the photos",
@@ -54,12 +55,19 @@ WEAK = {
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
-NO_RUN = {"step": None, "later": None, "earlier": None, "midway": None, "more": None, "as_many": None, "fallen": None}
+NO_RUN = {
+    "step": None, "later": None, "earlier": None, "midway": None, "more": None, "as_many": None, "fallen": None,
+    "best_step": None,
+}  # fmt: skip
 FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
-NO_BASE = {"uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None}
+NO_BASE = {
+    "uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None,
+    "base_blurred_share": None,
+}  # fmt: skip
 
+BLURRED = {"blurred": 14, "blurred_share": 0.7, "counted": 6, "base_blurred_share": 0.2}
 # What differs from the clean set where the rule of this name shall decide.
 COLLAPSED = {**WEAK, "likeness": 0.52, "mutual": 0.59, "uplift": 0.19, "yaw_spread": 0.02, "yaw_spread_photos": 0.06}
 CASES = {
@@ -74,7 +82,10 @@ CASES = {
     "no face": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **NO_RUN, **NO_BASE},
     "no face in a few pictures": {"pictures": 2, "read": 2, "no_face": 2, "no_face_share": 1.0, **NO_RUN, **NO_BASE},
     "tiny faces": {"small": 14, "small_share": 0.7, "counted": 6},
-    "blurred faces": {"blurred": 14, "blurred_share": 0.7, "counted": 6},
+    "LoRA blurs, earlier step tested": BLURRED,
+    "LoRA blurs, earlier step": {**BLURRED, "best_step": None},
+    "LoRA blurs": {**BLURRED, **FIRST, "best_step": None, "midway": None},
+    "blurred faces": {**BLURRED, **NO_RUN, "base_blurred_share": 0.6},
     "unsure faces": {"unsure": 14, "unsure_share": 0.7, "counted": 6},
     "hidden faces": {"hidden": 12, "hidden_share": 0.6, "hidden_by": "eyes covered"},
     "two faces": {"several": 15, "several_share": 0.75},
@@ -404,6 +415,15 @@ def test_a_lower_weight_mends_no_lora_that_breaks_the_faces_at_weight_1():
     broken = {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **FIRST}
     assert judge(changed(CLEAN, **broken)).action == "none"
     assert judge(changed(CLEAN, **broken, weight=1.5)).action == "set_weight"
+
+
+@pytest.mark.parametrize(
+    "why",
+    [{"base_blurred_share": 0.3}, {"base_blurred_share": None}, {"weight": 1.5}],
+    ids=["base", "no base", "weight"],
+)
+def test_a_lora_is_not_blamed_for_blur_that_may_come_from_elsewhere(why):
+    assert judge(changed(CLEAN, **{**BLURRED, **why})).rule == "blurred faces"
 
 
 def test_without_a_run_nothing_is_called_undertrained():

@@ -264,9 +264,14 @@ def test_tiny_faces(report, portrait):
     assert not made.verdict.drift
 
 
-def test_blurred_faces(report, portrait):
-    made = report("mara", [portrait("mara", n).filter(ImageFilter.GaussianBlur(14)) for n in range(PHOTOS, 24)])
+def test_blurred_faces(report, portrait, strangers):
+    blurred = [portrait("mara", n).filter(ImageFilter.GaussianBlur(14)) for n in range(PHOTOS, 24)]
+    made = report("mara", blurred)
     assert made.verdict.kind == "blurred", made.verdict
+    trained = {"training": Training(900, 1.0, (600, 900))}
+    assert report("mara", blurred, blurred, **trained).verdict.rule == "blurred faces"
+    by_the_lora = report("mara", blurred, strangers, **trained).verdict
+    assert (by_the_lora.rule, by_the_lora.value, by_the_lora.drift) == ("LoRA blurs, earlier step", 600, True)
 
 
 def test_plastic_and_burnt_skin(report, portrait):

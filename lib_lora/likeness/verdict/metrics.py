@@ -132,6 +132,13 @@ def _without_face(pictures: Sequence[Measured]) -> float | None:
     return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
 
 
+def _blurred(pictures: Sequence[Measured]) -> float | None:
+    """The share of pictures whose face is too blurred to measure; None of none."""
+    return share(
+        sum(item.score.face is not None and item.score.face.fault == "blurred" for item in pictures), len(pictures)
+    )
+
+
 def _identity(shown: PictureSet, template: Template, calibration: Calibration) -> IdentityFacts:
     values = likenesses(shown.pictures)
     if not len(values):
@@ -180,6 +187,7 @@ def _base(shown: PictureSet, template: Template, calibration: Calibration) -> Ba
             mutual=between,
             mutual_like=max(between + 0.2, 0.75 * photos) if between is not None and photos is not None else None,
             no_face_share=_without_face(shown.without),
+            blurred_share=_blurred(shown.without),
             uplift_pairs=len(gains),
             uplift=float(gains.mean()) if len(gains) >= LEAST_FACES else _unpaired_uplift(shown),
             uplift_p=intervals.paired_p(gains) if len(gains) >= LEAST_FACES else None,
@@ -239,15 +247,16 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         midway=run.midway,
         later_sends_back=later in run.sent_back,
     )
+    before = [(step, kept) for step, kept in run.tested if step < run.step]
+    if before:
+        facts = replace(facts, best_step=-max((kept, -step) for step, kept in before)[1])
     if now is None or best is None:
         return facts
     after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
     facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_gain=gain)
-    before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
-        best_kept, best_step = max((kept, -step) for step, kept in before)
-        facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
+        facts = replace(facts, fallen=max(kept for _, kept in before) - now, risen=now - max(before)[1])
         gained = [now - kept for step, kept in before if step == run.restarted]
         facts = replace(facts, gained=gained[0] if gained else None)
     return facts

@@ -21,6 +21,7 @@ from lib_lora.likeness.verdict.rule_language import (
 KEPT = 0.85  # of the identity: the face is learned
 HALF = 0.5
 MANY = 0.5  # share of the pictures from which they are all like that
+FEW = 0.2  # share of the pictures up to which one is an exception
 NO_FACES = 0.10
 COPIED = 0.05
 SMOOTH = 0.6  # share of the skin's fine detail
@@ -59,6 +60,12 @@ FACES_BREAK: tuple[Condition, ...] = (
     above(lambda f: f.pictures.no_face_more, NO_FACES),
     at_least(lambda f: f.pictures.no_face, 3),
     at_most(lambda f: f.base.no_face_share, NO_FACES),
+    at_most(lambda f: f.training.weight, 1.0),
+)
+# The LoRA's doing, not that of the prompt or of too few sampling steps, which would blur the base model's pictures too.
+LORA_BLURS: tuple[Condition, ...] = (
+    at_least(lambda f: f.pictures.blurred_share, MANY),
+    at_most(lambda f: f.base.blurred_share, FEW),
     at_most(lambda f: f.training.weight, 1.0),
 )
 # A later checkpoint that is worse, or no better, is no advice: two steps would send back and forth.

@@ -24,6 +24,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     LATER_WORSE,
     LEAKED,
     LEARNED,
+    LORA_BLURS,
     LOW_WEIGHT,
     MANY,
     NO_FACES,
@@ -74,6 +75,10 @@ _SAID = "{kept_in_words}"
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
+_BLURRED = (
+    "In {blurred} of {read} pictures the face is too blurred to judge, while the base model paints it sharply: the "
+    "LoRA blurs it."
+)
 _LATER_STEP = "Test the later checkpoint, step {later}, as well; continue with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
@@ -178,12 +183,36 @@ RULES: tuple[Rule, ...] = (
         "paint_larger",
     ),
     Rule(
+        "LoRA blurs, earlier step tested",
+        "over-baked",
+        (*LORA_BLURS, there(lambda f: f.training.best_step)),
+        _BLURRED,
+        "Use step {best_step}, whose faces can be judged; for a new run halve the learning rate.",
+        "test_step",
+        lambda f: f.training.best_step,
+    ),
+    Rule(
+        "LoRA blurs, earlier step",
+        "over-baked",
+        (*LORA_BLURS, there(lambda f: f.training.midway)),
+        _BLURRED,
+        "Test an earlier checkpoint, step {midway}; if it blurs too, train again with a third of the learning rate.",
+        "test_step",
+        lambda f: f.training.midway,
+    ),
+    Rule(
+        "LoRA blurs",
+        "over-baked",
+        (*LORA_BLURS, RUN),
+        _BLURRED,
+        "Train again with a third of the learning rate, without photos that are blurred.",
+    ),
+    Rule(
         "blurred faces",
         "blurred",
         (at_least(lambda f: f.pictures.blurred_share, MANY),),
         "In {blurred} of {read} pictures the face is too blurred to judge.",
-        "Paint with more sampling steps and without blur in the prompt; if only the LoRA blurs, use an earlier "
-        "checkpoint.",
+        "Paint with more sampling steps, without blur in the prompt and with the LoRA at weight 1 or less.",
     ),
     Rule(
         "unsure faces",
