@@ -13,6 +13,6 @@ reason = unsupported(sys.version_info[:2], sys.executable)
 if reason:
     print("SameFace: " + reason)
 else:
-    from lib_lora.packages import main
+    from lib_lora.setup.packages import main
 
     main()

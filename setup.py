@@ -1,7 +1,7 @@
 """What pyproject.toml cannot say: the page's scripts and style, and the photos and the base model of ``try``, lie
 beside the package in the source folder (a webui wants them there) and go into it when it is built.
 
-`lib_lora.environment.bundled` finds them in both places.
+`lib_lora.setup.environment.bundled` finds them in both places.
 """
 
 import shutil

@@ -38,7 +38,7 @@ from lib_lora.captions.photo_facts import AuditedPhoto  # noqa: E402
 from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
 from lib_lora.faces.array_text import unpacked  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402
 from lib_lora.likeness.measure.calibration import against, reach  # noqa: E402
 from lib_lora.likeness.measure.cohort import cohort  # noqa: E402

@@ -56,8 +56,8 @@ from lib_lora.remote.ray_cluster import shared_storage  # noqa: E402
 from lib_lora.remote.ray_cluster.ray_node import NodeJob  # noqa: E402
 from lib_lora.training.plan.run_file import load_run, save_run  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
+from lib_lora.workflows.train.elsewhere.train_elsewhere import supervised  # noqa: E402
 from lib_lora.workflows.train.prepare import start_run  # noqa: E402
-from lib_lora.workflows.train.train_elsewhere import supervised  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
 STEP = 0.1  # seconds of a step

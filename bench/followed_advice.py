@@ -32,7 +32,7 @@ from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
     from lib_lora.grid.cells import Painter
     from lib_lora.training.plan.run_file import Run
 
@@ -366,7 +366,7 @@ _painters: list[Painter] = []  # one for all runs of a process: the base model i
 
 @lru_cache(maxsize=1)
 def _engine() -> SFaceEngine:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     return SFaceEngine()
 

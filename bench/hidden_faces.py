@@ -18,7 +18,7 @@ from bench.error_rates import share
 from bench.spoilt_pictures import PAINTINGS, SPOILS, compressed, mild, smoothed, turned
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.unjudgeable import COVERS, STYLES
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.calibration import COHORT, Calibration, against, calibrate

@@ -39,7 +39,7 @@ from lib_lora.captions.slots import angle  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
@@ -52,7 +52,7 @@ from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  #
 from lib_lora.workflows.invent.invent_setting import STEPS, silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
-from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.judge.painting.painters import painter_of  # noqa: E402
 from lib_lora.workflows.photos.measure_photos import face_facts  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402

@@ -37,7 +37,7 @@ def timings() -> dict[str, Any]:
     from PIL import Image
 
     from lib_lora.character.store import Character, Consent, create
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     cv2.setNumThreads(2)
     began = time.perf_counter()

@@ -134,7 +134,7 @@ def _row(name: str, seconds: float, report: Report) -> dict[str, Any]:
 def without_lora(folder: Path, report: Report) -> float | None:
     """Retention of the base model alone, on 20 pictures from seeds with which nothing was calibrated; counted as the
     verdict counts."""
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
     from lib_lora.likeness.measure.face_measure import Measurer
     from lib_lora.likeness.verdict.picture_set import likenesses, without_drawn
     from lib_lora.training.plan.run_file import load_run

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.grid.paint_plan import CELLS, file_name  # noqa: E402
 from lib_lora.grid.prompts import PROMPTS  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402

@@ -47,9 +47,9 @@ let_waiting_threads_sleep()  # as every command of SameFace does, before torch i
 from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.character.store import Character, create  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
-from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.judge.painting.painters import painter_of  # noqa: E402
 from lib_lora.workflows.judge.picture_lines import PHOTOS  # noqa: E402
 from lib_lora.workflows.produce import production_request, production_store  # noqa: E402
 from lib_lora.workflows.produce.picture_check import PictureCheck  # noqa: E402
@@ -57,8 +57,8 @@ from lib_lora.workflows.produce.produce import TOGETHER, Producer  # noqa: E402
 from lib_lora.workflows.produce.produce_command import shares_processor  # noqa: E402
 from lib_lora.workflows.produce.production import ProductionPlan, cell_of  # noqa: E402
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings  # noqa: E402
-from lib_lora.workflows.produce.prompt_list import PromptRow  # noqa: E402
-from lib_lora.workflows.produce.wildcards import Wildcards  # noqa: E402
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow  # noqa: E402
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards  # noqa: E402
 from lib_lora.workflows.train.demo import home_of  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 

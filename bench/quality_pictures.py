@@ -24,7 +24,7 @@ from lib_lora.likeness.verdict.picture_set import mean_pair
 from tools.mini import captions
 
 if TYPE_CHECKING:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
     from tools.mini.paint import Painter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,7 +135,7 @@ def keep_sheet(painted: Sequence[Image.Image], path: Path) -> None:
 @lru_cache(maxsize=1)
 def engine() -> SFaceEngine:
     """One for all pictures of a process."""
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     return SFaceEngine()
 

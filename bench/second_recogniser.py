@@ -31,7 +31,7 @@ from bench import results_file  # noqa: E402
 from bench.spoilt_pictures import mild  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.faces.array_types import Array, Box, Numbers  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 
 SAME = 0.6  # distance up to which dlib's author calls two photos one person
 PHOTOS = 14  # of a person's 24 pictures; the others are held out

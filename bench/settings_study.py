@@ -46,7 +46,7 @@ from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 if TYPE_CHECKING:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
     from lib_lora.grid.cells import Painter
     from lib_lora.likeness.measure.calibration import Calibration
     from lib_lora.likeness.measure.face_measure import Measured
@@ -480,7 +480,7 @@ def _new_run(job: Job, study: Study, work: Path) -> Run:
 
 @lru_cache(maxsize=1)
 def _engine() -> SFaceEngine:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     return SFaceEngine()
 

@@ -23,8 +23,8 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.invent import BASE, DESCRIBE, least_like_the_others  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.face import Face  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.pictures import Cell  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent  # noqa: E402
@@ -33,7 +33,7 @@ from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E4
 from lib_lora.workflows.invent.invent_paint import further_job  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder  # noqa: E402
 from lib_lora.workflows.invent.turned_starts import TurnedStarts  # noqa: E402
-from lib_lora.workflows.judge.painters import painter_of  # noqa: E402
+from lib_lora.workflows.judge.painting.painters import painter_of  # noqa: E402
 from lib_lora.workflows.train.prepare import plan as plan_of_base  # noqa: E402
 from lib_lora.workspace.workspace import Workspace  # noqa: E402
 

@@ -74,8 +74,8 @@ def main(argv: "list[str] | None" = None) -> int:
 
 
 def _run(argv: "list[str]") -> int:
-    from lib_lora import bootstrap, environment
     from lib_lora.errors import UserError
+    from lib_lora.setup import bootstrap, environment
 
     command = argv[0] if argv else ""
     if command == "test" and not (environment.SOURCE and (environment.ROOT / "tests").is_dir()):
@@ -108,8 +108,8 @@ def _run(argv: "list[str]") -> int:
 
 def _test_newest(words: "list[str]") -> int:
     """`NEWEST_TESTS`, or what else of pytest's the `words` name, on the newest release of every library."""
-    from lib_lora import releases
-    from lib_lora.environment import ROOT
+    from lib_lora.setup import releases
+    from lib_lora.setup.environment import ROOT
 
     chosen = [word for word in words if word != "--newest"]
     out = None if chosen else releases.ask("newest")
@@ -131,8 +131,8 @@ def _test(words: "list[str]", pins: bool) -> int:
     any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py). "--page"
     alone checks the page's scripts and nothing else.
     """
-    from lib_lora import page_checks, releases
-    from lib_lora.environment import ROOT
+    from lib_lora.setup import page_checks, releases
+    from lib_lora.setup.environment import ROOT
 
     chosen = [word for word in words if word not in ("--pins", "--coverage", "--without-library-tests")]
     everything = [*_side_by_side(), *(["--pins"] if pins else [])]
@@ -172,7 +172,7 @@ def _test(words: "list[str]", pins: bool) -> int:
 
 def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":
     """The process of a command whose output nobody reads."""
-    from lib_lora.environment import ROOT
+    from lib_lora.setup.environment import ROOT
 
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

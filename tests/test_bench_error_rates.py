@@ -41,7 +41,7 @@ def test_near_strangers_are_all_of_the_person_who_is_most_alike() -> None:
 
 
 def test_the_stored_people_are_measured_by_the_engine_of_today() -> None:
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     with np.load(error_rates.UNSEEN, allow_pickle=False) as archive:
         assert str(archive["engine"]) == SFaceEngine().id

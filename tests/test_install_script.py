@@ -12,9 +12,9 @@ import gradio
 import pytest
 
 from hosts.standin.stage import stand_in
-from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.hosts import detect, webui_page
+from lib_lora.hosts.webui import detect, webui_page
+from lib_lora.setup import environment
 from lib_lora.ui.page import attach, broken
 from lib_lora.ui.views import caption_checks
 
@@ -53,7 +53,7 @@ def test_it_is_a_few_lines_without_logic():
     assert not kinds & {ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.Lambda, ast.Try}
 
 
-@pytest.mark.parametrize("name", ["scripts/train_lora.py", "lib_lora/ui/page/broken.py", "lib_lora/packages.py"])
+@pytest.mark.parametrize("name", ["scripts/train_lora.py", "lib_lora/ui/page/broken.py", "lib_lora/setup/packages.py"])
 def test_an_older_python_reads_what_tells_it_so(name):
     ast.parse((environment.ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 

@@ -37,7 +37,7 @@ def test_the_versions_that_are_held() -> None:
         "ui/conftest.py",  # fastapi, for every test that has its `page`
         "photos/test_photo_import.py",  # Pillow
         "likeness/test_robust_mean.py",  # NumPy
-        "faces/test_face_engine.py",  # OpenCV
+        "faces/engines/test_face_engine.py",  # OpenCV
         "workflows/train/test_main_job.py",
         "helpers/toy_fixtures.py",
         "test_pins.py",
@@ -47,7 +47,7 @@ def test_it_is_run_again_where_a_library_is_called(name: str) -> None:
     assert pins.touches(TESTS / name)
 
 
-@pytest.mark.parametrize("name", ["queue/test_queue.py", "test_bootstrap.py", "captions/test_phrases.py"])
+@pytest.mark.parametrize("name", ["queue/test_queue.py", "setup/test_bootstrap.py", "captions/test_phrases.py"])
 def test_it_is_not_where_none_is(name: str) -> None:
     assert not pins.touches(TESTS / name)
 

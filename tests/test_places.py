@@ -147,7 +147,7 @@ def test_the_hook_and_the_tab_work_there_and_nothing_is_left_elsewhere(extension
         for name, text in {**left, **mine}.items():
             (scripts / name).write_text(text, encoding="utf-8")
         before |= {f"javascript/{name}" for name in (*mine, *(f"{one}.old" for one in left))}
-    # what the environment of the tests lacks of the worker's packages is installed elsewhere (tests/test_packages.py)
+    # what the environment of the tests lacks of the worker's packages is installed elsewhere (test_packages.py)
     assert "Traceback" not in python(tmp_path, extension / "install.py")
     helpers = (extension, extension / "tests", extension / "tests" / "helpers")
     title, drawn, code = json.loads(python(tmp_path, "-c", VISIT, extension, data, path=helpers).splitlines()[-1])

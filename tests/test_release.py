@@ -13,8 +13,9 @@ import yaml
 
 import lib_lora
 from lib_lora import __main__ as entry
-from lib_lora import cli, environment, page_checks, releases
-from lib_lora.environment import ROOT
+from lib_lora import cli
+from lib_lora.setup import environment, page_checks, releases
+from lib_lora.setup.environment import ROOT
 
 WORKFLOW = ROOT / ".github" / "workflows" / "test.yml"
 TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"

@@ -18,7 +18,7 @@ SLOW = ("torch", "torchvision", "transformers", "diffusers", "accelerate", "peft
 HEAVY = (*SLOW, "numpy", "scipy", "cv2", "PIL", "jinja2", "safetensors", "tokenizers", "ftfy", "regex", "psutil")
 _RUN = """
 import contextlib, io, json, sys
-from lib_lora import bootstrap
+from lib_lora.setup import bootstrap
 from lib_lora.__main__ import main
 bootstrap.enter = lambda *_, **__: None  # `ui` and `try` would make an environment where gradio is lacking
 commands, heavy = json.load(sys.stdin)

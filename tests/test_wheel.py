@@ -25,8 +25,8 @@ from typing import NoReturn
 
 import pytest
 
-from lib_lora import bootstrap, environment, package_installer
 from lib_lora.errors import UserError
+from lib_lora.setup import bootstrap, environment, package_installer
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("lib_lora", "javascript", "requirements", "tests/data/mini-face", "tests/data/personas/mara")

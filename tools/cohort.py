@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lib_lora.faces.array_types import Array, Numbers  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.face import FaceEngine, Quality  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
 
 COHORT_FILE = ROOT / "lib_lora" / "faces" / "models" / "cohort.npz"

@@ -28,7 +28,7 @@ from onnx import numpy_helper
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lib_lora.faces import model_pack  # noqa: E402
+from lib_lora.faces.engines import model_pack  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
 
 MODELS = {  # source file: (its SHA-256, the pack's name)
@@ -95,7 +95,7 @@ def ordinary(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[tuple[str, R
 
 
 def write_pack(path: Path, model: onnx.ModelProto, regions: list[tuple[str, Region]]) -> None:
-    """Write the pack of `model` to `path` (format: ``lib_lora.faces.model_pack``), then rebuild it and compare."""
+    """Write the pack of `model` to `path` (format: ``model_pack``), then rebuild it and compare."""
     whole = model.SerializeToString(deterministic=True)
     position, literal, table = 0, io.BytesIO(), []
     for _, region in regions:  # the file holds the tensors in this order

@@ -29,10 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench.spoilt_pictures import SPOILS, brushed, compressed, mild, smoothed, washed  # noqa: E402
-from lib_lora.faces import align, model_pack  # noqa: E402
+from lib_lora.faces import align  # noqa: E402
 from lib_lora.faces.array_types import Array, Numbers  # noqa: E402
-from lib_lora.faces.detection import find  # noqa: E402
-from lib_lora.faces.opencv_engine import MODELS  # noqa: E402
+from lib_lora.faces.engines import model_pack  # noqa: E402
+from lib_lora.faces.engines.detection import find  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import MODELS  # noqa: E402
+from lib_lora.faces.engines.yunet import YuNet  # noqa: E402
 from lib_lora.faces.unjudgeable import (  # noqa: E402
     COVERS,
     FILE,
@@ -43,7 +45,6 @@ from lib_lora.faces.unjudgeable import (  # noqa: E402
     style_features,
     wash_features,
 )
-from lib_lora.faces.yunet import YuNet  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from tools.cohort import COHORT, LEFT_OUT, ONE_PICTURE, SEED, Painter, networks  # noqa: E402

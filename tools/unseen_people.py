@@ -29,8 +29,8 @@ sys.path.insert(0, str(ROOT))
 from bench.second_recogniser import SecondRecogniser  # noqa: E402
 from bench.spoilt_pictures import mild  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
+from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.face import Face  # noqa: E402
-from lib_lora.faces.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.files import atomic_file, sha256  # noqa: E402
 from tools.cohort import SAME_PERSON, SEED, UNMIXED, Painter, networks  # noqa: E402
 

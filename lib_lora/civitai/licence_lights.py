@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from lib_lora.civitai.api.civitai_answers import ARCHIVED, CHECKPOINT, TAKEN_DOWN
+from lib_lora.civitai.api.licence_flags import IMAGE, RENT, RENT_CIVIT, SELL, Permissions
 from lib_lora.civitai.base_licences import BaseLicence, Says
-from lib_lora.civitai.civitai_answers import ARCHIVED, CHECKPOINT, TAKEN_DOWN
-from lib_lora.civitai.licence_flags import IMAGE, RENT, RENT_CIVIT, SELL, Permissions
 from lib_lora.messages.message import Message
 
 Light = Literal["green", "yellow", "unknown", "red"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lib_lora.civitai.answer_cache import AnswerCache
-from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
-from lib_lora.civitai.civitai_answers import (
+from lib_lora.civitai.api.answer_cache import AnswerCache
+from lib_lora.civitai.api.checked_download import Patience, WantedFile, fetch
+from lib_lora.civitai.api.civitai_answers import (
     ARCHIVED,
     CHECKPOINT,
     DOWNLOAD,
@@ -19,11 +19,11 @@ from lib_lora.civitai.civitai_answers import (
     ModelVersion,
     VersionFile,
 )
-from lib_lora.civitai.civitai_api import CivitaiApi
+from lib_lora.civitai.api.civitai_api import CivitaiApi
+from lib_lora.civitai.api.site_address import Pointer, host_of
 from lib_lora.civitai.civitai_sidecars import write_beside
 from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
-from lib_lora.civitai.site_address import Pointer, host_of
 from lib_lora.errors import UserError
 from lib_lora.files import known_sha256, names
 from lib_lora.lora.file.named_loras import stems_in

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_lora.civitai import civitai_consent
-from lib_lora.civitai.answer_cache import AnswerCache, KeptAnswer, Kind
+from lib_lora.civitai.api import civitai_consent
+from lib_lora.civitai.api.answer_cache import AnswerCache, KeptAnswer, Kind
+from lib_lora.civitai.api.civitai_answers import TAKEN_DOWN, ModelPage, ModelVersion, model_of, version_of
+from lib_lora.civitai.api.civitai_api import CivitaiApi
+from lib_lora.civitai.api.site_address import Pointer
 from lib_lora.civitai.base_licences import licence_of_base
-from lib_lora.civitai.civitai_answers import TAKEN_DOWN, ModelPage, ModelVersion, model_of, version_of
-from lib_lora.civitai.civitai_api import CivitaiApi
 from lib_lora.civitai.licence_lights import Assessment, LicensedModel, assess
-from lib_lora.civitai.site_address import Pointer
 from lib_lora.errors import UserError
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
 from lib_lora.models.reading.file_hashes import cached_hash, cached_sha256, looked_up_hash

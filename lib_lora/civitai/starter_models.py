@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
+from lib_lora.civitai.api.checked_download import Patience, WantedFile, fetch
+from lib_lora.civitai.api.civitai_requests import host_in
 from lib_lora.civitai.base_licences import BaseLicence, licence_named
-from lib_lora.civitai.checked_download import Patience, WantedFile, fetch
-from lib_lora.civitai.civitai_requests import host_in
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.models.reading.file_hashes import note_sha256_of

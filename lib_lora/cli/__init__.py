@@ -13,22 +13,18 @@ import lib_lora
 from lib_lora import file_permissions
 from lib_lora.cli import (
     civitai_command,
-    fleet_command,
-    invent_commands,
     judge_commands,
     list_commands,
-    photo_commands,
-    place_command,
-    pod_commands,
     produce_commands,
     suggest,
     tab_command,
     train_commands,
     use_command,
-    word_commands,
     worker_command,
 )
 from lib_lora.cli.arguments import DRIFTS, NO_VERDICT, NOT_GOOD, STOPPED, Answer, as_json
+from lib_lora.cli.character import invent_commands, photo_commands, word_commands
+from lib_lora.cli.machines import fleet_command, place_command, pod_commands
 from lib_lora.errors import StoppedByUser
 from lib_lora.workspace.workspace import data_root
 

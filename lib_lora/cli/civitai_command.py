@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import NOT_GOOD, WRONG, Answer, Commands, as_answer
-from lib_lora.cli.pod_commands import forget_key, keep_key
+from lib_lora.cli.service_keys import forget_key, keep_key
 from lib_lora.errors import UserError, command, typed
 from lib_lora.files import explained, size
 from lib_lora.spinner import Spinner
@@ -76,9 +76,9 @@ def _info(options: argparse.Namespace) -> Answer:
 
 
 def _fetch(options: argparse.Namespace) -> Answer:
-    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.api import civitai_consent
+    from lib_lora.civitai.api.site_address import pointer_of
     from lib_lora.civitai.model_fetch import choose, fetch_choice, unusual_folder
-    from lib_lora.civitai.site_address import pointer_of
     from lib_lora.workflows.library.model_words import NO_ADVICE, lines_of, values_of
 
     _named(options, "ADDRESS")
@@ -135,8 +135,8 @@ def _starter(options: argparse.Namespace) -> Answer:
 
 
 def _token(options: argparse.Namespace) -> Answer:
-    from lib_lora.civitai import civitai_consent
-    from lib_lora.civitai.site_address import host_of
+    from lib_lora.civitai.api import civitai_consent
+    from lib_lora.civitai.api.site_address import host_of
     from lib_lora.remote import api_key_store
 
     if options.what not in (["set"], ["remove"]):
@@ -156,7 +156,7 @@ def _token(options: argparse.Namespace) -> Answer:
 
 
 def _agree(options: argparse.Namespace) -> Answer:
-    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.api import civitai_consent
 
     _named(options, "", most=0)
     root = data_root(options.data)
@@ -175,7 +175,7 @@ def _agree(options: argparse.Namespace) -> Answer:
 
 
 def _off(options: argparse.Namespace) -> Answer:
-    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.api import civitai_consent
 
     _named(options, "", most=0)
     root = data_root(options.data)
@@ -184,7 +184,7 @@ def _off(options: argparse.Namespace) -> Answer:
 
 
 def _site(options: argparse.Namespace) -> Answer:
-    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.api import civitai_consent
 
     _named(options, "ADDRESS", least=0)
     root = data_root(options.data)
@@ -198,7 +198,7 @@ def _site(options: argparse.Namespace) -> Answer:
 
 
 def _state(root: Path) -> str:
-    from lib_lora.civitai import civitai_consent
+    from lib_lora.civitai.api import civitai_consent
 
     return civitai_consent.state_of(root)
 

@@ -39,7 +39,7 @@ from lib_lora.workspace.workspace import data_root
 if TYPE_CHECKING:
     from lib_lora.grid.cells import Painter
     from lib_lora.training.plan.run_file import Run
-    from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
+    from lib_lora.workflows.judge.painting.painting_quote import PlannedPictures
     from lib_lora.workflows.judge.scoring import Scored
 
 
@@ -147,7 +147,7 @@ def _grid(options: argparse.Namespace) -> Answer:
     from lib_lora.likeness.report.report import values_of
     from lib_lora.workflows.judge.further_loras import further_loras
     from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
-    from lib_lora.workflows.judge.rented.painting_quote import of_grid
+    from lib_lora.workflows.judge.painting.painting_quote import of_grid
     from lib_lora.workflows.judge.test_grid import paint_and_score
     from lib_lora.workflows.train.main_job import sink
 
@@ -174,7 +174,7 @@ def painter_for(
     will be painted, for the cost of a rented GPU."""
     rental = rental_of(options)
     if painted_by(options):
-        from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
+        from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
 
         comfy = LateComfyPainter(data_root(options.data), options.comfyui, run)
         try:
@@ -187,13 +187,13 @@ def painter_for(
     if options.on == LOCAL:
         yield None
         return
-    from lib_lora.workflows.judge.split_painter import painters_on
+    from lib_lora.workflows.judge.painting.split_painter import painters_on
 
     root, rent = data_root(options.data), None
     place = places.named(root, options.on)
     if rental:
-        from lib_lora.workflows.judge.rented.painting_quote import before_painting
-        from lib_lora.workflows.judge.rented.pod_painter import PaintingRent
+        from lib_lora.workflows.judge.painting.painting_quote import before_painting
+        from lib_lora.workflows.judge.painting.pod_painter import PaintingRent
 
         print(before_painting(root, run, pictures(), rental), file=sys.stderr)
         rent = PaintingRent(rental, time.time(), _warned)
@@ -237,7 +237,7 @@ def _compare(options: argparse.Namespace) -> Answer:
 
 def _choose(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
-    from lib_lora.workflows.judge.rented.painting_quote import of_search
+    from lib_lora.workflows.judge.painting.painting_quote import of_search
     from lib_lora.workflows.train.main_job import sink
 
     run = run_named(data_root(options.data), options.run, trained=True)
@@ -255,7 +255,7 @@ def _combine(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.combine.combine import CombineRequest, combine
     from lib_lora.workflows.judge.further_loras import further_loras
     from lib_lora.workflows.judge.grid_run import GridRun
-    from lib_lora.workflows.judge.rented.painting_quote import of_combined
+    from lib_lora.workflows.judge.painting.painting_quote import of_combined
     from lib_lora.workflows.train.main_job import sink
 
     run = run_named(data_root(options.data), options.run, options.number, trained=True)

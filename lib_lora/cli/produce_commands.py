@@ -25,7 +25,7 @@ from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
     from lib_lora.content_credentials.certificates import SigningIdentity
-    from lib_lora.workflows.judge.rented.painting_quote import PlannedPictures
+    from lib_lora.workflows.judge.painting.painting_quote import PlannedPictures
     from lib_lora.workflows.produce.production_store import ProductionFolder
 
 NOT_ALL = 1  # exit status where some pictures have not passed after all tries
@@ -104,11 +104,11 @@ def add(command: Commands) -> None:
 
 
 def _produce(options: argparse.Namespace) -> Answer:
-    from lib_lora.workflows.judge.rented.painting_quote import of_production
+    from lib_lora.workflows.judge.painting.painting_quote import of_production
     from lib_lora.workflows.produce import produce_command, production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-    from lib_lora.workflows.produce.prompt_folders import PromptFolders
-    from lib_lora.workflows.produce.prompt_list import read_prompts
+    from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
+    from lib_lora.workflows.produce.prompts.prompt_list import read_prompts
 
     root = data_root(options.data)
     measured_with = engine_of(options)

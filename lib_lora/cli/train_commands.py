@@ -92,7 +92,7 @@ def _resume(options: argparse.Namespace) -> Answer:
     run = run_named(root, options.run)
     if options.on != LOCAL:
         from lib_lora.hosts.standalone import Alone
-        from lib_lora.workflows.train.train_elsewhere import Elsewhere, go_on_elsewhere
+        from lib_lora.workflows.train.elsewhere.train_elsewhere import Elsewhere, go_on_elsewhere
 
         where = Elsewhere(options.on, rental, options.base_address)
         delivered = go_on_elsewhere(Alone(root), root, where, run, options.base, options.steps, options.out)
@@ -103,7 +103,7 @@ def _resume(options: argparse.Namespace) -> Answer:
 
 def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: TrainingRequest) -> Answer:
     from lib_lora.hosts.standalone import Alone
-    from lib_lora.workflows.train.train_elsewhere import Elsewhere, train_elsewhere
+    from lib_lora.workflows.train.elsewhere.train_elsewhere import Elsewhere, train_elsewhere
 
     where = Elsewhere(options.on, rental_of(options), options.base_address)
     run, delivered = train_elsewhere(Alone(root), root, where, name, request)

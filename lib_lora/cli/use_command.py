@@ -50,10 +50,10 @@ def _use(options: argparse.Namespace) -> Answer:
 
     from lib_lora.deploy.folder import deliver
     from lib_lora.deploy.vector_files import vectors_note
-    from lib_lora.runs import run_records
-    from lib_lora.runs.grid_records import painted
-    from lib_lora.runs.origin import lora_origin
-    from lib_lora.runs.uses import remember
+    from lib_lora.runs.records import run_records
+    from lib_lora.runs.records.grid_records import painted
+    from lib_lora.runs.records.origin import lora_origin
+    from lib_lora.runs.records.uses import remember
     from lib_lora.workflows.library.base_terms import with_terms
 
     pictures = painted(run_records.run(run.folder), step, options.weight)
@@ -85,6 +85,6 @@ def _comfyui(root: Path, asked: str) -> ComfyFolders:
 
 def _workflows(run: Run, file: Path, there: ComfyFolders, weight: float, best: Path | None) -> list[Path]:
     from lib_lora.deploy.comfyui_workflows import Recipe, write_workflows
-    from lib_lora.runs.origin import comfy_base, portrait_of
+    from lib_lora.runs.records.origin import comfy_base, portrait_of
 
     return write_workflows(file, there, Recipe(portrait_of(run), comfy_base(run), weight, best))

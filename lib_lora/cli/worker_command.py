@@ -14,7 +14,7 @@ def add(command: Commands) -> None:
     worker = command("worker", _worker, "", answers=False)
     worker.description = (
         "Do one job of the queue. Standard input and output are a pipe to the program that started it "
-        "(lib_lora/queue/worker_pipe.py); when the input ends, the work is saved and ends too."
+        "(lib_lora/queue/running/worker_pipe.py); when the input ends, the work is saved and ends too."
     )
     worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
     worker.add_argument("--prepare", action="store_true", help="only create the run that another machine will train")
@@ -25,7 +25,7 @@ def add(command: Commands) -> None:
 
 
 def _rehearse(options: argparse.Namespace) -> int:
-    from lib_lora.queue.worker_pipe import take_standard_streams
+    from lib_lora.queue.running.worker_pipe import take_standard_streams
 
     pipe = take_standard_streams()
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
@@ -36,7 +36,7 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 
 def _paint_plans(options: argparse.Namespace) -> int:
-    from lib_lora.queue.worker_pipe import take_standard_streams
+    from lib_lora.queue.running.worker_pipe import take_standard_streams
 
     pipe = take_standard_streams()
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})
@@ -47,7 +47,7 @@ def _paint_plans(options: argparse.Namespace) -> int:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from lib_lora.queue.worker_pipe import take_standard_streams
+    from lib_lora.queue.running.worker_pipe import take_standard_streams
 
     pipe = take_standard_streams()  # first: what libraries print while they are loaded must not get into the pipe
     os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUTF8": "1"})

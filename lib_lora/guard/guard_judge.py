@@ -105,7 +105,7 @@ class GuardJudge:
 
     def _loaded(self) -> FaceEngine:
         if self._engine is None:
-            from lib_lora.faces.opencv_engine import SFaceEngine
+            from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
             self._engine = self._make_engine() if self._make_engine else SFaceEngine()
         return self._engine

@@ -13,8 +13,8 @@ from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.picture_guard import PictureGuard
-from lib_lora.hosts import webui_generation
-from lib_lora.hosts.detect import host
+from lib_lora.hosts.webui import webui_generation
+from lib_lora.hosts.webui.detect import host
 from lib_lora.hosts.webui_attributes import report
 
 NOBODY = "nobody"  # of the axis: not judged

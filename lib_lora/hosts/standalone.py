@@ -12,12 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 import lib_lora
-from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
 from lib_lora.job_host import Each, never
 from lib_lora.pictures import Cell
+from lib_lora.setup import environment
 
 _BUNDLED = environment.bundled("tests/data/mini-face")
 _SUFFIXES = (".safetensors", ".ckpt")

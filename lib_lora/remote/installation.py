@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lib_lora
-from lib_lora import environment
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.remote import transfers
 from lib_lora.remote.place_connection import PlaceConnection
+from lib_lora.setup import environment
 from lib_lora.workspace.workspace import Workspace
 
 PACKAGE = Path(lib_lora.__file__).resolve().parent

@@ -12,8 +12,8 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import printable
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.runs import run_records
 from lib_lora.runs.events import read_events
+from lib_lora.runs.records import run_records
 from lib_lora.runs.run_names import runs_of
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.command_result import CommandResult

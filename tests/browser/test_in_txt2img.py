@@ -20,7 +20,7 @@ from hosts.standin.stage import Page, running_page
 from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
-from lib_lora.runs import run_records
+from lib_lora.runs.records import run_records
 from lib_lora.workspace.workspace import CharacterFolder
 
 pytestmark = pytest.mark.once("the page's scripts; test_whole_way.py opens the page of A1111's gradio")

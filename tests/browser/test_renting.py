@@ -23,7 +23,7 @@ from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.lent_run import Loan, lend, returned
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.workflows.judge.rented.painting_quote import of_grid
+from lib_lora.workflows.judge.painting.painting_quote import of_grid
 from lib_lora.workflows.produce import production_request
 
 pytestmark = pytest.mark.once("the page's scripts")

@@ -6,7 +6,7 @@ import fake_civitai
 import pytest
 from fake_civitai import TOKEN
 
-from lib_lora.civitai.civitai_api import CivitaiApi
+from lib_lora.civitai.api.civitai_api import CivitaiApi
 
 
 @pytest.fixture(scope="module")

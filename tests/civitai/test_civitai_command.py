@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 from fake_civitai import HTML, TOKEN, safetensors
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.model_fetch import unusual_folder
 from lib_lora.workflows.library import library_table
 from lib_lora.workspace.workspace import Workspace

@@ -6,8 +6,8 @@ from itertools import chain, combinations, product
 
 import pytest
 
+from lib_lora.civitai.api.licence_flags import COMMERCIAL, Permissions, commercial_of, permissions_of, statements
 from lib_lora.civitai.base_licences import bases, family_of_base, licence_named, licence_of_base
-from lib_lora.civitai.licence_flags import COMMERCIAL, Permissions, commercial_of, permissions_of, statements
 from lib_lora.civitai.licence_lights import (
     LIGHTS,
     PURPOSES,

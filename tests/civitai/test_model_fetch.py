@@ -13,10 +13,10 @@ from faults import raises
 from PIL import Image
 
 from lib_lora.civitai import civitai_sidecars, model_fetch
-from lib_lora.civitai.checked_download import Patience
+from lib_lora.civitai.api.checked_download import Patience
+from lib_lora.civitai.api.site_address import pointer_of
 from lib_lora.civitai.civitai_sidecars import permissions_beside
 from lib_lora.civitai.model_lookup import ModelLookup
-from lib_lora.civitai.site_address import pointer_of
 from lib_lora.lora.file import sidecars
 from lib_lora.lora.file.named_loras import stems_in
 

@@ -12,10 +12,11 @@ from fake_civitai import TOKEN, file_row, model_row, safetensors
 from faults import raises
 
 from lib_lora import file_permissions
-from lib_lora.civitai import answer_cache, civitai_consent, model_lookup
-from lib_lora.civitai.answer_cache import AnswerCache
+from lib_lora.civitai import model_lookup
+from lib_lora.civitai.api import answer_cache, civitai_consent
+from lib_lora.civitai.api.answer_cache import AnswerCache
+from lib_lora.civitai.api.site_address import Pointer, host_of
 from lib_lora.civitai.model_lookup import ModelLookup
-from lib_lora.civitai.site_address import Pointer, host_of
 from lib_lora.lora.hashes import sshs_model_hash
 from lib_lora.remote import api_key_store
 from lib_lora.workspace import preferences

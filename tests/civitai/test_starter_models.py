@@ -10,7 +10,7 @@ import pytest
 from fake_civitai import safetensors
 from faults import raises
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.base_licences import bases, licence_of_base
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.civitai.starter_models import fetch_starter, starter_models, starter_named

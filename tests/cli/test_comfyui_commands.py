@@ -8,7 +8,7 @@ from fake_comfyui import fake_comfyui
 from job_fixtures import NAME
 from PIL import Image
 
-from lib_lora.runs import run_records
+from lib_lora.runs.records import run_records
 from lib_lora.training.plan.run_file import load_run
 
 

@@ -18,7 +18,7 @@ from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.usage_terms import licence_of
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
-from lib_lora.runs.origin import lora_origin
+from lib_lora.runs.records.origin import lora_origin
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 

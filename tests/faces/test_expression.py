@@ -8,8 +8,8 @@ from faults import raises
 from PIL import Image
 
 from lib_lora.faces import expression as expressions
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.expression import KINDS, expression, features, probabilities
-from lib_lora.faces.opencv_engine import SFaceEngine
 
 # What each photo shows: an Open smile, a Closed one, Serious, or - where an eye cannot tell either.
 PEOPLE = {

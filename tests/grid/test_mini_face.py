@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell

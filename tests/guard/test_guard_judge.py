@@ -12,7 +12,7 @@ from PIL import Image
 from planting import MINI
 from shared import Shared
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings
 from lib_lora.pictures import Cell, parameters, save_picture

@@ -12,9 +12,9 @@ from typing import Any
 import job_files
 
 from lib_lora.errors import UserError
-from lib_lora.queue import worker_processes
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runners.local_runner import LocalWorker
+from lib_lora.queue.running import worker_processes
 from lib_lora.runs.reopen import reopen
 from lib_lora.workspace.workspace import Workspace
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Face
-from lib_lora.faces.opencv_engine import SFaceEngine
 
 PERSONAS = Path(__file__).resolve().parents[1] / "data" / "personas"
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from shared import run_folder
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
 ENGINES_OWN = Path(__file__).resolve().parents[1] / "faces"
 

@@ -13,7 +13,7 @@ import yaml
 from planting import PERSONAS, plant_grid, plant_run
 
 from lib_lora.character.store import Character, create
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.files import read_json, write_json
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Subject

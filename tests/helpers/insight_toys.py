@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib_lora.faces import model_pack
+from lib_lora.faces.engines import model_pack
+from lib_lora.faces.engines.opencv_engine import MODELS
+from lib_lora.faces.engines.yunet import YuNet
 from lib_lora.faces.face import Face
-from lib_lora.faces.opencv_engine import MODELS
-from lib_lora.faces.yunet import YuNet
 
 ROLES = {b"detector": "detection", b"recogniser": "recognition", b"age": "genderage", b"landmarks": "landmark_2d_106"}
 

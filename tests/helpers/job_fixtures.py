@@ -18,7 +18,7 @@ from remembering import Remembering
 from shared import Shared
 
 from lib_lora.errors import UserError
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, load_run, save_run
@@ -73,7 +73,8 @@ class Finished:
 
 
 def _main(*arguments: object) -> Said:
-    from lib_lora import __main__, bootstrap
+    from lib_lora import __main__
+    from lib_lora.setup import bootstrap
 
     out, err = io.StringIO(), io.StringIO()
     command, code = __main__._run, ""

@@ -22,7 +22,7 @@ from lib_lora.workflows.photos import audit_cache
 from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan, Reason, file_name
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.production_store import make as make_production
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workspace.workspace import CharacterFolder
 
 PERSONAS = Path(__file__).parents[1] / "data" / "personas"

@@ -26,7 +26,7 @@ from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import installation, places
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from lib_lora.faces.array_text import packed
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Quality
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.measure.calibration import COHORT, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured

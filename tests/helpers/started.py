@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from lib_lora import environment
+from lib_lora.setup import environment
 
 START = "import sys; from lib_lora.cli import main; sys.exit(main(sys.argv[1:]))"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from faults import raises
 
-from lib_lora import environment
 from lib_lora.hosts import standalone
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.standalone import Alone
+from lib_lora.setup import environment
 
 
 def model(path: Path, size: int = 8 << 20) -> Path:

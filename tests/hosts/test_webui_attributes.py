@@ -17,9 +17,9 @@ from gradio.routes import App
 from PIL import Image
 
 from hosts.standin.stage import stand_in
-from lib_lora import environment
 from lib_lora.errors import UserError
-from lib_lora.hosts import detect, webui_attributes
+from lib_lora.hosts import webui_attributes
+from lib_lora.hosts.webui import detect
 from lib_lora.hosts.webui_attributes import (
     ATTRIBUTES,
     BASES,
@@ -40,6 +40,7 @@ from lib_lora.hosts.webui_attributes import (
     lacking,
 )
 from lib_lora.pictures import Cell
+from lib_lora.setup import environment
 from lib_lora.ui.page import attach as attaching
 from lib_lora.ui.routes.doctor_routes import checks
 

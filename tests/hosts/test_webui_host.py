@@ -19,13 +19,13 @@ from PIL import Image, ImageChops
 from safetensors.numpy import save_file
 
 from hosts.standin.stage import stand_in
-from lib_lora import environment, packages
 from lib_lora.errors import StoppedByUser
-from lib_lora.hosts import detect, webui_captioners, webui_page
-from lib_lora.hosts.queue_lock import take
-from lib_lora.hosts.webui_painting import TOGETHER
+from lib_lora.hosts.webui import detect, webui_captioners, webui_page
+from lib_lora.hosts.webui.queue_lock import take
+from lib_lora.hosts.webui.webui_painting import TOGETHER
 from lib_lora.models import clip_tokens
 from lib_lora.pictures import Cell
+from lib_lora.setup import environment, packages
 
 PICTURE = Cell("photo of mara, smiling", "blurry", 7, width=64, height=64, steps=3)
 BASES = ("mini-face.safetensors", "other-xl.safetensors")

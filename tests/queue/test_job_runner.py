@@ -12,10 +12,10 @@ from PIL import Image
 from test_supervisor import PATIENCE, FakeHost, Harness, alive, eventually
 
 from lib_lora.errors import UserError
-from lib_lora.queue import worker_pipe
-from lib_lora.queue.job_runner import cleaned, outcome_of_worker, run_of
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.supervisor import Timeouts
+from lib_lora.queue.running import worker_pipe
+from lib_lora.queue.running.job_runner import cleaned, outcome_of_worker, run_of
+from lib_lora.queue.running.supervisor import Timeouts
 
 HASTY = Timeouts(stop=0.3, pause=0.3, close=0.3, leave=0.3, poll=0.05, again=0.05)
 

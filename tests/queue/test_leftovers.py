@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib_lora.files import atomic_file
-from lib_lora.queue import leftovers
+from lib_lora.queue.running import leftovers
 
 
 @pytest.fixture(scope="module")

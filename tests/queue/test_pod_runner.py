@@ -36,7 +36,7 @@ from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import saved_steps
-from lib_lora.workflows.train import train_elsewhere
+from lib_lora.workflows.train.elsewhere import train_elsewhere
 from lib_lora.workspace.workspace import Workspace
 
 pytestmark = [

@@ -23,7 +23,7 @@ from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import installation, places, stored_there
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.ray_cluster import ray_connection
@@ -32,10 +32,10 @@ from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
-from lib_lora.workflows.judge.place_painter import painter_on
+from lib_lora.workflows.judge.painting.place_painter import painter_on
 from lib_lora.workflows.produce import produce_command, production_request
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workflows.train.prepare import start_run
 from lib_lora.workspace.workspace import Workspace
 

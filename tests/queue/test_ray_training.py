@@ -26,7 +26,7 @@ from lib_lora.queue.job_types import ProbeArguments, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.runner_choice import ChosenRunner
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import installation, places
 from lib_lora.remote.ray_cluster import ray_connection
 from lib_lora.remote.ray_cluster.shared_storage import opened

@@ -14,7 +14,7 @@ from test_supervisor import FakeHost, eventually
 
 from lib_lora.queue.job_types import TestArguments, TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character

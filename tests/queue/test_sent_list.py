@@ -11,7 +11,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.remote import places
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.workflows.train.sent_preview import base_there, sent_list
+from lib_lora.workflows.train.elsewhere.sent_preview import base_there, sent_list
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason=MISSING),

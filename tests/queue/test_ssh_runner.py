@@ -22,7 +22,7 @@ from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job, rented_pod
 from lib_lora.queue.runners.runner_choice import ChosenRunner
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import places
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps

@@ -18,16 +18,16 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
-from lib_lora.queue import supervisor, worker_processes
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import AuditArguments, ProduceArguments, TestArguments, arguments_of
-from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
-from lib_lora.queue.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running import supervisor, worker_processes
+from lib_lora.queue.running.parent_pipe import ParentPipe
+from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import places
-from lib_lora.runs import run_records
 from lib_lora.runs.events import read_events
+from lib_lora.runs.records import run_records
 
 pytestmark = pytest.mark.once("who runs which job is ours; the whole way in a browser is repeated")
 

@@ -10,13 +10,13 @@ from PIL import Image
 
 from lib_lora.files import write_json
 from lib_lora.job_host import JobHost
-from lib_lora.queue.gpu_lease import GpuLease
-from lib_lora.queue.job_runner import JobRunner
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.supervisor import Supervisor
-from lib_lora.queue.timing import Timeouts
-from lib_lora.queue.worker_pipe import patient
+from lib_lora.queue.running.gpu_lease import GpuLease
+from lib_lora.queue.running.job_runner import JobRunner
+from lib_lora.queue.running.supervisor import Supervisor
+from lib_lora.queue.running.timing import Timeouts
+from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.runs.events import EventLog
 
 PATIENCE = Timeouts()  # those of the program itself

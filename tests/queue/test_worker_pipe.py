@@ -15,8 +15,8 @@ import pytest
 from faults import raises
 
 from lib_lora.errors import StoppedByUser
-from lib_lora.queue import worker_pipe
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running import worker_pipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +182,7 @@ def test_a_parent_that_does_not_read_is_gone_too(pipe):
 WORKER = """
 import os, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
-from lib_lora.queue import worker_pipe as channels
+from lib_lora.queue.running import worker_pipe as channels
 channels._LOOK = 0.1
 pipe = channels.take_standard_streams()
 print("print 名前")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from faults import raises
 
-from lib_lora.queue import worker_processes
+from lib_lora.queue.running import worker_processes
 
 ECHO = "import sys; print(sys.stdin.readline().strip()[::-1], flush=True); print('Fehler ü 名前', file=sys.stderr)"
 PARENT = """

@@ -13,11 +13,11 @@ import pytest
 from faults import raises
 
 import lib_lora
-from lib_lora import environment
 from lib_lora.errors import StoppedByUser
 from lib_lora.remote import installation, transfers
 from lib_lora.remote.installation import Wheel, built, install
 from lib_lora.remote.places import Place
+from lib_lora.setup import environment
 
 pytestmark = pytest.mark.once("a wheel is made by the standard library alone")
 ROOT = Path(lib_lora.__file__).parent
@@ -124,7 +124,7 @@ def test_pip_installs_it(wheel, tmp_path):
     file, version = done.stdout.splitlines()
     assert Path(file).is_relative_to(env)
     assert f"sameface-{version}-" in wheel.path.name
-    needed = "from lib_lora import environment; print(environment.needed())"
+    needed = "from lib_lora.setup import environment; print(environment.needed())"
     done = subprocess.run([python, "-I", "-c", needed], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == str(environment.needed())  # so it can send itself on to another place
 

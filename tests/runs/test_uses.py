@@ -5,8 +5,8 @@ from PIL import Image
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.files import write_json
-from lib_lora.runs.origin import lora_origin
-from lib_lora.runs.uses import renew_previews
+from lib_lora.runs.records.origin import lora_origin
+from lib_lora.runs.records.uses import renew_previews
 from lib_lora.training.plan.run_file import load_run
 
 pytestmark = pytest.mark.once("what is noted of a copy is ours")

@@ -17,8 +17,8 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.pictures import NEGATIVE, Cell, parameters_of, save_picture
 from lib_lora.provenance.source_type import GENERATED, address
-from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.records import run_records
 from lib_lora.runs.reopen import reopen, trained_lora
 from lib_lora.training import samples
 from lib_lora.training import state as states

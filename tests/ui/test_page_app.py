@@ -19,8 +19,8 @@ from faults import raises
 from starlette.websockets import WebSocketDisconnect
 from started import START, Started, browser, free
 
-from lib_lora import environment
 from lib_lora.hosts.standalone import Alone
+from lib_lora.setup import environment
 from lib_lora.ui.http import route_access
 from lib_lora.ui.http.login_link import Files, LoginSecrets
 from lib_lora.ui.page import page_app, page_modules

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora import environment
+from lib_lora.setup import environment
 from lib_lora.ui.page import page_modules
 
 FOLDER = environment.ROOT / "javascript"

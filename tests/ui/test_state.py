@@ -18,8 +18,8 @@ from lib_lora.errors import UserError
 from lib_lora.files import read_json, write_json
 from lib_lora.queue.job_types import AuditArguments, TestArguments, TrainArguments, arguments_of
 from lib_lora.queue.queue import Queue
-from lib_lora.runs import run_records
 from lib_lora.runs.events import EventLog
+from lib_lora.runs.records import run_records
 from lib_lora.ui.http.state_changes import StateChanges
 from lib_lora.ui.routes import job_routes, overview_routes
 from lib_lora.ui.views import caption_checks, invention

@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora.hosts import webui_page
-from lib_lora.queue.supervisor import Supervisor
+from lib_lora.hosts.webui import webui_page
+from lib_lora.queue.running.supervisor import Supervisor
 from lib_lora.ui.http import route_access
 from lib_lora.ui.page import attach as attaching
 from lib_lora.ui.page import page_modules

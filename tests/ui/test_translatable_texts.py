@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.environment import bundled
+from lib_lora.setup.environment import bundled
 from lib_lora.training.plan.form_fields import fields
 from lib_lora.ui.views import translatable_texts
 

@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 from transformers import CLIPTextConfig
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings

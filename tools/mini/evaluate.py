@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Face
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.faces.perceptual_hash import hamming, phash
 from lib_lora.files import atomic_file, write_json
 from lib_lora.likeness.measure.image_similarity import COPY_BITS

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file
 from lib_lora.models.clip_tokens import EOS, padded, token_ids
 from lib_lora.models.noise_schedule import noise_schedule

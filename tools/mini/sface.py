@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lib_lora.faces import model_pack
 from lib_lora.faces.align import PLACES, SIZE, similarity
-from lib_lora.faces.opencv_engine import MODELS
+from lib_lora.faces.engines import model_pack
+from lib_lora.faces.engines.opencv_engine import MODELS
 
 MODEL = MODELS / "sface_2021dec.npz"
 # Feature maps that serve as a perceptual distance, from 56 x 56 x 64 down to 7 x 7 x 512.

@@ -7,8 +7,8 @@ from pathlib import Path
 from lib_lora.errors import UserError
 from lib_lora.faces.engines import licences
 from lib_lora.faces.engines.insightface_engine import InsightFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 
 DEFAULT = "sface"
 INSIGHTFACE = "insightface"

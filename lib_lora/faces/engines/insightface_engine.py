@@ -27,10 +27,10 @@ from PIL import Image
 from lib_lora.errors import UserError
 from lib_lora.faces import align
 from lib_lora.faces.array_types import Array, Box, Pixels
-from lib_lora.faces.detection import find
+from lib_lora.faces.engines.detection import find
+from lib_lora.faces.engines.opencv_engine import describe
+from lib_lora.faces.engines.yunet import YuNet
 from lib_lora.faces.face import Face
-from lib_lora.faces.opencv_engine import describe
-from lib_lora.faces.yunet import YuNet
 from lib_lora.files import digest_of, read_json, sha256
 
 PROCEDURE = 2  # raise it whenever the same picture may give another embedding; 2: tilted heads

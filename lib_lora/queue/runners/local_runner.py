@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib_lora import environment
 from lib_lora.errors import UserError
 from lib_lora.job_host import JobHost
-from lib_lora.queue import worker_processes
-from lib_lora.queue.parent_pipe import ParentPipe
 from lib_lora.queue.queue import Job
+from lib_lora.queue.running import worker_processes
+from lib_lora.queue.running.parent_pipe import ParentPipe
+from lib_lora.setup import environment
 from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import Workspace
 

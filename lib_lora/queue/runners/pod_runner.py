@@ -20,10 +20,10 @@ from lib_lora.files import read_json, write_json
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import Rental
 from lib_lora.queue.queue import Job
-from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import pod_terms, remote_job
 from lib_lora.queue.runners.rented_pod import PodOrder, RentedPod
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
+from lib_lora.queue.running.runner_protocol import MachineGone
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money, run_limits
 from lib_lora.remote.runpod.user_currency import rate_of

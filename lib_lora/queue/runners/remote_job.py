@@ -20,8 +20,8 @@ from typing import Any
 
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, size, write_text
-from lib_lora.queue import worker_processes
-from lib_lora.queue.worker_pipe import patient
+from lib_lora.queue.running import worker_processes
+from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.remote import connection, installation, places, transfers
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.place_connection import PlaceConnection

@@ -19,9 +19,9 @@ from lib_lora import typed_settings
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.queue.job_types import Rental
-from lib_lora.queue.runner_protocol import MachineGone
 from lib_lora.queue.runners import pod_terms, remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
+from lib_lora.queue.running.runner_protocol import MachineGone
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer

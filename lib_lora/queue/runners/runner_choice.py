@@ -8,11 +8,11 @@ from pathlib import Path
 from lib_lora.job_host import JobHost
 from lib_lora.queue.job_types import LOCAL, RUNPOD, place_in
 from lib_lora.queue.queue import Job
-from lib_lora.queue.runner_protocol import Runner, WorkerHandle
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.pod_runner import PodRunner
 from lib_lora.queue.runners.ray_runner import RayRunner
 from lib_lora.queue.runners.ssh_runner import SshRunner
+from lib_lora.queue.running.runner_protocol import Runner, WorkerHandle
 from lib_lora.remote import places
 
 

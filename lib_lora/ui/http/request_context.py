@@ -14,7 +14,7 @@ from lib_lora.ui.http.state_changes import StateChanges
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Queue
-    from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.running.supervisor import Supervisor
 
 MB = 1 << 20
 PREFIX = "/sameface/v1"

@@ -25,9 +25,9 @@ from fastapi.responses import FileResponse, Response
 from starlette.requests import ClientDisconnect
 
 from lib_lora import file_permissions, typed_settings
-from lib_lora.environment import about_missing
 from lib_lora.errors import UserError, brief
 from lib_lora.files import explained
+from lib_lora.setup.environment import about_missing
 from lib_lora.ui.http.request_bodies import Full, StreamedBody, TooLarge
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route
 from lib_lora.ui.http.route_access import admitted, stranger

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     from lib_lora.queue.queue import Queue
-    from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.running.supervisor import Supervisor
 
 _log = logging.getLogger("sameface")
 _lock = Lock()
@@ -79,7 +79,7 @@ class Attached:
     def _parts(self) -> tuple[Queue, Supervisor]:
         from lib_lora.queue.queue import Queue
         from lib_lora.queue.runners.runner_choice import ChosenRunner
-        from lib_lora.queue.supervisor import Supervisor
+        from lib_lora.queue.running.supervisor import Supervisor
 
         with _lock:
             if self._root not in _kept:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from lib_lora import environment
 from lib_lora.errors import UserError
+from lib_lora.setup import environment
 
 TITLE, ELEMENT = "Train LoRA", "sameface"
 _OLDEST = (3, 10)

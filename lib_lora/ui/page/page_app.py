@@ -21,9 +21,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 
-from lib_lora.environment import bundled
 from lib_lora.errors import UserError
 from lib_lora.hosts.standalone import Alone
+from lib_lora.setup.environment import bundled
 from lib_lora.ui.http import route_access
 from lib_lora.ui.http.login_link import ONCE, Files, LoginSecrets
 from lib_lora.ui.http.paths import ensure_folder

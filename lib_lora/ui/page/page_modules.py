@@ -16,8 +16,8 @@ from functools import cache
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from lib_lora.environment import bundled
 from lib_lora.errors import UserError
+from lib_lora.setup.environment import bundled
 from lib_lora.ui.http.request_context import PREFIX
 from lib_lora.ui.http.responses import missing, refusal
 

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
-from lib_lora import environment, errors, packages
+from lib_lora import errors
 from lib_lora.errors import UserError
 from lib_lora.files import size
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
 from lib_lora.remote import places
+from lib_lora.setup import environment, packages
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.views import machine
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.running.supervisor import Supervisor
 
 Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
 _WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not there"}  # by tone

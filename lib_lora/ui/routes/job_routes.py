@@ -39,9 +39,9 @@ from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import places
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
-from lib_lora.runs import run_records
 from lib_lora.runs.events import events_after
 from lib_lora.runs.lent_run import see_that_it_is_here
+from lib_lora.runs.records import run_records
 from lib_lora.training.plan import form_fields
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post

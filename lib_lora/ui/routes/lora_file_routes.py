@@ -10,13 +10,13 @@ from urllib.parse import quote
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
-from lib_lora.runs import run_records
-from lib_lora.runs.grid_records import painted
-from lib_lora.runs.run_records import RunRecord
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.grid_records import painted
+from lib_lora.runs.records.run_records import RunRecord
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
-from lib_lora.ui.routes.run_routes import address
+from lib_lora.ui.routes.train.run_routes import address
 from lib_lora.ui.routes.use_routes import framing_of, text_of
 from lib_lora.ui.views.character_snapshot import look
 

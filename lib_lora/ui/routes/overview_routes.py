@@ -17,9 +17,9 @@ from lib_lora.messages.message import Message
 from lib_lora.models.families.registry import families
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
-from lib_lora.runs import run_records
-from lib_lora.runs.run_history import history_of
-from lib_lora.runs.run_records import RunRecord
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.run_history import history_of
+from lib_lora.runs.records.run_records import RunRecord
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes

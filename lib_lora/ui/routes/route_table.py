@@ -13,31 +13,23 @@ from lib_lora.ui.http import route_access
 from lib_lora.ui.http.request_context import PREFIX, Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import answered, missing, sweep
 from lib_lora.ui.routes import (
-    caption_routes,
-    character_routes,
     doctor_routes,
-    grid_routes,
-    invent_routes,
     job_routes,
     lora_file_routes,
     overview_routes,
-    photo_routes,
-    plan_routes,
-    run_routes,
     schema,
     settings_routes,
-    undo_routes,
     use_routes,
 )
-from lib_lora.ui.routes.combine import combined_routes
-from lib_lora.ui.routes.elsewhere import place_routes, rent_routes
+from lib_lora.ui.routes.character import caption_routes, character_routes, invent_routes, photo_routes, undo_routes
 from lib_lora.ui.routes.library import library_routes, library_task_routes
-from lib_lora.ui.routes.produce import production_file_routes, production_routes
+from lib_lora.ui.routes.pictures import combined_routes, grid_routes, production_file_routes, production_routes
+from lib_lora.ui.routes.train import place_routes, plan_routes, rent_routes, run_routes
 from lib_lora.ui.views import imports
 
 if TYPE_CHECKING:
     from lib_lora.queue.queue import Queue
-    from lib_lora.queue.supervisor import Supervisor
+    from lib_lora.queue.running.supervisor import Supervisor
 
 _ROOMS = (
     *(

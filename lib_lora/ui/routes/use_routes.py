@@ -11,10 +11,10 @@ from lib_lora.errors import UserError
 from lib_lora.files import slug
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
-from lib_lora.queue import leftovers
-from lib_lora.runs import run_records
-from lib_lora.runs.grid_records import PromptSource, painted
-from lib_lora.runs.run_records import RunRecord
+from lib_lora.queue.running import leftovers
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.grid_records import PromptSource, painted
+from lib_lora.runs.records.run_records import RunRecord
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
@@ -58,8 +58,8 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.deploy.folder import deliver
     from lib_lora.deploy.vector_files import vectors_note
     from lib_lora.lora.file.sidecars import marked_as
-    from lib_lora.runs.origin import lora_origin
-    from lib_lora.runs.uses import remember
+    from lib_lora.runs.records.origin import lora_origin
+    from lib_lora.runs.records.uses import remember
     from lib_lora.training.plan.run_file import load_run
     from lib_lora.workflows.library.base_terms import with_terms
 
@@ -77,7 +77,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     more = ""
     if body.to == "comfyui":
         from lib_lora.deploy.comfyui_workflows import Recipe, sampler_for, write_workflows
-        from lib_lora.runs.origin import comfy_base
+        from lib_lora.runs.records.origin import comfy_base
 
         cell, instead = sampler_for(cell_of(record, pictures, framing))
         recipe = Recipe(cell, comfy_base(run), body.weight, best)
@@ -151,7 +151,7 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
 
 def cell_of(record: RunRecord, pictures: list[PromptSource], framing: str) -> Cell:
     """The picture to begin with: a test's, or a plain portrait; see `text_of`."""
-    from lib_lora.runs.origin import planned, portrait_of
+    from lib_lora.runs.records.origin import planned, portrait_of
     from lib_lora.training.plan.run_file import load_run
 
     found = next((one for one in pictures if one.fits(framing)), None)

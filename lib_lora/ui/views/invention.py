@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.queue.job_types import MoreArguments
-from lib_lora.runs import run_records
+from lib_lora.runs.records import run_records
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look

@@ -16,13 +16,13 @@ from functools import lru_cache
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
-from lib_lora.environment import ROOT
 from lib_lora.errors import UserError
+from lib_lora.setup.environment import ROOT
 from lib_lora.training.plan.device_choice import DeviceChoice, TorchFacts, choose
 from lib_lora.training.plan.graphics_cards import machine_facts, nvidia_card, run
 
 _ASKED = (
-    "import json, sys; sys.path.insert(0, sys.argv[1]); from lib_lora import packages; "
+    "import json, sys; sys.path.insert(0, sys.argv[1]); from lib_lora.setup import packages; "
     "print(json.dumps([list(sys.version_info[:3]), packages.absent()]))"
 )
 _DEVICES = (

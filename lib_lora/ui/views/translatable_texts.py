@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import get_args
 
-from lib_lora.environment import bundled
+from lib_lora.setup.environment import bundled
 
 _LITERAL = r"'((?:[^'\\\n]|\\.)*)'"
 _TEXT = re.compile(rf"{_LITERAL}(?:\s*\+\s*{_LITERAL})*")  # long ones are written in pieces
@@ -57,8 +57,9 @@ def of_server() -> Iterator[str]:
     translates beside them."""
     from lib_lora.captions import caption_words, captioner
     from lib_lora.captions.slots import Framing
-    from lib_lora.civitai import licence_flags, licence_lights, starter_models
-    from lib_lora.hosts import webui_captioners
+    from lib_lora.civitai import licence_lights, starter_models
+    from lib_lora.civitai.api import licence_flags
+    from lib_lora.hosts.webui import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
     from lib_lora.likeness.report import four_numbers
     from lib_lora.likeness.report.report import SHARES

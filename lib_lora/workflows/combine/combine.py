@@ -90,7 +90,7 @@ def combine(
             another, or memory or disk do not suffice.
         StoppedByUser: by whoever paints, or by `emit`; the pictures that are there are kept.
     """
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
     from lib_lora.likeness.comparing.weight_verdict import judge_curve, without_curve
 
     grid_run, engine = grid_run or GridRun(run, emit), engine or SFaceEngine()

@@ -13,7 +13,7 @@ from lib_lora.queue.job_types import LOCAL, RUNPOD, Lane
 from lib_lora.workflows.fleet import fleet_jobs, fleet_progress
 from lib_lora.workflows.fleet.fleet_plan import Fleet
 from lib_lora.workflows.fleet.fleet_progress import RowStanding
-from lib_lora.workflows.train.train_elsewhere import supervised
+from lib_lora.workflows.train.elsewhere.train_elsewhere import supervised
 
 _LOOK = 2.0  # seconds between two looks
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from lib_lora.errors import UserError
 from lib_lora.queue.queue import Job, Queue
-from lib_lora.runs import run_records
-from lib_lora.runs.run_records import GridRecord
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.run_records import GridRecord
 from lib_lora.workflows.fleet import fleet_jobs, fleet_store
 from lib_lora.workflows.fleet.fleet_plan import SEED, Fleet, FleetRow
 from lib_lora.workflows.listing import table

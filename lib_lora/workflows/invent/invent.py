@@ -19,8 +19,8 @@ from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import create, load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_types import Box
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256, slug
 from lib_lora.grid.cells import Painter
 from lib_lora.models.families.identify import identify
@@ -41,7 +41,7 @@ from lib_lora.workflows.invent.invented_folder import (
     InventPlan,
     with_face,
 )
-from lib_lora.workflows.judge.painters import painter_of
+from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import NewCharacter, declared
 from lib_lora.workflows.train.prepare import asked_for

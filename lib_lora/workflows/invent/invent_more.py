@@ -11,8 +11,8 @@ from lib_lora import typed_settings
 from lib_lora.captions.slots import AHEAD
 from lib_lora.character.store import Character, load
 from lib_lora.errors import UserError, typed
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file, sha256
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
@@ -29,7 +29,7 @@ from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureT
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, is_mirrored, to_mirror
-from lib_lora.workflows.judge.painters import painter_of
+from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
 from lib_lora.workspace.workspace import Workspace

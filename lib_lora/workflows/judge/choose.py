@@ -14,8 +14,8 @@ import numpy as np
 
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.grid.paint_plan import PaintPlan

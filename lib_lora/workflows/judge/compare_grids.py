@@ -9,8 +9,8 @@ from lib_lora import typed_settings
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.likeness.comparing.set_comparison import Comparison, compare
 from lib_lora.likeness.report import report
 from lib_lora.likeness.report.report import REPORT_FILE, Report

@@ -10,8 +10,8 @@ from typing import Any
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.picture_origin import PictureOrigin
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.vae_ceiling import faces_of, lost_of
@@ -20,8 +20,8 @@ from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
-from lib_lora.runs import run_records
-from lib_lora.runs.origin import planned
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.origin import planned
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.judge.grid_report import asked_of, measured_by_clip, sent_back, tested, training_of

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.likeness.verdict.facts import Training
 from lib_lora.models.fast.memory import is_out_of_memory

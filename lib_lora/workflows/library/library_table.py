@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.files import explained, printable, size

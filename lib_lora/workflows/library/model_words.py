@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lib_lora.civitai.civitai_answers import TAKEN_DOWN, VersionFile
+from lib_lora.civitai.api.civitai_answers import TAKEN_DOWN, VersionFile
+from lib_lora.civitai.api.licence_flags import statements
+from lib_lora.civitai.api.site_address import host_of
 from lib_lora.civitai.civitai_sidecars import summary
-from lib_lora.civitai.licence_flags import statements
 from lib_lora.civitai.licence_lights import PURPOSES, Assessment, levels, together
 from lib_lora.civitai.model_lookup import FoundModel
-from lib_lora.civitai.site_address import host_of
 from lib_lora.errors import plural
 from lib_lora.files import printable, size
 

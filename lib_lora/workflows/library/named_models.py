@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lib_lora.civitai.api.site_address import pointer_of
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
-from lib_lora.civitai.site_address import pointer_of
 from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.models.reading.file_hashes import cached_sha256

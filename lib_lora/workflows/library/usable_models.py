@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from lib_lora.civitai.civitai_api import CivitaiApi
+from lib_lora.civitai.api.civitai_api import CivitaiApi
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.models.reading.file_hashes import looked_up_hash

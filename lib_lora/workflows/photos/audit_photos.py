@@ -18,8 +18,8 @@ from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, typed
 from lib_lora.faces.array_text import unpacked
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.files import explained
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.calibration import against, reach

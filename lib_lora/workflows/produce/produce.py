@@ -18,11 +18,11 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import Cell, save_picture
-from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.picture_check import Checked
 from lib_lora.workflows.produce.production import PaintedTry, Progress, cell_of, file_name, plain
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.wildcards import Wildcards
+from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 
 TOGETHER = 8  # pictures that a painter is asked for at once
 Check = Callable[[Path], Checked]

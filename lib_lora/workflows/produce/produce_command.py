@@ -13,17 +13,17 @@ from lib_lora.grid.cells import Painter
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run
-from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
-from lib_lora.workflows.judge.painters import painter_of
-from lib_lora.workflows.judge.split_painter import SplitPainter
-from lib_lora.workflows.produce.lora_tags import LoraTags
+from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
+from lib_lora.workflows.judge.painting.painters import painter_of
+from lib_lora.workflows.judge.painting.split_painter import SplitPainter
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workflows.produce.produce import TOGETHER, Producer
 from lib_lora.workflows.produce.production import WEBUI, Progress
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.prompt_folders import NO_FOLDERS, PromptFolders
+from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
+from lib_lora.workflows.produce.prompts.prompt_folders import NO_FOLDERS, PromptFolders
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 from lib_lora.workflows.produce.small_faces import DetailingPainter, SmallFacePainter
-from lib_lora.workflows.produce.wildcards import Wildcards
 
 
 def work_on(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lib_lora.pictures import NEGATIVE, Cell
-from lib_lora.workflows.produce.lora_tags import LoraTags
-from lib_lora.workflows.produce.prompt_list import PromptRow
-from lib_lora.workflows.produce.wildcards import Wildcards
+from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 
 Line = Literal["keep", "same"]
 Decision = Literal["keep", "drop"]  # of the user, whatever was measured

@@ -11,18 +11,18 @@ from lib_lora.files import sha256
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.pictures import NEGATIVE
 from lib_lora.queue.job_types import RANGES, Range
-from lib_lora.runs import run_records
+from lib_lora.runs.records import run_records
 from lib_lora.runs.reopen import check_base
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 from lib_lora.workflows.produce import production_store
-from lib_lora.workflows.produce.lora_tags import LoraTags
 from lib_lora.workflows.produce.production import WEBUI, Line, ProductionPlan
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.prompt_folders import NO_FOLDERS, PromptFolders
-from lib_lora.workflows.produce.prompt_list import PromptRow
-from lib_lora.workflows.produce.wildcards import Wildcards
+from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
+from lib_lora.workflows.produce.prompts.prompt_folders import NO_FOLDERS, PromptFolders
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 from lib_lora.workspace.workspace import Workspace
 
 SECOND_PASS = 0.4  # the usual denoising strength over a small face, as ADetailer's

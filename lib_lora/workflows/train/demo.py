@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lib_lora import environment, file_permissions
+from lib_lora import file_permissions
 from lib_lora.errors import UserError, command, typed
+from lib_lora.setup import environment
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workflows.train.main_job import run_main_job

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_lora.faces.array_types import Numbers
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
-from lib_lora.faces.opencv_engine import SFaceEngine
 from lib_lora.grid.cells import Painter
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.pictures import NEGATIVE, Cell
@@ -138,7 +138,7 @@ def face_in_base(
         UserError: the file is no model that can be painted with.
     """
     from lib_lora.training.plan.training_request import TrainingRequest
-    from lib_lora.workflows.judge.painters import painter_of
+    from lib_lora.workflows.judge.painting.painters import painter_of
     from lib_lora.workflows.train.prepare import plan
 
     info, train = plan(TrainingRequest(base))

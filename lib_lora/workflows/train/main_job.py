@@ -13,10 +13,10 @@ from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
 from lib_lora.grid.cells import Painter
 from lib_lora.photos.audit.merged_sentences import merged, of_error
-from lib_lora.queue import leftovers
+from lib_lora.queue.running import leftovers
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.lent_run import see_that_it_is_here
-from lib_lora.runs.origin import lora_origin
+from lib_lora.runs.records.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training import distributed

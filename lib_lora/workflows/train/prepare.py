@@ -300,7 +300,7 @@ def _class_files(train: TrainSettings) -> list[Path]:
 
 def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:
     """The boxes of the faces on each photo, as fractions."""
-    from lib_lora.faces.opencv_engine import SFaceEngine
+    from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
     engine = SFaceEngine()
     found = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 
 
 @dataclass(frozen=True)

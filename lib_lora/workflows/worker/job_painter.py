@@ -21,9 +21,9 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue import Queue
 from lib_lora.training.plan.run_file import Run
-from lib_lora.workflows.judge.comfyui_painters import LateComfyPainter
-from lib_lora.workflows.judge.rented.pod_painter import PaintingRent, PodPainter
-from lib_lora.workflows.judge.split_painter import painters_on
+from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
+from lib_lora.workflows.judge.painting.pod_painter import PaintingRent, PodPainter
+from lib_lora.workflows.judge.painting.split_painter import painters_on
 from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.remote_painter import PAINTER_ID, RemotePainter
 from lib_lora.workspace.workspace import JobFolder

@@ -16,7 +16,7 @@ from lib_lora.files import atomic_file, read_json, write_json
 from lib_lora.models.families.identify import identify
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.pictures import Cell
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.remote.agent import ASKED, HEARTBEAT
 from lib_lora.training.plan.train_settings import Precision
 from lib_lora.typed_settings import from_dict

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.train.prepare import settle
 from lib_lora.workflows.train.speed_probe import measure_run

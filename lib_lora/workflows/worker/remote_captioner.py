@@ -14,7 +14,7 @@ from lib_lora import file_permissions
 from lib_lora.captions.captioner import LONGEST, MOST
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained, printable
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 
 PREFIX = "webui-"  # of the names of a webui's captioners
 _SIDE = 1024  # pixels of the longer side at most; captioners look at 512 and less

@@ -17,7 +17,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.pictures import Cell
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 
 PAINTER_ID = "webui"
 _LONGEST = 20_000  # characters of an infotext that are kept

@@ -33,9 +33,9 @@ from lib_lora.queue.job_types import (
     chosen_base,
 )
 from lib_lora.queue.queue import RESULT, Queue
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog
-from lib_lora.runs.uses import renew_previews
+from lib_lora.runs.records.uses import renew_previews
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.combine.combine import CombineRequest
 from lib_lora.workflows.combine.combine import combine as workflow_of_combining
@@ -191,7 +191,7 @@ def probe(arguments: ProbeArguments, context: JobContext) -> Result:
     """See `workflows.train.speed_probe.probe`, or `workflows.train.place_probe.probe_on`."""
     request = TrainingRequest(chosen_base(arguments), arguments.preset, arguments.settings)
     if arguments.on != LOCAL:
-        from lib_lora.workflows.train.place_probe import probe_on
+        from lib_lora.workflows.train.elsewhere.place_probe import probe_on
 
         part = f"probe-{context.folder.name}"
         return probe_on(

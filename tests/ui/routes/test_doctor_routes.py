@@ -15,11 +15,12 @@ import pytest
 from faults import raises
 
 import lib_lora
-from lib_lora import cli, environment, packages
+from lib_lora import cli
 from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
+from lib_lora.setup import environment, packages
 from lib_lora.training.plan import graphics_cards
 from lib_lora.training.plan.device_choice import DeviceChoice
 from lib_lora.training.plan.graphics_cards import NvidiaCard

@@ -8,7 +8,7 @@ import pytest
 from fake_civitai import TOKEN, file_row, model_row, safetensors, version_row
 from PIL import Image
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
@@ -229,7 +229,7 @@ def test_a_fault_of_ours_ends_the_task(page, caplog):
 def test_a_site_that_is_away_is_said_once(page, civitai, monkeypatch):
     for number in range(5):
         lora(page, f"l{number}", safetensors(bytes([number]) * 64))
-    monkeypatch.setattr("lib_lora.civitai.civitai_api.time.sleep", lambda _: None)
+    monkeypatch.setattr("lib_lora.civitai.api.civitai_api.time.sleep", lambda _: None)
     monkeypatch.setenv("SAMEFACE_CIVITAI", "http://127.0.0.1:1")
     page.done("/library/consent", {"state": "agreed"})
     page.done("/library/look", {})

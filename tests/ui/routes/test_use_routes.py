@@ -12,9 +12,9 @@ from planting import plan_audit, plant_grid, plant_run
 from lib_lora.lora import key_names
 from lib_lora.lora.file.writing import write
 from lib_lora.models.families.registry import family_named
-from lib_lora.runs import run_records
-from lib_lora.runs.grid_records import painted
-from lib_lora.runs.run_records import run as record_of
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.grid_records import painted
+from lib_lora.runs.records.run_records import run as record_of
 from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import audit_cache
 
@@ -248,5 +248,6 @@ def test_a_file_that_is_gone_is_said(page, run):
 
 
 def test_the_prompt_needs_no_torch():
-    code = "import sys, lib_lora.runs.origin, lib_lora.ui.routes.lora_file_routes; sys.exit('torch' in sys.modules)"
+    code = "import sys, lib_lora.runs.records.origin, lib_lora.ui.routes.lora_file_routes as _; "
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

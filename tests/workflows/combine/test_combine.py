@@ -174,7 +174,7 @@ def test_a_lora_that_is_marked_as_showing_a_child_is_not_painted_with(run, eye, 
 
 
 def test_a_test_with_another_lora_says_nothing_of_the_run_alone(run, eye, ink, paint):
-    from lib_lora.runs import run_records
+    from lib_lora.runs.records import run_records
     from lib_lora.workflows.judge.grid_report import tested
 
     paint(until=0.5)

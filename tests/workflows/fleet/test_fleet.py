@@ -214,7 +214,7 @@ def test_how_long_the_rest_takes():
 
 
 def judged(character, rank, seed, retention, kind="consistent"):
-    from lib_lora.runs.run_records import GridRecord
+    from lib_lora.runs.records.run_records import GridRecord
 
     grid = GridRecord("001", 100, 1.0, kind, "", kind != "consistent", True, retention, "")
     return RowStanding(FleetRow(character, SHARED, varied={"lora.rank": rank, "seed": seed}), "finished", grid=grid)

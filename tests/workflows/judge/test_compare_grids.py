@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from remembering import Remembering
 
 from lib_lora.cli import DRIFTS, NO_VERDICT
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report
 from lib_lora.workflows.judge.compare_grids import compare_sets

@@ -8,7 +8,7 @@ import pytest
 from faults import raises
 from PIL import Image
 
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.workflows.judge import grid_run

@@ -18,7 +18,7 @@ from PIL import Image
 from remembering import Remembering
 
 from lib_lora.character.store import Character, Consent, create
-from lib_lora.faces.opencv_engine import SFaceEngine
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.likeness.report.report import from_values
 from lib_lora.workflows.judge import scorer as scorers
 from lib_lora.workflows.judge.scorer import Scorer, serve

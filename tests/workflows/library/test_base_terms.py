@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fake_civitai import model_row, safetensors, version_row
 
-from lib_lora.civitai.answer_cache import AnswerCache
+from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.lora.file.usage_terms import licence_in, terms_note, terms_text
 from lib_lora.workflows.library.base_terms import base_terms, with_terms
 

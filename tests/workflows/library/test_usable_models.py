@@ -9,12 +9,12 @@ import pytest
 from fake_civitai import model_row, safetensors, version_row
 from faults import raises
 
-from lib_lora.civitai.answer_cache import AnswerCache
+from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.models.reading import file_hashes
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.further_loras import further_loras
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
-from lib_lora.workflows.produce.lora_tags import LoraTags
+from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
 from lib_lora.workspace.workspace import Workspace
 
 BODY = safetensors()

@@ -13,7 +13,7 @@ from become_true import eventually
 from lib_lora.character.store import Character, create
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.production import ProductionPlan, file_name
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 
 pytestmark = pytest.mark.once("processes and files")
 
@@ -26,7 +26,7 @@ from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.workflows.produce.picture_check import Checked
 from lib_lora.workflows.produce.produce import Producer
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.wildcards import Wildcards
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 
 painted = Path(sys.argv[2])
 

@@ -13,7 +13,7 @@ from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.produce_command import work_on
 from lib_lora.workflows.produce.production import ProductionPlan
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workspace.workspace import CharacterFolder
 
 

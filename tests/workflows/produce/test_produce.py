@@ -24,8 +24,8 @@ from lib_lora.workflows.produce.production_export import export
 from lib_lora.workflows.produce.production_page import write_page
 from lib_lora.workflows.produce.production_stats import as_text, stats_of
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.prompt_list import PromptRow
-from lib_lora.workflows.produce.wildcards import Wildcards
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 
 LORA = Path("mara.safetensors")
 PLAN = ProductionPlan(

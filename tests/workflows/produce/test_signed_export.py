@@ -11,7 +11,7 @@ from lib_lora.pictures import Cell, save_picture
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.production import PaintedTry, ProductionPlan
 from lib_lora.workflows.produce.production_export import export
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workspace.workspace import CharacterFolder
 
 c2pa = pytest.importorskip("c2pa", reason="the package c2pa-python is not installed")

@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.lora.file.reading import read
 from lib_lora.lora.file.writing import write
-from lib_lora.runs.origin import lora_origin
+from lib_lora.runs.records.origin import lora_origin
 from lib_lora.training.plan.run_file import load_run
 
 

@@ -7,8 +7,8 @@ import webbrowser
 import pytest
 from faults import raises
 
-from lib_lora import environment
 from lib_lora.cli import train_commands
+from lib_lora.setup import environment
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.ui.page import page_app
 from lib_lora.workflows.train import demo

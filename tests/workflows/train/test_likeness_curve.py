@@ -12,7 +12,7 @@ from planting import plant_run
 
 from lib_lora.character.store import Character, create
 from lib_lora.runs.events import EventLog
-from lib_lora.runs.run_history import history_of
+from lib_lora.runs.records.run_history import history_of
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
 from lib_lora.training.plan.estimate import pictures_left
 from lib_lora.training.plan.run_file import load_run

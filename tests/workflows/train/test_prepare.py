@@ -16,7 +16,7 @@ from PIL import Image
 from without_override import without_override
 
 from lib_lora.character.store import load
-from lib_lora.civitai.answer_cache import AnswerCache
+from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.files import sha256
 from lib_lora.models.fast import memory
 from lib_lora.models.reading.header import read_header

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_lora.runs.run_history import history_of
+from lib_lora.runs.records.run_history import history_of
 
 pytestmark = [
     pytest.mark.long,

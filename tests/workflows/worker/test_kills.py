@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from lib_lora.character.store import Character, create, load
-from lib_lora.queue import leftovers
 from lib_lora.queue.job_types import AuditArguments, TrainArguments
 from lib_lora.queue.queue import Queue
+from lib_lora.queue.running import leftovers
 from lib_lora.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parents[3]

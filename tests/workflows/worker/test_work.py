@@ -22,7 +22,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import read_json
 from lib_lora.queue.job_types import AuditArguments, TrainArguments, arguments_of
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.worker_pipe import WorkerPipe
+from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
@@ -32,7 +32,7 @@ from lib_lora.workflows.judge.choose import ChoiceRequest
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.produce import production_request
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-from lib_lora.workflows.produce.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workflows.train import main_job
 from lib_lora.workflows.worker import work, work_train
 from lib_lora.workspace import preferences
@@ -534,7 +534,7 @@ def test_a_job_that_is_not_there_is_one_sentence(tmp_path, pipe):
 
 
 def test_who_waits_for_a_dying_worker_waits_longer_than_it_may_live():
-    from lib_lora.queue import worker_pipe
+    from lib_lora.queue.running import worker_pipe
 
     assert work_train.PATIENCE > worker_pipe.PATIENCE
 

@@ -93,7 +93,7 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
 
 
 def test_a_wrong_use_is_one_sentence(way, tmp_path):
-    from lib_lora.queue.worker_pipe import WorkerPipe
+    from lib_lora.queue.running.worker_pipe import WorkerPipe
     from lib_lora.workflows.worker.work import came_of
 
     run, *_ = way

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lib_lora.civitai import civitai_consent
+from lib_lora.civitai.api import civitai_consent
+from lib_lora.civitai.api.site_address import host_of
 from lib_lora.civitai.licence_lights import PURPOSES
 from lib_lora.civitai.licence_lights import together as of_all
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
-from lib_lora.civitai.site_address import host_of
 from lib_lora.civitai.starter_models import starter_models
 from lib_lora.remote import api_key_store
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import about, missing
+from lib_lora.ui.routes.character.photo_routes import shrunk
 from lib_lora.ui.routes.library.known_models import files_of, folder_for, named_models, picture_beside, see_owner
-from lib_lora.ui.routes.photo_routes import shrunk
 from lib_lora.workflows.library.library_table import LibraryEntry, entries
 
 if TYPE_CHECKING:

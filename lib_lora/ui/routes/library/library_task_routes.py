@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lib_lora.civitai import civitai_consent
-from lib_lora.civitai.civitai_answers import CHECKPOINT, LORAS
+from lib_lora.civitai.api import civitai_consent
+from lib_lora.civitai.api.civitai_answers import CHECKPOINT, LORAS
+from lib_lora.civitai.api.site_address import pointer_of
 from lib_lora.civitai.model_fetch import FileChoice, choose, fetch_choice
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
-from lib_lora.civitai.site_address import pointer_of
 from lib_lora.civitai.starter_models import fetch_starter, starter_named
 from lib_lora.errors import UserError
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post

@@ -1,0 +1,1 @@
+"""The commands about other machines, rented GPUs, and many jobs at once."""

@@ -1,0 +1,1 @@
+"""The webuis as hosts: A1111 and its forks."""

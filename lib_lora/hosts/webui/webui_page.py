@@ -1,0 +1,69 @@
+"""Registers the tab, the routes and the settings with the webui at every "Reload UI"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lib_lora.hosts.webui import webui_options
+from lib_lora.hosts.webui_attributes import AttributeMissing, ask, ask_or, report
+
+TITLE, ELEMENT = "Train LoRA", "sameface"
+
+
+def register(
+    host: Any,
+    tab: Callable[[], Any],
+    started: Callable[[Any, Any], None],
+    unloaded: Callable[[], None] | None = None,
+) -> None:
+    """Make all registrations; to be called from ``scripts/``, whose calls alone the webui knows after a reload.
+
+    Args:
+        host: of `lib_lora.hosts.webui.detect.host`; it is told of each new app.
+        tab: makes the tab's ``gr.Blocks``.
+        started: gets the page (None where the webui runs without one) and the FastAPI app, at each start.
+        unloaded: called before the scripts are loaded anew. The process goes on, and what runs in it should too.
+    """
+    ask("shared:cmd_opts")  # they say who may come in
+    on_tabs, on_started = ask("script_callbacks:on_ui_tabs"), ask("script_callbacks:on_app_started")
+
+    def app_started(demo: Any, app: Any) -> None:
+        host.app = app
+        started(demo, app)
+
+    def settings() -> None:
+        try:
+            webui_options.add(host.remote())
+        except AttributeMissing as error:
+            report(f"SameFace: {error}")
+
+    def register_all() -> None:
+        ask_or("script_callbacks:on_ui_settings", _unheard)(settings)
+        on_tabs(lambda: [(tab(), TITLE, ELEMENT)])
+        on_started(app_started)
+        if unloaded is not None:
+            ask_or("script_callbacks:on_script_unloaded", _unheard)(unloaded)
+
+    # The webui reads the whole stack at each registration, 0.1 s in the main thread's; a new thread has a short one.
+    with ThreadPoolExecutor(1) as short_stack:
+        short_stack.submit(register_all).result()
+
+
+def paste_button(button: Any, infotext_box: Any) -> None:
+    """A click on `button` sends the infotext in a text box to txt2img, and turns to it; to be called within `tab`.
+
+    A webui that has no such buttons gets none: `Webui.shows` says so where the prompt is offered.
+    """
+    try:
+        binding = ask("infotext_utils:ParamBinding")(
+            paste_button=button, tabname="txt2img", source_text_component=infotext_box
+        )
+        ask("infotext_utils:register_paste_params_button")(binding)
+    except AttributeMissing as error:
+        report(f"SameFace: {error}")
+
+
+def _unheard(_callback: Callable[..., Any]) -> None:
+    """In place of a registration that this webui does not have."""

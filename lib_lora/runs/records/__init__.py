@@ -1,0 +1,1 @@
+"""Runs and test grids as they lie on disk, read as records."""

@@ -1,0 +1,1 @@
+"""The routes of a character: its photos, captions, invention and undone changes."""

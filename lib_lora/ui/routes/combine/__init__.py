@@ -1,1 +1,0 @@
-"""Routes for other LoRAs beside the character's."""

@@ -1,1 +1,0 @@
-"""Training on other machines: which there are, what goes there, what a rented one costs."""

@@ -1,0 +1,1 @@
+"""The routes of what a LoRA paints: test grids, combined LoRAs and productions."""

@@ -1,0 +1,179 @@
+"""A test grid: its pictures, what was measured, the verdict, and buttons that do what it advises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import Response
+
+from lib_lora.errors import UserError
+from lib_lora.files import PICTURE_NAME, names
+from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
+from lib_lora.runs.records import run_records
+from lib_lora.runs.records.grid_records import CELLS, cells, report_of
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
+from lib_lora.ui.http.responses import file, missing
+from lib_lora.ui.routes.train.run_routes import address, picture
+from lib_lora.ui.views.advice_buttons import buttons
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.report_messages import missed_message, number_messages, verdict_messages
+from lib_lora.workspace.workspace import CharacterFolder
+
+SHEET, PAGE = "sheet.png", "report.html"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def routes() -> list[Route]:
+    """The routes for test grids."""
+    return [
+        get("/characters/{slug}/runs/{run}/grids/{grid}", read_grid),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/report.html", page),
+        get("/characters/{slug}/runs/{run}/grids/{grid}/sheet.png", sheet),
+    ]
+
+
+def _side(planned: Mapping[str, dict[str, Any]]) -> int:
+    """Pixels of the narrower side of the pictures; 0 if the plan does not say."""
+    sides = [one.get("width") for one in planned.values()]
+    return min((side for side in sides if isinstance(side, int)), default=0)
+
+
+def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path, Path]:
+    folder = paths.character(context, call)
+    run = paths.run(folder, call.path["run"])
+    return folder, run, paths.grid(run, call.path["grid"])
+
+
+def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
+    """A test grid; one that is still being painted has no verdict."""
+    folder, run, grid = _folders(context, call)
+    slug = folder.path.name
+    planned = cells(grid)
+    report = report_of(grid) if (grid / run_records.REPORT).is_file() else None
+    if report is None:
+        return _begun(slug, run, grid, planned)
+    try:
+        verdict, facts = report["verdict"], report["facts"]
+        digests = look(folder).digests
+        record = run_records.grid(grid)
+        return {
+            "id": grid.name,
+            "run": run.name,
+            "step": record.step if record else facts["step"],
+            "weight": facts["weight"],
+            "more": list(record.more) if record else [],
+            "made": report["made"],
+            "verdict": {key: value for key, value in verdict.items() if key != "rule"}
+            | {"tone": verdict_tone(verdict["kind"], verdict["judged"]), "messages": verdict_messages(verdict, facts)},
+            "facts": facts,
+            "numbers": number_messages(facts),
+            "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
+            "photos": [
+                {"file": one["file"], "sha256": digests.get(one["file"], ""), "likeness": one["likeness"]}
+                for one in report["photos"]
+            ],
+            "tested": report["tested"],
+            "shares": report["shares"],
+            "missed": [one["text"] for one in report.get("missed", [])],
+            "missed_messages": [missed_message(one) for one in report.get("missed", [])],
+            "buttons": buttons(run.name, verdict, facts, run_records.run(run).saved, _side(planned)),
+            "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
+            "engine": report["engine"],
+            "clip": report["clip"],
+            "small_print": report["small_print"],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.",
+            code="report-damaged",
+            file=grid / run_records.REPORT,
+        ) from error
+
+
+def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if not planned:
+        raise missing("This test grid has no plan; paint a new one.")
+    there = set(names(grid / CELLS))
+    rows = [
+        {
+            "role": cell["role"],
+            "name": cell.get("name", ""),
+            "prompt": cell.get("prompt", ""),
+            "seed": cell.get("seed"),
+            "status": None,
+            "mark": None,
+            "copy": False,
+            "likeness": None,
+            "url": _url(slug, run, grid, name) if name in there else "",
+        }
+        for name, cell in planned.items()
+    ]
+    first = next(iter(planned.values()))
+    stem = str(first.get("lora") or "").removesuffix(".safetensors")
+    step = stem.rpartition("-")[2]
+    return {
+        "id": grid.name,
+        "run": run.name,
+        "step": int(step) if step.isascii() and step.isdecimal() else None,
+        "weight": first.get("weight", 1.0),
+        "more": [f"{Path(str(one[0])).stem}:{one[1]:g}" for one in first.get("more", ())],
+        "made": None,
+        "verdict": None,
+        "facts": {},
+        "numbers": [],
+        "rows": rows,
+        "photos": [],
+        "tested": [],
+        "shares": [],
+        "missed": [],
+        "missed_messages": [],
+        "buttons": [],
+        "html": "",
+    }
+
+
+def _row(
+    slug: str, run: Path, grid: Path, one: Mapping[str, Any], planned: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    name = str(one["path"]).rpartition("/")[2]
+    cell, asked, score = planned.get(name, {}), one["asked"], one["score"]
+    url = _url(slug, run, grid, name) if PICTURE_NAME.fullmatch(name) and (grid / CELLS / name).is_file() else ""
+    return {
+        "role": one["role"],
+        "name": cell.get("name") or asked["prompt"],
+        "prompt": cell.get("prompt", asked["prompt"]),
+        "seed": cell.get("seed", asked["seed"]),
+        "status": one["status"],
+        "mark": dict(zip(("word", "tone"), picture_mark(one["role"], one["status"], one["copy"]), strict=True)),
+        "copy": one["copy"],
+        "likeness": score["likeness"],
+        "reason": score["reason"],
+        "nearest": score["nearest"],
+        "url": url,
+    }
+
+
+def _url(slug: str, run: Path, grid: Path, name: str) -> str:
+    return address(slug, "runs", run.name, "grids", grid.name, "pictures", name, of=grid / CELLS / name)
+
+
+def cell(context: RequestContext, call: Call) -> Response:
+    """A picture of a test grid."""
+    _, _, grid = _folders(context, call)
+    return picture(paths.picture_in(grid / CELLS, call.path["name"]))
+
+
+def page(context: RequestContext, call: Call) -> Response:
+    """The whole report as one page, which needs no scripts and is not allowed to run any."""
+    _, _, grid = _folders(context, call)
+    return file(grid / PAGE, "text/html; charset=utf-8", {"Content-Security-Policy": POLICY})
+
+
+def sheet(context: RequestContext, call: Call) -> Response:
+    """The contact sheet: all pictures of a test grid in one image."""
+    _, _, grid = _folders(context, call)
+    return file(grid / SHEET, "image/png")

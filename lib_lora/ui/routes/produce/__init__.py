@@ -1,1 +1,0 @@
-"""Many pictures of one character: productions and their pictures."""

@@ -1,0 +1,1 @@
+"""The routes of training: plans, runs, other machines and rented GPUs."""

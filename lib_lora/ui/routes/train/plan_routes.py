@@ -1,0 +1,226 @@
+"""A training that is being planned: its base model, preset and settings, and what it will cost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from lib_lora import typed_settings
+from lib_lora.character import caption_files
+from lib_lora.character.photo_files import list_photos
+from lib_lora.character.store import Character
+from lib_lora.errors import UserError, plural
+from lib_lora.files import size
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
+from lib_lora.models.fast import cpu_load
+from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.queue.job_types import LOCAL
+from lib_lora.remote import places
+from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
+from lib_lora.training.plan.memory_fitting import GB
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
+from lib_lora.ui.http.responses import LOG, about, forbidden
+from lib_lora.ui.routes.job_routes import base_of
+from lib_lora.ui.views import base_models
+from lib_lora.ui.views.base_models import BaseRecord
+from lib_lora.ui.views.character_snapshot import look
+from lib_lora.workflows.train.elsewhere.rent_quote import PlannedTraining
+from lib_lora.workspace.file_cache import kept, mark
+
+_LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
+_NOTICED = 0.15  # the share from which on it is worth a word
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """The base model's path, the preset (null = its own), settings that override it (nested or with dotted keys), and
+    where it is trained."""
+
+    base: str
+    preset: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    on: str = "local"
+
+
+def routes() -> list[Route]:
+    """The routes for planning a training."""
+    return [
+        get("/bases", listed),
+        get("/plan", plan, "base", "preset", "character"),
+        post("/characters/{slug}/estimate", reckon, EstimateRequest),
+    ]
+
+
+def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
+    """The base models that the host knows, and whether they can be trained on."""
+    return base_models.listed(context)
+
+
+def plan(context: RequestContext, call: Call) -> dict[str, Any]:
+    """The settings for training on a base model, all fields of their form, and the settings by which the person is
+    painted only when asked for."""
+    if not call.query.get("base"):
+        raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
+    with about("base"):
+        base = base_models.of(context, base_of(context, call.query["base"]))
+    wanted = call.query.get("preset") or None
+    train = settings_of(base, wanted, {})
+    fitted, said = _fitted(base, train)
+    return {
+        "preset": train.preset,
+        "family": base.family,
+        "side": train.resolution or base.side,
+        "presets": form_fields.preset_entries(base.family, base.narrow),
+        "fitted": said,
+        "fitted_settings": memory_fitting.differences(train, fitted),
+        "settings": form_fields.flat(fitted),
+        "fields": form_fields.fields(),
+        "only_when_asked": {"preservation_weight": PRESERVATION},
+    }
+
+
+def settings_of(base: BaseRecord, preset: str | None, over: Mapping[str, Any]) -> TrainSettings:
+    """The settings of a run.
+
+    Raises:
+        UserError: no such preset or setting, or one that does not fit the base model.
+    """
+    family = cast(Any, base.family)
+    train = presets.preset(preset, family, typed_settings.nested(over), narrow=base.narrow)
+    train.objective.check(cast(Any, base.prediction))
+    return train
+
+
+def _fitted(base: BaseRecord, train: TrainSettings) -> tuple[TrainSettings, str]:
+    """A preset adjusted to the memory of this machine's GPU, see `training.plan.memory_fitting.fitted`."""
+    memory = None if base.narrow else gpu_memory()  # torch takes seconds to load
+    if memory is None:
+        return train, ""
+    from lib_lora.training import distributed, precision
+
+    device, asked = distributed.device(), train.precision
+    if device.type != "cpu":
+        train = replace(train, precision=precision.resolve(asked, device))
+    found, said = memory_fitting.fitted(base.family, memory, train)
+    return replace(found, precision=asked), said
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the GPU; None if there is none, or torch cannot tell."""
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            return int(torch.cuda.get_device_properties(0).total_memory)
+    except Exception as error:  # a broken torch is the doctor's business
+        LOG.warning("The size of the GPU is not known: %s", error)
+    return None
+
+
+def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
+    """What a training would take: steps, disk space, and time and memory if they have been measured; and how many of
+    its photos have a caption that says more than who it is."""
+    snapshot, body = look(paths.character(context, call)), call.body
+    with about("base"):
+        path = base_of(context, body.base)
+        base = base_models.of(context, path)
+    train = settings_of(base, body.preset, body.settings)
+    here = body.on == LOCAL or context.host.remote()
+    if not here:
+        train = replace(train, likeness_curve=False, stop_early=False)  # as `runs.sent_run` sends it
+    others = _class_photos(context, train)
+    count, plain = len(snapshot.used), caption_files.template(snapshot.character)
+    shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
+    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
+    free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
+    if here:
+        measured = _measured(context, path, train, need.work)
+    else:
+        given = typed_settings.by_dotted_key(body.settings)
+        training = PlannedTraining(path, base.family, base.narrow, train, given, need.steps)
+        measured = _measured_there(context, body.on, training)
+    return {
+        "steps": need.steps,
+        "photos": count,
+        "captioned": sum(text != plain for text in snapshot.used_texts.values() if text),
+        "checkpoints": need.checkpoints,
+        "disk_bytes": need.disk_bytes,
+        "free_bytes": free,
+        "measured": measured,
+        "text": _text(need.steps, count, measured),
+        "problems": _problems(snapshot.character, count, need.disk_bytes, free),
+    }
+
+
+def _class_photos(context: RequestContext, train: TrainSettings) -> int:
+    if not train.class_photos:
+        return 0
+    if context.host.remote():
+        raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
+    return len(list_photos(Path(train.class_photos).expanduser()))
+
+
+def _measured(
+    context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
+) -> dict[str, Any] | None:
+    """What was measured here, or on another machine (`on`); `steps`, or what takes as long."""
+    found = estimate.last_measurement(context.root, base, train, on=on)
+    try:
+        if found is not None:
+            pace, others = float(found["seconds_per_step"]), 0.0
+            if found["device"] == "the processor" and on is None:
+                others = cpu_load.share_now(_LOOKED)
+                pace *= cpu_load.slowed(others) / cpu_load.slowed(float(found.get("others") or 0.0))
+            return {
+                "seconds_per_step": pace,
+                "peak_memory": found["peak_memory"],
+                "seconds": pace * steps + float(found.get("load_seconds") or 0.0),
+                "device": found["device"],
+                "others": others,
+            }
+    except (KeyError, TypeError, ValueError):
+        pass  # of another version: it is measured again
+    return None
+
+
+def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> dict[str, Any] | None:
+    """As `_measured`, on another machine: by own runs on a GPU of that name, else as it was measured there."""
+    place = places.named(context.root, on)
+    gpu = place.machine.gpus[0] if place and place.machine and place.machine.gpus else None
+    pace = training.pace(context.root, gpu.name, round(gpu.memory / GB)) if gpu else None
+    if gpu is None or pace is None:
+        return _measured(context, training.base, training.train, training.work, on)
+    seconds = pace.seconds * training.work
+    known = {"seconds_per_step": pace.seconds, "seconds": seconds, "device": gpu.name, "run": pace.run}
+    return {**known, "peak_memory": None, "others": 0.0}
+
+
+def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:
+    took = f"about {in_words(measured['seconds'])} on {measured['device']}" if measured else "time not measured yet"
+    if measured and measured["others"] >= _NOTICED:
+        took += f", of which other programs take {round(100 * measured['others'])} % now"
+    return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
+
+
+def in_words(seconds: float) -> str:
+    """ "40 s", "12 min", "1 h 5 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _problems(character: Character, photos: int, need: int, free: int) -> list[str]:
+    found = []
+    if character.consent is None:
+        found.append(f"Record consent for {character.name} first.")
+    if photos < LEAST:
+        found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
+    if need > free:
+        found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
+    return found

@@ -1,0 +1,1 @@
+"""Who paints the pictures that are judged: this machine, ComfyUI, other machines, rented GPUs."""

@@ -1,0 +1,1 @@
+"""Training on other machines and rented GPUs: keeping, probing, prices, what is sent."""

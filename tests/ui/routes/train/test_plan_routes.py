@@ -1,0 +1,250 @@
+"""Base models, plans and estimates, with toy checkpoints."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+from planting import plant_run
+
+from lib_lora.hosts.host_protocol import Checkpoint
+from lib_lora.remote import places
+from lib_lora.runs.events import EventLog
+from lib_lora.training.plan import estimate, presets
+from lib_lora.training.plan.memory_fitting import fitted
+from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.typed_settings import to_dict
+from lib_lora.ui.routes.train import plan_routes
+from lib_lora.ui.views import base_models
+
+
+@pytest.fixture
+def models(page, toy, tmp_path):
+    """A model that can be trained on, and one that cannot."""
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"no model")
+    page.host.models = [Checkpoint("Toy", toy("sd1")), Checkpoint("Junk", junk), Checkpoint("V", toy("sd2v"))]
+    page.host.current = toy("sd1")
+    return page.host.models
+
+
+def test_base_models_are_told_once(page, models, monkeypatch):
+    toy, junk, v = page.got("/bases")
+    assert (toy["title"], toy["family"], toy["usable"], toy["current"]) == ("Toy", "sd1", True, True)
+    assert (junk["usable"], junk["current"]) == (False, False)
+    assert "junk.safetensors" in junk["why"]
+    assert (v["family"], v["side"], v["usable"]) == ("sd2", 0, True)
+    monkeypatch.setattr(base_models, "look_at", None)
+    assert page.got("/bases") == [toy, junk, v]
+
+
+def test_other_machines_say_what_they_have_and_what_goes_there(page):
+    assert page.got("/places") == []
+    gpu = places.Graphics("NVIDIA RTX 4090", 24 << 30)
+    machine = places.Machine(0.0, "3.12.1", "linux", 16, 64 << 30, 500 << 30, [gpu])
+    places.save(page.root, places.Place("workshop", "gpu.example.org", "mara", 2222, machine=machine))
+    [found] = page.got("/places")
+    assert (found["on"], found["title"]) == ("ssh:workshop", "workshop: NVIDIA RTX 4090 (24.0 GB)")
+    has = "NVIDIA RTX 4090 (24.0 GB), 64.0 GB memory, 16 cores, 500.0 GB free on the disk, Python 3.12.1"
+    assert found["text"] == f"mara@gpu.example.org:2222, {has}"
+    assert "base model" in found["sent"]
+
+
+def test_a_list_does_not_wait_for_all(page, models, monkeypatch):
+    monkeypatch.setattr(base_models, "PATIENCE", -1.0)
+    assert all((one["why"], one["pending"]) == ("is being looked at", True) for one in page.got("/bases"))
+
+
+def test_a_model_that_is_another_one_now_is_looked_at_again(page, models):
+    page.got("/bases")
+    models[1].path.write_bytes(b"another thing")
+    assert base_models.known(page.root, models[1].path) is None
+    page.got("/bases")
+    known = json.loads((page.root / "bases.json").read_text(encoding="utf-8"))
+    assert len([key for key in known if "junk" in key]) == 1
+
+
+def test_a_damaged_memory_is_made_anew(page, models):
+    (page.root / "bases.json").write_text("[1")
+    assert len(page.got("/bases")) == 3
+
+
+def test_a_plan_has_every_setting_and_its_field(page, models):
+    plan = page.got(f"/plan?base={models[0].path}&character=mara")
+    assert (plan["preset"], plan["family"], plan["side"], plan["fitted"]) == ("sd15-face", "sd1", 512, "")
+    assert {field["key"] for field in plan["fields"]} == set(plan["settings"])
+    assert plan["settings"]["lora.rank"] == 32
+    assert plan["only_when_asked"].items() <= TrainSettings(**plan["only_when_asked"]).__dict__.items()
+    assert not any(plan["settings"][name] for name in plan["only_when_asked"])  # off, as every preset has it
+    assert [one["name"] for one in plan["presets"]] == ["sd15-face"]
+    assert page.got(f"/plan?base={models[2].path}")["side"] == 768
+
+
+def test_a_small_gpu_changes_the_plan(page, models, monkeypatch):
+    monkeypatch.setattr(plan_routes, "gpu_memory", lambda: 4 << 30)
+    plan = page.got(f"/plan?base={models[0].path}")
+    assert plan["settings"]["gradient_checkpointing"] is True
+    assert "gradient checkpointing" in plan["fitted"]
+
+
+ALONE = {"steps": 600, "samples": 0, "likeness_curve": False}  # nothing is painted while it trains
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("", "Choose a base model"),
+        ("?base=/none.ckpt", "There is no file"),
+        ("?base={toy}&preset=none", "There is no preset"),
+        ("?base={toy}&preset=sdxl-face", "for another family of base models"),
+        ("?base={junk}", "junk.safetensors"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_said(page, models, query, sentence):
+    answer = page.get("/plan" + query.format(toy=models[0].path, junk=models[1].path))
+    assert answer.status_code == 400
+    assert sentence in answer.json()["error"]
+
+
+def test_an_estimate_says_what_it_takes(page, models):
+    page.character(photos=10)
+    body = {"base": str(models[0].path), "settings": {"lora": {"rank": 4}, "batch_size": 1}}
+    told = page.done("/characters/mara/estimate", body)
+    assert (told["photos"], told["steps"], told["checkpoints"], told["measured"]) == (10, 1000, 10, None)
+    assert told["disk_bytes"] > 10_000
+    assert told["free_bytes"] > 0
+    assert told["problems"] == []
+    assert told["text"] == "1,000 steps with 10 photos, time not measured yet."
+    dotted = {"base": str(models[0].path), "settings": {"lora.rank": 4, "batch_size": 1}}
+    assert page.done("/characters/mara/estimate", dotted) == told | {
+        "free_bytes": pytest.approx(told["free_bytes"], 0.1)
+    }
+
+
+def test_an_estimate_counts_captions_that_say_more_than_who_it_is(page, models):
+    folder = page.character(photos=3)
+    texts = ["photo of mrxa woman", "photo of mrxa woman, looking left"]  # and one photo has none
+    for photo, text in zip(sorted(folder.photos.glob("*.jpg")), texts):
+        photo.with_suffix(".txt").write_text(text, encoding="utf-8")
+    told = page.done("/characters/mara/estimate", {"base": str(models[0].path)})
+    assert (told["photos"], told["captioned"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"base": "/none.ckpt"}, "base"),
+        ({"settings": {"lora": {"rank": 0}}}, "lora.rank"),
+        ({"settings": {"steps": "many"}}, "steps"),
+        ({"settings": {"objective.huber_c": 3}}, "objective.huber_c"),
+    ],
+)
+def test_the_setting_that_is_wrong_is_named(page, models, changes, field):
+    page.character(photos=10)
+    assert page.faulted("/characters/mara/estimate", {"base": str(models[0].path), **changes}) == field
+
+
+def test_what_was_measured_is_told(page, models):
+    page.character(photos=10)
+    base = models[0].path
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
+    measured = {"seconds_per_step": 0.5, "peak_memory": 123, "load_seconds": 10, "device": "Test GPU"}
+    estimate.remember(page.root, base, train, measured)
+    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
+    assert told["measured"] == {
+        "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU", "others": 0.0
+    }  # fmt: skip
+    assert told["text"] == "600 steps with 10 photos, about 5 min on Test GPU."
+    painting = page.done("/characters/mara/estimate", {"base": str(base), "settings": {**ALONE, "samples": 2}})
+    assert painting["measured"]["seconds"] == pytest.approx(310 + 0.5 * 20 * 8 * 2 / 3 / 2)  # 20 pictures of 8 steps
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "seconds", "text"),
+    [
+        (0.0, 0.0, 310, "about 5 min on the processor."),
+        (0.0, 1.0, 1510, "about 25 min on the processor, of which other programs take 100 % now."),
+        (1.0, 0.0, 70, "about 70 s on the processor."),
+        (0.5, 0.5, 310, "about 5 min on the processor, of which other programs take 50 % now."),
+    ],
+)
+def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, then, now, seconds, text):
+    page.character(photos=10)
+    base = models[0].path
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
+    measured = {"seconds_per_step": 0.5, "peak_memory": 1, "load_seconds": 10, "device": "the processor"}
+    estimate.remember(page.root, base, train, {**measured, "others": then})
+    monkeypatch.setattr(plan_routes.cpu_load, "share_now", lambda seconds: now)
+    told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
+    assert told["measured"]["seconds"] == pytest.approx(seconds)
+    assert told["text"].endswith(text)
+
+
+def test_what_is_in_the_way_is_said(page, models, monkeypatch):
+    page.character(photos=2, consent=False)
+    monkeypatch.setattr(plan_routes.shutil, "disk_usage", lambda path: type("", (), {"free": 10}))
+    problems = page.done("/characters/mara/estimate", {"base": str(models[0].path)})["problems"]
+    assert [words in problem for words, problem in zip(("Record consent", "2 photos", "GB"), problems, strict=True)]
+    page.host.is_remote = True
+    body = {"base": str(models[0].path), "settings": {"class_photos": "/home"}}
+    assert page.code_of("/characters/mara/estimate", body, 403) == "forbidden"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "1 s"), (80, "80 s"), (700, "12 min"), (3900, "1 h 5 min")])
+def test_durations_in_words(seconds, said):
+    assert plan_routes.in_words(seconds) == said
+
+
+def work_there(train, found):
+    """Steps that take as long as all that is done there: the sample pictures, and no likeness curve."""
+    pictures = estimate.pictures_left(replace(train, likeness_curve=False), 0, found["steps"])
+    assert pictures
+    return found["steps"] + pictures * estimate.picture_steps(train)
+
+
+def test_the_time_on_another_machine_is_that_of_own_runs_on_its_gpu(page, models):
+    folder = page.character(photos=8)
+    gpu = places.Graphics("NVIDIA RTX 4090", 24 << 30)
+    machine = places.Machine(0.0, "3.12.1", "linux", 16, 64 << 30, 500 << 30, [gpu])
+    places.save(page.root, places.Place("workshop", "gpu.example.org", machine=machine))
+    asked = {"base": str(models[0].path), "on": "ssh:workshop"}
+    assert page.done("/characters/mara/estimate", asked)["measured"] is None
+    run = plant_run(folder)
+    values = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+    train = fitted("sd1", 24 << 30, presets.preset(None, "sd1"))[0]
+    (run / "run.yaml").write_text(yaml.safe_dump({**values, "settings": to_dict(train)}), encoding="utf-8")
+    (run / "events.jsonl").unlink()
+    emit = EventLog(run / "events.jsonl")
+    emit("state", state="preparing", device_name="NVIDIA RTX 4090")
+    for step in range(20):
+        emit("step", step=step + 1, total=20, seconds_per_step=0.5)
+    found = page.done("/characters/mara/estimate", asked)
+    assert (found["measured"]["run"], found["measured"]["seconds"]) == ("mara/001", 0.5 * work_there(train, found))
+    assert "NVIDIA RTX 4090" in found["text"]
+    assert page.done("/characters/mara/estimate", {**asked, "on": "local"})["measured"] is None
+
+
+def test_the_time_on_another_machine_is_what_was_measured_there_where_no_run_was(page, models):
+    page.character(photos=8)
+    base = models[0].path
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {})
+    measured = {"seconds_per_step": 0.5, "peak_memory": 7, "load_seconds": 10, "device": "the processor", "others": 0.9}
+    estimate.remember(page.root, base, train, {**measured, "on": "ssh:workshop"})
+    asked = {"base": str(base), "on": "ssh:workshop"}
+    found = page.done("/characters/mara/estimate", asked)
+    assert found["measured"]["seconds"] == pytest.approx(
+        10 + 0.5 * work_there(train, found)
+    )  # its load is not this computer's
+    assert page.done("/characters/mara/estimate", {**asked, "on": "local"})["measured"] is None
+
+
+def test_another_machine_can_be_asked_to_measure(page, models):
+    page.character(photos=8)
+    places.save(page.root, places.Place("workshop", "gpu.example.org"))
+    asked = {"base": str(models[0].path), "on": "ssh:workshop"}
+    job = page.done("/jobs", {"kind": "probe", "character": "mara", "arguments": asked})
+    assert page.queue.take("remote", "me").id == job["id"]
+    for on, code in (("ssh:nowhere", "place-not-found"), ("runpod", "setting-invalid")):
+        body = {"kind": "probe", "character": "mara", "arguments": {**asked, "on": on}}
+        assert page.code_of("/jobs", body, 400) == code
