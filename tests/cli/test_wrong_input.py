@@ -29,7 +29,8 @@ class Refused:
             raise RuntimeError(f"{name} was loaded")
 sys.meta_path.insert(0, Refused)
 sys.argv = ["sameface"]
-from lib_lora import __main__, bootstrap
+from lib_lora import __main__
+from lib_lora.setup import bootstrap
 bootstrap.enter = lambda *_, **__: None  # never leave for another interpreter
 from lib_lora.errors import UserError
 inner, codes = __main__._run, []
