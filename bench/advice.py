@@ -42,7 +42,7 @@ from bench.settings_study import PEOPLE, RESULTS, add_row, alone, interval, read
 from lib_lora.grid.prompts import SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
-from lib_lora.models.families.sd1 import NARROW  # noqa: E402
+from lib_lora.models.families.sd1 import NARROW, SD1  # noqa: E402
 from lib_lora.training.plan.presets import preset  # noqa: E402
 from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
@@ -68,7 +68,7 @@ Steps = Iterator[Row]
 
 def rates(factor: float) -> dict[str, float]:
     """The preset's learning rates, times `factor`."""
-    train = preset(NARROW, "sd1", {}, narrow=True)
+    train = preset(NARROW, SD1.name, {}, narrow=True)
     return {name: getattr(train, name) * factor for name in RATES}
 
 

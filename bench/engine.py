@@ -53,9 +53,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 from bench import results_file  # noqa: E402
+from lib_lora.models.families.sd1 import SD1  # noqa: E402
+from lib_lora.models.families.sdxl import SDXL  # noqa: E402
 
 PHOTOS = ROOT / "tests" / "data" / "personas" / "mara"
-PRESET_OF = {"sd15": "sd15-face", "sdxl": "sdxl-face"}
+KINDS = {"sd15": SD1, SDXL.name: SDXL}  # the families that are measured, by their names in the results
 PHASES = {  # what is done until an event; the event that ends it
     "imports, photos, hashes": ("state", "preparing"),
     "sizes of photos": ("data", None),
@@ -102,7 +104,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=(*parts, "whole"), default=parts, help="which parts to measure")
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16", "fp16"), default=["fp32", "bf16"])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "sameface-bench"), help="cache folder")
-    parser.add_argument("--family", choices=PRESET_OF, default="sd15", help="of the base model")
+    parser.add_argument("--family", choices=KINDS, default="sd15", help="of the base model")
     parser.add_argument("--base", type=Path, help="measure with this checkpoint instead of random numbers")
     parser.add_argument("--batch", type=int, default=1, help="pictures a step, not of load")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of the training")
@@ -124,7 +126,7 @@ def full_size_base(work: Path, kind: str = "sd15") -> Path:
     if not path.exists():
         import toys
 
-        write, size = {"sd15": (toys.write_full_sd1, 2.1), "sdxl": (toys.write_full_sdxl, 6.9)}[kind]
+        write, size = {SD1: (toys.write_full_sd1, 2.1), SDXL: (toys.write_full_sdxl, 6.9)}[KINDS[kind]]
         say(f"Writing {path} ({size} GB, once) ...")
         write(path)
     return path
@@ -213,7 +215,7 @@ class Order:
 
     Attributes:
         base: the checkpoint.
-        family: one of `PRESET_OF`, which is the checkpoint's.
+        family: one of `KINDS`, which is the checkpoint's.
         precision: of the base model's numbers.
         batch: pictures a step.
         more: further settings, "key=value".
@@ -231,7 +233,16 @@ def command(order: Order, data: Path, steps: int, checkpoints: bool = False) -> 
     settings = [f"precision={order.precision}", f"batch_size={order.batch}", "lora.rank=32"]
     settings += [] if checkpoints else [f"save_every={steps}"]
     words = [sys.executable, "-m", "lib_lora", "run", str(PHOTOS), "--base", str(order.base)]
-    words += ["--preset", PRESET_OF[order.family], "--name", "mara", "--trigger", "mrxa", "--class", "woman"]
+    words += [
+        "--preset",
+        next(iter(KINDS[order.family].presets)),
+        "--name",
+        "mara",
+        "--trigger",
+        "mrxa",
+        "--class",
+        "woman",
+    ]
     words += ["--consent", "fictional", "--data", str(data), "--out", str(data / "out")]
     words += ["--steps", str(steps), "--grid-steps", "0"]
     return [*words, *(word for setting in [*settings, *order.more] for word in ("--set", setting))]

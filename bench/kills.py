@@ -43,6 +43,7 @@ from bench import results_file  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
+from lib_lora.models.families.sd1 import SD1  # noqa: E402
 from lib_lora.training.plan.run_file import load_run  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.judge import grid_run  # noqa: E402
@@ -335,7 +336,7 @@ def main() -> int:
     work: Path = chosen.work.absolute()
     shutil.rmtree(work, ignore_errors=True)
     (work / "here").mkdir(parents=True)
-    base = toys.write_toy("sd1", work / "base.safetensors")
+    base = toys.write_toy(SD1.name, work / "base.safetensors")
     place, kept, log = Place(work / "here"), work / "kept", work / "strace.txt"
     rows: list[Any] = []
     mounted = chosen.fills and not chosen.only and subprocess.run(

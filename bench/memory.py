@@ -38,11 +38,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by another way
 
 from diffusers import UNet2DConditionModel  # noqa: E402
-from engine import full_size_base  # noqa: E402
+from engine import KINDS, full_size_base  # noqa: E402
 
 from bench import results_file  # noqa: E402
 from lib_lora.lora.adapter.adapter import attach  # noqa: E402
 from lib_lora.lora.adapter_settings import LoraSettings  # noqa: E402
+from lib_lora.models.clip_tokens import CHUNK  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from lib_lora.models.families.model_family import ModelInfo  # noqa: E402
 from lib_lora.models.reading.weights import open_tensors  # noqa: E402
@@ -170,14 +171,16 @@ def _step(info: ModelInfo, case: Case, unet: UNet2DConditionModel, stack: TextSt
         words = stack.encode(["photo of mrxa woman"] * case.batch)
         context, pooled = words.context, words.pooled
     else:
-        context = torch.empty(case.batch, 77, info.context_dim, device=META)
+        context = torch.empty(case.batch, CHUNK + 2, info.context_dim, device=META)
     extra: dict[str, Any] = {}
-    if info.family == "sdxl":
+    if info.model_family.size_conditioning:
         width = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
         pooled = torch.empty(case.batch, width, device=META) if pooled is None else pooled
         sizes = torch.empty(case.batch, 6, device=META)
         extra = {"added_cond_kwargs": {"text_embeds": pooled.to(torch.bfloat16), "time_ids": sizes}}
-    noisy = torch.empty(case.batch, 4, case.side // 8, case.side // 8, dtype=torch.bfloat16, device=META)
+    noisy = torch.empty(
+        case.batch, info.model_family.latent_channels, case.side // 8, case.side // 8, dtype=torch.bfloat16, device=META
+    )
     times = torch.empty(case.batch, dtype=torch.long, device=META)
     predicted = unet(noisy, times, encoder_hidden_states=context.to(torch.bfloat16), **extra).sample
     torch.nn.functional.mse_loss(predicted.float(), torch.empty_like(predicted, dtype=torch.float32)).backward()
@@ -190,7 +193,7 @@ def vae_bytes(info: ModelInfo, side: int) -> dict[str, int]:
     with torch.no_grad(), flash_attention():
         pixels, latent = (
             torch.empty(1, 3, side, side, device=META),
-            torch.empty(1, 4, side // 8, side // 8, device=META),
+            torch.empty(1, info.model_family.latent_channels, side // 8, side // 8, device=META),
         )
         for name, call, value in (("encode", vae.encode, pixels), ("decode", vae.decode, latent)):
             with Alive() as alive:
@@ -199,7 +202,7 @@ def vae_bytes(info: ModelInfo, side: int) -> dict[str, int]:
     return found
 
 
-SIDES = {"sd15": 512, "sdxl": 1024}
+SIDES = {kind: family.largest_side for kind, family in KINDS.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

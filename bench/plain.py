@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib_lora.models.clip_tokens import EOS, padded, prompt_chunks
+from lib_lora.models.clip_tokens import CHUNK, padded, prompt_chunks
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.families.unet_layers import text_pattern, unet_pattern
@@ -40,7 +40,6 @@ from lib_lora.training.precision import autocast_of, dtype_of
 
 TRIGGER, CLASS = "mrxa", "woman"
 CAPTION = f"photo of {TRIGGER} {CLASS}"  # what the engine writes for a photo without a caption
-PADS = {"sd1": (EOS,), "sd2": (0,), "sdxl": (EOS, 0)}  # each family's tokenizers fill up with these
 
 Batch = dict[str, torch.Tensor]
 
@@ -161,7 +160,7 @@ def encode_photos(info: ModelInfo, recipe: Recipe, device: torch.device) -> list
         size = image.size
         mean, std = encode_pixels(vae, to_tensor(square(image, side)))
         item = {"mean": mean[0], "std": std[0]}
-        if info.family == "sdxl":
+        if info.model_family.size_conditioning:
             item["time_ids"] = torch.tensor([size[1], size[0], 0, 0, side, side], dtype=torch.float32)
         found.append(item)
     del vae
@@ -180,7 +179,9 @@ def square(image: Image.Image, side: int) -> Image.Image:
 def token_ids(info: ModelInfo) -> Batch:
     """The caption's tokens for each text encoder, "ids0" and "ids1", [77]."""
     row = prompt_chunks(CAPTION)[0]
-    return {f"ids{n}": torch.tensor(padded(row, pad)) for n, pad in enumerate(PADS[info.family])}
+    return {
+        f"ids{n}": torch.tensor(padded(row, encoder.pad)) for n, encoder in enumerate(info.model_family.text_encoders)
+    }
 
 
 def encode_words(encoders: Sequence[nn.Module], ids: Mapping[str, torch.Tensor]) -> Batch:
@@ -265,14 +266,14 @@ def count_flops(recipe: Recipe) -> int:
     unet, encoders = _empty_parts(info, recipe)
     side = recipe.resolution // 8
     with torch.device("meta"):
-        batch: Batch = {f"ids{n}": torch.zeros(recipe.batch, 77, dtype=torch.long) for n in range(len(encoders))}
+        batch: Batch = {f"ids{n}": torch.zeros(recipe.batch, CHUNK + 2, dtype=torch.long) for n in range(len(encoders))}
         if not encoders:
-            batch["context"] = torch.zeros(recipe.batch, 77, info.context_dim)
-        if info.family == "sdxl":
+            batch["context"] = torch.zeros(recipe.batch, CHUNK + 2, info.context_dim)
+        if info.model_family.size_conditioning:
             batch["time_ids"] = torch.zeros(recipe.batch, 6)
             vector = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
             batch["pooled"] = torch.zeros(recipe.batch, vector)
-        latents = torch.zeros(recipe.batch, 4, side, side)
+        latents = torch.zeros(recipe.batch, info.model_family.latent_channels, side, side)
 
     def step() -> None:
         noise_loss(unet, encoders, scheduler_of(info), latents, batch).backward()

@@ -50,7 +50,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 sys.path.append(str(ROOT / "bench"))  # for a test, which finds this file by another way
 
-from engine import PHOTOS, full_size_base, say  # noqa: E402
+from engine import KINDS, PHOTOS, full_size_base, say  # noqa: E402
 from machine import Watch, describe  # noqa: E402
 
 from bench import results_file  # noqa: E402
@@ -58,7 +58,6 @@ from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E40
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
 
 RACERS = ("engine", "plain")
-FAMILIES = {"sd15": "sd1", "sdxl": "sdxl"}
 WARM_UP = 2  # steps that are not counted: the allocator and oneDNN's caches settle
 PAUSE = 0.3  # seconds before a step: the other racer's threads, which wait in a busy loop for a moment, fall asleep
 PEAK_SIDE, PEAK_SECONDS = 2048, 2.0
@@ -122,10 +121,10 @@ class Case:
 
 def parse(text: str, batches: Sequence[int] | None, parser: argparse.ArgumentParser) -> list[Case]:
     """A case's name as cases, one for each batch."""
-    found = re.fullmatch(rf"({'|'.join(FAMILIES)})-(\d+)(-text)?", text)
+    found = re.fullmatch(rf"({'|'.join(KINDS)})-(\d+)(-text)?", text)
     sizes = batches or ([int(found[2])] if found else [])
     if not found or min(sizes) < 1:
-        parser.error(f"{text!r} is no case; write {' or '.join(FAMILIES)}, a batch and perhaps -text: sd15-1-text")
+        parser.error(f"{text!r} is no case; write {' or '.join(KINDS)}, a batch and perhaps -text: sd15-1-text")
     return [Case(found[1], size, bool(found[3])) for size in sizes]
 
 
@@ -136,9 +135,9 @@ def base_of(case: Case, options: argparse.Namespace, parser: argparse.ArgumentPa
     if options.base is None:
         return full_size_base(options.work, case.family)
     found = identify(options.base).family
-    if found != FAMILIES[case.family]:
+    if found != KINDS[case.family].name:
         parser.error(
-            f"{options.base.name} is of the family {found}; the case {case.name} needs {FAMILIES[case.family]}"
+            f"{options.base.name} is of the family {found}; the case {case.name} needs {KINDS[case.family].name}"
         )
     return Path(options.base)
 

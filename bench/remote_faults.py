@@ -73,6 +73,7 @@ from bench import results_file  # noqa: E402
 from bench.fault_cluster import HERE, THERE, Cluster  # noqa: E402
 from bench.fault_machines import Machine, Pods  # noqa: E402
 from bench.fault_nodes import Nodes, cluster_of_nodes  # noqa: E402
+from lib_lora.models.families.sd1 import SD1  # noqa: E402
 
 MACHINES = {"ssh": Machine, "runpod": Pods, "ray": Cluster, "ray-nodes": Nodes}
 BOTH = ("network", "sshd restarted", "home killed", "home rebooted", "disk full", "clock")  # of machines over SSH
@@ -298,7 +299,7 @@ def main() -> int:
     work.mkdir(parents=True)
     import toys  # loads torch
 
-    base = shutil.copy(toys.write_toy("sd1", work / "toy.safetensors"), work / "base.safetensors")
+    base = shutil.copy(toys.write_toy(SD1.name, work / "toy.safetensors"), work / "base.safetensors")
     prepare(work / "prepared", Path(base), work / "photos")
     with cluster_of_nodes() if chosen.kind == "ray-nodes" else nullcontext():
         return campaign(chosen, work)

@@ -10,25 +10,36 @@ from functools import partial
 from pathlib import Path
 
 
-class UserError(Exception):
+class CodedError(Exception):
+    """What ends something, with a sentence for people and a code for tests and programs.
+
+    Attributes:
+        code: what kind of end it is, such as ``photo-too-large``; stays the same when the sentence is reworded.
+        parameters: what the sentence names, by name, e.g. ``photo``.
+    """
+
+    def __init__(self, sentence: str, *, code: str, **parameters: object) -> None:
+        super().__init__(sentence)
+        self.code, self.parameters = code, parameters
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Makes copies and pickles, which know only of `args`, keep the code."""
+        return partial(type(self), code=self.code), self.args, self.__dict__
+
+
+class UserError(CodedError):
     """An error that the user can cause and mend.
 
     The message is one sentence (or two short ones) that says what is wrong, with which file,
     and what to do. The command line prints it without a stack trace.
 
     Attributes:
-        code: what kind of fault it is, such as ``photo-too-large``; stays the same when the sentence is reworded.
         field: of a form, a request or a file of settings, that is wrong (dotted); empty where it is none in particular.
-        parameters: what the sentence names, by name, e.g. ``photo``.
     """
 
     def __init__(self, sentence: str, field: str = "", *, code: str, **parameters: object) -> None:
-        super().__init__(sentence)
-        self.code, self.field, self.parameters = code, field, parameters
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Makes copies and pickles, which know only of `args`, keep the code."""
-        return partial(type(self), code=self.code), self.args, self.__dict__
+        super().__init__(sentence, code=code, **parameters)
+        self.field = field
 
 
 class Misfit(ValueError):
@@ -43,8 +54,8 @@ class Misfit(ValueError):
         self.field = field
 
 
-class StoppedByUser(Exception):
-    """Training ended early because the user asked for it; everything is saved."""
+class StoppedByUser(CodedError):
+    """Something ended early because the user asked for it; what was done is kept."""
 
 
 _MOST = 200  # letters of one input that a sentence may repeat

@@ -1,4 +1,4 @@
-"""Every error that a user can cause: its code is stable and its own, and its sentence is fit to be read."""
+"""What a user can cause, errors and stops: its code is stable and its own, and its sentence is fit to be read."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ SHARED = {
     "nothing-to-undo",
     "open-clip-missing",
     "out-of-memory",
+    "painting-stopped",
     "page-files-missing",
     "photo-changed",
     "photo-not-found",
@@ -60,6 +61,7 @@ SHARED = {
     "template-damaged",
     "text-encoder-incomplete",
     "transfer-damaged",
+    "transfer-stopped",
     "undo-with-other-options",
     "webui-attribute-missing",
     "webui-busy-training",
@@ -84,8 +86,8 @@ def _name(node: ast.expr) -> str:
 
 
 def _kinds(trees: dict[Path, ast.Module]) -> set[str]:
-    """`UserError` and everything that is derived from it."""
-    kinds = {"UserError"}
+    """`CodedError` and everything that is derived from it."""
+    kinds = {"CodedError"}
     classes = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     while more := {one.name for one in classes if kinds & {*map(_name, one.bases)}} - kinds:
         kinds |= more
@@ -110,7 +112,9 @@ def _codes() -> dict[str, str]:
         if isinstance(code, ast.Constant):
             found[where] = code.value
         else:
-            assert ast.unparse(code) in ("error.code", "code"), f"{where}: the code must be in the source, as a text"
+            assert ast.unparse(code) in ("error.code", "stop.code", "code"), (
+                f"{where}: the code must be in the source, as a text"
+            )
     return found
 
 

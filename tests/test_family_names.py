@@ -1,28 +1,86 @@
-"""No family is named in the code outside its own module: what differs between families is asked of their objects."""
+"""No family and no preset is named outside its own module: what differs between families is asked of their objects."""
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from lib_lora.models.families.registry import family_names
+import yaml
 
-PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
-FAMILIES = PACKAGE / "models" / "families"
+from lib_lora.models.families.registry import families
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ROOT / "lib_lora" / "models" / "families"
+NAMES = {
+    name
+    for one in families()
+    for name in (
+        *(one.name, one.title, one.label, one.full_name, one.webui_flag, one.forge_name),
+        *one.presets,
+        *one.base_versions.values(),
+        *one.architectures.values(),
+    )
+}
+_NAMED = re.compile(rf"(?<![\w/-])({'|'.join(map(re.escape, sorted(NAMES, key=len, reverse=True)))})(?![\w-]|\.\w)")
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The string literals of a module, without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.lineno, node.value
 
 
 def _named_in(path: Path) -> list[str]:
-    """Places of string literals that are a family's name."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant) and node.value in family_names():
-            found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
-    return found
+    """Places of string literals in which a family's name stands, one of a preset, or another word that is its own."""
+    return [f"{path.relative_to(ROOT)}:{line} {text}" for line, text in _texts(path) if _NAMED.search(text)]
 
 
-def test_no_family_is_named_elsewhere():
-    files = [path for path in PACKAGE.rglob("*.py") if FAMILIES not in path.parents]
-    assert len(files) > 300
-    assert [place for path in files for place in _named_in(path)] == []
+def _modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py") if FAMILIES not in path.parents]
 
 
-def test_a_planted_name_is_found():
+def _values(found: Any) -> Iterator[str]:
+    """All texts in the values of a YAML file, however deep."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, list):
+        for one in found:
+            yield from _values(one)
+    elif isinstance(found, str):
+        yield found
+
+
+def test_no_family_is_named_elsewhere() -> None:
+    modules = _modules("lib_lora", "scripts")
+    assert len(modules) > 500
+    assert [place for path in modules for place in _named_in(path)] == []
+
+
+def test_no_benchmark_or_tool_asks_for_a_family_by_its_name() -> None:
+    names = {name for one in families() for name in (one.name, *one.presets)}
+    names -= {folder.name for folder in (ROOT / "tests" / "data").iterdir()}  # as a small model's, which paths name
+    modules = _modules("bench", "tools")
+    assert len(modules) > 20
+    found = [f"{path.name}:{line} {text}" for path in modules for line, text in _texts(path) if text in names]
+    assert found == []
+
+
+def test_no_table_names_a_family() -> None:
+    names = {one.name for one in families()}
+    tables = [*(ROOT / "lib_lora").rglob("*.yaml")]
+    assert tables
+    assert {path.name: [*names.intersection(_values(yaml.safe_load(path.read_text("utf-8"))))] for path in tables} == {
+        path.name: [] for path in tables
+    }
+
+
+def test_planted_names_are_found(tmp_path: Path) -> None:
+    assert {"sd1", "SD1.5", "Stable Diffusion XL", "mini-face", "is_sdxl", "SD20", "sd_v1"} <= NAMES
+    planted = {"sdxl-face or mini-face", "6 GB for Stable Diffusion 1.5", "sd1", "is_sd2", "sd_v2_v", "SDXL only"}
+    free = {"tests/data/mini-face", "mini-face.safetensors", "sdxl-0.9", "no-face", "sd15"}
+    assert {text for text in planted | free if _NAMED.search(text)} == planted
     assert _named_in(FAMILIES / "sdxl.py")

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 
 import yaml
 
+from lib_lora.models.families.registry import families
+
 Says = Literal["allowed", "conditions", "forbidden", "unknown"]
 SAYS: tuple[Says, ...] = get_args(Says)
 _FILE = Path(__file__).with_name("base_licences.yaml")
@@ -37,7 +39,6 @@ class BaseLicence:
 class _Table:
     licences: dict[str, BaseLicence]
     by_base: dict[str, str]
-    families: dict[str, str]
 
 
 def licence_of_base(base: str) -> BaseLicence | None:
@@ -61,7 +62,7 @@ def licence_named(key: str) -> BaseLicence:
 
 def family_of_base(base: str) -> str:
     """The name of SameFace's family of models that loads what was made for a base model; empty = none, or unknown."""
-    return _table().families.get(base, "")
+    return next((family.name for family in families() if base in family.civitai_bases), "")
 
 
 def bases() -> list[str]:
@@ -76,5 +77,4 @@ def _table() -> _Table:
     return _Table(
         {key: BaseLicence(**row) for key, row in read["licences"].items()},
         {base: row["licence"] for base, row in rows.items()},
-        {base: row["family"] for base, row in rows.items() if "family" in row},
     )

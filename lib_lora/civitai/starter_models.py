@@ -14,7 +14,7 @@ import yaml
 from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.api.checked_download import Patience, WantedFile, fetch
 from lib_lora.civitai.api.civitai_requests import host_in
-from lib_lora.civitai.base_licences import BaseLicence, licence_named
+from lib_lora.civitai.base_licences import BaseLicence, family_of_base, licence_named
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
 from lib_lora.models.reading.file_hashes import note_sha256_of
@@ -86,6 +86,7 @@ def starter_models() -> tuple[StarterModel, ...]:
             key=key,
             **{
                 **row,
+                "family": family_of_base(row["base_model"]),
                 "licence": licence_named(row["licence"]),
                 "sources": tuple(row["sources"]),
                 "civitai": row.get("civitai", {}),

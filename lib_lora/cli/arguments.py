@@ -20,6 +20,7 @@ from lib_lora.errors import UserError, command
 from lib_lora.queue.job_types import LOCAL, RUNPOD, Rental
 from lib_lora.remote import base_addresses
 from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.training.plan.presets import presets
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def who(parser: argparse.ArgumentParser, consent: bool = True) -> None:
 def training(parser: argparse.ArgumentParser) -> None:
     """Base model and settings of a training."""
     parser.add_argument("--base", type=Path, required=True, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
-    parser.add_argument(
-        "--preset", metavar="NAME", help="sd15-face, sd2-face, sdxl-face or mini-face (default: by the base)"
-    )
+    *others, last = presets()
+    parser.add_argument("--preset", metavar="NAME", help=f"{', '.join(others)} or {last} (default: by the base)")
     parser.add_argument(
         "--steps", type=at_least(1), metavar="N", help="optimizer steps (default: 100 views of each photo)"
     )

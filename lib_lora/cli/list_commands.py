@@ -9,9 +9,9 @@ from typing import Any
 from lib_lora.cli.arguments import Answer, Commands, as_answer, as_json
 from lib_lora.cli.suggest import nearest, nearest_setting
 from lib_lora.errors import UserError
+from lib_lora.training.plan.presets import usual_preset
 from lib_lora.workspace.workspace import data_root
 
-_USUAL = "sd15-face"
 _WIDTH = 110
 
 
@@ -20,11 +20,12 @@ def add(command: Commands) -> None:
     there = command("list", _list, "List the characters with their photos, runs and newest test; or one's runs.")
     there.add_argument("name", nargs="?", metavar="NAME", help="list the runs of this character")
 
+    usual = usual_preset()
     settings = command("settings", _settings, "List what can be set for a training: name, default and meaning.")
     settings.add_argument(
         "words", nargs="*", metavar="WORD", help="only the settings that have this in their name, e.g. lora or rank"
     )
-    settings.add_argument("--preset", default=_USUAL, metavar="NAME", help=f"whose defaults (default: {_USUAL})")
+    settings.add_argument("--preset", default=usual, metavar="NAME", help=f"whose defaults (default: {usual})")
 
     command("texts", _texts, "Print the tab's texts as a file for the webui's folder localizations, for a translator.")
 

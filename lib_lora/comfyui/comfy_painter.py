@@ -168,7 +168,9 @@ class ComfyPainter:
     def _picture(self, cell: Cell, done: Done) -> Image.Image:
         """The picture of a workflow that is done."""
         if done.interrupted:
-            raise StoppedByUser("Interrupted in ComfyUI; the pictures that are there are kept.")
+            raise StoppedByUser(
+                "Interrupted in ComfyUI; the pictures that are there are kept.", code="stopped-in-comfyui"
+            )
         places = done.pictures.get(PICTURE) or []
         if done.fault or not places:
             raise UserError(
@@ -186,7 +188,7 @@ class ComfyPainter:
 
     def _check_stop(self) -> None:
         if self._job.stopping():
-            raise StoppedByUser("Stopped; the pictures that are there are kept.")
+            raise StoppedByUser("Stopped; the pictures that are there are kept.", code="painting-stopped")
 
 
 def _read(content: bytes, size: tuple[int, int]) -> Image.Image:

@@ -60,7 +60,7 @@ def workflow(
     nodes: dict[str, Node] = {"4": Node(LOADER, values={"ckpt_name": base.checkpoint})}
     model, clip = _loras(nodes, loras)
     model = _sampling(nodes, base, model)
-    if base.clip_skip > 1 and family_named(base.family).has_clip_skip:
+    if base.clip_skip > 1 and family_named(base.family).most_clip_skip:
         layer = max(_LAST_LAYER, -base.clip_skip)
         nodes["11"] = Node("CLIPSetLastLayer", {"clip": clip}, {"stop_at_clip_layer": layer}, column=1)
         clip = ("11", 0)

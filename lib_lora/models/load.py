@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from lib_lora.errors import UserError
 from lib_lora.models import text_names, vae_names
+from lib_lora.models.clip_tokens import CHUNK
 from lib_lora.models.reading.weights import TensorFile, TensorMissing
 from lib_lora.models.text_encoder import TextEncoder
 from lib_lora.models.unet_names import UNET, original_path
@@ -305,7 +306,7 @@ def _text_config(
         intermediate_size=inner,
         num_hidden_layers=layers,
         num_attention_heads=max(1, width // HEAD_WIDTH),
-        max_position_embeddings=77,
+        max_position_embeddings=CHUNK + 2,
         hidden_act=act,
         projection_dim=projection_dim,
         bos_token_id=49406,

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from lib_lora.errors import UserError
-from lib_lora.models.clip_tokens import padded, prompt_chunks
+from lib_lora.models.clip_tokens import CHUNK, padded, prompt_chunks
 from lib_lora.models.text_encoder import TextEncoder
 from lib_lora.models.textual_inversion import TextualInversion, own_tokens, replaced
+
+_POSITIONS = CHUNK + 2  # of a chunk in an encoder, with those that begin and end it
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Conditioning:
     """What a batch of B prompts says to the UNet.
 
     Attributes:
-        context: [B, 77 n, D] with n chunks; D is 768 (SD1), 1024 (SD2) or 2048 (SDXL).
-        pooled: [B, 1280] for SDXL, else None.
+        context: [B, 77 n, D] with n chunks; D is the family's (`ModelInfo.context_dim`).
+        pooled: [B, P] where the family has pooled text, else None.
     """
 
     context: torch.Tensor
@@ -40,10 +42,10 @@ def join(items: Sequence[Conditioning], empty: Conditioning, chunks: int = 1) ->
         empty: the encoding of "".
         chunks: the result has at least so many.
     """
-    longest = max(77 * chunks, *(item.context.shape[1] for item in items))
+    longest = max(_POSITIONS * chunks, *(item.context.shape[1] for item in items))
 
     def lengthened(item: Conditioning) -> torch.Tensor:
-        missing = (longest - item.context.shape[1]) // 77
+        missing = (longest - item.context.shape[1]) // _POSITIONS
         return torch.cat([item.context, *[empty.context.expand(item.context.shape[0], -1, -1)] * missing], dim=1)
 
     pooled = [item.pooled for item in items if item.pooled is not None]

@@ -65,7 +65,7 @@ class AuditArguments:
     """How to look through a character's photos (`workflows.photos.audit_photos.audit_photos`).
 
     Attributes:
-        resolution: pixels of a side of what will be trained; 0 = of Stable Diffusion 1.x.
+        resolution: pixels of a side of what will be trained; 0 = as of its pictures, else the usual family's.
         keep, drop, undecided, accept: see `workflows.photos.audit_photos.Choices`.
     """
 

@@ -100,7 +100,10 @@ def install(
         until = time.monotonic() + _LOOK
         while time.monotonic() < until:
             if stop():
-                raise StoppedByUser("Stopped while SameFace was being installed; the installation continues there.")
+                raise StoppedByUser(
+                    "Stopped while SameFace was being installed; the installation continues there.",
+                    code="installation-stopped",
+                )
             time.sleep(0.05)
 
 

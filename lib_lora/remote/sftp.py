@@ -104,7 +104,9 @@ def run(
                 process.wait(0.05)
                 break
             if stop():
-                raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
+                raise StoppedByUser(
+                    "Stopped during a file transfer; what was received is kept.", code="transfer-stopped"
+                )
             if time.monotonic() - looked > _LOOK:
                 with suppress(UserError):  # the transfer itself tells what is wrong
                     look()

@@ -347,5 +347,5 @@ def _pause(tries: int, stop: Callable[[], bool]) -> None:
     until = time.monotonic() + min(2.0**tries, 30.0)
     while time.monotonic() < until:
         if stop():
-            raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
+            raise StoppedByUser("Stopped during a file transfer; what was received is kept.", code="transfer-stopped")
         time.sleep(0.1)

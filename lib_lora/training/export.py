@@ -83,7 +83,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         sd_model_name=info.path.name,
         sd_model_hash=session.base_legacy_hash,
         new_sd_model_hash=run.base.sha256,
-        clip_skip=train.clip_skip if info.model_family.has_clip_skip else None,
+        clip_skip=train.clip_skip if info.model_family.most_clip_skip else None,
         zero_terminal_snr=info.zero_terminal_snr,
         noise_offset=objective.noise_offset or None,
         adaptive_noise_scale=objective.adaptive_noise_scale or None,

@@ -225,7 +225,12 @@ class _Loop:
                     self._probe(self.at.step)
                 if stopping:
                     self.emit("state", state="stopped", step=self.at.step, total=session.total)
-                    raise StoppedByUser(f"Stopped after step {self.at.step} of {session.total}; everything is saved.")
+                    raise StoppedByUser(
+                        f"Stopped after step {self.at.step} of {session.total}; everything is saved.",
+                        code="training-stopped",
+                        step=self.at.step,
+                        of=session.total,
+                    )
         path = session.run.checkpoint(self.at.step)
         if not self._anyone(session.accelerator.is_main_process and is_whole(path))[0]:
             if path.exists():  # all steps were done before

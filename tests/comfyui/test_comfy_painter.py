@@ -16,7 +16,7 @@ from lib_lora.comfyui.comfy_api import ComfyApi
 from lib_lora.comfyui.comfy_files import ComfyFiles, sweep_copies
 from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
 from lib_lora.comfyui.workflow import ComfyBase
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.grid.picture_origin import OWN_VAE, read_origin
 from lib_lora.lora.bundled import bundled_tensors
 from lib_lora.lora.file.reading import read
@@ -248,7 +248,7 @@ def test_a_node_that_fails_is_one_sentence_and_what_is_there_stays(comfy, fault,
 
 def test_who_interrupts_it_in_comfyui_stops_the_painting(comfy):
     comfy.fault = "interrupted"
-    with pytest.raises(StoppedByUser):
+    with raises("stopped-in-comfyui"):
         painter(comfy).paint(CELLS)
     assert comfy.pending == []
 
@@ -257,13 +257,13 @@ def test_stop_interrupts_its_own_picture_and_no_other(comfy):
     comfy.slow = 1000
     comfy.pending = [("somebody-elses", {})]
     looks = []
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         painter(comfy, stopping=lambda: looks.append(1) or len(looks) > 3).paint(CELLS)
     assert [one[0] for one in comfy.pending] == ["somebody-elses"]
     assert not any(one == "POST /interrupt" for one in comfy.asked)
     comfy.pending = []
     looks.clear()
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         painter(comfy, stopping=lambda: looks.append(1) or len(looks) > 3).paint(CELLS)
     assert comfy.pending == []
     assert comfy.asked.count("POST /interrupt") == 1

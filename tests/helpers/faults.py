@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from lib_lora.errors import UserError
+from lib_lora.errors import CodedError
 
 _WITH_LINES = {"licence-not-accepted"}  # repeats the notice of a licence, which has paragraphs
 
 
 @contextmanager
-def raises(
-    code: str | tuple[str, ...], has: object = (), **parameters: object
-) -> Iterator[pytest.ExceptionInfo[UserError]]:
-    """Check that the block raises a `UserError` of this kind.
+def raises(code: str | tuple[str, ...], has: object = (), **parameters: object) -> Iterator[pytest.ExceptionInfo[Any]]:
+    """Check that the block raises a `UserError`, or a `StoppedByUser`, of this kind.
 
     Args:
         code: of the error; where several are given, it is one of them.
         has: a value (file name, number, command) that its sentence must name, or a tuple of them.
         parameters: that it must carry.
     """
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(CodedError) as caught:
         yield caught
     error = caught.value
     assert error.code in ((code,) if isinstance(code, str) else code), f"{error.code}: {error}"

@@ -175,6 +175,7 @@ FLOW = FlowFamily(
     name="toy-flow",
     title="Toy",
     label="a toy",
+    full_name="a toy",
     webui_flag="is_toy",
     parts=("unet", "te1"),
     prefixes={"unet": "lora_unet_", "te1": "lora_te1_"},
@@ -195,6 +196,7 @@ FLOW = FlowFamily(
         activations=0.01,
         recomputed=0.01,
         side=128,
+        card=24,
     ),
     presets={"toy-face": FamilyPreset("A toy.", {"unet_lr": 1e-3, "te_lr": 1e-3, "lora": {"rank": 4, "te": True}})},
 )

@@ -596,7 +596,7 @@ def test_a_caption_that_waits_can_be_given_up(
     monkeypatch.setattr(webui_captioners, "webui_captioner", lambda name: SimpleNamespace(phrases=lambda image: 1 / 0))
     taken()
     until = time.monotonic() + 0.3
-    with pytest.raises(StoppedByUser):
+    with raises("webui-wait-stopped"):
         webui.host.caption("webui-tags", Image.new("RGB", (8, 8)), lambda: time.monotonic() > until)
 
 
@@ -665,7 +665,7 @@ def test_a_turn_that_comes_as_it_is_given_up_is_passed_on() -> None:
         asked.append(1)
         return len(asked) > 1
 
-    with pytest.raises(StoppedByUser):
+    with raises("webui-wait-stopped"):
         take(lock, give_up)
     assert not lock.locked()
 

@@ -180,7 +180,7 @@ class FakeHost(JobHost):
         while not arrived:
             arrived = self.free.wait(0.02)
             if give_up():
-                raise StoppedByUser("It was given up.")
+                raise StoppedByUser("It was given up.", code="webui-wait-stopped")
         if self.refuses:
             raise self.refuses
         self.said.append(("in", threading.get_ident(), allow_painting))
@@ -654,7 +654,7 @@ def test_a_photo_is_looked_at_by_the_hosts_captioner(harness, host):
     ):
         host.says = error
         assert harness.ended(harness.add("captions", "fill")).result["answer"] == {"id": 1, "error": said}
-    host.says = StoppedByUser("Stopped.")
+    host.says = StoppedByUser("Stopped.", code="webui-wait-stopped")
     assert harness.ended(harness.add("captions", "fill")).result["answer"] == {"id": 1, "done": True, "phrases": []}
     assert host.held == 0
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from faults import raises
 
-from lib_lora.errors import StoppedByUser
 from lib_lora.queue.running import worker_pipe
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.workspace.workspace import Workspace
@@ -121,17 +120,17 @@ def test_a_message_may_come_in_pieces_and_several_at_once(pipe):
 @pytest.mark.parametrize("wish", ["stop", "pause"])
 def test_a_wish_ends_the_wait_for_an_answer(pipe, wish):
     threading.Timer(0.2, pipe.tell, [{"wish": wish}]).start()
-    with pytest.raises(StoppedByUser):
+    with raises("work-stopped"):
         list(pipe.worker.ask("paint"))
     assert (pipe.worker.wish, pipe.worker.stopping(), pipe.worker.gone) == (wish, True, False)
-    with pytest.raises(StoppedByUser):
+    with raises("work-stopped"):
         pipe.worker.check()
 
 
 def test_nothing_is_asked_once_it_shall_stop(pipe):
     pipe.tell({"wish": "pause"}, {"wish": "stop"})
     _soon(lambda: pipe.worker.wish == "stop")
-    with pytest.raises(StoppedByUser):
+    with raises("work-stopped"):
         next(pipe.worker.ask("paint"))
     os.set_blocking(pipe.from_worker, False)
     with pytest.raises(BlockingIOError):
@@ -145,7 +144,7 @@ def test_the_end_of_the_pipe_is_the_end_of_the_work(capsys):
     _soon(lambda: made.left)  # whoever has not saved by then is ended
     assert made.left == [1]
     assert made.worker.gone
-    with pytest.raises(StoppedByUser):
+    with raises("parent-gone"):
         made.worker.check()
     assert "has closed the pipe; saving" in capsys.readouterr().err
     made.hang_up()
@@ -172,7 +171,7 @@ class Silent:
 
 def test_a_parent_that_does_not_read_is_gone_too(pipe):
     pipe.hang_up(pipe.from_worker)
-    with pytest.raises(StoppedByUser):
+    with raises("parent-gone"):
         list(pipe.worker.ask("paint"))
     assert pipe.worker.gone
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from become_true import eventually
+from faults import raises
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.remote import base_addresses, transfers
@@ -214,7 +215,7 @@ def test_stopping_ends_the_download(job, here, web, base, monkeypatch):
     web.goes.clear()
     web.most = 1000
     threading.Timer(0.5, setattr, (job, "wish", "stop")).start()
-    with sending(monkeypatch, here) as sent, pytest.raises(StoppedByUser):
+    with sending(monkeypatch, here) as sent, raises("transfer-stopped"):
         job.share({"base.safetensors": transfers.Sent(base, SHA, len(CONTENT), web.address)})
     assert sent == []
     assert not list(here._files(None).glob("*.from"))

@@ -13,7 +13,6 @@ import pytest
 from faults import raises
 
 import lib_lora
-from lib_lora.errors import StoppedByUser
 from lib_lora.remote import installation, transfers
 from lib_lora.remote.installation import Wheel, built, install
 from lib_lora.remote.places import Place
@@ -177,7 +176,7 @@ def test_it_is_sent_installed_and_waited_for(some):
 
 def test_waiting_can_be_stopped(some, monkeypatch):
     monkeypatch.setattr(installation, "_LOOK", 5.0)
-    with pytest.raises(StoppedByUser):
+    with raises("installation-stopped"):
         install(There(("none", ""), ("running", "")), some, [].append, lambda: True)
 
 

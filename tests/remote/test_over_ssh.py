@@ -18,7 +18,6 @@ from become_true import eventually
 from faults import raises
 from ssh_server import MISSING, SshServer, available
 
-from lib_lora.errors import StoppedByUser
 from lib_lora.remote import openssh, places, sftp, transfers
 from lib_lora.remote.connection import Connection, Unreachable, probe
 from lib_lora.remote.transfers import Sent, fetch, send, sent
@@ -388,7 +387,7 @@ def test_a_hash_that_is_wrong_twice(there, tmp_path, monkeypatch):
 def test_sending_is_stopped_and_goes_on(there, far, tmp_path, slow):
     big = _file(tmp_path / "big", bytes(20 * MEGABYTE))
     part = far / "files" / f"{big.sha256}.part"
-    with pytest.raises(StoppedByUser):
+    with raises("transfer-stopped"):
         send(there, [big], stop=lambda: part.is_file() and part.stat().st_size > 0)
     assert slow[0][1].poll() is not None
     size = part.stat().st_size
@@ -634,7 +633,7 @@ def test_fetching_is_stopped_and_goes_on(there, made, tmp_path, slow):
     content = random.Random(3).randbytes(20 * MEGABYTE)
     made(a=content)
     half = tmp_path / "coming" / _sha(content)
-    with pytest.raises(StoppedByUser):
+    with raises("transfer-stopped"):
         fetch(there, JOB, {"a": tmp_path / "a"}, half.parent, stop=lambda: half.is_file() and half.stat().st_size > 0)
     assert not (tmp_path / "a").exists()
     assert 0 < half.stat().st_size < 20 * MEGABYTE

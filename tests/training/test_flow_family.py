@@ -5,7 +5,6 @@ import pytest
 import torch
 from faults import raises
 
-from lib_lora.errors import StoppedByUser
 from lib_lora.grid.diffusers_painter import make_scheduler
 from lib_lora.lora.file.describe import describe
 from lib_lora.lora.file.metadata import family_of
@@ -77,7 +76,7 @@ def test_a_stopped_training_goes_on_to_the_same_file(make_run, events):
         if kind == "step" and fields["step"] == 2:
             (run.folder / "stop").touch()
 
-    with pytest.raises(StoppedByUser):
+    with raises("training-stopped"):
         train(run, stop_after)
     again = load_run(run.folder)
     found = read(train(again, events)).tensors

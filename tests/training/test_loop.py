@@ -9,7 +9,6 @@ import torch
 from faults import raises
 from training_runs import same, started, tensors_of, train_in_another_interpreter, wait_for_step
 
-from lib_lora.errors import StoppedByUser
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training import loop
@@ -178,7 +177,7 @@ def test_a_stop_file_saves_and_ends(make_run, events, aside):
         if kind == "step" and fields["step"] == 3:
             (run.folder / "stop").touch()
 
-    with pytest.raises(StoppedByUser, match="step 3 of 500"):
+    with raises("training-stopped", step=3, of=500):
         train(run, stop_after)
     assert run.checkpoint(3).exists()
     assert not (run.folder / "stop").exists()
@@ -242,7 +241,7 @@ def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, e
         if kind == "step":
             (run.folder / "stop").touch()
 
-    with pytest.raises(StoppedByUser):
+    with raises("training-stopped", step=1):
         train(run, stop_at_once)
     assert events.of("warning")[0]["code"] == "nothing-learned"
     assert [path.name for path in run.states.iterdir()] == ["000001.pt"]

@@ -15,7 +15,7 @@ import torch
 from faults import raises
 from training_runs import same, started, tensors_of, wait_for_step
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.models.fast import memory
 from lib_lora.runs.events import read_events
 from lib_lora.training import distributed, loop, saving
@@ -126,7 +126,7 @@ def test_who_asks_to_end_waits_for_no_check_loss(make_run, events, aside, step):
         if kind == "probe":
             saved.append((fields["step"], run.checkpoint(step).exists(), (run.states / f"{step:06d}.pt").exists()))
 
-    with pytest.raises(StoppedByUser):
+    with raises("training-stopped"):
         train(run, stop_after)
     early = (0, False, False) if step > 1 else (0, True, True)  # the base's own is computed after the first step
     assert saved == [early, (step, True, True)]
@@ -194,7 +194,7 @@ def test_a_stop_saves_even_if_the_last_save_failed(make_run, events, fails_once)
             assert fails_once.wait(60)
             (run.folder / "stop").touch()
 
-    with pytest.raises(StoppedByUser, match="after step 3"):
+    with raises("training-stopped", step=3):
         train(run, stop_at_once)
     assert [path.name for path in run.states.iterdir()] == ["000003.pt"]
 

@@ -9,7 +9,7 @@ from faults import raises
 from PIL import Image
 
 from lib_lora import typed_settings
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.files import write_text
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.file.reading import read
@@ -229,7 +229,7 @@ def test_a_run_that_is_to_end_paints_no_more(make_run, events):
         if kind == "checkpoint":
             (run.folder / "stop").touch()  # it comes while the picture is painted
 
-    with pytest.raises(StoppedByUser, match="step 3 of 50"):
+    with raises("training-stopped", step=3, of=50):
         train(run, stop)
     assert events.of("sample") == []
     assert events.of("warning") == []

@@ -13,6 +13,7 @@ from lib_lora.character.store import consent_of, load
 from lib_lora.cli.arguments import STOPPED, Answer, Commands, as_answer, at_least, who
 from lib_lora.errors import UserError
 from lib_lora.files import printable
+from lib_lora.models.families.registry import usual_family
 from lib_lora.workspace.workspace import Workspace, data_root
 
 
@@ -40,9 +41,9 @@ def add(command: Commands) -> None:
     audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="withdraw the decisions on these")
     audit.add_argument("--undo", action="store_true", help="undo the newest decision on photos, or their removal")
     audit.add_argument("--accept", action="store_true", help="leave out all photos that are proposed")
-    audit.add_argument(
-        "--resolution", type=at_least(64), default=512, metavar="N", help="of training, in pixels (default: 512)"
-    )
+    side = usual_family().largest_side
+    text = f"of training, in pixels (default: {side})"
+    audit.add_argument("--resolution", type=at_least(64), default=side, metavar="N", help=text)
 
     consent = command("consent", _consent, "Declare why a character's face may be trained on.")
     consent.add_argument("name", metavar="NAME")

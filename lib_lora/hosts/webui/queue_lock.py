@@ -46,7 +46,7 @@ def take(lock: Any, give_up: Callable[[], bool] = never) -> None:
         while not arrived:
             arrived = here.wait(LOOK)
             if give_up():  # also where its turn has come meanwhile
-                raise StoppedByUser("Stopped while waiting for the webui's queue.")
+                raise StoppedByUser("Stopped while waiting for the webui's queue.", code="webui-wait-stopped")
     except BaseException:  # also what `give_up` itself raises
         with inner:
             unwanted = True

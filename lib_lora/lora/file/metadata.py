@@ -251,7 +251,7 @@ def _modelspec(facts: LoraFacts) -> dict[str, str]:
         "trigger_phrase": facts.trigger,
         "prediction_type": facts.prediction,
         "timestep_range": "0,1000",
-        "encoder_layer": str(facts.clip_skip) if facts.clip_skip and family.has_clip_skip else None,
+        "encoder_layer": str(facts.clip_skip) if facts.clip_skip and family.most_clip_skip else None,
         "unet_dtype": facts.unet_dtype,
         "vae_dtype": facts.vae_dtype,
     }

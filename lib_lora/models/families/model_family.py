@@ -34,6 +34,7 @@ class MemoryFigures:
         activations: GB for a picture of `side` in half precision, all activations kept.
         recomputed: the same with activations computed again when needed (gradient checkpointing).
         side: in pixels, of the picture that these two are for.
+        card: GB of the smallest GPU that its usual preset is made to fit (`training.plan.memory_fitting`).
         text_last: training the text encoders is given up where memory is short.
         hint: what a user with too small a GPU can do.
     """
@@ -46,6 +47,7 @@ class MemoryFigures:
     activations: float
     recomputed: float
     side: int
+    card: int
     text_last: bool = False
     hint: str = "a smaller resolution may help"
 
@@ -73,6 +75,7 @@ class ModelFamily(ABC):
         name: short, as it stands in run files: "sd1".
         title: as A1111 writes it on a LoRA's card: "SD1".
         label: as people write it: "SD1.5".
+        full_name: in a sentence: "Stable Diffusion 1.5".
         webui_flag: the attribute of a webui's model that says that it is of this family.
         forge_name: what Forge's loader calls models of this family; empty = it is not asked.
         parts: what may get an adapter: "unet" (the denoiser, whatever it is) and the text encoders "te1", "te2".
@@ -85,11 +88,11 @@ class ModelFamily(ABC):
         objective: by this name `training.objective` finds noise, target and loss.
         predictions: what the denoiser may predict; the first is usual.
         prediction_in_weights: where nothing else says it, only the weights tell what is predicted.
-        guidance: the scale at which it is tested.
+        guidance: the scale at which it is tested; narrow_guidance = a small model of it (`ModelInfo.narrow`), which
+            A1111's 7 makes ignore a LoRA where the prompt is strong (docs/mini-face.md).
         memory: figures for fitting a GPU.
         presets: by name; the first is the usual one.
         implementation: ModelSpec's word for the code that runs it.
-        has_clip_skip: A1111's setting "clip skip" acts on it.
         joint_attention: the text encoders in which a webui has q, k, v and out as one module, so that it ignores a
             LoRA with some of them.
         context_widths: usual widths of the text conditioning, by which a LoRA file is told from another family's.
@@ -98,11 +101,13 @@ class ModelFamily(ABC):
             a "|" at the top level, since peft 0.13 puts them in its own expression without brackets.
         webui_fallback: A1111 takes a LoRA for this family whose metadata name none.
         is_v2: kohya's ``ss_v2``.
+        civitai_bases: what Civitai calls the base models that it loads (``baseModel``).
     """
 
     name: str
     title: str
     label: str
+    full_name: str
     webui_flag: str
     parts: tuple[str, ...]
     prefixes: Mapping[str, str]
@@ -118,14 +123,15 @@ class ModelFamily(ABC):
     predictions: tuple[str, ...] = ("epsilon", "v")
     prediction_in_weights: bool = False
     guidance: float = 7.0
+    narrow_guidance: float = 3.0
     implementation: str = "diffusers"
-    has_clip_skip: bool = False
     joint_attention: tuple[str, ...] = ()
     context_widths: tuple[int, ...] = ()
     linear_projections: bool = True
     convolution_ends: tuple[str, ...] = ()
     webui_fallback: bool = False
     is_v2: bool = False
+    civitai_bases: tuple[str, ...] = ()
 
     # What it is called
 
@@ -137,6 +143,11 @@ class ModelFamily(ABC):
     def largest_side(self) -> int:
         """The largest of all `side` may give."""
         return max(self.sides.values())
+
+    @property
+    def most_clip_skip(self) -> int:
+        """The most that A1111's setting "clip skip" can be for it; 0 = that does not act on it."""
+        return 0
 
     def claimed_by(self, metadata: Mapping[str, str]) -> bool:
         """Whether a LoRA's metadata say, to a webui, that it is for this family."""
@@ -313,9 +324,8 @@ class ModelInfo:
 
     @property
     def guidance(self) -> float:
-        """The guidance scale at which the model is tested: its family's (A1111's 7), or 3 for a narrow one, which 7
-        makes ignore a LoRA where the prompt is strong (docs/mini-face.md)."""
-        return 3.0 if self.narrow else self.model_family.guidance
+        """The guidance scale at which the model is tested."""
+        return self.model_family.narrow_guidance if self.narrow else self.model_family.guidance
 
     def load_denoiser(self, dtype: torch.dtype, device: torch.device) -> nn.Module:
         """As `ModelFamily.load_denoiser`."""

@@ -27,6 +27,11 @@ def family_named(name: str) -> ModelFamily:
     return _FAMILIES[name]
 
 
+def usual_family() -> ModelFamily:
+    """The family that is meant where no base model is known yet: the one that the smallest GPU trains."""
+    return min(families(), key=lambda family: family.memory.card)
+
+
 def family_names() -> tuple[str, ...]:
     """The names of all families."""
     return tuple(_FAMILIES)

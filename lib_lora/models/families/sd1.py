@@ -15,6 +15,7 @@ SD1 = StableDiffusion(
     name="sd1",
     title="SD1",
     label="SD1.5",
+    full_name="Stable Diffusion 1.5",
     webui_flag="is_sd1",
     forge_name="SD15",
     parts=("unet", "te1"),
@@ -30,9 +31,9 @@ SD1 = StableDiffusion(
         # a webui finds its layers under the name of SDXL's first encoder too
         TextEncoder("clip", "cond_stage_model.transformer.", 12, pad=EOS, output="skip", other_prefixes=("lora_te1_",)),
     ),
-    has_clip_skip=True,
     webui_fallback=True,
     context_widths=(768,),
+    civitai_bases=("SD 1.4", "SD 1.5", "SD 1.5 LCM", "SD 1.5 Hyper"),
     linear_projections=False,
     narrow_below=768,
     memory=MemoryFigures(
@@ -44,6 +45,7 @@ SD1 = StableDiffusion(
         activations=1.15,
         recomputed=0.28,
         side=_SIDE,
+        card=6,
     ),
     presets={
         "sd15-face": FamilyPreset(

@@ -10,6 +10,7 @@ SD2 = StableDiffusion(
     name="sd2",
     title="SD2",
     label="SD2",
+    full_name="Stable Diffusion 2",
     webui_flag="is_sd2",
     forge_name="SD20",
     parts=("unet", "te1"),
@@ -26,6 +27,7 @@ SD2 = StableDiffusion(
     is_v2=True,
     joint_attention=("te1",),
     context_widths=(1024,),
+    civitai_bases=("SD 2.0", "SD 2.0 768", "SD 2.1", "SD 2.1 768"),
     # activations are taken for as large as Stable Diffusion 1.5's
     memory=MemoryFigures(
         denoiser=0.87,
@@ -36,6 +38,7 @@ SD2 = StableDiffusion(
         activations=1.15,
         recomputed=0.28,
         side=512,
+        card=6,
     ),
     presets={
         "sd2-face": FamilyPreset(

@@ -15,6 +15,7 @@ SDXL = StableDiffusion(
     name="sdxl",
     title="SDXL",
     label="SDXL",
+    full_name="Stable Diffusion XL",
     webui_flag="is_sdxl",
     forge_name="SDXL",
     parts=("unet", "te1", "te2"),
@@ -37,6 +38,10 @@ SDXL = StableDiffusion(
     implementation="https://github.com/Stability-AI/generative-models",
     joint_attention=("te2",),
     context_widths=(2048,),
+    civitai_bases=(
+        *("SDXL 0.9", "SDXL 1.0", "SDXL 1.0 LCM", "SDXL Turbo", "SDXL Lightning", "SDXL Hyper"),
+        *("Pony", "Illustrious", "NoobAI"),
+    ),
     memory=MemoryFigures(
         denoiser=2.57,
         text=0.82,
@@ -46,6 +51,7 @@ SDXL = StableDiffusion(
         activations=8.2,
         recomputed=0.8,
         side=_SIDE,
+        card=8,
         text_last=True,
         hint="a Stable Diffusion 1.5 checkpoint needs less",
     ),

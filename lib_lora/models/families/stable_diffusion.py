@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
+from lib_lora.models.clip_tokens import CHUNK
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo, Shapes
 from lib_lora.models.families.unet_layers import (
     CONVOLUTION_ENDS,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 VAE = "first_stage_model."
 _LATENT_CHANNELS = 4
-_TOKENS = 77
+_TOKENS = CHUNK + 2  # with those that begin and end a chunk
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +64,11 @@ class StableDiffusion(ModelFamily):
     size_conditioning: bool = False
     narrow_below: int = 0
     convolution_ends: tuple[str, ...] = CONVOLUTION_ENDS
+
+    @property
+    def most_clip_skip(self) -> int:
+        """As many as the encoder has layers that A1111 lets the user skip."""
+        return max((one.layers for one in self.text_encoders if one.output == "skip"), default=0)
 
     # What a checkpoint file is
 

@@ -97,7 +97,7 @@ class RemoteJob:
                 found = ask()
             except Unreachable as error:
                 if self.left.is_set():
-                    raise StoppedByUser("This program ends; the worker continues.") from None
+                    raise StoppedByUser("This program ends; the worker continues.", code="job-left-running") from None
                 asked = time.monotonic()
                 self.gone()
                 began += time.monotonic() - asked  # however long somebody else takes to say whether it is gone
@@ -129,7 +129,7 @@ class RemoteJob:
             StoppedByUser: it shall not begin.
         """
         if self.stopping():
-            raise StoppedByUser("Stopped.")
+            raise StoppedByUser("Stopped.", code="job-stopped")
 
     def pause(self, seconds: float) -> None:
         """Wait, less where it shall end at once."""

@@ -260,7 +260,7 @@ class RentedPod:
                 if not (away or refused):
                     raise
                 if self._job.left.is_set():
-                    raise StoppedByUser("This program ends; the pod keeps running.") from None
+                    raise StoppedByUser("This program ends; the pod keeps running.", code="pod-left-running") from None
                 self._job.check_stop()
                 if not said:
                     said = True

@@ -426,7 +426,9 @@ class SshWorker:
                 if error.code not in _DISK:
                     raise
                 if self._remote.left.is_set():
-                    raise StoppedByUser("This program ends; the results stay there.") from None
+                    raise StoppedByUser(
+                        "This program ends; the results stay there.", code="results-left-there"
+                    ) from None
                 if time.monotonic() > until or self._remote.stopping():
                     raise self._left_there(error) from error
                 self._tell_no_room("ended", f"{error} {self._kept_for()}")

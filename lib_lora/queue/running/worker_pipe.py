@@ -88,7 +88,9 @@ class WorkerPipe:
             StoppedByUser: the work shall end.
         """
         if self.stopping():
-            raise StoppedByUser("Stopped." if self.wish else "The program that wanted this has ended.")
+            if self.wish:
+                raise StoppedByUser("Stopped.", code="work-stopped")
+            raise StoppedByUser("The program that wanted this has ended.", code="parent-gone")
 
     def ask(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """Ask the parent, and give its answers as they come; the last one has "done".

@@ -214,7 +214,9 @@ class RayConnection:
             nonlocal looked
             self._gone[one.name] = done
             if stop():
-                raise StoppedByUser("Stopped during a file transfer; what was received is kept.")
+                raise StoppedByUser(
+                    "Stopped during a file transfer; what was received is kept.", code="transfer-stopped"
+                )
             if time.monotonic() - looked > 1.0:
                 looked = time.monotonic()
                 with suppress(UserError):

@@ -251,7 +251,7 @@ def ready(
         then = time.monotonic() + look
         while time.monotonic() < then:
             if stop():
-                raise StoppedByUser("Stopped while a rented GPU was being prepared.")
+                raise StoppedByUser("Stopped while a rented GPU was being prepared.", code="pod-start-stopped")
             time.sleep(min(0.05, look))
 
 

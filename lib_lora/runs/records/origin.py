@@ -33,7 +33,7 @@ def comfy_base(run: Run, checkpoint: str = "") -> ComfyBase:
         checkpoint: its name in ComfyUI's list; empty = the file's.
     """
     base = run.file.base
-    skip = run.file.settings.clip_skip if family_named(base.family).has_clip_skip else 1
+    skip = run.file.settings.clip_skip if family_named(base.family).most_clip_skip else 1
     name = checkpoint or Path(base.path).name
     return ComfyBase(name, base.family, base.prediction, base.zero_terminal_snr, skip)
 

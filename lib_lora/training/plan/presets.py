@@ -11,7 +11,7 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
 from lib_lora.models.families.model_family import FamilyPreset, ModelFamily
-from lib_lora.models.families.registry import families
+from lib_lora.models.families.registry import families, usual_family
 from lib_lora.training.plan.train_settings import TrainSettings
 
 _COMMON: dict[str, Any] = {
@@ -24,6 +24,11 @@ _COMMON: dict[str, Any] = {
     "caption_dropout": 0.0,  # with 15 to 30 photos each caption is needed
     "seed": 42,
 }
+
+
+def usual_preset() -> str:
+    """The name of the preset that is meant where no base model is known yet."""
+    return next(iter(usual_family().presets))
 
 
 def presets() -> dict[str, tuple[ModelFamily, FamilyPreset]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lib_lora.lora.adapter_settings import LoraSettings
+from lib_lora.models.families.registry import families
 from lib_lora.training.objective.lr import Schedule
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.optimizers import OptimizerName
@@ -15,6 +16,8 @@ from lib_lora.typed_settings import check_least, described
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 FILE_VERSION = 1
 MOST_VECTORS = 4  # of the trigger; A1111 takes more, each is a token less for the rest of the prompt
+_MOST_CLIP_SKIP = max(family.most_clip_skip for family in families())
+_WITH_CLIP_SKIP = " and ".join(family.title for family in families() if family.most_clip_skip)
 MOST_SAMPLE_PROMPTS, LONGEST_SAMPLE_PROMPT = 8, 400  # of the user's own; letters
 
 
@@ -175,7 +178,9 @@ class TrainSettings:
             "End the training where the likeness curve no longer rises at two checkpoints; needs the likeness curve.",
         ),
     )
-    clip_skip: int = field(default=1, metadata=described("Clip skip", "SD1 only; 1 = the last layer.", least=1))
+    clip_skip: int = field(
+        default=1, metadata=described("Clip skip", f"{_WITH_CLIP_SKIP} only; 1 = the last layer.", least=1)
+    )
     caption_dropout: float = field(
         default=0.0,
         metadata=described(
@@ -254,8 +259,8 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_least(self)
-        if self.clip_skip > 12:
-            raise ValueError(f"clip_skip is {self.clip_skip}; the text encoder has 12 layers.")
+        if self.clip_skip > _MOST_CLIP_SKIP:
+            raise ValueError(f"clip_skip is {self.clip_skip}; the text encoder has {_MOST_CLIP_SKIP} layers.")
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")

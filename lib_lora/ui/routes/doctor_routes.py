@@ -18,6 +18,7 @@ from lib_lora import errors
 from lib_lora.errors import UserError
 from lib_lora.files import size
 from lib_lora.hosts.host_protocol import Host
+from lib_lora.models.families.registry import usual_family
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
 from lib_lora.remote import places
 from lib_lora.setup import environment, packages
@@ -32,7 +33,6 @@ Check = dict[str, str]  # name, tone ("good", "warn", "bad", "none"), text, mend
 _WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not there"}  # by tone
 _GB = 1 << 30
 _ROOM, _NEEDED = 10 * _GB, 2 * _GB  # of disk: a training with its states and caches, and what it cannot do without
-_MEMORY = 6 * _GB  # of the GPU, for the smallest model at its usual size
 _FACES = ("yunet_2023mar.npz", "sface_2021dec.npz", "cohort.npz", "expression.npz", "unjudgeable.npz")
 _LIKENESS = environment.ROOT / "lib_lora" / "faces" / "models"
 
@@ -178,11 +178,13 @@ def _typed(*words: str, system: str = os.name) -> str:
 
 
 def _gpu(host: Host, root: Path) -> Iterator[Check]:
+    smallest = usual_family()
+    card = smallest.memory.card
     choice = machine.training_device(worker_command(host, root), worker_environment(host, root))
     if choice.tone == "bad" or not choice.memory:
         yield check("GPU", choice.tone, choice.text, choice.mend)
-    elif choice.memory < _MEMORY:
-        text = f"{choice.text} It has {size(choice.memory)} of memory; 6 GB are needed for Stable Diffusion 1.5."
+    elif choice.memory < card * _GB:
+        text = f"{choice.text} It has {size(choice.memory)} of memory; {card} GB are needed for {smallest.full_name}."
         yield check("GPU", "warn", text, "Train with batch size 1, gradient checkpointing and a small resolution.")
     else:
         text = f"{choice.text} It has {choice.memory / _GB:.0f} GB of memory, {size(choice.free)} free now."

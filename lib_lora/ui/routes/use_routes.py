@@ -145,7 +145,7 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
     from lib_lora.deploy.infotext import infotext
     from lib_lora.training.plan.run_file import load_run
 
-    skip = load_run(record.folder).file.settings.clip_skip if family_named(record.family).has_clip_skip else 1
+    skip = load_run(record.folder).file.settings.clip_skip if family_named(record.family).most_clip_skip else 1
     return infotext(cell_of(record, pictures, framing), stem, weight, skip)
 
 

@@ -49,7 +49,10 @@ def follow(
     except KeyboardInterrupt:
         again, stop = typed("fleet", "follow", fleet.id), typed("fleet", "stop", fleet.id)
         raise StoppedByUser(
-            f"Left; training on other machines continues. To follow it again: {again}; to end it: {stop}"
+            f"Left; training on other machines continues. To follow it again: {again}; to end it: {stop}",
+            code="fleet-left-running",
+            again=again,
+            end=stop,
         ) from None
 
 

@@ -37,7 +37,11 @@ def alone(invented: InventedFolder, command: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as stop:
-            raise StoppedByUser(f"Stopped; what was painted is kept. Continue with: {command}") from stop
+            raise StoppedByUser(
+                f"Stopped; what was painted is kept. Continue with: {command}",
+                code="inventing-stopped",
+                again=command,
+            ) from stop
 
 
 def begin_command(name: str) -> str:

@@ -25,6 +25,7 @@ from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.calibration import against, reach
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.template import Reference, Template
+from lib_lora.models.families.registry import usual_family
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit import Audit, audit
 from lib_lora.photos.audit.audit_store import AuditStore
@@ -39,7 +40,7 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 FACTS = 3  # raise it whenever the same photo may give other facts
 PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
-RESOLUTION = 512  # pixels, of Stable Diffusion 1.x
+RESOLUTION = usual_family().largest_side  # pixels, while no base model is known
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
 
 

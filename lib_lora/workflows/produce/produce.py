@@ -137,7 +137,7 @@ class _Line:
             if in_turn:
                 wait([self._waiting[-1][1]])
             if self._asked.stopping():
-                raise StoppedByUser("Stopped; finished pictures are kept.")
+                raise StoppedByUser("Stopped; finished pictures are kept.", code="painting-stopped")
 
         painter.paint(cells, each)
 

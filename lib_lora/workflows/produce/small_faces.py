@@ -75,7 +75,7 @@ class SmallFacePainter:
                 file_permissions.make_folder(self.folder)
             save_picture(waiting[number], picture, cells[number], str(picture.info.get("parameters", "")))
             if self.stopping():
-                raise StoppedByUser("Stopped; finished pictures are kept.")
+                raise StoppedByUser("Stopped; finished pictures are kept.", code="painting-stopped")
 
         if new:
             self.painter.paint([cells[number] for number in new], first)

@@ -120,10 +120,14 @@ def finish_run(
         try:
             return _finish(run, emit, only_train, painter)
         except StoppedByUser as stop:
-            raise StoppedByUser(f"{stop} Continue with: {resume_command(run)}") from stop
+            raise StoppedByUser(
+                f"{stop} Continue with: {resume_command(run)}", code=stop.code, **stop.parameters
+            ) from stop
         except KeyboardInterrupt as stop:
             emit("state", state="stopped")
-            raise StoppedByUser(f"Stopped; what was done is kept. Continue with: {resume_command(run)}") from stop
+            raise StoppedByUser(
+                f"Stopped; what was done is kept. Continue with: {resume_command(run)}", code="run-stopped"
+            ) from stop
 
 
 def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Painter] | None) -> Path | None:

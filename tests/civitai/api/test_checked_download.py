@@ -112,9 +112,9 @@ def test_one_file_is_fetched_by_one_program_at_a_time(civitai, wanted, patience,
 def test_a_download_that_was_stopped_goes_on(civitai, wanted, patience, tmp_path):
     def stop(there, _):
         if there > 100_000:
-            raise StoppedByUser("enough")
+            raise StoppedByUser("enough", code="download-stopped")
 
-    with pytest.raises(StoppedByUser):
+    with raises("download-stopped"):
         fetch(wanted(), tmp_path, stop, patience)
     there = part_of(tmp_path, wanted()).stat().st_size
     assert 0 < there < len(BODY)

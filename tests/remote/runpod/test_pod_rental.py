@@ -17,7 +17,6 @@ from fake_runpod import KEY
 from faults import raises
 from ssh_server import MISSING, SshServer, available
 
-from lib_lora.errors import StoppedByUser
 from lib_lora.remote import connection
 from lib_lora.remote.runpod import pod_rental, pod_watchdog
 from lib_lora.remote.runpod.gpu_offers import GpuWishes, offers
@@ -237,7 +236,7 @@ def test_one_that_takes_too_long(quiet, api, ledger):
 
 def test_one_that_is_not_waited_for_any_more(quiet, api, ledger):
     pod, _ = rent(api, ledger, found(api), TERMS)
-    with pytest.raises(StoppedByUser):
+    with raises("pod-start-stopped"):
         ready(api, pod, stop=lambda: True)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lib_lora import typed_settings
+from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan import memory_fitting
 from lib_lora.training.plan.memory_fitting import GB, differences, lower, memory_needed
 from lib_lora.training.plan.presets import preset
@@ -57,6 +58,15 @@ def test_nothing_is_known_of_a_processor():
 def test_the_presets(family, size, overrides, said):
     # a card of 8 GB says 7.8
     assert fitted(family, int(size * GB * 0.98), preset(None, family)) == (overrides, said)
+
+
+@pytest.mark.parametrize("family", PRESETS)
+def test_the_smallest_card_of_a_family_fits_its_usual_preset(family):
+    card = family_named(family).memory.card
+    assert "may fail" not in fitted(family, card * GB, preset(None, family))[1]
+    assert (
+        "may fail" in fitted(family, (card - 2) * GB, preset(None, family))[1]
+    )
 
 
 def test_xl_on_too_small_a_card_says_so():

@@ -7,10 +7,11 @@ import threading
 from dataclasses import replace
 
 import pytest
+from faults import raises
 from planting import plant_grid, plant_run
 
 from lib_lora.character.store import Character, create
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.files import read_json, write_json
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TestArguments, TrainArguments
@@ -301,7 +302,7 @@ def test_who_leaves_it_is_told_how_to_follow_it_again(root, queue, monkeypatch):
     def leave(text):
         raise KeyboardInterrupt
 
-    with pytest.raises(StoppedByUser, match=r"fleet follow 001.*fleet stop 001"):
+    with raises("fleet-left-running", has=("fleet follow 001", "fleet stop 001")):
         fleet_follow.follow(ScriptHost(root), root, fleet, leave, look=0.05)
 
 

@@ -20,7 +20,6 @@ from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
-from lib_lora.errors import StoppedByUser
 from lib_lora.files import sha256, write_json
 from lib_lora.likeness.measure.one_face import OneFace
 from lib_lora.photos.audit.audit_store import AuditStore
@@ -199,7 +198,7 @@ def test_after_a_stop_nothing_is_lost_and_nothing_painted_twice(begun, eye):
     root, painter = begun
     painter.script = ("mara",)
     painter.broken_at = len(painter.cells) + 2
-    with pytest.raises(StoppedByUser, match="sameface invent 'Nova ü' --more"):
+    with raises("inventing-stopped", has="sameface invent 'Nova ü' --more"):
         _more(root, painter, eye)
     painter.broken_at = -1
     invented = InventedFolder(Workspace(root).character(NAME))
@@ -330,7 +329,7 @@ def test_whatever_ends_the_process_leaves_whole_files_and_no_second_photo(begun,
             patch.setattr("lib_lora.workflows.invent.invent_photos.copy", stop)
         else:
             patch.setattr(InventedFolder, "note", stop)
-        with pytest.raises(StoppedByUser):
+        with raises("inventing-stopped"):
             _more(root, painter, eye, count=1, budget=1)
     assert not list(folder.path.rglob("*.tmp"))
     _more(root, painter, eye, count=1, budget=1)

@@ -12,7 +12,7 @@ from faults import raises
 from PIL import Image
 
 from lib_lora.character.store import Character, create
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.provenance.source_type import says_generated
 from lib_lora.provenance.xmp_files import xmp_of
@@ -170,7 +170,7 @@ def test_a_painter_that_dies_loses_nothing(folder, dies_after):
 
 def test_stopping_ends_after_the_picture(folder):
     made, painter = production_store.make(folder, PLAN), FakePainter()
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         produced(made, painter, stopping=lambda: len(painter.cells) == 3, together=4)
     assert len(made.progress().kept) == 3
     progress, rest, _, _ = produced(made)

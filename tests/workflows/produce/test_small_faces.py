@@ -7,7 +7,7 @@ import pytest
 from faults import raises
 from PIL import Image
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import UserError
 from lib_lora.faces.face import Face
 from lib_lora.pictures import Cell
 from lib_lora.workflows.produce.small_faces import AROUND, DetailingPainter, SmallFacePainter, cut_of, put_back
@@ -153,6 +153,6 @@ def test_what_waits_for_its_second_pass_is_not_painted_once_more(tmp_path):
 def test_a_stop_ends_after_the_picture_that_waits(tmp_path):
     painting, come = Painting(), []
     painter = SmallFacePainter(painting, Faces((200, 100, 40, 60)), tmp_path / "cuts", SIDE, 0.4, stopping=lambda: True)
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         painter.paint([Cell("a", "b", seed) for seed in (1, 3, 5)], lambda number, _: come.append(number))
     assert (come, len(list((tmp_path / "cuts").iterdir()))) == ([], 1)

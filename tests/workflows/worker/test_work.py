@@ -491,8 +491,8 @@ def _raising(error):
 @pytest.mark.parametrize(
     ("error", "wish", "ended"),
     [
-        (StoppedByUser("x"), "pause", ("paused", "", "")),
-        (StoppedByUser("x"), "", ("stopped", "", "")),
+        (StoppedByUser("x", code="work-stopped"), "pause", ("paused", "", "")),
+        (StoppedByUser("x", code="work-stopped"), "", ("stopped", "", "")),
         (KeyboardInterrupt(), "stop", ("stopped", "", "")),
         (UserError("Do this.", code="some-fault"), "", ("failed", "some-fault", "Do this.")),
         (

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from faults import raises
 from test_invent import MINI, WHO, Pasting
 
 from lib_lora.character.store import Character, create, declare_consent
@@ -36,7 +37,7 @@ class Ends:
         if self.left is not None and kind == "painting":
             self.left -= 1
             if not self.left:
-                raise StoppedByUser("Stopped.")
+                raise StoppedByUser("Stopped.", code="work-stopped")
 
     @property
     def progress(self):
@@ -63,7 +64,7 @@ def way(tmp_path, eye, monkeypatch):
 def test_faces_are_painted_stopped_and_gone_on_with(way):
     run, emit, folder, painter = way
     emit.left = 2
-    with pytest.raises(StoppedByUser):
+    with raises("work-stopped"):
         run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert emit.progress.text == "Painted 2 of 6 pictures"
     assert [one.number for one in InventedFolder(folder).painted()] == [1, 2]
@@ -79,7 +80,7 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
     run("invent", describe=WHO, base=str(MINI), candidates=6)
     invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
     emit.left = 3
-    with pytest.raises(StoppedByUser):
+    with raises("work-stopped"):
         run("more", count=20, budget=5)
     assert emit.progress.text == "1 kept of 3 painted"
     emit.left = None

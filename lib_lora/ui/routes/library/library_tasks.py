@@ -49,7 +49,9 @@ class LibraryTask:
         """
         self.done, self.total, self.about = done, total, about or self.about
         if self._stop.is_set():
-            raise StoppedByUser("Stopped; what was downloaded is kept, and the download continues next time.")
+            raise StoppedByUser(
+                "Stopped; what was downloaded is kept, and the download continues next time.", code="download-stopped"
+            )
 
     def stop(self) -> None:
         """Have it end at the next word that it says."""

@@ -194,7 +194,7 @@ class PlacePainter:
 
     def _check_stop(self) -> None:
         if self._stopping():
-            raise StoppedByUser("Stopped; finished pictures are kept.")
+            raise StoppedByUser("Stopped; finished pictures are kept.", code="painting-stopped")
 
 
 def painter_on(

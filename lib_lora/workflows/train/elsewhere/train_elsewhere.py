@@ -188,7 +188,9 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
             except KeyboardInterrupt:
                 if stopping:
                     raise StoppedByUser(
-                        f"Left on {place.name}, where it continues. To follow it again: {_again(job, asked)}"
+                        f"Left on {place.name}, where it continues. To follow it again: {_again(job, asked)}",
+                        code="training-left-there",
+                        place=place.name,
                     ) from None
                 stopping = True
                 queue.wish(job.id, "stop")
@@ -198,7 +200,9 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
     if job.state == "finished":
         return job
     if job.state in ("stopped", "paused"):
-        raise StoppedByUser(f"Stopped; what was trained is kept. Continue with: {_again(job, asked)}")
+        raise StoppedByUser(
+            f"Stopped; what was trained is kept. Continue with: {_again(job, asked)}", code="training-there-stopped"
+        )
     raise _failure(job)
 
 

@@ -115,7 +115,7 @@ def test_an_error_there_is_said_here_and_a_stop_keeps_what_is_there(painter):
     with raises("remote-painting-failed", has=("sampler",)):
         painter.paint([replace(plan["base"][0], sampler="Nobody's")])
     painter.stopped = True
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         painter.paint(plan["base"])
 
 
@@ -198,7 +198,7 @@ def test_what_a_training_takes_there_is_measured_there(home, server):
 
 def test_a_measurement_is_stopped(home, server):
     began = time.monotonic()
-    with pytest.raises(StoppedByUser):
+    with raises("job-stopped"):
         _probed(home, {}, lambda: time.monotonic() - began > 1.0)
     assert list((Path(server.place().folder) / "jobs").iterdir()) == []
 

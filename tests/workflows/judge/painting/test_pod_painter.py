@@ -25,7 +25,6 @@ from rented import Rented
 from ssh_server import MISSING, available
 
 from lib_lora import cli
-from lib_lora.errors import StoppedByUser
 from lib_lora.queue.job_types import Rental, TestArguments, arguments_of, as_plain
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod
@@ -161,7 +160,7 @@ def test_a_stop_and_an_error_leave_no_pod(pods, copied):
     with raises("remote-painting-failed"):
         made.painter.paint([replace(made.cells()[0], sampler="Nobody's")])
     made.stopped = True
-    with pytest.raises(StoppedByUser):
+    with raises("painting-stopped"):
         made.painter.paint(made.cells())
     made.painter.close()
     assert (pods.living(), states(copied.root), left(copied.root)) == ([], ["ended"], [])

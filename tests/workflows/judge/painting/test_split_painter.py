@@ -94,7 +94,7 @@ def test_where_none_is_left_the_error_is_said():
     assert len(came) == 4  # what was painted was given
 
 
-@pytest.mark.parametrize("error", [StoppedByUser("Stopped."), ZeroDivisionError()])
+@pytest.mark.parametrize("error", [StoppedByUser("Stopped.", code="painting-stopped"), ZeroDivisionError()])
 def test_what_is_no_machines_fault_is_not_tried_again(error):
     painters, stop = [FakePainter(fails_after=1, error=error), FakePainter()], threading.Event()
     with pytest.raises(type(error)):
