@@ -43,10 +43,10 @@ class UserError(CodedError):
 
 
 class Misfit(ValueError):
-    """A value that a dataclass refuses, as what `typed_settings.from_dict` makes a `UserError` of.
+    """A value that a dataclass or a function refuses; `typed_settings.from_dict` makes a `UserError` of a dataclass's.
 
     Attributes:
-        field: whose value it is.
+        field: or argument, whose value it is.
     """
 
     def __init__(self, sentence: str, field: str) -> None:

@@ -11,7 +11,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ def check_least(settings: Any) -> None:
     for field in dataclasses.fields(settings):
         value, least = getattr(settings, field.name), field.metadata.get("least")
         if least is not None and value is not None and value < least:
-            raise ValueError(f"{field.name} is {value}; it must be at least {least}.")
+            raise Misfit(f"{field.name} is {value}; it must be at least {least}.", field.name)
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -126,7 +126,8 @@ def from_dict(kind: type[T], values: Any, where: str = "settings") -> T:
     except TypeError as error:
         raise UserError(f"{where}: {error}.", code="setting-invalid") from error
     except ValueError as error:
-        raise UserError(f"{where}: {error}", _named(error, known), code="setting-invalid") from error
+        about = error.field if isinstance(error, Misfit) else ""
+        raise UserError(f"{where}: {error}", about, code="setting-invalid") from error
 
 
 @cache
@@ -136,14 +137,6 @@ def _fields(kind: type[Any]) -> tuple[dict[str, Any], frozenset[str], tuple[str,
     missing = dataclasses.MISSING
     needed = (one.name for one in given if one.default is missing and one.default_factory is missing)
     return typing.get_type_hints(kind), frozenset(field.name for field in given), tuple(needed)
-
-
-def _named(error: ValueError, known: Set[str]) -> str:
-    """The field that a dataclass's own complaint is about: said by the error, or the first word of its sentence."""
-    if isinstance(error, Misfit):
-        return error.field
-    first = str(error).partition(" ")[0]
-    return first if first in known else ""
 
 
 def coerce(hint: Any, value: Any, where: str) -> Any:

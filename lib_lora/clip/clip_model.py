@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lib_lora.clip.clip_file import Tensors, opened
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.faces.array_types import Array
 from lib_lora.files import sha256
 
@@ -172,7 +172,7 @@ class Clip:
             ValueError: not as many prompts as pictures.
         """
         if len(pictures) != len(prompts):
-            raise ValueError(f"{len(pictures)} pictures but {len(prompts)} prompts.")
+            raise Misfit(f"{len(pictures)} pictures but {len(prompts)} prompts.", "prompts")
         different = list(dict.fromkeys(prompts))
         texts = dict(zip(different, self.texts(different), strict=True))
         return [float(vector @ texts[text]) for vector, text in zip(self.features(pictures), prompts, strict=True)]
@@ -220,7 +220,7 @@ def diversity(features: Array, prompts: Sequence[str] | None = None) -> float | 
     """
     names = np.arange(len(features)) if prompts is None else np.unique(list(prompts), return_inverse=True)[1]
     if len(names) != len(features):
-        raise ValueError(f"{len(features)} pictures but {len(names)} prompts.")
+        raise Misfit(f"{len(features)} pictures but {len(names)} prompts.", "prompts")
     vectors = np.asarray(features, np.float64)
     cosines = (vectors @ vectors.T)[names[:, None] != names[None, :]]
     return float(1 - cosines.mean()) if cosines.size else None

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Pixels
 
 SIZE = 112
@@ -27,13 +28,13 @@ def similarity(points: Array) -> npt.NDArray[np.float64]:
         ValueError: the points coincide or are not finite.
     """
     if not np.isfinite(points).all():
-        raise ValueError("five points of which some are not finite")
+        raise Misfit("five points of which some are not finite", "points")
     source = np.asarray(points, np.float64) @ (1, 1j)
     target = PLACES @ (1, 1j)
     centred = source - source.mean()
     spread = float(np.sum(np.abs(centred) ** 2))
     if spread < 1e-9:
-        raise ValueError("five points at one place")
+        raise Misfit("five points at one place", "points")
     turn = complex(np.sum(centred.conj() * (target - target.mean())) / spread)
     shift = complex(target.mean() - turn * source.mean())
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])

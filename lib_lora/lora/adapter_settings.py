@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from lib_lora.errors import Misfit
 from lib_lora.typed_settings import check_least, described
 
 
@@ -76,11 +77,11 @@ class LoraSettings:
         for name in ("alpha", "te_alpha", "conv_alpha"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
-                raise ValueError(f"{name} is {value}; it must be above 0 (at 0 the adapter has no effect).")
+                raise Misfit(f"{name} is {value}; it must be above 0 (at 0 the adapter has no effect).", name)
         for name in ("dropout", "te_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 0 and below 1.")
+                raise Misfit(f"{name} is {value}; it must be at least 0 and below 1.", name)
 
     @property
     def convolutions(self) -> bool:

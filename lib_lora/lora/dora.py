@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib_lora.errors import Misfit
+
 
 def input_norm(weight: torch.Tensor) -> torch.Tensor:
     """The length of each input column, float32.
@@ -79,7 +81,7 @@ class DoraLayer(nn.Module):
         device = base.weight.device
         if isinstance(base, nn.Conv2d):
             if base.groups != 1 or base.padding_mode != "zeros" or isinstance(base.padding, str):
-                raise ValueError("only convolutions without groups and with zero padding can be adapted.")
+                raise Misfit("only convolutions without groups and with zero padding can be adapted.", "base")
             self.down = nn.Conv2d(
                 base.in_channels,
                 rank,

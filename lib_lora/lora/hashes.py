@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from lib_lora.errors import Misfit
 from lib_lora.files import explained, opened
 
 Buffer = bytes | bytearray | memoryview
@@ -62,7 +63,7 @@ def sshs_model_hash(chunks: Iterable[Buffer]) -> str:
     """
     head = b"".join(_window(chunks, 0, 8))
     if len(head) < 8:
-        raise ValueError("not a safetensors file: it is shorter than 8 bytes.")
+        raise Misfit("not a safetensors file: it is shorter than 8 bytes.", "chunks")
     (length,) = struct.unpack("<Q", head)
     return _sha256(_window(chunks, 8 + length))
 

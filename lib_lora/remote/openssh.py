@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from lib_lora import file_permissions
-from lib_lora.errors import UserError, typed
+from lib_lora.errors import Misfit, UserError, typed
 from lib_lora.files import digest_of, explained
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
@@ -226,7 +226,7 @@ def quoted(name: str) -> str:
         ValueError: a line of the batch would end in it.
     """
     if any(ord(letter) < 32 for letter in name):
-        raise ValueError(f"{name!r} is no name")
+        raise Misfit(f"{name!r} is no name", "name")
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lib_lora.errors import CodedError
+from lib_lora.errors import CodedError, Misfit
 
 _WITH_LINES = {"licence-not-accepted"}  # repeats the notice of a licence, which has paragraphs
 
@@ -31,6 +31,21 @@ def raises(code: str | tuple[str, ...], has: object = (), **parameters: object) 
         assert str(value) in str(error), f"{value!r} is not in: {error}"
     for name, expected in parameters.items():
         assert error.parameters[name] == expected, f"{name} is {error.parameters[name]!r}: {error}"
+
+
+@contextmanager
+def misfit(field: str, *named: object) -> Iterator[None]:
+    """Check that the block raises a `Misfit` of this field or argument, which names these values.
+
+    Args:
+        field: whose value is refused.
+        named: values that its sentence must name.
+    """
+    with pytest.raises(Misfit) as caught:
+        yield
+    assert caught.value.field == field, f"{caught.value.field}: {caught.value}"
+    for value in named:
+        assert str(value) in str(caught.value), f"{value!r} is not in: {caught.value}"
 
 
 def check_sentence(sentence: str, code: str = "") -> None:

@@ -7,6 +7,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from faults import misfit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -80,7 +81,7 @@ def test_the_complement_is_the_mirror_image(share):
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 0), (1, 0), (-1, 20), (21, 20)])
 def test_what_is_no_share_is_refused(hits, count):
-    with pytest.raises(ValueError, match=f"{hits} of {count} is not a share"):
+    with misfit("hits", hits, count):
         wilson(hits, count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from faults import misfit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def test_the_line_is_the_highest_of_all_sources_and_small_sources_draw_none():
     line = stranger_line(person, [*STRANGERS, ("near", near), ("few", near[:4])])
     assert (line.source, line.faces) == ("near", 8)
     assert line.at >= max(near @ person) - 0.01
-    with pytest.raises(ValueError, match="5 strangers"):
+    with misfit("strangers", 5):
         stranger_line(person, [("few", near[:4]), ("none", None)])
 
 

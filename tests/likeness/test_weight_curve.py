@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from faults import misfit
 from report_toys import CALIBRATION
 
 from lib_lora.faces.face import Quality
@@ -140,12 +141,12 @@ def test_a_face_that_is_lost_without_the_other_lora_can_lose_no_more():
 
 @pytest.mark.parametrize("weights", [[0.5, 1.0], [0.0, 1.0, 0.5], [0.0, 0.0], []])
 def test_weights_ascend_from_nothing(weights):
-    with pytest.raises(ValueError, match="ascend"):
+    with misfit("weights"):
         curve(weights, [ALONE] * len(weights), PROMPTS, CALIBRATION)
 
 
 def test_each_weight_has_a_picture_of_each_prompt():
-    with pytest.raises(ValueError, match="each prompt"):
+    with misfit("scores"):
         curve([0, 1], [ALONE, ALONE[:3]], PROMPTS, CALIBRATION)
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from faults import raises
+from faults import misfit, raises
 from lora_makers import as_if_trained, checkpoint_tensors, furthest, outputs, parts_of, trained
 from torch import nn
 
@@ -165,21 +165,21 @@ def test_dropout_is_only_in_training(tmp_path):
 
 def test_what_cannot_be_attached(sd1):
     unet = copy.deepcopy(sd1["unet"])
-    with pytest.raises(ValueError, match="sd1 has no part 'te2'"):
+    with misfit("part", "sd1", "te2"):
         attach({"te2": copy.deepcopy(sd1["te1"])}, "sd1", LoraSettings())
-    with pytest.raises(ValueError, match="nothing to train"):
+    with misfit("parts"):
         attach({"te1": copy.deepcopy(sd1["te1"])}, "sd1", LoraSettings(te=False))
     with raises("model-pruned", has=("192", "722")):
         attach({"unet": unet}, "sdxl", LoraSettings())
     for use_dora in (False, True):
         used = copy.deepcopy(sd1["unet"])
         attach({"unet": used}, "sd1", LoraSettings(rank=1, use_dora=use_dora))
-        with pytest.raises(ValueError, match="unet has an adapter already"):
+        with misfit("unet"):
             attach({"unet": used}, "sd1", LoraSettings(rank=1))
     fused = copy.deepcopy(sd1["unet"])
     attach({"unet": fused}, "sd1", LoraSettings(rank=1))
     fuse(fused)
-    with pytest.raises(ValueError, match="unet has an adapter already"):
+    with misfit("unet"):
         attach({"unet": fused}, "sd1", LoraSettings(rank=1))
 
 

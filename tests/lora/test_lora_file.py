@@ -8,7 +8,7 @@ import struct
 
 import pytest
 import torch
-from faults import raises
+from faults import misfit, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lora_makers import flat_tensors, metadata
@@ -221,12 +221,12 @@ def test_names_of_another_family_are_never_written(sd1):
 
 
 def test_programming_errors_are_no_user_errors(sd1, tmp_path):
-    for path, texts, dtype in (
-        (tmp_path / "x.pt", metadata("sd1"), torch.float16),
-        (tmp_path / "x.safetensors", {}, torch.float16),
-        (tmp_path / "x.safetensors", metadata("sd1"), torch.float64),
+    for path, texts, dtype, wrong in (
+        (tmp_path / "x.pt", metadata("sd1"), torch.float16, "path"),
+        (tmp_path / "x.safetensors", {}, torch.float16, "metadata"),
+        (tmp_path / "x.safetensors", metadata("sd1"), torch.float64, "dtype"),
     ):
-        with pytest.raises(ValueError, match="a LoRA is written as"):
+        with misfit(wrong):
             write(path, sd1, texts, dtype)
 
 

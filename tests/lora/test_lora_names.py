@@ -4,6 +4,7 @@ import re
 
 import pytest
 import toys
+from faults import misfit
 from hypothesis import given
 from hypothesis import strategies as st
 from make_golden import LISTS, full_size, golden, golden_names, keys_of
@@ -119,7 +120,7 @@ def test_what_is_no_part_is_said():
         key_names.kohya_name("sd1", "te2", "x")
     with pytest.raises(KeyError):
         key_names.kohya_name("sdxl", "unet", "down_blocks.0.resnets.0.gamma")
-    with pytest.raises(ValueError, match="sd1 has no part 'te2'; it has unet, te1"):
+    with misfit("part", "sd1", "te2", "unet, te1"):
         family_named("sd1").adapter_paths("te2")
     assert key_names.part_of("lora_prior_x") is None
 

@@ -4,29 +4,21 @@ import subprocess
 import sys
 
 import pytest
-from faults import raises
+from faults import misfit, raises
 
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.typed_settings import from_dict, to_dict
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    "values",
     [
-        ({"rank": 0}, "rank is 0; it must be at least 1"),
-        ({"te_rank": 0}, "te_rank is 0; it must be at least 1"),
-        ({"conv_rank": -1}, "conv_rank is -1; it must be at least 0"),
-        ({"alpha": 0}, "alpha is 0.*above 0"),
-        ({"alpha": float("nan")}, r"alpha.* nan"),
-        ({"alpha": float("inf")}, r"alpha.* inf"),
-        ({"te_alpha": -1}, "te_alpha is -1"),
-        ({"conv_alpha": 0}, "conv_alpha is 0"),
-        ({"dropout": 1}, "dropout is 1.*; it must be at least 0 and below 1"),
-        ({"te_dropout": -0.1}, "te_dropout is -0.1"),
+        *({"rank": 0}, {"te_rank": 0}, {"conv_rank": -1}, {"alpha": 0}, {"te_alpha": -1}, {"conv_alpha": 0}),
+        *({"alpha": float("nan")}, {"alpha": float("inf")}, {"dropout": 1}, {"te_dropout": -0.1}),
     ],
 )
-def test_values_out_of_range(values, words):
-    with pytest.raises(ValueError, match=words):
+def test_values_out_of_range(values):
+    with misfit(*values, *values.values()):
         LoraSettings(**values)
     with raises(("setting-invalid", "setting-wrong-type"), has=next(iter(values))):
         from_dict(LoraSettings, values)

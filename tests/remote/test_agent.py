@@ -184,9 +184,10 @@ def test_no_room_for_what_shall_come(here, monkeypatch):
     usage = shutil.disk_usage(here.folder.parent)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     sha = _sha(b"x" * 1500)
-    with pytest.raises(RequestRefused, match=r"1,500 bytes.*1,000") as caught:
+    with pytest.raises(RequestRefused) as caught:
         here.expect([[sha, 1500]], None)
     assert caught.value.code == "disk-full"
+    assert all(number in str(caught.value) for number in ("1,500", "1,000"))
     (here.folder / "files" / f"{sha}.part").write_bytes(b"x" * 600)  # the rest has room
     assert here.expect([[sha, 1500]], None)["missing"] == {sha: 600}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lib_lora.civitai.api.site_address import DEFAULT, OWN, owner_of
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import digest_of, read_json, write_json
 from lib_lora.workspace.workspace import Workspace
 
@@ -84,7 +84,7 @@ class AnswerCache:
         """Where an answer lies; those of Civitai's own sites at one place, and no other site's there."""
         text, owner = str(key), owner_of(site or self._site)
         if not (text.isascii() and text.isalnum() and len(text) <= 64):
-            raise ValueError(f"{text[:80]!r} is no key")
+            raise Misfit(f"{text[:80]!r} is no key", "key")
         whose = "" if owner == DEFAULT else f"-{digest_of(owner)[:16]}"
         return self._folder / f"{kind}-{text}{whose}.json"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.likeness.comparing.set_comparison import compare
 from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.report.report import Report
@@ -67,7 +67,7 @@ def candidate(report: Report) -> Candidate:
     """
     facts = report.facts
     if facts.training.step is None:
-        raise ValueError("a report without a step is of no run")
+        raise Misfit("a report without a step is of no run", "report")
     broken = [
         name
         for name, hits, of, limit in (

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Numbers
 from lib_lora.likeness.comparing.set_comparison import LEAST_PAIRS
 from lib_lora.likeness.measure import intervals
@@ -86,9 +87,9 @@ def curve(
         ValueError: the weights do not begin with 0, or there are not equally many pictures of each.
     """
     if not weights or weights[0] != 0 or list(weights) != sorted(set(weights)):
-        raise ValueError("weights ascend from 0")
+        raise Misfit("weights ascend from 0", "weights")
     if len(scores) != len(weights) or any(len(one) != len(prompts) for one in scores):
-        raise ValueError("each weight has one picture of each prompt")
+        raise Misfit("each weight has one picture of each prompt", "scores")
     alone = scores[0]
     return [_point(weight, alone, here, prompts, calibration) for weight, here in zip(weights, scores, strict=True)]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.likeness.measure.robust_mean import LEAST_SPREAD, spread
 from lib_lora.likeness.measure.template import Template
@@ -146,7 +147,7 @@ class Calibration:
         """The lines, and the scores that they were drawn from."""
         goal = self.ceiling or self.photos
         if self.lines is None or goal is None:
-            raise ValueError(f"no lines: {self.refusal}")
+            raise Misfit(f"no lines: {self.refusal}", "lines")
         return self.lines, goal
 
     def retention(self, likeness: float) -> float:
@@ -156,7 +157,7 @@ class Calibration:
             ValueError: there are no lines.
         """
         if self.lines is None or self.photos is None:
-            raise ValueError(f"no retention without lines: {self.refusal}")
+            raise Misfit(f"no retention without lines: {self.refusal}", "lines")
         return (likeness - self.lines.zero) / (self.photos.median - self.lines.zero)
 
     def retention_of_ceiling(self, likeness: float) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Numbers
 
 CONFIDENCE = 0.95
@@ -33,7 +34,7 @@ def wilson(hits: int, count: int) -> Interval:
         ValueError: not 0 <= hits <= count, or count is 0.
     """
     if not 0 <= hits <= count or not count:
-        raise ValueError(f"{hits} of {count} is not a share")
+        raise Misfit(f"{hits} of {count} is not a share", "hits")
     from scipy.stats import binomtest
 
     ends = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")

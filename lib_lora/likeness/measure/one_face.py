@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Mask, Numbers, Pixels
 from lib_lora.faces.perceptual_hash import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, STRANGER_SPREADS, sum_up
@@ -118,7 +119,7 @@ def stranger_line(vector: Array, strangers: Sequence[tuple[str, Array | None]]) 
         at = max(scores.q99, scores.median + STRANGER_SPREADS * scores.spread)
         found.append(StrangerLine(at, name, scores.n, scores.median, scores.q99))
     if not found:
-        raise ValueError(f"a stranger line needs {LEAST_FACES} strangers")
+        raise Misfit(f"a stranger line needs {LEAST_FACES} strangers", "strangers")
     return max(found, key=lambda one: one.at)
 
 

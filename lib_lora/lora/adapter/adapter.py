@@ -16,7 +16,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.bundled import bundled_tensors
@@ -146,7 +146,7 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
     model = family_named(family)
     for part, module in parts.items():
         if any(isinstance(inner, (LoraLayer, DoraLayer, FusedLayer)) for inner in module.modules()):
-            raise ValueError(f"{part} has an adapter already.")
+            raise Misfit(f"{part} has an adapter already.", part)
         expected = model.expected_paths(part, module, settings.convolutions)
         module.requires_grad_(False)
         if part == "unet" or settings.te:
@@ -154,7 +154,7 @@ def attach(parts: Mapping[str, nn.Module], family: str, settings: LoraSettings) 
             layers += (_attach_dora if settings.use_dora else _attach_peft)(model, part, module, settings)
             module.train(module.training)  # new layers begin in training mode, whatever the model is in
     if not layers:
-        raise ValueError("there is nothing to train: no UNet was given, and the text encoders are switched off.")
+        raise Misfit("there is nothing to train: no UNet was given, and the text encoders are switched off.", "parts")
     return Adapter(family, settings, layers)
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.lora import key_names
 from lib_lora.lora.dora import input_norm
 from lib_lora.lora.file.reading import LoraFile
@@ -57,7 +57,7 @@ def merged(parts: Mapping[str, nn.Module], family: str, lora: LoraFile, weight: 
         ValueError: a weight that is no number.
     """
     if not math.isfinite(weight):
-        raise ValueError(f"the weight of a LoRA cannot be {weight}.")
+        raise Misfit(f"the weight of a LoRA cannot be {weight}.", "weight")
     plan, merge = _plan(parts, family, lora)
     originals: list[tuple[torch.Tensor, torch.Tensor]] = []
     try:

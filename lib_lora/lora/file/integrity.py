@@ -7,7 +7,7 @@ import json
 import struct
 from pathlib import Path
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained, opened
 from lib_lora.lora.hashes import Buffer, FileBytes, sshs_model_hash
 from lib_lora.models.reading.header import read_header
@@ -26,7 +26,7 @@ def header_hash(header: Buffer) -> str:
     """
     table = json.loads(bytes(header))
     if not isinstance(table, dict) or not isinstance(table.get("__metadata__", {}), dict):
-        raise ValueError("not a table")
+        raise Misfit("not a table", "header")
     texts = {key: text for key, text in table.get("__metadata__", {}).items() if key != HEADER_HASH}
     plain = json.dumps({**table, "__metadata__": texts}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(plain.encode("ascii")).hexdigest()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any
 
+from lib_lora.errors import Misfit
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.registry import families, family_named, family_names
 
@@ -189,8 +190,10 @@ def build(facts: LoraFacts) -> dict[str, str]:
     Raises:
         ValueError: an unknown family or prediction, or a number that JSON does not have.
     """
-    if facts.family not in family_names() or facts.prediction not in family_named(facts.family).predictions:
-        raise ValueError(f"there is no family {facts.family!r} with the prediction {facts.prediction!r}.")
+    known = facts.family in family_names()
+    if not known or facts.prediction not in family_named(facts.family).predictions:
+        said = f"there is no family {facts.family!r} with the prediction {facts.prediction!r}."
+        raise Misfit(said, "prediction" if known else "family")
     values = {name: getattr(facts, name) for name in _KOHYA}
     values["training_comment"] = _comment(facts)
     family = family_named(facts.family)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import atomic_file
 from lib_lora.lora.file.container import serialised
 from lib_lora.lora.file.integrity import HEADER_HASH, header_hash
@@ -45,8 +45,13 @@ def write(
         ValueError: no ``.safetensors`` suffix, another dtype, or metadata without a family.
     """
     family = family_of(metadata)
-    if path.suffix != ".safetensors" or dtype not in (torch.float16, torch.bfloat16, torch.float32) or not family:
-        raise ValueError("a LoRA is written as .safetensors in float16, bfloat16 or float32, with its family.")
+    right = {
+        "path": path.suffix == ".safetensors",
+        "dtype": dtype in (torch.float16, torch.bfloat16, torch.float32),
+        "metadata": bool(family),
+    }
+    if wrong := next((name for name, fits in right.items() if not fits), ""):
+        raise Misfit("a LoRA is written as .safetensors in float16, bfloat16 or float32, with its family.", wrong)
     stored = {key: _stored(key, tensor, dtype) for key, tensor in tensors.items()}
     check(stored, family)
     texts = {**metadata, "ss_output_name": path.stem, "modelspec.title": path.stem}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.models.clip_tokens import CHUNK
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo, Shapes
 from lib_lora.models.families.unet_layers import (
@@ -93,7 +93,7 @@ class StableDiffusion(ModelFamily):
         SD2 138, SDXL 72 and 192.
         """
         if part not in self.parts:
-            raise ValueError(f"{self.name} has no part {part!r}; it has {', '.join(self.parts)}.")
+            raise Misfit(f"{self.name} has no part {part!r}; it has {', '.join(self.parts)}.", "part")
         if part != "unet":
             return text_paths(self._encoder(part).layers)
         return _unet_paths(self.depths, self.middle_depth, convolutions)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 from lib_lora import __version__
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
@@ -386,7 +386,7 @@ def _said(reply: Reply) -> str:
 
 def _plain(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise ValueError(f"{text[:200]!r} is no part of an address")
+        raise Misfit(f"{text[:200]!r} is no part of an address", "text")
     return text
 
 

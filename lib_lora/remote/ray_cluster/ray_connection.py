@@ -24,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
-from lib_lora.errors import StoppedByUser, UserError
+from lib_lora.errors import Misfit, StoppedByUser, UserError
 from lib_lora.files import explained, read_json
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable, refusal
@@ -900,7 +900,7 @@ def _in_words(needs: Resources) -> str:
 
 def _checked(pattern: re.Pattern[str], text: Any) -> str:
     if not isinstance(text, str) or not pattern.fullmatch(text):
-        raise ValueError(f"{text!r} is not what belongs there")
+        raise Misfit(f"{text!r} is not what belongs there", "text")
     return text
 
 

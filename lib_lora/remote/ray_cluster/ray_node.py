@@ -59,7 +59,15 @@ class NotMine(Exception):
 
 
 class Failed(Exception):
-    """The attempt cannot go on here; the text is for the user."""
+    """The attempt cannot go on here; the text is for the user.
+
+    Attributes:
+        code: why, for programs.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class NodeJob:
@@ -249,7 +257,8 @@ class NodeJob:
         size = self.storage.size(there)
         if size is None:
             raise Failed(
-                f"The shared storage as the node {_host()} sees it lacks {there}; check that both are the same."
+                "sent-file-missing",
+                f"The shared storage as the node {_host()} sees it lacks {there}; check that both are the same.",
             )
         with self._locked(self.agent.folder / "locks" / f"file-{sha256}.lock"):  # another job may be bringing it
             if not path.is_file():
@@ -259,7 +268,8 @@ class NodeJob:
                 here = part.stat().st_size if part.is_file() else 0
                 free = shutil.disk_usage(path.parent).free
                 if size - here > free:
-                    raise Failed(f"The disk of the node {_host()} has {free:,} bytes free, and {size:,} are needed.")
+                    said = f"The disk of the node {_host()} has {free:,} bytes free, and {size:,} are needed."
+                    raise Failed("disk-full", said)
                 text = f"Bringing files to the node {_host()}"
                 for whole in (False, True):  # a part may have been damaged here, by a power cut say
                     if whole:
@@ -273,7 +283,8 @@ class NodeJob:
                 else:
                     part.unlink()
                     self.storage.delete(there)  # so it is sent anew
-                    raise Failed(f"{there} in the shared storage is not the file that was sent; resume the job.")
+                    said = f"{there} in the shared storage is not the file that was sent; resume the job."
+                    raise Failed("sent-file-damaged", said)
                 part.replace(path)
 
     def _install(self, version: str) -> None:
@@ -289,7 +300,10 @@ class NodeJob:
                     return
                 if found["state"] != "running":
                     said = " ".join(str(found["said"]).split())[-600:]
-                    raise Failed(f"SameFace could not be installed on the node {_host()}: {said or 'nothing was said'}")
+                    raise Failed(
+                        "installation-failed",
+                        f"SameFace could not be installed on the node {_host()}: {said or 'nothing was said'}",
+                    )
                 self._say(f"Installing SameFace on the node {_host()}: once for each version. {found['said'][:200]}")
                 time.sleep(0.2)
 
@@ -323,7 +337,8 @@ class NodeJob:
             with open(come, "ab") as stream:
                 self.storage.get(f"{there}/blobs/{sha256}", stream, self._look)
             if _sha256(come) != sha256:
-                raise Failed(f"{name} of an earlier attempt is damaged in the shared storage; resume the job.")
+                said = f"{name} of an earlier attempt is damaged in the shared storage; resume the job."
+                raise Failed("earlier-file-damaged", said)
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             come.replace(target)
             os.utime(target, ns=(changed, changed))

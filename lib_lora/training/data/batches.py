@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lib_lora.errors import Misfit
 from lib_lora.training.objective.randomness import python_random
 
 Bucket = tuple[int, int]
@@ -86,10 +87,10 @@ def batch_for_step(
         ValueError: no instance picture, a batch size below 1, a negative step, or a key in both.
     """
     if step < 0:
-        raise ValueError(f"a step is 0 or more, got {step}")
+        raise Misfit(f"a step is 0 or more, got {step}", "step")
     classes = classes or {}
     if {key for keys in instances.values() for key in keys} & {key for keys in classes.values() for key in keys}:
-        raise ValueError("class pictures and instance pictures must have different keys")
+        raise Misfit("class pictures and instance pictures must have different keys", "classes")
     epoch, position = divmod(step, batches_per_epoch(instances, batch_size, classes))
     mixed = {bucket: list(keys) for bucket, keys in instances.items()}
     for bucket, count in _class_counts(instances, classes).items():
@@ -117,6 +118,6 @@ def _class_counts(instances: KeysByBucket, classes: KeysByBucket) -> dict[Bucket
 
 def _check(keys_by_bucket: KeysByBucket, batch_size: int) -> None:
     if batch_size < 1:
-        raise ValueError(f"a batch holds 1 picture or more, got {batch_size}")
+        raise Misfit(f"a batch holds 1 picture or more, got {batch_size}", "batch_size")
     if not any(keys_by_bucket.values()):
-        raise ValueError("there is no picture to train on")
+        raise Misfit("there is no picture to train on", "instances")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wcwidth import wcswidth
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -225,7 +225,7 @@ def resize_and_crop(image: Image.Image, placed: Placement) -> Image.Image:
     from PIL import Image
 
     if image.size != placed.photo or image.mode != "RGB":
-        raise ValueError(f"expected an RGB image of {placed.photo}, got {image.mode} of {image.size}")
+        raise Misfit(f"expected an RGB image of {placed.photo}, got {image.mode} of {image.size}", "image")
     width, height = placed.resized
     if width < image.width and height < image.height:
         import cv2
@@ -288,7 +288,7 @@ def _padded(text: str, width: int) -> str:
 
 def _check_size(size: tuple[int, int]) -> None:
     if min(size) < 1:
-        raise ValueError(f"a photo of {size[0]} x {size[1]} pixels has no size")
+        raise Misfit(f"a photo of {size[0]} x {size[1]} pixels has no size", "size")
 
 
 def _rounded(numerator: int, denominator: int) -> int:
@@ -311,7 +311,7 @@ def _too_narrow(size: tuple[int, int], step: int) -> UserError:
 
 def _cropped(photo: tuple[int, int], bucket: Bucket, resized: tuple[int, int], at: tuple[float, float]) -> Placement:
     if not all(0 <= share <= 1 for share in at):
-        raise ValueError(f"the crop's place must lie in 0..1, got {at}")
+        raise Misfit(f"the crop's place must lie in 0..1, got {at}", "at")
     # int() rounds down, so the centre of an odd rest is kohya's: rest // 2.
     left, top = (int((resized[axis] - bucket[axis]) * at[axis]) for axis in (0, 1))
     return Placement(photo, bucket, resized, left, top)

@@ -13,6 +13,7 @@ import math
 
 import torch
 
+from lib_lora.errors import Misfit
 from lib_lora.training.objective.objective_settings import HuberSchedule, LossType, ObjectiveSettings
 
 # At timestep 0 the SNR is over 1000, at the end of a zero-terminal schedule it is 0: kohya's upper limit, and its
@@ -89,7 +90,7 @@ def elementwise_loss(
     if loss_type == "l1":
         return difference.abs()
     if threshold is None:
-        raise ValueError(f"the loss {loss_type} needs a threshold")
+        raise Misfit(f"the loss {loss_type} needs a threshold", "threshold")
     c = _per_sample(threshold, difference)
     curve = difference**2 / ((difference**2 + c**2).sqrt() + c)  # sqrt(d^2 + c^2) - c, which rounds below 0
     return 2 * c * curve if loss_type == "huber" else 2 * curve

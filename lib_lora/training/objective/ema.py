@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from lib_lora.errors import Misfit
+
 
 class EMA:
     """Averages of some tensors: shadow = d * shadow + (1 - d) * weight, with d = min(decay, (1 + n) / (10 + n)).
@@ -27,11 +29,11 @@ class EMA:
 
     def __init__(self, params: Iterable[torch.Tensor], decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"the decay of the average must be 0 or more and below 1, got {decay}")
+            raise Misfit(f"the decay of the average must be 0 or more and below 1, got {decay}", "decay")
         self._params = list(params)
         for tensor in self._params:
             if tensor.dtype != torch.float32:
-                raise ValueError(f"the average needs float32 tensors, got {tensor.dtype}")
+                raise Misfit(f"the average needs float32 tensors, got {tensor.dtype}", "params")
         self.decay = decay
         self.updates = 0
         self._shadows = [tensor.detach().clone() for tensor in self._params]
@@ -60,7 +62,7 @@ class EMA:
         """
         tensors = state["tensors"]
         if [tuple(one.shape) for one in tensors] != [tuple(one.shape) for one in self._shadows]:
-            raise ValueError("the saved average belongs to another adapter: its tensors have other shapes")
+            raise Misfit("the saved average belongs to another adapter: its tensors have other shapes", "state")
         self.updates = int(state["updates"])
         for shadow, saved in zip(self._shadows, tensors, strict=True):
             shadow.copy_(saved)

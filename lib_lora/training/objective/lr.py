@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
+from lib_lora.errors import Misfit
+
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -26,9 +28,10 @@ def lr_factor(step: int, total: int, warmup: int = 0, kind: Schedule = "cosine",
         ValueError: an unknown kind, or a number out of range.
     """
     if kind not in get_args(Schedule):
-        raise ValueError(f"unknown schedule {kind!r}; known are {', '.join(get_args(Schedule))}")
-    if step < 0 or total < 1 or warmup < 0 or not 0 <= minimum <= 1:
-        raise ValueError(f"out of range: step {step}, total {total}, warmup {warmup}, minimum {minimum}")
+        raise Misfit(f"unknown schedule {kind!r}; known are {', '.join(get_args(Schedule))}", "kind")
+    right = {"step": step >= 0, "total": total >= 1, "warmup": warmup >= 0, "minimum": 0 <= minimum <= 1}
+    if wrong := next((name for name, fits in right.items() if not fits), ""):
+        raise Misfit(f"out of range: step {step}, total {total}, warmup {warmup}, minimum {minimum}", wrong)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if kind == "constant":

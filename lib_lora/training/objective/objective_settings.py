@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Literal, get_args, get_type_hints
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.typed_settings import check_least, described
 
 LossType = Literal["l2", "l1", "huber", "smooth_l1"]
@@ -104,17 +104,18 @@ class ObjectiveSettings:
         for one in fields(self):
             value, choices = getattr(self, one.name), get_args(hints[one.name])
             if choices and value not in choices:
-                raise ValueError(f"{one.name} is {value!r}, it must be one of {', '.join(choices)}")
+                raise Misfit(f"{one.name} is {value!r}, it must be one of {', '.join(choices)}", one.name)
             if hints[one.name] is float and not math.isfinite(value):
-                raise ValueError(f"{one.name} is {value}, it must be a finite number")
+                raise Misfit(f"{one.name} is {value}, it must be a finite number", one.name)
         check_least(self)
         for name in ("multires_discount", "huber_c"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0 and at most 1")
+                raise Misfit(f"{name} is {getattr(self, name)}, it must be above 0 and at most 1", name)
         if not 0 <= self.min_timestep < self.max_timestep <= TIMESTEPS:
-            raise ValueError(
+            raise Misfit(
                 f"min_timestep is {self.min_timestep} and max_timestep {self.max_timestep}, "
-                f"they must satisfy 0 <= min < max <= {TIMESTEPS}"
+                f"they must satisfy 0 <= min < max <= {TIMESTEPS}",
+                "min_timestep",
             )
 
     def check(self, prediction: str) -> None:

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lib_lora.errors import Misfit
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.registry import families
 from lib_lora.training.objective.lr import Schedule
@@ -260,27 +261,34 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_least(self)
         if self.clip_skip > _MOST_CLIP_SKIP:
-            raise ValueError(f"clip_skip is {self.clip_skip}; the text encoder has {_MOST_CLIP_SKIP} layers.")
+            raise Misfit(f"clip_skip is {self.clip_skip}; the text encoder has {_MOST_CLIP_SKIP} layers.", "clip_skip")
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+                raise Misfit(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.", name)
         if not 0 < self.preservation_share <= 1:
-            raise ValueError(f"preservation_share is {self.preservation_share}; it must be above 0 and at most 1.")
+            raise Misfit(
+                f"preservation_share is {self.preservation_share}; it must be above 0 and at most 1.",
+                "preservation_share",
+            )
         if not 0 < self.unet_lr <= 10:
-            raise ValueError(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.")
+            raise Misfit(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.", "unet_lr")
         if not 0 <= self.te_lr <= 10:
-            raise ValueError(f"te_lr is {self.te_lr}; it must be between 0 (not trained) and 10.")
+            raise Misfit(f"te_lr is {self.te_lr}; it must be between 0 (not trained) and 10.", "te_lr")
         if self.trigger_vectors > MOST_VECTORS:
-            raise ValueError(f"trigger_vectors is {self.trigger_vectors}; at most {MOST_VECTORS} can be learned.")
+            raise Misfit(
+                f"trigger_vectors is {self.trigger_vectors}; at most {MOST_VECTORS} can be learned.", "trigger_vectors"
+            )
         if not 0 < self.vectors_lr <= 10:
-            raise ValueError(f"vectors_lr is {self.vectors_lr}; it must be above 0 and at most 10.")
+            raise Misfit(f"vectors_lr is {self.vectors_lr}; it must be above 0 and at most 10.", "vectors_lr")
         if self.bucket_step < 8 or self.bucket_step % 8:
-            raise ValueError(f"bucket_step is {self.bucket_step}; it must be a multiple of 8.")
+            raise Misfit(f"bucket_step is {self.bucket_step}; it must be a multiple of 8.", "bucket_step")
         if self.resolution % 8:
-            raise ValueError(f"resolution is {self.resolution}; it must be a multiple of 8.")
+            raise Misfit(f"resolution is {self.resolution}; it must be a multiple of 8.", "resolution")
 
         if self.stop_early and not self.likeness_curve:
-            raise ValueError("stop_early needs likeness_curve, which measures whether the likeness still rises.")
+            raise Misfit(
+                "stop_early needs likeness_curve, which measures whether the likeness still rises.", "stop_early"
+            )
         _check_prompts(self.sample_prompts)
 
     @property
@@ -312,13 +320,19 @@ class TrainSettings:
 
 def _check_prompts(prompts: list[str]) -> None:
     if len(prompts) > MOST_SAMPLE_PROMPTS:
-        raise ValueError(f"sample_prompts has {len(prompts)} prompts; at most {MOST_SAMPLE_PROMPTS} can be painted.")
+        raise Misfit(
+            f"sample_prompts has {len(prompts)} prompts; at most {MOST_SAMPLE_PROMPTS} can be painted.",
+            "sample_prompts",
+        )
     for number, prompt in enumerate(prompts, 1):
         if not prompt.strip():
-            raise ValueError(f"sample_prompts: prompt {number} is empty; write it, or leave it out.")
+            raise Misfit(f"sample_prompts: prompt {number} is empty; write it, or leave it out.", "sample_prompts")
         if len(prompt) > LONGEST_SAMPLE_PROMPT:
-            raise ValueError(
-                f"sample_prompts: prompt {number} has {len(prompt)} letters; {LONGEST_SAMPLE_PROMPT} are the most."
+            raise Misfit(
+                f"sample_prompts: prompt {number} has {len(prompt)} letters; {LONGEST_SAMPLE_PROMPT} are the most.",
+                "sample_prompts",
             )
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in prompt):
-            raise ValueError(f"sample_prompts: prompt {number} contains a line break or another control character.")
+            raise Misfit(
+                f"sample_prompts: prompt {number} contains a line break or another control character.", "sample_prompts"
+            )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lib_lora import file_permissions
 from lib_lora.character.photo_files import open_photo
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import atomic_file, explained
 from lib_lora.pictures import Cell
 from lib_lora.queue.running.worker_pipe import WorkerPipe
@@ -101,7 +101,7 @@ class RemotePainter:
 def _picture(cell: Cell) -> dict[str, Any]:
     """What is asked for, by the names that the other side knows."""
     if cell.variation or cell.inverted:
-        raise ValueError("a webui is not asked to vary a picture, nor for a picture's noise")
+        raise Misfit("a webui is not asked to vary a picture, nor for a picture's noise", "cell")
     files = {name: str(path) if path else None for name, path in (("lora", cell.lora), ("start", cell.start))}
     # not "more", which parts of SameFace know that paint without them: they refuse a name that they do not know
     more = {"further_loras": [[str(path), weight] for path, weight in cell.more]} if cell.more else {}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from fake_ray import FakeRay
-from faults import raises
+from faults import misfit, raises
 
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.http_exchange import Reply
@@ -208,7 +208,7 @@ def test_a_token_goes_where_nobody_else_can_read_it(monkeypatch, address, sent):
 @pytest.mark.parametrize("job", ["", "../x", "a/b", "a?b", "A", "a b", "a\n", "ü", "a" * 200])
 def test_nothing_hostile_gets_into_a_path(api, job):
     for ask in (api.job, api.stop, api.forget, api.log):
-        with pytest.raises(ValueError, match="no part of an address"):
+        with misfit("text"):
             ask(job)
 
 

@@ -61,8 +61,9 @@ def test_no_name_leads_out(tmp_path, name):
             lambda one: one.delete(name),
             lambda one: one.delete_folder(name),
         ):
-            with pytest.raises(OSError, match="no name in the storage"):
+            with pytest.raises(OSError) as caught:  # noqa: PT011 - the number says which
                 does(storage)
+            assert caught.value.errno == errno.EINVAL
     assert not (tmp_path / "storage").exists()
 
 
@@ -104,7 +105,7 @@ def test_a_reader_on_windows_is_waited_for(tmp_path, monkeypatch):
 def test_what_a_driver_raises_is_an_oserror(monkeypatch):
     storage = opened("memory://errors")
     monkeypatch.setattr(storage._system, "cat_file", lambda *_, **__: 1 / 0)
-    with pytest.raises(OSError, match="ZeroDivisionError") as caught:
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number says which
         storage.read("a", 1)
     assert caught.value.errno == errno.EIO
 

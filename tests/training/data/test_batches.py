@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-import pytest
+from faults import misfit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,11 +147,11 @@ def test_class_pictures_keep_the_shares_of_their_buckets() -> None:
 
 
 def test_wrong_use_is_refused() -> None:
-    with pytest.raises(ValueError, match="no picture"):
+    with misfit("instances"):
         epoch_batches({(512, 512): []}, 2, 0, 0)
-    with pytest.raises(ValueError, match="1 picture or more"):
+    with misfit("batch_size", 0):
         epoch_batches(_layout([3]), 0, 0, 0)
-    with pytest.raises(ValueError, match="0 or more"):
+    with misfit("step", -1):
         batch_for_step(-1, _layout([3]), 2, 0)
-    with pytest.raises(ValueError, match="different keys"):
+    with misfit("classes"):
         batch_for_step(0, _layout([3]), 2, 0, _layout([3]))

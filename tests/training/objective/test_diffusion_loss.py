@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from faults import raises
+from faults import misfit, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,7 +118,7 @@ def test_huber_is_square_near_and_straight_far() -> None:
     zero, c = torch.zeros(1, 1, 1, 1), torch.tensor([1.0])
     assert elementwise_loss(near, zero, "huber", c).item() == pytest.approx(1e-4, rel=1e-2)
     assert elementwise_loss(far, zero, "huber", c).item() == pytest.approx(200, rel=2e-2)
-    with pytest.raises(ValueError, match="needs a threshold"):
+    with misfit("threshold", "huber"):
         elementwise_loss(near, zero, "huber")
 
 
@@ -257,25 +256,25 @@ def test_a_picture_counts_the_same_alone_and_in_a_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "field"),
     [
-        ({"noise_offset": -0.1}, "noise_offset is -0.1; it must be at least 0"),
-        ({"min_snr_gamma": float("nan")}, "min_snr_gamma is nan, it must be a finite number"),
-        ({"adaptive_noise_scale": float("inf")}, "adaptive_noise_scale is inf"),
-        ({"multires_iterations": -1}, "multires_iterations is -1"),
-        ({"multires_discount": 0.0}, "multires_discount is 0.0, it must be above 0 and at most 1"),
-        ({"huber_c": 1.5}, "huber_c is 1.5"),
+        ({"noise_offset": -0.1}, "noise_offset"),
+        ({"min_snr_gamma": float("nan")}, "min_snr_gamma"),
+        ({"adaptive_noise_scale": float("inf")}, "adaptive_noise_scale"),
+        ({"multires_iterations": -1}, "multires_iterations"),
+        ({"multires_discount": 0.0}, "multires_discount"),
+        ({"huber_c": 1.5}, "huber_c"),
         ({"prior_loss_weight": -1.0}, "prior_loss_weight"),
         ({"ip_noise_gamma": -1.0}, "ip_noise_gamma"),
-        ({"loss_type": "l3"}, "loss_type is 'l3', it must be one of l2, l1, huber, smooth_l1"),
+        ({"loss_type": "l3"}, "loss_type"),
         ({"huber_schedule": "cosine"}, "huber_schedule"),
-        ({"min_timestep": 500, "max_timestep": 500}, "0 <= min < max <= 1000"),
-        ({"max_timestep": 1001}, "0 <= min < max <= 1000"),
-        ({"min_timestep": -1}, "0 <= min < max <= 1000"),
+        ({"min_timestep": 500, "max_timestep": 500}, "min_timestep"),
+        ({"max_timestep": 1001}, "min_timestep"),
+        ({"min_timestep": -1}, "min_timestep"),
     ],
 )
-def test_settings_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
+def test_settings_out_of_range_are_refused(values: dict[str, Any], field: str) -> None:
+    with misfit(field, *values.values()):
         ObjectiveSettings(**values)
 
 

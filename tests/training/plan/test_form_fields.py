@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from faults import raises
+from faults import misfit, raises
 
 from lib_lora import typed_settings
 from lib_lora.lora.adapter_settings import LoraSettings
@@ -113,7 +113,7 @@ def test_each_setting_has_a_row_in_the_document():
 )
 def test_the_least_value_of_the_metadata_is_held(kind, name, least):
     assert getattr(kind(**{name: least}), name) == least
-    with pytest.raises(ValueError, match=f"{name} is {least - 1}; it must be at least {least}"):
+    with misfit(name, least - 1, least):
         kind(**{name: least - 1})
 
 
