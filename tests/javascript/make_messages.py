@@ -41,7 +41,7 @@ def messages() -> list[Message]:
     said = []
     for facts in (small, Facts(refusal=calibration.REFUSALS[0].format(count=7, least=8))):
         made = verdict.judge(facts)
-        of = verdict.messages({**vars(made)}, flat(facts))
+        of = verdict.messages(made, facts)
         assert of is not None
         said += [of.headline, of.because, of.advice, *of.notes]
         said += [part for one in four_numbers(facts) for part in (one.label, one.meaning, one.why_not) if part]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES
-from lib_lora.likeness.verdict.verdict import HEADLINES, judge, messages, templates
+from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
 
 # Twenty pictures of a good LoRA with everything measured.
 CLEAN = facts_by_name(
@@ -236,7 +237,7 @@ def test_what_a_report_says_can_be_translated(changes):
     """Its rule and its facts are all that a report keeps for that, as JSON."""
     facts = flat(changed(CLEAN, **changes))
     kept = json.loads(json.dumps([vars(judge(from_flat(facts))), facts]))
-    said = messages(*kept)
+    said = messages(Verdict(**kept[0]), from_flat(kept[1]))
     assert (said.because.code, said.headline.code) == (kept[0]["rule"], kept[0]["kind"])
     whole = (said.headline, said.because, said.advice, *said.notes)
     assert {text for one in whole for text in templates_of(one.for_programs())} <= {*templates()}
@@ -252,7 +253,7 @@ def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
     found = calibrate(photos, [(COHORT, one) for one in strangers])
     facts = changed(CLEAN, refusal=found.refusal, photos=len(photos), separation=1.0 if strangers else None)
     verdict = judge(facts)
-    because = messages(vars(verdict), flat(facts)).because
+    because = messages(verdict, facts).because
     assert str(because) == verdict.because
     assert verdict.because.lower() == f"{found.refusal}.".lower() != "."
     assert because.values["refusal"].template in templates()
@@ -270,7 +271,7 @@ def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
 )
 def test_what_photos_lack_is_translated_but_for_the_words_of_the_prompt(attribute, said):
     facts = changed(CLEAN, **{**CASES["drift, one thing in common"], "shared": said})
-    advice = messages(vars(judge(facts)), flat(facts)).advice
+    advice = messages(judge(facts), facts).advice
     assert str(advice) == f"Add 3 to 5 photos with {said}, and train again."
     assert advice.values["shared"].values == {"value": attribute.partition(": ")[2]}
     assert templates_of(advice.for_programs()) <= {*templates()}
@@ -278,9 +279,9 @@ def test_what_photos_lack_is_translated_but_for_the_words_of_the_prompt(attribut
 
 @pytest.mark.parametrize("key", ["headline", "because", "advice", "notes", "rule"])
 def test_a_report_of_other_rules_is_not_put_into_words_of_today(key):
-    kept = vars(judge(CLEAN))
-    assert messages(kept, flat(CLEAN)) is not None
-    assert messages({**kept, key: ["x"] if key == "notes" else "x"}, flat(CLEAN)) is None
+    kept = judge(CLEAN)
+    assert messages(kept, CLEAN) is not None
+    assert messages(replace(kept, **{key: ["x"] if key == "notes" else "x"}), CLEAN) is None
 
 
 def test_facts_of_a_hostile_report_make_no_template():

@@ -22,7 +22,7 @@ from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import AuditArguments, ProduceArguments, TestArguments, arguments_of
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners.local_runner import LocalRunner
-from lib_lora.queue.running import supervisor, worker_processes
+from lib_lora.queue.running import job_runner, supervisor, worker_processes
 from lib_lora.queue.running.parent_pipe import ParentPipe
 from lib_lora.queue.running.supervisor import Supervisor, Timeouts
 from lib_lora.remote import places
@@ -618,7 +618,7 @@ def test_a_worker_that_is_killed_during_painting(harness, host):
 def test_who_has_given_its_gpu_away_is_not_asked_to_paint(harness, host):
     job = harness.ended(harness.add("paints", "test", painter="webui"))
     assert job.state == "failed"
-    assert "gave its GPU away" in job.error
+    assert job_runner._REFUSALS["paint"]["error"] in job.error
     job = harness.ended(harness.add("rebuilds", "test", painter="webui"))
     assert job.result["answer"] == {"id": 1, "done": True, "file": None}
     harness.supervisor.close()

@@ -192,7 +192,7 @@ def test_one_that_does_not_hear_a_wish_is_killed_when_its_time_is_over(attempt, 
     ((said, at),) = worker.wishes
     assert (said, outcome.state) == (wish, "stopped" if wish == "stop" else "paused")
     assert seconds <= worker.killed_at - at <= seconds + 2 * PATIENCE.poll
-    assert "killed" in outcome.error
+    assert outcome.code == "worker-too-slow"
 
 
 def test_one_whose_steps_are_long_gets_longer(attempt):

@@ -94,7 +94,7 @@ def test_a_killed_worker_costs_little(webui, long, folders, plain, seen):
     seen["killed worker noticed seconds"] = round(time.monotonic() - begun, 1)
     seen["killed worker says"] = job["error"]
     assert job["error"].endswith(".")
-    assert "killed" in job["error"]
+    assert job["code"] == "worker-killed"
     assert webui.workers(folders["data"]) == []
     if plain is not None:
         assert np.array_equal(webui.picture(), plain)

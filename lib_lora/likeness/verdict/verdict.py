@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lib_lora.errors import UserError
 from lib_lora.likeness.measure.calibration import REFUSALS, STRANGERS
-from lib_lora.likeness.verdict.facts import GONE, Facts, flat, from_flat
+from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_conditions import learned_at
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
@@ -126,24 +125,24 @@ class VerdictMessages:
     notes: list[Message]
 
 
-def messages(verdict: Mapping[str, Any], facts: Mapping[str, Any]) -> VerdictMessages | None:
+def messages(verdict: Verdict, facts: Facts) -> VerdictMessages | None:
     """What the verdict of a report says, made again from its rule and its facts.
 
     Args:
-        verdict, facts: as a report holds them, the facts side by side.
+        verdict, facts: as a report holds them.
 
     Returns:
         None where the rules and notes of today say something else than those that the report was written by.
     """
-    rule = next((rule for rule in RULES if rule.name == verdict.get("rule")), None)
+    rule = next((rule for rule in RULES if rule.name == verdict.rule), None)
     if rule is None:
         return None
     try:
-        said = _said(rule, from_flat({name: value for name, value in facts.items() if name not in GONE}), NOTES)
+        said = _said(rule, facts, NOTES)
         english = (str(said.headline), str(said.because), str(said.advice), [*map(str, said.notes)])
-    except (UserError, TypeError, ValueError):  # facts of another version, of which a sentence lacks one
+    except (TypeError, ValueError):  # facts of another version, of which a sentence lacks one
         return None
-    kept = tuple(verdict.get(name) for name in ("headline", "because", "advice", "notes"))
+    kept = (verdict.headline, verdict.because, verdict.advice, verdict.notes)
     return said if english == kept else None
 
 

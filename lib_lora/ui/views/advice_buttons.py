@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.messages.message import Message
 
-Button = dict[str, Any]
+if TYPE_CHECKING:
+    from lib_lora.likeness.verdict.verdict import Verdict
+
 LABELS = (
     *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
     *(
@@ -21,56 +24,123 @@ LABELS = (
 _LARGEST = 1536  # pixels; beyond that no base model paints one whole person
 
 
-def buttons(
-    run: str, verdict: Mapping[str, Any], facts: Mapping[str, Any], saved: Sequence[int], side: int = 0
-) -> list[Button]:
+@dataclass(frozen=True)
+class TestedPoint:
+    """What a test grid was painted with.
+
+    Attributes:
+        run: identifier.
+        step, weight: of the LoRA; the step is None where the file is of no step.
+        side: pixels of a side of the pictures; 0 = not known.
+    """
+
+    run: str
+    step: int | None
+    weight: float = 1.0
+    side: int = 0
+
+
+@dataclass(frozen=True)
+class ButtonArguments:
+    """What a button sends; None is not sent.
+
+    Attributes:
+        run: identifier.
+        step, weight, side: of what is tested or used.
+        steps: until which a run is trained.
+        settings: over those of the run that is trained again.
+    """
+
+    run: str | None = None
+    step: int | None = None
+    weight: float | None = None
+    side: int | None = None
+    steps: int | None = None
+    settings: Mapping[str, float] | None = None
+
+    def for_programs(self) -> dict[str, Any]:
+        """By name, as the page sends them."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class AdviceButton:
+    """A button below a verdict.
+
+    Attributes:
+        label: what stands on it.
+        do: what the page does ("use", "test", "train_more", "train_again", "choose" or "add_photos").
+        arguments: that it does so with.
+        main: the one thing that the verdict advises.
+    """
+
+    label: Message
+    do: str
+    arguments: ButtonArguments = field(default_factory=ButtonArguments)
+    main: bool = False
+
+    def for_programs(self) -> dict[str, Any]:
+        """As plain values, for the page."""
+        return {
+            "label": str(self.label),
+            "message": replace(self.label, code=self.do).for_programs(),
+            "do": self.do,
+            "arguments": self.arguments.for_programs(),
+            "main": self.main,
+        }
+
+
+def buttons(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[AdviceButton]:
     """What can be done after a verdict; the one that it advises is first, and `main`.
 
     Args:
-        run: identifier.
-        verdict, facts: of the report (`likeness.verdict.verdict.Verdict`, `likeness.verdict.facts.Facts`).
+        at: what was tested.
+        verdict: of the report.
         saved: steps of the run's checkpoints.
-        side: pixels of a side of the pictures; 0 = not known.
     """
-    step, weight = facts.get("step"), float(facts.get("weight") or 1.0)
-    here = {"run": run, "step": step, "weight": weight}
-    found = _advised(run, verdict, here, side)
-    for one in found[:1]:
-        one["main"] = True
-    if step is not None and not any(one["do"] == "use" for one in found):
-        found.append(_button("Use this step", "use", here))
+    advised = _advised(at, verdict)
+    found = [replace(one, main=not place) for place, one in enumerate(advised)]
+    if at.step is not None and not any(one.do == "use" for one in found):
+        found.append(AdviceButton(Message("Use this step"), "use", _here(at)))
     if len(saved) > 1:
-        found.append(_button("Find the best step and weight", "choose", {"run": run}))
+        found.append(AdviceButton(Message("Find the best step and weight"), "choose", ButtonArguments(at.run)))
     return found
 
 
-def _advised(run: str, verdict: Mapping[str, Any], here: dict[str, Any], side: int) -> list[Button]:
-    step, value = here["step"], verdict.get("value")
-    match verdict.get("action"):
+def _here(at: TestedPoint) -> ButtonArguments:
+    return ButtonArguments(at.run, at.step, at.weight)
+
+
+def _advised(at: TestedPoint, verdict: Verdict) -> list[AdviceButton]:
+    if verdict.action == "add_photos":
+        return [AdviceButton(Message("Add photos"), "add_photos")]
+    if verdict.action == "test_step" and verdict.value is not None:
+        step = int(verdict.value)
+        return [AdviceButton(Message("Test step {step:,}", {"step": step}), "test", replace(_here(at), step=step))]
+    return [] if at.step is None else _advised_for_step(at, at.step, verdict)
+
+
+def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict) -> list[AdviceButton]:
+    here, value = _here(at), verdict.value
+    match verdict.action:
         case "keep":
-            return [_button("Use this LoRA", "use", here)] if step is not None else []
-        case "add_photos":
-            return [_button("Add photos", "add_photos", {})]
-        case "paint_larger" if step is not None and 0 < side < _LARGEST:
-            larger = min(_LARGEST, -(-side * 3 // 2 // 64) * 64)
-            return [_button("Test at {side} pixels", "test", {**here, "side": larger})]
-        case "train_more" if step is not None and value is not None:
-            more = int(value)
-            return [_button("Train {more:,} more steps", "train_more", {"run": run, "steps": step + more}, more=more)]
-        case "train_again" if step is not None and value is not None:
+            return [AdviceButton(Message("Use this LoRA"), "use", here)]
+        case "paint_larger" if 0 < at.side < _LARGEST:
+            side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
+            return [AdviceButton(Message("Test at {side} pixels", {"side": side}), "test", replace(here, side=side))]
+        case "train_more" if value is not None:
+            label = Message("Train {more:,} more steps", {"more": int(value)})
+            return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=step + int(value)))]
+        case "train_again" if value is not None:
             settings = {"preservation_weight": float(value)}
-            return [_button("Train again with output preservation", "train_again", {"run": run, "settings": settings})]
-        case "test_step" if value is not None:
-            return [_button("Test step {step:,}", "test", {**here, "step": int(value)})]
-        case "set_weight" if value is not None and step is not None:
-            there = {**here, "weight": float(value)}
+            label = Message("Train again with output preservation")
+            return [AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))]
+        case "set_weight" if value is not None:
+            weight = {"weight": float(value)}
+            there = replace(here, weight=float(value))
             return [
-                _button("Test weight {weight:g}", "test", there),
-                _button("Use weight {weight:g}", "use", there),
+                AdviceButton(Message("Test weight {weight:g}", weight), "test", there),
+                AdviceButton(Message("Use weight {weight:g}", weight), "use", there),
             ]
     return []
-
-
-def _button(label: str, do: str, arguments: dict[str, Any], **values: Any) -> Button:
-    said = Message(label, {**arguments, **values}, do)
-    return {"label": str(said), "message": said.for_programs(), "do": do, "arguments": arguments, "main": False}

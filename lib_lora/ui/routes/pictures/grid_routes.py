@@ -17,9 +17,9 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.train.run_routes import address, picture
-from lib_lora.ui.views.advice_buttons import buttons
+from lib_lora.ui.views.advice_buttons import TestedPoint, buttons
 from lib_lora.ui.views.character_snapshot import look
-from lib_lora.ui.views.report_messages import missed_message, number_messages, verdict_messages
+from lib_lora.ui.views.report_messages import facts_of, missed_message, number_messages, verdict_messages, verdict_of
 from lib_lora.workspace.workspace import CharacterFolder
 
 SHEET, PAGE = "sheet.png", "report.html"
@@ -57,7 +57,9 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     if report is None:
         return _begun(slug, run, grid, planned)
     try:
-        verdict, facts = report["verdict"], report["facts"]
+        facts, known = report["facts"], facts_of(report["facts"])
+        verdict = verdict_of(report["verdict"])
+        at = TestedPoint(run.name, facts.get("step"), float(facts.get("weight") or 1.0), _side(planned))
         digests = look(folder).digests
         record = run_records.grid(grid)
         return {
@@ -67,10 +69,10 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "weight": facts["weight"],
             "more": list(record.more) if record else [],
             "made": report["made"],
-            "verdict": {key: value for key, value in verdict.items() if key != "rule"}
-            | {"tone": verdict_tone(verdict["kind"], verdict["judged"]), "messages": verdict_messages(verdict, facts)},
+            "verdict": {key: value for key, value in report["verdict"].items() if key != "rule"}
+            | {"tone": verdict_tone(verdict.kind, verdict.judged), "messages": verdict_messages(verdict, known)},
             "facts": facts,
-            "numbers": number_messages(facts),
+            "numbers": number_messages(known),
             "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
             "photos": [
                 {"file": one["file"], "sha256": digests.get(one["file"], ""), "likeness": one["likeness"]}
@@ -80,7 +82,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "shares": report["shares"],
             "missed": [one["text"] for one in report.get("missed", [])],
             "missed_messages": [missed_message(one) for one in report.get("missed", [])],
-            "buttons": buttons(run.name, verdict, facts, run_records.run(run).saved, _side(planned)),
+            "buttons": [one.for_programs() for one in buttons(at, verdict, run_records.run(run).saved)],
             "html": address(slug, "runs", run.name, "grids", grid.name, PAGE, of=grid / PAGE),
             "engine": report["engine"],
             "clip": report["clip"],

@@ -1,13 +1,14 @@
 """Runs and their test grids: what is told of them, their pictures, and the buttons that follow the verdict."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from planting import plant_grid, plant_run
 from report_toys import facts_by_name
 
-from lib_lora.likeness.verdict.facts import flat
+from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.verdict import judge
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.messages.message import Message
@@ -18,7 +19,7 @@ from lib_lora.runs.records.run_records import GridRecord
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes.pictures.grid_routes import POLICY
 from lib_lora.ui.views import advice_buttons, translatable_texts
-from lib_lora.ui.views.advice_buttons import buttons
+from lib_lora.ui.views.advice_buttons import TestedPoint, buttons
 
 
 @pytest.fixture
@@ -284,6 +285,12 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
     assert page.get(f"{RUNS}/001/grids/001/pictures/{name}".replace("\0", "%00")).status_code == 404
 
 
+def _buttons(action, value, saved=(900,), side=0, weight=1.0):
+    """The buttons below a verdict that advises this, as the page gets them."""
+    verdict = replace(judge(Facts()), action=action, value=value)
+    return [one.for_programs() for one in buttons(TestedPoint("001", 900, weight, side), verdict, saved)]
+
+
 @pytest.mark.parametrize(
     ("action", "value", "first"),
     [
@@ -305,7 +312,7 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
     ],
 )
 def test_the_advice_is_the_first_button(action, value, first):
-    found = buttons("001", {"action": action, "value": value}, {"step": 900, "weight": 1.0}, [450, 900], 512)
+    found = _buttons(action, value, (450, 900), 512)
     assert (found[0]["label"], found[0]["do"], found[0]["arguments"]) == first
     assert [one["main"] for one in found] == [True] + [False] * (len(found) - 1)
     assert any(one["do"] == "use" for one in found)
@@ -314,25 +321,25 @@ def test_the_advice_is_the_first_button(action, value, first):
 
 @pytest.mark.parametrize(("side", "larger"), [(128, [192]), (512, [768]), (1024, [1536]), (1536, []), (0, [])])
 def test_larger_is_half_as_large_again_up_to_a_limit(side, larger):
-    found = buttons("001", {"action": "paint_larger", "value": None}, {"step": 900, "weight": 1.0}, [900], side)
+    found = _buttons("paint_larger", None, side=side)
     assert [one["arguments"]["side"] for one in found if "side" in one["arguments"]] == larger
 
 
 def test_a_weight_can_be_used_at_once():
-    found = buttons("001", {"action": "set_weight", "value": 0.8}, {"step": 900, "weight": 1.0}, [900])
+    found = _buttons("set_weight", 0.8)
     assert [(one["label"], one["arguments"].get("weight")) for one in found] == [
         ("Test weight 0.8", 0.8), ("Use weight 0.8", 0.8)
     ]  # fmt: skip
 
 
 def test_without_an_advice_nothing_is_the_main_thing():
-    found = buttons("001", {"action": "none", "value": None}, {"step": 900, "weight": 0.5}, [900])
+    found = _buttons("none", None, weight=0.5)
     assert [(one["label"], one["main"]) for one in found] == [("Use this step", False)]
 
 
 def test_labels_are_messages_too():
     """The tab translates the label's template, which a translator's list holds, and fills in its number."""
-    found = buttons("001", {"action": "train_more", "value": 1200}, {"step": 900, "weight": 1.0}, [900])
+    found = _buttons("train_more", 1200)
     assert [str(Message(one["message"]["template"], one["message"]["values"])) for one in found] == [
         one["label"] for one in found
     ]
