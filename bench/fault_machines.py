@@ -28,7 +28,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job, rented_pod
 from lib_lora.remote import openssh, places
 from lib_lora.remote.ray_cluster import ray_api, ray_connection, shared_storage
-from lib_lora.remote.runpod.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_ledger import PodLedger
 from lib_lora.training.plan.run_file import saved_steps
 
 PACE = 0.3  # seconds for a step

@@ -78,7 +78,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "training": ("objective", "plan", "data", ""),
     "workflows": ("", "library", "photos", "judge", "combine", "train", "invent", "produce", "worker", "fleet"),
     "queue": ("", "running", "runners"),
-    "remote": ("", "runpod", "ray_cluster"),
+    "remote": ("", "renting", "runpod", "ray_cluster"),
     "ui": ("", "http", "views", "routes", "page"),
 }
 MOST_MODULES = 15  # in one folder

@@ -17,9 +17,10 @@ from lib_lora import typed_settings
 from lib_lora.cli import suggest
 from lib_lora.comfyui.comfy_address import BY, DEFAULT
 from lib_lora.errors import UserError, command
-from lib_lora.queue.job_types import LOCAL, RUNPOD, Rental
+from lib_lora.queue.job_types import LOCAL, Rental
 from lib_lora.remote import base_addresses
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.gpu_providers import NAMES, is_rented
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.training.plan.presets import presets
 from lib_lora.workspace.workspace import data_root
 
@@ -100,7 +101,7 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
         "--on",
         default="local",
         metavar="PLACE",
-        help=f"local (default), {added}, or runpod" if rents else f"local (default), or {added}",
+        help=f"local (default), {added}, or {' or '.join(NAMES)}" if rents else f"local (default), or {added}",
     )
     if not rents:
         return
@@ -111,7 +112,7 @@ def on(parser: argparse.ArgumentParser, rents: bool = False) -> None:
         help="with --on: URL from which that machine downloads the base model instead of receiving it from here "
         "(checked by its SHA-256)",
     )
-    rented = parser.add_argument_group("with --on runpod", _RENTED)
+    rented = parser.add_argument_group(f"with --on {' or '.join(NAMES)}", _RENTED)
     rented.add_argument("--gpu", nargs="+", metavar="NAME", help="in order of preference (default: the cheapest)")
     rented.add_argument("--max-hours", type=finite, metavar="H", help="maximum rental time in hours (default: 6)")
     rented.add_argument("--max-cost", type=finite, metavar="N", help=_COST)
@@ -179,14 +180,15 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
                 "base_address",
                 code="base-address-without-place",
             )
-    if options.on == RUNPOD and "cap" in values:
+    if is_rented(options.on) and "cap" in values:
         values["cap"] = float(rate_of(data_root(options.data)).in_usd(values["cap"]))
-    if options.on == RUNPOD:
+    if is_rented(options.on):
         values["anew"] = "hours" in values or "cap" in values  # a run that goes on has had limits before
         return typed_settings.from_dict(Rental, values, "what may be rented")
     if values:
         raise UserError(
-            "--gpu, --max-hours, --max-cost and --region are for --on runpod; give that, or leave them out.",
+            f"--gpu, --max-hours, --max-cost and --region are for --on {' or '.join(NAMES)}; give that, or leave them "
+            "out.",
             "on",
             code="rental-without-runpod",
         )

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import base_addresses
+from lib_lora.remote.gpu_providers import NAMES, is_rented
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "combine", "invent", "more", "produce"]
 Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT, BUDGET = 8, 30, 200
 LOCAL = "local"  # this machine, where jobs are done
-RUNPOD = "runpod"  # a GPU that is rented for the job
 RENT_HOURS, RENT_CAP = (0.1, 168.0), (0.01, 10_000.0)  # hours and USD that may be allowed for it
 LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries
@@ -108,20 +108,20 @@ class ProbeArguments:
     on: str = LOCAL
 
     def __post_init__(self) -> None:
-        if self.on == RUNPOD:
+        if is_rented(self.on):
             raise Misfit("rented GPUs cannot be measured in advance; omit 'on'.", "on")
 
 
 @dataclass(frozen=True)
 class Rental:
-    """What may be rented at RunPod for a job (`runners.rented_pod`).
+    """What may be rented for a job (`runners.rented_pod`).
 
     Attributes:
         gpus: names, the one wanted most first, and no other; empty = all, the cheapest first.
         dearest: USD an hour that it may cost; None = any price.
         hours: that pods may live for its run, together.
         cap: USD that these may cost, together.
-        cloud: of RunPod: vetted data centres, or other people's machines.
+        cloud: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
         anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
@@ -160,8 +160,9 @@ class TrainArguments:
         run: identifier of a run of the character that goes on; None = a new run.
         steps: with `run`, how many the run shall have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
-        on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or "runpod".
-        rental: with "runpod", what may be rented; None = as `Rental` has it.
+        on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or a
+            provider of GPUs (`remote.gpu_providers`).
+        rental: with a provider, what may be rented; None = as `Rental` has it.
         base_address: from where another machine may fetch the base model; empty = as was said of it before.
     """
 
@@ -188,8 +189,8 @@ class TrainArguments:
 
 
 def _check_rental(on: str, rental: Rental | None) -> None:
-    if rental is not None and on != RUNPOD:
-        raise Misfit(f"a GPU is rented with on={RUNPOD} only; leave rental out, or give that.", "rental")
+    if rental is not None and not is_rented(on):
+        raise Misfit(f"a GPU is rented with on={' or '.join(NAMES)} only; leave rental out, or give that.", "rental")
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,9 @@ class TestArguments:
         again: paint also what has been painted before.
         painter: who paints: the webui with its own pipeline, or the worker with diffusers.
         base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
-        on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or "runpod". Judged is here in any
-            case.
-        rental: with "runpod", what may be rented; None = as `Rental` has it.
+        on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or a provider of GPUs. Judged is here
+            in any case.
+        rental: with a provider, what may be rented; None = as `Rental` has it.
         loras: further LoRAs, with which the character's is tested together.
     """
 

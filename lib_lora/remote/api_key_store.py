@@ -19,10 +19,14 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained, read_json, replace, write_json, write_text
+from lib_lora.remote.gpu_providers import PROVIDERS, USUAL
 from lib_lora.workspace.workspace import Workspace
 
-RUNPOD, CIVITAI = "runpod", "civitai"
-VARIABLES = {RUNPOD: "RUNPOD_API_KEY", CIVITAI: "CIVITAI_API_TOKEN"}  # the names that the services' own programs use
+CIVITAI = "civitai"
+VARIABLES = {
+    **{one.name: one.key_variable for one in PROVIDERS},
+    CIVITAI: "CIVITAI_API_TOKEN",
+}  # the names that the services' own programs use
 KEY = re.compile(r"[!-~]{8,512}")
 ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"  # where a key is kept
 _SERVICE = "SameFace"
@@ -30,7 +34,7 @@ _asking: threading.Thread | None = None  # the last one that was asked
 _PATIENCE = 30.0  # seconds in which a keyring answers; it may ask its owner for a password
 
 
-def load(root: Path, service: str = RUNPOD) -> str | None:
+def load(root: Path, service: str = USUAL.name) -> str | None:
     """The key for a service; None = there is none.
 
     Args:
@@ -44,12 +48,12 @@ def load(root: Path, service: str = RUNPOD) -> str | None:
     return found
 
 
-def kept_in(root: Path, service: str = RUNPOD) -> str:
+def kept_in(root: Path, service: str = USUAL.name) -> str:
     """Where the key for a service is kept: "environment", "keyring" or "file"; empty = there is none."""
     return _found(root, service)[1]
 
 
-def kept_here(root: Path, service: str = RUNPOD) -> str:
+def kept_here(root: Path, service: str = USUAL.name) -> str:
     """As `kept_in`, but a keyring is asked only where SameFace has put a key of this data folder into one: it may ask
     its owner for a password, and a page that is opened is no reason for that."""
     given = _in_environment(service)
@@ -60,7 +64,9 @@ def kept_here(root: Path, service: str = RUNPOD) -> str:
 def _marked(root: Path) -> list[str]:
     """The services whose keys SameFace has put into the keyring, as a file says."""
     try:
-        return content(_marker(root)).decode("ascii").split() or [RUNPOD]  # the only one at first, and not named then
+        return content(_marker(root)).decode("ascii").split() or [
+            USUAL.name
+        ]  # the only one at first, and not named then
     except (OSError, ValueError):
         return []
 
@@ -77,7 +83,7 @@ def _mark(root: Path, services: list[str]) -> None:
         _marker(root).unlink(missing_ok=True)
 
 
-def save(root: Path, key: str, service: str = RUNPOD) -> str:
+def save(root: Path, key: str, service: str = USUAL.name) -> str:
     """Keep a key.
 
     Returns:
@@ -102,7 +108,7 @@ def save(root: Path, key: str, service: str = RUNPOD) -> str:
     return FILE
 
 
-def forget(root: Path, service: str = RUNPOD) -> None:
+def forget(root: Path, service: str = USUAL.name) -> None:
     """Delete the key for a service wherever it is kept; what is in the environment stays there.
 
     Raises:

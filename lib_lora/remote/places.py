@@ -19,12 +19,12 @@ from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError, plural, typed
 from lib_lora.files import read_json, size, write_json
 from lib_lora.remote.base_addresses import has_secret
+from lib_lora.remote.gpu_providers import NAMES, USUAL, is_rented
 from lib_lora.workspace.workspace import Workspace
 
 LOCAL = "local"
 SSH = "ssh:"  # begins the name of a place in `--on`
 RAY = "ray:"  # begins the name of a place that is a Ray cluster, or its address
-RUNPOD = "runpod"  # in `--on`: a GPU that is rented for the job
 FOLDER = "sameface"  # in the home folder there
 RAY_PORT = 8265  # of Ray's dashboard, unless set otherwise
 CLUSTER_AT_ONCE = 64  # jobs of one user on a Ray cluster, each followed by a thread here
@@ -209,10 +209,10 @@ def _is_path(text: str, longest: int = _LONGEST_PATH) -> bool:
 def jobs_at_once(on: str) -> int:
     """How many jobs may be at work at once where ``--on`` says so: a machine has one GPU to give, and a cluster lets
     those wait that it has no room for."""
-    return CLUSTER_AT_ONCE if on.startswith(RAY) else PODS_AT_ONCE if on == RUNPOD else 1
+    return CLUSTER_AT_ONCE if on.startswith(RAY) else PODS_AT_ONCE if is_rented(on) else 1
 
 
-RENTED = Place(RUNPOD, "not-rented-yet")  # stands for a machine that is still to be rented
+RENTED = Place(USUAL.name, "not-rented-yet")  # stands for a machine that is still to be rented
 
 
 def parsed(name: str, address: str, **fields: Any) -> Place:
@@ -358,11 +358,12 @@ def named(root: Path, on: str) -> Place | None:
     """
     if on in ("", LOCAL):
         return None
-    if on == RUNPOD:
+    if is_rented(on):
         return RENTED
     if not on.startswith((SSH, RAY)):
         raise UserError(
-            f"Unknown training location {on[:80]!r}; use {LOCAL}, {RUNPOD}, or {SSH}NAME or {RAY}NAME of a place.",
+            f"Unknown training location {on[:80]!r}; use {LOCAL}, {', '.join(NAMES)}, or {SSH}NAME or {RAY}NAME of a "
+            "place.",
             "on",
             code="place-unknown",
             place=on,
@@ -469,7 +470,7 @@ def painting_sentence(place: Place) -> str:
 def _named_and_deleted(place: Place) -> tuple[str, str]:
     """A place in a sentence, and what is deleted there, before "at the end"."""
     if place == RENTED:
-        return "a GPU that is rented at RunPod", "All of it is deleted there, and the rented machine too,"
+        return f"a GPU that is rented at {USUAL.title}", "All of it is deleted there, and the rented machine too,"
     storage = " and in the shared storage" if place.ray else ""
     return place.name, f"All but the base model is deleted there{storage}"
 

@@ -12,7 +12,8 @@ from lib_lora import typed_settings
 from lib_lora.errors import UserError, typed
 from lib_lora.files import read_json, write_json
 from lib_lora.remote import places
-from lib_lora.remote.runpod.pod_ledger import PREFIX
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting.pod_ledger import PREFIX
 from lib_lora.workspace.workspace import RunFolder
 
 
@@ -62,7 +63,7 @@ def see_that_it_is_here(folder: Path) -> None:
     """
     if loan := loan_of(folder):
         on = (
-            places.RUNPOD
+            USUAL.name
             if loan.place.startswith(PREFIX)
             else f"{places.RAY if places.is_ray_address(loan.where) else places.SSH}{loan.place}"
         )

@@ -138,7 +138,7 @@ class Workspace:
 
     @property
     def pods(self) -> Path:
-        """Every pod that was ever rented (`remote.runpod.pod_ledger`)."""
+        """Every pod that was ever rented (`remote.renting.pod_ledger`)."""
         return self.root / "pods.jsonl"
 
     @property

@@ -17,10 +17,10 @@ from visitor import ROOT
 from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, Rental, TestArguments, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store
-from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
+from lib_lora.remote.renting.pod_ledger import Painted, PodLedger, RunLimits
+from lib_lora.remote.renting.user_currency import set_rate
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.remote.runpod.runpod_api import RunpodApi
-from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.lent_run import Loan, lend, returned
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.painting.painting_quote import of_grid

@@ -17,8 +17,9 @@ from fake_runpod import KEY
 from lib_lora.queue.job_types import Rental
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Place
-from lib_lora.remote.runpod import pod_rental, pod_watchdog
-from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.renting import pod_rental
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.runpod import pod_watchdog
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 

@@ -21,6 +21,7 @@ from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
+from lib_lora.ui.views.report_messages import facts_of, verdict_messages
 
 # Twenty pictures of a good LoRA with everything measured.
 CLEAN = facts_by_name(
@@ -286,11 +287,11 @@ def test_a_report_of_other_rules_is_not_put_into_words_of_today(key):
 
 def test_facts_of_a_hostile_report_make_no_template():
     facts = flat(changed(CLEAN, copies=4, copies_share=0.2, copied="{weight.__class__} {0} <b>.jpg"))
-    said = messages(vars(judge(from_flat(facts))), facts)
+    said = messages(judge(from_flat(facts)), from_flat(facts))
     assert "{weight.__class__} {0} <b>.jpg" in str(said.because)
     assert "<b>" not in "".join(templates_of(said.because.for_programs()))
     for wrong in ({"retention_best": "{x}"}, {"unknown": 1}, {"read": None}):
-        assert messages(vars(judge(CLEAN)), {**flat(CLEAN), **wrong}) is None
+        assert verdict_messages(judge(CLEAN), facts_of({**flat(CLEAN), **wrong})) == {}
 
 
 def test_the_note_on_turned_heads_says_how_many_are_good_from_the_front():

@@ -29,11 +29,12 @@ from lib_lora.queue.job_types import Rental, TrainArguments, arguments_of, as_pl
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod, ssh_runner
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.http_exchange import AnswerLost
-from lib_lora.remote.runpod import pod_rental, pod_watchdog, runpod_api
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms
+from lib_lora.remote.renting import pod_rental
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.renting.user_currency import set_rate
+from lib_lora.remote.runpod import pod_watchdog, runpod_api
 from lib_lora.remote.runpod.runpod_api import RunpodApi
-from lib_lora.remote.runpod.user_currency import set_rate
 from lib_lora.runs.lent_run import loan_of
 from lib_lora.training.plan.run_file import saved_steps
 from lib_lora.workflows.train.elsewhere import train_elsewhere

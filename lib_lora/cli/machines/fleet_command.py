@@ -13,7 +13,6 @@ from lib_lora.cli.arguments import Answer, Commands, at_least, finite, on, parse
 from lib_lora.errors import UserError, plural, typed
 from lib_lora.files import slug
 from lib_lora.queue.job_types import (
-    RUNPOD,
     WEIGHTS,
     ChooseArguments,
     ProduceArguments,
@@ -23,8 +22,9 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue import Queue
 from lib_lora.remote import base_addresses, places
-from lib_lora.remote.runpod import money
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.renting import money
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.runs.run_names import newest
 from lib_lora.workspace.workspace import Workspace, data_root
 
@@ -106,7 +106,7 @@ def _fleet(options: argparse.Namespace) -> Answer:
     if options.does == "stop":
         count = fleet_jobs.stop(root, fleet)
         return Answer(f"{plural(count, 'job')} of fleet {fleet.id} will stop.", {"fleet": fleet.id, "stopping": count})
-    if options.does == "resume" and fleet.on == RUNPOD:
+    if options.does == "resume" and is_rented(fleet.on):
         _say_rent(root, fleet.rows)
     if options.does == "resume":
         fleet_progress.standing(root, fleet)  # which notes the runs
@@ -172,7 +172,7 @@ def _made(root: Path, options: argparse.Namespace) -> Fleet:
         rows, plans = _productions(options, names, rental)
     else:
         rows = (_searches if what == "choose" else _trainings)(options, names, rental)
-    if options.on == RUNPOD:
+    if is_rented(options.on):
         _say_rent(root, rows, plans)
     return fleet_store.make(root, what, options.on, _begun(root, rows, plans))
 

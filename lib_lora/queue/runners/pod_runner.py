@@ -1,8 +1,8 @@
-"""Trains on a GPU that is rented at RunPod for one job: it is rented, used as `ssh_runner` uses a machine, and deleted.
+"""Trains on a GPU that is rented for one job: it is rented, used as `ssh_runner` uses a machine, and deleted.
 
 What is rented is written into the job's folder before it is asked for, so that this program or computer may die and the
-job goes on with the same pod. Whatever happens to a job, its pod is deleted before the job has ended; where RunPod
-cannot be reached then, the pod's own watchdog deletes it (`remote.runpod.pod_watchdog`). Imports nothing heavy.
+job goes on with the same pod. Whatever happens to a job, its pod is deleted before the job has ended; where the
+provider cannot be reached then, the pod's own watchdog deletes it. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lib_lora.queue.runners.rented_pod import PodOrder, RentedPod
 from lib_lora.queue.runners.ssh_runner import SshRunner, SshWorker
 from lib_lora.queue.running.runner_protocol import MachineGone
 from lib_lora.remote import places
-from lib_lora.remote.runpod import money, run_limits
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.renting import money, run_limits
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.runs.events import EventLog, events_after
 from lib_lora.runs.lent_run import loan_of, returned
 from lib_lora.training.plan.run_file import Run

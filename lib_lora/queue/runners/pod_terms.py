@@ -10,16 +10,17 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from lib_lora.errors import UserError, typed
+from lib_lora.errors import typed
 from lib_lora.queue.job_types import Rental
 from lib_lora.remote import api_key_store
-from lib_lora.remote.runpod import money, run_limits
-from lib_lora.remote.runpod.gpu_offers import GpuWishes
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms
-from lib_lora.remote.runpod.run_limits import LeftToRent
-from lib_lora.remote.runpod.runpod_api import RunpodApi
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.gpu_providers import USUAL, GpuProvider
+from lib_lora.remote.renting import money, run_limits
+from lib_lora.remote.renting.gpu_offers import GpuWishes
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.renting.rental_api import RentalApi, RentalRefused
+from lib_lora.remote.renting.run_limits import LeftToRent
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need, painting_memory
 from lib_lora.training.plan.presets import asked_beside
 from lib_lora.training.plan.run_file import Run, load_run
@@ -27,23 +28,25 @@ from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 
 
-def account(root: Path) -> RunpodApi:
-    """The user's account at RunPod.
+def account(root: Path, provider: GpuProvider = USUAL) -> RentalApi:
+    """The user's account at a provider of GPUs.
 
     Args:
         root: the data folder.
+        provider: which.
 
     Raises:
         UserError: there is no API key for it.
     """
-    key = api_key_store.load(root)
+    key = api_key_store.load(root, provider.name)
     if key is None:
-        raise UserError(
-            "There is no RunPod API key; create one in its console under Settings, then run: "
-            f"{typed('key', 'set', 'runpod')}",
+        raise RentalRefused(
+            f"There is no {provider.title} API key; create one in its console under Settings, then run: "
+            f"{typed('key', 'set', provider.name)}",
             code="runpod-key-missing",
+            refusal="no key",
         )
-    return RunpodApi(key)
+    return provider.account(key)
 
 
 def terms_of(rental: Rental, public_key: str = "") -> RentTerms:

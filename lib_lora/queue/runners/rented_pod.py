@@ -1,8 +1,8 @@
 """The pod that is rented for one job: asked for, waited for, looked after, deleted, and paid for.
 
 What is rented is written into a folder before it is asked for, so that this program or computer may die and the pod is
-found again. Where RunPod cannot be reached at the end, the pod's own watchdog deletes it
-(`remote.runpod.pod_watchdog`). Knows nothing of what is done there. Imports nothing heavy.
+found again. Where the provider cannot be reached at the end, the pod's own watchdog
+deletes it. Knows nothing of what is done there. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lib_lora.queue.runners import pod_terms, remote_job
 from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.queue.running.runner_protocol import MachineGone
 from lib_lora.remote import places
-from lib_lora.remote.runpod import money, pod_rental
-from lib_lora.remote.runpod.gpu_offers import GpuOffer
-from lib_lora.remote.runpod.money import RentEstimate
-from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
-from lib_lora.remote.runpod.pod_rental import RentTerms
-from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, TERMINATED, GpuType, Pod
-from lib_lora.remote.runpod.runpod_api import RunpodApi
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting import money, pod_rental
+from lib_lora.remote.renting.gpu_offers import GpuOffer
+from lib_lora.remote.renting.money import RentEstimate
+from lib_lora.remote.renting.pod_ledger import Painted, PodLedger, RunLimits
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.renting.rental_api import ERROR, EXITED, TERMINATED, GpuType, Pod, RentalApi, RentalRefused
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.memory_fitting import GpuNeed
 from lib_lora.workspace.workspace import JobFolder, Workspace
@@ -39,11 +39,16 @@ LOOK = 3.0  # seconds between two looks at a pod that is being prepared
 DELETING = 180.0  # seconds for which the deletion of a pod is tried
 RENTING = "rent.lock"  # in a run's folder: held from the look at what is left of its limits until a pod is written down
 _WAIT = 180.0  # seconds for which it is waited for
-_ASK_AGAIN = 10.0  # seconds between two questions to RunPod whether a pod is still there
-_AWAY = ("runpod-unreachable", "runpod-asked-often")  # errors that pass
-_WORDS = ("runpod-not-found", "runpod-key-missing")  # errors that say how things are
+_ASK_AGAIN = 10.0  # seconds between two questions to the provider whether a pod is still there
+_AWAY = ("unreachable", "busy")  # refusals that pass
+_WORDS = ("absent", "no key")  # refusals that say how things are
 
 T = TypeVar("T")
+
+
+def _refusal(error: UserError) -> str:
+    """Why a provider refuses; empty = it is no refusal of one's."""
+    return error.refusal if isinstance(error, RentalRefused) else ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class PodMemo:
         names: that pods were asked for by; the last one is the pod.
         gpu, hourly: what was asked for: the GPU's id, USD an hour as a text.
         since: when, unix seconds.
-        id: RunPod's; empty = it is not known whether there is one.
+        id: the provider's; empty = it is not known whether there is one.
         hours, cap: that it may live, and USD that it may cost, of what its run is allowed; 0 = all of that.
         first: when the first step, or picture, was seen, unix seconds; 0 = none was yet.
         code: the worker's exit status, once all came home and the pod is to be deleted.
@@ -165,7 +170,7 @@ class RentedPod:
             self._job.say(f"The rented pod {self.memo.name} is gone; another one is rented.")
             minutes, counted = self.counted(self.memo)
             self._ledger.cost(self.memo.name, self._slug(self.memo), counted, None, float(minutes))
-            if not self.memo.id:  # RunPod lists none of these
+            if not self.memo.id:  # the provider lists none of these
                 for name in self.memo.names:
                     self._ledger.ended(name, "")
             self.forget()
@@ -175,7 +180,7 @@ class RentedPod:
                 lambda: pod_rental.ready(api, rented, self._job.say, self._job.stopping, look=LOOK), begun
             )
         except UserError as error:
-            if error.code == "runpod-not-found":
+            if _refusal(error) == "absent":
                 raise self.vanished() from error
             raise
         assert self.memo
@@ -183,8 +188,8 @@ class RentedPod:
         offer = GpuOffer(GpuType(self.memo.gpu, self.memo.gpu, 0, {}, {}), Decimal(self.memo.hourly))
         if wrong := pod_rental.unlike(running, offer, pod_terms.terms_here(self._root, rental, None)):
             raise UserError(
-                f"RunPod provided a different pod from the one requested: {wrong}. It is deleted; start it again to "
-                "rent another.",
+                f"{api.title} provided a different pod from the one requested: {wrong}. It is deleted; start it again "
+                "to rent another.",
                 code="pod-not-as-asked",
                 pod=running.id,
             )
@@ -207,13 +212,13 @@ class RentedPod:
             self._job.check_stop()
             self._job.pause(LOOK)
 
-    def _rent(self, api: RunpodApi) -> Pod:
+    def _rent(self, api: RentalApi) -> Pod:
         order = self._order()
         folder = Workspace(self._root).character_at(order.slug).run(order.run).path
         with only_process(folder, "it rents a GPU for this run; try again once it has one", _WAIT, RENTING):
             return self._rent_within(api, order)
 
-    def _rent_within(self, api: RunpodApi, order: PodOrder) -> Pod:
+    def _rent_within(self, api: RentalApi, order: PodOrder) -> Pod:
         """Rent one within what is left of the run's limits, which no other process can take meanwhile."""
         given = (self._root, order.slug, order.run, order.rental, order.asked, not order.keeps)
         left = pod_terms.left_for(*given)
@@ -247,16 +252,16 @@ class RentedPod:
     # ------------------------------------------------------------------------------------------------ whether it lives
 
     def patient(self, ask: Callable[[], T], waiting: bool) -> T:
-        """What RunPod says; while it cannot be reached it is asked again, see `RemoteJob.reach`. So it is for a while
-        where it refuses to say how a pod is on which something may run: that is no word of the pod."""
+        """What it says; while it cannot be reached it is asked again, see `RemoteJob.reach`. So it is for a while where
+        it refuses to say how a pod is on which something may run: that is no word of the pod."""
         began, said = time.monotonic(), False
         while True:
             try:
                 return ask()
             except UserError as error:
                 late = time.monotonic() - began > remote_job.PATIENCE
-                away = error.code in _AWAY and not (late and not waiting)
-                refused = waiting and not late and error.code.startswith("runpod-") and error.code not in _WORDS
+                away = _refusal(error) in _AWAY and not (late and not waiting)
+                refused = waiting and not late and isinstance(error, RentalRefused) and error.refusal not in _WORDS
                 if not (away or refused):
                     raise
                 if self._job.left.is_set():
@@ -269,7 +274,7 @@ class RentedPod:
                     )
                 self._job.pause(remote_job.AGAIN)
 
-    def found(self, api: RunpodApi) -> Pod | None:
+    def found(self, api: RentalApi) -> Pod | None:
         """The pod that is remembered; None = it is no more, or works no more."""
         assert self.memo
         name = self.memo.name
@@ -281,7 +286,7 @@ class RentedPod:
         try:
             pod = api.pod(self.memo.id)
         except UserError as error:
-            if error.code == "runpod-not-found":
+            if _refusal(error) == "absent":
                 self._ledger.ended(name, self.memo.id)
                 return None
             raise
@@ -291,7 +296,7 @@ class RentedPod:
         """Called while the pod cannot be reached.
 
         Raises:
-            MachineGone: RunPod says that it is no more.
+            MachineGone: the provider says that it is no more.
         """
         if time.monotonic() - self._asked_at < _ASK_AGAIN or not (self.memo and self.memo.id):
             return
@@ -309,7 +314,7 @@ class RentedPod:
         """The error where it is no more."""
         assert self.memo
         return MachineGone(
-            f"The rented pod {self.memo.name} is gone: RunPod, its own limits or somebody ended it. {self.kept}",
+            f"The rented pod {self.memo.name} is gone: {USUAL.title}, its own limits or somebody ended it. {self.kept}",
             code="pod-vanished",
             pod=self.memo.name,
         )
@@ -363,7 +368,7 @@ class RentedPod:
         cost = (Decimal(memo.hourly) * minutes / 60).quantize(money.CENT, ROUND_CEILING)
         return minutes, min(cost, money.exact(cap))
 
-    def _note_bill(self, api: RunpodApi, memo: PodMemo, painted: Painted | None) -> None:
+    def _note_bill(self, api: RentalApi, memo: PodMemo, painted: Painted | None) -> None:
         """Write the bill beside what was counted here."""
         hourly, (minutes, counted) = Decimal(memo.hourly), self.counted(memo)
         estimated = RentEstimate(minutes, hourly, counted, money.exact(self.limits(memo)[1]))
@@ -379,8 +384,8 @@ class RentedPod:
         self._ledger.cost(memo.name, slug, usd, preparing, float(lived), painted)
         shown = rate_of(self._root).shown
         self._job.say(
-            f"RunPod's bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} an "
-            f"hour, {shown(counted)}. RunPod adds to a bill every few minutes."
+            f"{api.title}'s bill so far: {shown(check.billed)}; counted here: {round(minutes)} min at {shown(hourly)} "
+            f"an hour, {shown(counted)}. {api.title} adds to a bill every few minutes."
         )
         self.bill = {
             "pod": memo.name,

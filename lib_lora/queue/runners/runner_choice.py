@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, RUNPOD, place_in
+from lib_lora.queue.job_types import LOCAL, place_in
 from lib_lora.queue.queue import Job
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.pod_runner import PodRunner
@@ -14,6 +14,7 @@ from lib_lora.queue.runners.ray_runner import RayRunner
 from lib_lora.queue.runners.ssh_runner import SshRunner
 from lib_lora.queue.running.runner_protocol import Runner, WorkerHandle
 from lib_lora.remote import places
+from lib_lora.remote.gpu_providers import is_rented
 
 
 class ChosenRunner:
@@ -39,4 +40,4 @@ class ChosenRunner:
         place = place_in(job.arguments)
         if place == LOCAL:
             return self._local
-        return self._pods if place == RUNPOD else self._ray if place.startswith(places.RAY) else self._ssh
+        return self._pods if is_rented(place) else self._ray if place.startswith(places.RAY) else self._ssh

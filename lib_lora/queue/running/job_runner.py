@@ -20,7 +20,6 @@ from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import WEBUI_CLOSED, ended_from_outside, explain
 from lib_lora.queue.job_types import (
     LOCAL,
-    RUNPOD,
     ChooseArguments,
     CombineArguments,
     ProduceArguments,
@@ -35,6 +34,7 @@ from lib_lora.queue.running.parent_pipe import answer
 from lib_lora.queue.running.runner_protocol import MachineGone, Runner, WorkerHandle
 from lib_lora.queue.running.timing import Clock, Timeouts
 from lib_lora.queue.running.worker_pipe import patient
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.workspace.workspace import Workspace
 
@@ -240,7 +240,7 @@ class JobRunner:
         reason, place = explain(worker.log_tail(), code), place_in(self.job.arguments)
         error = reason.sentence
         if place != LOCAL:  # its disk, its memory
-            error = f"On {'the rented machine' if place == RUNPOD else place.partition(':')[2]}: {error}"
+            error = f"On {'the rented machine' if is_rented(place) else place.partition(':')[2]}: {error}"
         return Outcome("interrupted" if ended_from_outside(code) else "failed", error, code=reason.code)
 
 

@@ -21,7 +21,6 @@ from lib_lora.files import explained
 from lib_lora.job_host import JobHost
 from lib_lora.queue.job_types import (
     LOCAL,
-    RUNPOD,
     Lane,
     TestArguments,
     TrainArguments,
@@ -38,6 +37,7 @@ from lib_lora.queue.running.runner_protocol import Runner
 from lib_lora.queue.running.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.remote import places
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.runs.records import run_records
 from lib_lora.runs.run_lock import only_process
@@ -313,8 +313,8 @@ class Supervisor:
             side=last.side,
             quick=last.quick,
             first_seed=last.first_seed,
-            painter="webui" if asked.on in (LOCAL, RUNPOD) and self._paints(job.slug, run) else "worker",
-            on=LOCAL if asked.on == RUNPOD else asked.on,  # the rented GPU is gone by then
+            painter="webui" if (asked.on == LOCAL or is_rented(asked.on)) and self._paints(job.slug, run) else "worker",
+            on=LOCAL if is_rented(asked.on) else asked.on,  # the rented GPU is gone by then
         )
         queue.add(job.character, test, first=True)
 

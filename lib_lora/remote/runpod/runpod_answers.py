@@ -12,12 +12,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from lib_lora.errors import UserError
 from lib_lora.remote.http_exchange import json_of
+from lib_lora.remote.renting.rental_api import (
+    COMMUNITY,
+    POD_ID,
+    SECURE,
+    DataCenterStock,
+    GpuType,
+    Pod,
+    RentalRefused,
+    SshEndpoint,
+)
 
-SECURE, COMMUNITY = "SECURE", "COMMUNITY"  # data centres that RunPod has vetted; other people's machines
-RUNNING, ERROR, EXITED, TERMINATED = "RUNNING", "ERROR", "EXITED", "TERMINATED"
-POD_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+DISK_MONTHLY = Decimal("0.10")  # USD a GB of a running pod's disk (RunPod's documentation, August 2026)
 _GPU_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+/-]{0,99}")
 _DATA_CENTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
@@ -27,91 +34,6 @@ _DEAREST = 10_000  # USD an hour, above which a price is none
 _MOST_ROWS = 2000  # of a list
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class DataCenterStock:
-    """How many of a GPU a data centre has.
-
-    Attributes:
-        id: such as ``EU-RO-1``.
-        availability: NONE, LOW, MEDIUM or HIGH; empty = not said.
-    """
-
-    id: str
-    availability: str = ""
-
-
-@dataclass(frozen=True)
-class GpuType:
-    """A GPU that RunPod lets.
-
-    Attributes:
-        id: for a request.
-        name: for people.
-        memory: GB.
-        prices: USD an hour for one, by cloud; a cloud that does not have it is left out.
-        most: that one pod may have, by cloud.
-        availability: in all data centres together; see `DataCenterStock`.
-        data_centers: that have it.
-        cuda_versions: of machines that are free now; empty = not said.
-    """
-
-    id: str
-    name: str
-    memory: int
-    prices: Mapping[str, Decimal]
-    most: Mapping[str, int]
-    availability: str = ""
-    data_centers: tuple[DataCenterStock, ...] = ()
-    cuda_versions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SshEndpoint:
-    """Where a pod's SSH server listens."""
-
-    host: str
-    port: int
-    user: str
-
-
-@dataclass(frozen=True)
-class Pod:
-    """A rented machine.
-
-    Attributes:
-        id: RunPod's.
-        name: that it was given.
-        status: PROVISIONING, STARTING, RUNNING, EXITED, ERROR, TERMINATED, or one that is not known yet.
-        cost: USD an hour now; None = not said.
-        ssh: where it can be reached; None = not yet.
-        gpu, count, cloud, data_center: what it is and where; empty and 0 = not said.
-    """
-
-    id: str
-    name: str
-    status: str
-    cost: Decimal | None = None
-    ssh: SshEndpoint | None = None
-    gpu: str = ""
-    count: int = 0
-    cloud: str = ""
-    data_center: str = ""
-
-
-@dataclass(frozen=True)
-class PodBill:
-    """What a pod has cost so far, in USD. RunPod adds to a bill every few minutes.
-
-    Attributes:
-        total: all of it.
-        gpu, disk: parts of it.
-    """
-
-    total: Decimal
-    gpu: Decimal = Decimal(0)
-    disk: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -171,11 +93,11 @@ def rows_of(answer: Any, name: str) -> list[Row]:
     """A list of objects in an answer.
 
     Raises:
-        UserError: it is not there.
+        RentalRefused: it is not there.
     """
     rows = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(rows, list):
-        raise UserError(
+        raise RentalRefused(
             f"RunPod's answer has no list of {name}; its API may have changed.", code="runpod-answer-without-list"
         )
     return [row for row in rows[:_MOST_ROWS] if isinstance(row, dict)]
@@ -246,6 +168,7 @@ def gpu_type(row: Row) -> GpuType | None:
         _word(row.get("availability")),
         tuple(one for one in centers if one.id),
         tuple(one for one in versions if one),
+        disk_monthly=DISK_MONTHLY,
     )
 
 

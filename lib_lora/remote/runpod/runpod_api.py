@@ -19,56 +19,56 @@ from lib_lora import __version__
 from lib_lora.errors import UserError
 from lib_lora.remote.api_key_store import KEY
 from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
-from lib_lora.remote.runpod.runpod_answers import (
+from lib_lora.remote.renting.rental_api import (
     POD_ID,
     SECURE,
     GpuType,
+    NoCapacity,
     Pod,
     PodBill,
-    PodRequest,
-    Row,
-    amount,
-    gpu_type,
-    parsed,
-    pod_of,
-    rows_of,
+    PodWish,
+    Refusal,
+    RentalRefused,
 )
+from lib_lora.remote.runpod.runpod_answers import PodRequest, Row, amount, gpu_type, parsed, pod_of, rows_of
+from lib_lora.remote.runpod.runpod_pods import MIN_CUDA, request_of
 
 BASE = "https://api.runpod.io/v2"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST = 4 << 20  # bytes of an answer
 _HURRY = 5.0  # seconds
 _LONGEST_WAIT = 60.0  # seconds between two tries, whatever Retry-After says
-_REFUSALS = {  # what RunPod answers, the error's code, and its sentence
+_REFUSALS: dict[int, tuple[str, Refusal, str]] = {  # by status: code, reason, sentence
     401: (
         "runpod-key-refused",
+        "key",
         "RunPod refuses the API key; make a new one in its console under Settings, API Keys, and give SameFace that.",
     ),
-    402: ("runpod-no-money", "The RunPod account has too little money for this; add some, or choose a cheaper GPU."),
+    402: (
+        "runpod-no-money",
+        "no money",
+        "The RunPod account has too little money for this; add some, or choose a cheaper GPU.",
+    ),
     403: (
         "runpod-not-allowed",
+        "forbidden",
         "This API key, or this account, may not do that at RunPod; check that the key may write, and choose another "
         "GPU "
         "if only this one is refused.",
     ),
-    404: ("runpod-not-found", "RunPod does not know that pod; it was deleted, or belongs to another account."),
+    404: (
+        "runpod-not-found",
+        "absent",
+        "RunPod does not know that pod; it was deleted, or belongs to another account.",
+    ),
     422: (
         "runpod-request-invalid",
+        "request",
         "RunPod does not understand the request; its API may have changed, so look for a newer SameFace.",
     ),
 }
 
 T = TypeVar("T")
-
-
-class NoCapacity(UserError):
-    """This GPU cannot be had now; another may.
-
-    Attributes:
-        certain: no pod was made. Else the answer to an earlier try was lost, and one may still turn up.
-    """
-
-    certain = True
 
 
 class RunpodApi:
@@ -85,6 +85,9 @@ class RunpodApi:
         UserError: the key or the address cannot be one.
     """
 
+    title = "RunPod"
+    min_cuda = MIN_CUDA
+
     def __init__(
         self,
         key: str,
@@ -95,7 +98,7 @@ class RunpodApi:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         if not KEY.fullmatch(key):
-            raise UserError(
+            raise RentalRefused(
                 "Invalid RunPod API key: it contains spaces or invalid characters, or has an unexpected length.",
                 "key",
                 code="runpod-key-malformed",
@@ -104,7 +107,7 @@ class RunpodApi:
         if parts.hostname is None or not (
             parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         ):
-            raise UserError(
+            raise RentalRefused(
                 f"No API key is sent to {base[:200]!r}; the address must begin with https.",
                 code="runpod-address-unsafe",
             )
@@ -145,6 +148,10 @@ class RunpodApi:
         answer = self._json("GET", f"/catalog/gpus?{urlencode(query)}")
         return [found for row in rows_of(answer, "gpus") if (found := gpu_type(row)) is not None]
 
+    def rent(self, wish: PodWish) -> Pod:
+        """See `RentalApi.rent`, and `create_pod`."""
+        return self.create_pod(request_of(wish, self.base))
+
     def create_pod(self, request: PodRequest) -> Pod:
         """Rent a pod. Of a request whose answer is lost it is looked first whether the pod is there, by its name.
 
@@ -184,7 +191,7 @@ class RunpodApi:
             if pod is not None and pod.name == request.name:
                 return pod
             lost = f"it answers {reply.status}{self._said(reply)}"
-        raise UserError(
+        raise RentalRefused(
             f"RunPod did not say whether it made the pod {request.name} ({self._printable(lost)}); look in its "
             "console, and delete a pod of that name.",
             code="runpod-pod-uncertain",
@@ -271,13 +278,16 @@ class RunpodApi:
             if attempt + 1 < self._attempts:
                 self._pause(wait)
         if busy:
-            raise UserError(
-                "RunPod says that it was asked too often; wait some minutes, and try again.", code="runpod-asked-often"
+            raise RentalRefused(
+                "RunPod says that it was asked too often; wait some minutes, and try again.",
+                code="runpod-asked-often",
+                refusal="busy",
             )
-        raise UserError(
+        raise RentalRefused(
             f"RunPod's API at {self.base} cannot be reached now ({self._printable(said)}); check that this computer is "
             "online, and try again later.",
             code="runpod-unreachable",
+            refusal="unreachable",
         )
 
     def _exchange(self, method: str, path: str, body: Row | None) -> Reply:
@@ -312,17 +322,18 @@ class RunpodApi:
             return
         said = self._said(reply)
         if reply.status in _REFUSALS:
-            code, sentence = _REFUSALS[reply.status]
-            raise UserError(f"{sentence[:-1]}{said}.", code=code, status=reply.status)
-        raise UserError(
+            code, refusal, sentence = _REFUSALS[reply.status]
+            raise RentalRefused(f"{sentence[:-1]}{said}.", code=code, refusal=refusal, status=reply.status)
+        raise RentalRefused(
             f"RunPod refused the request with status {reply.status}{said}; try again later.",
             code="runpod-refused",
+            refusal="status",
             status=reply.status,
         )
 
     def _understood(self, answer: T | None) -> T:
         if answer is None:
-            raise UserError(
+            raise RentalRefused(
                 f"The answer of {self.base} is not as RunPod's API should answer; try again later, and look for a "
                 "newer SameFace, since that API may have changed.",
                 code="runpod-answer-unreadable",
@@ -348,7 +359,7 @@ class RunpodApi:
 
 def _checked(identifier: str) -> str:
     if not POD_ID.fullmatch(identifier):
-        raise UserError(f"{identifier[:80]!r} is not a pod ID.", code="runpod-id-invalid")
+        raise RentalRefused(f"{identifier[:80]!r} is not a pod ID.", code="runpod-id-invalid")
     return identifier
 
 

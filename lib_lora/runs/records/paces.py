@@ -38,7 +38,7 @@ def pace_on(root: Path, device: str, family: str, train: TrainSettings) -> Pace 
 
     Args:
         root: the data folder.
-        device: the name of the GPU, as its driver or RunPod calls it.
+        device: the name of the GPU, as its driver or its provider calls it.
         family: of the base model.
         train: the settings, as they are for that device.
     """

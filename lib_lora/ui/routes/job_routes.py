@@ -12,7 +12,6 @@ from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import (
-    RUNPOD,
     Arguments,
     ChooseArguments,
     CombineArguments,
@@ -37,6 +36,9 @@ from lib_lora.queue.job_types import (
 from lib_lora.queue.queue import OPEN
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import places
+from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.renting import money
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.remote.runpod import money
 from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs.events import events_after
@@ -177,7 +179,7 @@ def checked(context: RequestContext, folder: CharacterFolder, arguments: Argumen
         with_place = (TrainArguments, TestArguments, ChooseArguments, CombineArguments, ProduceArguments)
         if place and place.ray and isinstance(arguments, with_place):
             arguments = replace(arguments, on=place.on())  # it may be named by its address
-        if asked_place(arguments) == RUNPOD:
+        if is_rented(asked_place(arguments)):
             pod_terms.account(context.root)  # without its key nothing can be rented
     if isinstance(arguments, (InventArguments, MoreArguments)):
         see_that_it_can_be(context, folder, arguments)

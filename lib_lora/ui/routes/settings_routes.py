@@ -10,7 +10,7 @@ from typing import Any
 from lib_lora import typed_settings
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
-from lib_lora.remote.runpod.user_currency import checked_rate
+from lib_lora.remote.renting.user_currency import checked_rate
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.confirmation import confirm
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post

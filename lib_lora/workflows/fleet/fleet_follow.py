@@ -9,7 +9,8 @@ from typing import get_args
 
 from lib_lora.errors import StoppedByUser, typed
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, RUNPOD, Lane
+from lib_lora.queue.job_types import LOCAL, Lane
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.workflows.fleet import fleet_jobs, fleet_progress
 from lib_lora.workflows.fleet.fleet_plan import Fleet
 from lib_lora.workflows.fleet.fleet_progress import RowStanding
@@ -58,4 +59,4 @@ def follow(
 
 def _lanes(fleet: Fleet) -> tuple[Lane, ...]:
     """Whose jobs are run meanwhile; the tests of what was trained on a rented GPU are done on this computer."""
-    return get_args(Lane) if fleet.on in (LOCAL, RUNPOD) else ("remote",)
+    return get_args(Lane) if fleet.on == LOCAL or is_rented(fleet.on) else ("remote",)

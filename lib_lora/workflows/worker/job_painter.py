@@ -12,7 +12,6 @@ from lib_lora.comfyui.comfy_address import BY
 from lib_lora.grid.cells import Painter
 from lib_lora.queue.job_types import (
     LOCAL,
-    RUNPOD,
     ChooseArguments,
     CombineArguments,
     ProduceArguments,
@@ -20,6 +19,7 @@ from lib_lora.queue.job_types import (
     TestArguments,
 )
 from lib_lora.queue.queue import Queue
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
 from lib_lora.workflows.judge.painting.pod_painter import PaintingRent, PodPainter
@@ -65,7 +65,7 @@ def painter_for(
         said = partial(context.emit, "progress", done=0, total=0)
         part = f"job-{context.folder.name}"
         rent = None
-        if asked.on == RUNPOD:
+        if is_rented(asked.on):
             queued = Queue(context.root).get(int(context.folder.name)).created
             rent = PaintingRent(asked.rental or Rental(), queued, context.emit)
         stopping = context.pipe.stopping

@@ -16,7 +16,7 @@ import pytest
 from fake_runpod import KEY
 
 from lib_lora.remote import agent
-from lib_lora.remote.runpod import pod_rental, pod_watchdog
+from lib_lora.remote.runpod import pod_watchdog, runpod_pods
 from lib_lora.remote.runpod.pod_watchdog import COSTLY, FETCHED, OVERDUE, SILENT, UNFETCHED, Limits, SshStart, Watch
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 
@@ -259,7 +259,7 @@ def test_it_needs_the_standard_library_alone():
     names = {one.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
     names |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names <= sys.stdlib_module_names
-    assert sum(map(len, pod_rental.watchdog_environment(LIMITS, "x").values())) < 10_000  # as a pod's variables
+    assert sum(map(len, runpod_pods.watchdog_environment(LIMITS, "x").values())) < 10_000  # as a pod's variables
 
 
 def test_limits_arrive_as_they_were_sent():
@@ -311,10 +311,10 @@ def test_the_server_lets_the_key_in(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------------- as a pod runs it
 
 
-def _rented(runpod, api, limits, args=pod_rental.ARGS, **env):
+def _rented(runpod, api, limits, args=runpod_pods.ARGS, **env):
     """A pod of the stand-in in which the real command runs."""
     runpod.environment = env
-    variables = pod_rental.watchdog_environment(limits, runpod.base)
+    variables = runpod_pods.watchdog_environment(limits, runpod.base)
     request = PodRequest("sameface-x", "image", "NVIDIA A40", env=variables, args=args)
     return runpod.pods[api.create_pod(request).id]
 

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from lib_lora import __version__
 from lib_lora.errors import UserError
+from lib_lora.remote.renting.rental_api import NoCapacity
 from lib_lora.remote.runpod import runpod_answers, runpod_api
 from lib_lora.remote.runpod.runpod_answers import PodRequest
-from lib_lora.remote.runpod.runpod_api import NoCapacity, RunpodApi
+from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 NAME = "sameface-0123456789abcdef"
 ASKED = PodRequest(NAME, "runpod/pytorch:1.0.2", "NVIDIA GeForce RTX 4090", env={"A": "1"}, min_cuda="12.8")

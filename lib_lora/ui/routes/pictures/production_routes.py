@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lib_lora.comfyui.comfy_address import BY, DEFAULT, base_of
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import LOCAL, RUNPOD, ProduceArguments, Rental
+from lib_lora.queue.job_types import LOCAL, ProduceArguments, Rental
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.runs.records import run_records
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
@@ -241,7 +242,7 @@ def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
     on = call.body.on if call.body.on is not None else last.on
     comfyui = call.body.comfyui if call.body.comfyui is not None else last.comfyui or DEFAULT
     rental = call.body.rental
-    if rental is None and on == RUNPOD and last.rental:
+    if rental is None and is_rented(on) and last.rental:
         rental = replace(last.rental, anew=False)  # nobody has allowed more meanwhile
     asked = _asked(context, one.plan().by, on, comfyui, rental)
     return {"production": one.id, "job": _queued(context, folder, one, asked)}

@@ -14,14 +14,15 @@ from typing import Any
 from lib_lora.character.store import load
 from lib_lora.errors import Misfit, UserError
 from lib_lora.grid.prompts import PROMPTS
-from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, RUNPOD, Rental, TrainArguments
+from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
-from lib_lora.remote.runpod import money, pod_rental
-from lib_lora.remote.runpod.gpu_offers import GpuOffer
-from lib_lora.remote.runpod.money import ExchangeRate
-from lib_lora.remote.runpod.pod_ledger import PREFIX
-from lib_lora.remote.runpod.user_currency import rate_of
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting import money, pod_rental
+from lib_lora.remote.renting.gpu_offers import GpuOffer
+from lib_lora.remote.renting.money import ExchangeRate
+from lib_lora.remote.renting.pod_ledger import PREFIX
+from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.sent_run import MOST_STEPS
 from lib_lora.training.plan.run_file import load_run
@@ -168,7 +169,7 @@ def offered_to_go_on(context: RequestContext, call: Call) -> dict[str, Any]:
     folder, body = paths.character(context, call), call.body
     path, slug = paths.run(folder, call.path["run"]), folder.path.name
     see_that_it_is_here(path)
-    asked = TrainArguments(run=path.name, steps=body.steps, on=RUNPOD, rental=body.rental)
+    asked = TrainArguments(run=path.name, steps=body.steps, on=USUAL.name, rental=body.rental)
     training = training_of(context.root, load(folder).name, asked)
     now, rate = time.time(), rate_of(context.root)
     own = pod_terms.left_for(context.root, slug, path.name, Rental(), now, so_far=True).limits

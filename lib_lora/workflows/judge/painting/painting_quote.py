@@ -16,12 +16,13 @@ from lib_lora.errors import plural
 from lib_lora.grid.prompts import LEAK, PROMPTS, SCREENING
 from lib_lora.queue.job_types import CHECKPOINTS, CONFIRMED, WEIGHTS, Rental
 from lib_lora.queue.runners import pod_terms
-from lib_lora.remote.runpod import money, pod_rental
-from lib_lora.remote.runpod.gpu_offers import GpuOffer, place_in
-from lib_lora.remote.runpod.money import RentEstimate
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms
-from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting import money, pod_rental
+from lib_lora.remote.renting.gpu_offers import GpuOffer, place_in
+from lib_lora.remote.renting.money import RentEstimate
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.renting.rental_api import RentalApi
 from lib_lora.training.plan.memory_fitting import GpuNeed
 from lib_lora.training.plan.run_file import Run, saved_steps
 
@@ -97,7 +98,7 @@ class QuotedPainting:
     """A GPU that can be had, and what the pictures cost on it.
 
     Attributes:
-        offer: RunPod's.
+        offer: the provider's.
         pace: seconds for a sampling step of a picture there; None = not known.
         estimate: of the whole rent; None = not known.
     """
@@ -173,7 +174,7 @@ def quote_painting(
     run: Run,
     pictures: PlannedPictures,
     rental: Rental,
-    api: RunpodApi | None = None,
+    api: RentalApi | None = None,
     to_choose_from: bool = False,
 ) -> PaintingQuote:
     """What renting can give now to paint.
@@ -187,7 +188,7 @@ def quote_painting(
         to_choose_from: also the GPUs that are not named, by price.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
     """
     slug, need = run.character_folder.path.name, pod_terms.painting_need(run)
     left = pod_terms.left_for(root, slug, run.file.id, rental, time.time(), painting=True, so_far=True)
@@ -242,7 +243,7 @@ def before_painting(root: Path, run: Run, pictures: PlannedPictures, rental: Ren
     """
     found = quote_painting(root, run, pictures, rental)
     shown, first = found.terms.rate.shown, found.offers[0]
-    lines = ["RunPod offers now, with the disk:"]
+    lines = [f"{USUAL.title} offers now, with the disk:"]
     lines += [
         f"  {one.offer.gpu.name}, {one.offer.gpu.memory} GB: {shown(one.offer.hourly)} an hour"
         for one in found.offers[:_SHOWN]

@@ -1,4 +1,4 @@
-"""A painter whose pictures are painted on a GPU that is rented at RunPod for them, and deleted afterwards.
+"""A painter whose pictures are painted on a GPU that is rented for them, and deleted afterwards.
 
 It is rented when the first picture is asked for, within what the limits of the run leave. Whatever ends this process,
 the pod ends too: by `PodPainter.close`, by its own watchdog soon after nobody asks any more, or by the next painter of
@@ -26,8 +26,8 @@ from lib_lora.queue.runners.remote_job import RemoteJob
 from lib_lora.queue.runners.rented_pod import PodOrder, RentedPod
 from lib_lora.remote import places
 from lib_lora.remote.connection import Connection
-from lib_lora.remote.runpod import pod_rental, run_limits
-from lib_lora.remote.runpod.pod_ledger import Painted
+from lib_lora.remote.renting import pod_rental, run_limits
+from lib_lora.remote.renting.pod_ledger import Painted
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painting.place_painter import PlacePainter
 from lib_lora.workspace.workspace import Workspace

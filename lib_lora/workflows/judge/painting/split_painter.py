@@ -133,7 +133,7 @@ def painters_on(
 
     Args:
         root, on, run, part, stopping, say: see `place_painter.painter_on`.
-        rent: where `on` is "runpod", what may be rented.
+        rent: where `on` is a provider of GPUs, what may be rented.
 
     Raises:
         UserError: there is no such place.

@@ -16,14 +16,21 @@ from lib_lora.character.store import load
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.queue.job_types import Rental, TrainArguments, chosen_base
 from lib_lora.queue.runners import pod_terms
+from lib_lora.remote.gpu_providers import USUAL
 from lib_lora.remote.places import Place
+from lib_lora.remote.renting import gpu_offers, money, pod_rental
+from lib_lora.remote.renting.gpu_offers import GpuOffer
+from lib_lora.remote.renting.money import RentEstimate
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms
+from lib_lora.remote.renting.rental_api import RentalApi
+from lib_lora.remote.renting.run_limits import LeftToRent
 from lib_lora.remote.runpod import gpu_offers, money, pod_rental
 from lib_lora.remote.runpod.gpu_offers import GpuOffer
 from lib_lora.remote.runpod.money import RentEstimate
 from lib_lora.remote.runpod.pod_ledger import PodLedger
 from lib_lora.remote.runpod.pod_rental import RentTerms
 from lib_lora.remote.runpod.run_limits import LeftToRent
-from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.runs.records.paces import Pace, pace_on
 from lib_lora.training.plan import estimate
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, GB, GpuNeed, fitted
@@ -141,7 +148,7 @@ class QuotedOffer:
     """A GPU that can be had, and what the training costs on it.
 
     Attributes:
-        offer: RunPod's.
+        offer: the provider's.
         changed: what settings are changed there, a sentence; empty = none.
         pace: of a step there; its run is empty where *Measure* found it on the user's own GPU; None = not known.
         minutes: of the training alone; None = not known.
@@ -235,7 +242,7 @@ def quote(
     root: Path,
     training: PlannedTraining,
     rental: Rental,
-    api: RunpodApi,
+    api: RentalApi,
     to_choose_from: bool = False,
     left: LeftToRent | None = None,
 ) -> RentQuote:
@@ -250,7 +257,7 @@ def quote(
         left: of the limits of the run that goes on; None = a new one is made.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
     """
     need = training.need()
     terms = pod_terms.terms_here(root, rental, need, left=left)
@@ -304,7 +311,7 @@ def before_renting(root: Path, name: str, asked: TrainArguments, grid_steps: int
     found = quote(root, training, rental, pod_terms.account(root), left=left)
     rate = found.terms.rate
     lines = [f"This pod still costs: {one.line(rate)}" for one in costing_pods(root) if one.job is None]
-    lines += [found.need_sentence(), "RunPod offers now, with the disk:"]
+    lines += [found.need_sentence(), f"{USUAL.title} offers now, with the disk:"]
     lines += [f"  {offer_line(one, found)}" for one in found.offers[:_SHOWN]]
     if len(found.offers) > _SHOWN:
         lines.append(f"  and {len(found.offers) - _SHOWN} more")
@@ -313,7 +320,7 @@ def before_renting(root: Path, name: str, asked: TrainArguments, grid_steps: int
     lines += [_grid_sentence(root, found, first, grid_steps)] if grid_steps else []
     lines += [left.sentence(rate) if left else "", found.most_sentence()]
     if before := spent(root).get(folder.path.name):
-        lines.append(f"For {name} {rate.shown(before)} were spent at RunPod so far.")
+        lines.append(f"For {name} {rate.shown(before)} were spent at {USUAL.title} so far.")
     return "\n".join(line for line in lines if line)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from lib_lora.errors import UserError, typed
 from lib_lora.queue.runners import pod_terms, pods_in_use, rented_pod
-from lib_lora.remote.runpod.money import ExchangeRate
-from lib_lora.remote.runpod.pod_ledger import LivingPod, PodLedger
-from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting.money import ExchangeRate
+from lib_lora.remote.renting.pod_ledger import LivingPod, PodLedger
+from lib_lora.remote.renting.rental_api import RentalApi
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class CostingPod:
 
     @property
     def name(self) -> str:
-        """Its name at RunPod."""
+        """Its name at the provider."""
         return self.living.pod.name
 
     def values(self) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class CostingPod:
         return f"{pod.gpu or 'GPU not said'}, {price}, {pod.status.lower()}"
 
 
-def costing_pods(root: Path, api: RunpodApi | None = None) -> list[CostingPod]:
+def costing_pods(root: Path, api: RentalApi | None = None) -> list[CostingPod]:
     """The pods of SameFace in the user's account that live, and cost.
 
     Args:
@@ -71,14 +72,14 @@ def costing_pods(root: Path, api: RunpodApi | None = None) -> list[CostingPod]:
         api: of the account; None = of the key that is kept.
 
     Raises:
-        UserError: RunPod cannot be asked.
+        UserError: the provider cannot be asked.
     """
     used = pods_in_use.pods_in_use(root)
     return [CostingPod(one, used.get(one.pod.name)) for one in PodLedger(root).living(api or pod_terms.account(root))]
 
 
 def end_pods(
-    root: Path, name: str | None, patience: float = rented_pod.DELETING, api: RunpodApi | None = None
+    root: Path, name: str | None, patience: float = rented_pod.DELETING, api: RentalApi | None = None
 ) -> list[CostingPod]:
     """Delete a pod, or all of them, and look until they are gone.
 
@@ -99,7 +100,9 @@ def end_pods(
     ending = [one for one in living if name in (None, one.name)]
     if name is not None and not ending:
         there = ", ".join(one.name for one in living) or "none"
-        raise UserError(f"There is no pod called {name[:80]!r} at RunPod; there is {there}.", code="pod-not-found")
+        raise UserError(
+            f"There is no pod called {name[:80]!r} at {USUAL.title}; there is {there}.", code="pod-not-found"
+        )
     ledger, failed = PodLedger(root), list[UserError]()
     for one in ending:
         try:

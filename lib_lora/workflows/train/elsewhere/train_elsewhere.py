@@ -13,11 +13,12 @@ from pathlib import Path
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.grid.cells import Painter
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import RUNPOD, Lane, Rental, TrainArguments, asked_place
+from lib_lora.queue.job_types import Lane, Rental, TrainArguments, asked_place
 from lib_lora.queue.queue import OPEN, Job, Queue
 from lib_lora.queue.runners.runner_choice import ChosenRunner
 from lib_lora.queue.running.supervisor import Supervisor
 from lib_lora.remote import places
+from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.runs.events import events_after
 from lib_lora.runs.lent_run import loan_of, see_that_it_is_here
 from lib_lora.runs.reopen import reopen
@@ -41,7 +42,7 @@ class Elsewhere:
 
     Attributes:
         on: as ``--on`` names it.
-        rental: with "runpod", what may be rented; None = as `Rental` has it.
+        rental: with a provider of GPUs, what may be rented; None = as `Rental` has it.
         base_address: see `TrainArguments`.
     """
 
@@ -121,7 +122,7 @@ def _finished(root: Path, where: Elsewhere, run: Run) -> Path | None:
     """Deliver the LoRA, and judge the test grid here that is painted there; see `finish_run`. The GPU that was rented
     for the training is deleted by now, so another one is rented for the pictures, if it can be had."""
     rent = None
-    if where.on == RUNPOD:
+    if is_rented(where.on):
         # the limits that hold are those with which the training was begun
         rent = PaintingRent(replace(where.rental or Rental(), anew=False), time.time(), _warned)
         if not _can_be_rented(root, run, rent.rental):
@@ -168,7 +169,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
         asked = replace(asked, on=place.on())
     queue = Queue(root)
     job = _left(queue, root, name, asked)
-    if asked.on == RUNPOD and job is None:
+    if is_rented(asked.on) and job is None:
         print(before_renting(root, name, asked, grid_steps))
     elif job is None and (said := time_there(root, name, asked, place)):
         print(said)

@@ -28,7 +28,7 @@ from lib_lora import cli
 from lib_lora.queue.job_types import Rental, TestArguments, arguments_of, as_plain
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import pod_terms, pods_in_use, remote_job, rented_pod
-from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger, RunLimits
+from lib_lora.remote.renting.pod_ledger import Painted, PodLedger, RunLimits
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.memory_fitting import painting_memory

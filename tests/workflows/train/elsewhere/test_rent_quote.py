@@ -16,9 +16,9 @@ from lib_lora.character.store import Character, Consent, create
 from lib_lora.queue.job_types import Rental, TrainArguments
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Graphics, Machine, Place
-from lib_lora.remote.runpod.pod_ledger import Painted, PodLedger
+from lib_lora.remote.renting.pod_ledger import Painted, PodLedger
+from lib_lora.remote.renting.user_currency import rate_of, set_rate
 from lib_lora.remote.runpod.runpod_api import RunpodApi
-from lib_lora.remote.runpod.user_currency import rate_of, set_rate
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.records.paces import pace_on
 from lib_lora.training.plan import estimate

@@ -1,4 +1,4 @@
-"""Chooses among the GPUs that RunPod lets: which will do, what each costs an hour, and in which order they are tried.
+"""Chooses among the GPUs that a provider lets: which will do, what each costs an hour, in which order they are tried.
 
 Pure: the catalogue is given.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from lib_lora.errors import UserError
-from lib_lora.remote.runpod import money
-from lib_lora.remote.runpod.money import ExchangeRate
-from lib_lora.remote.runpod.runpod_answers import SECURE, GpuType
+from lib_lora.remote.renting import money
+from lib_lora.remote.renting.money import ExchangeRate
+from lib_lora.remote.renting.rental_api import SECURE, GpuType
 
 NONE = "NONE"
 EUROPE = "EU"
@@ -48,7 +48,7 @@ class GpuOffer:
     """A GPU that will do.
 
     Attributes:
-        gpu: what RunPod says of it.
+        gpu: what the provider says of it.
         hourly: USD of the whole pod, with its disk.
         data_centers: where it may be, the best stocked first; empty = anywhere.
     """
@@ -58,8 +58,18 @@ class GpuOffer:
     data_centers: tuple[str, ...] = ()
 
 
-def offers(catalog: Iterable[GpuType], wishes: GpuWishes) -> list[GpuOffer]:
+def offers(catalog: Iterable[GpuType], wishes: GpuWishes, at: str) -> list[GpuOffer]:
     """The GPUs that will do, in the order in which they are to be tried.
+
+    Args:
+        catalog: what a provider lets.
+        wishes: what it must be.
+        at: the provider, as people write it.
+
+    Args:
+        catalog: what a provider lets.
+        wishes: what it must be.
+        at: the provider, as people write it.
 
     Raises:
         UserError: none will; the sentence says what most of them lack.
@@ -70,13 +80,13 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes) -> list[GpuOffer]:
         if lack:
             lacks.append(lack)
         else:
-            hourly = money.hourly(gpu.prices[wishes.cloud], wishes.count, wishes.disk)
+            hourly = money.hourly(gpu.prices[wishes.cloud], wishes.count, wishes.disk, gpu.disk_monthly)
             found.append(GpuOffer(gpu, hourly, _data_centers(gpu, wishes.regions)))
     if not found:
-        why = max(lacks, key=lambda lack: (_CLOSENESS.index(lack), lacks.count(lack))) if lacks else "RunPod lets none"
+        why = max(lacks, key=lambda lack: (_CLOSENESS.index(lack), lacks.count(lack))) if lacks else f"{at} lets none"
         if why == _MEMORY:
             why = f"none has the {wishes.memory:g} GB of memory that are needed"
-        raise UserError(f"No GPU at RunPod will do now: {why}.", code="rent-no-gpu-fits", why=why)
+        raise UserError(f"No GPU at {at} will do now: {why}.", code="rent-no-gpu-fits", why=why)
     if wishes.order:
         return sorted(found, key=lambda offer: place_in(wishes.order, offer.gpu))
     return sorted(found, key=lambda offer: (offer.hourly, _STOCK.get(offer.gpu.availability, 3), offer.gpu.id))
@@ -125,7 +135,7 @@ def _lack(gpu: GpuType, wishes: GpuWishes) -> str:
         return _MEMORY
     if gpu.most.get(wishes.cloud, 1) < wishes.count:
         return _COUNT
-    if dear is not None and money.hourly(price, wishes.count, wishes.disk) > dear:
+    if dear is not None and money.hourly(price, wishes.count, wishes.disk, gpu.disk_monthly) > dear:
         return _PRICE
     if gpu.availability == NONE:
         return _STOCKED

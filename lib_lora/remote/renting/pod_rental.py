@@ -1,4 +1,4 @@
-"""Rents a pod at RunPod that will end by itself, waits until it can be reached, and gives it as a place to train on.
+"""Rents a pod that will end by itself, waits until it can be reached, and gives it as a place to train on.
 
 It is reached with a key that is made for it alone; the account's own SSH keys are not touched.
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import time
-import zlib
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 
 from lib_lora import file_permissions, typed_settings
@@ -21,38 +18,28 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained
 from lib_lora.remote import openssh, places
 from lib_lora.remote.places import Place
-from lib_lora.remote.runpod import gpu_offers, money, pod_watchdog
-from lib_lora.remote.runpod.gpu_offers import GpuOffer, GpuWishes
-from lib_lora.remote.runpod.money import ExchangeRate
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_watchdog import Limits
-from lib_lora.remote.runpod.run_limits import LEAST, LeftToRent
-from lib_lora.remote.runpod.runpod_answers import ERROR, EXITED, RUNNING, TERMINATED, Pod, PodRequest
-from lib_lora.remote.runpod.runpod_api import NoCapacity, RunpodApi
-
-IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"  # SSH's server, Python 3.12 and torch are in it
-MIN_CUDA = "12.8"  # that its torch needs
-# Constant, whatever the user has named: all else is in variables. Should the watchdog fail, the pod is deleted at once,
-# since a container whose command has ended is started again, and costs.
-ARGS = (
-    "sh -c 'python3 -c "
-    '"import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv[1])))" "$SAMEFACE_WATCHDOG"; '
-    'while :; do printf "Authorization: Bearer %s" "$RUNPOD_API_KEY" | '
-    'curl -sS -m 30 -X DELETE -A SameFace-watchdog -H @- "$SAMEFACE_API/pods/$RUNPOD_POD_ID"; sleep 20; done\''
+from lib_lora.remote.renting import gpu_offers, money
+from lib_lora.remote.renting.gpu_offers import GpuOffer, GpuWishes
+from lib_lora.remote.renting.money import ExchangeRate
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.rental_api import (
+    ERROR,
+    EXITED,
+    RUNNING,
+    TERMINATED,
+    NoCapacity,
+    Pod,
+    PodLife,
+    PodWish,
+    RentalApi,
+    RentalRefused,
 )
+from lib_lora.remote.renting.run_limits import LEAST, LeftToRent
+
 DEARER = Decimal("1.05")  # times its price that a pod may cost, since prices move
 _PATIENCE = 20 * 60.0  # seconds until a pod runs; its image may have to be loaded first
 _LOOK = 3.0
-_ONLY_THIS = ("runpod-not-allowed",)  # refusals after which another GPU may be had
-_SURELY_NOT = (  # refusals after which there is no pod
-    *_ONLY_THIS,
-    "runpod-key-refused",
-    "runpod-no-money",
-    "runpod-not-found",
-    "runpod-request-invalid",
-    "runpod-refused",
-    "runpod-asked-often",
-)
+_SURELY_NOT = ("forbidden", "key", "no money", "absent", "request", "status", "busy")  # after which there is no pod
 
 
 @dataclass(frozen=True)
@@ -64,11 +51,8 @@ class RentTerms:
         hours: that it may live.
         cap: USD that it may cost.
         wishes: what its GPU must be, and where.
-        image: of the container.
-        min_cuda: see `PodRequest`.
-        silent, fetched, unfetched: seconds; see `pod_watchdog.Limits`.
-        folder: of the agent there.
-        start: the program that starts the image's SSH server.
+        image, min_cuda: see `PodWish`.
+        silent, fetched, unfetched, folder, start: see `PodLife`.
         rate: in which money is spoken of.
         left: what is left of the limits of the run that goes on, which `hours` and `cap` are; None = it is for no run.
     """
@@ -77,13 +61,13 @@ class RentTerms:
     hours: float
     cap: Decimal
     wishes: GpuWishes = field(default_factory=GpuWishes)
-    image: str = IMAGE
-    min_cuda: str = MIN_CUDA
+    image: str = ""
+    min_cuda: str = ""
     silent: float = 900.0
     fetched: float = 120.0
     unfetched: float = 4 * 3600.0
     folder: str = places.FOLDER
-    start: tuple[str, ...] = ("/start.sh",)
+    start: tuple[str, ...] = ()
     rate: ExchangeRate = money.USD_ITSELF
     left: LeftToRent | None = None
 
@@ -119,14 +103,14 @@ def fresh_key(path: Path) -> str:
         return public.read_text(encoding="ascii").strip()
 
 
-def find(api: RunpodApi, terms: RentTerms) -> list[GpuOffer]:
+def find(api: RentalApi, terms: RentTerms) -> list[GpuOffer]:
     """What can be had now on some terms, in the order in which it is tried, with prices to be shown.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or RunPod cannot be asked.
+        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
     """
     wishes = terms.wishes
-    offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda), wishes)
+    offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda or api.min_cuda), wishes, api.title)
     return _affordable(offers, terms)
 
 
@@ -145,7 +129,7 @@ def _affordable(offers: Sequence[GpuOffer], terms: RentTerms) -> list[GpuOffer]:
     return fit
 
 
-def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
+def rent(api: RentalApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
     """Rent the first of some offers that can be had.
 
     Args:
@@ -158,18 +142,18 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         The pod, which does not run yet, and the offer.
 
     Raises:
-        UserError: none can be had, or RunPod refuses. What is uncertain stays in the ledger: `PodLedger.living`.
+        UserError: none can be had, or the provider refuses. What is uncertain stays in the ledger: `PodLedger.living`.
     """
-    said = "RunPod offers none"
+    said = f"{api.title} offers none"
     limits = None if terms.left is None else terms.left.limits
     for offer in _affordable(offers, terms) if offers else []:
         name = ledger.intend(offer.gpu.id, str(offer.hourly), limits)
         try:
-            pod = api.create_pod(_request(name, offer, terms, api))
-        except UserError as error:
-            if (isinstance(error, NoCapacity) and error.certain) or error.code in _SURELY_NOT:
+            pod = api.rent(_wish(name, offer, terms, api))
+        except RentalRefused as error:
+            if (isinstance(error, NoCapacity) and error.certain) or error.refusal in _SURELY_NOT:
                 ledger.refused(name)
-            if not isinstance(error, NoCapacity) and error.code not in _ONLY_THIS:
+            if not isinstance(error, NoCapacity) and error.refusal != "forbidden":
                 raise
             said = str(error).rstrip(".")
             continue
@@ -183,7 +167,7 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         if not wrong:
             return replace(pod, name=name), offer
         ledger.end(api, pod)
-        said = f"RunPod provided a different pod from the one requested: {wrong}"
+        said = f"{api.title} provided a different pod from the one requested: {wrong}"
     raise UserError(
         f"None of the GPUs that will do can be had now; of the last one this is known: {said}. Try again later, or "
         "allow other GPUs, regions or prices.",
@@ -192,7 +176,7 @@ def rent(api: RunpodApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
 
 
 def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
-    """In what a pod is not what was asked for; empty = it is, as far as RunPod says.
+    """In what a pod is not what was asked for; empty = it is, as far as the provider says.
 
     To be looked at again once it runs, since its data centre may only be known then.
     """
@@ -209,7 +193,7 @@ def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
 
 
 def ready(
-    api: RunpodApi,
+    api: RentalApi,
     pod: Pod,
     say: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -267,8 +251,8 @@ def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:
     return typed_settings.from_dict(Place, {"name": pod.name, "host": pod.ssh.host, **fields}, "the rented pod")
 
 
-def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> PodRequest:
-    limits = Limits(
+def _wish(name: str, offer: GpuOffer, terms: RentTerms, api: RentalApi) -> PodWish:
+    life = PodLife(
         seconds=terms.longest(offer.hourly) * 3600,
         price=float(offer.hourly * DEARER),
         cap=float(terms.cap),
@@ -279,34 +263,18 @@ def _request(name: str, offer: GpuOffer, terms: RentTerms, api: RunpodApi) -> Po
         folder=terms.folder,
         start=terms.start,
     )
-    watchdog = watchdog_environment(limits, api.base)
-    return PodRequest(
+    return PodWish(
         name=name,
-        image=terms.image,
         gpu=offer.gpu.id,
         count=terms.wishes.count,
         cloud=terms.wishes.cloud,
         data_centers=offer.data_centers,
         disk=terms.wishes.disk,
-        env=watchdog | {"PUBLIC_KEY": terms.public_key, "SSH_PUBLIC_KEY": terms.public_key},
-        args=ARGS,
+        public_key=terms.public_key,
+        life=life,
+        image=terms.image,
         min_cuda=terms.min_cuda,
     )
-
-
-def watchdog_environment(limits: Limits, base: str) -> dict[str, str]:
-    """The variables that the watchdog of a pod needs.
-
-    Args:
-        limits: what the pod may do.
-        base: address of RunPod's API.
-    """
-    text = resources.files("lib_lora.remote.runpod").joinpath("pod_watchdog.py").read_bytes()
-    return {
-        pod_watchdog.CODE: b64encode(zlib.compress(text, 9)).decode("ascii"),
-        pod_watchdog.LIMITS: pod_watchdog.packed(limits),
-        pod_watchdog.API: base,
-    }
 
 
 def longest_cost(offer: GpuOffer, terms: RentTerms) -> Decimal:

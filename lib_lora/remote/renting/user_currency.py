@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lib_lora.errors import Misfit, UserError
-from lib_lora.remote.runpod import money
-from lib_lora.remote.runpod.money import ExchangeRate
+from lib_lora.remote.renting import money
+from lib_lora.remote.renting.money import ExchangeRate
 from lib_lora.workspace import preferences
 
 

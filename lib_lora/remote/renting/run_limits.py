@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from lib_lora.errors import UserError, plural, typed
-from lib_lora.remote.runpod import money
-from lib_lora.remote.runpod.money import ExchangeRate
-from lib_lora.remote.runpod.pod_ledger import PodEntry, PodLedger, RunLimits
+from lib_lora.remote.gpu_providers import USUAL
+from lib_lora.remote.renting import money
+from lib_lora.remote.renting.money import ExchangeRate
+from lib_lora.remote.renting.pod_ledger import PodEntry, PodLedger, RunLimits
 
 # what a user can do where a run's limits are used up and pictures are to be painted; ends a sentence
 TO_PAINT_ON = "paint on this computer, or set new limits with --max-hours and --max-cost."
-UNSURE = 300.0  # seconds in which a pod may still be made that was asked for; then RunPod lists it, or there is none
+UNSURE = (
+    300.0  # seconds in which a pod may still be made that was asked for; then the provider lists it, or there is none
+)
 LEAST = 0.25  # hours that a pod must be able to live for anything to come of it where a run goes on
 
 
@@ -97,7 +100,7 @@ def to_go_on(run: str) -> str:
     Args:
         run: its character's folder and its identifier, as ``mara/001``.
     """
-    again = typed("resume", run, "--on", "runpod", "--max-cost", "N", "--max-hours", "H")
+    again = typed("resume", run, "--on", USUAL.name, "--max-cost", "N", "--max-hours", "H")
     return f"continue on this computer, or set new limits: {again}"
 
 

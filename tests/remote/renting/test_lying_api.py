@@ -10,10 +10,11 @@ from faults import raises
 
 from lib_lora.errors import UserError
 from lib_lora.remote import openssh
-from lib_lora.remote.runpod.gpu_offers import GpuWishes
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms, find, longest_cost, place_of, ready, rent
-from lib_lora.remote.runpod.runpod_answers import RUNNING, Pod, SshEndpoint, parsed, pod_of
+from lib_lora.remote.renting.gpu_offers import GpuWishes
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms, find, longest_cost, place_of, ready, rent
+from lib_lora.remote.renting.rental_api import RUNNING, Pod, SshEndpoint
+from lib_lora.remote.runpod.runpod_answers import parsed, pod_of
 
 TERMS = RentTerms("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface", hours=4, cap=Decimal(3), start=("true",))
 PATHS = re.compile(r"(GET|POST|DELETE) /(pods|pods/[A-Za-z0-9_-]{1,64}(/action)?|catalog/gpus|billing/pods)")

@@ -21,8 +21,7 @@ from typing import Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import content, explained
-from lib_lora.remote.runpod.runpod_answers import POD_ID, TERMINATED, Pod
-from lib_lora.remote.runpod.runpod_api import RunpodApi
+from lib_lora.remote.renting.rental_api import POD_ID, TERMINATED, Pod, RentalApi, RentalRefused
 from lib_lora.workspace.workspace import Workspace
 
 PREFIX = "sameface-"
@@ -33,7 +32,7 @@ _MOST = 64 << 20  # bytes of the file
 _LONGEST = 10_080.0  # minutes: no pod lives longer than a week
 _DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are none
 _PATIENCE = 180.0  # seconds until a pod that was deleted is gone
-_HOPELESS = ("runpod-key-refused", "runpod-not-allowed")  # errors that waiting does not mend
+_HOPELESS = ("key", "forbidden")  # refusals that waiting does not mend
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PodEntry:
     Attributes:
         name: ours.
         state: "intended" = asked for, and nobody knows what became of it; "created"; "refused"; "ended".
-        id: RunPod's; empty = not known.
+        id: the provider's; empty = not known.
         gpu: its id.
         hourly: USD, as a text; empty = not known.
         time: when it was asked for, unix seconds.
@@ -136,7 +135,7 @@ class LivingPod:
     """A pod of SameFace that is still there, and costs.
 
     Attributes:
-        pod: as RunPod describes it.
+        pod: as the provider describes it.
         entry: what is known of it here; None = another computer, or another data folder, has rented it.
     """
 
@@ -249,13 +248,13 @@ class PodLedger:
                 found[name] = replace(before, state=row["event"], id=identifier or before.id, until=until)
         return list(found.values())
 
-    def living(self, api: RunpodApi) -> list[LivingPod]:
-        """The pods of SameFace that still live, by RunPod's word; those that were made by another one too.
+    def living(self, api: RentalApi) -> list[LivingPod]:
+        """The pods of SameFace that still live, by the provider's word; those that were made by another one too.
 
         What is found out of those that were not known to be made, or to have ended, is written down.
 
         Raises:
-            UserError: RunPod cannot be asked.
+            UserError: the provider cannot be asked.
         """
         entries = self.entries()
         by_name = {entry.name: entry for entry in entries}
@@ -282,12 +281,12 @@ class PodLedger:
 
     def end(
         self,
-        api: RunpodApi,
+        api: RentalApi,
         pod: Pod,
         patience: float = _PATIENCE,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Delete a pod, and look until RunPod says that there is none.
+        """Delete a pod, and look until the provider says that there is none.
 
         Args:
             api: of its account.
@@ -309,15 +308,15 @@ class PodLedger:
                 said = "it is still listed"
             except UserError as error:
                 said = str(error).rstrip(".")
-                if error.code in _HOPELESS:
+                if isinstance(error, RentalRefused) and error.refusal in _HOPELESS:
                     break
             if time.monotonic() >= until:
                 break
             pause(min(2.0**attempt, 15.0))
             attempt += 1
         raise UserError(
-            f"The pod {pod.name} ({pod.id}) could not be deleted and still costs money: {said}; delete it in RunPod's "
-            "console.",
+            f"The pod {pod.name} ({pod.id}) could not be deleted and still costs money: {said}; delete it in "
+            f"{api.title}'s console.",
             code="pod-not-deleted",
             pod=pod.id,
         )
@@ -341,12 +340,12 @@ def _ends_well(path: Path) -> bool:
         return stream.read(1) == b"\n"
 
 
-def _asked(api: RunpodApi, identifier: str) -> Pod | None:
+def _asked(api: RentalApi, identifier: str) -> Pod | None:
     """A pod, asked for by its id; None = it is no more."""
     try:
         pod = api.pod(identifier)
-    except UserError as error:
-        if error.code == "runpod-not-found":
+    except RentalRefused as error:
+        if error.refusal == "absent":
             return None
         raise
     return None if pod.status == TERMINATED else pod

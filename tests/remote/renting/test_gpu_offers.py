@@ -9,9 +9,10 @@ import pytest
 from fake_runpod import CATALOG, gpu
 from faults import raises
 
+from lib_lora.remote.renting.gpu_offers import GpuWishes, affordable, lies_in, offers
+from lib_lora.remote.renting.money import HOURS_A_MONTH
 from lib_lora.remote.runpod import runpod_answers
-from lib_lora.remote.runpod.gpu_offers import GpuWishes, affordable, lies_in, offers
-from lib_lora.remote.runpod.money import DISK_MONTHLY, HOURS_A_MONTH
+from lib_lora.remote.runpod.runpod_answers import DISK_MONTHLY
 
 DISK = DISK_MONTHLY * 40 / HOURS_A_MONTH
 
@@ -26,7 +27,7 @@ def names(found):
 
 
 def test_the_cheapest_comes_first():
-    found = offers(catalog(), GpuWishes())
+    found = offers(catalog(), GpuWishes(), "RunPod")
     assert names(found) == ["RTX A4000", "A40", "RTX 4090"]
     assert [offer.hourly - DISK for offer in found] == [Decimal("0.25"), Decimal("0.4"), Decimal("0.44")]
     assert {offer.data_centers for offer in found} == {()}
@@ -47,7 +48,7 @@ def test_the_cheapest_comes_first():
     ],
 )
 def test_what_is_wished_is_kept_to(wishes, expected):
-    assert names(offers(catalog(), GpuWishes(**wishes))) == expected
+    assert names(offers(catalog(), GpuWishes(**wishes), "RunPod")) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,38 +65,38 @@ def test_what_is_wished_is_kept_to(wishes, expected):
 )
 def test_where_none_will_do_the_nearest_reason_is_said(wishes, why):
     with raises("rent-no-gpu-fits", has=why):
-        offers(catalog(), GpuWishes(**wishes))
+        offers(catalog(), GpuWishes(**wishes), "RunPod")
 
 
 def test_of_an_empty_catalogue():
     with raises("rent-no-gpu-fits"):
-        offers([], GpuWishes())
+        offers([], GpuWishes(), "RunPod")
 
 
 def test_what_is_taken_is_left_out_and_that_is_said():
     taken = catalog(gpu("A", 24, 0.3, availability="NONE"), gpu("B", 24, 0.4))
-    assert names(offers(taken, GpuWishes())) == ["B"]
+    assert names(offers(taken, GpuWishes(), "RunPod")) == ["B"]
     with raises("rent-no-gpu-fits", has="taken"):
-        offers(taken[:1], GpuWishes())
+        offers(taken[:1], GpuWishes(), "RunPod")
 
 
 def test_regions_give_data_centres_the_best_stocked_first():
     centers = [("EU-CZ-1", "LOW"), ("US-KS-2", "HIGH"), ("EUR-IS-1", "HIGH"), ("EU-RO-1", "NONE"), ("EUROPA-1", "HIGH")]
     row = gpu("A", 24, 0.3, dataCenters=[{"id": one, "name": one, "availability": level} for one, level in centers])
-    (found,) = offers(catalog(row), GpuWishes(regions=("eu",)))
+    (found,) = offers(catalog(row), GpuWishes(regions=("eu",)), "RunPod")
     assert found.data_centers == ("EUR-IS-1", "EU-CZ-1")
-    (found,) = offers(catalog(row), GpuWishes(regions=("US", "EU-CZ-1")))
+    (found,) = offers(catalog(row), GpuWishes(regions=("US", "EU-CZ-1")), "RunPod")
     assert found.data_centers == ("US-KS-2", "EU-CZ-1")
     assert not lies_in("EU-RO-10", ["EU-RO-1"])
 
 
 def test_the_price_of_a_pod_is_that_of_all_its_gpus_and_its_disk():
-    (found,) = offers(catalog(gpu("A", 24, 0.5)), GpuWishes(count=2, disk=730))
+    (found,) = offers(catalog(gpu("A", 24, 0.5)), GpuWishes(count=2, disk=730), "RunPod")
     assert found.hourly == Decimal("1.1")
 
 
 def test_what_may_cost_more_than_is_allowed_is_not_tried():
-    found = offers(catalog(), GpuWishes(disk=0))
+    found = offers(catalog(), GpuWishes(disk=0), "RunPod")
     assert names(affordable(found, 10, Decimal(4))) == ["RTX A4000", "A40"]
     with raises("rent-above-limit", has=("2.50", "2.49")):
         affordable(found, 10, Decimal("2.49"))

@@ -10,7 +10,6 @@ from lib_lora.errors import Misfit, UserError
 
 USD = "USD"
 CENT = Decimal("0.01")
-DISK_MONTHLY = Decimal("0.10")  # USD a GB of a running pod's disk (RunPod's documentation, August 2026)
 HOURS_A_MONTH = Decimal(730)
 UNBILLED = Decimal("0.5")  # hours that may be missing in the bill of a machine that has ended
 PREPARING = 12.0  # minutes until a pod trains: it is started, SameFace is installed there, photos are sent
@@ -115,15 +114,16 @@ def exact(number: float | Decimal) -> Decimal:
     return number if isinstance(number, Decimal) else Decimal(str(number))
 
 
-def hourly(price: Decimal, count: int, disk: int) -> Decimal:
+def hourly(price: Decimal, count: int, disk: int, disk_monthly: Decimal) -> Decimal:
     """USD an hour of a whole pod.
 
     Args:
         price: USD an hour of one GPU.
         count: of GPUs.
         disk: GB.
+        disk_monthly: USD a GB of it.
     """
-    return price * count + DISK_MONTHLY * disk / HOURS_A_MONTH
+    return price * count + disk_monthly * disk / HOURS_A_MONTH
 
 
 def estimate(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.remote.runpod.pod_ledger import PREFIX, PodLedger
+from lib_lora.remote.renting.pod_ledger import PREFIX, PodLedger
 from lib_lora.remote.runpod.runpod_answers import PodRequest
 from lib_lora.workspace.workspace import Workspace
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_lora.errors import Misfit, UserError
-from lib_lora.remote.runpod.money import ExchangeRate, check_cap, compared, estimate, hourly, known_cost
+from lib_lora.remote.renting.money import ExchangeRate, check_cap, compared, estimate, hourly, known_cost
+from lib_lora.remote.runpod.runpod_answers import DISK_MONTHLY
 
 EURO = ExchangeRate("EUR", Decimal("0.86"))
 
@@ -41,8 +42,8 @@ def test_an_estimate_is_never_below_what_it_is_made_of(steps, pace, cents):
 
 
 def test_the_price_of_an_hour():
-    assert hourly(Decimal("0.44"), 2, 0) == Decimal("0.88")
-    assert Decimal("0.0054") < hourly(Decimal(0), 1, 40) < Decimal("0.0056")
+    assert hourly(Decimal("0.44"), 2, 0, DISK_MONTHLY) == Decimal("0.88")
+    assert Decimal("0.0054") < hourly(Decimal(0), 1, 40, DISK_MONTHLY) < Decimal("0.0056")
 
 
 def test_the_cap_holds_to_the_cent():

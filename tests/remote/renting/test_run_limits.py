@@ -14,9 +14,9 @@ from planting import plant_run
 from lib_lora.character.store import Character, create
 from lib_lora.queue.job_types import Rental
 from lib_lora.queue.runners import pod_terms
-from lib_lora.remote.runpod import run_limits
-from lib_lora.remote.runpod.money import USD_ITSELF
-from lib_lora.remote.runpod.pod_ledger import PodLedger, RunLimits
+from lib_lora.remote.renting import run_limits
+from lib_lora.remote.renting.money import USD_ITSELF
+from lib_lora.remote.renting.pod_ledger import PodLedger, RunLimits
 from lib_lora.workspace.workspace import Workspace
 
 RUN = "mara/001"
@@ -28,7 +28,7 @@ def ledger(tmp_path, monkeypatch):
     """A ledger whose clock stands at its `now`."""
     made = PodLedger(tmp_path / "data")
     made.now = 1000.0
-    monkeypatch.setattr("lib_lora.remote.runpod.pod_ledger.time.time", lambda: made.now)
+    monkeypatch.setattr("lib_lora.remote.renting.pod_ledger.time.time", lambda: made.now)
     return made
 
 

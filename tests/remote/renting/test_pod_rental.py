@@ -18,11 +18,12 @@ from faults import raises
 from ssh_server import MISSING, SshServer, available
 
 from lib_lora.remote import connection
-from lib_lora.remote.runpod import pod_rental, pod_watchdog
-from lib_lora.remote.runpod.gpu_offers import GpuWishes, offers
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms, fresh_key, longest_cost, place_of, ready, rent, unlike
-from lib_lora.remote.runpod.runpod_answers import Pod, SshEndpoint
+from lib_lora.remote.renting import pod_rental
+from lib_lora.remote.renting.gpu_offers import GpuWishes, offers
+from lib_lora.remote.renting.pod_ledger import PodLedger
+from lib_lora.remote.renting.pod_rental import RentTerms, fresh_key, longest_cost, place_of, ready, rent, unlike
+from lib_lora.remote.renting.rental_api import Pod, SshEndpoint
+from lib_lora.remote.runpod import pod_watchdog, runpod_pods
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA sameface"
@@ -42,7 +43,7 @@ def quiet(runpod):
 
 
 def found(api, **wishes):
-    return offers(api.gpus(), GpuWishes(**wishes))
+    return offers(api.gpus(), GpuWishes(**wishes), api.title)
 
 
 def states(ledger):
@@ -55,7 +56,7 @@ def test_the_first_that_can_be_had_is_rented(quiet, api, ledger):
     (entry,) = ledger.entries()
     assert (entry.name, entry.state, entry.id, entry.hourly) == (pod.name, "created", pod.id, str(offer.hourly))
     body = quiet.pods[pod.id].body
-    assert (body["image"], body["cloud"], body["args"]) == (pod_rental.IMAGE, "SECURE", pod_rental.ARGS)
+    assert (body["image"], body["cloud"], body["args"]) == (runpod_pods.IMAGE, "SECURE", runpod_pods.ARGS)
     assert body["gpu"]["minCudaVersion"] == "12.8"
     assert body["env"]["PUBLIC_KEY"] == body["env"]["SSH_PUBLIC_KEY"] == PUBLIC
     assert "RUNPOD_API_KEY" not in body["env"]
@@ -73,9 +74,9 @@ def test_the_watchdog_is_told_what_was_agreed_by_runpod_s_clock(quiet, api, ledg
 def test_the_command_holds_nothing_of_the_users(quiet, api, ledger):
     terms = RentTerms("$(evil) \"x\" 'y'", 4, Decimal(3), folder='a"; rm -rf /', start=("`evil`",))
     pod, _ = rent(api, ledger, found(api), terms)
-    assert quiet.pods[pod.id].body["args"] == pod_rental.ARGS
-    assert shlex.split(pod_rental.ARGS)[:2] == ["sh", "-c"]
-    assert len(shlex.split(pod_rental.ARGS)) == 3
+    assert quiet.pods[pod.id].body["args"] == runpod_pods.ARGS
+    assert shlex.split(runpod_pods.ARGS)[:2] == ["sh", "-c"]
+    assert len(shlex.split(runpod_pods.ARGS)) == 3
 
 
 def test_what_can_be_had_is_shown_before_anything_is_rented(quiet, api):
