@@ -50,7 +50,8 @@ def write(
         "dtype": dtype in (torch.float16, torch.bfloat16, torch.float32),
         "metadata": bool(family),
     }
-    if wrong := next((name for name, fits in right.items() if not fits), ""):
+    wrong = next((name for name, fits in right.items() if not fits), "")
+    if wrong or family is None:
         raise Misfit("a LoRA is written as .safetensors in float16, bfloat16 or float32, with its family.", wrong)
     stored = {key: _stored(key, tensor, dtype) for key, tensor in tensors.items()}
     check(stored, family)

@@ -213,7 +213,7 @@ def _training(context: RequestContext, call: Call) -> PlannedTraining:
 
 def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
     shown = found.terms.rate.shown
-    disk = money.DISK_MONTHLY * found.terms.wishes.disk / money.HOURS_A_MONTH
+    disk = one.offer.gpu.disk_monthly * found.terms.wishes.disk / money.HOURS_A_MONTH
     longest = found.terms.longest(one.offer.hourly)
     hours = money.exact(longest) if one.estimate is None else one.estimate.minutes / 60
     return {
