@@ -38,24 +38,32 @@ def save(bench: str, figures: Any, file: Path | None = None) -> Path:
         figures: plain values; numbers that JSON lacks (not a number, infinite) become null.
         file: None = a new one in bench/results.
     """
-    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    commit, changed = _commit()
-    known = describe()
+    about = origin()
     found = {
         "bench": bench,
         "options": [_plain_word(word) for word in sys.argv[1:]],
-        "commit": commit,
-        "changed": changed,
-        "date": now.isoformat(),
-        "machine": {name: value for name, value in known.items() if name not in _VERSIONS},
-        "versions": {name: known[name] for name in _VERSIONS},
+        **about,
         "figures": _finite(figures),
     }
+    now, commit = datetime.datetime.fromisoformat(about["date"]), about["commit"]
     path = file or FOLDER / f"{bench}-{now:%Y%m%d-%H%M%S}-{(commit or 'no-commit')[:10]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     print(f"Figures, with commit and machine: {path}", file=sys.stderr, flush=True)
     return path
+
+
+def origin() -> dict[str, Any]:
+    """Where figures come from: "commit", whether files were "changed" since, "date", "machine" and "versions"."""
+    commit, changed = _commit()
+    known = describe()
+    return {
+        "commit": commit,
+        "changed": changed,
+        "date": datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat(),
+        "machine": {name: value for name, value in known.items() if name not in _VERSIONS},
+        "versions": {name: known[name] for name in _VERSIONS},
+    }
 
 
 def rows(markdown: str) -> list[dict[str, str | float]]:

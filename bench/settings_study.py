@@ -217,10 +217,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def add_row(path: Path, row: dict[str, Any]) -> None:
-    """Append a finished run, on a line of its own even where the last one was cut off."""
+    """Append a finished run and where it comes from, on a line of its own even where the last one was cut off."""
     cut = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as stream:
-        stream.write("\n" * cut + json.dumps(row) + "\n")
+        stream.write("\n" * cut + json.dumps({**row, "origin": results_file.origin()}) + "\n")
 
 
 def same_study(work: Path, study: Study) -> Study:

@@ -113,8 +113,8 @@ def _test_newest(words: "list[str]") -> int:
 
     chosen = [word for word in words if word != "--newest"]
     out = None if chosen else releases.ask("newest")
-    everything = [*_side_by_side(), "--durations=10", *NEWEST_TESTS]
-    pytest = [sys.executable, "-m", "pytest", *(chosen or everything)]
+    everything = [*_side_by_side(), *NEWEST_TESTS]
+    pytest = [sys.executable, "-m", "pytest", "--durations=50", *(chosen or everything)]
     code = subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
     outdated = 0 if chosen else releases.check(code == 0, out, "newest")
     return code or outdated  # a signal's code is negative

@@ -55,6 +55,7 @@ def test_what_is_in_the_file_is_not_done_again(tmp_path):
     with path.open("a", encoding="utf-8") as stream:
         stream.write('{"variant": "base", "person": "ines", "se')  # the machine went down
     study.add_row(path, row("lr2", "mara", 2, {}, error="broken"))
+    assert [set(one["origin"]) for one in study.read_rows(path)] == [{*study.results_file.origin()}] * 2
     left = study.planned(options, study.read_rows(path))
     assert [(job.variant, job.person, job.seed) for job in left] == [
         *(("base", "ines", 1), ("base", "mara", 2), ("base", "ines", 2)),
