@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import wheels
-from faults import misfit, raises
+from faults import raises
 from packaging.specifiers import SpecifierSet
 
 from lib_lora import __main__ as entry

@@ -7,7 +7,6 @@ import argparse
 from lib_lora.cli.arguments import Answer, Commands, finite
 from lib_lora.cli.service_keys import forget_key, keep_key
 from lib_lora.errors import UserError, typed
-from lib_lora.remote import api_key_store
 from lib_lora.remote.gpu_providers import NAMES, USUAL, provider_named
 from lib_lora.remote.renting.money import USD
 from lib_lora.remote.renting.user_currency import rate_of, set_rate

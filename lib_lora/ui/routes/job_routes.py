@@ -39,8 +39,6 @@ from lib_lora.remote import places
 from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.remote.renting import money
 from lib_lora.remote.renting.user_currency import rate_of
-from lib_lora.remote.runpod import money
-from lib_lora.remote.runpod.user_currency import rate_of
 from lib_lora.runs.events import events_after
 from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.records import run_records

@@ -25,12 +25,6 @@ from lib_lora.remote.renting.pod_ledger import PodLedger
 from lib_lora.remote.renting.pod_rental import RentTerms
 from lib_lora.remote.renting.rental_api import RentalApi
 from lib_lora.remote.renting.run_limits import LeftToRent
-from lib_lora.remote.runpod import gpu_offers, money, pod_rental
-from lib_lora.remote.runpod.gpu_offers import GpuOffer
-from lib_lora.remote.runpod.money import RentEstimate
-from lib_lora.remote.runpod.pod_ledger import PodLedger
-from lib_lora.remote.runpod.pod_rental import RentTerms
-from lib_lora.remote.runpod.run_limits import LeftToRent
 from lib_lora.runs.records.paces import Pace, pace_on
 from lib_lora.training.plan import estimate
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, GB, GpuNeed, fitted
