@@ -452,7 +452,7 @@ def test_where_there_is_no_room_for_long_the_pod_is_left_to_its_limits_and_to_re
         job = home.ended(number)
     assert (job.state, job.code, f"pods end {pod.body['name']}" in job.error) == (
         "failed",
-        "remote-not-fetched",
+        "pod-not-fetched",
         True,
     ), job
     assert (home.runpod.living(), home.states()) == ([pod], ["created"])
@@ -481,7 +481,7 @@ def test_another_fault_of_this_computer_keeps_the_pod_too(home, monkeypatch, fau
         job = home.ended(number)
     assert (job.state, job.code, f"pods end {pod.body['name']}" in job.error) == (
         "failed",
-        "remote-not-fetched",
+        "pod-not-fetched",
         True,
     ), job
     assert (home.runpod.living(), home.states()) == ([pod], ["created"])
@@ -586,23 +586,27 @@ def test_what_its_limit_ends_is_kept_and_said(home):
 
 
 @pytest.mark.parametrize(
-    ("lie", "said"),
+    ("lie", "code", "said"),
     [
-        ({"ssh": {"direct": {"host": "-oProxyCommand=touch hacked", "port": 22, "username": "root"}}}, "not ready"),
-        ({"ssh": {"direct": {"host": "127.0.0.1", "port": 99999, "username": "root"}}}, "not ready"),
-        ({"cost": 9.5}, "it costs 9.50 USD an hour"),
-        ({"cloud": "COMMUNITY"}, "it is in the cloud COMMUNITY"),
-        ({"gpu": {"id": "NVIDIA H100", "count": 1}}, "its GPU is NVIDIA H100"),
+        (
+            {"ssh": {"direct": {"host": "-oProxyCommand=touch hacked", "port": 22, "username": "root"}}},
+            "pod-not-ready",
+            "",
+        ),
+        ({"ssh": {"direct": {"host": "127.0.0.1", "port": 99999, "username": "root"}}}, "pod-not-ready", ""),
+        ({"cost": 9.5}, "pod-not-as-asked", "9.50 USD an hour"),
+        ({"cloud": "COMMUNITY"}, "pod-not-as-asked", "COMMUNITY"),
+        ({"gpu": {"id": "NVIDIA H100", "count": 1}}, "pod-not-as-asked", "NVIDIA H100"),
     ],
 )
-def test_a_pod_about_which_runpod_lies_is_given_back_and_nothing_is_sent(home, monkeypatch, lie, said):
+def test_a_pod_about_which_runpod_lies_is_given_back_and_nothing_is_sent(home, monkeypatch, lie, code, said):
     monkeypatch.setattr(pod_rental, "ready", partial(pod_rental.ready, patience=0.2))
     shown = home.runpod._shown
     monkeypatch.setattr(
         home.runpod, "_shown", lambda pod: {**shown(pod), **(lie if shown(pod)["status"] == "RUNNING" else {})}
     )
     job = home.ended(home.rent())
-    assert (job.state, job.code, said in job.error) == ("failed", "pod-not-as-asked", True), job
+    assert (job.state, job.code, said in job.error) == ("failed", code, True), job
     assert (home.runpod.living(), home.states(), home.left()) == ([], ["ended"], [])
     assert not (home.there / "jobs").exists()
     assert not list(home.root.parent.rglob("hacked"))

@@ -199,7 +199,7 @@ def test_a_place_that_cannot_be_reached_at_all(harness, monkeypatch):
     monkeypatch.setattr(remote_job, "PATIENCE", 0.5)
     harness.server.stop()
     job = harness.ended(harness.add())
-    assert (job.state, job.code) == ("failed", "?"), job.error
+    assert (job.state, job.code) == ("failed", "host-unreachable"), job.error
     harness.server.start()
     harness.resume(job.id)
     assert harness.ended(job.id).state == "finished"
@@ -215,7 +215,7 @@ def test_another_machine_in_its_place_gets_nothing(harness):
     harness.server.start()
     harness.open()
     job = harness.ended(number)
-    assert (job.state, job.code) == ("failed", "?")
+    assert (job.state, job.code) == ("failed", "host-key-changed")
 
 
 def test_a_result_that_lies_is_no_end(harness):
@@ -368,7 +368,7 @@ def test_a_stop_while_it_cannot_be_reached_ends_the_waiting(harness, monkeypatch
     harness.server.stop()
     harness.queue.wish(number, "stop")
     job = harness.ended(number)
-    assert (job.state, job.code) == ("failed", "?")
+    assert (job.state, job.code) == ("failed", "remote-left-behind")
     with raises("job-elsewhere", has=("remote.json",)):
         harness.queue.forget(number)
     harness.server.start()
@@ -387,7 +387,7 @@ def test_a_place_that_is_another_one_by_now_gets_nothing(harness):
     places.save(harness.root, replace(was, folder=f"{was.folder}-new"))
     harness.open()
     job = harness.ended(number)
-    assert (job.state, job.code, was.folder in job.error) == ("failed", "?", True)
+    assert (job.state, job.code, was.folder in job.error) == ("failed", "place-changed", True)
     assert not Path(f"{was.folder}-new").exists()
     places.save(harness.root, was)
     harness.lets(6)
