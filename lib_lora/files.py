@@ -189,6 +189,41 @@ def _linked(source: Path, target: Path) -> None:
         source.unlink()
 
 
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines to a log and see that they are on the disk; a last line that was cut off ends first.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    with open(path, "ab", opener=file_permissions.opener) as stream:
+        if stream.tell() and not _ends_with_newline(path):
+            lines = b"\n" + lines
+        stream.write(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
+def make_numbered_folder(parent: Path) -> Path:
+    """Make the next folder of ``001``, ``002`` ... in `parent`; two that are made at once get two numbers.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    number = max((int(path.name) for path in parent.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
+    while True:
+        number += 1
+        folder = parent / f"{number:03d}"
+        with suppress(FileExistsError):
+            folder.mkdir(file_permissions.rights(folder))
+            return folder
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, atomically."""
     with atomic_file(path, "w") as stream:

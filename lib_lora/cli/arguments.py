@@ -22,7 +22,7 @@ from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
 from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.training.plan.presets import presets
-from lib_lora.workspace.workspace import data_root
+from lib_lora.workspace.workspace import Workspace, data_root
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
@@ -146,7 +146,7 @@ def lora_folders(parser: argparse.ArgumentParser) -> None:
 
 def folders_of(options: argparse.Namespace) -> list[Path]:
     """The folders that `lora_folders` has asked for, and the data folder's own."""
-    return [*options.loras, data_root(options.data) / "loras"]
+    return [*options.loras, Workspace(data_root(options.data)).loras]
 
 
 def painted_by(options: argparse.Namespace) -> str:

@@ -33,7 +33,7 @@ from lib_lora.errors import UserError
 from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LEAST_COMBINED, LOCAL, WEIGHTS
 from lib_lora.remote import base_addresses, places
 from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
-from lib_lora.workflows.train.progress import ChangingLines
+from lib_lora.workflows.train.progress import ChangingLines, print_warning
 from lib_lora.workspace.workspace import data_root
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def painter_for(
         from lib_lora.workflows.judge.painting.pod_painter import PaintingRent
 
         print(before_painting(root, run, pictures(), rental), file=sys.stderr)
-        rent = PaintingRent(rental, time.time(), _warned)
+        rent = PaintingRent(rental, time.time(), print_warning)
     if place:
         print(places.painting_sentence(place), file=sys.stderr)
     if options.base_address:
@@ -207,12 +207,6 @@ def painter_for(
         yield painter
     finally:
         painter.close()
-
-
-def _warned(kind: str, **fields: object) -> None:
-    """Of the events of a painter those that a terminal shows."""
-    if kind == "warning":
-        print(fields.get("text", ""), file=sys.stderr)
 
 
 def _answer(result: Scored) -> Answer:

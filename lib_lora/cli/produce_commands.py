@@ -113,7 +113,7 @@ def _produce(options: argparse.Namespace) -> Answer:
     root = data_root(options.data)
     measured_with = engine_of(options)
     wildcards = [*options.wildcards, Workspace(root).wildcards]
-    folders = PromptFolders(wildcards, [*options.loras, root / "loras"])
+    folders = PromptFolders(wildcards, [*options.loras, Workspace(root).loras])
     settings = ProduceSettings(
         count=options.count or 0,
         run=options.run,

@@ -20,7 +20,7 @@ from lib_lora.comfyui import comfy_answers
 from lib_lora.comfyui.comfy_address import base_of
 from lib_lora.comfyui.comfy_answers import Done, StoredPicture
 from lib_lora.errors import UserError
-from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, opener_for
 
 _LONGEST = 16 << 20  # bytes of an answer in JSON
 _LONGEST_PICTURE = 128 << 20
@@ -52,7 +52,7 @@ class ComfyApi:
         Raises:
             UserError: it cannot be reached, or something else answers.
         """
-        found = self._read(self._checked(self._asked("GET", "/system_stats")))
+        found = json_in(self._checked(self._asked("GET", "/system_stats")), self._unreadable)
         system = found.get("system") if isinstance(found, dict) else None
         if not isinstance(system, dict):
             raise self._unreadable()
@@ -68,7 +68,7 @@ class ComfyApi:
         Raises:
             UserError: it cannot be reached, or it has no such nodes.
         """
-        found = self._read(self._checked(self._asked("GET", f"/object_info/{quote(kind, safe='')}")))
+        found = json_in(self._checked(self._asked("GET", f"/object_info/{quote(kind, safe='')}")), self._unreadable)
         choices = comfy_answers.choices(found, kind, name)
         if choices is None:
             raise UserError(
@@ -132,11 +132,11 @@ class ComfyApi:
                 continue
             break
         if reply.status == 400:
-            said = comfy_answers.refusal(self._read(reply), prompt)
+            said = comfy_answers.refusal(json_in(reply, self._unreadable), prompt)
             raise UserError(
                 f"ComfyUI at {self.address} refuses the workflow: {said}", code="comfyui-workflow-refused", said=said
             )
-        found = self._read(self._checked(reply))
+        found = json_in(self._checked(reply), self._unreadable)
         identifier = found.get("prompt_id") if isinstance(found, dict) else None
         if not isinstance(identifier, str) or not _ID.fullmatch(identifier):
             raise self._unreadable()
@@ -148,7 +148,7 @@ class ComfyApi:
         Raises:
             UserError: it cannot be reached, or something else answers.
         """
-        found = self._read(self._checked(self._asked("GET", f"/history/{_plain(identifier)}")))
+        found = json_in(self._checked(self._asked("GET", f"/history/{_plain(identifier)}")), self._unreadable)
         if not isinstance(found, dict):
             raise self._unreadable()
         return comfy_answers.done(found.get(identifier)) if identifier in found else None
@@ -159,7 +159,7 @@ class ComfyApi:
         Raises:
             UserError: it cannot be reached, or something else answers.
         """
-        found = comfy_answers.queued(self._read(self._checked(self._asked("GET", "/queue"))))
+        found = comfy_answers.queued(json_in(self._checked(self._asked("GET", "/queue")), self._unreadable))
         if found is None:
             raise self._unreadable()
         return found
@@ -192,7 +192,7 @@ class ComfyApi:
         head = f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
         body = (fields + head + "Content-Type: image/png\r\n\r\n").encode() + content + f"\r\n--{mark}--\r\n".encode()
         reply = self._asked("POST", "/upload/image", body, kind=f"multipart/form-data; boundary={mark}")
-        found = self._read(self._checked(reply))
+        found = json_in(self._checked(reply), self._unreadable)
         there = found.get("name") if isinstance(found, dict) else None
         if not isinstance(there, str) or len(there) > 255:
             raise self._unreadable()
@@ -261,12 +261,6 @@ class ComfyApi:
             address=self.address,
             status=reply.status,
         )
-
-    def _read(self, reply: Reply) -> Any:
-        try:
-            return json.loads(reply.content)
-        except (ValueError, RecursionError):
-            raise self._unreadable() from None
 
     def _unreadable(self) -> UserError:
         return UserError(

@@ -60,6 +60,11 @@ class Face:
         return max(self.box[2], self.box[3])
 
     @property
+    def area(self) -> float:
+        """Of its box, in pixels."""
+        return self.box[2] * self.box[3]
+
+    @property
     def yaw(self) -> float:
         """How far the head is turned, -1..1 from the five points (`yaw_proxy`)."""
         return yaw_proxy(self.points)

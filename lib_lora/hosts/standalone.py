@@ -18,6 +18,7 @@ from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, Offer
 from lib_lora.job_host import Each, never
 from lib_lora.pictures import Cell
 from lib_lora.setup import environment
+from lib_lora.workspace.workspace import Workspace
 
 _BUNDLED = environment.bundled("tests/data/mini-face")
 _SUFFIXES = (".safetensors", ".ckpt")
@@ -54,7 +55,7 @@ class Alone(Host):
         there = [path for path in self._models if path.exists()]
         named = dict.fromkeys(path if path.is_dir() else path.parent for path in there)
         bundled = [_BUNDLED] if _BUNDLED.exists() else []  # after the data folder's: nothing is fetched into this one
-        return Roots(self._data, [self._data / "loras"], [*named, self._data / "models", *bundled])
+        return Roots(self._data, [Workspace(self._data).loras], [*named, Workspace(self._data).models, *bundled])
 
     def checkpoints(self) -> list[Checkpoint]:
         """The bundled small one comes last."""
@@ -62,7 +63,7 @@ class Alone(Host):
         return list(found.values())
 
     def _tops(self) -> tuple[Path, ...]:
-        return (*self._models, self._data / "models", _BUNDLED)
+        return (*self._models, Workspace(self._data).models, _BUNDLED)
 
     def current_checkpoint(self) -> Path | None:
         """The first one."""

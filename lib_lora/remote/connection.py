@@ -16,7 +16,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.remote import openssh, places, sftp
-from lib_lora.remote.place_connection import Download, PlaceConnection, Upload
+from lib_lora.remote.place_connection import Download, PlaceConnection, Upload, whole_number
 from lib_lora.remote.places import Graphics, Machine, Place
 
 # the shell there reads this; what the user names is in what is sent afterwards
@@ -225,14 +225,14 @@ def probe(connection: PlaceConnection, **more: Any) -> Machine:
     """
     found, place = connection.ask("probe", **more), connection.place
     try:
-        gpus = [Graphics(_plain(_text(one["name"])), _whole(one["memory"])) for one in _list(found["gpus"])[:64]]
+        gpus = [Graphics(_plain(_text(one["name"])), whole_number(one["memory"])) for one in _list(found["gpus"])[:64]]
         machine = Machine(
             time=_number(found["time"]),
             python=_plain(_text(found["python"])),
             system=_plain(_text(found["system"])),
-            cores=_whole(found["cores"]),
-            memory=None if found["memory"] is None else _whole(found["memory"]),
-            disk_free=_whole(found["disk_free"]),
+            cores=whole_number(found["cores"]),
+            memory=None if found["memory"] is None else whole_number(found["memory"]),
+            disk_free=whole_number(found["disk_free"]),
             gpus=gpus,
         )
         known = tuple(int(part) for part in machine.python.split(".")[:2])
@@ -271,12 +271,6 @@ def _text(value: Any) -> str:
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError("no list")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("no count")
     return value
 
 

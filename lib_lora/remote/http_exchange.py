@@ -145,6 +145,18 @@ def json_of(content: bytes, fraction: Callable[[str], Any]) -> Any:
         return None
 
 
+def json_in(reply: Reply, unreadable: Callable[[], Exception]) -> Any:
+    """The JSON in an answer whose size is limited; what it holds is not checked.
+
+    Raises:
+        Exception: what `unreadable` gives; it is no JSON.
+    """
+    try:
+        return json.loads(reply.content)
+    except (ValueError, RecursionError):
+        raise unreadable() from None
+
+
 def _seconds(text: str | None) -> float | None:
     """Retry-After as a whole number of seconds."""
     return float(text.strip()) if text and re.fullmatch(r"\s*[0-9]{1,9}\s*", text) else None

@@ -53,7 +53,7 @@ def built(root: Path, package: Path = PACKAGE) -> Wheel:
         UserError: it cannot be written.
     """
     content, version, digest = _wheel_once(package)
-    path = Workspace(root).remote / "wheels" / digest[:16] / f"sameface-{version}-py3-none-any.whl"
+    path = Workspace(root).wheels / digest[:16] / f"sameface-{version}-py3-none-any.whl"
     if not path.is_file() or path.stat().st_size != len(content):
         with atomic_file(path) as stream:
             stream.write(content)

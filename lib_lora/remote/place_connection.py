@@ -94,3 +94,14 @@ class PlaceConnection(Protocol):
     def close(self) -> None:
         """End the connection; what runs on the place goes on."""
         ...
+
+
+def whole_number(value: Any, least: int = 0) -> int:
+    """A whole number in what a place has answered, which may be anything.
+
+    Raises:
+        ValueError: it is none, or less than `least`.
+    """
+    if type(value) is not int or not least <= value < 1 << 63:
+        raise ValueError("not a whole number")
+    return value

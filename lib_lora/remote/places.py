@@ -477,7 +477,7 @@ def _named_and_deleted(place: Place) -> tuple[str, str]:
 
 def known_hosts(root: Path, place: Place) -> Path:
     """The file with the host key of a place, which is pinned when it is first reached."""
-    return Workspace(root).remote / "hosts" / f"{place.name}-key"  # Windows has no file called "nul"
+    return Workspace(root).host_key(place.name)
 
 
 def _write(root: Path, places: Iterable[Place]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import size
-from lib_lora.remote.place_connection import PlaceConnection
+from lib_lora.remote.place_connection import PlaceConnection, whole_number
 
 _MOST = 1000  # rows of an answer
 _DAY = 86400.0
@@ -114,7 +114,7 @@ def _read(connection: PlaceConnection, answer: Any) -> StoredThere:
         models = tuple(_item(row, row["names"] or [_PART]) for row in _rows(answer["shared"]))
         left = tuple(_plain(path, 300) for path in _rows(answer.get("left", [])))
         silent = tuple(_plain(name, 100) for name in _rows(answer.get("silent", [])))
-        return StoredThere(versions, models, _count(answer.get("jobs", 0)), left, silent)
+        return StoredThere(versions, models, whole_number(answer.get("jobs", 0)), left, silent)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{connection.place.address()} does not report what is stored there.",
@@ -135,16 +135,10 @@ def _item(row: Any, names: Any) -> StoredItem:
         raise ValueError("no time")
     shown = ", ".join(_plain(name, 100) for name in _rows(names)[:3])
     where = _plain(row.get("where", ""), 100)
-    return StoredItem(shown, _count(row["bytes"]), float(idle), row["needed"] is not False, where)
+    return StoredItem(shown, whole_number(row["bytes"]), float(idle), row["needed"] is not False, where)
 
 
 def _plain(value: Any, most: int) -> str:
     if not isinstance(value, str):
         raise ValueError("no text")
     return "".join(letter for letter in value if letter.isprintable())[:most]
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("no count")
-    return value

@@ -68,6 +68,21 @@ class Workspace:
         return self.root / "uploads"
 
     @property
+    def loras(self) -> Path:
+        """LoRAs that the user puts there, and where there is no webui, those that were trained."""
+        return self.root / "loras"
+
+    @property
+    def models(self) -> Path:
+        """Base models that the user puts there."""
+        return self.root / "models"
+
+    @property
+    def demo(self) -> Path:
+        """The data folder of the command ``try``."""
+        return self.root / "try"
+
+    @property
     def blip(self) -> Path:
         """The captioner BLIP, where the user has put it here."""
         return self.root / "blip"
@@ -135,6 +150,24 @@ class Workspace:
     def remote(self) -> Path:
         """What is known of other machines: their host keys, and what is to be sent to them."""
         return self.root / "remote"
+
+    def remote_work(self, kind: str, part: str) -> Path:
+        """The folder of work on another machine that is no job of the queue, by its kind and a name of its own."""
+        return self.remote / f"{kind}-{part}"
+
+    def host_key(self, place: str) -> Path:
+        """The host key of the place of that name, pinned when it is first reached."""
+        return self.remote / "hosts" / f"{place}-key"  # Windows has no file called "nul"
+
+    @property
+    def wheels(self) -> Path:
+        """SameFace as it is sent to other machines, a folder for each content."""
+        return self.remote / "wheels"
+
+    @property
+    def computer(self) -> Path:
+        """By what other machines know this data folder on this computer."""
+        return self.remote / "home.txt"
 
     @property
     def pods(self) -> Path:

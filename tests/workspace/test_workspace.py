@@ -86,6 +86,12 @@ def test_what_is_private_lies_where_the_workspace_says():
     assert all(file_permissions.is_ours(file.name) for file in files)
 
 
+def test_what_is_open_to_others_lies_where_the_workspace_says():
+    workspace = Workspace(Path("data"))
+    folders = [workspace.loras, workspace.models, workspace.blip, workspace.wildcards, workspace.demo]
+    assert {folder.name for folder in folders} == set(file_permissions.SHARED) - {"out"}  # that of `try` alone
+
+
 def test_nobody_else_counts_folders():
     """`parents[3]` and the like are guesses about where something lies; these count within the code itself."""
     counted = re.compile(r"\.parents\[|\.parent\.parent\b")

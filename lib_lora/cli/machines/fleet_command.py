@@ -202,7 +202,7 @@ def _productions(
     if options.prompts is None:
         raise UserError("Name the list of prompts with --prompts FILE.", "prompts", code="prompts-not-named")
     root = data_root(options.data)
-    folders = PromptFolders([Workspace(root).wildcards], [root / "loras"])
+    folders = PromptFolders([Workspace(root).wildcards], [Workspace(root).loras])
     settings = ProduceSettings(count=options.count or 0, tries=options.tries, steps=options.grid_steps)
     request = ProduceRequest(read_prompts(options.prompts), settings, folders)
     plans = {name: production_request.plan_of(root, name, request)[1] for name in names}

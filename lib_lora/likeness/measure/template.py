@@ -197,8 +197,8 @@ def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
     """The face of the character in a photo, or None and why: no face, several people, or nothing to measure."""
     if not faces:
         return None, "no face found"
-    ordered = sorted(faces, key=_area, reverse=True)
-    rivals = sum(_area(face) >= SECOND_FACE * _area(ordered[0]) for face in ordered)
+    ordered = sorted(faces, key=lambda face: face.area, reverse=True)
+    rivals = sum(face.area >= SECOND_FACE * ordered[0].area for face in ordered)
     if rivals > 1:
         return None, f"shows {rivals} faces of similar size; crop it to one person"
     quality = ordered[0].quality
@@ -257,10 +257,6 @@ def load(path: Path) -> Template:
 
 def _embeddings(template: Template) -> list[str]:
     return [item.embedding for item in template.references if item.embedding is not None]
-
-
-def _area(face: Face) -> float:
-    return face.box[2] * face.box[3]
 
 
 def _look_at(engine: FaceEngine, photo: Path) -> Reference:

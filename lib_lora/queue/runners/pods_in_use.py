@@ -60,7 +60,8 @@ def end_left(root: Path, say: Callable[[str], None]) -> None:
 
 
 def _painters(workspace: Workspace) -> Iterator[Path]:
-    yield from sorted(path for path in workspace.remote.glob(f"{PAINTING}-*") if JobFolder(path).pod.is_file())
+    named = workspace.remote_work(PAINTING, "*").name
+    yield from sorted(path for path in workspace.remote.glob(named) if JobFolder(path).pod.is_file())
 
 
 def _same(order: PodOrder) -> PodOrder:

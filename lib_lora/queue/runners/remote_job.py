@@ -295,7 +295,7 @@ def key_of(workspace: Workspace, job: int, part: str = "") -> str:
     Raises:
         UserError: the data folder cannot be written.
     """
-    path, known = workspace.remote / "home.txt", ""
+    path, known = workspace.computer, ""
     with _FIRST:
         if path.is_file():
             with explained(path, "read"):
@@ -321,7 +321,7 @@ def is_left(job: RemoteJob, key: str, kind: str) -> bool:
         kind: begins the names of the folders of such jobs.
     """
     mine = "".join(job.key.partition("-0-")[:2])
-    folder = job.workspace.remote / f"{kind}-{key[len(mine) :]}"
+    folder = job.workspace.remote_work(kind, key[len(mine) :])
     if not key.startswith(mine) or not is_ownerless(folder):
         return False
     shutil.rmtree(folder, ignore_errors=True)

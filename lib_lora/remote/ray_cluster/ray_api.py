@@ -23,7 +23,7 @@ from lib_lora import __version__
 from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable
-from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, opener_for
 
 PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED = "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"
 ENDED = (STOPPED, SUCCEEDED, FAILED)
@@ -110,7 +110,7 @@ class RayApi:
         Raises:
             Unreachable, UserError: see `_asked`.
         """
-        found = self._read(self._checked(self._asked("GET", "/api/version")))
+        found = json_in(self._checked(self._asked("GET", "/api/version")), self._unreadable)
         version = found.get("ray_version") if isinstance(found, dict) else None
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise self._unreadable()
@@ -122,7 +122,7 @@ class RayApi:
         Raises:
             Unreachable, UserError: see `_asked`.
         """
-        found = self._read(self._checked(self._asked("GET", "/api/cluster_status")))
+        found = json_in(self._checked(self._asked("GET", "/api/cluster_status")), self._unreadable)
         try:
             total = found["data"]["clusterStatus"]["loadMetricsReport"]["usage"]["GPU"][1]
         except (KeyError, IndexError, TypeError):
@@ -135,8 +135,9 @@ class RayApi:
         Raises:
             Unreachable, UserError: see `_asked`.
         """
-        found = self._read(
-            self._checked(self._asked("GET", f"/api/v0/nodes?limit={_MOST_NODES}", longest=_LONGEST_LIST))
+        found = json_in(
+            self._checked(self._asked("GET", f"/api/v0/nodes?limit={_MOST_NODES}", longest=_LONGEST_LIST)),
+            self._unreadable,
         )
         try:
             rows = found["data"]["result"]["result"]
@@ -214,7 +215,7 @@ class RayApi:
         reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}", attempts=attempts, timeout=timeout)
         if _is_unknown(reply):
             return None
-        found = _job_of(self._read(self._checked(reply)))
+        found = _job_of(json_in(self._checked(reply), self._unreadable))
         if found is None or found.id != job:
             raise self._unreadable()
         return found
@@ -224,7 +225,7 @@ class RayApi:
         with self._listing:
             if self._listed is None or time.monotonic() - self._listed[0] > _FRESH:
                 reply = self._asked("GET", "/api/jobs/", longest=_LONGEST_LIST)
-                found = self._read(self._checked(reply))
+                found = json_in(self._checked(reply), self._unreadable)
                 if not isinstance(found, list):
                     raise self._unreadable()
                 jobs = {one.id: one for row in found if (one := _job_of(row)) is not None}
@@ -257,7 +258,7 @@ class RayApi:
         """The last line that a job has printed; empty where Ray does not say."""
         try:
             reply = self._asked("GET", f"/api/jobs/{_plain(_JOB, job)}/logs", attempts=1)
-            found = self._read(self._checked(reply))
+            found = json_in(self._checked(reply), self._unreadable)
         except UserError:
             return ""
         return last_line(found.get("logs")) if isinstance(found, dict) else ""
@@ -337,12 +338,6 @@ class RayApi:
             place=self._name,
             status=reply.status,
         )
-
-    def _read(self, reply: Reply) -> Any:
-        try:
-            return json.loads(reply.content)
-        except (ValueError, RecursionError):
-            raise self._unreadable() from None
 
     def _unreadable(self) -> UserError:
         return UserError(

@@ -28,7 +28,7 @@ from lib_lora.errors import Misfit, StoppedByUser, UserError
 from lib_lora.files import explained, read_json
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable, refusal
-from lib_lora.remote.place_connection import Download, Upload
+from lib_lora.remote.place_connection import Download, Upload, whole_number
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster import shared_storage
 from lib_lora.remote.ray_cluster.cluster_stock import USED, ClusterStock
@@ -911,22 +911,16 @@ def _json(content: bytes | None) -> Any:
         return None
 
 
-def _whole(value: Any, least: int = 0) -> int:
-    if type(value) is not int or not least <= value < 1 << 63:
-        raise ValueError("no whole number")
-    return value
-
-
 def _control_of(values: Any) -> _Control:
     ended = values["ended"]
     return _Control(
-        _whole(values["number"], 1),
-        None if ended is None else _whole(ended, -255),
+        whole_number(values["number"], 1),
+        None if ended is None else whole_number(ended, -255),
         str(values["why"]),
-        _whole(values["failed"]),
+        whole_number(values["failed"]),
         str(values["wish"]),
-        _whole(values["asked"]),
-        _whole(values["orders"]),
+        whole_number(values["asked"]),
+        whole_number(values["orders"]),
     )
 
 
@@ -939,7 +933,7 @@ def _report_of(values: Any) -> _Report:
     if len(values["files"]) + len(values["logs"]) > _MOST_FILES:
         raise ValueError("too many files")
     files = {
-        _checked(_NAME, name): (_whole(size), _whole(changed), _checked(_HASH, sha256))
+        _checked(_NAME, name): (whole_number(size), whole_number(changed), _checked(_HASH, sha256))
         for name, (size, changed, sha256) in values["files"].items()
     }
     logs = {
@@ -949,12 +943,12 @@ def _report_of(values: Any) -> _Report:
     left = [printable(one) for one in values.get("left", [])[:100] if isinstance(one, str)]
     code = values.get("exit")
     return _Report(
-        beat=_whole(values["beat"]),
+        beat=whole_number(values["beat"]),
         node=printable(str(values["node"])),
         said=printable(str(values["said"])),
         started=values.get("started") is True,
-        saved=_whole(values["saved"]),
-        exit=None if code is None else _whole(code, -255),
+        saved=whole_number(values["saved"]),
+        exit=None if code is None else whole_number(code, -255),
         failed=last_line(values.get("failed")),
         left=tuple(left),
         files=files,
@@ -965,7 +959,7 @@ def _report_of(values: Any) -> _Report:
 def _pieces(values: Any) -> tuple[tuple[int, int], ...]:
     found, at = [], 0
     for start, end in values:
-        if _whole(start) != at or not 0 < _whole(end) - start <= LONGEST_PIECE:
+        if whole_number(start) != at or not 0 < whole_number(end) - start <= LONGEST_PIECE:
             raise ValueError("no pieces of a file")
         found.append((start, end))
         at = end

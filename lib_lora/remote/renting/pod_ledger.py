@@ -6,7 +6,6 @@ A pod's unique name is written down before it is asked for. Whatever is cut off 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import statistics
@@ -20,7 +19,7 @@ from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.files import content, explained
+from lib_lora.files import append_lines, content, explained
 from lib_lora.remote.renting.rental_api import POD_ID, TERMINATED, Pod, RentalApi, RentalRefused
 from lib_lora.workspace.workspace import Workspace
 
@@ -326,18 +325,7 @@ class PodLedger:
         line = json.dumps({**values, "t": round(time.time(), 3)}).encode("ascii") + b"\n"
         with explained(self.path):
             file_permissions.make_folder(self.path.parent)
-            with open(self.path, "ab", opener=file_permissions.opener) as stream:
-                if stream.tell() and not _ends_well(self.path):
-                    line = b"\n" + line  # the last one was cut off
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
-
-
-def _ends_well(path: Path) -> bool:
-    with open(path, "rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"
+            append_lines(self.path, line)
 
 
 def _asked(api: RentalApi, identifier: str) -> Pod | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +19,7 @@ import lib_lora
 from lib_lora import file_permissions, typed_settings
 from lib_lora.character.store import Character, read_yaml
 from lib_lora.errors import UserError
-from lib_lora.files import digest_of, explained, slug, write_text
+from lib_lora.files import digest_of, explained, make_numbered_folder, slug, write_text
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -214,7 +213,7 @@ def create_run(
     """
     with explained(runs):
         file_permissions.make_folder(runs)
-        identifier = _next_folder(runs)
+        identifier = make_numbered_folder(runs).name
     run_file = RunFile(
         id=identifier,
         stem=f"{slug(character.name)}-{identifier}",
@@ -239,18 +238,6 @@ def create_run(
     run = Run(runs / identifier, run_file, base.info)
     save_run(run)
     return run
-
-
-def _next_folder(runs: Path) -> str:
-    """Make the next numbered folder; two runs that start at once get two."""
-    number = max((int(path.name) for path in runs.iterdir() if re.fullmatch(r"\d+", path.name)), default=0)
-    while True:
-        number += 1
-        try:
-            (runs / f"{number:03d}").mkdir(file_permissions.rights(runs / f"{number:03d}"))
-        except FileExistsError:
-            continue
-        return f"{number:03d}"
 
 
 def save_run(run: Run) -> None:

@@ -226,7 +226,7 @@ def lora_of(context: RequestContext, text: str) -> Path:
 
 def lora_folders(context: RequestContext) -> list[Path]:
     """The folders in which LoRAs lie here."""
-    return [*context.host.roots().loras, context.root / "loras"]
+    return [*context.host.roots().loras, Workspace(context.root).loras]
 
 
 def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: _Painted) -> _Painted:

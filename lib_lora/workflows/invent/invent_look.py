@@ -60,10 +60,10 @@ class VisibleFace:
 
 def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     """Look at one upright RGB picture."""
-    faces = sorted(engine.faces(image), key=_area, reverse=True)
+    faces = sorted(engine.faces(image), key=lambda face: face.area, reverse=True)
     if not faces:
         return VisibleFace("no face")
-    if sum(_area(face) >= SECOND_FACE * _area(faces[0]) for face in faces) > 1:
+    if sum(face.area >= SECOND_FACE * faces[0].area for face in faces) > 1:
         return VisibleFace("several faces")
     face = faces[0]
     looks = Looks(face.embedding, phash(image), _grey(face))
@@ -84,10 +84,6 @@ def look_at_file(engine: FaceEngine, path: Path) -> VisibleFace:
         UserError: it cannot be read.
     """
     return look(engine, open_photo(path))
-
-
-def _area(face: Face) -> float:
-    return face.box[2] * face.box[3]
 
 
 def _grey(face: Face) -> Pixels | None:

@@ -5,7 +5,6 @@ The pictures without the LoRA are the same for every checkpoint, so they are kep
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, cast
 
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
-from lib_lora.files import digest_of, explained
+from lib_lora.files import digest_of, explained, make_numbered_folder
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
 from lib_lora.grid.paint_plan import (
     CELLS,
@@ -229,13 +228,6 @@ def new_folder(run: Run, parent: Path | None = None) -> Path:
     home = parent or run.grids
     with explained(home):
         file_permissions.make_folder(home)
-        number = max((int(path.name) for path in home.iterdir() if re.fullmatch("[0-9]+", path.name)), default=0)
-        while True:
-            number += 1
-            folder = home / f"{number:03d}"
-            try:
-                folder.mkdir(file_permissions.rights(folder))
-            except FileExistsError:
-                continue
-            file_permissions.make_folder(folder / CELLS)
-            return folder
+        folder = make_numbered_folder(home)
+        file_permissions.make_folder(folder / CELLS)
+    return folder

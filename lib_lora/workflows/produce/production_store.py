@@ -10,7 +10,6 @@ no line, and paints nothing twice. Imports nothing heavy.
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any, get_args
 
 from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
-from lib_lora.files import explained, names, read_json, write_json
+from lib_lora.files import append_lines, explained, make_numbered_folder, names, read_json, write_json
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.produce.production import Decision, PaintedTry, ProductionPlan, Progress
 from lib_lora.workflows.produce.production_log import ReadLog, read_log
@@ -111,12 +110,8 @@ class ProductionFolder:
         """
         lines = "".join(json.dumps(typed_settings.to_dict(one), ensure_ascii=False) + "\n" for one in ones)
         written = lines.encode("utf-8", "replace")
-        with explained(self.log), open(self.log, "ab", opener=file_permissions.opener) as stream:
-            if stream.tell() and not _ends_well(self.log):
-                written = b"\n" + written
-            stream.write(written)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with explained(self.log):
+            append_lines(self.log, written)
 
     def decisions(self) -> dict[str, Decision]:
         """What the user has decided, by the name of the picture.
@@ -208,15 +203,7 @@ def make(folder: CharacterFolder, plan: ProductionPlan) -> ProductionFolder:
     parent = parent_of(folder)
     with explained(parent):
         file_permissions.make_folder(parent)
-        number = max((int(one.id) for one in productions(folder)), default=0)
-        while True:
-            number += 1
-            path = parent / f"{number:03d}"
-            try:
-                path.mkdir(file_permissions.rights(path))
-            except FileExistsError:
-                continue
-            break
+        path = make_numbered_folder(parent)
         file_permissions.make_folder(path / PICTURES)
     values: dict[str, Any] = {"version": _VERSION, "plan": typed_settings.to_dict(plan)}
     write_json(path / PLAN_FILE, values)
@@ -231,9 +218,3 @@ def parent_of(folder: CharacterFolder) -> Path:
 def _numbers(name: str) -> tuple[int, int] | None:
     found = re.fullmatch(r"([0-9]{5,6})-([0-9]{2,3})\.png", name, re.ASCII)
     return (int(found[1]), int(found[2])) if found and int(found[1]) and int(found[2]) else None
-
-
-def _ends_well(path: Path) -> bool:
-    with open(path, "rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"

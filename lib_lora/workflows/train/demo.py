@@ -11,12 +11,12 @@ from lib_lora.setup import environment
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workflows.train.main_job import run_main_job
-from lib_lora.workspace.workspace import data_root
+from lib_lora.workspace.workspace import Workspace, data_root
 
 
 def home_of(root: Path | None) -> Path:
     """The data folder of ``try``: the one that is named, or one of its own inside the user's."""
-    return root or data_root() / "try"
+    return root or Workspace(data_root()).demo
 
 
 def try_it(root: Path | None, steps: int | None = None) -> Path | None:

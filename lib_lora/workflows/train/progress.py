@@ -17,6 +17,12 @@ _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} {unit}{postfix}"
 PAUSE = 10.0  # seconds between two lines where no bar can be drawn
 
 
+def print_warning(kind: str, **fields: object) -> None:
+    """Of the events of a painter those that a terminal shows: its warnings, on standard error."""
+    if kind == "warning":
+        print(fields.get("text", ""), file=sys.stderr)
+
+
 class ThrottledLines:
     """Lines on standard error, at most one in `PAUSE` seconds, and the last.
 

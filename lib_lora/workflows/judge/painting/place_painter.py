@@ -218,5 +218,5 @@ def painter_on(
         raise ValueError("a place of another machine")
     workspace = Workspace(root)
     key = remote_job.key_of(workspace, 0, f"-{part}")
-    folder = workspace.remote / f"{PAINTING}-{part}"
+    folder = workspace.remote_work(PAINTING, part)
     return PlacePainter(RemoteJob(workspace, key, connect(root, place), folder, say), run, stopping)

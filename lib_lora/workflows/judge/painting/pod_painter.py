@@ -193,5 +193,5 @@ def pod_painter(
     workspace = Workspace(root)
     part = f"{part}-{uuid.uuid4().hex[:8]}"  # what a killed painter of the same job has left stays apart
     key = remote_job.key_of(workspace, 0, f"-{part}")
-    folder = workspace.remote / f"{pods_in_use.PAINTING}-{part}"
+    folder = workspace.remote_work(pods_in_use.PAINTING, part)
     return PodPainter(RemoteJob(workspace, key, Connection(root, places.RENTED), folder, say), run, stopping, rent)

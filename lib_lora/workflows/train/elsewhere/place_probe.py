@@ -67,7 +67,7 @@ def probe_on(
             "No GPU is rented to measure on; its first steps are measured when it trains.", "on", code="probe-rented"
         )
     workspace = Workspace(root)
-    key, folder = remote_job.key_of(workspace, 0, f"-{part}"), workspace.remote / f"{_PROBING}-{part}"
+    key, folder = remote_job.key_of(workspace, 0, f"-{part}"), workspace.remote_work(_PROBING, part)
 
     def say(text: str) -> None:
         emit("progress", done=0, total=0, text=text)

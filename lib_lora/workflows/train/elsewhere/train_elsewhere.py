@@ -30,7 +30,7 @@ from lib_lora.workflows.judge.painting.split_painter import painters_on
 from lib_lora.workflows.train.elsewhere.rent_quote import before_renting, time_there
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import asked_for
-from lib_lora.workflows.train.progress import ChangingLines, Terminal
+from lib_lora.workflows.train.progress import ChangingLines, Terminal, print_warning
 from lib_lora.workspace.workspace import Workspace
 
 _LOOK = 0.3  # seconds between two looks at the job
@@ -124,7 +124,7 @@ def _finished(root: Path, where: Elsewhere, run: Run) -> Path | None:
     rent = None
     if is_rented(where.on):
         # the limits that hold are those with which the training was begun
-        rent = PaintingRent(replace(where.rental or Rental(), anew=False), time.time(), _warned)
+        rent = PaintingRent(replace(where.rental or Rental(), anew=False), time.time(), print_warning)
         if not _can_be_rented(root, run, rent.rental):
             return finish_run(lambda: reopen(run.folder))
     with ExitStack() as held:
@@ -148,11 +148,6 @@ def _can_be_rented(root: Path, run: Run, rental: Rental) -> bool:
         print(f"The test grid is painted on this computer, as no GPU is rented for it: {error}")
         return False
     return True
-
-
-def _warned(kind: str, **fields: object) -> None:
-    if kind == "warning":
-        print(fields.get("text", ""), file=sys.stderr)
 
 
 def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_steps: int) -> Job:
