@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,18 +37,19 @@ def test_people_are_not_shown_it(capsys):
         main(["worker", "x"])
 
 
-@pytest.fixture
-def root(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
     """A data folder with one character of two photos."""
-    made = tmp_path / "Daten ü 名前"
+    made = tmp_path_factory.mktemp("home") / "Daten ü 名前"
     new_character(
         made, NewCharacter("Mara ü", "mrxa", "woman", "fictional"), [PERSONAS / "mara" / f"{n:02d}.jpg" for n in (0, 1)]
     )
     return made
 
 
-def _worker(root: Path, number: int, log: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "1"}
+def _worker(root: Path, number: int, log: Path, *packages: Path) -> subprocess.Popen[bytes]:
+    paths = os.pathsep.join(map(str, (*packages, ROOT)))
+    environment = {**os.environ, "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "1"}
     with open(log, "ab") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "lib_lora", "worker", str(number), "--data", str(root)],
@@ -59,17 +61,32 @@ def _worker(root: Path, number: int, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-@pytest.mark.once("pipes and signals; what is computed in between is repeated in training")
-def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
-    """Its folder holds packages named as a webui's: nothing of them is imported."""
+def _broken(folder: Path, package: str) -> None:
+    """A package that is installed, and whose import fails as where CUDA's libraries are not found."""
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text("raise RuntimeError('CUDA Setup failed')", encoding="utf-8")
+    metadata = folder / f"{package}-9.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 9.0\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def hung_up(root, toy, tmp_path_factory) -> SimpleNamespace:
+    """A training whose parent hangs up after some steps: its queue, its job, what it left in its log.
+
+    Its folder holds packages named as a webui's: nothing of them is imported. bitsandbytes and xformers are broken.
+    """
+    place = tmp_path_factory.mktemp("place")
     for name in ("modules", "launch"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('a webui was imported')", encoding="utf-8")
-    queue, log = Queue(root), tmp_path / "log.txt"
-    settings = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 4}, "samples": 0}
+        (place / f"{name}.py").write_text("raise SystemExit('a webui was imported')", encoding="utf-8")
+    for name in ("bitsandbytes", "xformers"):
+        _broken(place / "packages", name)
+    queue, log = Queue(root), place / "log.txt"
+    settings = {"resolution": 128, "precision": "fp32", "optimizer": "adamw8bit", "lora": {"rank": 4}, "samples": 0}
     settings |= {"steps": 100_000, "save_every": 100_000}
     job = queue.add("Mara ü", TrainArguments(base=str(toy("sd1")), settings=settings, few=True))
     events = queue.folder(job.id) / "events.jsonl"
-    with _worker(root, job.id, log) as worker:
+    with _worker(root, job.id, log, place / "packages") as worker:
         until = time.monotonic() + 180
         while sum(event["kind"] == "step" for event in read_events(events)) < 2:  # the first may learn nothing
             assert worker.poll() is None, log.read_text(encoding="utf-8")
@@ -80,13 +97,27 @@ def test_a_parent_that_hangs_up_loses_no_step(root, toy, tmp_path):
         assert worker.wait(timeout=60) == 0
         assert time.monotonic() - began < 30
         assert worker.stdout.read() == b""
-    result = json.loads((queue.folder(job.id) / "result.json").read_text(encoding="utf-8"))
+    return SimpleNamespace(queue=queue, number=job.id, log=log.read_text(encoding="utf-8"))
+
+
+@pytest.mark.once("pipes and signals; what is computed in between is repeated in training")
+def test_a_parent_that_hangs_up_loses_no_step(root, hung_up):
+    queue, number = hung_up.queue, hung_up.number
+    result = json.loads((queue.folder(number) / "result.json").read_text(encoding="utf-8"))
     assert result == {"state": "stopped", "error": "", "code": "", "result": {}}
-    assert "has closed the pipe" in log.read_text(encoding="utf-8")
-    run = load_run(root / "characters" / "mara-ü" / "runs" / queue.get(job.id).run)
-    steps = [event["step"] for event in read_events(events) if event["kind"] == "step"]
+    assert "has closed the pipe" in hung_up.log
+    run = load_run(root / "characters" / "mara-ü" / "runs" / queue.get(number).run)
+    steps = [event["step"] for event in read_events(queue.folder(number) / "events.jsonl") if event["kind"] == "step"]
     assert saved_steps(run) == [steps[-1]]
     assert run.states.is_dir()
+
+
+@pytest.mark.once("what has no place in sys.modules is found by no version of a library")
+def test_packages_that_are_broken_and_not_needed_end_no_training(hung_up):
+    """As bitsandbytes is on a machine without its CUDA; whoever wants 8-bit AdamW is told, and gets the other one."""
+    events = list(read_events(hung_up.queue.folder(hung_up.number) / "events.jsonl"))
+    [said] = [event["text"] for event in events if event["kind"] == "warning" and "8bit" in event["text"]]
+    assert said == ("adamw8bit: bitsandbytes does not start (CUDA Setup failed); using AdamW in 32 bit instead.")
 
 
 def test_what_it_cannot_do_is_in_its_log(tmp_path):

@@ -11,10 +11,12 @@ import contextlib
 import difflib
 import importlib
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lib_lora.errors import UserError
+from lib_lora.models.withheld_packages import import_withheld
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +108,7 @@ def _adamw_8bit(
     params = [param for group in groups for param in group["params"]]
     trouble = trouble_with_8bit(params[0].device)
     if trouble is None:
-        bnb = importlib.import_module("bitsandbytes")
+        bnb = _bitsandbytes()
         made: torch.optim.Optimizer = bnb.optim.AdamW8bit(
             groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
         )
@@ -125,7 +127,7 @@ def trouble_with_8bit(device: torch.device | str) -> str | None:
     import torch
 
     try:
-        bnb = importlib.import_module("bitsandbytes")
+        bnb = _bitsandbytes()
     except ImportError:
         return "bitsandbytes is not installed"
     except Exception as error:  # its import looks for CUDA's libraries and may fail in any way; the reason is told
@@ -142,6 +144,11 @@ def trouble_with_8bit(device: torch.device | str) -> str | None:
         return f"bitsandbytes does not work on {torch.device(device).type} ({_first_line(error)})"
     # The mean distance from 0 is 0.5 at the start; two steps of 0.1 towards 0 leave about 0.32.
     return None if 0.2 < moved < 0.4 else f"bitsandbytes gives wrong numbers on {torch.device(device).type}"
+
+
+def _bitsandbytes() -> Any:
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it speaks of kernels that are not used here
+    return import_withheld("bitsandbytes")
 
 
 def _adafactor(groups: list[dict[str, Any]], lr: float, weight_decay: float) -> torch.optim.Optimizer:
