@@ -39,8 +39,9 @@ class SshServer:
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self._environment = {"OMP_NUM_THREADS": "1", **(environment or {})}
-        folder.mkdir(parents=True, exist_ok=True)
+        # A home of its own: what somebody's shell does at each login (pyenv's half a second) is no part of this.
+        self._environment = {"OMP_NUM_THREADS": "1", "HOME": str(folder / "home"), **(environment or {})}
+        (folder / "home").mkdir(parents=True, exist_ok=True)
         self.key = folder / "user_key"
         _make_key(self.key)
         self.new_host_key()
