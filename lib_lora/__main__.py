@@ -54,10 +54,8 @@ def main(argv: "list[str] | None" = None) -> int:
         return 2
     let_waiting_threads_sleep()
     gc.set_threshold(20_000, 20, 100)  # torch and diffusers make so many objects that looking for dead ones took 0.6 s
-    from lib_lora.models.withheld_packages import withhold_packages
     from lib_lora.pipes import outlive_readers
 
-    withhold_packages()
     outlive_readers()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console may lack a letter; better a "\u540d" than a crash
@@ -97,6 +95,9 @@ def _run(argv: "list[str]") -> int:
     left = bootstrap.enter("try" if page else "run", argv, make=page)
     if left is not None:
         return left
+    from lib_lora.models.withheld_packages import withhold_packages
+
+    withhold_packages()
     try:
         from lib_lora.cli import main as command_line
 

@@ -200,9 +200,9 @@ class RemoteHarness:
         return self.queue.get(number)
 
     def at_step(self, number: int, step: int) -> None:
-        """Wait until the checkpoint of a step has come home."""
+        """Wait until the checkpoint of a step has come home, and the event that names it."""
         run = self.run()
-        self.until(number, lambda: step in saved_steps(run))
+        self.until(number, lambda: step in saved_steps(run) and step in self.steps_said(number))
 
     def run(self) -> Run:
         """The run as it is at home."""

@@ -66,7 +66,11 @@ class Pods(RemoteHarness):
 
     def at_step(self, number, step):
         run = self.run()
-        self.until(number, lambda: step in saved_steps(run) or self.queue.get(number).ended)
+
+        def come():
+            return step in saved_steps(run) and step in self.steps_said(number)
+
+        self.until(number, lambda: come() or self.queue.get(number).ended)
         assert self.queue.get(number).ended is None, (self.queue.get(number), self.events(number))
 
     def said(self, number):

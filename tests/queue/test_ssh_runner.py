@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from ssh_server import MISSING, available
 from test_supervisor import FakeHost, eventually
 
-from lib_lora.queue.job_types import Rental, TrainArguments
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.runners import remote_job, rented_pod
 from lib_lora.queue.runners.runner_choice import ChosenRunner
@@ -150,15 +150,7 @@ def _rented(folder, server, monkeypatch):
         yield made
 
 
-@pytest.fixture
-def runpod(harness, tmp_path, monkeypatch):
-    """See `_rented`."""
-    with _rented(tmp_path, harness.server, monkeypatch) as made:
-        yield made
-
-
-def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_trained_here(harness, runpod):
-    """On a machine over SSH; and on a rented one, from the beginning to the end."""
+def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_trained_here(harness):
     whole = harness.ended(harness.add(on="local"))
     number = harness.add()
     harness.stopped_at(number, 4)
@@ -173,11 +165,6 @@ def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_train
     again = harness.run(run.file.id).file
     assert (again.base, again.photos, again.out) == (run.file.base, run.file.photos, run.file.out)
     assert again.settings.precision == "fp32"
-    rented = harness.ended(harness.add(on="runpod", rental=Rental(hours=1.0, cap=1.0)))
-    assert (rented.state, rented.error, runpod.living()) == ("finished", "", [])
-    assert rented.result["rent"]["gpu"] == "NVIDIA RTX A4000"
-    _same(harness.run(whole.run), harness.run(rented.run))
-    assert list((harness.there / "jobs").iterdir()) == []
 
 
 def test_the_main_job_on_the_small_base_gives_there_what_it_gives_here(

@@ -320,7 +320,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self.root, self.wheels = root, root.parent / "wheels"
         package = root / "lib_lora"
-        package.mkdir(parents=True)
+        (package / "models").mkdir(parents=True)
         names = (
             "__init__",
             "__main__",
@@ -333,6 +333,8 @@ class Checkout:
             "setup/environment",
             "setup/package_installer",
             "spinner",
+            "models/__init__",
+            "models/withheld_packages",
         )
         (package / "setup").mkdir()
         for name in names:
@@ -419,11 +421,12 @@ def test_an_environment_of_conda_keeps_what_conda_knows_of_its_packages(
 ) -> None:
     checkout, _ = built
     env = tmp_path / "conda env"
-    venv.create(env, with_pip=True)
-    (env / "conda-meta").mkdir()
-    (env / "bin").mkdir(exist_ok=True)
-    (env / "bin" / "tqdm").write_text("a longer path than when it was packed", encoding="utf-8")
+    venv.create(env, with_pip=False)
     (site,) = environment.site_packages(env)
+    for folder in next(iter(environment.site_packages(checkout.env))).glob("pip*"):
+        shutil.copytree(folder, site / folder.name)
+    (env / "conda-meta").mkdir()
+    (env / "bin" / "tqdm").write_text("a longer path than when it was packed", encoding="utf-8")
     put(site, "tqdm-4.66.5.dist-info", "brotli-1.1.0.dist-info")
     for name in ("tqdm-4.66.5", "brotli-1.1.0"):
         (site / f"{name}.dist-info" / "INSTALLER").write_text("conda\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is not a photo of a face gets a clear answer, and never a number that was made up."""
+"""Scoring what is not a photo of a face gets a clear answer, and never a number that was made up."""
 
 from __future__ import annotations
 
