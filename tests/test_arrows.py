@@ -62,7 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "setup.environment", "setup.packages"},
     "guard": FLOOR | BELOW | MIDDLE | RUNS | {"workflows", "hosts"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui", "spinner"},
-    "__main__": FLOOR | {"cli", "models", "pipes", "setup.bootstrap", "setup.environment", "setup.page_checks", "setup.releases"},
+    "__main__": FLOOR
+    | {"cli", "models", "pipes", "setup.bootstrap", "setup.environment", "setup.page_checks", "setup.releases"},
 }
 # Rooms within a room, from the lowest to the highest: each may import those before it. "" = the modules beside them.
 INNER: dict[str, tuple[str, ...]] = {
