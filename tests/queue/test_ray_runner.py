@@ -1,6 +1,7 @@
 """Training on a Ray cluster: a real one of three nodes on this machine, and the real worker in an installation there.
 
-The same run, trained at home and there, must give the same LoRA, whatever happens to the nodes meanwhile.
+The same run, trained at home and there, must give the same LoRA, whatever happens to the nodes meanwhile. The main job
+of another machine, which asks the queue for this and paints here, is done over SSH (`test_ssh_runner`).
 """
 
 import os
@@ -13,7 +14,6 @@ from pathlib import Path
 import job_fixtures
 import pytest
 import ray_nodes
-from main_job_elsewhere import MainJob
 from PIL import Image, ImageChops
 from ray_nodes import RayNodes
 from safetensors.numpy import load_file
@@ -304,16 +304,3 @@ def test_what_each_node_keeps_is_seen_there_and_deleted(home, nodes):
     assert {item.name for item in gone.versions} == {path.name for path in old.values()}
     assert not [path for path in old.values() if path.exists()]
     assert not [path for path in (nodes.storage / "probes").rglob("*") if path.is_file()]
-
-
-def test_the_main_job_on_the_small_base_gives_there_what_it_gives_here(
-    main, main_job_here, tmp_path, nodes, some_photos, monkeypatch
-):
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
-    monkeypatch.setattr(remote_job, "FILES", 0.2)
-    job = MainJob(tmp_path / "ray")
-    job.root.mkdir(parents=True)
-    places.save(job.root, nodes.place())
-    job.do(main, some_photos("mara", 8), "--on", "ray:studio")
-    assert job.said.status in (0, 3, 4), job.said.err
-    job.is_like(main_job_here)
