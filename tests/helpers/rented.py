@@ -19,7 +19,7 @@ from lib_lora.queue.runners import pod_terms
 from lib_lora.remote.places import Place
 from lib_lora.remote.renting import pod_rental
 from lib_lora.remote.renting.pod_rental import RentTerms
-from lib_lora.remote.runpod import pod_watchdog
+from lib_lora.remote.runpod import pod_watchdog, runpod_pods
 from lib_lora.remote.runpod.runpod_api import RunpodApi
 
 
@@ -81,6 +81,6 @@ class Rented:
             time.sleep(min(seconds, self.pause))
 
         put(pod_terms, "account", lambda root: self.api(wait))
-        put(pod_rental, "Limits", partial(pod_watchdog.Limits, look=0.2))
+        put(runpod_pods, "Limits", partial(pod_watchdog.Limits, look=0.2))
         put(pod_terms, "terms_of", terms)
         put(pod_rental, "place_of", place)

@@ -365,7 +365,7 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path):
     with raises("lora-wrong-suffix", has="x.pt"):
         read(tmp_path / "x.pt")
     (tmp_path / "folder.safetensors").mkdir()
-    with raises("checkpoint-is-folder", has="is a folder"):
+    with raises("checkpoint-is-folder"):
         read(tmp_path / "folder.safetensors")
 
 

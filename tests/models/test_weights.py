@@ -72,7 +72,7 @@ def test_truncated_files(tmp_path):
         open_tensors(tmp_path / "x.safetensors")
     torch.save({"w": torch.zeros(1000)}, tmp_path / "x.ckpt")
     (tmp_path / "x.ckpt").write_bytes((tmp_path / "x.ckpt").read_bytes()[:-500])
-    with raises("checkpoint-archive-damaged", has="damaged or cut off"):
+    with raises("checkpoint-archive-damaged"):
         open_tensors(tmp_path / "x.ckpt")
 
 
@@ -95,10 +95,10 @@ def test_other_files(tmp_path, name, content, said):
 def test_folders_and_missing_files(tmp_path):
     with raises("file-missing"):
         open_tensors(tmp_path / "none.safetensors")
-    with raises("checkpoint-is-folder", has="is a folder"):
+    with raises("checkpoint-is-folder", folder=tmp_path):
         open_tensors(tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
-    with raises("checkpoint-is-folder", has="diffusers folder without weights"):
+    with raises("checkpoint-is-diffusers", folder=tmp_path, weights=False):
         open_tensors(tmp_path)
 
 
@@ -127,7 +127,7 @@ def _file_with_header(path, table):
     ],
 )
 def test_hostile_headers(tmp_path, table):
-    with raises("safetensors-invalid", has="not a safetensors file"):
+    with raises("safetensors-invalid"):
         read_header(_file_with_header(tmp_path / "x.safetensors", table))
 
 

@@ -194,12 +194,12 @@ def measures(cluster, found):
 def test_what_a_training_takes_on_a_cluster_is_measured_there(cluster):
     measures(cluster, {"error": "", "measured": MEASURED_THERE})
     found, said, wanted = probed(cluster)
-    assert found == {**MEASURED_THERE, "on": "ray:studio"}
+    assert found.values() == {**MEASURED_THERE, "on": "ray:studio"}
     assert ("progress", "Measuring on studio") in said
     assert [one for one in said if one[0] == "warning"] == []
     train = preset(None, "sd1", wanted, narrow=identify(cluster.base).narrow)
     known = last_measurement(cluster.root, cluster.base, train, on="ray:studio")
-    assert known["seconds_per_step"] == 0.25
+    assert known.seconds_per_step == 0.25
     assert last_measurement(cluster.root, cluster.base, train) is None  # it says nothing of this machine
     assert cluster.asked.count("POST /api/jobs/") == 1
     nothing_is_left(cluster)

@@ -9,6 +9,7 @@ from pathlib import Path
 import lib_lora
 from lib_lora.remote import gpu_providers
 from lib_lora.remote.gpu_providers import NAMES, PROVIDERS, is_rented, provider_named
+from lib_lora.remote.renting.rental_api import account_at
 
 ROOT = Path(lib_lora.__file__).parent
 KEY = "rpa_0123456789abcdef"
@@ -60,6 +61,6 @@ def test_a_planted_name_is_found() -> None:
 
 def test_each_has_a_client() -> None:
     for one in PROVIDERS:
-        api = one.account(KEY)
+        api = account_at(one, KEY)
         assert (api.title, is_rented(one.name), provider_named(one.name)) == (one.title, True, one)
     assert not is_rented("local")

@@ -108,7 +108,7 @@ def open_tensors(path: Path) -> TensorFile:
             without a table of tensors (whatever is in one is never executed).
     """
     if path.is_dir():
-        raise UserError(_folder(path), code="checkpoint-is-folder", folder=path)
+        raise _folder(path)
     with explained(path, "read"), opened(path) as stream:
         start = stream.read(256)
     if not start:
@@ -163,9 +163,14 @@ def _foreign(value: object) -> bool:
     return isinstance(value, Stub) and value.kind != "collections.OrderedDict"
 
 
-def _folder(path: Path) -> str:
+def _folder(path: Path) -> UserError:
     if (path / "model_index.json").exists() or (path / "unet").is_dir():
         heavy = any(path.rglob("*.safetensors")) or any(path.rglob("*.bin"))
         what = "a diffusers folder" if heavy else "a diffusers folder without weights"
-        return f"{path} is {what}; give the single checkpoint file (.safetensors) of this model."
-    return f"{path} is a folder; give the checkpoint file in it."
+        return UserError(
+            f"{path} is {what}; give the single checkpoint file (.safetensors) of this model.",
+            code="checkpoint-is-diffusers",
+            folder=path,
+            weights=heavy,
+        )
+    return UserError(f"{path} is a folder; give the checkpoint file in it.", code="checkpoint-is-folder", folder=path)

@@ -18,7 +18,7 @@ from lib_lora.remote.renting import money, run_limits
 from lib_lora.remote.renting.gpu_offers import GpuWishes
 from lib_lora.remote.renting.pod_ledger import PodLedger
 from lib_lora.remote.renting.pod_rental import RentTerms
-from lib_lora.remote.renting.rental_api import RentalApi, RentalRefused
+from lib_lora.remote.renting.rental_api import RentalApi, RentalRefused, account_at
 from lib_lora.remote.renting.run_limits import LeftToRent
 from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.training.plan.memory_fitting import GpuNeed, gpu_need, painting_memory
@@ -46,7 +46,7 @@ def account(root: Path, provider: GpuProvider = USUAL) -> RentalApi:
             code="runpod-key-missing",
             refusal="no key",
         )
-    return provider.account(key)
+    return account_at(provider, key)
 
 
 def terms_of(rental: Rental, public_key: str = "") -> RentTerms:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,14 @@ def answer(
     what, number = ask.get("ask"), ask.get("id")
     try:
         if what == "paint":
-            _paint(ask, host, files, say, stop)
+            _paint(_PaintAsk(number, str(ask["folder"]), ask.get("base"), ask["pictures"]), host, files, say, stop)
             say({"id": number, "done": True})
         elif what == "reconstruct":
-            say({"id": number, "done": True, "file": _reconstruct(ask, host, files, stop)})
+            say({"id": number, "done": True, "file": _reconstruct(ask["file"], str(ask["out"]), host, files, stop)})
         elif what == "caption":
-            say({"id": number, "done": True, "phrases": _caption(ask, host, files, stop)})
+            say(
+                {"id": number, "done": True, "phrases": _caption(ask["file"], str(ask["captioner"]), host, files, stop)}
+            )
         else:
             say({"id": number, "error": f"The webui's part of SameFace does not know {what!r}; restart the webui."})
     except UserError as error:
@@ -114,11 +117,27 @@ def answer(
         say({"id": number, "error": f"The webui could not {what} ({reason}); its own log says more."})
 
 
+@dataclass(frozen=True)
+class _PaintAsk:
+    """What a worker wishes to have painted.
+
+    Attributes:
+        number: of its message.
+        folder: where the pictures go, by the name that both sides know.
+        base: the checkpoint, named so; None = the one that the host has loaded.
+        pictures: each as the fields of a `Cell`.
+    """
+
+    number: Any
+    folder: str
+    base: str | None
+    pictures: list[dict[str, Any]]
+
+
 def _paint(
-    ask: dict[str, Any], host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
+    ask: _PaintAsk, host: JobHost, files: WorkerFiles, say: Callable[..., None], stop: Callable[[], bool]
 ) -> None:
-    folder, base = str(ask["folder"]), ask.get("base")
-    asked = ask["pictures"]
+    asked = ask.pictures
     named = ("lora", "start")
     further = [one.pop("further_loras", ()) for one in asked]
     others = {path for loras in further for path, _ in loras}
@@ -135,24 +154,23 @@ def _paint(
     ]
 
     def each(place: int, picture: Image.Image, infotext: str) -> None:
-        name = f"{folder}/{place:04d}.png"
+        name = f"{ask.folder}/{place:04d}.png"
         _save(picture, files.path_here(name))
         files.push([name])
-        say({"id": ask["id"], "number": place, "file": name, "infotext": infotext})
+        say({"id": ask.number, "number": place, "file": name, "infotext": infotext})
 
-    host.paint(cells, files.path_here(base) if base else None, each, stop)
+    host.paint(cells, files.path_here(ask.base) if ask.base else None, each, stop)
 
 
-def _caption(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> list[str]:
-    picture = _sent(ask["file"], files)
+def _caption(file: str, captioner: str, host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> list[str]:
+    picture = _sent(file, files)
     with suppress(StoppedByUser):  # the worker has been told as well
-        return host.caption(str(ask["captioner"]), picture, stop)
+        return host.caption(captioner, picture, stop)
     return []
 
 
-def _reconstruct(ask: dict[str, Any], host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> str | None:
-    name = str(ask["out"])
-    picture = host.reconstruct(_sent(ask["file"], files), stop)
+def _reconstruct(file: str, name: str, host: JobHost, files: WorkerFiles, stop: Callable[[], bool]) -> str | None:
+    picture = host.reconstruct(_sent(file, files), stop)
     if picture is None:
         return None
     _save(picture, files.path_here(name))

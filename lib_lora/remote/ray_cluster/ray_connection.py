@@ -707,9 +707,10 @@ class RayConnection:
                     code="storage-unusable",
                     place=name,
                 ) from error
-            raise Unreachable(
-                f"The storage {where} cannot be reached now ({why}).", code="storage-unreachable", place=name
-            ) from error
+            said = f"The storage {where} cannot be reached now ({why})."
+            if error.errno == errno.ENOTCONN:
+                raise Unreachable(said, code="storage-not-mounted", place=name) from error
+            raise Unreachable(said, code="storage-unreachable", place=name) from error
 
     def _job(self, job: str) -> str:
         return f"jobs/{_checked(_KEY, job)}"

@@ -6,12 +6,14 @@ A rented machine is called a pod, whoever lets it. Imports nothing heavy.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, Protocol
+from importlib import import_module
+from typing import Literal, Protocol, cast
 
 from lib_lora.errors import UserError
+from lib_lora.remote.gpu_providers import GpuProvider
 
 SECURE, COMMUNITY = "SECURE", "COMMUNITY"  # data centres that the provider has vetted; other people's machines
 RUNNING, ERROR, EXITED, TERMINATED = "RUNNING", "ERROR", "EXITED", "TERMINATED"
@@ -241,3 +243,14 @@ class RentalApi(Protocol):
     def bill(self, identifier: str) -> PodBill:
         """What a pod has cost so far."""
         ...
+
+
+def account_at(provider: GpuProvider, key: str) -> RentalApi:
+    """The account of an API key at a provider.
+
+    Raises:
+        UserError: that can be none.
+    """
+    module, name = provider.client
+    make = cast("Callable[[str], RentalApi]", getattr(import_module(module), name))
+    return make(key)

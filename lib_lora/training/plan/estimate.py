@@ -19,6 +19,7 @@ from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
 from lib_lora.training.plan.preserved_captions import most_captions
+from lib_lora.training.plan.step_measurement import StepMeasurement, measurement_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
 
@@ -239,28 +240,28 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
     )
 
 
-def remember(root: Path, base: Path, train: TrainSettings, measured: dict[str, Any]) -> None:
+def remember(root: Path, base: Path, train: TrainSettings, measured: StepMeasurement) -> None:
     """Keep what a probe has measured.
 
     Args:
         root: the data folder.
         base: the checkpoint file.
         train: the settings as they were asked for, before anything in them was made to fit the device.
-        measured: with "device", and with "on" where it was another machine's, plain values.
+        measured: of its steps.
 
     Raises:
         UserError: the file cannot be written.
     """
     known = _probes(root)
     key = cost_key(base, train)
-    where = f"{measured['device']} on {measured['on']}" if measured.get("on") else str(measured["device"])
-    known[key] = {**_table(known.get(key)), where: {**measured, "measured": round(time.time())}}
+    where = f"{measured.device} on {measured.on}" if measured.on else measured.device
+    known[key] = {**_table(known.get(key)), where: {**measured.values(), "measured": round(time.time())}}
     write_json(Workspace(root).probes, known)
 
 
 def last_measurement(
     root: Path, base: Path, train: TrainSettings, device: str | None = None, on: str | None = None
-) -> dict[str, Any] | None:
+) -> StepMeasurement | None:
     """What a probe has measured with the like of these settings; None where none was made.
 
     Args:
@@ -276,7 +277,8 @@ def last_measurement(
         found = [entry for entry in entries if entry.get("on") == on]
     else:
         found = [entry for entry in entries if entry.get("device") == device]
-    return max(found, key=lambda entry: entry.get("measured", 0), default=None)
+    newest = max(found, key=lambda entry: entry.get("measured", 0), default=None)
+    return None if newest is None else measurement_of(newest)
 
 
 def _probes(root: Path) -> dict[str, Any]:

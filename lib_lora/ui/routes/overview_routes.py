@@ -208,7 +208,13 @@ def _whole(folder: CharacterFolder, trains: bool) -> dict[str, Any]:
         "produce": produce,
         "undo": _undo(folder),
         "invented": (invented := invention.in_short(snapshot)),
-        "next": _next(snapshot, captions, run, test, invented is not None),
+        "next": _next(
+            snapshot,
+            run,
+            is_captioned=captions["written"] >= captions["of"],
+            is_good=bool(test["grid"]) and test["tone"] == "good",
+            is_invented=invented is not None,
+        ),
         "cover": _cover(snapshot),
         "touched": _touched(folder, run),
     }
@@ -337,19 +343,16 @@ def _produce(folder: CharacterFolder) -> dict[str, Any]:
 
 
 def _next(
-    snapshot: CharacterSnapshot,
-    captions: dict[str, Any],
-    run: RunRecord | None,
-    test: dict[str, Any],
-    is_invented: bool,
+    snapshot: CharacterSnapshot, run: RunRecord | None, *, is_captioned: bool, is_good: bool, is_invented: bool
 ) -> str:
+    """The step that is next, where the newest test may be good and the character invented."""
     if run is not None and run.saved:
-        return "use" if test["grid"] and test["tone"] == "good" else "test"  # which says what to do first
+        return "use" if is_good else "test"  # which says what to do first
     if len(snapshot.used) < LEAST and is_invented:
         return "invent"
     if len(snapshot.used) < LEAST or snapshot.audit is None or snapshot.audit["stopped"]:
         return "photos"
-    return "captions" if captions["written"] < captions["of"] else "train"
+    return "train" if is_captioned else "captions"
 
 
 def _cover(snapshot: CharacterSnapshot) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,6 +22,7 @@ from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.presets import preset as settings_of
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
@@ -42,7 +42,7 @@ def probe(
     request: TrainingRequest,
     emit: Emit,
     steps: int = STEPS,
-) -> dict[str, Any]:
+) -> StepMeasurement:
     """Prepare a run of a character, do its first steps, and throw it away.
 
     Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
@@ -54,10 +54,6 @@ def probe(
         request: the base model and the settings; nothing follows.
         emit: gets ``progress`` events.
         steps: how many, at least 2; the first is not counted.
-
-    Returns:
-        seconds_per_step, peak_memory (bytes), load_seconds, steps (of the whole run), device, precision, and others
-        (the share of the processor that other programs took during the steps, 0 to 1).
 
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
@@ -90,7 +86,7 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
         yield create_run(place, character, base, train, photos), wanted
 
 
-def measure_run(run: Run, emit: Emit, steps: int = STEPS) -> dict[str, Any]:
+def measure_run(run: Run, emit: Emit, steps: int = STEPS) -> StepMeasurement:
     """Do the first steps of a run; see `probe`.
 
     Raises:
@@ -111,7 +107,7 @@ def measure_run(run: Run, emit: Emit, steps: int = STEPS) -> dict[str, Any]:
         release()
 
 
-def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
+def _measured(run: Run, steps: int, emit: Emit) -> StepMeasurement:
     device = distributed.device()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -125,12 +121,12 @@ def _measured(run: Run, steps: int, emit: Emit) -> dict[str, Any]:
     emit("progress", done=1, total=steps + 1, text="Loaded")
     beside = Others()
     seconds = rehearse(session, steps, each)
-    return {
-        "seconds_per_step": statistics.median(seconds[_WARM:]),
-        "peak_memory": peak_bytes(device),
-        "load_seconds": loaded,
-        "steps": session.total,
-        "device": device_name(),
-        "precision": run.file.settings.precision,
-        "others": round(beside.share(), 2),
-    }
+    return StepMeasurement(
+        device=device_name(),
+        seconds_per_step=statistics.median(seconds[_WARM:]),
+        peak_memory=peak_bytes(device),
+        load_seconds=loaded,
+        steps=session.total,
+        precision=run.file.settings.precision,
+        others=round(beside.share(), 2),
+    )

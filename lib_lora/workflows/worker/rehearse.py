@@ -32,4 +32,4 @@ def rehearse_run(data: Path, pipe: WorkerPipe) -> None:
         measured = measure_run(run, emit)
     except UserError as refused:
         error = str(refused)
-    write_json(data / MEASURED, {"error": error, "measured": measured})
+    write_json(data / MEASURED, {"error": error, "measured": None if measured is None else measured.values()})

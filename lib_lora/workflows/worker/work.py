@@ -196,10 +196,10 @@ def probe(arguments: ProbeArguments, context: JobContext) -> Result:
         part = f"probe-{context.folder.name}"
         return probe_on(
             context.root, arguments.on, context.character, request, part, context.emit, context.pipe.stopping
-        )
+        ).values()
     from lib_lora.workflows.train.speed_probe import probe as measure
 
-    return measure(context.root, context.character, request, context.emit)
+    return measure(context.root, context.character, request, context.emit).values()
 
 
 def test(arguments: TestArguments, context: JobContext) -> Result:

@@ -194,10 +194,10 @@ def test_a_ray_cluster_is_looked_at_by_a_job_on_a_node(main, tmp_path):
         assert [path.name for path in ray.storage.rglob("*") if path.is_file()] == ["sameface-storage.json"]
         (ray.storage / "sameface-storage.json").unlink()  # as an empty mount point is
         said = main("place", "check", "studio", *data)
-        assert (said.status, said.code) == (2, "storage-unreachable")
+        assert (said.status, said.code) == (2, "storage-not-mounted")
         assert main(*words, ray.storage, "--no-check", *data).status == 0
         said = main("place", "check", "studio", *data)
-        assert (said.status, said.code) == (2, "storage-unreachable")
+        assert (said.status, said.code) == (2, "storage-not-mounted")
         assert list(ray.storage.rglob("*.json")) == []
         (tmp_path / "another").mkdir()
         said = main(*words, ray.storage, "--storage-there", tmp_path / "another", *data)

@@ -165,7 +165,7 @@ def test_a_storage_that_is_not_mounted_is_not_cleaned(kept):
     away = kept.ray.storage.with_name("away")
     kept.ray.storage.rename(away)
     kept.ray.storage.mkdir()
-    with raises("storage-unreachable"):
+    with raises("storage-not-mounted"):
         kept.clean()
     assert list(kept.ray.storage.iterdir()) == []
     assert len(list((away / "files").iterdir())) == 3

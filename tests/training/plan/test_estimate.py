@@ -13,6 +13,7 @@ from lib_lora.training.loop import train
 from lib_lora.training.plan import estimate as estimates
 from lib_lora.training.plan.estimate import adapter_layers, estimate, last_measurement, remember, shapes_of
 from lib_lora.training.plan.presets import preset
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
 from lib_lora.workspace.workspace import Workspace
@@ -102,24 +103,17 @@ def test_what_was_measured_is_remembered(tmp_path):
     base = tmp_path / "base ü.safetensors"
     base.write_bytes(b"x")
     chosen = TrainSettings(batch_size=2)
-    one = {
-        "seconds_per_step": 1.5,
-        "peak_memory": 7,
-        "load_seconds": 3.0,
-        "steps": 9,
-        "device": "A",
-        "precision": "bf16",
-    }
+    one = StepMeasurement("A", 1.5, 7, 3.0, 9, "bf16")
     assert last_measurement(tmp_path, base, chosen) is None
     remember(tmp_path, base, chosen, one)
-    remember(tmp_path, base, TrainSettings(batch_size=3), {**one, "seconds_per_step": 2.5})
-    found = last_measurement(tmp_path, base, chosen)
-    assert {key: found[key] for key in one} == one
-    assert last_measurement(tmp_path, base, chosen, "A") == found
+    remember(tmp_path, base, TrainSettings(batch_size=3), replace(one, seconds_per_step=2.5))
+    assert last_measurement(tmp_path, base, chosen) == one
+    assert last_measurement(tmp_path, base, chosen, "A") == one
     assert last_measurement(tmp_path, base, chosen, "B") is None
-    remember(tmp_path, base, chosen, {**one, "device": "B", "seconds_per_step": 0.5})
-    assert last_measurement(tmp_path, base, chosen, "A") == found
-    assert last_measurement(tmp_path, base, chosen, "B")["seconds_per_step"] == 0.5
+    other = replace(one, device="B", seconds_per_step=0.5)
+    remember(tmp_path, base, chosen, other)
+    assert last_measurement(tmp_path, base, chosen, "A") == one
+    assert last_measurement(tmp_path, base, chosen, "B") == other
     assert last_measurement(tmp_path, tmp_path / "gone", chosen) is None
     os.utime(base, ns=(1, 1))  # another file in its place
     assert last_measurement(tmp_path, base, chosen) is None
@@ -131,8 +125,8 @@ def test_a_damaged_memory_is_none(tmp_path, damaged):
     base.write_bytes(b"x")
     Workspace(tmp_path).probes.write_bytes(damaged)
     assert last_measurement(tmp_path, base, TrainSettings()) is None
-    remember(tmp_path, base, TrainSettings(), {"device": "A"})
-    assert last_measurement(tmp_path, base, TrainSettings())["device"] == "A"
+    remember(tmp_path, base, TrainSettings(), StepMeasurement("A", 1.0))
+    assert last_measurement(tmp_path, base, TrainSettings()).device == "A"
 
 
 COSTLY = {

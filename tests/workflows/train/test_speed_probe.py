@@ -57,7 +57,7 @@ def test_the_small_models_own_weight_of_the_face_needs_no_face(data):
         Image.new("RGB", (64, 64), "grey").save(path)
     said = Said()
     found = probe(data, "Mara", TrainingRequest(MINI, None, {"precision": "fp32"}), said, steps=2)
-    assert found["seconds_per_step"] > 0
+    assert found.seconds_per_step > 0
     assert [one["code"] for one in said if one["kind"] == "warning"] == ["face-weight-without-face"]
     with raises("face-weight-without-face", has=("face_weight", "3")):
         probe(data, "Mara", TrainingRequest(MINI, None, {"face_weight": 3}), said, steps=2)
@@ -67,12 +67,12 @@ def test_it_measures_and_leaves_nothing_behind(data, toy):
     before, said = _files(data), Said()
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), said, steps=3)
     numbers = {"seconds_per_step", "peak_memory", "load_seconds", "others"}
-    assert set(found) == numbers | {"steps", "device", "precision"}
-    assert 0 <= found["others"] <= 1
-    assert 0 < found["seconds_per_step"] < 60
-    assert 0 < found["load_seconds"] < 600
-    assert found["peak_memory"] > 1e8
-    assert (found["steps"], found["device"], found["precision"]) == (75, "the processor", "fp32")  # 3 x 50 in twos
+    assert set(found.values()) == numbers | {"steps", "device", "precision"}
+    assert 0 <= found.others <= 1
+    assert 0 < found.seconds_per_step < 60
+    assert 0 < found.load_seconds < 600
+    assert found.peak_memory > 1e8
+    assert (found.steps, found.device, found.precision) == (75, "the processor", "fp32")  # 3 x 50 in twos
     assert [(one["kind"], one["done"], one["total"]) for one in said] == [("progress", n, 4) for n in range(5)]
     assert said[-1]["text"] == "Step 3 of 3"
     after = _files(data)
@@ -88,7 +88,7 @@ def test_the_page_finds_it_again(data, toy):
     assert last_measurement(data, toy("sd1"), asked) is None
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
     kept = last_measurement(data, toy("sd1"), asked)
-    assert {name: kept[name] for name in found} == found
+    assert kept == found
     assert last_measurement(data, toy("sd1"), preset(None, "sd1", {**SETTINGS, "batch_size": 1})) is None
 
 
@@ -96,8 +96,8 @@ def test_auto_is_found_again_as_auto(data, toy):
     """The precision is chosen for the device, but who asks later has the settings as they were."""
     wanted = {**SETTINGS, "precision": "auto"}
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
-    assert found["precision"] in ("fp32", "bf16")
-    assert last_measurement(data, toy("sd1"), preset(None, "sd1", wanted))["precision"] == found["precision"]
+    assert found.precision in ("fp32", "bf16")
+    assert last_measurement(data, toy("sd1"), preset(None, "sd1", wanted)).precision == found.precision
 
 
 def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -151,7 +151,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
         "checkpoints": need.checkpoints,
         "disk_bytes": need.disk_bytes,
         "free_bytes": free,
-        "measured": measured,
+        "measured": None if measured is None else measured.values(),
         "text": _text(need.steps, count, measured),
         "problems": _problems(snapshot.character, count, need.disk_bytes, free),
     }
@@ -165,45 +165,62 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
     return len(list_photos(Path(train.class_photos).expanduser()))
 
 
+@dataclass(frozen=True)
+class TimeEstimate:
+    """What a training will take, from what was measured.
+
+    Attributes:
+        seconds_per_step: of the optimizer.
+        seconds: of all.
+        device: on which.
+        peak_memory: bytes; None = not known.
+        others: share of the processor that other programs take now, 0..1.
+        run: by which own run that is known; empty = a probe has measured it.
+    """
+
+    seconds_per_step: float
+    seconds: float
+    device: str
+    peak_memory: int | None = None
+    others: float = 0.0
+    run: str = ""
+
+    def values(self) -> dict[str, Any]:
+        """For the page."""
+        found = asdict(self)
+        if not self.run:
+            del found["run"]
+        return found
+
+
 def _measured(
     context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
-) -> dict[str, Any] | None:
+) -> TimeEstimate | None:
     """What was measured here, or on another machine (`on`); `steps`, or what takes as long."""
     found = estimate.last_measurement(context.root, base, train, on=on)
-    try:
-        if found is not None:
-            pace, others = float(found["seconds_per_step"]), 0.0
-            if found["device"] == "the processor" and on is None:
-                others = cpu_load.share_now(_LOOKED)
-                pace *= cpu_load.slowed(others) / cpu_load.slowed(float(found.get("others") or 0.0))
-            return {
-                "seconds_per_step": pace,
-                "peak_memory": found["peak_memory"],
-                "seconds": pace * steps + float(found.get("load_seconds") or 0.0),
-                "device": found["device"],
-                "others": others,
-            }
-    except (KeyError, TypeError, ValueError):
-        pass  # of another version: it is measured again
-    return None
+    if found is None:
+        return None
+    pace, others = found.seconds_per_step, 0.0
+    if found.device == "the processor" and on is None:
+        others = cpu_load.share_now(_LOOKED)
+        pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
+    return TimeEstimate(pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others)
 
 
-def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> dict[str, Any] | None:
+def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> TimeEstimate | None:
     """As `_measured`, on another machine: by own runs on a GPU of that name, else as it was measured there."""
     place = places.named(context.root, on)
     gpu = place.machine.gpus[0] if place and place.machine and place.machine.gpus else None
     pace = training.pace(context.root, gpu.name, round(gpu.memory / GB)) if gpu else None
     if gpu is None or pace is None:
         return _measured(context, training.base, training.train, training.work, on)
-    seconds = pace.seconds * training.work
-    known = {"seconds_per_step": pace.seconds, "seconds": seconds, "device": gpu.name, "run": pace.run}
-    return {**known, "peak_memory": None, "others": 0.0}
+    return TimeEstimate(pace.seconds, pace.seconds * training.work, gpu.name, run=pace.run)
 
 
-def _text(steps: int, photos: int, measured: Mapping[str, Any] | None) -> str:
-    took = f"about {in_words(measured['seconds'])} on {measured['device']}" if measured else "time not measured yet"
-    if measured and measured["others"] >= _NOTICED:
-        took += f", of which other programs take {round(100 * measured['others'])} % now"
+def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
+    took = f"about {in_words(measured.seconds)} on {measured.device}" if measured else "time not measured yet"
+    if measured and measured.others >= _NOTICED:
+        took += f", of which other programs take {round(100 * measured.others)} % now"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
 
 

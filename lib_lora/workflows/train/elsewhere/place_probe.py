@@ -21,6 +21,7 @@ from lib_lora.runs import sent_run
 from lib_lora.runs.foreign_events import plain_text
 from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.speed_probe import throwaway_run
 from lib_lora.workflows.worker_results import MEASURED
@@ -40,7 +41,7 @@ def probe_on(
     part: str,
     emit: Emit,
     stopping: Callable[[], bool] = lambda: False,
-) -> dict[str, Any]:
+) -> StepMeasurement:
     """Do the first steps of a training of a character on another machine, and throw them away.
 
     What is sent is what a training sends (`places.sent_sentence`); all but the base model is deleted there.
@@ -82,7 +83,7 @@ def probe_on(
             measured = _measured(job, run, stopping)
     finally:
         _erase(job, emit)
-    measured = {**measured, "on": on}
+    measured = replace(measured, on=on)
     remember(root, request.base, wanted, measured)
     return measured
 
@@ -101,7 +102,7 @@ def _erase(job: RemoteJob, emit: Emit) -> None:
     job.there.close()
 
 
-def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> dict[str, Any]:
+def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> StepMeasurement:
     version, base = job.install(), run.file.base
     path = Path(base.path)
     name = remote_job.plain_name(path.name)
@@ -125,7 +126,7 @@ def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> dict[st
     return _checked(job)
 
 
-def _checked(job: RemoteJob) -> dict[str, Any]:
+def _checked(job: RemoteJob) -> StepMeasurement:
     """What the other machine has measured, once it is plain numbers.
 
     Raises:
@@ -141,15 +142,15 @@ def _checked(job: RemoteJob) -> dict[str, Any]:
         assert isinstance(values, dict)
         device, peak = values["device"], values["peak_memory"]
         assert isinstance(device, str) and values["precision"] in _PRECISIONS
-        return {
-            "seconds_per_step": _number(values["seconds_per_step"]),
-            "peak_memory": None if peak is None else int(_number(peak * 1e-6) * 1e6),
-            "load_seconds": _number(values["load_seconds"]),
-            "steps": int(_number(values["steps"])),
-            "device": plain_text(device, 100),
-            "precision": values["precision"],
-            "others": _number(values["others"]),
-        }
+        return StepMeasurement(
+            device=plain_text(device, 100),
+            seconds_per_step=_number(values["seconds_per_step"]),
+            peak_memory=None if peak is None else int(_number(peak * 1e-6) * 1e6),
+            load_seconds=_number(values["load_seconds"]),
+            steps=int(_number(values["steps"])),
+            precision=values["precision"],
+            others=_number(values["others"]),
+        )
     except (AssertionError, KeyError, TypeError, ValueError, OverflowError):
         log = job.read("").decode("utf-8", "replace").strip().splitlines()
         last = plain_text((log or ["nothing"])[-1], 300)

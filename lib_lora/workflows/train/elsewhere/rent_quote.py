@@ -103,9 +103,8 @@ class PlannedTraining:
         """
         if found := pace_on(root, gpu, self.family, self.on(memory)[0]):
             return found
-        measured = estimate.last_measurement(root, self.base, self.train, gpu) or {}
-        seconds = measured.get("seconds_per_step")
-        return Pace(float(seconds), "", 0.0) if isinstance(seconds, (int, float)) and seconds > 0 else None
+        measured = estimate.last_measurement(root, self.base, self.train, gpu)
+        return Pace(measured.seconds_per_step, "", 0.0) if measured and measured.seconds_per_step > 0 else None
 
 
 def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining:

@@ -12,6 +12,7 @@ from lib_lora.remote import places
 from lib_lora.runs.events import EventLog
 from lib_lora.training.plan import estimate, presets
 from lib_lora.training.plan.memory_fitting import fitted
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes.train import plan_routes
@@ -148,7 +149,7 @@ def test_what_was_measured_is_told(page, models):
     page.character(photos=10)
     base = models[0].path
     train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
-    measured = {"seconds_per_step": 0.5, "peak_memory": 123, "load_seconds": 10, "device": "Test GPU"}
+    measured = StepMeasurement("Test GPU", 0.5, 123, 10)
     estimate.remember(page.root, base, train, measured)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
     assert told["measured"] == {
@@ -172,8 +173,8 @@ def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, th
     page.character(photos=10)
     base = models[0].path
     train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
-    measured = {"seconds_per_step": 0.5, "peak_memory": 1, "load_seconds": 10, "device": "the processor"}
-    estimate.remember(page.root, base, train, {**measured, "others": then})
+    measured = StepMeasurement("the processor", 0.5, 1, 10, others=then)
+    estimate.remember(page.root, base, train, measured)
     monkeypatch.setattr(plan_routes.cpu_load, "share_now", lambda seconds: now)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
     assert told["measured"]["seconds"] == pytest.approx(seconds)
@@ -229,8 +230,8 @@ def test_the_time_on_another_machine_is_what_was_measured_there_where_no_run_was
     base = models[0].path
     places.save(page.root, places.Place("workshop", "gpu.example.org"))
     train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {})
-    measured = {"seconds_per_step": 0.5, "peak_memory": 7, "load_seconds": 10, "device": "the processor", "others": 0.9}
-    estimate.remember(page.root, base, train, {**measured, "on": "ssh:workshop"})
+    measured = StepMeasurement("the processor", 0.5, 7, 10, others=0.9, on="ssh:workshop")
+    estimate.remember(page.root, base, train, measured)
     asked = {"base": str(base), "on": "ssh:workshop"}
     found = page.done("/characters/mara/estimate", asked)
     assert found["measured"]["seconds"] == pytest.approx(

@@ -182,11 +182,11 @@ def test_what_a_training_takes_there_is_measured_there(home, server):
     root, base = home
     there, before = server.place().folder, sorted(path for path in root.rglob("*") if "cache" not in path.parts)
     found, said, train = _probed(home, {})
-    assert found["on"] == "ssh:workshop"
-    assert found["seconds_per_step"] > 0
-    assert found["precision"] in ("fp32", "bf16")  # "auto" was settled there
+    assert found.on == "ssh:workshop"
+    assert found.seconds_per_step > 0
+    assert found.precision in ("fp32", "bf16")  # "auto" was settled there
     assert any("Measuring on workshop" in text for text in said)
-    assert last_measurement(root, base, train, on="ssh:workshop")["seconds_per_step"] == found["seconds_per_step"]
+    assert last_measurement(root, base, train, on="ssh:workshop").seconds_per_step == found.seconds_per_step
     assert last_measurement(root, base, train) is None
     after = {path for path in root.rglob("*") if "cache" not in path.parts} - set(before)
     assert {path.name for path in after if path.is_file()} <= {"probes.json", "home.txt", "hashes.json"} | {

@@ -24,6 +24,7 @@ from lib_lora.runs.records.paces import pace_on
 from lib_lora.training.plan import estimate
 from lib_lora.training.plan.memory_fitting import fitted
 from lib_lora.training.plan.presets import preset
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.typed_settings import to_dict
 from lib_lora.workflows.train.elsewhere.rent_quote import (
     PlannedTraining,
@@ -147,7 +148,7 @@ def test_the_sample_pictures_are_painted_there_too_and_cost(tmp_path, runpod):
 def test_what_measure_found_on_the_user_s_own_gpu_counts_too(tmp_path, runpod):
     base = tmp_path / "xl.safetensors"
     base.write_bytes(b"x")
-    estimate.remember(tmp_path, base, XL, {"device": A4090, "seconds_per_step": 1.0})
+    estimate.remember(tmp_path, base, XL, StepMeasurement(A4090, 1.0))
     found = quoted(tmp_path, runpod, replace(asked(), base=base), gpus=["RTX 4090"])
     assert found.offers[0].minutes == Decimal(20)
     assert "Measure" in found.time_sentence(found.offers[0])
