@@ -49,6 +49,8 @@ ANEW = {
     "follows no prompt, earlier step": 1 / 3,
     "follows no prompt": 1 / 3,
     "LoRA blurs, earlier step": 1 / 3,
+    "spoiled, earlier step": 1 / 3,
+    "spoiled": 1 / 3,
     "LoRA blurs": 1 / 3,
     "faces break, earlier step": 1 / 2,
     "faces break": 1 / 2,

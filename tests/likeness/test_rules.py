@@ -32,7 +32,8 @@ CLEAN = facts_by_name(
     retention_high=0.96,
     retention_best=0.97, likeness=0.86, likeness_p10=0.8, lowest=0.77, ok=20, lost_share=0.0, under_keep=0,
     as_strangers=0.3, alarm_from=2.03,
-    lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, mutual_like=0.6, uplift=0.5, uplift_p=1e-5,
+    lower_p=0.4, mutual=0.74, mutual_photos=0.79, mutual_base=0.3, base_alike=0.4, mutual_like=0.6,
+    uplift=0.5, uplift_p=1e-5,
     uplift_pairs=20, base_no_face_share=0.0, base_blurred_share=0.0, copies=0, copies_share=0.0,
     hole="03.jpg", hole_share=0.2,
     variety_ratio=0.9, variety_limit=0.45, yaw_spread=0.2, yaw_spread_photos=0.2, frontal=0.87, turned=0.85,
@@ -53,7 +54,7 @@ def changed(facts: Facts, **values: Any) -> Facts:
 
 WEAK = {
     "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20,
-    "as_strangers": 18.0, "ok": 0, "uplift": 0.15,
+    "as_strangers": 18.0, "ok": 0, "uplift": 0.15, "base_alike": 0.7,
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
@@ -66,12 +67,13 @@ IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
 NO_BASE = {
     "uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None,
-    "base_blurred_share": None,
+    "base_blurred_share": None, "base_alike": None,
 }  # fmt: skip
 
 BLURRED = {"blurred": 14, "blurred_share": 0.7, "counted": 6, "base_blurred_share": 0.2}
 # What differs from the clean set where the rule of this name shall decide.
 COLLAPSED = {**WEAK, "likeness": 0.52, "mutual": 0.59, "uplift": 0.19, "yaw_spread": 0.02, "yaw_spread_photos": 0.06}
+SPOILED = {**WEAK, "uplift": -0.05, "base_alike": 0.3}
 CASES = {
     "few photos": {"refusal": "only 5 photos show a face", "photos": 5},
     "not separable": {"refusal": "cannot tell this character from strangers", "separation": 1.2},
@@ -97,6 +99,8 @@ CASES = {
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
     "collapsed, earlier step": COLLAPSED,
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
+    "spoiled, earlier step": SPOILED,
+    "spoiled": {**SPOILED, "midway": None, "earlier": None},
     "another face": {**WEAK, "mutual": 0.8},
     "weak at a low weight": {**WEAK, "weight": 0.6},
     "trained on in vain": {**WEAK, **LAST, "gained": 0.01},

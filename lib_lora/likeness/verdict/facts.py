@@ -216,6 +216,7 @@ class BaseComparison:
 
     Attributes:
         no_face_share, blurred_share: of the pictures without the LoRA.
+        alike: mean cosine between a face and that of the same prompt and seed without the LoRA.
         mutual: mean cosine between them; from `mutual_like` on the pictures with the LoRA show one face.
         uplift: mean gain over the same prompt and seed without the LoRA, `uplift_p` its p, `uplift_pairs` how many.
         leak, leak_cells: pictures without the trigger that show the character anyway; `leak_share` how much of the
@@ -225,6 +226,7 @@ class BaseComparison:
 
     no_face_share: float | None = _kept_as("base_no_face_share", None)
     blurred_share: float | None = _kept_as("base_blurred_share", None)
+    alike: float | None = _kept_as("base_alike", None)
     mutual: float | None = _kept_as("mutual_base", None)
     mutual_like: float | None = None
     uplift: float | None = None

@@ -29,7 +29,7 @@ from lib_lora.likeness.verdict.facts import (
     TrainingFacts,
     statuses,
 )
-from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, pairs, share
+from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, paired_cosine, pairs, share
 from lib_lora.likeness.verdict.rule_conditions import KEPT
 from lib_lora.likeness.verdict.traits import TURNED
 
@@ -188,6 +188,7 @@ def _base(shown: PictureSet, template: Template, calibration: Calibration) -> Ba
             mutual_like=max(between + 0.2, 0.75 * photos) if between is not None and photos is not None else None,
             no_face_share=_without_face(shown.without),
             blurred_share=_blurred(shown.without),
+            alike=paired_cosine(shown.pictures, shown.base) if shown.base is not None else None,
             uplift_pairs=len(gains),
             uplift=float(gains.mean()) if len(gains) >= LEAST_FACES else _unpaired_uplift(shown),
             uplift_p=intervals.paired_p(gains) if len(gains) >= LEAST_FACES else None,

@@ -99,6 +99,17 @@ def pairs(pictures: Sequence[Measured], others: Sequence[Measured]) -> Numbers:
     )
 
 
+def paired_cosine(pictures: Sequence[Measured], others: Sequence[Measured]) -> float | None:
+    """Mean cosine between a face and its counterpart, over the pairs in which both count; None for fewer than
+    `LEAST_FACES`."""
+    cosines = [
+        float(one.embedding @ other.embedding)
+        for one, other in zip(pictures, others, strict=True)
+        if one.score.counts and other.score.counts and one.embedding is not None and other.embedding is not None
+    ]
+    return sum(cosines) / len(cosines) if len(cosines) >= LEAST_FACES else None
+
+
 def share(hits: int, count: int) -> float | None:
     """`hits` of `count`; None of none."""
     return hits / count if count else None

@@ -26,6 +26,7 @@ NO_FACES = 0.10
 COPIED = 0.05
 SMOOTH = 0.6  # share of the skin's fine detail
 BURNT = 1.35  # times the contrast, and the colour
+SAME_FACES = 0.5  # mean cosine to those of the same seeds without the LoRA; a LoRA that has learned little has more
 EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
 FALLEN = 0.05  # of the identity, since the best tested checkpoint; training on does not help
@@ -94,6 +95,14 @@ COLLAPSED: tuple[Condition, ...] = (
     at_least(lambda f: f.base.uplift, EFFECT),
     at_least(lambda f: f.identity.mutual, lambda f: f.identity.likeness),
     below(lambda f: f.angles.yaw_spread, lambda f: f.photos.yaw_spread),
+    RUN,
+)
+# Other faces than the base model's of the same seeds, and not this person's: more steps make them worse.
+SPOILED: tuple[Condition, ...] = (
+    *WEAK,
+    below(lambda f: f.base.uplift, EFFECT),
+    below(lambda f: f.base.alike, SAME_FACES),
+    at_most(lambda f: f.training.weight, 1.0),
     RUN,
 )
 PARTLY: tuple[Condition, ...] = (*SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))

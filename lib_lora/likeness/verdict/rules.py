@@ -36,6 +36,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     SHARP,
     SHARPLY,
     SMOOTH,
+    SPOILED,
     TRAINED_ON,
     TURNED,
     UNDER,
@@ -55,6 +56,10 @@ from lib_lora.likeness.verdict.rule_language import (
 _ONE_FACE = (
     "The pictures show one face in one pose, whatever the prompt, and it is no longer quite this one: they are more "
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
+)
+_OTHER_FACES = (
+    "With the LoRA the faces are others than the base model's of the same seeds ({base_alike:.2f}), but no more like "
+    "the photos ({uplift:+.2f}): the training has spoiled them."
 )
 _TURN_THEM = (
     "Add 3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and "
@@ -291,6 +296,22 @@ RULES: tuple[Rule, ...] = (
         "overtrained",
         COLLAPSED,
         _ONE_FACE,
+        "Train again with a third of the learning rate.",
+    ),
+    Rule(
+        "spoiled, earlier step",
+        "overtrained",
+        (*SPOILED, there(lambda f: f.training.midway)),
+        _OTHER_FACES,
+        "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
+        "test_step",
+        lambda f: f.training.midway,
+    ),
+    Rule(
+        "spoiled",
+        "overtrained",
+        SPOILED,
+        _OTHER_FACES,
         "Train again with a third of the learning rate.",
     ),
     Rule(

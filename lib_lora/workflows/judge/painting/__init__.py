@@ -1,1 +1,1 @@
-"""Who paints the pictures that are judged: this machine, ComfyUI, other machines, rented GPUs."""
+"""Has the pictures that are judged painted: on this machine, by ComfyUI, on other machines, on rented GPUs."""
