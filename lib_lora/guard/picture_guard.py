@@ -178,8 +178,8 @@ class PictureGuard:
         if isinstance(kept, str) and says_generated(kept):
             return kept
         if params.p is None:  # a script saves by itself: one picture of all of them in Forge, or a larger copy
-            told = params.pnginfo if isinstance(params.pnginfo, dict) else {}
-            return packet() if f"{KEY}: " in str(told.get("parameters", "")) else ""
+            written = params.pnginfo if isinstance(params.pnginfo, dict) else {}
+            return packet() if f"{KEY}: " in str(written.get("parameters", "")) else ""
         stem = Path(params.filename).stem
         return packet(guarded_run.source_type(params.p)) if run and not stem.endswith(_MASKS) else ""
 

@@ -95,7 +95,7 @@ def installed(root, there, script=None):
 @pytest.fixture
 def cluster(tmp_path, prepared, monkeypatch):
     """A cluster, and a home."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     monkeypatch.setattr(ray_connection, "STALE", 6.0)
     made = FakeRay(tmp_path / "cluster")

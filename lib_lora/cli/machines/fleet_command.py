@@ -109,7 +109,7 @@ def _fleet(options: argparse.Namespace) -> Answer:
     if options.does == "resume" and is_rented(fleet.on):
         _say_rent(root, fleet.rows)
     if options.does == "resume":
-        fleet_progress.standing(root, fleet)  # which notes the runs
+        fleet_progress.fleet_progress(root, fleet)  # which notes the runs
         fleet = fleet_jobs.resume(root, fleet)
     if options.does == "show" or options.no_wait:
         return _stood(root, fleet)
@@ -135,7 +135,7 @@ def _listed(root: Path) -> Answer:
 def _stood(root: Path, fleet: Fleet) -> Answer:
     from lib_lora.workflows.fleet import fleet_progress
 
-    fleet, found = fleet_progress.standing(root, fleet)
+    fleet, found = fleet_progress.fleet_progress(root, fleet)
     text, values = fleet_progress.summary(fleet, found)
     return Answer(text, values)
 

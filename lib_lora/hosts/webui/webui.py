@@ -58,7 +58,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
-        clip_tokens.also_look_in(packages.worker_packages)  # Forge Neo has no ftfy and no open_clip
+        clip_tokens.add_search_folder(packages.worker_packages)  # Forge Neo has no ftfy and no open_clip
 
     # Where things are
 

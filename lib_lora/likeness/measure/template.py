@@ -125,7 +125,7 @@ def build(
     """
     references: list[Reference] = []
     for photo in photos:
-        references.append(_look_at(engine, photo))
+        references.append(_reference_of(engine, photo))
         if progress:
             progress(len(references))
     return assemble(engine.id, references, dropped)
@@ -259,7 +259,7 @@ def _embeddings(template: Template) -> list[str]:
     return [item.embedding for item in template.references if item.embedding is not None]
 
 
-def _look_at(engine: FaceEngine, photo: Path) -> Reference:
+def _reference_of(engine: FaceEngine, photo: Path) -> Reference:
     digest = ""
     try:
         digest = files.known_sha256(photo)

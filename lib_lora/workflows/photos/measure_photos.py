@@ -42,7 +42,7 @@ class PhotoMeasurement:
     thumbnail: bytes | None = None
 
 
-def look(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
+def measure_photo(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
     """Open a photo and measure it; one that cannot be read says so in its facts."""
     try:
         image, inks = open_photo(photo), is_cmyk(photo)

@@ -1,1 +1,1 @@
-"""Who paints the pictures that are judged: this machine, ComfyUI, other machines, rented GPUs."""
+"""The painters of pictures to judge: this machine, ComfyUI, other machines, rented GPUs, several together."""

@@ -101,7 +101,7 @@ def unchecked(root: Path, place: Place) -> Place:
     return replace(place, ray=replace(place.ray, marked=known)) if place.ray else place
 
 
-def look(
+def inspect(
     root: Path,
     place: Place,
     new: bool = False,

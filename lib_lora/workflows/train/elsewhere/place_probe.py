@@ -117,11 +117,11 @@ def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> StepMea
     job.start(version, ["rehearse", "--data", job.send(files)])
     job.say(f"Measuring on {job.place.name}")
 
-    def look() -> None:
+    def check() -> None:
         if stopping():
             job.wish = "stop"
 
-    job.follow(look)
+    job.follow(check)
     job.check_stop()
     return _checked(job)
 
