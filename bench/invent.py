@@ -40,7 +40,7 @@ from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
-from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
+from lib_lora.faces.picture_descriptors import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402

@@ -196,8 +196,7 @@ def _productions(
     from lib_lora.workflows.fleet.fleet_plan import productions
     from lib_lora.workflows.produce import production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-    from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
-    from lib_lora.workflows.produce.prompts.prompt_list import read_prompts
+    from lib_lora.workflows.produce.prompts.prompt_list import PromptFolders, read_prompts
 
     if options.prompts is None:
         raise UserError("Name the list of prompts with --prompts FILE.", "prompts", code="prompts-not-named")

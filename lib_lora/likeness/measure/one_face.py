@@ -16,7 +16,7 @@ import numpy as np
 
 from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Mask, Numbers, Pixels
-from lib_lora.faces.perceptual_hash import hamming
+from lib_lora.faces.picture_descriptors import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, STRANGER_SPREADS, sum_up
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, ssim
 from lib_lora.likeness.measure.robust_mean import NEAR_COPY, robust_mean

@@ -20,7 +20,7 @@ from lib_lora.errors import UserError
 from lib_lora.faces.array_text import packed, packed_crop, unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.face import LEAST_BLUR, Face, FaceEngine, Quality
-from lib_lora.faces.perceptual_hash import phash
+from lib_lora.faces.picture_descriptors import phash
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean
 

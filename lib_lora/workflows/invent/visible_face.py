@@ -18,7 +18,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
 from lib_lora.faces.face import Face, FaceEngine
-from lib_lora.faces.perceptual_hash import phash
+from lib_lora.faces.picture_descriptors import phash
 from lib_lora.faces.unjudgeable import Hidden
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort

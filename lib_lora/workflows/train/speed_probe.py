@@ -30,6 +30,8 @@ from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, wei
 from lib_lora.workflows.train.scratch_run import scratch_folder
 from lib_lora.workspace.workspace import Workspace
 
+MEASURED = "done/measured.json"  # by which a worker on another machine gives what was measured
+
 Emit = Callable[..., None]
 
 STEPS = 4

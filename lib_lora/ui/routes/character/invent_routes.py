@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import LONGEST
-from lib_lora.ui.http import limits, paths
+from lib_lora.ui.http import paths, request_context
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.character.photo_routes import shrunk
@@ -54,7 +54,7 @@ def routes() -> list[Route]:
             "/characters/{slug}/invented/own",
             own_picture,
             OwnPictureBody,
-            limits.FACE_FILE * 4 // 3 + MB,
+            request_context.FACE_FILE * 4 // 3 + MB,
             "data",
             paths.character,
         ),

@@ -14,8 +14,17 @@ from fastapi.responses import Response
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError, brief
 from lib_lora.queue.job_types import AuditArguments
-from lib_lora.ui.http import limits, paths
-from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import (
+    MB,
+    PHOTO_FILE,
+    PHOTOS_AT_ONCE,
+    Call,
+    RequestContext,
+    Route,
+    get,
+    post,
+)
 from lib_lora.ui.http.responses import missing, picture
 from lib_lora.ui.routes.job_routes import job_values, put
 from lib_lora.ui.views import imports
@@ -24,7 +33,7 @@ from lib_lora.workflows.photos.import_command import import_into
 
 LARGE = 1600  # pixels of the longer side
 PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
-_opening = BoundedSemaphore(limits.PHOTOS_AT_ONCE)
+_opening = BoundedSemaphore(PHOTOS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,14 @@ def routes() -> list[Route]:
     """The routes for photos."""
     return [
         get("/characters/{slug}/photos", read_photos),
-        post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
+        post(
+            "/characters/{slug}/photos",
+            add,
+            NewPhoto,
+            PHOTO_FILE * 4 // 3 + MB,
+            "data",
+            paths.character,
+        ),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
