@@ -1,4 +1,4 @@
-"""The guard: what it does at each point of the webui's painting.
+"""The guard's work at each point of the webui's painting: judging pictures, painting again, noting what was found.
 
 The webui calls, in this order: `begin` with each run; `finished` with each picture, once ADetailer and all others are
 done with it and before it is saved; `before_saved` and `saved` around each file that is written; `ended`. Whatever

@@ -1,4 +1,4 @@
-"""Prompts as CLIP tokens, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
+"""Makes CLIP tokens of prompts, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
 
 The tokens are those of the ``CLIPTokenizer`` of transformers up to 4, with which A1111 and the Forges paint. That class
 brings torch along, which takes seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package

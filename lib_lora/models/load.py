@@ -1,4 +1,4 @@
-"""The parts of a checkpoint as diffusers and transformers modules, built from the file's own shapes.
+"""Builds the parts of a checkpoint as diffusers and transformers modules from the file's own shapes.
 
 Modules are made on the "meta" device (no memory, no random numbers) and each of their tensors is then
 read from the file in the dtype asked for, so that nothing is held twice.

@@ -1,4 +1,4 @@
-"""Names of tensors of the VAE and the text encoder: diffusers' and transformers' to those of checkpoints."""
+"""Converts names of tensors of the VAE and the text encoder from diffusers and transformers to those of checkpoints."""
 
 from __future__ import annotations
 

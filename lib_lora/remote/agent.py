@@ -1,4 +1,4 @@
-"""Runs on the other machine, and does there what `remote.connection` asks for.
+"""Runs on the other machine as the agent, and does there what `remote.connection` asks for.
 
 Its text is sent over the connection each time, so nothing has to be installed for it: standard library only, and Linux.
 It is started in four ways:

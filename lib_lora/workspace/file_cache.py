@@ -1,4 +1,4 @@
-"""Caches what was read from files until one of them changes, so that a page that asks each second reads nothing twice.
+"""Caches what was read from files until one of them changes.
 
 `kept` is told what its result depends on. `unless_changed` finds out: it notes what is looked at through this module
 (`mark`, `marks_in`, `names_in`, `observed`), and asks the same again instead of computing.

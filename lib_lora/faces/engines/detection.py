@@ -1,4 +1,4 @@
-"""Detection at several sizes: one row for each face, with five points that do not depend on the picture's size.
+"""Detects faces at several sizes, each with five points that do not depend on the picture's size.
 
 YuNet misplaces the five points of a face larger than about 300 pixels, and places those of a small face coarsely;
 a misplaced point makes the embedding look like another person. So each face that was found is looked at again, at

@@ -1,4 +1,4 @@
-"""The five points of a tilted head, found in the picture turned upright.
+"""Finds the five points of a tilted head in the picture turned upright.
 
 YuNet knows upright faces: of one turned by 20 degrees it gives points turned by 12, by 45 degrees ones turned by 20,
 and of one on its side or its head any points at all, yet it is sure of the face. The embedding of such a crop is that

@@ -1,4 +1,4 @@
-"""Takes a place in the webui's own queue, and gives it up when asked to while it still waits.
+"""Waits for a turn in the webui's own queue, and stops waiting when asked to.
 
 The webui's ``queue_lock`` serves in the order of asking, but who has asked cannot take it back. So a thread asks, and
 gives the lock away at once where nobody wants it any more.

@@ -1,4 +1,4 @@
-"""Registers the tab, the routes and the settings with the webui at every "Reload UI"."""
+"""Registers the tab, the routes and SameFace's entry of the settings with the webui at every "Reload UI"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture against a character's template: what can be said of it before any line is drawn.
+"""Measures one picture against a character's template, before any threshold is applied.
 
 What could not be measured is None and says why; no number stands in for it.
 """

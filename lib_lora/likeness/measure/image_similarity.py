@@ -1,4 +1,4 @@
-"""Whole pictures compared without recognising anyone: near copies, and how varied a set is. Pure functions."""
+"""Compares whole pictures without recognising anyone: near copies, and how varied a set is. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A character's reference: what its photos' faces have in common, and how alike they are among themselves.
+"""Builds a character's reference: the mean of its photos' face embeddings, and how alike these are.
 
 A photo that is not used is listed with the reason, never dropped silently. The file holds embeddings, which are
 biometric data: deleting the file deletes them.

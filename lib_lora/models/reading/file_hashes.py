@@ -1,4 +1,4 @@
-"""Hashes of big files, cached by path, size and time of change, so that each is computed once."""
+"""Computes hashes of big files once each, cached by path, size and time of change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos that show one picture, or one moment, more than once; which of them to keep. Pure functions."""
+"""Finds photos that show one picture, or one moment, more than once, and which of them to keep. Pure functions."""
 
 from __future__ import annotations
 

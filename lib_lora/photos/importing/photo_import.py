@@ -1,4 +1,4 @@
-"""Photos taken into a character's folder: each once, its bytes as they are, its caption with it; sheets are split.
+"""Imports photos into a character's folder, each once, unchanged and with its caption; sheets are split.
 
 A photo's bytes go to ``photos/``. A sheet of four goes to ``sheets/``, and its pieces as PNG to ``photos/``. Every file
 is whole or absent, and the one by which a photo is known again is written last, so that a second import mends a first

@@ -1,4 +1,4 @@
-"""Sheets: four pictures of one size in one file, two beside two, as picture generators hand them out.
+"""Recognises and splits sheets: four pictures of one size in one file, as picture generators make them.
 
 They are known by their seams. Along a seam the picture breaks off: its two sides differ far more than either does from
 itself a little further in, and so along most of the line. That is measured in the four halves of the two lines through

@@ -1,4 +1,4 @@
-"""One job on a place: what every kind of it does, from the installation to the erasure.
+"""Does what every job on another machine needs, from installing SameFace there to deleting the job's files.
 
 Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
 Imports nothing heavy.

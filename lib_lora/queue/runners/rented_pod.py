@@ -1,4 +1,4 @@
-"""The pod that is rented for one job: asked for, waited for, looked after, deleted, and paid for.
+"""Manages the pod that is rented for one job: requests it, waits for it, watches it, deletes it and notes the bill.
 
 What is rented is written into a folder before it is asked for, so that this program or computer may die and the pod is
 found again. Where the provider cannot be reached at the end, the pod's own watchdog

@@ -1,4 +1,4 @@
-"""Runs on a node of a Ray cluster, as the entrypoint of a Ray job: it stands between the shared storage and the agent.
+"""Runs on a node of a Ray cluster as a Ray job's entrypoint, and passes files between the shared storage and the agent.
 
 It is sent with the agent and `shared_storage`, so it needs the standard library alone, and Linux. It brings what the
 job needs from the storage, has the agent install SameFace and start the worker, and puts what the worker makes into the

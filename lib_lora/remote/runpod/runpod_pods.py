@@ -1,4 +1,4 @@
-"""What a pod at RunPod is made of: its image, and the command that watches over it until it is deleted."""
+"""Describes a pod at RunPod: its image, and the command that watches over it until it is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a run's course from its events: loss, likeness, samples, warnings. Each line of the file is read once."""
+"""Reads a run's course from its events: loss, likeness, samples, warnings, interruptions. Each line is read once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: queued, watched, stopped, moved."""
+"""The routes of jobs: queueing, watching, stopping and moving them."""
 
 from __future__ import annotations
 

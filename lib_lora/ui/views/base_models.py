@@ -1,4 +1,4 @@
-"""Base models: what each checkpoint file is, looked up once and remembered by path, size and time of change."""
+"""Reads what each checkpoint file is, once, and remembers it by path, size and time of change."""
 
 from __future__ import annotations
 

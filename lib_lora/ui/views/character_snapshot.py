@@ -1,4 +1,4 @@
-"""One character as its folder shows it now: photos, decisions, captions, and what the last audit said.
+"""Reads one character as its folder shows it now: photos, decisions, captions, and the last audit's findings.
 
 Everything is kept until a file changes. No face is looked for here, and nothing heavy is imported.
 """

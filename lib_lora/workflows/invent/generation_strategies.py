@@ -1,4 +1,4 @@
-"""Chooses the way in which the next picture of a face is painted, by the results of each way so far. Pure functions.
+"""Chooses the strategy by which the next picture of a face is painted, by the results so far. Pure functions.
 
 Knows how often a way was tried and kept; does not know who paints.
 """

@@ -1,4 +1,4 @@
-"""References from nothing, the first two steps: candidates of a description, and one of them (or a picture) picked.
+"""Invents a character, steps one and two: paints candidates of a description, and takes one of them (or a picture).
 
 `invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
 """

@@ -1,4 +1,4 @@
-"""References from nothing, the third step: further pictures of the picked face, until there are enough to train on."""
+"""Invents a character, step three: paints further pictures of the picked face until there are enough to train on."""
 
 from __future__ import annotations
 

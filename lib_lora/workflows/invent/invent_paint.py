@@ -1,4 +1,4 @@
-"""Painting for an invented character: cells of wishes, pictures to files, each looked at, judged and written down.
+"""Paints pictures for an invented character, and saves, inspects, judges and records each.
 
 A picture is first a file, then (if it is kept) a photo with its caption, and last a line in ``painted.jsonl``. Whatever
 ends the process in between, the next one meets the file and goes on from there.

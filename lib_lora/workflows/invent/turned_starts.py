@@ -1,4 +1,4 @@
-"""Pictures that a view from the side is painted over: one that is there, its head turned until it looks there.
+"""Makes the pictures that side views are painted over, by turning the head in a picture that is there.
 
 Each is a file in ``<character>/invented/turned/``, made once.
 """

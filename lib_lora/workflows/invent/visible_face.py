@@ -1,4 +1,4 @@
-"""Looking at painted pictures: whether a face can be measured, what is to be seen, and whether it is the picked face.
+"""Inspects painted pictures: whether a face can be measured, what it shows, and whether it is the picked face.
 
 Embeddings stay in memory; what is kept on disk are pictures and plain numbers.
 """

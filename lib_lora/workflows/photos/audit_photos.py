@@ -1,4 +1,4 @@
-"""The audit of a character's photos: measured where they are new, judged, and kept with the user's decisions."""
+"""Audits a character's photos: measures new ones, judges all, and keeps the user's decisions."""
 
 from __future__ import annotations
 

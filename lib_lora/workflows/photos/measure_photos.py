@@ -1,4 +1,4 @@
-"""A photo looked at once: all that the audit and the likeness template need of it, in one opening of the file."""
+"""Measures a photo in one opening of the file: all that the audit and the likeness template need."""
 
 from __future__ import annotations
 

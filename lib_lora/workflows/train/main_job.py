@@ -1,4 +1,4 @@
-"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid, the first likeness."""
+"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid and the first likeness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the user gives to a run that can be trained: the character's folder, captions, settings, hashes."""
+"""Prepares a run that can be trained from what the user gives: the character's folder, captions, settings, hashes."""
 
 from __future__ import annotations
 

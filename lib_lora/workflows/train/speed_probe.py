@@ -1,4 +1,4 @@
-"""A few steps of a training before it begins, to know how long it will take and how much memory it needs."""
+"""Measures by a few steps how long a training will take and how much memory it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paints the plans that another machine lays into a folder (`workflows.judge.place_painter`), until it is ended."""
+"""Paints the plans that another machine puts into a folder (`judge.painting.place_painter`), until it is ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The captions of a character's photos: shown, written, edited one or many at once, and undone."""
+"""The routes of captions: showing, writing, editing one or many at once, and undoing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inventing a character: what was painted, which face was picked, and whether each further picture was kept."""
+"""The routes of inventing a character: what was painted, which face was picked, which pictures were kept."""
 
 from __future__ import annotations
 

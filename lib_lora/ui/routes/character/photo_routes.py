@@ -1,4 +1,4 @@
-"""A character's photos: shown, imported, decided on."""
+"""The routes of a character's photos: showing and importing them, and deciding on them."""
 
 from __future__ import annotations
 

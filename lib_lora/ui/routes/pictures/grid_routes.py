@@ -1,4 +1,4 @@
-"""A test grid: its pictures, what was measured, the verdict, and buttons that do what it advises."""
+"""The routes of a test grid: its pictures, measurements and verdict, and the buttons that do what it advises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Productions of a character: begun, continued, and what has become of each picture."""
+"""The routes of productions: beginning and continuing them, and the state of each picture."""
 
 from __future__ import annotations
 

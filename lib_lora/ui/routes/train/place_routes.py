@@ -1,4 +1,4 @@
-"""Other machines on which can be trained: which there are, and what a training sends there."""
+"""The routes of other machines that train: which there are, and what a training sends there."""
 
 from __future__ import annotations
 

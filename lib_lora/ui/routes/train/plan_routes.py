@@ -1,4 +1,4 @@
-"""A training that is being planned: its base model, preset and settings, and what it will cost."""
+"""The routes of planning a training: its base model, preset and settings, and what it will cost."""
 
 from __future__ import annotations
 

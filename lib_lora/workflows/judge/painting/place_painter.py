@@ -1,4 +1,4 @@
-"""A painter whose pictures are painted by diffusers on another machine; they are judged here.
+"""Paints pictures with diffusers on another machine; they are judged here.
 
 Of the character only the LoRA goes there, beside prompts and the base model: neither photos nor templates of the face.
 The worker there (`workflows.worker.paint_plans`) keeps the base model loaded from one call to the next.

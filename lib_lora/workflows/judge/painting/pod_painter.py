@@ -1,4 +1,4 @@
-"""A painter whose pictures are painted on a GPU that is rented for them, and deleted afterwards.
+"""Paints pictures on a GPU that is rented for them, and deleted afterwards.
 
 It is rented when the first picture is asked for, within what the limits of the run leave. Whatever ends this process,
 the pod ends too: by `PodPainter.close`, by its own watchdog soon after nobody asks any more, or by the next painter of

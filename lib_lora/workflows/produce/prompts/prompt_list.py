@@ -1,4 +1,4 @@
-"""Reads a list of prompts: one a line, or a table with a column each for negative, seed, size, weight, steps and cfg.
+"""Reads a list of prompts (one a line, or a table with a column for each value), and names the folders they refer to.
 
 The file may have any encoding that such files have in practice. Pure but for reading the file. Imports nothing heavy.
 """

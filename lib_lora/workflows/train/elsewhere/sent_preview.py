@@ -1,4 +1,4 @@
-"""Lists what a training on another machine sends there, before it is sent: it is laid out as for sending, and read.
+"""Lists what a training on another machine will send there, by preparing it as for sending.
 
 What is listed is what `runs.sent_run.stage` lays into the data folder that goes there. Imports nothing heavy.
 """
