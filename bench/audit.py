@@ -47,7 +47,7 @@ from lib_lora.photos.audit.findings import LETTERS, of_photo  # noqa: E402
 from lib_lora.photos.audit.near_duplicates import SAME_COSINE, Repeated, repeated  # noqa: E402
 from lib_lora.photos.audit.overlay import letters_in_a_row  # noqa: E402
 from lib_lora.workflows.photos.audit_photos import audit_photos  # noqa: E402
-from lib_lora.workflows.photos.measure_photos import facts, look  # noqa: E402
+from lib_lora.workflows.photos.measure_photos import facts, measure_photo  # noqa: E402
 
 PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 ENGINE = SFaceEngine()
@@ -252,7 +252,7 @@ def _made(folder: Path, photo: Path, kind: str) -> Looked:
 
 
 def _looked_at(photo: Path, file: str) -> Looked:
-    seen = look(ENGINE, photo, "")
+    seen = measure_photo(ENGINE, photo, "")
     return AuditedPhoto(file, "", seen.facts), unpacked(seen.reference.embedding or "")
 
 

@@ -38,7 +38,7 @@ sys.path.append(str(ROOT))
 from bench import results_file  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
-WAYS = {  # how each training is started
+STRATEGIES = {  # how each training is started
     "sleep": "import sys; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
     "library": "import sys, torch; from lib_lora.__main__ import main; sys.exit(main(sys.argv[1:]))",
 }
@@ -62,10 +62,10 @@ def main() -> int:
     print("|---|---|---|---|---|", flush=True)
     figures = []
     for load in options.loads:
-        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        seconds: dict[str, list[float]] = {way: [] for way in STRATEGIES}
         others: list[float] = []
         for _ in range(options.rounds):
-            for way in WAYS:
+            for way in STRATEGIES:
                 with tempfile.TemporaryDirectory(dir=options.work) as folder:
                     took, share = steps_of(way, Path(folder), load, options)
                 seconds[way] += took
@@ -98,7 +98,7 @@ def steps_of(way: str, folder: Path, load: int, options: argparse.Namespace) -> 
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
     with open(folder / "log.txt", "wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-c", WAYS[way], *words], cwd=ROOT, env=variables, stdout=log, stderr=log
+            [sys.executable, "-c", STRATEGIES[way], *words], cwd=ROOT, env=variables, stdout=log, stderr=log
         )
         try:
             _wait(child, folder, 1, options.longest)

@@ -37,7 +37,7 @@ KBITS = 70_000  # a second, for what is sent and fetched
 AWAY = 2.0  # seconds for which a server, or room on a disk, is gone
 DISK = 64  # MB of the disk there, where this process may mount one
 _ENDS = 45.0  # seconds in which a pod ends by itself, should nobody delete it
-_HOME = {"LOOK": 0.2, "FILES": 0.3, "AGAIN": 1.0, "PATIENCE": 6.0}  # of `remote_job`, to be quick
+_HOME = {"POLL": 0.2, "FILES": 0.3, "AGAIN": 1.0, "PATIENCE": 6.0}  # of `remote_job`, to be quick
 _PIECE = 1 << 20  # bytes of a copy into shared storage, or out of it
 _FILE = 0.05  # seconds that each of its files takes
 _CLOCK = """import os, time
@@ -78,7 +78,7 @@ def home(root: Path, rented: Path | None, log: Path) -> None:
         os.dup2(stream.fileno(), 2)
     for name, value in _HOME.items():
         setattr(remote_job, name, value)
-    for name, value in {"LOOK": 0.1, "_ASK_AGAIN": 0.5, "DELETING": 6.0}.items():
+    for name, value in {"POLL": 0.1, "_ASK_AGAIN": 0.5, "DELETING": 6.0}.items():
         setattr(rented_pod, name, value)
     if rented:
         Rented.load(rented).use(setattr)

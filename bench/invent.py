@@ -40,18 +40,18 @@ from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
-from lib_lora.faces.perceptual_hash import hamming, phash  # noqa: E402
+from lib_lora.faces.picture_descriptors import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
-from lib_lora.workflows.invent.invent_look import Judge, look_at_file  # noqa: E402
 from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  # noqa: E402
 from lib_lora.workflows.invent.invent_setting import STEPS, silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
+from lib_lora.workflows.invent.visible_face import Judge, inspect_file  # noqa: E402
 from lib_lora.workflows.judge.painting.painters import painter_of  # noqa: E402
 from lib_lora.workflows.photos.measure_photos import face_facts  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
@@ -62,7 +62,7 @@ DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one picture twice: the picked candidate
 DESCRIBE = "a woman with short red hair, 30 years old"
-WAYS = (
+STRATEGIES = (
     *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
     *(Strategy("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
     *(Strategy("seed", amount) for amount in (0.1, 0.2, 0.3)),
@@ -116,11 +116,11 @@ def ways(work: Path, picks: int, wishes: int) -> str:
     info, train = plan_of_base(TrainingRequest(BASE))
     shop = InventPainter(invented, plan, painter_of(None, info, train), engine, silent)
     wanted = _wishes(wishes)
-    rows: dict[str, list[tuple[InventedPicture, int, float]]] = {way.name: [] for way in WAYS}
+    rows: dict[str, list[tuple[InventedPicture, int, float]]] = {way.name: [] for way in STRATEGIES}
     for first in _distinct(invented, found, engine)[:picks]:
-        others = [look_at_file(engine, invented.path / one.file) for one in found if one.file != first.file]
+        others = [inspect_file(engine, invented.path / one.file) for one in found if one.file != first.file]
         start = phash(open_photo(invented.path / first.file))
-        for number, (way, wish) in enumerate(itertools.product(WAYS, wanted)):
+        for number, (way, wish) in enumerate(itertools.product(STRATEGIES, wanted)):
             judge = Judge(engine, invented.path / first.file, others)
             job = further_job(plan, first.number * 1000 + number % wishes, wish, way, first, invented.path, DESCRIBE)
             shop.further([job], judge, Character("ways", "wyxs", "woman"), None, "")

@@ -1,4 +1,4 @@
-"""HTML pages from templates; everything that comes from outside is escaped. Knows no page."""
+"""Makes HTML pages from templates, and escapes everything that comes from outside. Knows no page."""
 
 from __future__ import annotations
 

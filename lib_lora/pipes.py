@@ -1,4 +1,4 @@
-"""Standard output that may lose its reader (`sameface audit NAME | head`) without ending the work."""
+"""Lets standard output lose its reader (`sameface audit NAME | head`) without ending the work."""
 
 from __future__ import annotations
 

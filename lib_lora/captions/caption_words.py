@@ -1,6 +1,4 @@
-"""Puts the problems of captions into sentences; a terminal also gets the command that mends them, the page has
-buttons.
-"""
+"""Puts the problems of captions into sentences; in a terminal, with the command that fixes each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The captions of a character's photos, edited many at once, with a way back.
+"""Edits the captions of many of a character's photos at once, and undoes such an edit.
 
 Captions are kohya's ``.txt`` files beside the photos. Each change is a line in ``captions.jsonl`` in the character's
 folder before a file is touched, with the bytes that were there, so that every one can be taken back, the newest first,

@@ -69,7 +69,7 @@ class PhotoFacts:
         width, height: in pixels, upright; 0 where it cannot be read.
         unreadable: the sentence that says why; empty where it can.
         faces: the largest first.
-        hash: perceptual hash, 16 hexadecimal digits (`faces.perceptual_hash.phash`).
+        hash: perceptual hash, 16 hexadecimal digits (`faces.picture_descriptors.phash`).
         sharp: variance of the Laplacian of the whole photo at 512 pixels, in grey levels.
         level: mean grey level of what surrounds the face, 0..255.
         backdrop: colour histogram of that: shares that add up to 1.

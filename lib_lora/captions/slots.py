@@ -1,4 +1,4 @@
-"""Words for a caption from what was measured: framing, direction, expression, background.
+"""Chooses caption words for framing, direction, expression and background from what was measured of a photo.
 
 A photo that lies between two words gets neither, so that the words mean something. The limits were set by looking at
 photos in the order of the measure (`docs/references.md`).

@@ -1,4 +1,4 @@
-"""Captions: the text beside a photo, as kohya's tools read it (``photo.txt``)."""
+"""Reads and writes captions, the text beside a photo as kohya's tools read it (``photo.txt``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photos of a character: finding them and opening them safely.
+"""Finds the photos of a character and opens them safely.
 
 A photo may come from anywhere, so every file counts as hostile: only decoders of photo formats are used, and the size
 is looked at before anything is decoded. Originals are never changed. Knows nothing about faces or training.

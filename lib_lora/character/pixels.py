@@ -1,4 +1,4 @@
-"""Pixels of every kind as upright 8-bit sRGB: bit depths, ink colours, transparency, colour profiles, rotation.
+"""Converts pixels of any kind to upright 8-bit sRGB: bit depths, ink colours, transparency, profiles, rotation.
 
 Knows Pillow's modes and what comes with an opened picture; knows no files and no sentences.
 """

@@ -20,7 +20,7 @@ from lib_lora.civitai.base_licences import licence_of_base
 from lib_lora.civitai.licence_lights import Assessment, LicensedModel, assess
 from lib_lora.errors import UserError
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash
-from lib_lora.models.reading.file_hashes import cached_hash, cached_sha256, looked_up_hash
+from lib_lora.models.reading.file_hashes import cached_hash, cached_sha256, known_hash
 from lib_lora.models.reading.model_suffixes import see_that_it_can_be_a_model
 from lib_lora.remote import api_key_store
 from lib_lora.workspace.workspace import Workspace
@@ -166,9 +166,9 @@ class ModelLookup:
         self._see_that_it_may_be_asked()
         if self._ask:
             see_that_it_can_be_a_model(path)  # no hash of any other file is sent
-        if self._ask and not looked_up_hash(path, hashes):
+        if self._ask and not known_hash(path, hashes):
             self._said(f"computing the SHA-256 of {path.name}")
-        sha256 = (cached_sha256(path, hashes) if self._ask else looked_up_hash(path, hashes)).upper()
+        sha256 = (cached_sha256(path, hashes) if self._ask else known_hash(path, hashes)).upper()
         if not sha256:
             return FoundModel(path.name)
         found = replace(self._of_hash(sha256, path.name, "sha256"), sha256=sha256)
@@ -215,10 +215,7 @@ class ModelLookup:
             civitai_consent.see_that_it_may_be_asked(self._root, self.site)
 
     def _autov3(self, path: Path, hashes: Path) -> str:
-        if self._ask:
-            whole = cached_hash(path, hashes, _AUTOV3, _hash_of_tensors)
-        else:
-            whole = looked_up_hash(path, hashes, _AUTOV3)
+        whole = cached_hash(path, hashes, _AUTOV3, _hash_of_tensors) if self._ask else known_hash(path, hashes, _AUTOV3)
         return whole[:SHORT].upper()
 
     def _of_hash(self, digest: str, name: str, how: How) -> FoundModel:

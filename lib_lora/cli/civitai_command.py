@@ -98,7 +98,7 @@ def _fetch(options: argparse.Namespace) -> Answer:
             code="civitai-person-not-agreed",
         )
     with Spinner(f"fetching {choice.name}") as spinner:
-        path = fetch_choice(root, choice, folder, lookup.api, _told(spinner, choice.name))
+        path = fetch_choice(root, choice, folder, lookup.api, _reporter(spinner, choice.name))
     return Answer(f"{path.name} is in {path.parent}.", {"file": str(path), **values_of(choice.found)})
 
 
@@ -130,7 +130,7 @@ def _starter(options: argparse.Namespace) -> Answer:
     print(f"Its licence is {model.licence.name} ({model.licence.address}). {model.licence.note}")
     agreed = options.yes or _asked("Fetch it under this licence?")
     with Spinner(f"fetching {model.name}") as spinner:
-        path = fetch_starter(root, model, folder, agreed, _told(spinner, model.name))
+        path = fetch_starter(root, model, folder, agreed, _reporter(spinner, model.name))
     return Answer(f"{path.name} is in {path.parent}.", {"file": str(path), **model.values()})
 
 
@@ -255,11 +255,11 @@ def _asked(question: str) -> bool:
     return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _told(spinner: Spinner, name: str) -> Callable[[int, int], None]:
+def _reporter(spinner: Spinner, name: str) -> Callable[[int, int], None]:
     """Puts into a spinner how far a download is."""
 
-    def told(there: int, total: int) -> None:
+    def report(there: int, total: int) -> None:
         of = f" of {size(total, 1000)}" if total else ""
         spinner.what = f"fetching {name}: {size(there, 1000)}{of}"
 
-    return told
+    return report

@@ -107,8 +107,7 @@ def _produce(options: argparse.Namespace) -> Answer:
     from lib_lora.workflows.judge.painting.painting_quote import of_production
     from lib_lora.workflows.produce import produce_command, production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-    from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
-    from lib_lora.workflows.produce.prompts.prompt_list import read_prompts
+    from lib_lora.workflows.produce.prompts.prompt_list import PromptFolders, read_prompts
 
     root = data_root(options.data)
     measured_with = engine_of(options)

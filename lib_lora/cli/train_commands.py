@@ -113,9 +113,9 @@ def _elsewhere(options: argparse.Namespace, root: Path, name: str, request: Trai
 def _trained(run: Callable[[], Run], delivered: Path | None) -> Answer:
     """The answer of a training, all of which was said on the way; of several processes the main one gives it."""
     from lib_lora.training import distributed
-    from lib_lora.workflows.train.training_result import values_of
+    from lib_lora.workflows.train.main_job import result_values
 
-    return Answer("", values_of(run(), delivered) if distributed.is_main() else None)
+    return Answer("", result_values(run(), delivered) if distributed.is_main() else None)
 
 
 def _info(options: argparse.Namespace) -> Answer:

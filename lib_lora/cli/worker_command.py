@@ -1,4 +1,4 @@
-"""The commands that work for the program that started them: worker, paint-plans, rehearse. Not for people."""
+"""The commands that other programs run, not people: worker, paint-plans and rehearse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tensors of a CLIP model's file, without running anything that is in it.
+"""Reads the tensors of a CLIP model's file without running anything that is in it.
 
 A ``.safetensors`` file is data by its nature. ``.bin`` and ``.pt`` files are pickles, OpenAI's own with TorchScript
 code beside it; `models.reading.archive` reads them as data.

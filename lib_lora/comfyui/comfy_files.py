@@ -26,7 +26,7 @@ _COPY = re.compile(rf"(^|[\\/]){_OURS.pattern}[\\/]")  # in ComfyUI's list
 _DAY = 86_400.0  # seconds; a copy that nobody has used for so long was left behind
 _SEPARATOR = re.compile(r"[\\/]")  # between folders, by the system of the ComfyUI
 _HASH = "sshs_model_hash"  # of the tensors alone, so that a delivered file has it as well
-_LOOKED_AT = 40  # files of other names that may be this one
+_MOST_OTHERS = 40  # files of other names that may be this one
 
 
 class ComfyFiles:
@@ -87,9 +87,9 @@ class ComfyFiles:
         same = _called(there, path.name)
         delivered = re.compile(rf"{re.escape(self._name)}(-\d+)?\.safetensors", re.IGNORECASE)
         others = [one for one in there if one not in same and self._name and delivered.fullmatch(_file(one))]
-        for name in [*same, *others[:_LOOKED_AT]]:
-            told = (self._api.metadata("loras", name) or {}).get(_HASH, "")
-            if (told and told == wanted) or (name in same and not (told and wanted)):
+        for name in [*same, *others[:_MOST_OTHERS]]:
+            known = (self._api.metadata("loras", name) or {}).get(_HASH, "")
+            if (known and known == wanted) or (name in same and not (known and wanted)):
                 return name
         return ""
 

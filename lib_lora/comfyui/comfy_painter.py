@@ -28,7 +28,7 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.pictures import Cell, parameters
 
 _AHEAD = 3  # workflows in the queue
-_LOOK = 0.25  # seconds between two looks at what is done
+_POLL = 0.25  # seconds between two checks at what is done
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ComfyPainter:
                         each(number, pictures[number])
                 self._check_stop()
                 if not finished:
-                    self._job.pause(_LOOK)
+                    self._job.pause(_POLL)
         finally:
             if queued:  # whatever has ended it: nothing of ours goes on there
                 with suppress(UserError):

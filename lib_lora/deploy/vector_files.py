@@ -1,4 +1,4 @@
-"""The vectors of a LoRA's words in files of their own, for programs that do not read them from the LoRA."""
+"""Writes the vectors of a LoRA's words to files of their own, for programs that do not read them from the LoRA."""
 
 from __future__ import annotations
 

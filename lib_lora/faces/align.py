@@ -1,4 +1,4 @@
-"""From five points on a face to the 112 x 112 crop that recognisers expect. Pure numpy and OpenCV functions."""
+"""Aligns a face: computes from its five points the 112 x 112 crop that recognisers expect. Numpy and OpenCV alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embeddings and aligned faces as text, for files."""
+"""Writes embeddings and aligned faces as text for files, and reads them back."""
 
 from __future__ import annotations
 

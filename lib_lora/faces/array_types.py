@@ -1,4 +1,4 @@
-"""Names for the arrays of this room."""
+"""Names the types of the arrays by which faces and pictures are described."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The colour of the eyes, where a face is large enough to show it."""
+"""Measures the colour of the eyes, where a face is large enough to show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Painting with diffusers, as A1111 paints: its initial noise, its sigmas, its guidance, its rounding."""
+"""Paints with diffusers as A1111 paints: the same initial noise, sigmas, guidance and rounding."""
 
 from __future__ import annotations
 

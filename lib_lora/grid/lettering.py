@@ -1,4 +1,4 @@
-"""Letters and symbols on pictures, with whatever font Pillow brings. Characters it cannot draw are replaced."""
+"""Draws letters and symbols on pictures with Pillow's font; characters that it lacks are replaced."""
 
 from __future__ import annotations
 

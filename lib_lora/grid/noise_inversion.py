@@ -1,4 +1,4 @@
-"""The noise from which a model would paint a picture that is there, found by Euler's sampling backwards.
+"""Computes the noise from which a model would paint a given picture, by Euler's sampling run backwards.
 
 Painted over with that noise, a picture stays what it is but for what the prompt changes; with other noise a model
 paints another face, and with the noise of a picture that it was made from, that picture comes back. Knows no model.

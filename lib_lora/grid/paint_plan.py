@@ -1,4 +1,4 @@
-"""A plan of pictures with any roles, and painting what of it is not there yet.
+"""Defines plans of pictures with any roles, and paints the pictures of a plan that are missing.
 
 The test grid is one plan (with and without the LoRA, and without the trigger word); other plans have other roles. A
 plan's folder holds ``plan.json`` and ``cells/01-ROLE.png``, ``02-ROLE.png``, ...

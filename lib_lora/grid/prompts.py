@@ -1,4 +1,4 @@
-"""The fixed prompts of the test grid. They vary what a face must survive; the same for every character."""
+"""Lists the fixed prompts of the test grid, which are the same for every character."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture of a whole test grid, to look at and to show. It says that its pictures are generated."""
+"""Draws one picture of a whole test grid, and marks it as generated."""
 
 from __future__ import annotations
 

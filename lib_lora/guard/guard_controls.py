@@ -1,4 +1,4 @@
-"""The guard's controls in txt2img and img2img."""
+"""Makes the guard's controls in txt2img and img2img."""
 
 from __future__ import annotations
 

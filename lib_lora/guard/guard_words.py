@@ -1,4 +1,4 @@
-"""The words of the guard: in the infotext of a picture, under the gallery, and on a cell of an X/Y/Z plot."""
+"""Words what the guard found, for a picture's infotext, the gallery and a cell of an X/Y/Z plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of the webui's painting under the guard: what is asked, and what was found of each picture so far.
+"""Keeps what the guard is asked, and what it found of each picture, during one run of the webui's painting.
 
 It hangs on the webui's own ``p``, of which other programs make shallow copies at any time; a copy shares it.
 """

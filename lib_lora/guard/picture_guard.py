@@ -1,4 +1,4 @@
-"""The guard: what it does at each point of the webui's painting.
+"""The guard's work at each point of the webui's painting: judging pictures, painting again, noting what was found.
 
 The webui calls, in this order: `begin` with each run; `finished` with each picture, once ADetailer and all others are
 done with it and before it is saved; `before_saved` and `saved` around each file that is written; `ended`. Whatever
@@ -178,8 +178,8 @@ class PictureGuard:
         if isinstance(kept, str) and says_generated(kept):
             return kept
         if params.p is None:  # a script saves by itself: one picture of all of them in Forge, or a larger copy
-            told = params.pnginfo if isinstance(params.pnginfo, dict) else {}
-            return packet() if f"{KEY}: " in str(told.get("parameters", "")) else ""
+            written = params.pnginfo if isinstance(params.pnginfo, dict) else {}
+            return packet() if f"{KEY}: " in str(written.get("parameters", "")) else ""
         stem = Path(params.filename).stem
         return packet(guarded_run.source_type(params.p)) if run and not stem.endswith(_MASKS) else ""
 

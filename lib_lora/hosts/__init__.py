@@ -1,1 +1,1 @@
-"""The webuis this program may live in; the only room that knows their modules."""
+"""The programs that SameFace runs in, A1111, its forks or none; the only package that imports their modules."""

@@ -1,4 +1,4 @@
-"""Everything of a webui that SameFace reads or calls, as one list; and the only way to it.
+"""Lists everything of a webui that SameFace reads or calls, and is the only access to it.
 
 Each entry of `ATTRIBUTES` says in which webuis an attribute is asked for, and which feature needs it. One that is
 missing costs that feature alone, with one sentence in the Doctor and where the feature is used. `GONE` says what a

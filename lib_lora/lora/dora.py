@@ -1,4 +1,4 @@
-"""DoRA on the input axis: the length of each input column of a weight is learned apart from its direction.
+"""Learns the length of each input column of a weight apart from its direction: DoRA on the input axis.
 
 Liu et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", arXiv 2402.09353, with the columns taken as A1111
 takes them::

@@ -1,4 +1,4 @@
-"""The hashes by which LoRA files and checkpoints are known to kohya's tools, A1111 and Civitai. Bytes to hex.
+"""Computes the hashes by which kohya's tools, A1111 and Civitai know LoRA files and checkpoints. Bytes to hex.
 
 A file is given as its bytes in pieces, in order, and the pieces can be gone through more than once: a list
 of buffers, or `FileBytes` for what lies on disk.

@@ -1,4 +1,4 @@
-"""kohya's names of adapted layers, and back. Strings to strings.
+"""Converts the names of adapted layers to kohya's names and back. Strings to strings.
 
 A key of the file is ``<name>.<what>``: the name has a prefix for the part of the model and then the layer's
 path with every dot replaced by ``_``; readers split it at the FIRST dot. SDXL's UNet goes by the original

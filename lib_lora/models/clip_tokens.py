@@ -1,4 +1,4 @@
-"""Prompts as CLIP tokens, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
+"""Makes CLIP tokens of prompts, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
 
 The tokens are those of the ``CLIPTokenizer`` of transformers up to 4, with which A1111 and the Forges paint. That class
 brings torch along, which takes seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package
@@ -38,12 +38,12 @@ _MERGES = 49152 - 256 - 2
 _FILE = "bpe_simple_vocab_16e6.txt.gz"  # in the package open_clip
 _MIXED_UP = "\u00ed\u2022\u02dc"  # UTF-8 that was read as Windows-1252, for which ftfy imports its last part
 OwnTokens = Sequence[tuple[tuple[int, ...], tuple[int, ...]]]  # tokens of words, and what stands in their place
-_packages: Callable[[], Path] | None = None  # see `also_look_in`
+_packages: Callable[[], Path] | None = None  # see `add_search_folder`
 _SPECIAL = {"<|startoftext|>": BOS, "<|endoftext|>": EOS}
 _WORD = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"  # CLIP's
 
 
-def also_look_in(folder: Callable[[], Path]) -> None:
+def add_search_folder(folder: Callable[[], Path]) -> None:
     """Take ftfy and open_clip from a folder of packages where this Python lacks them, as Forge Neo does.
 
     Args:

@@ -1,4 +1,4 @@
-"""The parts of a checkpoint as diffusers and transformers modules, built from the file's own shapes.
+"""Builds the parts of a checkpoint as diffusers and transformers modules from the file's own shapes.
 
 Modules are made on the "meta" device (no memory, no random numbers) and each of their tensors is then
 read from the file in the dtype asked for, so that nothing is held twice.
@@ -18,7 +18,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from lib_lora.errors import UserError
-from lib_lora.models import text_names, vae_names
+from lib_lora.models import part_names
 from lib_lora.models.clip_tokens import CHUNK
 from lib_lora.models.reading.weights import TensorFile, TensorMissing
 from lib_lora.models.text_encoder import TextEncoder
@@ -198,7 +198,7 @@ def _vae(file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype,
         )
 
     def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
-        return file.read(VAE + vae_names.original_key(key, len(widths)), as_)
+        return file.read(VAE + part_names.original_key(key, len(widths)), as_)
 
     return cast(AutoencoderKL, _fill(vae, file, read, dtype, device))
 
@@ -230,7 +230,7 @@ def _clip(file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.devic
     )
 
     def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
-        text_names.open_clip_key(key)  # only a tensor that a CLIP has can be missing in the file
+        part_names.open_clip_key(key)  # only a tensor that a CLIP has can be missing in the file
         return file.read(prefix + key.removeprefix(TEXT_MODEL), as_)
 
     return _fill(_text_model(config), file, read, dtype, device)
@@ -287,7 +287,7 @@ def _open_clip(
     )
 
     def read(key: str, as_: torch.dtype | None) -> torch.Tensor:
-        name, part = text_names.open_clip_key(key)
+        name, part = part_names.open_clip_key(key)
         if part is None:
             tensor = file.read(prefix + name, as_)
             return tensor.T.contiguous() if name == "text_projection" else tensor

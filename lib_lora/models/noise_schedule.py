@@ -1,4 +1,4 @@
-"""The noise schedule of Stable Diffusion."""
+"""Computes the noise schedule of Stable Diffusion."""
 
 from __future__ import annotations
 

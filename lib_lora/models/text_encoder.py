@@ -1,4 +1,4 @@
-"""A CLIP text encoder of a base model: where it stands in the checkpoint and what of its output is used."""
+"""Describes a CLIP text encoder of a base model: its place in the checkpoint, and what of its output is used."""
 
 from __future__ import annotations
 

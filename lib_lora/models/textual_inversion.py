@@ -1,4 +1,4 @@
-"""A word with vectors of its own (textual inversion), which stand in the place of its tokens, as A1111 has it."""
+"""Puts a word's own vectors (textual inversion) in the place of its tokens, as A1111 does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures to latents and back. Latents here are scaled as the UNet sees them."""
+"""Encodes pictures to latents and decodes them. Latents here are scaled as the UNet sees them."""
 
 from __future__ import annotations
 

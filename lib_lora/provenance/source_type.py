@@ -1,4 +1,4 @@
-"""IPTC's digital source types as an XMP packet: says of a picture that a trained model made it, or a part of it.
+"""Makes an XMP packet of IPTC's digital source type: a trained model made the picture, or a part of it.
 
 Knows the words; how they get into a file is in `xmp_files`. Imports nothing heavy.
 """

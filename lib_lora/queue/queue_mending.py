@@ -23,7 +23,7 @@ _MOST = 100_000  # numbers that are looked for one by one
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second: SQLite quotes damaged text in what it says
 WRITING = 2.0  # seconds that a process may need between two parts of a change
 _WRITING_ON = 10.0  # seconds after which a log that was never whole is damaged, although it grows
-_LOOK, _RARELY = 0.05, 0.4  # seconds between two looks at it: at first, and later
+_POLL, _RARELY = 0.05, 0.4  # seconds between two checks at it: at first, and later
 
 
 @dataclass
@@ -113,7 +113,7 @@ def log_is_damaged(path: Path) -> bool:
     """
     log = path.with_name(path.name + "-wal")
     began = changed = time.monotonic()
-    pause, before = _LOOK, b""
+    pause, before = _POLL, b""
     while (found := _content(log)) == before or _is_cut(found):
         now = time.monotonic()
         if found != before:

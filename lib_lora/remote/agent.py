@@ -1,4 +1,4 @@
-"""Runs on the other machine, and does there what `remote.connection` asks for.
+"""Runs on the other machine as the agent, and does there what `remote.connection` asks for.
 
 Its text is sent over the connection each time, so nothing has to be installed for it: standard library only, and Linux.
 It is started in four ways:
@@ -637,13 +637,13 @@ def keep(folder: str, python: str, *arguments: str) -> None:
             _write(job / EXIT, {"code": 127, "time": time.time()})
             return
     assert worker.stdin
-    told = None
+    sent = None
     while True:
         with suppress(OSError):  # the disk is full: no reason to leave the worker alone
             _write(job / BEAT, {"time": time.time(), "keeper": os.getpid(), "worker": worker.pid})
         wish = (_read(job / WISH) or {}).get("wish")
-        if wish and wish != told:
-            told = wish
+        if wish and wish != sent:
+            sent = wish
             with suppress(OSError):  # it has ended
                 worker.stdin.write(json.dumps({"wish": wish}).encode("ascii") + b"\n")
                 worker.stdin.flush()

@@ -1,4 +1,4 @@
-"""From which addresses another machine may fetch base models, by their SHA-256; kept in ``base-addresses.json``.
+"""Keeps the addresses from which another machine may fetch base models by SHA-256, in ``base-addresses.json``.
 
 An address is sent to other machines and stands in files, so one with a password or a key in it is refused.
 """

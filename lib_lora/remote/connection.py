@@ -81,13 +81,13 @@ class Connection:
             raise self._refusal(str(answer["error"]), str(answer.get("say", "")))
         return answer.get("ok"), data
 
-    def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def put(self, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `PlaceConnection`; by sftp, beside the connection."""
-        self._check(sftp.put(self.root, self.place, files, look, stop))
+        self._check(sftp.put(self.root, self.place, files, check, stop))
 
-    def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def get(self, files: Sequence[Download], folder: Path, check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `put`."""
-        self._check(sftp.get(self.root, self.place, files, folder, look, stop))
+        self._check(sftp.get(self.root, self.place, files, folder, check, stop))
 
     def _check(self, said: bytes | None) -> None:
         if said is not None:
@@ -218,7 +218,7 @@ def probe(connection: PlaceConnection, **more: Any) -> Machine:
 
     Args:
         connection: to the place.
-        more: of a cluster, see `RayConnection.look_at_a_node`.
+        more: of a cluster, see `RayConnection.inspect_node`.
 
     Raises:
         UserError: it cannot be reached, or cannot run SameFace.

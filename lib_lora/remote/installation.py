@@ -26,7 +26,7 @@ from lib_lora.workspace.workspace import Workspace
 PACKAGE = Path(lib_lora.__file__).resolve().parent
 _LEFT_OUT = ("__pycache__", "bundled")
 _STATES = ("ready", "running", "failed", "none")
-_LOOK = 1.0  # seconds between two looks at an installation
+_POLL = 1.0  # seconds between two checks at an installation
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 _made: dict[
     Path, tuple[dict[Path, tuple[int, int]], tuple[bytes, str, str]]
@@ -97,7 +97,7 @@ def install(
             )
         line = " ".join(said.split())[:300]
         say(f"Installing SameFace on {place.name}: once for each version, some minutes. {line}".strip())
-        until = time.monotonic() + _LOOK
+        until = time.monotonic() + _POLL
         while time.monotonic() < until:
             if stop():
                 raise StoppedByUser(

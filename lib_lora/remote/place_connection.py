@@ -72,12 +72,12 @@ class PlaceConnection(Protocol):
         """As `ask`, with the bytes that follow the answer."""
         ...
 
-    def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def put(self, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Send files.
 
         Args:
             files: which.
-            look: called now and then; what it raises ends the transfer, apart from a `UserError`.
+            check: called now and then; what it raises ends the transfer, apart from a `UserError`.
             stop: asked meanwhile; true = give up.
 
         Raises:
@@ -87,7 +87,7 @@ class PlaceConnection(Protocol):
         """
         ...
 
-    def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def get(self, files: Sequence[Download], folder: Path, check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """Fetch files into a folder here; see `put`."""
         ...
 

@@ -1,4 +1,4 @@
-"""Copies of photos with nothing but their pixels, for another machine: no EXIF, no place, no name.
+"""Copies photos for another machine as pixels alone: no EXIF, no location, no name.
 
 A JPEG is not compressed anew: the parts of the file that hold no pixels are left out. Whatever else is saved as PNG. In
 both cases the copy is decoded and must give the same pixels, so that a training there is the training it would be here.

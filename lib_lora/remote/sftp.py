@@ -18,11 +18,11 @@ from lib_lora.remote import openssh
 from lib_lora.remote.place_connection import Download, Upload
 from lib_lora.remote.places import Place
 
-_LOOK = 1.0  # seconds between two looks at how far a transfer is
+_POLL = 1.0  # seconds between two checks at how far a transfer is
 
 
 def put(
-    root: Path, place: Place, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]
+    root: Path, place: Place, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]
 ) -> bytes | None:
     """Send files in one call of sftp. They go by links that have names of ours, since a file's own name may be one that
     sftp takes for something else; see `run`."""
@@ -32,7 +32,7 @@ def put(
             f"{openssh.quoted(one.there)}"
             for one in files
         ]
-        return run(root, place, batch, Path(links), look, stop)
+        return run(root, place, batch, Path(links), check, stop)
 
 
 def get(
@@ -40,14 +40,14 @@ def get(
     place: Place,
     files: Sequence[Download],
     folder: Path,
-    look: Callable[[], None],
+    check: Callable[[], None],
     stop: Callable[[], bool],
 ) -> bytes | None:
     """Fetch files into a folder in one call of sftp; see `run`."""
     batch = [
         f"{'reget' if one.goes_on else 'get'} {openssh.quoted(one.there)} {openssh.quoted(one.name)}" for one in files
     ]
-    return run(root, place, batch, folder, look, stop)
+    return run(root, place, batch, folder, check, stop)
 
 
 def _linked(one: Upload, folder: Path) -> str:
@@ -68,7 +68,7 @@ def run(
     place: Place,
     batch: Sequence[str],
     folder: Path,
-    look: Callable[[], None],
+    check: Callable[[], None],
     stop: Callable[[], bool],
 ) -> bytes | None:
     """Run a batch of sftp to its end.
@@ -78,7 +78,7 @@ def run(
         place: where to.
         batch: lines of sftp; names of files here are relative to `folder`.
         folder: see `batch`.
-        look: called now and then; what it raises ends the transfer, apart from a `UserError`.
+        check: called now and then; what it raises ends the transfer, apart from a `UserError`.
         stop: asked meanwhile; true = give up.
 
     Returns:
@@ -98,7 +98,7 @@ def run(
     for reader in readers:
         reader.start()
     try:
-        looked = time.monotonic()
+        checked_at = time.monotonic()
         while True:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
@@ -107,10 +107,10 @@ def run(
                 raise StoppedByUser(
                     "Stopped during a file transfer; what was received is kept.", code="transfer-stopped"
                 )
-            if time.monotonic() - looked > _LOOK:
+            if time.monotonic() - checked_at > _POLL:
                 with suppress(UserError):  # the transfer itself tells what is wrong
-                    look()
-                looked = time.monotonic()
+                    check()
+                checked_at = time.monotonic()
     finally:
         process.kill()
         process.wait()

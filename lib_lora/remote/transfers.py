@@ -93,7 +93,7 @@ def send(
             raise _damaged(connection, lacking[0])
         there = whole - sum(one.size for one in lacking)
 
-        def look(lacking: Sequence[Sent] = lacking, there: int = there) -> None:
+        def check(lacking: Sequence[Sent] = lacking, there: int = there) -> None:
             if progress:
                 sizes = connection.ask("sizes", files=[one.sha256 for one in lacking], job=job)
                 come = sum(_count(sizes.get(one.sha256)) for one in lacking) if isinstance(sizes, dict) else 0
@@ -103,7 +103,7 @@ def send(
         tries, most = (0, came) if came > most >= 0 else (tries, max(most, came))
         try:
             for start in range(0, len(lacking), _BATCH):
-                _put(connection, lacking[start : start + _BATCH], folder, missing, look, stop)
+                _put(connection, lacking[start : start + _BATCH], folder, missing, check, stop)
         except Unreachable:
             tries += 1
             if tries >= _TRIES:
@@ -134,7 +134,7 @@ def _put(
     files: Sequence[Sent],
     folder: str,
     missing: Mapping[str, int],
-    look: Callable[[], None],
+    check: Callable[[], None],
     stop: Callable[[], bool],
 ) -> None:
     """Send files under their hashes, as parts; what is there of one is continued."""
@@ -146,7 +146,7 @@ def _put(
             continue  # all of it came, and nobody has looked at its hash
         batch.append(Upload(one.path, one.sha256, f"{folder}/{one.sha256}.part", bool(missing[one.sha256])))
     if batch:
-        connection.put(batch, look, stop)
+        connection.put(batch, check, stop)
 
 
 def _expected(connection: PlaceConnection, found: Any) -> tuple[str, dict[str, int]]:
@@ -288,7 +288,7 @@ def _get(
     """
     whole = sum(files.values())
 
-    def look() -> None:
+    def check() -> None:
         if progress:
             progress(min(sum(_size(folder / one) for one in files), whole), whole)
         for digest, size in files.items():
@@ -305,9 +305,9 @@ def _get(
             batch.append(Download(f"{there}/{digest}", digest, bool(here)))
     for start in range(0, len(batch), _BATCH):
         with suppress(_TooMuch):  # its hash is wrong, so nobody takes it
-            connection.get(batch[start : start + _BATCH], folder, look, stop)
+            connection.get(batch[start : start + _BATCH], folder, check, stop)
     with suppress(_TooMuch):
-        look()
+        check()
 
 
 class _TooMuch(Exception):

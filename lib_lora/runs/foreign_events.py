@@ -1,4 +1,4 @@
-"""Events that come from another machine, made plain: known kinds, finite numbers, printable text of limited length.
+"""Cleans events that come from another machine: known kinds, finite numbers, printable text of limited length.
 
 What it says of this machine's files or of other runs is left out. Imports nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""A run that is opened again: where it lies now, whether its base model is still the same file, how far it came."""
+"""Opens a run again: finds where it lies, checks that its base model is unchanged, and says how far it came."""
 
 from __future__ import annotations
 

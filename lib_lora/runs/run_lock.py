@@ -1,4 +1,4 @@
-"""One process at a time on a run. The system itself lets go of the lock when its holder ends, also by ``kill -9``."""
+"""Locks a run for one process at a time; the system releases the lock when its holder ends, also by ``kill -9``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to name a run: its character (for the newest), NAME/001, or its folder."""
+"""Finds the run that a user names: by its character (the newest run), by NAME/001, or by its folder."""
 
 from __future__ import annotations
 

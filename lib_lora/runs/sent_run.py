@@ -1,4 +1,4 @@
-"""A run as another machine gets it, and what of that machine's run comes home.
+"""Prepares a run for another machine, and takes over what that machine's run has made.
 
 The other machine sees photos under neutral names and without EXIF, the base model where it lies there, and nothing of
 this machine's folders. What it changes, such as settings that spare memory, is taken over when it comes home; photos,

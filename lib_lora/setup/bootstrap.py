@@ -1,4 +1,4 @@
-"""A private environment on first use, so that a bare Python is all a person needs.
+"""Makes a private environment on first use, so that a bare Python is enough.
 
 Knows how to make a virtual environment, fill it, mend it when that was interrupted, and go on inside it;
 `environment` says what is missing. Knows nothing of what SameFace does with the packages, and imports the

@@ -1,4 +1,4 @@
-"""The worker's packages in a webui's Python: what it lacks goes into a folder of SameFace's own; the rest is untouched.
+"""Installs what the worker lacks in a webui's Python into a folder of SameFace's own; the webui's packages stay.
 
 Knows what is lacking, how it gets there whole or not at all, and what to say where that fails. Imports the standard
 library alone and looks at folder names only, since ``install.py`` runs at every start of the webui.

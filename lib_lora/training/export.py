@@ -1,4 +1,4 @@
-"""One checkpoint: the adapter as a LoRA file with everything that is known of the run in its metadata."""
+"""Writes one checkpoint: the adapter as a LoRA file, with everything that is known of the run in its metadata."""
 
 from __future__ import annotations
 

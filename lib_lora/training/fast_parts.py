@@ -1,4 +1,4 @@
-"""Making the parts of a run quick without changing what they compute.
+"""Makes the parts of a run faster without changing what they compute.
 
 What is chosen depends on the device and the settings only, never on a measurement or on what else is running, because
 a run that is resumed must go on with the same bits.

@@ -1,4 +1,4 @@
-"""One forward pass: a batch of items at one step to the loss of each. Everything random comes from seed and step."""
+"""Computes the loss of each item of a batch at one step. Everything random comes from seed and step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few pictures painted while it trains, by the very modules that are trained: what the LoRA can do by now.
+"""Paints a few pictures during training with the modules that are trained, to show what the LoRA can do so far.
 
 Prompts, seeds and size are the same at every checkpoint, so the pictures of two steps can be compared. Painting is a
 guest of the training: it draws from generators of its own, gives the modules back as they were, and where it fails it

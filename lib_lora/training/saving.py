@@ -1,4 +1,4 @@
-"""Checkpoints and full states on their way to the disk, beside the training where that gains something.
+"""Writes checkpoints and full states to disk, in a thread beside the training where that gains time.
 
 For a GPU a LoRA of Stable Diffusion 1.5 and its state mean a second or more of hashing and writing, ten times a run;
 so all numbers are copied, and a thread writes them while the next steps are done. On a CPU the thread would take the

@@ -150,7 +150,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
         precision=train.precision,
         family=info.family,
     )
-    unused = _look_for_unused_gpu() if device.type == "cpu" and accelerator.is_main_process else None
+    unused = _find_unused_gpu() if device.type == "cpu" and accelerator.is_main_process else None
 
     side = train.resolution or info.resolution
     # all photos now, not in and after the first step, where that is quick or a step takes less memory than the VAE
@@ -234,17 +234,17 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     )
 
 
-def _look_for_unused_gpu() -> Future[str]:
+def _find_unused_gpu() -> Future[str]:
     """`distributed.gpu_left_unused`, while everything else is loaded."""
     found: Future[str] = Future()
 
-    def look() -> None:
+    def find() -> None:
         try:
             found.set_result(distributed.gpu_left_unused())
         except Exception:  # a warning less must not end a training
             found.set_result("")
 
-    Thread(target=look, name="sameface-unused-gpu", daemon=True).start()
+    Thread(target=find, name="sameface-unused-gpu", daemon=True).start()
     return found
 
 

@@ -1,4 +1,4 @@
-"""The full state of a run after some step: all that is needed to go on as if it had never ended.
+"""Saves and restores the full state of a run after some step, to go on as if it had never ended.
 
 Noise, timesteps and the order of the photos are pure functions of seed and step
 (`lib_lora.training.objective.randomness`), so no random state has to be kept beside the step's number.

@@ -1,1 +1,1 @@
-"""Does what a person asks for, with the packages below."""
+"""Does what a person asks for, as plain functions on the packages below."""

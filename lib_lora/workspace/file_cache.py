@@ -1,4 +1,4 @@
-"""Caches what was read from files until one of them changes, so that a page that asks each second reads nothing twice.
+"""Caches what was read from files until one of them changes.
 
 `kept` is told what its result depends on. `unless_changed` finds out: it notes what is looked at through this module
 (`mark`, `marks_in`, `names_in`, `observed`), and asks the same again instead of computing.
@@ -22,8 +22,8 @@ T = TypeVar("T")
 _MOST = 4096
 _kept: OrderedDict[Hashable, tuple[Any, Any]] = OrderedDict()
 _lock = Lock()
-_Look = tuple[Any, ...]  # a function and its arguments
-_results: OrderedDict[Hashable, tuple[dict[_Look, Any], Any]] = OrderedDict()
+_Observation = tuple[Any, ...]  # a function and its arguments
+_results: OrderedDict[Hashable, tuple[dict[_Observation, Any], Any]] = OrderedDict()
 _noting = local()
 _YOUNG = 2_000_000_000  # nanoseconds after a change in which another one may bear the same time, as on FAT
 
@@ -122,31 +122,31 @@ def unless_changed(key: Hashable, make: Callable[[], T]) -> T:
         make: makes it. Whoever gets the result does not change it.
     """
     with _lock:
-        looks, result = _results.get(key, (None, None))
-    if looks is None or not _the_same(looks):
-        outer, looks = getattr(_noting, "looks", None), {}
-        _noting.looks = looks
+        observations, result = _results.get(key, (None, None))
+    if observations is None or not _the_same(observations):
+        outer, observations = getattr(_noting, "looks", None), {}
+        _noting.observations = observations
         try:
             result = make()
         finally:
-            _noting.looks = outer
+            _noting.observations = outer
         with _lock:
-            _results[key] = (looks, result)
+            _results[key] = (observations, result)
     with _lock:
         _results.move_to_end(key)
         while len(_results) > _MOST:
             _results.popitem(last=False)
     if (outer := getattr(_noting, "looks", None)) is not None:
-        for look, found in looks.items():
-            outer.setdefault(look, found)
+        for observe, found in observations.items():
+            outer.setdefault(observe, found)
     return cast(T, result)
 
 
-def observed(look: Callable[..., T], *arguments: Hashable) -> T:
+def observed(observe: Callable[..., T], *arguments: Hashable) -> T:
     """What ``look(*arguments)`` gives; `unless_changed` asks it again to learn whether anything is another."""
-    found = look(*arguments)
-    if (looks := getattr(_noting, "looks", None)) is not None:
-        looks.setdefault((look, *arguments), found)
+    found = observe(*arguments)
+    if (observations := getattr(_noting, "looks", None)) is not None:
+        observations.setdefault((observe, *arguments), found)
     return found
 
 
@@ -160,9 +160,9 @@ def keep_nothing() -> None:
     observed(object)
 
 
-def _the_same(looks: dict[_Look, Any]) -> bool:
+def _the_same(observations: dict[_Observation, Any]) -> bool:
     try:
-        return all(look(*arguments) == found for (look, *arguments), found in looks.items())
+        return all(observe(*arguments) == found for (observe, *arguments), found in observations.items())
     except (OSError, UserError):  # whoever makes it anew says so
         return False
 

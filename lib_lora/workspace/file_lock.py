@@ -1,4 +1,4 @@
-"""Holds a file as a lock. The system itself lets go of it when its holder ends, also by ``kill -9``."""
+"""Holds a file as a lock; the system releases it when its holder ends, also by ``kill -9``."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from lib_lora.civitai.base_licences import bases, licence_of_base
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.civitai.starter_models import fetch_starter, starter_models, starter_named
 from lib_lora.models.families.registry import family_names
-from lib_lora.models.reading.file_hashes import looked_up_sha256
+from lib_lora.models.reading.file_hashes import known_sha256
 from lib_lora.workspace.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ def test_it_is_fetched_only_where_the_user_agrees(civitai, tmp_path):
     assert (civitai.asked_files, (tmp_path / "models").exists()) == ([], False)
     path = fetch_starter(tmp_path / "data", model, tmp_path / "models", agreed=True)
     assert path.read_bytes() == body
-    assert looked_up_sha256(path, Workspace(tmp_path / "data").hashes) == digest
+    assert known_sha256(path, Workspace(tmp_path / "data").hashes) == digest
     assert civitai.asked == []
 
 

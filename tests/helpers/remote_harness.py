@@ -117,7 +117,7 @@ def prepare(root: Path, base: Path, photos: Path) -> None:
 
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a job elsewhere be looked at ten times a second."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     monkeypatch.setattr(remote_job, "FILES", 0.1)
     monkeypatch.setattr(remote_job, "AGAIN", 0.3)
 

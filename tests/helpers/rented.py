@@ -81,6 +81,6 @@ class Rented:
             time.sleep(min(seconds, self.pause))
 
         put(pod_terms, "account", lambda root: self.api(wait))
-        put(runpod_pods, "Limits", partial(pod_watchdog.Limits, look=0.2))
+        put(runpod_pods, "Limits", partial(pod_watchdog.Limits, poll=0.2))
         put(pod_terms, "terms_of", terms)
         put(pod_rental, "place_of", place)

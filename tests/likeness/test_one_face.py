@@ -8,7 +8,7 @@ from faults import misfit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.likeness.measure.one_face import Looks, anchor_line, near_copy, one_face, stranger_line
+from lib_lora.likeness.measure.one_face import FaceSample, anchor_line, near_copy, one_face, stranger_line
 from lib_lora.likeness.measure.robust_mean import unit
 
 SIZE = 128
@@ -94,8 +94,8 @@ def test_a_picture_that_looks_where_the_picked_one_looks_must_keep_more():
     assert face.picked_line(related=False, alike=True) == face.least
 
 
-def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = None) -> Looks:
-    return Looks(embedding, digest, crop)
+def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = None) -> FaceSample:
+    return FaceSample(embedding, digest, crop)
 
 
 def test_near_copies_are_told_by_the_face_or_by_face_and_picture_together():

@@ -6,7 +6,7 @@ from audit_toys import face, histograms, photo, sets, varied
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_lora.faces.colour_histograms import hellinger, largest_group
+from lib_lora.faces.picture_descriptors import hellinger, largest_group
 from lib_lora.photos.audit import coverage
 from lib_lora.photos.audit.finding_words import sentence
 

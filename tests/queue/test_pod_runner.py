@@ -95,10 +95,10 @@ class Pods(RemoteHarness):
 
 @pytest.fixture
 def home(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     monkeypatch.setattr(remote_job, "FILES", 0.1)
     monkeypatch.setattr(remote_job, "AGAIN", 0.2)
-    monkeypatch.setattr(rented_pod, "LOOK", 0.02)
+    monkeypatch.setattr(rented_pod, "POLL", 0.02)
     monkeypatch.setattr(rented_pod, "_ASK_AGAIN", 0.2)
     monkeypatch.setattr(rented_pod, "DELETING", 0.2)
     monkeypatch.setenv("no_proxy", "127.0.0.1")

@@ -241,7 +241,7 @@ def test_a_page_that_is_just_being_written_is_no_damage(killed, monkeypatch):
 def looked_at(monkeypatch):
     """How the log looks at a time is told by `looked_at.content`; nobody really waits. Times of each look."""
 
-    class Looks(list):
+    class FaceSample(list):
         now = 0.0
 
         def sleep(self, seconds):
@@ -251,7 +251,7 @@ def looked_at(monkeypatch):
             self.append(self.now)
             return self.content(self.now)
 
-    looks = Looks()
+    looks = FaceSample()
     monkeypatch.setattr(queue_mending, "WRITING", 2.0)
     monkeypatch.setattr(queue_mending, "time", SimpleNamespace(monotonic=lambda: looks.now, sleep=looks.sleep))
     monkeypatch.setattr(queue_mending, "_content", looks.look)

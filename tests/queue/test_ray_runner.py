@@ -79,7 +79,7 @@ def _started(attempt):
         made.start()
         for tries_left in (3, 2, 1, 0):  # on a busy machine it takes a while until jobs are taken
             try:
-                ray_connection.RayConnection(made.folder, made.place()).look_at_a_node(lambda _: None)
+                ray_connection.RayConnection(made.folder, made.place()).inspect_node(lambda _: None)
                 return made
             except Unreachable:
                 if not tries_left:
@@ -175,7 +175,7 @@ def trained_here(tmp_path_factory, made, nodes):
 
 @pytest.fixture
 def home(tmp_path, made, nodes, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     monkeypatch.setattr(ray_connection, "STALE", 6.0)
     one = Home(tmp_path / "zu Hause ü", made, nodes)
@@ -255,7 +255,7 @@ def differs(ours, theirs):
 
 def test_pictures_that_are_painted_there_are_those_of_here(copied, nodes, eye, monkeypatch):
     """Those of a test grid, and those of a production."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     places.save(copied.root, nodes.place())
     run = load_run(copied.run)
     painter = painter_on(copied.root, "ray:studio", run, "test", lambda: False, lambda text: None)

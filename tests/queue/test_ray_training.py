@@ -35,8 +35,8 @@ from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import load_run, saved_steps
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.prepare import start_run
+from lib_lora.workflows.train.speed_probe import MEASURED
 from lib_lora.workflows.worker import work
-from lib_lora.workflows.worker_results import MEASURED
 from lib_lora.workspace.workspace import Workspace
 
 pytestmark = [
@@ -95,7 +95,7 @@ def installed(root, there, script=None):
 @pytest.fixture
 def cluster(tmp_path, prepared, monkeypatch):
     """A cluster, and a home."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     monkeypatch.setattr(ray_connection, "STALE", 6.0)
     made = FakeRay(tmp_path / "cluster")

@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 def home(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     monkeypatch.setattr(remote_job, "FILES", 0.1)
     made = RemoteHarness(tmp_path, prepared)
     yield made

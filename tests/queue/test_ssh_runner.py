@@ -118,7 +118,7 @@ class Harness:
 
 @pytest.fixture
 def harness(tmp_path, toy, server, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     made = Harness(tmp_path, toy, server)
     yield made
@@ -141,7 +141,7 @@ def _same(home_run, run):
 @contextmanager
 def _rented(folder, server, monkeypatch):
     """RunPod's stand-in, whose pods are reached at the server."""
-    monkeypatch.setattr(rented_pod, "LOOK", 0.1)
+    monkeypatch.setattr(rented_pod, "POLL", 0.1)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with FakeRunpod(folder / "pods").running() as made:
         made.ssh = ("127.0.0.1", server.port)
@@ -171,7 +171,7 @@ def test_the_main_job_on_the_small_base_gives_there_what_it_gives_here(
     main, main_job_here, tmp_path, server, some_photos, monkeypatch
 ):
     """`run` from photos to a judged grid: on a machine over SSH; then on rented ones, to train and to paint."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.2)
+    monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
     photos, job = some_photos("mara", 8), MainJob(tmp_path / "ssh")
     job.root.mkdir(parents=True)

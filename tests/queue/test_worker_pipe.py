@@ -182,7 +182,7 @@ WORKER = """
 import os, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
 from lib_lora.queue.running import worker_pipe as channels
-channels._LOOK = 0.1
+channels._POLL = 0.1
 pipe = channels.take_standard_streams()
 print("print 名前")
 os.write(1, b"library\\n")

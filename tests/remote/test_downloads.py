@@ -165,7 +165,7 @@ class Direct:
 
 @pytest.fixture
 def job(here, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.02)
+    monkeypatch.setattr(remote_job, "POLL", 0.02)
     said = []
     made = RemoteJob(Workspace(tmp_path / "data"), "home-1", Direct(here), tmp_path / "way", said.append)
     made.said = said

@@ -153,7 +153,7 @@ class There:
 
 @pytest.fixture
 def some(tmp_path, monkeypatch):
-    monkeypatch.setattr(installation, "_LOOK", 0.0)
+    monkeypatch.setattr(installation, "_POLL", 0.0)
     monkeypatch.setattr(transfers, "send", lambda connection, files, **options: connection.asked.append("send"))
     path = tmp_path / "a.whl"
     path.write_bytes(b"wheel")
@@ -175,7 +175,7 @@ def test_it_is_sent_installed_and_waited_for(some):
 
 
 def test_waiting_can_be_stopped(some, monkeypatch):
-    monkeypatch.setattr(installation, "_LOOK", 5.0)
+    monkeypatch.setattr(installation, "_POLL", 5.0)
     with raises("installation-stopped"):
         install(There(("none", ""), ("running", "")), some, [].append, lambda: True)
 

@@ -563,7 +563,7 @@ def test_nothing_is_put_in_place_whose_hash_is_wrong(there, made, tmp_path):
 
 
 def test_more_than_was_offered_is_not_waited_for(there, made, tmp_path, slow, monkeypatch):
-    monkeypatch.setattr(sftp, "_LOOK", 0.05)
+    monkeypatch.setattr(sftp, "_POLL", 0.05)
     made(a=bytes(40 * MEGABYTE))
     liar = Liar(there, offer=lambda found: {**found, "files": {"a": [found["files"]["a"][0], 10]}})
     with raises("transfer-damaged"):

@@ -17,7 +17,7 @@ from lib_lora.training.plan.run_file import IdentifiedBase, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
-from lib_lora.workflows.train.training_result import values_of
+from lib_lora.workflows.train.main_job import result_values
 
 DATA = Path(__file__).parents[1] / "data"
 NAME = "Mara Müller 名前"
@@ -173,14 +173,14 @@ def test_nothing_is_listed_where_nothing_is(main, tmp_path):
 
 
 def test_what_came_of_a_training_is_told(root):
-    values = values_of(run_named(root, f"{NAME}/2"), Path("/out/x.safetensors"))
+    values = result_values(run_named(root, f"{NAME}/2"), Path("/out/x.safetensors"))
     assert (values["character"], values["run"], values["step"]) == (NAME, "002", 3)
     assert (Path(values["lora"]).name, values["delivered"]) == (
         "mara-müller-名前-002-000003.safetensors",
         str(Path("/out/x.safetensors")),
     )
     assert (values["test"]["verdict"], values["test"]["drift"]) == ("consistent", False)
-    assert values_of(run_named(root, f"{NAME}/1"))["lora"] is None
+    assert result_values(run_named(root, f"{NAME}/1"))["lora"] is None
 
 
 # -- a test grid where pictures were asked for

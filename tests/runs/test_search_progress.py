@@ -8,7 +8,7 @@ import pytest
 
 from lib_lora.queue.job_progress import JobProgress, fold
 from lib_lora.runs.events import EventLog
-from lib_lora.runs.interruptions import without_interrupted
+from lib_lora.runs.records.run_history import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile
 from lib_lora.training.plan.train_settings import TrainSettings

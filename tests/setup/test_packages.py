@@ -442,8 +442,8 @@ class Without:
         hidden = path is None and name in ("ftfy", "wcwidth", "open_clip")
         return None if hidden else PathFinder.find_spec(name, path, target)
 sys.meta_path[:] = [Without if one is PathFinder else one for one in sys.meta_path]
-from lib_lora.models.clip_tokens import also_look_in, token_ids
-also_look_in(lambda: Path({str(lent)!r}))
+from lib_lora.models.clip_tokens import add_search_folder, token_ids
+add_search_folder(lambda: Path({str(lent)!r}))
 print([token_ids(text) for text in {TEXTS!r}])
 try:
     import ftfy

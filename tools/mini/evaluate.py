@@ -18,7 +18,7 @@ from PIL import Image
 
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Face
-from lib_lora.faces.perceptual_hash import hamming, phash
+from lib_lora.faces.picture_descriptors import hamming, phash
 from lib_lora.files import atomic_file, write_json
 from lib_lora.likeness.measure.image_similarity import COPY_BITS
 from tools.mini import captions, data

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save
 
 from lib_lora.files import atomic_file
 from lib_lora.models.load import VAE
+from lib_lora.models.part_names import original_key
 from lib_lora.models.unet_names import UNET, original_path
-from lib_lora.models.vae_names import original_key
 from tools.mini.unet import Pair, fill, plain, starting_pair
 from tools.mini.vae import starting
 

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lib_lora.models.families.identify import identify
+from lib_lora.models.part_names import original_key
 from lib_lora.models.reading.header import read_header
-from lib_lora.models.vae_names import original_key
 from tools.mini.fitting_vae import fitting
 from tools.mini.webui import MODEL
 

@@ -109,7 +109,7 @@ def _fleet(options: argparse.Namespace) -> Answer:
     if options.does == "resume" and is_rented(fleet.on):
         _say_rent(root, fleet.rows)
     if options.does == "resume":
-        fleet_progress.standing(root, fleet)  # which notes the runs
+        fleet_progress.fleet_progress(root, fleet)  # which notes the runs
         fleet = fleet_jobs.resume(root, fleet)
     if options.does == "show" or options.no_wait:
         return _stood(root, fleet)
@@ -135,7 +135,7 @@ def _listed(root: Path) -> Answer:
 def _stood(root: Path, fleet: Fleet) -> Answer:
     from lib_lora.workflows.fleet import fleet_progress
 
-    fleet, found = fleet_progress.standing(root, fleet)
+    fleet, found = fleet_progress.fleet_progress(root, fleet)
     text, values = fleet_progress.summary(fleet, found)
     return Answer(text, values)
 
@@ -196,8 +196,7 @@ def _productions(
     from lib_lora.workflows.fleet.fleet_plan import productions
     from lib_lora.workflows.produce import production_request
     from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
-    from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
-    from lib_lora.workflows.produce.prompts.prompt_list import read_prompts
+    from lib_lora.workflows.produce.prompts.prompt_list import PromptFolders, read_prompts
 
     if options.prompts is None:
         raise UserError("Name the list of prompts with --prompts FILE.", "prompts", code="prompts-not-named")

@@ -87,25 +87,25 @@ def _place(options: argparse.Namespace) -> Answer:
             place = place_keeping.unchecked(root, place)
             places.save(root, place)
             return Answer(f"{place.name} is added, and was not checked.", to_dict(place))
-        looked = place_keeping.look(root, place, new=True, say=_say)
-        places.save(root, looked)
-        return Answer(f"Added:\n{_line(looked)}", to_dict(looked))
-    looked = place_keeping.look(root, places.find(root, options.name), say=_say)
-    assert looked.machine
-    looked = places.checked(root, looked, looked.machine)
+        inspected = place_keeping.inspect(root, place, new=True, say=_say)
+        places.save(root, inspected)
+        return Answer(f"Added:\n{_line(inspected)}", to_dict(inspected))
+    inspected = place_keeping.inspect(root, places.find(root, options.name), say=_say)
+    assert inspected.machine
+    inspected = places.checked(root, inspected, inspected.machine)
     try:
-        kept = _stored(root, looked)
+        kept = _stored(root, inspected)
     except UserError as error:
-        if not looked.ray:
+        if not inspected.ray:
             raise
-        return Answer(f"{_line(looked)}\nWhat its nodes store is unknown: {error}", to_dict(looked))
+        return Answer(f"{_line(inspected)}\nWhat its nodes store is unknown: {error}", to_dict(inspected))
     if kept is None or not (kept.lines() or kept.silent):
-        return Answer(_line(looked), to_dict(looked))
-    clean = typed("place", "clean", looked.name)
-    where = f"In the storage and on the nodes of {looked.name}" if looked.ray else f"In {looked.folder}"
+        return Answer(_line(inspected), to_dict(inspected))
+    clean = typed("place", "clean", inspected.name)
+    where = f"In the storage and on the nodes of {inspected.name}" if inspected.ray else f"In {inspected.folder}"
     lies = f"{where}, {size(kept.size)} are stored; to delete what is not in use: {clean}"
-    shown = [_line(looked), lies, *kept.lines(), kept.unheard()]
-    return Answer("\n".join(filter(None, shown)), {**to_dict(looked), "stored": kept.values()})
+    shown = [_line(inspected), lies, *kept.lines(), kept.unheard()]
+    return Answer("\n".join(filter(None, shown)), {**to_dict(inspected), "stored": kept.values()})
 
 
 def _stored(root: Path, place: Place, patient: bool = True) -> StoredThere | None:

@@ -1,1 +1,1 @@
-"""The face engines a user may name, those with licences of their own, and what was agreed to."""
+"""The face engines that a user may choose, and their licences."""

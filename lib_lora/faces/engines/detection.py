@@ -1,4 +1,4 @@
-"""Detection at several sizes: one row for each face, with five points that do not depend on the picture's size.
+"""Detects faces at several sizes, each with five points that do not depend on the picture's size.
 
 YuNet misplaces the five points of a face larger than about 300 pixels, and places those of a small face coarsely;
 a misplaced point makes the embedding look like another person. So each face that was found is looked at again, at
@@ -22,7 +22,7 @@ LARGER = 1280  # where nothing was found: small faces in a large picture
 TARGET = (60.0, 250.0)  # face size in the detector's pixels at which its answer is trusted most
 SIDEWAYS = 0.75  # score from which a face is believed that shows only when the picture is turned by a quarter or half
 PAD = 0.4  # where still nothing was found: black border as a share of the picture, for faces that fill it
-LOOKS = (112, 160, 208)  # face sizes in the detector's pixels for the second look
+SECOND_SIZES = (112, 160, 208)  # face sizes in the detector's pixels for the second look
 _WINDOW = 2  # the second look sees this many times the face
 _ENOUGH = 1024  # pixels of a window; more than twice what the largest look needs
 
@@ -40,7 +40,7 @@ def find(detector: YuNet, pixels: Pixels) -> Array:
         rows = _with_border(detector, pixels)
     if not len(rows):
         return _on_its_side(detector, pixels)
-    return np.stack([upright(detector, pixels, row, second_look) for row in rows])
+    return np.stack([upright(detector, pixels, row, redetect) for row in rows])
 
 
 def _on_its_side(detector: YuNet, pixels: Pixels) -> Array:
@@ -51,7 +51,7 @@ def _on_its_side(detector: YuNet, pixels: Pixels) -> Array:
         rows = _at_sides(detector, turned, SIDES)
         rows = rows[rows[:, 14] >= SIDEWAYS]
         if len(rows):
-            found = np.stack([upright(detector, turned, row, second_look) for row in rows])
+            found = np.stack([upright(detector, turned, row, redetect) for row in rows])
             return _turned_back(found, quarters, width, height)
     return rows
 
@@ -72,21 +72,21 @@ def _turned_back(rows: Array, quarters: int, width: int, height: int) -> Array:
     return result
 
 
-def second_look(detector: YuNet, pixels: Pixels, row: Array) -> Array:
-    """`row` with its five points averaged over `LOOKS`; unchanged where no look sees the face again."""
+def redetect(detector: YuNet, pixels: Pixels, row: Array) -> Array:
+    """`row` with its five points averaged over `SECOND_SIZES`; unchanged where no look sees the face again."""
     step = int(row[2:4].max()) * _WINDOW // _ENOUGH
     if step > 1:  # a huge face: average step x step pixels first, and a window of it takes little memory
         height, width = (length // step for length in pixels.shape[:2])
         part = pixels[: height * step, : width * step]
         small = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         up = _pair(step, step)
-        seen_small = second_look(detector, small, _scaled(row[None], _pair(1 / step, 1 / step))[0])
+        seen_small = redetect(detector, small, _scaled(row[None], _pair(1 / step, 1 / step))[0])
         return np.asarray(_scaled(seen_small[None], up)[0], np.float32)
     size = max(2, round(float(row[2:4].max()) * _WINDOW))
     left, top = (round(float(value) - size / 2) for value in row[:2] + row[2:4] / 2)
     window = _cut(pixels, left, top, size)
     seen = []
-    for face in LOOKS:
+    for face in SECOND_SIZES:
         side = face * _WINDOW
         way = cv2.INTER_AREA if side < size else cv2.INTER_LINEAR
         found = detector.detect(np.asarray(cv2.resize(window, (side, side), interpolation=way), np.uint8))

@@ -1,4 +1,4 @@
-"""Face models on disk: an ONNX file whose int8 weights are kept as int8, rebuilt byte for byte with numpy alone.
+"""Rebuilds the ONNX files of face models byte for byte from packs that keep int8 weights as int8. Needs numpy alone.
 
 A pack is an ``.npz`` file of six arrays:
 

@@ -1,4 +1,4 @@
-"""The five points of a tilted head, found in the picture turned upright.
+"""Finds the five points of a tilted head in the picture turned upright.
 
 YuNet knows upright faces: of one turned by 20 degrees it gives points turned by 12, by 45 degrees ones turned by 20,
 and of one on its side or its head any points at all, yet it is sure of the face. The embedding of such a crop is that
@@ -17,7 +17,7 @@ import numpy as np
 from lib_lora.faces.array_types import Array, Numbers, Pixels
 from lib_lora.faces.engines.yunet import YuNet
 
-Look = Callable[[YuNet, Pixels, Array], Array]
+Redetect = Callable[[YuNet, Pixels, Array], Array]
 TILTED = 8.0  # degrees; upright heads are seen at up to 6
 LEVEL = 3.0  # degrees at which a head stands upright
 SURE = 0.9  # of the detector; of an upright, whole face it is at least that sure
@@ -28,20 +28,20 @@ _FACE = 160  # pixels of the face in it while it is turned
 _FINE = 320  # pixels of the face at most when the points are placed
 
 
-def upright(detector: YuNet, pixels: Pixels, row: Array, look: Look) -> Array:
+def upright(detector: YuNet, pixels: Pixels, row: Array, redetect: Redetect) -> Array:
     """A face with its points found upright.
 
     Args:
         detector: YuNet.
         pixels: the RGB picture.
         row: 15 numbers of the face, as `YuNet.detect`.
-        look: places the points of a face anew (`detection.second_look`).
+        redetect: places the points of a face anew (`detection.redetect`).
 
     Returns:
-        `row` with its points by `look`, where it stands upright. Else the points of the turned face, its box about the
-        same centre, and the higher of both scores.
+        `row` with its points by `redetect`, where it stands upright. Else the points of the turned face, its box about
+        the same centre, and the higher of both scores.
     """
-    seen = look(detector, pixels, row)
+    seen = redetect(detector, pixels, row)
     tilt = roll(seen)
     if abs(tilt) < TILTED and row[14] >= SURE:
         return seen
@@ -55,7 +55,7 @@ def upright(detector: YuNet, pixels: Pixels, row: Array, look: Look) -> Array:
     found = row.copy()
     found[:4] = (middle - face / 2, middle - face / 2, face, face)
     found[4:14] = np.tile((middle, middle), 5)
-    placed = look(detector, window, found)
+    placed = redetect(detector, window, found)
     if np.ptp(placed[4:14:2]) == 0:  # the second look lost it
         return seen
     back = cv2.invertAffineTransform(matrix)

@@ -1,4 +1,4 @@
-"""YuNet, the face detector, through OpenCV's dnn from a model in memory.
+"""Runs YuNet, the face detector, through OpenCV's dnn from a model in memory.
 
 ``cv2.FaceDetectorYN`` takes no buffer in every version from 4.8 to 5, and its file name may not hold characters
 outside the system's code page on Windows; its decoding is therefore repeated here, and a test holds the two equal.

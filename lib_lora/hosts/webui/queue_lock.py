@@ -1,4 +1,4 @@
-"""Takes a place in the webui's own queue, and gives it up when asked to while it still waits.
+"""Waits for a turn in the webui's own queue, and stops waiting when asked to.
 
 The webui's ``queue_lock`` serves in the order of asking, but who has asked cannot take it back. So a thread asks, and
 gives the lock away at once where nobody wants it any more.
@@ -14,7 +14,7 @@ from typing import Any
 from lib_lora.errors import StoppedByUser
 from lib_lora.job_host import never
 
-LOOK = 0.2  # seconds between two looks at whether it is still wanted
+POLL = 0.2  # seconds between two checks at whether it is still wanted
 
 
 def take(lock: Any, give_up: Callable[[], bool] = never) -> None:
@@ -44,7 +44,7 @@ def take(lock: Any, give_up: Callable[[], bool] = never) -> None:
     try:
         arrived = False
         while not arrived:
-            arrived = here.wait(LOOK)
+            arrived = here.wait(POLL)
             if give_up():  # also where its turn has come meanwhile
                 raise StoppedByUser("Stopped while waiting for the webui's queue.", code="webui-wait-stopped")
     except BaseException:  # also what `give_up` itself raises

@@ -20,7 +20,7 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
-from lib_lora.hosts.webui import webui_captioners, webui_detailer, webui_options, webui_page, webui_painting
+from lib_lora.hosts.webui import webui_captioners, webui_detailer, webui_page, webui_painting
 from lib_lora.hosts.webui.queue_lock import take, turn
 from lib_lora.hosts.webui.webui_painting import PaintingWebui
 from lib_lora.hosts.webui_attributes import (
@@ -58,7 +58,7 @@ class Webui(PaintingWebui):
         self.version = _version()
         self._holds = False  # the queue, in `gpu_session`
         self._own_queue = Lock()  # of a webui that has none
-        clip_tokens.also_look_in(packages.worker_packages)  # Forge Neo has no ftfy and no open_clip
+        clip_tokens.add_search_folder(packages.worker_packages)  # Forge Neo has no ftfy and no open_clip
 
     # Where things are
 
@@ -72,7 +72,7 @@ class Webui(PaintingWebui):
         data = Path(os.path.abspath(given))  # noqa: PTH100 - as the webui: links stay
         loras = _folders(data, "lora_dir", "lora_dirs", *self.further_lora_flags) if loras_work() else []
         bases = _folders(data, "ckpt_dir", "ckpt_dirs", first=ask_or("sd_models:model_path"))
-        return Roots(data / Path(webui_options.data_folder()).expanduser(), loras, bases, _wildcards())
+        return Roots(data / Path(webui_page.data_folder()).expanduser(), loras, bases, _wildcards())
 
     further_lora_flags: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""ADetailer in a webui: whether it is there, and the scripts of a picture whose small faces it paints again.
+"""Finds ADetailer in a webui, and makes the scripts of a picture whose small faces it paints again.
 
 A picture of ours goes through no script of the user's but this one, and through it with our values alone: those by
 which its API is asked, see https://github.com/Bing-su/adetailer.

@@ -1,4 +1,4 @@
-"""Asks a webui while it paints the user's own pictures: for its scripts, its state, one picture more.
+"""Reads a webui's scripts and state while it paints the user's own pictures, and has it paint one picture more.
 
 Everything is called from the webui's painting thread, with the queue held by whoever pressed Generate.
 """

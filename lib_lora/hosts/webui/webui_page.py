@@ -1,15 +1,17 @@
-"""Registers the tab, the routes and the settings with the webui at every "Reload UI"."""
+"""Registers the tab, the routes and SameFace's entry of the settings with the webui at every "Reload UI"."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from lib_lora.hosts.webui import webui_options
 from lib_lora.hosts.webui_attributes import AttributeMissing, ask, ask_or, report
 
 TITLE, ELEMENT = "Train LoRA", "sameface"
+SECTION = ("sameface", "SameFace")
+DATA_DIR = "sameface_data_dir"
 
 
 def register(
@@ -35,7 +37,7 @@ def register(
 
     def settings() -> None:
         try:
-            webui_options.add(host.remote())
+            add_option(host.remote())
         except AttributeMissing as error:
             report(f"SameFace: {error}")
 
@@ -67,3 +69,24 @@ def paste_button(button: Any, infotext_box: Any) -> None:
 
 def _unheard(_callback: Callable[..., Any]) -> None:
     """In place of a registration that this webui does not have."""
+
+
+def add_option(remote: bool) -> None:
+    """Add SameFace's one entry to the webui's settings, where its data lies; called in ``on_ui_settings``.
+
+    Args:
+        remote: others may reach the webui. A folder is then no longer theirs to choose: the webui refuses to change an
+            entry that is not shown, and the API never shows this one.
+    """
+    gr = importlib.import_module("gradio")
+    hidden: dict[str, Any] | None = {"visible": False} if remote else None
+    entry = ask("options:OptionInfo")(
+        "", "Folder of characters, runs and tests", gr.Textbox, hidden, section=SECTION, restrict_api=True
+    )
+    entry.info("empty: the folder sameface beside the webui's own data; the rest is set in the tab, under Doctor")
+    ask("shared:opts.add_option")(DATA_DIR, entry.needs_restart())
+
+
+def data_folder() -> str:
+    """What is set; the folder's usual name where nothing is."""
+    return str(ask_or(f"shared:opts.{DATA_DIR}") or "sameface").strip()

@@ -1,4 +1,4 @@
-"""Test pictures through the webui's own pipeline, and a picture through its VAE.
+"""Paints test pictures through the webui's own pipeline, and passes a picture through its VAE.
 
 Pictures are painted a few at a time, and the queue is given back between, so that others need not wait for all of
 them. Nothing of it stays: options, "last generation" and the list of LoRAs are as before.

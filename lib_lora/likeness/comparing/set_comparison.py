@@ -1,4 +1,4 @@
-"""Two sets of pictures of one character against each other: which keeps more of the face, and how sure that is.
+"""Compares two sets of pictures of one character: which keeps more of the face, and how sure that is.
 
 Pictures of the same prompt and seed, or of the same file name, are compared in pairs, which needs about half as many as
 comparing two heaps.

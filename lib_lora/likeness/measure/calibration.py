@@ -1,4 +1,4 @@
-"""Computes the lines of a character from what its own photos reach and what strangers reach. Pure functions.
+"""Computes a character's thresholds ("lines") from what its own photos and strangers reach. Pure functions.
 
 A fixed threshold is wrong for every other character: pictures of one rendering look resemble each other, and a set of
 photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person

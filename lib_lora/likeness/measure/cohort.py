@@ -1,4 +1,4 @@
-"""The anonymous cohort: faces of people who do not exist, which tell how alike a character is to strangers.
+"""Loads the anonymous cohort: faces of people who do not exist, to measure how alike a character is to strangers.
 
 Only embeddings are shipped, one of each of some hundreds of generated adults (``tools/cohort.py`` makes them). They
 belong to the default engine; another engine has no cohort. Like every set of faces from one generator they are

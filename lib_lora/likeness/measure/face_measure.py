@@ -1,4 +1,4 @@
-"""One picture against a character's template: what can be said of it before any line is drawn.
+"""Measures one picture against a character's template, before any threshold is applied.
 
 What could not be measured is None and says why; no number stands in for it.
 """
@@ -20,7 +20,7 @@ from lib_lora.faces.array_text import unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Pixels
 from lib_lora.faces.eye_colour import delta_e
 from lib_lora.faces.face import Face, FaceEngine, Quality
-from lib_lora.faces.perceptual_hash import hamming, phash
+from lib_lora.faces.picture_descriptors import hamming, phash
 from lib_lora.likeness.measure.image_similarity import ssim, surroundings
 from lib_lora.likeness.measure.template import Reference, Template
 

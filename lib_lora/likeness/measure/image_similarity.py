@@ -1,4 +1,4 @@
-"""Whole pictures compared without recognising anyone: near copies, and how varied a set is. Pure functions."""
+"""Compares whole pictures without recognising anyone: near copies, and how varied a set is. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from PIL import Image
 
 from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array, Box, Pixels
-from lib_lora.faces.colour_histograms import colours, hellinger
-from lib_lora.faces.perceptual_hash import hamming
+from lib_lora.faces.picture_descriptors import colours, hamming, hellinger
 
 COPY_BITS = 8  # of 64: pictures whose perceptual hashes differ in fewer are copies of each other
 COPY_SSIM = 0.85  # of two aligned faces; different portraits of one person reach 0.88, but then not in the hash

@@ -16,7 +16,7 @@ import numpy as np
 
 from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Mask, Numbers, Pixels
-from lib_lora.faces.perceptual_hash import hamming
+from lib_lora.faces.picture_descriptors import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, STRANGER_SPREADS, sum_up
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, ssim
 from lib_lora.likeness.measure.robust_mean import NEAR_COPY, robust_mean
@@ -87,7 +87,7 @@ class OneFace:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class FaceSample:
     """What near copies are told by.
 
     Attributes:
@@ -153,7 +153,7 @@ def one_face(picked: Array, kept: Array, weights: Numbers, strangers: Sequence[t
     return OneFace(picked, line, alike.at, line.q99, mean.vector, mean_line, mean.outlier[1:])
 
 
-def near_copy(one: Looks, others: Sequence[Looks]) -> int | None:
+def near_copy(one: FaceSample, others: Sequence[FaceSample]) -> int | None:
     """Which of `others` shows nearly the same picture; None where none does.
 
     The faces agree beyond what different pictures of one person do, or the whole picture and the face nearly agree

@@ -1,4 +1,4 @@
-"""The mean of a person's face embeddings that a stranger among them does not spoil. Pure functions on arrays."""
+"""Computes the mean of a person's face embeddings so that a stranger among them does not spoil it. Pure functions."""
 
 from __future__ import annotations
 

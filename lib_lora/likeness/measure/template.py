@@ -1,4 +1,4 @@
-"""A character's reference: what its photos' faces have in common, and how alike they are among themselves.
+"""Builds a character's reference: the mean of its photos' face embeddings, and how alike these are.
 
 A photo that is not used is listed with the reason, never dropped silently. The file holds embeddings, which are
 biometric data: deleting the file deletes them.
@@ -20,7 +20,7 @@ from lib_lora.errors import UserError
 from lib_lora.faces.array_text import packed, packed_crop, unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.face import LEAST_BLUR, Face, FaceEngine, Quality
-from lib_lora.faces.perceptual_hash import phash
+from lib_lora.faces.picture_descriptors import phash
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean
 
@@ -125,7 +125,7 @@ def build(
     """
     references: list[Reference] = []
     for photo in photos:
-        references.append(_look_at(engine, photo))
+        references.append(_reference_of(engine, photo))
         if progress:
             progress(len(references))
     return assemble(engine.id, references, dropped)
@@ -259,7 +259,7 @@ def _embeddings(template: Template) -> list[str]:
     return [item.embedding for item in template.references if item.embedding is not None]
 
 
-def _look_at(engine: FaceEngine, photo: Path) -> Reference:
+def _reference_of(engine: FaceEngine, photo: Path) -> Reference:
     digest = ""
     try:
         digest = files.known_sha256(photo)

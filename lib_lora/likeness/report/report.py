@@ -1,4 +1,4 @@
-"""The report of a set of pictures: what was measured, on how many, how sure it is, and what follows.
+"""Defines the report of a set of pictures: what was measured, on how many, how sure it is, and what follows.
 
 Written as JSON by `save`. It holds no embeddings and no pictures; pictures are named by their paths relative to it.
 """

@@ -1,4 +1,4 @@
-"""From measured pictures to facts. Pure functions; what cannot be measured stays out."""
+"""Computes facts from measured pictures; what cannot be measured is left out. Pure functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A set of painted pictures with everything that belongs to it, and what is simply counted in it."""
+"""Holds a set of painted pictures with everything that belongs to it, and counts what is simply counted."""
 
 from __future__ import annotations
 

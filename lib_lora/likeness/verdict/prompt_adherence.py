@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lib_lora.faces.array_types import Array
-from lib_lora.faces.colour_histograms import hellinger
 from lib_lora.faces.face import Quality
+from lib_lora.faces.picture_descriptors import hellinger
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.verdict.facts import Asked, PromptFacts

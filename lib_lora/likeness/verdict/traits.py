@@ -15,7 +15,7 @@ import numpy as np
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.array_types import Numbers
 from lib_lora.faces.face import Quality
-from lib_lora.faces.perceptual_hash import hamming
+from lib_lora.faces.picture_descriptors import hamming
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, variety

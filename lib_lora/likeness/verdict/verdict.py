@@ -1,4 +1,4 @@
-"""From facts to one verdict in words, with the one thing to do next."""
+"""Gives the facts of a set of pictures one verdict in words, with the one thing to do next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The tone of a verdict and of each judged picture, wherever they are shown. Loads nothing, so that a page can ask."""
+"""Gives the tone (good, warning, bad) of a verdict and of each judged picture. Loads nothing, so that a page can
+ask.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same adapter in fewer passes over memory: what peft's layers compute, as one operation with its own gradients.
+"""Computes an adapter in fewer passes over memory than peft's layers, as one operation with its own gradients.
 
 peft adds ``scale * up(down(x))`` to the layer's output by five operations, and copies its input into another number
 format; autograd keeps those copies for each of query, key and value. Here the input is kept once, and the products

@@ -1,4 +1,4 @@
-"""A LoRA file merged into a model for a while, by the numbers that A1111 computes.
+"""Merges a LoRA file into a model for a while, with the arithmetic that A1111 uses.
 
 Used where pictures are painted without a webui. The weights are float tensors of diffusers' and transformers'
 modules; nothing of them is changed for good.

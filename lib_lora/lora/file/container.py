@@ -1,4 +1,4 @@
-"""The bytes of a safetensors file, in pieces and always the same for the same content.
+"""Makes the bytes of a safetensors file, in pieces and always the same for the same content.
 
 (The safetensors package holds the whole file in memory once more and orders its metadata at random.)
 Format: 8 bytes little-endian length of the header, the header as JSON, then the tensors one after another.

@@ -56,7 +56,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         UserError: as `reading.read`.
     """
-    layers, metadata = looked_at(path)
+    layers, metadata = read_layers(path)
     shapes = {key: entry.shape for key, entry in read_header(path)[0].items()}
     found = sshs_model_hash(FileBytes(path))
     alphas = {layer.alpha for layer in layers.values()}
@@ -84,7 +84,7 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def looked_at(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
+def read_layers(path: Path) -> tuple[dict[str, Layer], dict[str, str]]:
     """The layers of a LoRA file, by name, and its metadata.
 
     Raises:

@@ -24,7 +24,7 @@ def check_fits(path: Path, family: str, width: int | None = None) -> None:
     Raises:
         UserError: one sentence that says what the file is instead, or what is wrong with it.
     """
-    layers, metadata = describe.looked_at(path)
+    layers, metadata = describe.read_layers(path)
     found = describe.family(layers, metadata)
     if found == family or (found is None and any(key_names.locate(family, name) for name in layers)):
         _see_vectors(path, family, width)

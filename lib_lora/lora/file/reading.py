@@ -1,4 +1,4 @@
-"""Reading a LoRA file without trusting it. Only ``.safetensors`` files with kohya's names."""
+"""Reads a LoRA file without trusting it: only ``.safetensors`` files with kohya's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing the LoRA file so that A1111, Forge and ComfyUI load it."""
+"""Writes the LoRA file so that A1111, Forge and ComfyUI load it."""
 
 from __future__ import annotations
 

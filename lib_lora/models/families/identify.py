@@ -31,13 +31,13 @@ def identify(path: Path, prediction: Prediction | None = None) -> ModelInfo:
     Raises:
         UserError: one sentence that says what the file is instead.
     """
-    info, certain = look(path, prediction)
+    info, certain = inspect_checkpoint(path, prediction)
     if certain:
         return info
     return replace(info, prediction=info.model_family.probe_prediction(info))
 
 
-def look(path: Path, prediction: Prediction | None = None) -> tuple[ModelInfo, bool]:
+def inspect_checkpoint(path: Path, prediction: Prediction | None = None) -> tuple[ModelInfo, bool]:
     """As `identify`, from the file's table alone, which takes no time and no torch.
 
     Returns:

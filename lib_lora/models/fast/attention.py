@@ -1,4 +1,4 @@
-"""The UNet's attention in fewer operations, and on an AMD processor one of our own that is faster where it is long.
+"""Computes the UNet's attention in fewer operations, and long attention on AMD processors in a faster way of our own.
 
 torch's flash attention for CPUs multiplies matrices in small pieces, which on such a processor do not reach the speed
 of the libraries; `attention` takes pieces as large as the processor's caches hold, multiplies them by the libraries,

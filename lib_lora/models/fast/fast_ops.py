@@ -1,4 +1,4 @@
-"""A UNet made quick without changing what it computes: the layouts and operations that suit the device.
+"""Makes a UNet faster without changing what it computes, by layouts and operations that suit the device.
 
 The same mathematics in another order, so that results differ by rounding alone. What is chosen depends on the device
 only, never on a measurement or on what else is running: the same machine computes the same bits.

@@ -1,4 +1,4 @@
-"""Matrix products without autograd, by the faster of the two libraries that torch has on a CPU.
+"""Multiplies matrices without autograd, by the faster of the two libraries that torch has on a CPU.
 
 torch gives float32 products to MKL, which uses half of an AMD processor's vector units; oneDNN, which torch uses for
 convolutions and for bfloat16, uses all of them: 200 against 450 thousand million operations a second on two cores of

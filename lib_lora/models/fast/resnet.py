@@ -1,4 +1,4 @@
-"""The UNet's residual blocks without needless copies: the same numbers, in the layout that the convolutions use.
+"""Computes the UNet's residual blocks without needless copies: the same numbers, in the layout of the convolutions.
 
 diffusers (0.35, but not 0.31) copies what enters a block's shortcut into the other layout, from which the convolution
 copies it back, and so on the way back; and it divides every block's result by a factor that is 1.

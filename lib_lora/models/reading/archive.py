@@ -1,4 +1,4 @@
-"""Files that ``torch.save`` and ``torch.jit.save`` wrote, as data: nothing that is in them is executed.
+"""Reads files of ``torch.save`` and ``torch.jit.save`` as data: nothing that is in them is executed.
 
 Torch itself is not asked: before 2.6, ``torch.load(weights_only=True)`` hands a zip with TorchScript over to
 ``torch.jit.load``, which runs the code in it (CVE-2025-32434). Here the pickle is read by `safe_unpickler`, the code

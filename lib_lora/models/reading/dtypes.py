@@ -1,4 +1,4 @@
-"""The types of numbers in checkpoint files, by the names that torch gives them, without loading torch."""
+"""Knows the types of numbers in checkpoint files by the names that torch gives them, without loading torch."""
 
 from __future__ import annotations
 

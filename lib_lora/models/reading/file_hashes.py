@@ -1,4 +1,4 @@
-"""Hashes of big files, cached by path, size and time of change, so that each is computed once."""
+"""Computes hashes of big files once each, cached by path, size and time of change."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def cached_hash(path: Path, cache: Path, kind: str = "", compute: Callable[[Path
         kind: names the hash; empty = SHA-256 of the bytes.
         compute: makes it, 64 hex digits; None = `sha256`.
     """
-    if found := looked_up_hash(path, cache, kind):
+    if found := known_hash(path, cache, kind):
         return found
     key, digest = _key(path, kind), (compute or sha256)(path)
     write_json(cache, {**_known(cache), key: digest})
     return digest
 
 
-def looked_up_sha256(path: Path, cache: Path) -> str:
+def known_sha256(path: Path, cache: Path) -> str:
     """As `cached_sha256`, where it stands in `cache`; else empty, since it takes long for a large file."""
-    return looked_up_hash(path, cache)
+    return known_hash(path, cache)
 
 
-def looked_up_hash(path: Path, cache: Path, kind: str = "") -> str:
+def known_hash(path: Path, cache: Path, kind: str = "") -> str:
     """As `cached_hash`, where it stands in `cache`; else empty."""
     found = _known(cache).get(_key(path, kind))
     return found if isinstance(found, str) and len(found) == 64 else ""

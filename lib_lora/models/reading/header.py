@@ -1,4 +1,4 @@
-"""The table of contents of a safetensors file: what tensors lie where. Loads no torch."""
+"""Reads the header of a safetensors file: which tensors lie where. Loads no torch."""
 
 from __future__ import annotations
 

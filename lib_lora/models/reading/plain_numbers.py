@@ -1,4 +1,4 @@
-"""The numbers of a tensor in a file as numpy has them: for a look at them that shall not load torch."""
+"""Reads a tensor of a file as a numpy array, for code that must not load torch."""
 
 from __future__ import annotations
 

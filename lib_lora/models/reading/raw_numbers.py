@@ -1,4 +1,4 @@
-"""Numbers that lie one after another in a file, as a tensor.
+"""Reads numbers that lie one after another in a file as a tensor.
 
 Read with plain file reads, not mapped: the memory used is the memory kept, and on Windows the file stays free to be
 replaced or deleted. Knows nothing about containers.

@@ -1,4 +1,4 @@
-"""Pickles as data: what is in them is neither imported nor called, but replaced by inert stand-ins."""
+"""Reads pickles as data: what they name is neither imported nor called, but replaced by inert stand-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading single tensors out of a checkpoint file, as late and as little as possible.
+"""Reads single tensors of a checkpoint file, only when they are needed.
 
 Knows safetensors with its limits, what a checkpoint in torch's own files looks like (`archive` reads those), and the
 many things that carry the same suffix. Knows nothing about Stable Diffusion. Loads torch with the first numbers: what

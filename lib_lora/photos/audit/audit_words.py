@@ -29,7 +29,7 @@ _GOOD, _ONE_GOOD = "{good} of {count} photos good{but}", "{good} of {count} phot
 _BUT, _AND = ", but {faults}", "{one} and {other}"
 _FROM_THE_FRONT, _NOT_ALL_SIDES = "only from the front", "not from all sides"
 _COUNTS = "{counts}"
-_PROPOSED, _TO_LOOK_AT, _LEFT_OUT = "{n} proposed to be left out", "{n} to look at", "{n} left out by you"
+_PROPOSED, _TO_CHECK, _LEFT_OUT = "{n} proposed to be left out", "{n} to look at", "{n} left out by you"
 MANY = 8  # photos with one fault, of which each would be a line
 Tone = Literal["good", "warn", "bad", "none"]
 
@@ -70,7 +70,7 @@ def counts_message(audit: Audit) -> Message:
     """One sentence about the rest; empty where there is none."""
     numbers = {
         _PROPOSED: len(audit.proposed),
-        _TO_LOOK_AT: sum(tone(item) == "warn" for item in audit.photos),
+        _TO_CHECK: sum(tone(item) == "warn" for item in audit.photos),
         _LEFT_OUT: len(audit.dropped),
     }
     parts = [Message(text, {"n": n}) for text, n in numbers.items() if n]
@@ -85,7 +85,7 @@ def counts(audit: Audit) -> str:
 def templates() -> Iterator[str]:
     """The templates of `headline_message` and `counts_message`, and of their parts."""
     yield from (_GOOD, _ONE_GOOD, _BUT, _AND, _FROM_THE_FRONT, _NOT_ALL_SIDES, *_SETS.values(), *all_missing())
-    yield from (_COUNTS, _PROPOSED, _TO_LOOK_AT, _LEFT_OUT)
+    yield from (_COUNTS, _PROPOSED, _TO_CHECK, _LEFT_OUT)
 
 
 def tone(item: Audited) -> Tone:

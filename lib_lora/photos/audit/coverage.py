@@ -9,7 +9,7 @@ from typing import get_args
 
 from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts
 from lib_lora.captions.slots import Angle, Framing, angle, framing
-from lib_lora.faces.colour_histograms import largest_group
+from lib_lora.faces.picture_descriptors import largest_group
 from lib_lora.photos.audit.findings import Code, Finding
 
 RIGHT, FEW, LEAST = (20, 50), 15, 8  # photos

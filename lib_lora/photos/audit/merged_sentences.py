@@ -1,4 +1,4 @@
-"""Sentences about many photos that say the same, as one. Pure."""
+"""Merges sentences that say the same of many photos into one. Pure."""
 
 from __future__ import annotations
 

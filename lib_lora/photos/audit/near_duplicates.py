@@ -1,4 +1,4 @@
-"""Photos that show one picture, or one moment, more than once; which of them to keep. Pure functions."""
+"""Finds photos that show one picture, or one moment, more than once, and which of them to keep. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib_lora.captions.photo_facts import SMALL_FACE, AuditedPhoto, PhotoFacts
-from lib_lora.faces.colour_histograms import hellinger
-from lib_lora.faces.perceptual_hash import hamming
+from lib_lora.faces.picture_descriptors import hamming, hellinger
 
 SAVED_AGAIN_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
 COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.measure.robust_mean.NEAR_COPY`)

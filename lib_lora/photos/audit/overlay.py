@@ -1,4 +1,4 @@
-"""Writing laid over a photo: watermarks, captions, dates. A hint from shapes alone; it reads nothing.
+"""Detects writing laid over a photo (watermarks, captions, dates) by its shapes; it reads nothing.
 
 Letters of an overlay are small shapes of one plain colour, of nearly one height, side by side on one line, and brighter
 or darker than what is around them. Photographed signs have them too, which are worth a look as well.

@@ -1,4 +1,4 @@
-"""Zip files from anywhere, read without trusting them.
+"""Reads zip files from anywhere without trusting them.
 
 What an entry claims about its size counts for nothing: the bytes are counted while they are read. Names become plain
 file names, so no entry reaches a folder. Knows zips; does not know which bytes are a picture.

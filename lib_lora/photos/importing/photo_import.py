@@ -1,4 +1,4 @@
-"""Photos taken into a character's folder: each once, its bytes as they are, its caption with it; sheets are split.
+"""Imports photos into a character's folder, each once, unchanged and with its caption; sheets are split.
 
 A photo's bytes go to ``photos/``. A sheet of four goes to ``sheets/``, and its pieces as PNG to ``photos/``. Every file
 is whole or absent, and the one by which a photo is known again is written last, so that a second import mends a first
@@ -178,9 +178,9 @@ class _Shelf:
         self.taken: dict[str, set[Path]] = {}  # see names.key; all files, so that no caption is written over
         self.there: dict[Path, set[str]] = {folder.photos: set(), folder.sheets: set()}  # names when last looked at
         with self.alone():
-            self._look()
+            self._learn_changes()
 
-    def _look(self) -> None:
+    def _learn_changes(self) -> None:
         """Learn what has come and gone, by names alone: it is done for each picture."""
         photos, sheet_files = self.folder.photos, self.folder.sheets
         for folder, before in self.there.items():
@@ -221,7 +221,7 @@ class _Shelf:
             return
         caption = self._caption(offer, result)
         with self.alone():
-            self._look()
+            self._learn_changes()
             if digest in self.known:  # by now, perhaps
                 self._know(offer, digest, caption, result)
             elif image is not None:

@@ -1,4 +1,4 @@
-"""Names of files that every system takes, from names that any system made. Pure; touches no disk."""
+"""Makes names of files that every system accepts, from names that any system made. Pure; touches no disk."""
 
 from __future__ import annotations
 

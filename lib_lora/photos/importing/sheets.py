@@ -1,4 +1,4 @@
-"""Sheets: four pictures of one size in one file, two beside two, as picture generators hand them out.
+"""Recognises and splits sheets: four pictures of one size in one file, as picture generators make them.
 
 They are known by their seams. Along a seam the picture breaks off: its two sides differ far more than either does from
 itself a little further in, and so along most of the line. That is measured in the four halves of the two lines through
@@ -20,7 +20,7 @@ Pixels = NDArray[np.float32]  # (rows, columns, 3), 0 to 255
 
 MIN_SIDE = 512  # pixels of the longer side
 MAX_ASPECT = 2.5  # long side to short side: beyond it, it is a panorama or a strip
-_LOOKED_AT = 1024  # pixels of the longer side; nothing finer is looked at
+_READ_SIDE = 1024  # pixels of the longer side; nothing finer is looked at
 _GUTTER = 0.03  # of the side: the widest line between pictures
 _OFF = 0.012  # of the side: how far from the middle a seam may lie
 _EVEN = 12.0  # levels that a gutter's pixels may differ from its colour, on average
@@ -51,7 +51,7 @@ def boxes(image: Image.Image) -> Boxes | None:
     """The four pictures of a sheet, without the line between them; None where `image` (RGB) is no such sheet."""
     if max(image.size) < MIN_SIDE or max(image.size) > MAX_ASPECT * min(image.size):
         return None
-    factor = max(1, round(max(image.size) / _LOOKED_AT))
+    factor = max(1, round(max(image.size) / _READ_SIDE))
     pixels = np.asarray(image.reduce(factor) if factor > 1 else image, np.float32)
     upright = seam(pixels)
     if max(upright.broken) < _WEAKEST:

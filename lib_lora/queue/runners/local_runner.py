@@ -1,4 +1,4 @@
-"""Workers as processes of this machine, on the same data folder: no file has to be brought anywhere."""
+"""Runs workers as processes of this machine, on the same data folder."""
 
 from __future__ import annotations
 

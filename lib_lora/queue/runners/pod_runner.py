@@ -53,7 +53,7 @@ class PodWorker(SshWorker):
         super().__init__(root, job, there, local)
         self._connect = connect
         self._pod = RentedPod(self._remote, self._files.path, self._order, self._emit)
-        self._remote.gone = self._pod.look
+        self._remote.gone = self._pod.check
         self._at_limit = False
         self._foretold = False  # what it will cost in all was said
         self._kept = False  # the pod has the only copy of what was made, and is not deleted here

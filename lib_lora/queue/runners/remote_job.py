@@ -1,4 +1,4 @@
-"""One job on a place: what every kind of it does, from the installation to the erasure.
+"""Does what every job on another machine needs, from installing SameFace there to deleting the job's files.
 
 Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
 Imports nothing heavy.
@@ -28,8 +28,8 @@ from lib_lora.remote.place_connection import PlaceConnection
 from lib_lora.runs.foreign_events import plain_text
 from lib_lora.workspace.workspace import Workspace
 
-LOOK = 1.0  # seconds between two looks at a worker
-FILES = 3.0  # seconds between two looks at what it has made
+POLL = 1.0  # seconds between two checks at a worker
+FILES = 3.0  # seconds between two checks at what it has made
 AGAIN = 20.0  # seconds at most between two tries to reach it
 PATIENCE = 120.0  # seconds for which a place that cannot be reached is tried before a worker is at work there
 SAVES = 180.0  # seconds in which a worker saves once it was asked to end; longer where its steps are
@@ -174,7 +174,7 @@ class RemoteJob:
                     self.say(f"{self.place.name} cannot fetch {name} ({why}); it is sent instead.")
                     return False
                 said(have if isinstance(have, int) else 0, model.size)
-                self.pause(LOOK)
+                self.pause(POLL)
                 self.check_stop()
         except StoppedByUser:
             with suppress(UserError):
@@ -231,7 +231,7 @@ class RemoteJob:
         Returns:
             Its exit status; -9 = it was killed; None = this program ends before it.
         """
-        told, said, deadline, kills = "", "", 0.0, 0
+        sent, said, deadline, kills = "", "", 0.0, 0
         while True:
             state = self.ask("state", waiting=True, job=self.key)
             self.reach(bring, waiting=True)
@@ -242,9 +242,9 @@ class RemoteJob:
                 return code if isinstance(code, int) else -9
             if self.left.is_set():
                 return None
-            if self.wish and told != self.wish:
-                told = self.wish
-                self.ask("wish", waiting=True, job=self.key, wish=told)
+            if self.wish and sent != self.wish:
+                sent = self.wish
+                self.ask("wish", waiting=True, job=self.key, wish=sent)
                 deadline = time.monotonic() + patient(SAVES, self.pace)
             if self.killed.is_set() or (deadline and time.monotonic() > deadline):
                 if kills == _KILLS:
@@ -255,7 +255,7 @@ class RemoteJob:
                     )
                 kills += 1
                 self.ask("kill", waiting=True, job=self.key)
-            self.pause(LOOK)
+            self.pause(POLL)
 
     def fetch(self, names: Mapping[str, Path], givable_up: bool = True) -> list[str]:
         """Bring files home; see `transfers.fetch`."""

@@ -1,4 +1,4 @@
-"""The pod that is rented for one job: asked for, waited for, looked after, deleted, and paid for.
+"""Manages the pod that is rented for one job: requests it, waits for it, watches it, deletes it and notes the bill.
 
 What is rented is written into a folder before it is asked for, so that this program or computer may die and the pod is
 found again. Where the provider cannot be reached at the end, the pod's own watchdog
@@ -35,7 +35,7 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.training.plan.memory_fitting import GpuNeed
 from lib_lora.workspace.workspace import JobFolder, Workspace
 
-LOOK = 3.0  # seconds between two looks at a pod that is being prepared
+POLL = 3.0  # seconds between two checks at a pod that is being prepared
 DELETING = 180.0  # seconds for which the deletion of a pod is tried
 RENTING = "rent.lock"  # in a run's folder: held from the look at what is left of its limits until a pod is written down
 _WAIT = 180.0  # seconds for which it is waited for
@@ -177,7 +177,7 @@ class RentedPod:
         rented = pod or self._rent(api)
         try:
             running = self.patient(
-                lambda: pod_rental.ready(api, rented, self._job.say, self._job.stopping, look=LOOK), begun
+                lambda: pod_rental.ready(api, rented, self._job.say, self._job.stopping, poll=POLL), begun
             )
         except UserError as error:
             if _refusal(error) == "absent":
@@ -210,7 +210,7 @@ class RentedPod:
                 if error.code != "ssh-login-refused" or time.monotonic() > until:
                     raise
             self._job.check_stop()
-            self._job.pause(LOOK)
+            self._job.pause(POLL)
 
     def _rent(self, api: RentalApi) -> Pod:
         order = self._order()
@@ -292,7 +292,7 @@ class RentedPod:
             raise
         return None if pod.status in (TERMINATED, EXITED, ERROR) else pod
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Called while the pod cannot be reached.
 
         Raises:

@@ -125,7 +125,7 @@ class SshWorker:
         self._thread = threading.Thread(target=self._work, name=f"sameface-ssh-{job.id}", daemon=True)
         self._log: list[str] = []
         self._known: dict[str, Any] = {}  # files there by name, as they were when they were brought
-        self._looked = 0.0
+        self._fetched_at = 0.0
         self._no_room = ""  # when it was said that the disk here takes nothing: "at work", "ended"; empty = it does
 
     # ------------------------------------------------------------------------------------------------- the interface
@@ -363,9 +363,9 @@ class SshWorker:
         room."""
         try:
             self._bring_events(run)
-            if time.monotonic() - self._looked > remote_job.FILES:
+            if time.monotonic() - self._fetched_at > remote_job.FILES:
                 self._bring_files(run)
-                self._looked = time.monotonic()
+                self._fetched_at = time.monotonic()
         except UserError as error:
             if error.code not in _DISK:
                 raise

@@ -85,11 +85,11 @@ class JobRunner:
     closing: threading.Event
     take_gpu: Callable[[], GpuLease]
     wish: str = ""
-    _told_to_close: bool = False
+    _close_sent: bool = False
     _deadline: float | None = None
     _leave_by: float | None = None
     _killed: bool = False
-    _looked: float | None = None
+    _checked_at: float | None = None
     _offset: int = 0
     _pace: float = 0.0
 
@@ -149,7 +149,7 @@ class JobRunner:
 
     def _wait_for(self, turn: GpuLease) -> Outcome | None:
         while not turn.wait(self.patience.poll, self.clock):
-            self._look()
+            self._check()
             if self.closing.is_set():
                 return Outcome("interrupted", WEBUI_CLOSED.sentence, code=WEBUI_CLOSED.code)
             if self.wish:
@@ -161,19 +161,19 @@ class JobRunner:
         with suppress(UserError):  # its number is only needed if this process is killed
             self.queue.started(self.job.id, worker.pid)
 
-        def look() -> None:
-            self._look(worker)
+        def check() -> None:
+            self._check(worker)
             until = min(one for one in (self._deadline, self._leave_by, math.inf) if one is not None)
             if self.clock.now() > until and not self._killed:
                 self._killed = True
                 worker.kill()
 
         def stop() -> bool:
-            look()
-            return bool(self.wish) or self._told_to_close or worker.poll() is not None
+            check()
+            return bool(self.wish) or self._close_sent or worker.poll() is not None
 
         def say(message: dict[str, Any]) -> None:
-            if not (self.wish or self._told_to_close):  # who shall stop must not take the rest for a failure
+            if not (self.wish or self._close_sent):  # who shall stop must not take the rest for a failure
                 worker.send(message)
 
         while worker.poll() is None and not (worker.outlives and self.closing.is_set()):
@@ -182,14 +182,14 @@ class JobRunner:
                 worker.send({"id": ask.get("id"), **_REFUSALS[ask["ask"]]})
             elif ask and "ask" in ask:
                 answer(ask, self.host(), worker, say, stop)
-            look()
+            check()
 
-    def _look(self, worker: WorkerHandle | None = None) -> None:
+    def _check(self, worker: WorkerHandle | None = None) -> None:
         """See what the user wants of the job by now, and pass it on; not oftener than it makes sense."""
         now = self.clock.now()
-        if self._looked is not None and now - self._looked < self.patience.poll / 2:
+        if self._checked_at is not None and now - self._checked_at < self.patience.poll / 2:
             return
-        self._looked = now
+        self._checked_at = now
         if worker:
             worker.fetch_events()
         self._read_events()
@@ -204,8 +204,8 @@ class JobRunner:
                     worker.stop(wish)
         if worker and worker.outlives:
             return
-        if self.closing.is_set() and not self._told_to_close:
-            self._told_to_close = True
+        if self.closing.is_set() and not self._close_sent:
+            self._close_sent = True
             until = now + patient(self.patience.close, self._pace)
             self._deadline = min(self._deadline or until, until)
             if worker and not self.wish:
@@ -233,7 +233,7 @@ class JobRunner:
             result = reported.result if reported else {}
             if self.wish:
                 return Outcome(wished, error, result, reported is not None, code=kind)
-            if self._told_to_close:
+            if self._close_sent:
                 return Outcome("interrupted", WEBUI_CLOSED.sentence, result, code=WEBUI_CLOSED.code)
         if reported is not None:
             return reported

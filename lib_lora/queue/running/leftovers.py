@@ -1,4 +1,4 @@
-"""Temporary files that killed processes left (`files.atomic_file`), swept at the next start. Imports nothing heavy."""
+"""Deletes the temporary files that killed processes left (`files.atomic_file`). Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ NAMES = "SAMEFACE_FILE_NAMES"  # set in a worker's environment: its parent knows
 WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
 _FILES = ("file", "folder", "out", "base")  # what a question names
-_LOOK = 2.0  # seconds between two looks at the parent
-_WAIT = 0.25  # seconds between two looks at the wish while an answer is waited for
+_POLL = 2.0  # seconds between two checks at the parent
+_WAIT = 0.25  # seconds between two checks at the wish while an answer is waited for
 _SAVING = 60.0  # seconds in which a worker saves once the step is done
 
 
@@ -176,7 +176,7 @@ class WorkerPipe:
             # a dead parent's number may be given to another process, whose time of birth differs; and where the system
             # gives orphans a new parent, that tells too
             while process.is_running() and (os.name == "nt" or os.getppid() == parent):
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
         except psutil.NoSuchProcess:
             pass
         except psutil.Error:

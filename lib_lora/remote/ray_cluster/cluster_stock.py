@@ -23,7 +23,7 @@ STORED, CLEAN = "stored", "clean"  # what a node is asked
 USED = "used"  # folder of the storage with a file for each shared one that was needed lately
 FRESH = 3600.0  # seconds after its last use in which something may be about to be used again
 _PATIENCE = 60.0  # seconds in which all nodes must have answered
-_LOOK = 0.5  # seconds between two looks
+_POLL = 0.5  # seconds between two checks
 _FILE = re.compile(r"files/([0-9a-f]{64})(\.[0-9a-f]{12}\.tmp)?")
 _MODEL, _WHEEL = "a base model", "a version of SameFace"
 
@@ -124,7 +124,7 @@ class ClusterStock:
                     elif self._is_over(f"sameface-{one}"):
                         late = self._storage.read(f"probes/{one}-answer.json", MOST)
                         answers[one] = None if late is None else _parsed(late)
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
         finally:
             with suppress(UserError, OSError):
                 self._end([f"sameface-{one}" for one in asked])

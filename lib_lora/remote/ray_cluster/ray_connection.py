@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster: requests as the agent on a machine answers them, met by shared storage and Ray's API.
+"""A connection to a Ray cluster, which answers an agent's requests through shared storage and Ray's Jobs API.
 
 A job's files and orders go into the storage, and a Ray job is submitted, whose program on a node (`ray_node`) does the
 rest. Where Ray loses it with its node, it is submitted again as the next attempt, which goes on from what is in the
@@ -69,12 +69,12 @@ _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
 _ENDS = 30.0  # seconds in which Ray ends a job that shall end
-_LOOK_AT_END = 0.2  # seconds between two looks at it
+_END_POLL = 0.2  # seconds between two checks at it
 # seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each
 # second after the process that ran it, and takes a job that it does not know any more for lost
 _COMES_BACK = 3.0
-_LOOKS = 600.0  # seconds in which a node must have had room for a look
-_LOOK = 0.5  # seconds between two looks at something that is waited for
+_INSPECTION = 600.0  # seconds in which a node must have had room for a look
+_POLL = 0.5  # seconds between two checks at something that is waited for
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 
 
@@ -174,16 +174,16 @@ class RayConnection:
             found = answer(**fields)
         return found if isinstance(found, tuple) else (found, b"")
 
-    def put(self, files: Sequence[Upload], look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def put(self, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `PlaceConnection`. A file is there as a whole, with the hash that it is called by, or it is not."""
         for one in files:
             with explained(one.path, "read"):
                 source = open(one.path, "rb")  # noqa: SIM115 - what the storage raises is no error of this file
             with source, self._explained():
                 name = one.there.strip("/").removesuffix(".part")
-                self._there.put(_Hashing(source, one), name, self._on_way(one, look, stop))
+                self._there.put(_Hashing(source, one), name, self._on_way(one, check, stop))
 
-    def get(self, files: Sequence[Download], folder: Path, look: Callable[[], None], stop: Callable[[], bool]) -> None:
+    def get(self, files: Sequence[Download], folder: Path, check: Callable[[], None], stop: Callable[[], bool]) -> None:
         """See `PlaceConnection`. What is gone from the storage is left out; who looks at the hash sees it."""
         for one in files:
             path = folder / one.name
@@ -193,7 +193,7 @@ class RayConnection:
                 target = open(path, "ab")  # noqa: SIM115 - as in `put`
             with _closed(target, path), self._explained():
                 try:
-                    self._there.get(one.there.strip("/"), _Here(target, path), self._on_way(one, look, stop))
+                    self._there.get(one.there.strip("/"), _Here(target, path), self._on_way(one, check, stop))
                 except FileNotFoundError as error:  # a share may show the report before what it names
                     self._reports.clear()
                     raise Unreachable(
@@ -206,21 +206,21 @@ class RayConnection:
         """See `PlaceConnection`. Nothing is held open."""
 
     def _on_way(
-        self, one: Upload | Download, look: Callable[[], None], stop: Callable[[], bool]
+        self, one: Upload | Download, check: Callable[[], None], stop: Callable[[], bool]
     ) -> Callable[[int], None]:
-        looked = time.monotonic()
+        checked_at = time.monotonic()
 
         def on_way(done: int) -> None:
-            nonlocal looked
+            nonlocal checked_at
             self._gone[one.name] = done
             if stop():
                 raise StoppedByUser(
                     "Stopped during a file transfer; what was received is kept.", code="transfer-stopped"
                 )
-            if time.monotonic() - looked > 1.0:
-                looked = time.monotonic()
+            if time.monotonic() - checked_at > 1.0:
+                checked_at = time.monotonic()
                 with suppress(UserError):
-                    look()
+                    check()
 
         return on_way
 
@@ -229,8 +229,8 @@ class RayConnection:
     def _do_probe(
         self, say: Callable[[str], None] = lambda _: None, new: bool = False, patience: float | None = None
     ) -> Any:
-        """See `look_at_a_node`."""
-        return self.look_at_a_node(say, new, patience)
+        """See `inspect_node`."""
+        return self.inspect_node(say, new, patience)
 
     def _do_stored(self) -> Any:
         return self._stock().stored()
@@ -369,7 +369,7 @@ class RayConnection:
             for known in (self._controls, self._beats, self._asked, self._pauses):
                 known.pop(job, None)
         self._reports.clear()
-        self._look_again(forgotten)
+        self._read_again(forgotten)
         if trouble:
             raise trouble
         return {"left": left}
@@ -498,7 +498,7 @@ class RayConnection:
             UserError: it has not, or does not say so; the others were ended all the same.
         """
         forgotten, trouble = self._end_all(submissions)
-        self._look_again(forgotten)
+        self._read_again(forgotten)
         if trouble:
             raise trouble
 
@@ -518,20 +518,20 @@ class RayConnection:
                 trouble = error
         return forgotten, trouble
 
-    def _look_again(self, forgotten: list[str]) -> None:
+    def _read_again(self, forgotten: list[str]) -> None:
         """Delete those of the jobs that Ray puts into its list again, as ones that failed.
 
         What it does not say within `_COMES_BACK` is no reason to keep the user waiting for it.
         """
         until = time.monotonic() + _COMES_BACK
         while forgotten and time.monotonic() < until:
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
             for one in [*forgotten]:
                 with suppress(UserError):
                     if (left := until - time.monotonic()) <= 0:
                         return
                     if self.api.job(one, left) is not None:
-                        self.api.forget(one, max(left, _LOOK))
+                        self.api.forget(one, max(left, _POLL))
                         forgotten.remove(one)  # it is put there once
 
     def _end_one(self, submission: str) -> bool:
@@ -564,9 +564,9 @@ class RayConnection:
                     code="ray-not-ended",
                     place=self.place.name,
                 )
-            time.sleep(_LOOK_AT_END)
+            time.sleep(_END_POLL)
 
-    def look_at_a_node(self, say: Callable[[str], None], new: bool = False, patience: float | None = None) -> Any:
+    def inspect_node(self, say: Callable[[str], None], new: bool = False, patience: float | None = None) -> Any:
         """What a node has, by a small Ray job with the resources that a training gets; as `Agent.probe` answers.
 
         Args:
@@ -586,7 +586,7 @@ class RayConnection:
             asked = f"look-{uuid.uuid4().hex[:12]}"
             storage.write(f"probes/{asked}.json", json.dumps({"time": time.time()}).encode("ascii"))
             try:
-                found = self._looked(asked, storage, say, _LOOKS if patience is None else patience)
+                found = self._inspected(asked, storage, say, _INSPECTION if patience is None else patience)
                 if not marked:  # a node sees the same, so it is no empty mount point
                     _mark(storage)
                 return found
@@ -596,7 +596,7 @@ class RayConnection:
                 for name in (f"probes/{asked}.json", f"probes/{asked}-answer.json"):
                     storage.delete(name)
 
-    def _looked(self, asked: str, storage: Storage, say: Callable[[str], None], patience: float) -> Any:
+    def _inspected(self, asked: str, storage: Storage, say: Callable[[str], None], patience: float) -> Any:
         submission = f"sameface-{asked}"
         self._send(submission, {"do": "probe", "job": asked})
         until, said = time.monotonic() + patience, ""
@@ -607,13 +607,13 @@ class RayConnection:
                 return answer
             over = found is None or found.state in ENDED
             if over or time.monotonic() > until:
-                raise self._no_look(found, answer, patience)
+                raise self._not_inspected(found, answer, patience)
             if found and found.state == PENDING and not said:
                 said = f"Waiting for a node of {self.place.name} that has room."
                 say(said)
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
 
-    def _no_look(self, found: RayJob | None, answer: Any, patience: float) -> UserError:
+    def _not_inspected(self, found: RayJob | None, answer: Any, patience: float) -> UserError:
         """Why a look has not come to what it should."""
         name = self.place.name
         if isinstance(answer, dict):
@@ -763,7 +763,7 @@ class RayConnection:
     def _report(self, job: str, number: int, fresh: bool = False) -> _Report | None:
         """What a node says of an attempt; None = nothing yet, or nothing that makes sense."""
         known = self._reports.get((job, number))
-        if known and not fresh and time.monotonic() - known[0] < _LOOK:
+        if known and not fresh and time.monotonic() - known[0] < _POLL:
             return known[1]
         content = self._there.read(f"{self._job(job)}/{number}/{REPORT}", MOST)
         found = None

@@ -1,4 +1,4 @@
-"""Runs on a node of a Ray cluster, as the entrypoint of a Ray job: it stands between the shared storage and the agent.
+"""Runs on a node of a Ray cluster as a Ray job's entrypoint, and passes files between the shared storage and the agent.
 
 It is sent with the agent and `shared_storage`, so it needs the standard library alone, and Linux. It brings what the
 job needs from the storage, has the agent install SameFace and start the worker, and puts what the worker makes into the
@@ -45,7 +45,7 @@ _RESTORED = re.compile(r"jobs/[^/]+/events\.jsonl|characters/.*|(pictures|done)/
 _GROWS = ".jsonl"
 _PIECE = 256 << 10  # bytes from which on a growing file gets a new piece
 _BEATS = 3.0  # seconds after which a report is written even where nothing is new
-_SLOW = 5.0  # seconds between two looks where each costs a request
+_SLOW = 5.0  # seconds between two checks where each costs a request
 _GARBAGE = 20.0  # seconds for which what a report no longer names can still be read
 _TRIES = 12  # to read what an earlier attempt has left, while that may still change it
 _PATIENCE = 3600.0  # seconds in which what is finished may still be put into the storage
@@ -78,7 +78,7 @@ class NodeJob:
         job: its key.
         attempt: the number of this one, from 1.
         folder: where everything of SameFace lies on nodes; relative to the home folder.
-        pause: seconds between two looks.
+        pause: seconds between two checks.
     """
 
     def __init__(self, storage: Storage, job: str, attempt: int, folder: str, pause: float) -> None:
@@ -91,7 +91,7 @@ class NodeJob:
         self._report: Values = {"beat": 0, "node": _host(), "said": "", "saved": 0, "files": {}, "logs": {}}
         self._written, self._at = b"", 0.0
         self._laid: dict[str, str] = {}
-        self._told: Values = {}  # what was wanted at the last look
+        self._last_wanted: Values = {}  # what was wanted at the last look
         self._garbage: dict[str, float] = {}
         self._restored = False
 
@@ -220,16 +220,16 @@ class NodeJob:
 
     def _pass_on(self, wanted: Values) -> None:
         """What the user wants of the worker, and files that came after it was started."""
-        before, self._told = self._told, wanted
+        before, self._last_wanted = self._last_wanted, wanted
         if wanted.get("wish") and wanted.get("wish") != before.get("wish"):
             self.agent.wish(self.key, str(wanted["wish"]))
         if wanted.get("asked") != before.get("asked"):
             with suppress(OSError):
                 (self._folder / agent_module.ASKED).touch()
         if wanted.get("orders") != before.get("orders"):
-            self._told = {**wanted, "orders": None}  # until they are laid
+            self._last_wanted = {**wanted, "orders": None}  # until they are laid
             self._lay(self._order())
-            self._told = wanted
+            self._last_wanted = wanted
 
     def _lay(self, order: Values) -> None:
         """Lay the job's own files that are new into its data folder, in their order."""
@@ -322,7 +322,7 @@ class NodeJob:
                     continue
                 return
 
-    def _look(self, done: int) -> None:
+    def _check(self, done: int) -> None:
         self._beat()
 
     def _take(self, number: int, report: Values) -> None:
@@ -335,7 +335,7 @@ class NodeJob:
             target = agent_module._inside(data, name)
             come.unlink(missing_ok=True)
             with open(come, "ab") as stream:
-                self.storage.get(f"{there}/blobs/{sha256}", stream, self._look)
+                self.storage.get(f"{there}/blobs/{sha256}", stream, self._check)
             if _sha256(come) != sha256:
                 said = f"{name} of an earlier attempt is damaged in the shared storage; resume the job."
                 raise Failed("earlier-file-damaged", said)
@@ -397,7 +397,7 @@ class NodeJob:
         there = f"{self._there}/{self.attempt}/blobs/{sha256}"
         if self.storage.size(there) != status.st_size:
             with open(copy, "rb") as source:
-                self.storage.put(source, there, self._look)
+                self.storage.put(source, there, self._check)
         return [status.st_size, status.st_mtime_ns, sha256]
 
     def _put_pieces(self, name: str, path: Path, known: Any) -> list[Any] | None:

@@ -30,7 +30,7 @@ _CHUNK = 4 << 20
 _LEFT = 3600.0  # seconds after which half a file that nobody has written to was left by a program that was ended
 _OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"}  # protocols by which half a file never appears
 
-Look = Callable[[int], None]  # is told how many bytes have gone; what it raises ends the copying
+OnProgress = Callable[[int], None]  # is told how many bytes have gone; what it raises ends the copying
 
 
 class Source(Protocol):
@@ -75,11 +75,11 @@ class Storage(Protocol):
         """Seconds since a file was written; None = it is not there, or the storage does not tell."""
         ...
 
-    def put(self, source: Source, name: str, look: Look) -> None:
+    def put(self, source: Source, name: str, progress: OnProgress) -> None:
         """Copy what is read from `source` there; nothing is there of it until the end."""
         ...
 
-    def get(self, name: str, target: Target, look: Look) -> None:
+    def get(self, name: str, target: Target, progress: OnProgress) -> None:
         """Copy what `target` does not have yet of a file."""
         ...
 
@@ -168,12 +168,12 @@ class FolderStorage:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def put(self, source: Source, name: str, look: Look) -> None:
+    def put(self, source: Source, name: str, progress: OnProgress) -> None:
         """See `Storage`."""
         path = self._path(name)
         self._delete_left(path)
         with _beside(path) as temporary, open(temporary, "wb") as target:
-            _copy(source, target, 0, look)
+            _copy(source, target, 0, progress)
             target.flush()
             os.fsync(target.fileno())
 
@@ -187,12 +187,12 @@ class FolderStorage:
                         if time.time() - other.stat().st_mtime > _LEFT:
                             other.unlink()
 
-    def get(self, name: str, target: Target, look: Look) -> None:
+    def get(self, name: str, target: Target, progress: OnProgress) -> None:
         """See `Storage`."""
         with open(self._path(name), "rb") as source:
             here = target.tell()
             source.seek(here)
-            _copy(source, target, here, look)
+            _copy(source, target, here, progress)
 
     def is_empty(self) -> bool:
         """See `Storage`."""
@@ -298,26 +298,26 @@ class UrlStorage:
             except (FileNotFoundError, NotImplementedError):
                 return None
 
-    def put(self, source: Source, name: str, look: Look) -> None:
+    def put(self, source: Source, name: str, progress: OnProgress) -> None:
         """See `Storage`."""
         path, foreign = self._path(name), _Foreign(source)
 
-        def looked(done: int) -> None:
+        def progressed(done: int) -> None:
             with _not_of_driver():
-                look(done)
+                progress(done)
 
         with _asked():
             if self._whole:
-                self._put_object(foreign, path, looked)
+                self._put_object(foreign, path, progressed)
                 return
             self._delete_left(path)
             with self._beside(path) as temporary, self._system.open(temporary, "wb") as target:
-                _copy(foreign, target, 0, looked)
+                _copy(foreign, target, 0, progressed)
 
-    def _put_object(self, source: Source, path: str, look: Look) -> None:
+    def _put_object(self, source: Source, path: str, progress: OnProgress) -> None:
         with self._system.open(path, "wb", block_size=4 * _CHUNK) as target:
             try:
-                _copy(source, target, 0, look)
+                _copy(source, target, 0, progress)
             except BaseException:
                 with suppress(Exception):
                     target.discard()
@@ -341,19 +341,19 @@ class UrlStorage:
                 return True
         return all(str(one).rstrip("/") == self._root for one in found)
 
-    def get(self, name: str, target: Target, look: Look) -> None:
+    def get(self, name: str, target: Target, progress: OnProgress) -> None:
         """See `Storage`."""
         there, foreign = self._path(name), _ForeignTarget(target)
 
-        def looked(done: int) -> None:
+        def progressed(done: int) -> None:
             with _not_of_driver():
-                look(done)
+                progress(done)
 
         with _asked():
             here = foreign.tell()
             with self._system.open(there, "rb", block_size=4 * _CHUNK, cache_type="readahead") as source:
                 source.seek(here)
-                _copy(source, foreign, here, looked)
+                _copy(source, foreign, here, progressed)
 
     def names(self, folder: str) -> list[str]:
         """See `Storage`."""
@@ -470,9 +470,9 @@ def _asked() -> Iterator[None]:
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
-def _copy(source: Source, target: Target, done: int, look: Look) -> None:
-    look(done)
+def _copy(source: Source, target: Target, done: int, progress: OnProgress) -> None:
+    progress(done)
     while chunk := source.read(_CHUNK):
         target.write(chunk)
         done += len(chunk)
-        look(done)
+        progress(done)

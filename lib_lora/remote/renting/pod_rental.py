@@ -38,7 +38,7 @@ from lib_lora.remote.renting.run_limits import LEAST, LeftToRent
 
 DEARER = Decimal("1.05")  # times its price that a pod may cost, since prices move
 _PATIENCE = 20 * 60.0  # seconds until a pod runs; its image may have to be loaded first
-_LOOK = 3.0
+_POLL = 3.0
 _SURELY_NOT = ("forbidden", "key", "no money", "absent", "request", "status", "busy")  # after which there is no pod
 
 
@@ -198,7 +198,7 @@ def ready(
     say: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     patience: float = _PATIENCE,
-    look: float = _LOOK,
+    poll: float = _POLL,
 ) -> Pod:
     """Wait until a pod runs and says where it can be reached. Its SSH server may need some seconds more.
 
@@ -208,7 +208,7 @@ def ready(
         say: is told what goes on, for the user.
         stop: asked meanwhile; true = give up. The pod lives on.
         patience: seconds.
-        look: seconds between two looks.
+        poll: seconds between two checks.
 
     Raises:
         UserError: it failed, is gone, or takes too long. It may live on.
@@ -232,11 +232,11 @@ def ready(
                 pod=pod.id,
             )
         say(f"Waiting for the rented {pod.gpu or 'GPU'}: {found.status.lower() or 'no word'}")
-        then = time.monotonic() + look
+        then = time.monotonic() + poll
         while time.monotonic() < then:
             if stop():
                 raise StoppedByUser("Stopped while a rented GPU was being prepared.", code="pod-start-stopped")
-            time.sleep(min(0.05, look))
+            time.sleep(min(0.05, poll))
 
 
 def place_of(pod: Pod, key: Path, folder: str = places.FOLDER) -> Place:

@@ -42,7 +42,7 @@ _WORDS = {
     UNFETCHED: "all jobs have ended, and nobody came for their files",
     SILENT: "no job runs, and nobody is connected",
 }
-_SYNC = 300.0  # seconds between two looks at RunPod's clock
+_SYNC = 300.0  # seconds between two checks at RunPod's clock
 _DEAD = 60.0  # seconds without a sign of life after which the keeper of a job is dead
 _TIMEOUT = 20.0
 _LONGEST_WAIT = 60.0
@@ -63,7 +63,7 @@ class Limits:
         saving: seconds before its end at which jobs are asked to save and to pause; at most a tenth of its life.
         created: when it was asked for, unix seconds by RunPod's clock; 0 = not known.
         folder: of the agent; relative to the home folder.
-        look: seconds between two looks.
+        poll: seconds between two checks.
         start: the program that the image starts by itself, which starts its SSH server.
     """
 
@@ -76,7 +76,7 @@ class Limits:
     saving: float = 600.0
     created: float = 0.0
     folder: str = "sameface"
-    look: float = 5.0
+    poll: float = 5.0
     start: tuple[str, ...] = ("/start.sh",)
 
     def longest(self) -> float:
@@ -119,7 +119,7 @@ class Watch:
         if self.limits.created > 0:
             self.earlier = max(self.earlier, now - self.limits.created - (self.clock() - self.started))
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Look at all there is to see; why the pod is to be deleted now, empty = it may live on."""
         now, limits = self.clock(), self.limits
         if self._changed(self.folder / HEARTBEAT, now) == now:
@@ -197,7 +197,7 @@ class _Nowhere(HTTPRedirectHandler):
         return None
 
 
-def told_time(url: str, key: str) -> float | None:
+def server_time(url: str, key: str) -> float | None:
     """The time by RunPod's clock, whatever it answers."""
     try:
         with build_opener(_Nowhere).open(_request("GET", url, key), timeout=_TIMEOUT) as response:
@@ -220,10 +220,10 @@ def delete(url: str, key: str, pause: Callable[[float], None] = time.sleep) -> N
         key: the pod's own API key.
         pause: waits between two tries.
     """
-    ways = (_by_delete, _by_action, _by_curl)
+    requests = (_by_delete, _by_action, _by_curl)
     attempt = 0
     while True:
-        status = ways[attempt % len(ways)](url, key)
+        status = requests[attempt % len(requests)](url, key)
         if status in (200, 204, 404):
             return
         print(f"sameface: deleting this pod failed, status {status}; it is tried again", flush=True)
@@ -288,7 +288,7 @@ class SshStart:
         with suppress(OSError):
             self._process = subprocess.Popen(list(command), env=self._environment, start_new_session=True)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """See whether it runs. One that has ended well has done its work; one that has not needs help, once."""
         if self._helped or (self._process is not None and self._process.poll() in (None, 0)):
             return
@@ -339,13 +339,13 @@ def main(environment: Mapping[str, str]) -> None:
     print(
         f"sameface: this pod deletes itself after {watch.limits.longest() / 3600:.1f} hours at the latest", flush=True
     )
-    while not (reason := watch.look()):
-        started.look()
+    while not (reason := watch.check()):
+        started.check()
         if time.monotonic() >= synchronise_at:
             synchronise_at = time.monotonic() + _SYNC
-            if (now := told_time(url, key)) is not None:
+            if (now := server_time(url, key)) is not None:
                 watch.synchronise(now)
-        time.sleep(limits.look)
+        time.sleep(limits.poll)
     while True:
         print(f"sameface: this pod is deleted, because {_WORDS[reason]}", flush=True)
         delete(url, key)

@@ -1,5 +1,4 @@
-"""Judged test grids as they lie on disk, read without loading what measures: the report, the plan, and the pictures
-that a prompt or a preview can be taken from."""
+"""Reads judged test grids from disk without loading what measures: the report, the plan and the pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds how long a step took in the user's own earlier runs on a device: by that is known what a training takes there.
+"""Finds how long a step took in the user's own earlier runs on a device.
 
 Nothing is scaled from one device, size or model family to another. Imports nothing heavy.
 """

@@ -1,14 +1,16 @@
-"""Reads a run's course from its events: loss, likeness, samples, warnings. Each line of the file is read once."""
+"""Reads a run's course from its events: loss, likeness, samples, warnings, interruptions. Each line is read once."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lib_lora.runs.events import events_after
+from lib_lora.runs.events import events_after, read_events
+from lib_lora.training.plan.run_file import Run
 from lib_lora.workspace.file_cache import Mark, kept, mark
 
 _POINTS = 400  # of a curve
@@ -135,3 +137,23 @@ def _read_on(history: RunHistory, events: Path, now: Mark) -> None:
         if offset <= history.offset:
             return  # a line that is being written
         history.offset = offset
+
+
+def without_interrupted(run: Run, saved: Sequence[int]) -> list[int]:
+    """The saved steps without those at which a training was stopped, paused or closed, and later went on.
+
+    The run's events tell, those of older versions too. A step that the schedule asked for anyway stays, and so does
+    the last one: where a training was stopped for good, that is its end.
+
+    Args:
+        run: whose steps they are.
+        saved: ascending.
+    """
+    train, unplanned = run.file.settings, set()
+    for event in read_events(run.events):
+        step, total = event.get("step"), event.get("total")
+        if event["kind"] != "state" or event.get("state") != "stopped":
+            continue
+        if isinstance(step, int) and isinstance(total, int) and step % train.checkpoint_interval(total):
+            unplanned.add(step)
+    return [step for step in saved if step not in unplanned or step == saved[-1]]

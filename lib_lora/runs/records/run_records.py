@@ -1,4 +1,4 @@
-"""Runs and their test grids as they lie on disk, read without loading what trains or measures.
+"""Reads runs and their test grids from disk without loading what trains or measures.
 
 A run's file and a grid's report are read as plain values here; the modules that know them as dataclasses load NumPy and
 OpenCV, which a list on a page must not wait for.

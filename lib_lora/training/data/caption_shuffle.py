@@ -1,4 +1,4 @@
-"""The words that are trained at one step: the caption, shuffled, thinned or dropped. Pure."""
+"""Gives the words that are trained at one step: the caption, shuffled, thinned or dropped. Pure."""
 
 from __future__ import annotations
 

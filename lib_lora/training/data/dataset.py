@@ -1,4 +1,4 @@
-"""The training set in memory: for every photo its bucket, its latent distribution and its weight map.
+"""Holds the training set in memory: for every photo its bucket, its latent distribution and its weight map.
 
 Latents are a few hundred kilobytes a photo, so all of them stay in memory, and on disk in the cache. On a processor the
 VAE takes seconds a photo; there each photo is encoded when it is first asked for, so that the first step need not wait

@@ -1,4 +1,4 @@
-"""Latents and text encodings on disk, under the hash of everything that affects them.
+"""Caches latents and text encodings on disk, under the hash of everything that affects them.
 
 A file that is damaged (by the SHA-256 in it) or of another version is computed again. Deletable at any time.
 """

@@ -1,4 +1,4 @@
-"""The loss of Stable Diffusion's training as pure functions, in float32: kohya's, and what the UNet is asked for.
+"""Computes the loss of Stable Diffusion's training (kohya's) and the UNet's target, as pure functions in float32.
 
 The schedule comes in as `alphas_cumprod`, the share of the picture left at each timestep (after the rescale to a
 zero terminal SNR, if there is one: then min-SNR uses the numbers that are trained with, unlike kohya's). The module

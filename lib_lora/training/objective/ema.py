@@ -1,4 +1,4 @@
-"""An exponential moving average of the adapter's weights, kept beside them.
+"""Keeps an exponential moving average of the adapter's weights beside them.
 
 The trained weights are never swapped out: the average is read, and written to a file, from its own tensors.
 """

@@ -1,4 +1,4 @@
-"""The learning rate over time, as a pure function of the step; nothing to save for a resume."""
+"""Computes the learning rate of a step, as a pure function of it; nothing has to be saved for a resume."""
 
 from __future__ import annotations
 

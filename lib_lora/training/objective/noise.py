@@ -1,4 +1,4 @@
-"""The noise of one picture at one step, from one generator.
+"""Draws the noise of one picture at one step, from one generator.
 
 Everything is drawn for each picture alone, on the CPU in float32 (kohya draws for the batch): a picture gets the same
 noise whichever process trains it and whatever lies beside it in the batch. The module knows no schedule and no loss.

@@ -1,4 +1,4 @@
-"""The optimizers, each from the library that the field uses.
+"""Makes the optimizers, each from the library that the field uses.
 
 All of them keep their state in `state_dict()` as tensors and plain values, so that a run is resumed bit for bit from
 `torch.load(weights_only=True)`. The module knows no model and no schedule. Torch is imported when one is made, so

@@ -1,4 +1,4 @@
-"""All randomness of training, as a pure function of what it is for.
+"""Seeds every random draw of training as a pure function of its purpose, so that nothing random has to be saved.
 
 Every draw has its own generator, named by (seed, purpose, step, slot, ...). So a resumed run needs no saved
 random state, and two processes that share a batch draw what one process would have drawn. The module knows

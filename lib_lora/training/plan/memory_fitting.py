@@ -1,4 +1,4 @@
-"""Making settings fit the memory of a GPU, by what is known of the families. Pure; imports no torch.
+"""Fits settings to the memory of a GPU, by what is known of the families. Pure; imports no torch.
 
 How many bytes of tensors a step takes is counted (``python bench/memory.py``, docs/performance.md), and a fifth more is
 added for the gaps between them and what CUDA's libraries work with, which nobody has measured here; Stable Diffusion

@@ -1,4 +1,4 @@
-"""Captions without the trigger word, under which output preservation keeps the base model's pictures. Pure.
+"""Makes captions without the trigger word, under which output preservation keeps the base's pictures. Pure.
 
 They are a list that is known before the training, so that text encoders which are not trained can leave memory.
 """

@@ -1,4 +1,4 @@
-"""A run's file: every setting, the versions, the base model's hash and the photos' hashes.
+"""Defines a run's file: every setting, the versions, the base model's hash and the photos' hashes.
 
 Where the run's other things lie is known by `workspace.workspace.RunFolder`.
 """

@@ -1,4 +1,4 @@
-"""Lets the owner's own browser into the page by an address whose secret works once.
+"""Lets the owner's own browser into the page by an address with a secret that works once.
 
 Who reads the address later, in a terminal's log, a browser's history or the list of processes, comes too late. The
 browser is sent to a file that only its owner can read, and that leads on to such an address; once it was used, the file

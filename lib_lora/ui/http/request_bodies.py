@@ -1,4 +1,4 @@
-"""A large body on its way to disk: JSON in which one field is a file in base64. Little of it is ever in memory.
+"""Writes a large request body to disk as it arrives: JSON in which one field is a file in base64.
 
 How many bodies are on their way at once, and how large they are together, is limited.
 """

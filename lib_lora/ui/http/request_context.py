@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lib_lora.queue.running.supervisor import Supervisor
 
 MB = 1 << 20
+# The limits of what the routes take; the page gets the same, so that it asks for nothing that is refused.
+PHOTO_FILE = 256 * MB  # bytes of a photo, or of a zip of photos
+FACE_FILE = 64 * MB  # bytes of a picture that a character is made from
+PHOTOS_AT_ONCE = 2  # opened; a photo of 100 megapixels takes 300 MB while it is open
 PREFIX = "/sameface/v1"
 
 

@@ -21,7 +21,7 @@ class StateChanges:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._told: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._sent: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._last: tuple[str, Any] = ("", None)  # the newest state's mark, and the state
 
     def since(
@@ -47,12 +47,12 @@ class StateChanges:
             now |= {f"{name}/{one[key]}": _digest(one) for one in entries}
         new = digest_of(json.dumps([*now.items()]))
         with self._lock:
-            before = self._told.get(mark, {})
-            self._told[new] = now
-            self._told.move_to_end(new)
+            before = self._sent.get(mark, {})
+            self._sent[new] = now
+            self._sent.move_to_end(new)
             self._last = new, (parts, lists)
-            while len(self._told) > _MOST:
-                self._told.popitem(last=False)
+            while len(self._sent) > _MOST:
+                self._sent.popitem(last=False)
         if new == mark:
             return {"mark": new}
 

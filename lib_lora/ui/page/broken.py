@@ -1,4 +1,4 @@
-"""A tab that opens although SameFace cannot start, and says what is wrong and what mends it.
+"""Shows a tab that opens although SameFace cannot start, and says what is wrong and how to fix it.
 
 Written so that it loads where nothing else does: with the standard library alone, until it makes the tab.
 """

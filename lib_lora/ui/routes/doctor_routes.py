@@ -62,7 +62,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         root: the data folder.
         supervisor: runs the jobs; None = that is not looked at.
     """
-    looks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
+    parts: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python that trains", lambda: _python(host, root)),
         ("GPU", lambda: _gpu(host, root)),
         ("Disk", lambda: _disk(root)),
@@ -74,11 +74,11 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
         ("Other machines", lambda: _places(root)),
     ]
     found, lacks = _webui(host)
-    for name, look in looks:
+    for name, part in parts:
         if name in lacks:
             continue  # said already, and better
         try:
-            found += list(look())
+            found += list(part())
         except UserError as error:
             found.append(check(name, "bad", str(error)))
         except Exception as error:  # one look that fails must not hide the others

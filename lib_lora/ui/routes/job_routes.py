@@ -1,4 +1,4 @@
-"""Jobs: queued, watched, stopped, moved."""
+"""The routes of jobs: queueing, watching, stopping and moving them."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "arguments": as_plain(job.arguments),
         "text": shown.text.format(name=job.character) + _elsewhere(job),
         "base_gone": _base_gone(context, job),
-        "standing": None if job.state == "waiting" else _standing(context.queue.folder(job.id), job),
+        "standing": None if job.state == "waiting" else _job_progress(context.queue.folder(job.id), job),
         "cost": _cost(context, job),
     }
 
@@ -334,10 +334,10 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
 def _cost(context: RequestContext, job: Job) -> dict[str, str] | None:
     """What the machine costs that is rented for a job, or has cost; None = none was."""
     rent = (job.result or {}).get("rent")
-    rented = _standing(context.queue.folder(job.id), job)["rented"] if job.state == "running" else None
+    rented = _job_progress(context.queue.folder(job.id), job)["rented"] if job.state == "running" else None
     if rented is not None:
         since, hourly, cap = rented
-        left = _standing(context.queue.folder(job.id), job)["seconds_left"]
+        left = _job_progress(context.queue.folder(job.id), job)["seconds_left"]
         found = money.running_cost(hourly, cap, time.time() - since, left)
         shown = rate_of(context.root).shown
         total = "" if found.total is None else shown(found.total)
@@ -376,7 +376,7 @@ def _base_gone(context: RequestContext, job: Job) -> str:
     return named if named and mark(named) is None else ""
 
 
-def _standing(folder: Path, job: Job) -> dict[str, Any]:
+def _job_progress(folder: Path, job: Job) -> dict[str, Any]:
     """Of a job that has ended, it is read only once."""
     ended = None if job.ended is None else (job.ended, job.state)
     if ended is None:

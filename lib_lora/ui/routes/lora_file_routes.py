@@ -18,7 +18,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.train.run_routes import address
 from lib_lora.ui.routes.use_routes import framing_of, text_of
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 
 
 def routes() -> list[Route]:
@@ -47,7 +47,7 @@ def read_lora_file(context: RequestContext, call: Call) -> dict[str, Any]:
         weight = math.nan
     if not -10 <= weight <= 10:
         raise UserError("The weight must be a number between -10 and 10.", code="weight-out-of-range")
-    framing = framing_of(look(paths.character(context, call)))
+    framing = framing_of(snapshot_of(paths.character(context, call)))
     text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
     return {
         "file": str(path),

@@ -24,7 +24,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import LOG
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine, step_words
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.ui.views.page_limits import page_limits
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in, unless_changed
@@ -187,7 +187,7 @@ def is_trained_now(folder: CharacterFolder, open_jobs: Sequence[Job]) -> bool:
 
 
 def _whole(folder: CharacterFolder, trains: bool) -> dict[str, Any]:
-    slug, snapshot = folder.path.name, look(folder)
+    slug, snapshot = folder.path.name, snapshot_of(folder)
     character = snapshot.character
     run = run_records.newest(folder)
     photos, captions = _photos(snapshot), _captions(snapshot)

@@ -1,5 +1,6 @@
-"""The list of all routes, generated from the routes themselves: as JSON for programs, as a page for people, and as
-types for the page's scripts."""
+"""Generates the list of all routes from the routes: JSON for programs, a page for people, types for the page's
+scripts.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from lib_lora.ui.http.confirmation import confirm_folder
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views import step_words
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
 
@@ -72,7 +72,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     origin = with_terms(context.root, lora_origin(run), run.file.base.sha256)
     file = deliver(origin, checkpoint, target, body.weight, best, searched)
     remember(record.folder, file, step_words.PLACES[body.to], body.step, body.weight)
-    framing = framing_of(look(folder))
+    framing = framing_of(snapshot_of(folder))
     text = text_of(record, pictures, framing, file.stem, body.weight)
     more = ""
     if body.to == "comfyui":

@@ -1,4 +1,4 @@
-"""Base models: what each checkpoint file is, looked up once and remembered by path, size and time of change."""
+"""Reads what each checkpoint file is, once, and remembers it by path, size and time of change."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def listed(context: RequestContext) -> list[dict[str, Any]]:
     for checkpoint in context.host.checkpoints():
         base = known(context.root, checkpoint.path)
         if base is None and time.monotonic() < until:
-            base = look_at(context.root, checkpoint.path)
+            base = inspect_base(context.root, checkpoint.path)
         record = base or BaseRecord(why="is being looked at")
         found.append(
             {
@@ -75,7 +75,7 @@ def known(root: Path, path: Path) -> BaseRecord | None:
         return None
 
 
-def look_at(root: Path, path: Path, whole: bool = False) -> BaseRecord:
+def inspect_base(root: Path, path: Path, whole: bool = False) -> BaseRecord:
     """Look at a file, and remember what it is.
 
     Args:
@@ -109,7 +109,7 @@ def of(context: RequestContext, path: Path) -> BaseRecord:
     """
     found = known(context.root, path)
     if found is None or (not found.why and not found.prediction):
-        found = look_at(context.root, path, whole=True)
+        found = inspect_base(context.root, path, whole=True)
     if found.why:
         raise UserError(found.why, code="base-model-unusable", file=path)
     return found

@@ -1,4 +1,4 @@
-"""One character as its folder shows it now: photos, decisions, captions, and what the last audit said.
+"""Reads one character as its folder shows it now: photos, decisions, captions, and the last audit's findings.
 
 Everything is kept until a file changes. No face is looked for here, and nothing heavy is imported.
 """
@@ -59,7 +59,7 @@ class CharacterSnapshot:
         return None
 
 
-def look(folder: CharacterFolder) -> CharacterSnapshot:
+def snapshot_of(folder: CharacterFolder) -> CharacterSnapshot:
     """A character as it is now.
 
     Raises:
@@ -73,10 +73,10 @@ def look(folder: CharacterFolder) -> CharacterSnapshot:
         mark(folder.path / audit_store.FILE),
         mark(audit_cache.path_of(folder)),
     )
-    return kept(("looked", folder.path), state, lambda: _looked(folder, files))
+    return kept(("looked", folder.path), state, lambda: _read_snapshot(folder, files))
 
 
-def _looked(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnapshot:
+def _read_snapshot(folder: CharacterFolder, files: Mapping[str, Mark]) -> CharacterSnapshot:
     character = kept(("character", folder.path), mark(folder.file), lambda: load(folder))
     names = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
     names.sort(key=str.casefold)

@@ -1,4 +1,4 @@
-"""Imports that are under way in this process: how far each is, and a word to stop it."""
+"""Keeps the imports under way in this process: how far each is, and stopping it."""
 
 from __future__ import annotations
 

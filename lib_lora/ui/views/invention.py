@@ -10,7 +10,7 @@ from lib_lora.queue.job_types import MoreArguments
 from lib_lora.runs.records import run_records
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
@@ -103,7 +103,7 @@ def see_that_it_can_be(
         Refused: it is painted for already, has its face or has none yet, or there is no LoRA to paint with.
     """
     see_nobody_paints(context, folder)
-    snapshot = look(folder)
+    snapshot = snapshot_of(folder)
     plan, name = plan_of(InventedFolder(folder)), snapshot.character.name
     picked = bool(plan and plan.picked)
     if isinstance(arguments, MoreArguments):

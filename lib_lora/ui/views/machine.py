@@ -37,8 +37,8 @@ T = TypeVar("T")
 class _Kept(Generic[T]):
     """What a look has found, or how it failed, for a minute from then on. One that is going on is waited for."""
 
-    def __init__(self, look: Callable[..., T]) -> None:
-        self._look = look
+    def __init__(self, measure: Callable[..., T]) -> None:
+        self._measure = measure
         self._lock = Lock()
         self._found: dict[tuple[object, ...], tuple[Future[T], list[float]]] = {}  # with when it ended
 
@@ -50,7 +50,7 @@ class _Kept(Generic[T]):
             future, ended = self._found.setdefault(asked, (Future(), []))
         if mine:
             try:
-                future.set_result(self._look(*asked))
+                future.set_result(self._measure(*asked))
             except BaseException as error:
                 future.set_exception(error)
             finally:
@@ -78,22 +78,22 @@ def gpu_name() -> str:
 
 def has_gpu() -> bool | None:
     """Whether there is one; None until that is known, since a driver's tool may take seconds."""
-    looking = _looking()
-    return looking.result() if looking.done() else None
+    checking = _checking()
+    return checking.result() if checking.done() else None
 
 
 @lru_cache(maxsize=1)
-def _looking() -> Future[bool | None]:
+def _checking() -> Future[bool | None]:
     """Asked once: it does not change."""
     found: Future[bool | None] = Future()
 
-    def look() -> None:
+    def measure() -> None:
         try:
             found.set_result(bool(gpu_name()))
         except Exception:  # a broken driver: the doctor says it
             found.set_result(None)
 
-    Thread(target=look, name="sameface-gpu-there", daemon=True).start()
+    Thread(target=measure, name="sameface-gpu-there", daemon=True).start()
     return found
 
 

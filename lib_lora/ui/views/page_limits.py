@@ -16,7 +16,7 @@ from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone
 from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
-from lib_lora.ui.http import limits
+from lib_lora.ui.http import request_context
 from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceSettings
 
 # Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
@@ -101,9 +101,9 @@ def page_limits() -> PageLimits:
     usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceSettings)}
     return PageLimits(
         photos=LEAST,
-        photo_bytes=limits.PHOTO_FILE,
-        face_bytes=limits.FACE_FILE,
-        photos_at_once=limits.PHOTOS_AT_ONCE,
+        photo_bytes=request_context.PHOTO_FILE,
+        face_bytes=request_context.FACE_FILE,
+        photos_at_once=request_context.PHOTOS_AT_ONCE,
         suffixes=sorted(SUFFIXES),
         accept=suffixes_read(),
         test_pictures=len(PROMPTS),

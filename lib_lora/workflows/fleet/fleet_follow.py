@@ -13,15 +13,15 @@ from lib_lora.queue.job_types import LOCAL, Lane
 from lib_lora.remote.gpu_providers import is_rented
 from lib_lora.workflows.fleet import fleet_jobs, fleet_progress
 from lib_lora.workflows.fleet.fleet_plan import Fleet
-from lib_lora.workflows.fleet.fleet_progress import RowStanding
+from lib_lora.workflows.fleet.fleet_progress import RowProgress
 from lib_lora.workflows.train.elsewhere.train_elsewhere import supervised
 
-_LOOK = 2.0  # seconds between two looks
+_POLL = 2.0  # seconds between two checks
 
 
 def follow(
-    host: JobHost, root: Path, fleet: Fleet, say: Callable[[str], None] = print, look: float = _LOOK
-) -> tuple[Fleet, list[RowStanding]]:
+    host: JobHost, root: Path, fleet: Fleet, say: Callable[[str], None] = print, poll: float = _POLL
+) -> tuple[Fleet, list[RowProgress]]:
     """Stay until nothing of a fleet waits or is at work; how each job stands then.
 
     Args:
@@ -29,7 +29,7 @@ def follow(
         root: the data folder.
         fleet: which; its jobs are in the queue.
         say: is told how far it is, whenever that changes.
-        look: seconds between two looks.
+        poll: seconds between two checks.
 
     Raises:
         StoppedByUser: it was left; what is on other machines goes on there.
@@ -40,13 +40,13 @@ def follow(
             while True:
                 if not all(row.job for row in fleet.rows):  # who was queueing them has ended
                     fleet = fleet_jobs.put_in_line(root, fleet)
-                fleet, found = fleet_progress.standing(root, fleet)
+                fleet, found = fleet_progress.fleet_progress(root, fleet)
                 if (text := fleet_progress.sentence(fleet, found)) != said:
                     say(text)
                     said = text
                 if fleet_progress.all_ended(found):
                     return fleet, found
-                time.sleep(look)
+                time.sleep(poll)
     except KeyboardInterrupt:
         again, stop = typed("fleet", "follow", fleet.id), typed("fleet", "stop", fleet.id)
         raise StoppedByUser(

@@ -24,7 +24,7 @@ ENDED = ("paused", "stopped", "interrupted", "failed", "finished", "gone")
 
 
 @dataclass(frozen=True)
-class RowStanding:
+class RowProgress:
     """How one job of a fleet stands.
 
     Attributes:
@@ -46,7 +46,7 @@ class RowStanding:
     chosen: Mapping[str, Any] | None = None
 
 
-def standing(root: Path, fleet: Fleet) -> tuple[Fleet, list[RowStanding]]:
+def fleet_progress(root: Path, fleet: Fleet) -> tuple[Fleet, list[RowProgress]]:
     """How each job stands, in the order of the rows; and the fleet as it is now, with the runs that are known, kept."""
     queue = Queue(root)
     jobs = {job.id: job for job in (*queue.open(), *queue.ended())}  # in this order none is missed that ends meanwhile
@@ -56,7 +56,7 @@ def standing(root: Path, fleet: Fleet) -> tuple[Fleet, list[RowStanding]]:
         stored = fleet_store.load(root, fleet.id)
         if (noted := _with_runs(stored, jobs)) != stored:
             fleet_store.save(root, noted)
-    return fleet, [_standing(root, row, jobs.get(row.job), there) for row in fleet.rows]
+    return fleet, [_row_progress(root, row, jobs.get(row.job), there) for row in fleet.rows]
 
 
 def _with_runs(fleet: Fleet, jobs: Mapping[int, Job]) -> Fleet:
@@ -64,18 +64,18 @@ def _with_runs(fleet: Fleet, jobs: Mapping[int, Job]) -> Fleet:
     return replace(fleet, rows=rows)
 
 
-def _standing(root: Path, row: FleetRow, job: Job | None, there: list[Job]) -> RowStanding:
+def _row_progress(root: Path, row: FleetRow, job: Job | None, there: list[Job]) -> RowProgress:
     grid = _best_grid(root, row) if row.run else None
     if job is None:
         state: State = "waiting" if not row.job else "finished" if row.run else "gone"
-        return RowStanding(row, state, grid=grid)
+        return RowProgress(row, state, grid=grid)
     if job.state != "finished":
-        return RowStanding(row, job.state, error=job.error, grid=grid)
+        return RowProgress(row, job.state, error=job.error, grid=grid)
     seconds = job.ended - job.started if job.ended and job.started else None
     if row.train is None:
-        return RowStanding(row, "finished", seconds, grid=grid, chosen=job.result)
+        return RowProgress(row, "finished", seconds, grid=grid, chosen=job.result)
     tested = not row.train.then_test or not fleet_jobs.tests_of(there, row.character, row.run)
-    return RowStanding(row, "finished" if tested else "testing", seconds, grid=grid)
+    return RowProgress(row, "finished" if tested else "testing", seconds, grid=grid)
 
 
 def _best_grid(root: Path, row: FleetRow) -> GridRecord | None:
@@ -87,7 +87,7 @@ def _best_grid(root: Path, row: FleetRow) -> GridRecord | None:
     return run_records.best([(record, run_records.grids(folder))])
 
 
-def sentence(fleet: Fleet, found: Sequence[RowStanding]) -> str:
+def sentence(fleet: Fleet, found: Sequence[RowProgress]) -> str:
     """How far a fleet is, on one line."""
     counts = {state: sum(one.state == state for one in found) for state in (*ENDED, "waiting", "running", "testing")}
     rest = ", ".join(f"{counts[state]} {state}" for state in counts if counts[state] and state != "finished")
@@ -96,7 +96,7 @@ def sentence(fleet: Fleet, found: Sequence[RowStanding]) -> str:
     return f"Fleet {fleet.id}: {counts['finished']} of {len(found)} finished{f', {rest}' if rest else ''}{more}."
 
 
-def seconds_left(found: Sequence[RowStanding]) -> float:
+def seconds_left(found: Sequence[RowProgress]) -> float:
     """How long the rest takes, from those that have finished and as many at once as run now; 0 = not known."""
     took = [one.seconds for one in found if one.seconds]
     running = sum(one.state == "running" for one in found)
@@ -108,12 +108,12 @@ def _minutes(seconds: float) -> str:
     return f"{max(1, round(seconds / 60))} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def all_ended(found: Sequence[RowStanding]) -> bool:
+def all_ended(found: Sequence[RowProgress]) -> bool:
     """Whether nothing of a fleet waits or is at work."""
     return all(one.state in ENDED for one in found)
 
 
-def rows_table(found: Sequence[RowStanding]) -> str:
+def rows_table(found: Sequence[RowProgress]) -> str:
     """A line for each job."""
     rows = [("character", "settings", "job", "run", "state", "result")]
     for one in found:
@@ -134,7 +134,7 @@ def _settings(varied: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in varied.items())
 
 
-def _result(one: RowStanding) -> str:
+def _result(one: RowProgress) -> str:
     if one.chosen and "production" in one.chosen:
         return f"production {one.chosen['production']}: {one.chosen.get('kept')} of {one.chosen.get('wanted')} kept"
     if one.chosen and "step" in one.chosen:
@@ -167,10 +167,10 @@ class Effect:
     high: float | None = None
 
 
-def effects(found: Sequence[RowStanding]) -> list[Effect]:
+def effects(found: Sequence[RowProgress]) -> list[Effect]:
     """What each combination of a study's settings came to, in their order; those of which nothing is judged are left
     out."""
-    groups: dict[str, list[RowStanding]] = {}
+    groups: dict[str, list[RowProgress]] = {}
     for one in found:
         if one.grid is not None and one.grid.judged and one.grid.retention is not None:
             groups.setdefault(_settings(_without_seed(one.row)), []).append(one)
@@ -230,7 +230,7 @@ def _pair(row: FleetRow) -> tuple[str, Any]:
     return row.character, row.varied.get(SEED)
 
 
-def summary(fleet: Fleet, found: Sequence[RowStanding]) -> tuple[str, dict[str, Any]]:
+def summary(fleet: Fleet, found: Sequence[RowProgress]) -> tuple[str, dict[str, Any]]:
     """Everything there is to say of a fleet: as text, and as plain values."""
     text = f"{sentence(fleet, found)}\n\n{rows_table(found)}"
     values: dict[str, Any] = {

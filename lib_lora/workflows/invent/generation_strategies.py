@@ -1,4 +1,4 @@
-"""Chooses the way in which the next picture of a face is painted, by the results of each way so far. Pure functions.
+"""Chooses the strategy by which the next picture of a face is painted, by the results so far. Pure functions.
 
 Knows how often a way was tried and kept; does not know who paints.
 """
@@ -51,17 +51,17 @@ class Strategy:
 
 
 # Measured with bench/invent.py on the small base model (docs/inventing.md).
-WAYS = (
+STRATEGIES = (
     *(Strategy("turn", amount) for amount in (0.2, 0.3, 0.5)),
     *(Strategy("own", amount) for amount in (0.6, 0.7, 0.8, 0.9)),
 )
 # A picture that was not painted here has no noise of its own.
-FOREIGN_WAYS = (Strategy("img2img", 0.2), Strategy("img2img", 0.3), Strategy("img2img", 0.4), Strategy("text"))
+FOREIGN_STRATEGIES = (Strategy("img2img", 0.2), Strategy("img2img", 0.3), Strategy("img2img", 0.4), Strategy("text"))
 _FAR = 0.2  # what a picture that is only just the same face is worth as a start, against the picked one
 _UNFIT = 0.6  # what a picture that looks elsewhere is worth as a start, against one that looks where the wish wants it
 
 
-def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Strategy]) -> Strategy:
+def next_strategy(tried: Sequence[tuple[str, bool]], strategies: Sequence[Strategy]) -> Strategy:
     """The way that lags most behind its share.
 
     The share of a way goes with the square of what a picture by it is expected to bring (how often such pictures were
@@ -69,14 +69,16 @@ def next_way(tried: Sequence[tuple[str, bool]], ways: Sequence[Strategy]) -> Str
 
     Args:
         tried: name of the way, and whether it was kept, of each picture so far.
-        ways: to choose from, at least one.
+        strategies: to choose from, at least one.
     """
-    count = {way.name: sum(name == way.name for name, _ in tried) for way in ways}
-    kept = {way.name: sum(name == way.name and good for name, good in tried) for way in ways}
-    worth = {way.name: (rate(kept[way.name], count[way.name]) * way.new) ** 2 for way in ways}
+    count = {strategy.name: sum(name == strategy.name for name, _ in tried) for strategy in strategies}
+    kept = {strategy.name: sum(name == strategy.name and good for name, good in tried) for strategy in strategies}
+    worth = {
+        strategy.name: (rate(kept[strategy.name], count[strategy.name]) * strategy.new) ** 2 for strategy in strategies
+    }
     total = sum(worth.values())
     following = sum(count.values()) + 1
-    return max(ways, key=lambda way: following * worth[way.name] / total - count[way.name])
+    return max(strategies, key=lambda strategy: following * worth[strategy.name] / total - count[strategy.name])
 
 
 def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool], near: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""A picture in which the head is turned a little to the left or the right, made from one that looks ahead.
+"""Turns the head in a picture that looks ahead a little to the left or the right.
 
 A base model that is asked for another view paints another face. Painted over such a picture, it only has to make the
 view plausible. The head is taken for half an ellipsoid with a nose, placed by the five points of the face, and turned

@@ -1,4 +1,4 @@
-"""References from nothing, the first two steps: candidates of a description, and one of them (or a picture) picked.
+"""Invents a character, steps one and two: paints candidates of a description, and takes one of them (or a picture).
 
 `invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
 """
@@ -29,7 +29,6 @@ from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.invent_look import VisibleFace, look, look_at_file
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.workflows.invent.invent_setting import FIRST_SEED, STEPS, alone, begin_command, plan_for, silent
@@ -41,6 +40,7 @@ from lib_lora.workflows.invent.invented_folder import (
     InventPlan,
     with_face,
 )
+from lib_lora.workflows.invent.visible_face import VisibleFace, inspect_face, inspect_file
 from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import NewCharacter, declared
@@ -225,8 +225,8 @@ def pick(
 def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], engine: FaceEngine) -> dict[int, float]:
     """For each candidate with a clear face the cosine to the most alike other one."""
     good = [one for one in found if not one.why]
-    looks = [look_at_file(engine, invented.path / one.file).looks for one in good]
-    vectors = [one.embedding for one in looks if one is not None]
+    samples = [inspect_file(engine, invented.path / one.file).sample for one in good]
+    vectors = [one.embedding for one in samples if one is not None]
     if len(vectors) < 2 or len(vectors) != len(good):
         return {}
     cosines = np.stack(vectors) @ np.stack(vectors).T
@@ -275,11 +275,11 @@ def _square_of(engine: FaceEngine, picture: Path) -> Image.Image | None:
         UserError: it cannot be read, or shows no clear face.
     """
     image = open_photo(picture)
-    box = _box_of_face(look(engine, image), picture.name)
+    box = _box_of_face(inspect_face(engine, image), picture.name)
     if image.width == image.height:
         return None
     square = square_part(image, box)
-    _box_of_face(look(engine, square), f"{picture.name}, cut to a square,")
+    _box_of_face(inspect_face(engine, square), f"{picture.name}, cut to a square,")
     return square
 
 

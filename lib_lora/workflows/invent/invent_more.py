@@ -1,4 +1,4 @@
-"""References from nothing, the third step: further pictures of the picked face, until there are enough to train on."""
+"""Invents a character, step three: paints further pictures of the picked face until there are enough to train on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
 from lib_lora.workflows.invent.coverage_plan import SIDES, Tried, Wish, coverage, is_good, next_side, next_wish
-from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
-from lib_lora.workflows.invent.invent_look import Judge, look, look_at_file
+from lib_lora.workflows.invent.generation_strategies import (
+    FOREIGN_STRATEGIES,
+    STRATEGIES,
+    Strategy,
+    next_start,
+    next_strategy,
+)
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, is_mirrored, to_mirror
+from lib_lora.workflows.invent.visible_face import Judge, inspect_face, inspect_file
 from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -51,7 +57,7 @@ class MoreRequest:
         budget: how many may be painted.
         lora: paint with this file, or with "newest": that of the character's newest run. None = without.
         strangers: how many pictures of the description alone the line is drawn from; candidates count.
-        ways: to paint by; None = those that were measured to be the best.
+        strategies: to paint by; None = those that were measured to be the best.
         mirror: add mirror images of views from one side, where too few from the other side were kept.
     """
 
@@ -59,7 +65,7 @@ class MoreRequest:
     budget: int = BUDGET
     lora: str | Path | None = None
     strangers: int = STRANGERS
-    ways: Sequence[Strategy] | None = None
+    strategies: Sequence[Strategy] | None = None
     mirror: bool = True
 
 
@@ -111,9 +117,9 @@ def more(
         others = [
             one for one in shop.candidates(max(request.strangers, 0)) if one.file != plan.picked and invented.has(one)
         ]
-        judge = Judge(eye, _anchor(shop, plan), [look_at_file(eye, invented.path / one.file) for one in others])
+        judge = Judge(eye, _anchor(shop, plan), [inspect_file(eye, invented.path / one.file) for one in others])
         before = [one for one in invented.kept(shop.painted) if not is_mirrored(one)]
-        judge.keep([(one.photo, look_at_file(eye, folder.photos / one.photo)) for one in before])
+        judge.keep([(one.photo, inspect_file(eye, folder.photos / one.photo)) for one in before])
         digest = sha256(file) if file else ""
         made = -1
         while made != len(shop.painted):  # of mirror images that were counted on, some may have been refused
@@ -138,7 +144,7 @@ def more(
         "mirrored": len(mirrored),
         "photos": photos,
         "not_kept": invent_words.reasons(done),
-        "ways": invent_words.by_way(done),
+        "ways": invent_words.by_strategy(done),
         "coverage": [typed_settings.to_dict(one) for one in covered],
         "good_coverage": is_good(covered),
         "budget_spent": len(done) >= budget,
@@ -160,7 +166,7 @@ def _anchor(shop: InventPainter, plan: InventPlan) -> Path:
     shown = picked.with_suffix(SHOWN)
     if not shown.is_file():
         rebuilt = shop.reconstructed(picked)
-        if rebuilt is None or look(shop.engine, rebuilt).why:
+        if rebuilt is None or inspect_face(shop.engine, rebuilt).why:
             return picked
         with atomic_file(shown) as stream:
             rebuilt.save(stream, "PNG")
@@ -189,7 +195,7 @@ def _until_enough(
         before = done[: len(done) - begun]  # what the go was decided by, and is again
         roots = _roots(invented, plan, shop.painted, before)
         first = _first_number(shop.painted, done[len(before) :])
-        jobs = _jobs(shop, before, roots, _ways(request, roots, lora), who, count, first)
+        jobs = _jobs(shop, before, roots, _strategies(request, roots, lora), who, count, first)
         shop.further(jobs[begun:][: budget - len(done)], judge, character, lora.file, digest)
 
 
@@ -204,12 +210,16 @@ def _first_number(painted: Sequence[InventedPicture], begun: Sequence[InventedPi
     return further.index(begun[0].file) if begun else len(further)
 
 
-def _ways(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -> list[Strategy]:
-    """The ways that can be gone."""
+def _strategies(request: MoreRequest, roots: Sequence[InventedPicture], lora: _Lora) -> list[Strategy]:
+    """The strategies that this request and the pictures allow."""
     foreign = not roots[0].prompt
-    there = WITH_LORA if lora.file else request.ways or ((*FOREIGN_WAYS, *WAYS) if foreign else WAYS)
+    there = (
+        WITH_LORA
+        if lora.file
+        else request.strategies or ((*FOREIGN_STRATEGIES, *STRATEGIES) if foreign else STRATEGIES)
+    )
     noises = any(one.prompt for one in roots)
-    return [way for way in there if noises or not way.of_noise]
+    return [one for one in there if noises or not one.of_noise]
 
 
 @dataclass(frozen=True)
@@ -227,7 +237,7 @@ def _jobs(
     shop: InventPainter,
     done: Sequence[InventedPicture],
     roots: Sequence[InventedPicture],
-    ways: Sequence[Strategy],
+    strategies: Sequence[Strategy],
     who: str,
     count: int,
     first: int,
@@ -246,9 +256,9 @@ def _jobs(
     aside = wish["angle"] in SIDES
     alike = [one for one in done if (one.asked.get("angle") in SIDES) == aside]
     gone = [_Attempt(one.way, one.start, one.asked.get("angle", ""), _succeeded(one, aside)) for one in alike]
-    unturned = [one for one in ways if one.kind != "turn"] or FOREIGN_WAYS
+    unturned = [one for one in strategies if one.kind != "turn"] or FOREIGN_STRATEGIES
     outcomes = [(one.way, one.succeeded) for one in gone]
-    chosen, instead = next_way(outcomes, ways if aside else unturned), next_way(outcomes, unturned)
+    chosen, instead = next_strategy(outcomes, strategies if aside else unturned), next_strategy(outcomes, unturned)
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
         wish = next_wish(tried, count, {"angle": (next_side(tried, count) if aside else "ahead",)})

@@ -1,4 +1,4 @@
-"""Painting for an invented character: cells of wishes, pictures to files, each looked at, judged and written down.
+"""Paints pictures for an invented character, and saves, inspects, judges and records each.
 
 A picture is first a file, then (if it is kept) a photo with its caption, and last a line in ``painted.jsonl``. Whatever
 ends the process in between, the next one meets the file and goes on from there.
@@ -22,10 +22,10 @@ from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, parameters_of, save
 from lib_lora.workflows.invent import mirrored_views
 from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
 from lib_lora.workflows.invent.generation_strategies import Strategy
-from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look
 from lib_lora.workflows.invent.invent_photos import become_photo
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
+from lib_lora.workflows.invent.visible_face import Judge, Judged, VisibleFace, inspect_face
 from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, finer
 
 Each = Callable[[InventedPicture], None]
@@ -195,7 +195,7 @@ class InventPainter:
         file = self.invented.next_file(MORE, is_it, {other.file for other in self.painted})
         if not (self.invented.path / file).exists():
             save_picture(self.invented.path / file, image, _cell(self.plan, one.prompt, one.seed), said)
-        seen = look(self.engine, image)
+        seen = inspect_face(self.engine, image)
         result = judge(seen, original=one)
         angle = (seen.shown or {}).get("angle", "")
         noted = replace(
@@ -244,7 +244,7 @@ class InventPainter:
             missing.append((file, job))
 
         def done(file: str, job: PictureTask) -> None:
-            self._write_down(decide(file, job, look(self.engine, open_photo(self.invented.path / file))))
+            self._write_down(decide(file, job, inspect_face(self.engine, open_photo(self.invented.path / file))))
 
         blank = [(file, job) for file, job in missing if not (self.invented.path / file).exists()]
         for file, job in missing:

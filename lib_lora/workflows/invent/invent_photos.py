@@ -1,4 +1,4 @@
-"""Pictures of an invented character on their way into its photos: under a name that is free, never over another file.
+"""Adds pictures of an invented character to its photos, under unused names, never over another file.
 
 Also the square part of a picture of the user's own, because pictures are painted as squares.
 """

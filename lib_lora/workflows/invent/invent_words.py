@@ -90,7 +90,7 @@ def reasons(painted: Sequence[InventedPicture]) -> dict[str, int]:
     return dict(Counter(one.why for one in painted if one.why).most_common())
 
 
-def by_way(painted: Sequence[InventedPicture]) -> dict[str, dict[str, int]]:
+def by_strategy(painted: Sequence[InventedPicture]) -> dict[str, dict[str, int]]:
     """Painted and kept for each way."""
     names = sorted({one.way for one in painted})
     return {

@@ -1,4 +1,4 @@
-"""The folder of an invented character, ``<character>/invented/``: what was decided, and every picture ever painted.
+"""Reads and writes the folder of an invented character: what was decided, and every picture ever painted.
 
     plan.json       description, base model, which face was picked
     painted.jsonl   one line a picture: how it was painted, what it shows, whether it was kept, and why not

@@ -1,4 +1,4 @@
-"""Mirror images of kept views from one side, where too few views from the other side could be painted.
+"""Mirrors kept views from one side where too few views from the other side could be painted.
 
 A face is nearly its own mirror image, and not quite: partings and moles change sides. So that is a setting, it is done
 last, it goes no further than coverage needs, and the result says of which pictures it was done. Pure functions.

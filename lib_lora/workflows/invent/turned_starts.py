@@ -1,4 +1,4 @@
-"""Pictures that a view from the side is painted over: one that is there, its head turned until it looks there.
+"""Makes the pictures that side views are painted over, by turning the head in a picture that is there.
 
 Each is a file in ``<character>/invented/turned/``, made once.
 """
@@ -55,7 +55,7 @@ class TurnedStarts:
 
     def _make(self, path: Path, file: str, side: str, yaw: float) -> bool:
         image = open_photo(self._folder / file).resize((self._size, self._size), Image.Resampling.LANCZOS)
-        made = _looking(self._engine, image, -yaw if side == "left" else yaw)
+        made = _turned_until(self._engine, image, -yaw if side == "left" else yaw)
         if made is None:
             self._impossible.add(path)
             return False
@@ -66,7 +66,7 @@ class TurnedStarts:
         return True
 
 
-def _looking(engine: FaceEngine, image: Image.Image, yaw: float) -> Image.Image | None:
+def _turned_until(engine: FaceEngine, image: Image.Image, yaw: float) -> Image.Image | None:
     faces = engine.faces(image)
     if not faces:
         return None

@@ -32,7 +32,7 @@ from lib_lora.likeness.comparing.choice import (
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.queue.job_types import CHECKPOINTS, CONFIRMED, MORE_STEPS, WEIGHTS
-from lib_lora.runs.interruptions import without_interrupted
+from lib_lora.runs.records.run_history import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport

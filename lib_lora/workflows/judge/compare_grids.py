@@ -1,4 +1,4 @@
-"""Two grids, or two folders of pictures, of one character against each other."""
+"""Compares two grids, or two folders of pictures, of one character."""
 
 from __future__ import annotations
 

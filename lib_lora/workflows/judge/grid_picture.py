@@ -1,4 +1,4 @@
-"""The one picture of a whole grid, with what each cell is called."""
+"""Draws the one picture of a whole grid, with what each cell is called."""
 
 from __future__ import annotations
 

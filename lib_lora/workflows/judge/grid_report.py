@@ -1,4 +1,4 @@
-"""A painted test grid judged: ``report.json``, ``report.html`` and one picture of all cells beside it."""
+"""Judges a painted test grid, and writes ``report.json``, ``report.html`` and one picture of all cells beside it."""
 
 from __future__ import annotations
 

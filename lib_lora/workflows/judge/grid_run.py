@@ -1,4 +1,4 @@
-"""Painting test grids of a run: cells are saved as they are painted, and what was painted before is not painted again.
+"""Paints test grids of a run, saves each cell as it is painted, and does not paint again what was painted before.
 
 The pictures without the LoRA are the same for every checkpoint, so they are kept with the character's cache.
 """

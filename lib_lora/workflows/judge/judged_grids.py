@@ -1,4 +1,4 @@
-"""A character's judged test grids, and the lines that the one that knows most has drawn.
+"""Finds a character's judged test grids, and the thresholds ("lines") of the one that knows most.
 
 A grid measures two things of its base model that pictures alone do not tell: what its VAE lets through of this face,
 and how like this character the people are whom it paints anyway. Lines drawn from them hold for every picture of the

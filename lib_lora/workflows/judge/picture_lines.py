@@ -1,4 +1,4 @@
-"""Finds the lines for pictures from anywhere: those of the test grid of what painted them, or those of the photos.
+"""Finds the thresholds ("lines") for pictures from anywhere: of the test grid of what painted them, or of the photos.
 
 Photos are judged by the lines that the character's photos draw. Painted pictures cannot keep more of the face than the
 base model's VAE lets through, so they are judged by the lines of the character's test grid of that base model and size.

@@ -1,4 +1,4 @@
-"""A scorer that stays: one JSON object a line in, one a line out, so that the models are loaded once.
+"""Runs a scorer that stays loaded: one JSON object a line in, one a line out.
 
 {"image": "PATH"}            -> {"image": "PATH", "likeness": 0.71, "status": "ok", ...}
 {"images": ["PATH", ...]}    -> {"verdict": {...}, "facts": {...}, "pictures": [...], ...}   a whole report

@@ -1,4 +1,4 @@
-"""Pictures judged by the lines that hold for them, alone or as a set."""
+"""Judges pictures by the thresholds that hold for them, alone or as a set."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lib_lora.civitai.api.civitai_api import CivitaiApi
 from lib_lora.civitai.model_lookup import ModelLookup
 from lib_lora.errors import UserError
-from lib_lora.models.reading.file_hashes import looked_up_hash
+from lib_lora.models.reading.file_hashes import known_hash
 from lib_lora.workspace.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ def _shows_child(root: Path, path: Path, sha256: str) -> bool:
 
     digest = sha256
     with suppress(UserError):
-        digest = digest or looked_up_hash(path, Workspace(root).hashes)
+        digest = digest or known_hash(path, Workspace(root).hashes)
     for lookup in _lookups(root):
         with suppress(UserError):
             if digest and lookup.of_hash(digest).subject().minor:

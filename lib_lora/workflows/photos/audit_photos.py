@@ -1,4 +1,4 @@
-"""The audit of a character's photos: measured where they are new, judged, and kept with the user's decisions."""
+"""Audits a character's photos: measures new ones, judges all, and keeps the user's decisions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from lib_lora.photos.audit.near_duplicates import repeated
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache, changes, thumbnails
 from lib_lora.workflows.photos.character_template import kept_template, template_path
-from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, look
+from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, measure_photo
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 FACTS = 3  # raise it whenever the same photo may give other facts
@@ -168,7 +168,7 @@ def _measured(
     digests = {photo.name: store.files[photo.name].sha256 for photo in new}
     with _one_thread_each(), ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         for number, (photo, seen) in enumerate(
-            zip(new, pool.map(lambda photo: look(engine, photo, digests[photo.name]), new), strict=True)
+            zip(new, pool.map(lambda photo: measure_photo(engine, photo, digests[photo.name]), new), strict=True)
         ):
             found[photo.name] = seen
             if progress:

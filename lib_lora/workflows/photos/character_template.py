@@ -1,4 +1,4 @@
-"""A character's template, kept beside its cache and built again when its photos have changed."""
+"""Keeps a character's template beside its cache, and builds it again when its photos have changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions written from what was measured of the photos, and from what a captioner sees in them."""
+"""Writes captions from what was measured of the photos, and from what a captioner sees in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo looked at once: all that the audit and the likeness template need of it, in one opening of the file."""
+"""Measures a photo in one opening of the file: all that the audit and the likeness template need."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from lib_lora.character.photo_files import is_cmyk, open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces import picture_regions
 from lib_lora.faces.array_types import Array
-from lib_lora.faces.colour_histograms import colours
 from lib_lora.faces.face import Face, FaceEngine
-from lib_lora.faces.perceptual_hash import phash
+from lib_lora.faces.picture_descriptors import colours, phash
 from lib_lora.files import explained
 from lib_lora.likeness.measure.template import Reference, reference
 from lib_lora.photos.audit.overlay import letters_in_a_row
@@ -42,7 +41,7 @@ class PhotoMeasurement:
     thumbnail: bytes | None = None
 
 
-def look(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
+def measure_photo(engine: FaceEngine, photo: Path, sha256: str) -> PhotoMeasurement:
     """Open a photo and measure it; one that cannot be read says so in its facts."""
     try:
         image, inks = open_photo(photo), is_cmyk(photo)

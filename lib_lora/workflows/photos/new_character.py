@@ -1,4 +1,4 @@
-"""A character made from what the user gives: its folder, its first photos and captions, and its consent."""
+"""Makes a character from what the user gives: its folder, its first photos and captions, and its consent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small pictures of a character's photos, kept in its cache so that a contact sheet need not open the photos again."""
+"""Keeps small pictures of a character's photos in its cache, so that a contact sheet opens no photo again."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from lib_lora.workflows.produce.produce import TOGETHER, Producer
 from lib_lora.workflows.produce.production import WEBUI, Progress
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
-from lib_lora.workflows.produce.prompts.prompt_folders import NO_FOLDERS, PromptFolders
+from lib_lora.workflows.produce.prompts.prompt_list import NO_FOLDERS, PromptFolders
 from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 from lib_lora.workflows.produce.small_faces import DetailingPainter, SmallFacePainter
 

@@ -1,4 +1,4 @@
-"""Reads a production's log; only what was added since the last time is parsed, for the page asks every few seconds.
+"""Reads a production's log, and parses only what was added since the last time.
 
 Imports nothing heavy.
 """

@@ -20,8 +20,7 @@ from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.production import WEBUI, Line, ProductionPlan
 from lib_lora.workflows.produce.production_store import ProductionFolder
 from lib_lora.workflows.produce.prompts.lora_tags import LoraTags
-from lib_lora.workflows.produce.prompts.prompt_folders import NO_FOLDERS, PromptFolders
-from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
+from lib_lora.workflows.produce.prompts.prompt_list import NO_FOLDERS, PromptFolders, PromptRow
 from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 from lib_lora.workspace.workspace import Workspace
 

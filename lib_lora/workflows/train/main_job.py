@@ -1,4 +1,4 @@
-"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid, the first likeness."""
+"""Runs the main job as a whole: photos to a character, a run, its LoRA, the test grid and the first likeness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
@@ -25,6 +25,7 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import paint_and_score
+from lib_lora.workflows.listing import newest_test
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import SeenRequest, asked_for, settle, start_run
 from lib_lora.workflows.train.progress import Terminal, both
@@ -201,3 +202,23 @@ def sink(run: Run, out: TextIO | None = None) -> Sink:
 def resume_command(run: Run) -> str:
     """What to type to go on."""
     return typed("resume", str(run.folder))
+
+
+def result_values(run: Run, delivered: Path | None = None) -> dict[str, Any]:
+    """The run, its newest LoRA, and what the newest test said of it.
+
+    Args:
+        run: as it was before it was done.
+        delivered: where its LoRA was put beside that.
+    """
+    run = load_run(run.folder)
+    saved = saved_steps(run)
+    return {
+        "character": run.file.character.name,
+        "run": run.file.id,
+        "folder": str(run.folder),
+        "step": saved[-1] if saved else None,
+        "lora": str(run.checkpoint(saved[-1])) if saved else None,
+        "delivered": str(delivered) if delivered else None,
+        "test": newest_test(run.folder.parent, [run.folder.name]),
+    }

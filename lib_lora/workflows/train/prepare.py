@@ -1,4 +1,4 @@
-"""From what the user gives to a run that can be trained: the character's folder, captions, settings, hashes."""
+"""Prepares a run that can be trained from what the user gives: the character's folder, captions, settings, hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
 from lib_lora.files import known_sha256
-from lib_lora.models.families.identify import identify, look
+from lib_lora.models.families.identify import identify, inspect_checkpoint
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
@@ -90,7 +90,7 @@ class SeenRequest:
 
     Attributes:
         info: the base model.
-        certain: whether its weights could not say otherwise (`models.families.identify.look`).
+        certain: whether its weights could not say otherwise (`models.families.identify.inspect_checkpoint`).
         train: the settings that are asked for, on such a base model.
     """
 
@@ -163,7 +163,7 @@ def asked_for(request: TrainingRequest) -> SeenRequest:
     Raises:
         UserError: as `plan`, less what only the weights and the device can tell.
     """
-    info, certain = look(request.base, request.prediction)
+    info, certain = inspect_checkpoint(request.base, request.prediction)
     train = preset(request.preset, info.family, request.overrides, narrow=info.narrow)
     if certain:
         train.objective.check(info.prediction)

@@ -1,4 +1,4 @@
-"""A folder for a run that is thrown away again. Imports nothing heavy."""
+"""Makes a folder for a run that is thrown away again. Imports nothing heavy."""
 
 from __future__ import annotations
 

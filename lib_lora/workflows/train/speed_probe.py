@@ -1,4 +1,4 @@
-"""A few steps of a training before it begins, to know how long it will take and how much memory it needs."""
+"""Measures by a few steps how long a training will take and how much memory it needs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from lib_lora.training.session import open_session
 from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
 from lib_lora.workflows.train.scratch_run import scratch_folder
 from lib_lora.workspace.workspace import Workspace
+
+MEASURED = "done/measured.json"  # by which a worker on another machine gives what was measured
 
 Emit = Callable[..., None]
 

@@ -1,4 +1,4 @@
-"""Paints the plans that another machine lays into a folder (`workflows.judge.place_painter`), until it is ended."""
+"""Paints the plans that another machine puts into a folder (`judge.painting.place_painter`), until it is ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lib_lora.remote.agent import ASKED, HEARTBEAT
 from lib_lora.training.plan.train_settings import Precision
 from lib_lora.typed_settings import from_dict
 
-_LOOK = 0.1  # seconds between two looks for a plan
+_POLL = 0.1  # seconds between two checks for a plan
 
 
 def paint_plans(data: Path, pipe: WorkerPipe) -> None:
@@ -38,7 +38,7 @@ def paint_plans(data: Path, pipe: WorkerPipe) -> None:
     while not pipe.stopping() and not _forgotten(data, how):
         plan = data / "plans" / f"{number:04d}.json"
         if not plan.is_file():
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
             continue
         error = ""
         try:

@@ -9,8 +9,7 @@ from lib_lora.files import write_json
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.train.prepare import settle
-from lib_lora.workflows.train.speed_probe import measure_run
-from lib_lora.workflows.worker_results import MEASURED
+from lib_lora.workflows.train.speed_probe import MEASURED, measure_run
 from lib_lora.workspace.workspace import RunFolder
 
 

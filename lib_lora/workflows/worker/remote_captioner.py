@@ -1,4 +1,4 @@
-"""A captioner that loads nothing itself: it asks the process that started this one, which is a webui.
+"""Captions by asking the process that started this one, which is a webui; it loads nothing itself.
 
 Each photo goes there as a PNG file in a folder of the job, made small, and is deleted afterwards.
 """

@@ -1,4 +1,4 @@
-"""A painter that paints nothing itself: it asks the process that started this one, which is a webui.
+"""Paints by asking the process that started this one, which is a webui; it loads nothing itself.
 
 The pictures come as PNG files in a folder of the job; each is read like any file from elsewhere, and deleted.
 """

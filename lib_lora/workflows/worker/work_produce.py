@@ -12,7 +12,7 @@ from lib_lora.runs.run_names import newest
 from lib_lora.workflows.produce import production_store
 from lib_lora.workflows.produce.produce_command import work_on
 from lib_lora.workflows.produce.production import WEBUI
-from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
+from lib_lora.workflows.produce.prompts.prompt_list import PromptFolders
 from lib_lora.workflows.worker.job_context import JobContext
 from lib_lora.workflows.worker.job_painter import painter_for, rent_of
 from lib_lora.workspace.preferences import chosen_engine

@@ -36,7 +36,7 @@ def test_an_upright_head_is_only_looked_at_again(detector: YuNet, portrait) -> N
     pixels = np.asarray(portrait("ines", 1))
     (row,) = detection._at_sides(detector, pixels, detection.SIDES)
     np.testing.assert_array_equal(
-        upright(detector, pixels, row, detection.second_look), detection.second_look(detector, pixels, row)
+        upright(detector, pixels, row, detection.redetect), detection.redetect(detector, pixels, row)
     )
 
 

@@ -57,8 +57,8 @@ class Kept:
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_stock, "_LOOK", 0.05)
-    monkeypatch.setattr(ray_connection, "_LOOK", 0.05)
+    monkeypatch.setattr(cluster_stock, "_POLL", 0.05)
+    monkeypatch.setattr(ray_connection, "_POLL", 0.05)
     ray = FakeRay(tmp_path / "cluster")
     ray.start()
     yield Kept(tmp_path, ray)

@@ -433,7 +433,7 @@ def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_anot
 
 def test_a_job_that_ray_puts_into_its_list_again_is_deleted_again(there, ray, monkeypatch):
     monkeypatch.setattr(ray_connection, "_COMES_BACK", 10.0)  # less where it has come back before
-    monkeypatch.setattr(ray_connection, "_LOOK", 0.05)
+    monkeypatch.setattr(ray_connection, "_POLL", 0.05)
     ray.comes_back, kept = 0.2, list[bool]()
     ray.before = lambda request: kept.append((ray.storage / "jobs" / JOB).exists())
     assert there.ask("erase", job=JOB) == {"left": []}
@@ -462,7 +462,7 @@ def test_where_ray_is_away_an_erasure_asks_once_and_ends_all_attempts_when_asked
 
 def test_the_look_for_what_comes_back_takes_no_longer_than_it_says(there, ray, monkeypatch):
     monkeypatch.setattr(ray_connection, "_COMES_BACK", 0.3)
-    monkeypatch.setattr(ray_connection, "_LOOK", 0.01)
+    monkeypatch.setattr(ray_connection, "_POLL", 0.01)
     ray.asked.clear()
     ray.plan(503, 50, wait=0.1)
     there._look_again([f"sameface-{JOB}-{number}" for number in (1, 2, 3, 4, 5)])

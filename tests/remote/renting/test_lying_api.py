@@ -77,7 +77,7 @@ def test_nobody_connects_to_what_is_no_address(quiet, api, ledger, direct):
     pod, _ = rent(api, ledger, find(api, TERMS), TERMS)
     quiet.plan("GET /pods/", 200, times=99, body=_raw(_running(pod, **direct)))
     with raises("pod-not-ready"):
-        ready(api, pod, patience=0.02, look=0.001)
+        ready(api, pod, patience=0.02, poll=0.001)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "1" * 5000])

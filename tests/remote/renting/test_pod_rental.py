@@ -208,7 +208,7 @@ def test_what_is_accepted_as_dearer_does_not_break_the_limit(quiet, api, ledger)
 def test_it_is_waited_for(quiet, api, ledger):
     pod, _ = rent(api, ledger, found(api), TERMS)
     said = []
-    running = ready(api, pod, said.append, look=0.01)
+    running = ready(api, pod, said.append, poll=0.01)
     assert running.ssh == SshEndpoint("127.0.0.1", 34446, "root")
     assert [re.sub(".*: ", "", one) for one in said] == ["starting", "running"]
 
@@ -232,7 +232,7 @@ def test_one_that_takes_too_long(quiet, api, ledger):
     pod, _ = rent(api, ledger, found(api), TERMS)
     quiet.pods[pod.id].status = "PROVISIONING"
     with raises("pod-not-ready"):
-        ready(api, pod, patience=0.05, look=0.01)
+        ready(api, pod, patience=0.05, poll=0.01)
 
 
 def test_one_that_is_not_waited_for_any_more(quiet, api, ledger):
@@ -281,7 +281,7 @@ def test_from_an_account_to_a_machine_and_back(runpod, tmp_path):
         until = time.monotonic() + 10
         while b"sameface\n" not in (server.folder / "authorized_keys").read_bytes() and time.monotonic() < until:
             time.sleep(0.02)
-        running = ready(api, pod, look=0.02)
+        running = ready(api, pod, poll=0.02)
         assert unlike(running, offer, terms) == ""
         began = (server.folder / "there" / "heartbeat").stat().st_mtime
         place = place_of(running, key, terms.folder)

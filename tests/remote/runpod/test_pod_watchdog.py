@@ -44,7 +44,7 @@ class Bench:
         until = self.now + seconds
         while self.now < until:
             self.now = min(until, self.now + 60)
-            if reason := self.watch.look():
+            if reason := self.watch.check():
                 return reason
         return ""
 
@@ -247,7 +247,7 @@ def test_the_names_of_files_are_the_agents():
 def test_each_request_to_the_agent_is_a_sign_of_life(bench):
     bench.after(600)
     os.utime(bench.folder / agent.HEARTBEAT, (5, 5))  # long ago, so that it changes whatever the clock's steps are
-    bench.watch.look()
+    bench.watch.check()
     bench.after(600)
     agent.serve("sameface", "", io.BytesIO(b'{"do": "jobs"}\n'), io.BytesIO())
     assert bench.after(840) == ""
@@ -274,7 +274,7 @@ def test_the_image_s_own_program_is_started_without_the_key(tmp_path, monkeypatc
     started = SshStart(["sh", "-c", f"env > '{tmp_path}/env'"], given)
     started._process.wait()
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it has ended well"))
-    started.look()
+    started.check()
     said = (tmp_path / "env").read_text()
     assert "PUBLIC_KEY=ssh-x y" in said
     assert "secret" not in said
@@ -289,8 +289,8 @@ def test_where_the_image_s_program_fails_the_server_is_started_once(command, tmp
     if started._process:
         started._process.wait()
     monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command))
-    started.look()
-    started.look()
+    started.check()
+    started.check()
     assert ran == [["server", str(Path.home()), "ssh-x y"]]
 
 
@@ -334,7 +334,7 @@ def _comes(true, seconds=30.0):
     return true()
 
 
-QUICK = {"price": 0.4, "cap": 9.0, "look": 0.05, "start": ("true",)}
+QUICK = {"price": 0.4, "cap": 9.0, "poll": 0.05, "start": ("true",)}
 
 
 def test_a_pod_deletes_itself_at_its_deadline(runpod, api):

@@ -18,7 +18,7 @@ from lib_lora.queue.job_types import ChooseArguments, ProduceArguments, TestArgu
 from lib_lora.queue.queue import Queue
 from lib_lora.workflows.fleet import fleet_follow, fleet_jobs, fleet_plan, fleet_progress, fleet_store
 from lib_lora.workflows.fleet.fleet_plan import FleetRow
-from lib_lora.workflows.fleet.fleet_progress import RowStanding
+from lib_lora.workflows.fleet.fleet_progress import RowProgress
 from lib_lora.workspace.workspace import Workspace
 
 PEOPLE = ("Mara", "Lena Müller")
@@ -114,7 +114,7 @@ def test_who_looks_does_not_undo_what_another_program_has_done(root, queue):
     fleet_jobs.resume(root, fleet)
     ended(queue, fleet.rows[0].job, run="001")
     plant_run(Workspace(root).character("Mara"), 1, saved=[100])
-    now, _ = fleet_progress.standing(root, old)
+    now, _ = fleet_progress.fleet_progress(root, old)
     assert now == fleet_store.load(root, "001")
     assert now.rows[0].run == "001"
     assert now.rows[1].job not in (0, old.rows[1].job)
@@ -131,12 +131,12 @@ def test_stopping_and_resuming(root, queue):
     ended(queue, first, run="001")
     plant_run(Workspace(root).character("Mara"), 1, saved=[100])
     queue.add("Mara", TestArguments(run="001", on="ssh:attic"))
-    fleet, _ = fleet_progress.standing(root, fleet)
+    fleet, _ = fleet_progress.fleet_progress(root, fleet)
     queue.take("remote", "me", lambda job, _: job.id == second)
     assert fleet_jobs.stop(root, fleet) == 8  # seven trainings and the test of the first
     assert queue.get(second).wish == "stop"
     queue.end(second, "stopped")
-    states = [one.state for one in fleet_progress.standing(root, fleet)[1]]
+    states = [one.state for one in fleet_progress.fleet_progress(root, fleet)[1]]
     assert states == ["finished", *["stopped"] * 7]
     fleet_jobs.resume(root, fleet)
     waiting = [job.id for job in queue.open() if job.state == "waiting"]
@@ -148,7 +148,7 @@ def test_what_was_taken_off_the_list_before_it_had_a_run_is_queued_anew(root, qu
     gone = fleet.rows[3].job
     queue.wish(gone, "stop")
     queue.forget(gone)
-    assert fleet_progress.standing(root, fleet)[1][3].state == "gone"
+    assert fleet_progress.fleet_progress(root, fleet)[1][3].state == "gone"
     fleet = fleet_jobs.resume(root, fleet)
     assert fleet.rows[3].job != gone
     assert queue.get(fleet.rows[3].job).state == "waiting"
@@ -165,7 +165,7 @@ def test_how_each_job_stands(root, queue):
     queue.add("Mara", TestArguments(run="002", on="ssh:attic"))
     ended(queue, numbers[3], "failed")
     queue.take("remote", "me", lambda job, _: job.id == numbers[4])
-    fleet, found = fleet_progress.standing(root, fleet)
+    fleet, found = fleet_progress.fleet_progress(root, fleet)
     states = ["finished", "testing", "finished", "failed", "running", "waiting", "waiting", "waiting"]
     assert [one.state for one in found] == states
     assert (found[0].grid.retention, found[1].grid, found[3].error) == (0.9, None, "The disk is full.")
@@ -182,7 +182,7 @@ def test_what_productions_came_to(root, queue):
     fleet = fleet_jobs.put_in_line(root, fleet_store.make(root, "produce", "ssh:attic", rows))
     came_to = {"production": "001", "run": "001", "kept": 38, "wanted": 40, "painted": 61}
     ended(queue, fleet.rows[0].job, **came_to)
-    fleet, found = fleet_progress.standing(root, fleet)
+    fleet, found = fleet_progress.fleet_progress(root, fleet)
     assert [(one.state, one.row.run) for one in found] == [("finished", "001"), ("waiting", "")]
     text, values = fleet_progress.summary(fleet, found)
     assert "production 001: 38 of 40 kept" in text
@@ -194,9 +194,9 @@ def test_a_run_stays_known_when_its_job_is_taken_off_the_list(root, queue):
     ended(queue, fleet.rows[0].job, run="001")
     run = plant_run(Workspace(root).character("Mara"), 1, saved=[100])
     plant_grid(run)
-    fleet, _ = fleet_progress.standing(root, fleet)
+    fleet, _ = fleet_progress.fleet_progress(root, fleet)
     queue.forget(fleet.rows[0].job)
-    standing = fleet_progress.standing(root, fleet)[1][0]
+    standing = fleet_progress.fleet_progress(root, fleet)[1][0]
     assert (standing.state, standing.grid.kind) == ("finished", "consistent")
 
 
@@ -204,7 +204,7 @@ def test_how_long_the_rest_takes():
     def rows(**counts):
         row = FleetRow("Mara", SHARED)
         return [
-            RowStanding(row, state, 100.0 if state == "finished" else None)
+            RowProgress(row, state, 100.0 if state == "finished" else None)
             for state, n in counts.items()
             for _ in range(n)
         ]
@@ -218,7 +218,7 @@ def judged(character, rank, seed, retention, kind="consistent"):
     from lib_lora.runs.records.run_records import GridRecord
 
     grid = GridRecord("001", 100, 1.0, kind, "", kind != "consistent", True, retention, "")
-    return RowStanding(FleetRow(character, SHARED, varied={"lora.rank": rank, "seed": seed}), "finished", grid=grid)
+    return RowProgress(FleetRow(character, SHARED, varied={"lora.rank": rank, "seed": seed}), "finished", grid=grid)
 
 
 def test_what_a_study_shows_is_compared_over_the_same_people_and_seeds():
@@ -228,7 +228,7 @@ def test_what_a_study_shows_is_compared_over_the_same_people_and_seeds():
         judged(who, 8, seed, value, "drift" if value < 0.6 else "consistent") for (who, seed), value in lower.items()
     ]
     found += [judged(who, 16, seed, value) for (who, seed), value in higher.items()]
-    found.append(RowStanding(FleetRow("Lena", SHARED, varied={"lora.rank": 16, "seed": 2}), "failed"))
+    found.append(RowProgress(FleetRow("Lena", SHARED, varied={"lora.rank": 16, "seed": 2}), "failed"))
     first, second = fleet_progress.effects(found)
     assert (first.settings, first.runs, first.holding, first.difference) == ({"lora.rank": 8}, 4, 3, None)
     assert first.retention == pytest.approx(0.675)
@@ -287,7 +287,7 @@ def test_it_is_followed_until_all_of_it_has_ended(root, queue):
     rows = fleet_plan.trainings(PEOPLE, replace(SHARED, on="local", then_test=False), {}, [1, 2])
     fleet = fleet_store.make(root, "train", "local", rows)  # who made it was killed before it queued anything
     said = []
-    _, found = fleet_follow.follow(ScriptHost(root), root, fleet, said.append, look=0.05)
+    _, found = fleet_follow.follow(ScriptHost(root), root, fleet, said.append, poll=0.05)
     assert [one.state for one in found] == ["finished", "finished", "failed", "failed"]
     assert said[-1] == "Fleet 001: 2 of 4 finished, 2 failed."
     assert len(set(said)) == len(said) > 1
@@ -303,7 +303,7 @@ def test_who_leaves_it_is_told_how_to_follow_it_again(root, queue, monkeypatch):
         raise KeyboardInterrupt
 
     with raises("fleet-left-running", has=("fleet follow 001", "fleet stop 001")):
-        fleet_follow.follow(ScriptHost(root), root, fleet, leave, look=0.05)
+        fleet_follow.follow(ScriptHost(root), root, fleet, leave, poll=0.05)
 
 
 def test_a_damaged_fleet_is_one_sentence(root):

@@ -21,7 +21,13 @@ from lib_lora.workflows.invent.coverage_plan import (
     phrases_of,
     prompt_of,
 )
-from lib_lora.workflows.invent.generation_strategies import FOREIGN_WAYS, WAYS, Strategy, next_start, next_way
+from lib_lora.workflows.invent.generation_strategies import (
+    FOREIGN_STRATEGIES,
+    STRATEGIES,
+    Strategy,
+    next_start,
+    next_strategy,
+)
 
 WHO = "a woman with short red hair, 30 years old"
 wishes = st.fixed_dictionaries({kind: st.sampled_from([one.name for one in values]) for kind, values in KINDS.items()})
@@ -109,10 +115,10 @@ def test_prompts_are_phrases_with_who_in_the_first():
     assert list(phrases_of(wish)) == ["framing", "angle", "outfit"]
 
 
-@given(st.lists(st.tuples(st.sampled_from([way.name for way in WAYS]), st.booleans()), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from([way.name for way in STRATEGIES]), st.booleans()), max_size=40))
 def test_there_is_always_a_way(tried):
-    assert next_way(tried, WAYS) in WAYS
-    assert next_way(tried, FOREIGN_WAYS) in FOREIGN_WAYS
+    assert next_strategy(tried, STRATEGIES) in STRATEGIES
+    assert next_strategy(tried, FOREIGN_STRATEGIES) in FOREIGN_STRATEGIES
 
 
 def test_the_way_that_brings_most_is_taken_most_and_the_others_are_still_tried():
@@ -121,7 +127,7 @@ def test_the_way_that_brings_most_is_taken_most_and_the_others_are_still_tried()
     names = dict(zip((way.name for way in ways), chance))
     tried: list[tuple[str, bool]] = []
     for number in range(100):
-        name = next_way(tried, ways).name
+        name = next_strategy(tried, ways).name
         tried.append((name, number % chance[names[name]] == 0))
     used = Counter(name for name, _ in tried)
     assert used[ways[0].name] > 4 * used[ways[1].name] > 0

@@ -27,12 +27,12 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_starts
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.head_turn import turned
-from lib_lora.workflows.invent.invent_look import Judge, Judged, VisibleFace, look, look_at_file
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
 from lib_lora.workflows.invent.invent_words import line_of
 from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
+from lib_lora.workflows.invent.visible_face import Judge, Judged, VisibleFace, inspect_face, inspect_file
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
 
@@ -242,7 +242,7 @@ def test_from_a_picture_of_the_users_own(tmp_path, eye):
     painter.shift = 1  # mara is none of the strangers
     ways = (Strategy("img2img", 0.3), Strategy("own", 0.5))
     told = invent_more.more(
-        tmp_path, NAME, invent_more.MoreRequest(2, 3, strangers=5, ways=ways), painter=painter, engine=eye
+        tmp_path, NAME, invent_more.MoreRequest(2, 3, strangers=5, strategies=ways), painter=painter, engine=eye
     )
     assert [cell.prompt for cell in painter.cells[:5]] == [f"photo of {WHO}"] * 5  # strangers, to draw the line
     assert painter.cells[5].start.is_file()
@@ -358,7 +358,7 @@ def test_a_picture_that_is_no_square_is_cut_around_the_face_and_not_stretched(tm
     invent_more.more(
         tmp_path,
         NAME,
-        invent_more.MoreRequest(1, 1, strangers=5, ways=[Strategy("img2img", 0.3)]),
+        invent_more.MoreRequest(1, 1, strangers=5, strategies=[Strategy("img2img", 0.3)]),
         painter=painter,
         engine=eye,
     )
@@ -380,14 +380,14 @@ def test_the_square_lies_within_the_picture_around_the_face(size, box, left, top
 def test_the_photos_that_look_like_another_face_are_named_also_behind_one_without_a_face(begun, eye, tmp_path):
     root, _ = begun
     invented = InventedFolder(Workspace(root).character(NAME))
-    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    strangers = [inspect_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     for number in range(1, 5):
         photo("mara", number).save(tmp_path / f"{number}.png")
     photo("viktor", 2).save(tmp_path / "viktor.png")
     names = [f"{number}.png" for number in range(1, 5)]
     judge.keep([("none.png", VisibleFace("no face"))])
-    judge.keep([(name, look_at_file(eye, tmp_path / name)) for name in ("viktor.png", *names)])
+    judge.keep([(name, inspect_file(eye, tmp_path / name)) for name in ("viktor.png", *names)])
     assert judge.fallen == ["viktor.png"]
 
 
@@ -469,7 +469,7 @@ def test_views_from_the_side_are_painted_over_heads_that_were_turned(begun, eye)
     root, painter = begun
     painter.script = ("ines",)  # nothing is kept, so that all views are asked for
     ways = (Strategy("turn", 0.5), Strategy("own", 0.7))
-    _more(root, painter, eye, budget=24, ways=ways)
+    _more(root, painter, eye, budget=24, strategies=ways)
     invented = InventedFolder(Workspace(root).character(NAME))
     done = [one for one in invented.painted() if not one.is_candidate]
     over = dict(zip((one.file for one in done), (cell.start for cell in painter.cells[-24:]), strict=True))
@@ -492,13 +492,13 @@ def test_where_no_head_can_be_turned_a_view_from_the_side_is_painted_by_another_
     painter.script = ("ines",)
     tried = []
     monkeypatch.setattr(turned_starts, "_looking", lambda engine, image, yaw: tried.append(yaw))
-    _more(root, painter, eye, budget=24, ways=TURN_OR_OWN)
+    _more(root, painter, eye, budget=24, strategies=TURN_OR_OWN)
     done = [one for one in InventedFolder(Workspace(root).character(NAME)).painted() if not one.is_candidate]
     assert {"left", "right"} & {one.asked["angle"] for one in done}
     assert {(one.way, one.strength) for one in done} == {("own 0.7", 0.7)}
     assert sorted(tried) == sorted(set(tried))  # of the one root each side once, and not again
     assert tried
-    by_turning_alone = _more(root, painter, eye, budget=26, ways=TURN_OR_OWN[:1]).values["ways"]
+    by_turning_alone = _more(root, painter, eye, budget=26, strategies=TURN_OR_OWN[:1]).values["ways"]
     assert "turn 0.5" not in by_turning_alone
 
 
@@ -511,7 +511,7 @@ def test_a_root_whose_head_cannot_be_turned_gives_way_to_the_next(begun, eye, mo
         return None if file == "candidates/0001.png" else made(turns, file, side, number)
 
     monkeypatch.setattr(TurnedStarts, "made", not_of_the_picked_one)
-    _more(root, painter, eye, count=30, budget=20, ways=TURN_OR_OWN)
+    _more(root, painter, eye, count=30, budget=20, strategies=TURN_OR_OWN)
     done = [one for one in InventedFolder(Workspace(root).character(NAME)).painted() if not one.is_candidate]
     over = [cell.start for cell in painter.cells[-len(done) :]]
     turned = [(one, start) for one, start in zip(done, over, strict=True) if one.way == "turn 0.5"]
@@ -650,7 +650,7 @@ def test_a_mirror_image_is_made_once_also_when_the_process_was_ended_before_it_w
     left_views, monkeypatch
 ):
     _, invented, shop = left_views
-    monkeypatch.setattr(invent_paint, "look", lambda *_: VisibleFace("", shown={"angle": "right"}, yaw=0.4))
+    monkeypatch.setattr(invent_paint, "inspect_face", lambda *_: VisibleFace("", shown={"angle": "right"}, yaw=0.4))
     who, first = load(invented.character), shop()
     (one,) = [one for one in first.painted if one.file == "more/0001.png"]
 
@@ -699,7 +699,7 @@ def test_where_mirror_images_are_refused_it_is_seen_again_whether_there_is_enoug
 def test_a_mirror_image_is_judged_by_the_line_that_its_original_was_judged_by(begun, eye, monkeypatch):
     root, _ = begun
     invented = InventedFolder(Workspace(root).character(NAME))
-    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    strangers = [inspect_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     lines = []
     monkeypatch.setattr(OneFace, "is_same", lambda _, embedding, related, alike: lines.append((related, alike)) or True)
@@ -719,15 +719,15 @@ def test_a_line_for_the_terminal_says_of_a_mirror_image_whose_it_is():
 def test_eyes_that_are_called_covered_are_believed_of_a_face_that_is_no_longer_like_itself(begun, eye):
     root, _ = begun
     invented = InventedFolder(Workspace(root).character(NAME))
-    strangers = [look_at_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
+    strangers = [inspect_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     image = photo("mara", 0)
     (face,) = eye.faces(image)[:1]
     for number in range(8):
-        covered = look(eye, eyes_covered(image, face.points, np.random.default_rng(number)))
-        if covered.looks is not None:
+        covered = inspect_face(eye, eyes_covered(image, face.points, np.random.default_rng(number)))
+        if covered.sample is not None:
             assert judge(covered).why in ("eyes covered", "other face")
-    fringe = replace(look(eye, image.filter(ImageFilter.GaussianBlur(1))), why="eyes covered")
+    fringe = replace(inspect_face(eye, image.filter(ImageFilter.GaussianBlur(1))), why="eyes covered")
     assert judge(fringe).why == "near copy"  # it is judged as every other picture
     assert judge(replace(fringe, why="lower half covered")).why == "lower half covered"
 
@@ -758,7 +758,7 @@ def test_the_small_base_model_does_all_of_it(tmp_path, eye):
     told = invent_more.more(
         tmp_path,
         "nova",
-        invent_more.MoreRequest(1, 2, strangers=2, ways=(Strategy("own", 0.4), Strategy("seed", 0.1))),
+        invent_more.MoreRequest(1, 2, strangers=2, strategies=(Strategy("own", 0.4), Strategy("seed", 0.1))),
         engine=eye,
     )
     done = [one for one in InventedFolder(Workspace(tmp_path).character("nova")).painted() if not one.is_candidate]
@@ -820,7 +820,7 @@ def test_a_picture_from_elsewhere_is_compared_as_the_base_shows_it(tmp_path, eye
     painter.reconstruct = lambda image: pictures[shown]
     ways = [Strategy("img2img", 0.3)]
     told = invent_more.more(
-        tmp_path, NAME, invent_more.MoreRequest(1, 2, strangers=5, ways=ways), painter=painter, engine=eye
+        tmp_path, NAME, invent_more.MoreRequest(1, 2, strangers=5, strategies=ways), painter=painter, engine=eye
     )
     assert bool(told.values["kept"]) == kept
     invented = InventedFolder(Workspace(tmp_path).character(NAME))

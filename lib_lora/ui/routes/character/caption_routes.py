@@ -1,4 +1,4 @@
-"""The captions of a character's photos: shown, written, edited one or many at once, and undone."""
+"""The routes of captions: showing, writing, editing one or many at once, and undoing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lib_lora.ui.http.responses import missing
 from lib_lora.ui.routes.character.character_routes import PATIENCE
 from lib_lora.ui.routes.job_routes import job_values, put
 from lib_lora.ui.views import caption_checks
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
@@ -65,7 +65,7 @@ def read_captions(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def _view(folder: CharacterFolder) -> dict[str, Any]:
-    snapshot = look(folder)
+    snapshot = snapshot_of(folder)
     found = caption_checks.problems(snapshot, wait=True) or []
     by_file = {file: [Message("{reason}", {"reason": why}, _UNREADABLE)] for file, why in snapshot.unreadable.items()}
     for file, one in found:
@@ -115,7 +115,7 @@ def _read_last(path: Path) -> str:
 
 
 def _photo(folder: CharacterFolder, files: list[str]) -> None:
-    known = look(folder).digests
+    known = snapshot_of(folder).digests
     for file in files:
         if file not in known:
             raise missing(f"There is no photo {file} of this character.")

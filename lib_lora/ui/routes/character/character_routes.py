@@ -1,4 +1,4 @@
-"""Characters: created, changed, deleted, their face data forgotten; and trigger words for them."""
+"""The routes of characters: creating, changing, deleting, forgetting face data; and trigger words."""
 
 from __future__ import annotations
 

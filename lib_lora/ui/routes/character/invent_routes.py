@@ -1,4 +1,4 @@
-"""Inventing a character: what was painted, which face was picked, and whether each further picture was kept."""
+"""The routes of inventing a character: what was painted, which face was picked, which pictures were kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import LONGEST
-from lib_lora.ui.http import limits, paths
+from lib_lora.ui.http import paths, request_context
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.character.photo_routes import shrunk
 from lib_lora.ui.routes.train.run_routes import address
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
@@ -54,7 +54,7 @@ def routes() -> list[Route]:
             "/characters/{slug}/invented/own",
             own_picture,
             OwnPictureBody,
-            limits.FACE_FILE * 4 // 3 + MB,
+            request_context.FACE_FILE * 4 // 3 + MB,
             "data",
             paths.character,
         ),
@@ -64,7 +64,7 @@ def routes() -> list[Route]:
 def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
     """What has been painted for an invented character: candidates, the picked face, and further pictures, with the
     reason for each that was not kept."""
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     invented = InventedFolder(snapshot.folder)
     plan, painted = plan_of(invented), painted_of(invented)
     candidates = [one for one in painted if plan and one.is_candidate_of(plan)]
@@ -156,7 +156,7 @@ def pick(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.invent.invent import pick as pick_face
     from lib_lora.workflows.photos.new_character import NewCharacter
 
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     see_nobody_paints(context, snapshot.folder)
     who = snapshot.character
     pick_face(context.root, NewCharacter(who.name, who.trigger, who.class_word), call.body.number)
@@ -171,7 +171,7 @@ def own_picture(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.invent.invent import pick as pick_face
     from lib_lora.workflows.photos.new_character import NewCharacter
 
-    snapshot, body = look(paths.character(context, call)), call.body
+    snapshot, body = snapshot_of(paths.character(context, call)), call.body
     see_nobody_paints(context, snapshot.folder)
     describe = " ".join(body.describe.split())
     if len(describe) > LONGEST or not describe.isprintable():

@@ -1,4 +1,4 @@
-"""A character's photos: shown, imported, decided on."""
+"""The routes of a character's photos: showing and importing them, and deciding on them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from fastapi.responses import Response
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError, brief
 from lib_lora.queue.job_types import AuditArguments
-from lib_lora.ui.http import limits, paths
-from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
+from lib_lora.ui.http import paths
+from lib_lora.ui.http.request_context import (
+    MB,
+    PHOTO_FILE,
+    PHOTOS_AT_ONCE,
+    Call,
+    RequestContext,
+    Route,
+    get,
+    post,
+)
 from lib_lora.ui.http.responses import missing, picture
 from lib_lora.ui.routes.job_routes import job_values, put
 from lib_lora.ui.views import imports
-from lib_lora.ui.views.character_snapshot import CharacterSnapshot, look
+from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.workflows.photos.import_command import import_into
 
 LARGE = 1600  # pixels of the longer side
 PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
-_opening = BoundedSemaphore(limits.PHOTOS_AT_ONCE)
+_opening = BoundedSemaphore(PHOTOS_AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,14 @@ def routes() -> list[Route]:
     """The routes for photos."""
     return [
         get("/characters/{slug}/photos", read_photos),
-        post("/characters/{slug}/photos", add, NewPhoto, limits.PHOTO_FILE * 4 // 3 + MB, "data", paths.character),
+        post(
+            "/characters/{slug}/photos",
+            add,
+            NewPhoto,
+            PHOTO_FILE * 4 // 3 + MB,
+            "data",
+            paths.character,
+        ),
         post("/characters/{slug}/photos/from_path", add_from_path, FromPath),
         get("/characters/{slug}/photos/{sha256}/thumbnail", thumbnail),
         get("/characters/{slug}/photos/{sha256}/picture", large),
@@ -56,7 +72,7 @@ def routes() -> list[Route]:
 
 def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with the findings of the last audit."""
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())
     set_values = snapshot.audit or {
         "headline": snapshot.trouble,
@@ -102,7 +118,7 @@ def _unknown(snapshot: CharacterSnapshot, file: str) -> dict[str, Any]:
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
     """Import a picture, or a zip of pictures."""
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     return _taken_in(context, snapshot, sent(call))
 
 
@@ -143,14 +159,14 @@ def plain_name(name: str) -> str:
 
 def add_from_path(context: RequestContext, call: Call) -> dict[str, Any]:
     """Import the pictures of a file, folder or zip on the webui's own machine."""
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     source = paths.free_path(context.host, call.body.path, "a folder of photos")
     return _taken_in(context, snapshot, source)
 
 
 def _photo(context: RequestContext, call: Call) -> tuple[CharacterSnapshot, Path, str]:
     digest = paths.digest(call.path["sha256"])
-    snapshot = look(paths.character(context, call))
+    snapshot = snapshot_of(paths.character(context, call))
     path = snapshot.file_of(digest)
     if path is None:
         raise missing("There is no such photo.")
@@ -193,7 +209,7 @@ def audit(context: RequestContext, call: Call) -> dict[str, Any]:
     """Audit the photos as a job, and record decisions on some of them."""
     folder = paths.character(context, call)
     body = call.body
-    known = look(folder).digests
+    known = snapshot_of(folder).digests
     for file in (*body.keep, *body.drop, *body.undecided):
         if file not in known:
             raise missing(f"There is no photo {file} of this character.")

@@ -18,7 +18,7 @@ from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.routes import job_routes
 from lib_lora.ui.routes.character.character_routes import PATIENCE
 from lib_lora.ui.routes.overview_routes import is_trained_now, of_character
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
@@ -62,7 +62,7 @@ def undo(context: RequestContext, call: Call) -> dict[str, Any]:
     with only_process(folder.path, _AGAIN, PATIENCE):
         change = changes.undo(folder, at=call.body.t)
     if change.kind in changes.PHOTOS:
-        _look_again(context, folder)
+        _audit_again(context, folder)
     return {
         "undone": change.what,
         "kind": change.kind,
@@ -73,7 +73,7 @@ def undo(context: RequestContext, call: Call) -> dict[str, Any]:
 def remove(context: RequestContext, call: Call) -> dict[str, Any]:
     """Move photos out of the folder of photos, into `removed` beside it; this can be undone."""
     folder = paths.character(context, call)
-    known = look(folder).digests
+    known = snapshot_of(folder).digests
     for file in call.body.files:
         if file not in known:
             raise missing(f"There is no photo {file} of this character.")
@@ -81,13 +81,13 @@ def remove(context: RequestContext, call: Call) -> dict[str, Any]:
         raise UserError("Say which photos to remove.", code="no-photo-named")
     with only_process(folder.path, _AGAIN, PATIENCE):
         changes.remove(folder, list(dict.fromkeys(call.body.files)))
-    _look_again(context, folder)
+    _audit_again(context, folder)
     return of_character(folder, is_trained_now(folder, context.queue.open()))
 
 
-def _look_again(context: RequestContext, folder: CharacterFolder) -> None:
+def _audit_again(context: RequestContext, folder: CharacterFolder) -> None:
     """What was said of the set no longer holds."""
-    if look(folder).digests:
+    if snapshot_of(folder).digests:
         job_routes.put(context, folder, AuditArguments())
 
 

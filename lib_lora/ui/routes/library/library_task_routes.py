@@ -26,7 +26,7 @@ _MOST = 60  # versions, or files of one, that can be chosen
 
 
 @dataclass(frozen=True)
-class LookRequest:
+class LookupRequest:
     """Whether everything is asked anew, also what was asked lately."""
 
     refresh: bool = False
@@ -69,7 +69,7 @@ def routes() -> list[Route]:
     """The routes of what takes longer."""
     return [
         get("/library/tasks", tasks),
-        post("/library/look", look, LookRequest),
+        post("/library/look", look_up, LookupRequest),
         post("/library/find", find, FindRequest),
         post("/library/fetch", fetch, FetchRequest),
         post("/library/starter", fetch_starter_model, StarterRequest),
@@ -93,7 +93,7 @@ def _start(context: RequestContext, kind: TaskKind, name: str, work: Callable[[L
     return library_tasks.start(context.root, kind, name, work).values()
 
 
-def look(context: RequestContext, call: Call) -> dict[str, Any]:
+def look_up(context: RequestContext, call: Call) -> dict[str, Any]:
     """Look up every model that the webui knows: hashes are computed, and asked for where nothing fresh is known."""
     see_owner(context)
     civitai_consent.see_that_it_may_be_asked(context.root)
@@ -103,13 +103,13 @@ def look(context: RequestContext, call: Call) -> dict[str, Any]:
     def work(task: LibraryTask) -> dict[str, Any]:
         lookup, troubles = ModelLookup(context.root, refresh=call.body.refresh), []
         for number, path in enumerate(paths):
-            task.told(number, len(paths), path.name)
+            task.report(number, len(paths), path.name)
             entry = entries(context.root, [path], lookup)[0]
             if entry.away:  # it was tried several times; what was found so far is kept
                 raise UserError(entry.trouble, code="library-nobody-answers")
             if entry.trouble:
                 troubles.append({"name": path.name, "text": entry.trouble})
-        task.told(len(paths), len(paths))
+        task.report(len(paths), len(paths))
         return {"looked": len(paths), "troubles": troubles}
 
     return _start(context, "look", "", work)
@@ -175,8 +175,8 @@ def fetch(context: RequestContext, call: Call) -> dict[str, Any]:
         lookup = ModelLookup(context.root, refresh=True)
         choice = choose(lookup, pointer_of(body.what.strip(), lookup.site), body.what, body.version, body.file)
         folder = _target(context, choice.found.kind, choice.found.title)
-        task.told(0, choice.file.bytes, choice.name)
-        path = fetch_choice(context.root, choice, folder, lookup.api, task.told)
+        task.report(0, choice.file.bytes, choice.name)
+        path = fetch_choice(context.root, choice, folder, lookup.api, task.report)
         if choice.found.kind == CHECKPOINT:
             context.host.refresh_checkpoints()
         else:
@@ -200,7 +200,7 @@ def fetch_starter_model(context: RequestContext, call: Call) -> dict[str, Any]:
     folder = _target(context, CHECKPOINT, model.title)
 
     def work(task: LibraryTask) -> dict[str, str]:
-        path = fetch_starter(context.root, model, folder, True, task.told)
+        path = fetch_starter(context.root, model, folder, True, task.report)
         context.host.refresh_checkpoints()
         return {"file": str(path), "name": path.name}
 

@@ -41,7 +41,7 @@ class LibraryTask:
     result: Any = None
     _stop: Event = field(default_factory=Event)
 
-    def told(self, done: int, total: int, about: str = "") -> None:
+    def report(self, done: int, total: int, about: str = "") -> None:
         """Say how far it is.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Another LoRA beside the character's: which there are, and what was found of the face with one of them."""
+"""The routes of combining another LoRA with the character's: which there are, and what was found with one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A test grid: its pictures, what was measured, the verdict, and buttons that do what it advises."""
+"""The routes of a test grid: its pictures, measurements and verdict, and the buttons that do what it advises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.train.run_routes import address, picture
 from lib_lora.ui.views.advice_buttons import TestedPoint, buttons
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.ui.views.report_messages import facts_of, missed_message, number_messages, verdict_messages, verdict_of
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -60,7 +60,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
         facts, known = report["facts"], facts_of(report["facts"])
         verdict = verdict_of(report["verdict"])
         at = TestedPoint(run.name, facts.get("step"), float(facts.get("weight") or 1.0), _side(planned))
-        digests = look(folder).digests
+        digests = snapshot_of(folder).digests
         record = run_records.grid(grid)
         return {
             "id": grid.name,

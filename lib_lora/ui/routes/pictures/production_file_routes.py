@@ -1,4 +1,4 @@
-"""The files of a production: its pictures, the page with its numbers, and what is kept as one archive."""
+"""The routes of a production's files: its pictures, the page with its numbers, and an archive of what is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Productions of a character: begun, continued, and what has become of each picture."""
+"""The routes of productions: beginning and continuing them, and the state of each picture."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, P
 from lib_lora.workflows.produce.production_log import ReadLog
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
 from lib_lora.workflows.produce.production_store import ProductionFolder
-from lib_lora.workflows.produce.prompts.prompt_folders import PromptFolders
-from lib_lora.workflows.produce.prompts.prompt_list import parse
+from lib_lora.workflows.produce.prompts.prompt_list import PromptFolders, parse
 from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 

@@ -1,4 +1,4 @@
-"""Other machines on which can be trained: which there are, and what a training sends there."""
+"""The routes of other machines that train: which there are, and what a training sends there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, p
 from lib_lora.ui.http.responses import about, forbidden, missing
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.train.plan_routes import EstimateRequest
-from lib_lora.workflows.train.elsewhere.place_keeping import look, place_of, see_unused, unchecked
+from lib_lora.workflows.train.elsewhere.place_keeping import inspect, place_of, see_unused, unchecked
 from lib_lora.workflows.train.elsewhere.sent_preview import base_address, base_there, sent_list
 
 _PATIENCE = 30.0  # seconds in which a cluster must have room for a look, while the page waits
@@ -93,7 +93,7 @@ def add(context: RequestContext, call: Call) -> dict[str, Any]:
     paths.ensure_folder(context.root)
     said = ""
     try:
-        found = look(context.root, place, new=True, patience=_PATIENCE)
+        found = inspect(context.root, place, new=True, patience=_PATIENCE)
     except UserError as error:
         if error.code != "ray-no-room":
             raise
@@ -107,7 +107,7 @@ def check(context: RequestContext, call: Call) -> dict[str, Any]:
     _see_owner(context)
     place = _named(context, call)
     try:
-        found = look(context.root, place, patience=_PATIENCE)
+        found = inspect(context.root, place, patience=_PATIENCE)
     except UserError as error:
         if error.code != "ray-no-room":
             raise

@@ -1,4 +1,4 @@
-"""A training that is being planned: its base model, preset and settings, and what it will cost."""
+"""The routes of planning a training: its base model, preset and settings, and what it will cost."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from lib_lora.ui.http.responses import LOG, about, forbidden
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.views import base_models
 from lib_lora.ui.views.base_models import BaseRecord
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.workflows.train.elsewhere.rent_quote import PlannedTraining
 from lib_lora.workspace.file_cache import kept, mark
 
-_LOOKED = 0.2  # seconds in which is seen what other programs take of the processor
+_SAMPLED = 0.2  # seconds in which is seen what other programs take of the processor
 _NOTICED = 0.15  # the share from which on it is worth a word
 
 
@@ -125,7 +125,7 @@ def gpu_memory() -> int | None:
 def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk space, and time and memory if they have been measured; and how many of
     its photos have a caption that says more than who it is."""
-    snapshot, body = look(paths.character(context, call)), call.body
+    snapshot, body = snapshot_of(paths.character(context, call)), call.body
     with about("base"):
         path = base_of(context, body.base)
         base = base_models.of(context, path)
@@ -202,7 +202,7 @@ def _measured(
         return None
     pace, others = found.seconds_per_step, 0.0
     if found.device == "the processor" and on is None:
-        others = cpu_load.share_now(_LOOKED)
+        others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
     return TimeEstimate(pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others)
 

@@ -33,7 +33,7 @@ from lib_lora.ui.http.responses import about, forbidden, missing
 from lib_lora.ui.routes.job_routes import base_of
 from lib_lora.ui.routes.train.plan_routes import settings_of
 from lib_lora.ui.views import base_models
-from lib_lora.ui.views.character_snapshot import look
+from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.workflows.judge.painting.painting_quote import (
     PaintingQuote,
     PlannedPictures,
@@ -201,7 +201,7 @@ def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, A
 
 
 def _training(context: RequestContext, call: Call) -> PlannedTraining:
-    snapshot, body = look(paths.character(context, call)), call.body
+    snapshot, body = snapshot_of(paths.character(context, call)), call.body
     with about("base"):
         path = base_of(context, body.base)
         base = base_models.of(context, path)

@@ -1,4 +1,4 @@
-"""A character's runs: their settings, progress, checkpoints, samples and test grids."""
+"""The routes of a character's runs: their settings, progress, checkpoints, samples and test grids."""
 
 from __future__ import annotations
 

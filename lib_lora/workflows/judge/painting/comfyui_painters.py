@@ -1,4 +1,4 @@
-"""The painter that paints a run's pictures through a ComfyUI, from its address alone."""
+"""Makes the painter of a run's pictures through a ComfyUI, from its address alone."""
 
 from __future__ import annotations
 

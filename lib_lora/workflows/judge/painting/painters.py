@@ -1,4 +1,4 @@
-"""The painter of a workflow that was given none: diffusers with the base model, loaded when it is first needed.
+"""Gives a workflow its default painter: diffusers with the base model, loaded when it is first needed.
 
 Painters that paint elsewhere get the base model's VAE here, so that photos stay on this machine.
 """

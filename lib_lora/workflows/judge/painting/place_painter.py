@@ -1,4 +1,4 @@
-"""A painter whose pictures are painted by diffusers on another machine; they are judged here.
+"""Paints pictures with diffusers on another machine; they are judged here.
 
 Of the character only the LoRA goes there, beside prompts and the base model: neither photos nor templates of the face.
 The worker there (`workflows.worker.paint_plans`) keeps the base model loaded from one call to the next.
@@ -77,7 +77,7 @@ class PlacePainter:
         self._order(number, cells)
         pictures: dict[int, Image.Image] = {}
         while True:
-            done = self._job.reach(partial(self._look, number))
+            done = self._job.reach(partial(self._ended, number))
             for place, path in self._come(number, len(cells), pictures).items():
                 pictures[place] = open_photo(path)
                 path.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ class PlacePainter:
             if done is not None:
                 raise UserError(done, code="remote-painting-failed", place=self._job.place.name)
             self._check_stop()
-            self._job.pause(remote_job.LOOK)
+            self._job.pause(remote_job.POLL)
 
     def reconstruct(self, image: Image.Image) -> Image.Image | None:
         """An RGB picture through the base model's VAE and back, on this machine: photos stay here."""
@@ -166,7 +166,7 @@ class PlacePainter:
         write_json(path, values)
         return transfers.sent(path)
 
-    def _look(self, number: str) -> str | None:
+    def _ended(self, number: str) -> str | None:
         """Why no more pictures of a plan come; None = they may."""
         done = self._job.read(f"done/{number}.json")
         if done:

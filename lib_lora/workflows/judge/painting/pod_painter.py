@@ -1,4 +1,4 @@
-"""A painter whose pictures are painted on a GPU that is rented for them, and deleted afterwards.
+"""Paints pictures on a GPU that is rented for them, and deleted afterwards.
 
 It is rented when the first picture is asked for, within what the limits of the run leave. Whatever ends this process,
 the pod ends too: by `PodPainter.close`, by its own watchdog soon after nobody asks any more, or by the next painter of
@@ -70,7 +70,7 @@ class PodPainter(PlacePainter):
         self._rented_for = PodOrder(slug, run.file.id, rent.rental, rent.asked, need, keeps=False)
         self._pod = RentedPod(job, job.folder, lambda: self._rented_for, rent.emit)
         self._pod.kept = "The pictures received so far are kept; start it again to rent another one for the others."
-        job.gone = self._pod.look
+        job.gone = self._pod.check
         self._paces = _Paces(run)
 
     def paint(self, cells: Sequence[Cell], each: Callable[[int, Image.Image], None] | None = None) -> list[Image.Image]:

@@ -1,4 +1,4 @@
-"""Several painters that paint one plan together, each on a machine of its own."""
+"""Spreads one plan over several painters, each on a machine of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a list of prompts: one a line, or a table with a column each for negative, seed, size, weight, steps and cfg.
+"""Reads a list of prompts (one a line, or a table with a column for each value), and names the folders they refer to.
 
 The file may have any encoding that such files have in practice. Pure but for reading the file. Imports nothing heavy.
 """
@@ -212,3 +212,19 @@ def _text(text: str, where: str, line: int) -> str:
 
 def _wrong(where: str, line: int, what: str) -> UserError:
     return UserError(f"Line {line} of {where} {what}.", code="prompts-line-wrong", file=where, line=line)
+
+
+@dataclass(frozen=True)
+class PromptFolders:
+    """Where files are looked for, with all that is below.
+
+    Attributes:
+        wildcards: for ``__name__`` (`wildcards.Wildcards`).
+        loras: for ``<lora:name:weight>`` (`lora_tags.LoraTags`).
+    """
+
+    wildcards: Sequence[Path] = ()
+    loras: Sequence[Path] = ()
+
+
+NO_FOLDERS = PromptFolders()

@@ -1,4 +1,4 @@
-"""Adds a machine or a cluster to train on from what a user says of it, looks what it has, and sees that it is unused.
+"""Adds a machine or a cluster to train on from what a user says of it, and inspects what it has.
 
 For the command and for the page. Imports nothing heavy.
 """
@@ -101,7 +101,7 @@ def unchecked(root: Path, place: Place) -> Place:
     return replace(place, ray=replace(place.ray, marked=known)) if place.ray else place
 
 
-def look(
+def inspect(
     root: Path,
     place: Place,
     new: bool = False,

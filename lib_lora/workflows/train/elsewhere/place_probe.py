@@ -23,8 +23,7 @@ from lib_lora.training.plan.estimate import remember
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.workflows.train.speed_probe import throwaway_run
-from lib_lora.workflows.worker_results import MEASURED
+from lib_lora.workflows.train.speed_probe import MEASURED, throwaway_run
 from lib_lora.workspace.workspace import Workspace
 
 Emit = Callable[..., None]
@@ -117,11 +116,11 @@ def _measured(job: RemoteJob, run: Run, stopping: Callable[[], bool]) -> StepMea
     job.start(version, ["rehearse", "--data", job.send(files)])
     job.say(f"Measuring on {job.place.name}")
 
-    def look() -> None:
+    def check() -> None:
         if stopping():
             job.wish = "stop"
 
-    job.follow(look)
+    job.follow(check)
     job.check_stop()
     return _checked(job)
 

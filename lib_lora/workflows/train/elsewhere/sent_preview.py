@@ -1,4 +1,4 @@
-"""Lists what a training on another machine sends there, before it is sent: it is laid out as for sending, and read.
+"""Lists what a training on another machine will send there, by preparing it as for sending.
 
 What is listed is what `runs.sent_run.stage` lays into the data folder that goes there. Imports nothing heavy.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from lib_lora.character.store import consent_of, load
 from lib_lora.errors import UserError
-from lib_lora.models.reading.file_hashes import looked_up_sha256
+from lib_lora.models.reading.file_hashes import known_sha256
 from lib_lora.queue.job_types import TrainArguments, chosen_base
 from lib_lora.remote import base_addresses, places
 from lib_lora.remote.places import Place
@@ -100,7 +100,7 @@ def base_there(root: Path, place: Place, base: Path) -> bool | None:
         place: where is trained.
         base: the checkpoint file.
     """
-    sha256 = looked_up_sha256(base, Workspace(root).hashes)
+    sha256 = known_sha256(base, Workspace(root).hashes)
     if place == places.RENTED or not sha256:
         return False if place == places.RENTED else None
     from lib_lora.remote.ray_cluster.connecting import connect
@@ -129,7 +129,7 @@ def base_address(root: Path, place: Place, base: Path, given: str) -> str:
     """
     if given:
         base_addresses.check(given)
-    sha256 = looked_up_sha256(base, Workspace(root).hashes)
+    sha256 = known_sha256(base, Workspace(root).hashes)
     known = given or (base_addresses.known(root, sha256) if sha256 else "")
     return "" if place.ray else known
 

@@ -33,7 +33,7 @@ from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.progress import ChangingLines, Terminal, print_warning
 from lib_lora.workspace.workspace import Workspace
 
-_LOOK = 0.3  # seconds between two looks at the job
+_POLL = 0.3  # seconds between two checks at the job
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _done(host: JobHost, root: Path, name: str, asked: TrainArguments, grid_step
         stopping = False
         while True:
             try:
-                time.sleep(_LOOK)
+                time.sleep(_POLL)
                 shown.more()
                 job = queue.get(job.id)
                 if job.state not in OPEN or (stopping and job.state == "paused"):

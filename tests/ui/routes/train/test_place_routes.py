@@ -26,7 +26,7 @@ def looked(monkeypatch):
         seen.append(place)
         return replace(place, machine=FOUND)
 
-    monkeypatch.setattr(place_routes, "look", look)
+    monkeypatch.setattr(place_routes, "inspect", look)
     return seen
 
 
@@ -77,7 +77,7 @@ def test_a_cluster_without_room_is_added_unchecked_and_one_that_is_there_stays_a
         assert patience <= 60  # somebody waits for the page
         raise UserError("No node of farm had room.", code="ray-no-room")
 
-    monkeypatch.setattr(place_routes, "look", look)
+    monkeypatch.setattr(place_routes, "inspect", look)
     made = page.confirmed("/places", {"name": "farm", "address": "http://head:8265", "storage": str(tmp_path)})
     assert made["checked"] is False
     assert made["said"] == "No node of farm had room. farm was added unchecked; check it later."
@@ -94,7 +94,7 @@ def test_a_place_that_is_removed_while_it_is_checked_does_not_come_back(page, mo
         places.remove(root, place.name)
         return replace(place, machine=FOUND)
 
-    monkeypatch.setattr(place_routes, "look", look)
+    monkeypatch.setattr(place_routes, "inspect", look)
     page.done("/places/workshop/check")
     assert places.load(page.root) == []
 

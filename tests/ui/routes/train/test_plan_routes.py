@@ -35,7 +35,7 @@ def test_base_models_are_told_once(page, models, monkeypatch):
     assert (junk["usable"], junk["current"]) == (False, False)
     assert "junk.safetensors" in junk["why"]
     assert (v["family"], v["side"], v["usable"]) == ("sd2", 0, True)
-    monkeypatch.setattr(base_models, "look_at", None)
+    monkeypatch.setattr(base_models, "inspect_base", None)
     assert page.got("/bases") == [toy, junk, v]
 
 
@@ -148,7 +148,7 @@ def test_the_setting_that_is_wrong_is_named(page, models, changes, field):
 def test_what_was_measured_is_told(page, models):
     page.character(photos=10)
     base = models[0].path
-    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
+    train = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)
     measured = StepMeasurement("Test GPU", 0.5, 123, 10)
     estimate.remember(page.root, base, train, measured)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
@@ -172,7 +172,7 @@ def test_what_was_measured_is_told(page, models):
 def test_an_estimate_knows_how_busy_the_machine_is(page, models, monkeypatch, then, now, seconds, text):
     page.character(photos=10)
     base = models[0].path
-    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, ALONE)
+    train = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)
     measured = StepMeasurement("the processor", 0.5, 1, 10, others=then)
     estimate.remember(page.root, base, train, measured)
     monkeypatch.setattr(plan_routes.cpu_load, "share_now", lambda seconds: now)
@@ -229,7 +229,7 @@ def test_the_time_on_another_machine_is_what_was_measured_there_where_no_run_was
     page.character(photos=8)
     base = models[0].path
     places.save(page.root, places.Place("workshop", "gpu.example.org"))
-    train = plan_routes.settings_of(base_models.look_at(page.root, base), None, {})
+    train = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, {})
     measured = StepMeasurement("the processor", 0.5, 7, 10, others=0.9, on="ssh:workshop")
     estimate.remember(page.root, base, train, measured)
     asked = {"base": str(base), "on": "ssh:workshop"}

@@ -45,7 +45,7 @@ pytestmark = [
 @pytest.fixture
 def painter(copied, server, monkeypatch):
     """A painter on the server, for a run of two steps."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     places.save(copied.root, server.place())
     said: list[str] = []
     run = load_run(copied.run)
@@ -89,7 +89,7 @@ def test_the_pictures_are_those_that_are_painted_here(painter, server, tmp_path)
 
 
 def test_a_test_of_the_queue_is_painted_there_and_judged_here(copied, server, monkeypatch):
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     places.save(copied.root, server.place())
     (copied.root / "jobs" / "7").mkdir(parents=True)
     said: list[dict[str, object]] = []
@@ -158,7 +158,7 @@ def test_a_stop_while_the_base_model_is_sent_is_quick_and_nothing_of_the_job_sta
 @pytest.fixture
 def home(copied, server, monkeypatch):
     """A data folder with a character, and the base model's path."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
     places.save(copied.root, server.place())
     return copied.root, Path(load_run(copied.run).file.base.path)
 

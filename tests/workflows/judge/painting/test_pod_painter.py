@@ -58,7 +58,7 @@ from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.painting.pod_painter import PaintingRent, pod_painter
 root, run, rented = map(Path, sys.argv[1:])
 Rented.load(rented).use(setattr)
-rented_pod.LOOK = 0.02
+rented_pod.POLL = 0.02
 run = load_run(run)
 made = pod_painter(root, run, "job-7", lambda: False, print, PaintingRent(Rental(), 0.0, lambda *_, **more: None))
 made.paint(GridRun(run, lambda kind, **more: None).plan(GridRequest(2, 1.0, 100_000, count=1, side=64))["base"])
@@ -83,8 +83,8 @@ def runpod(tmp_path, monkeypatch):
 @pytest.fixture
 def pods(runpod, server, tmp_path, monkeypatch):
     """RunPod, whose pods are all reached at one SSH server; what is on a pod ends with it."""
-    monkeypatch.setattr(remote_job, "LOOK", 0.1)
-    monkeypatch.setattr(rented_pod, "LOOK", 0.02)
+    monkeypatch.setattr(remote_job, "POLL", 0.1)
+    monkeypatch.setattr(rented_pod, "POLL", 0.02)
     monkeypatch.setattr(rented_pod, "_ASK_AGAIN", 0.2)
     there = Path(server.place().folder)
 

@@ -1,4 +1,4 @@
-"""Looking at painted pictures: whether a face can be measured, what is to be seen, and whether it is the picked face.
+"""Inspects painted pictures: whether a face can be measured, what it shows, and whether it is the picked face.
 
 Embeddings stay in memory; what is kept on disk are pictures and plain numbers.
 """
@@ -18,11 +18,11 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
 from lib_lora.faces.face import Face, FaceEngine
-from lib_lora.faces.perceptual_hash import phash
+from lib_lora.faces.picture_descriptors import phash
 from lib_lora.faces.unjudgeable import Hidden
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
-from lib_lora.likeness.measure.one_face import Looks, OneFace, near_copy, one_face
+from lib_lora.likeness.measure.one_face import FaceSample, OneFace, near_copy, one_face
 from lib_lora.likeness.measure.template import SECOND_FACE, weight
 from lib_lora.workflows.invent.invented_folder import InventedPicture
 from lib_lora.workflows.invent.visible_traits import shows
@@ -43,7 +43,7 @@ class VisibleFace:
 
     Attributes:
         why: its face cannot be used; empty where it can.
-        looks: of the face; None where there is none, or several.
+        sample: of the face; None where there is none, or several.
         weight: how much it counts in a mean, 0..1.
         shown: see `workflows.invent.visible_traits`.
         box: of the face, in pixels of the picture.
@@ -51,14 +51,14 @@ class VisibleFace:
     """
 
     why: str
-    looks: Looks | None = None
+    sample: FaceSample | None = None
     weight: float = 0.0
     shown: dict[str, str] | None = None
     box: Box | None = None
     yaw: float | None = None
 
 
-def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
+def inspect_face(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     """Look at one upright RGB picture."""
     faces = sorted(engine.faces(image), key=lambda face: face.area, reverse=True)
     if not faces:
@@ -66,10 +66,10 @@ def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     if sum(face.area >= SECOND_FACE * faces[0].area for face in faces) > 1:
         return VisibleFace("several faces")
     face = faces[0]
-    looks = Looks(face.embedding, phash(image), _grey(face))
+    sample = FaceSample(face.embedding, phash(image), _grey(face))
     return VisibleFace(
         _FAULTS.get(face.quality.fault, face.quality.fault),
-        looks,
+        sample,
         weight(face),
         shows(facts(image, faces)),
         face.box,
@@ -77,21 +77,21 @@ def look(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     )
 
 
-def look_at_file(engine: FaceEngine, path: Path) -> VisibleFace:
+def inspect_file(engine: FaceEngine, path: Path) -> VisibleFace:
     """Look at a picture file.
 
     Raises:
         UserError: it cannot be read.
     """
-    return look(engine, open_photo(path))
+    return inspect_face(engine, open_photo(path))
 
 
 def _grey(face: Face) -> Pixels | None:
     return None if face.crop is None else np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _is_like_one_of(looks: Looks, known: Sequence[Looks]) -> bool:
-    return any(float(looks.embedding @ other.embedding) >= _UNCOVERED for other in known)
+def _is_like_one_of(sample: FaceSample, known: Sequence[FaceSample]) -> bool:
+    return any(float(sample.embedding @ other.embedding) >= _UNCOVERED for other in known)
 
 
 @dataclass(frozen=True)
@@ -119,22 +119,22 @@ class Judge:
 
     def __init__(self, engine: FaceEngine, picked: Path, strangers: Sequence[VisibleFace]) -> None:
         self.engine = engine
-        self.first = look_at_file(engine, picked)
-        if self.first.looks is None:
+        self.first = inspect_file(engine, picked)
+        if self.first.sample is None:
             raise UserError(
                 f"{picked} shows no measurable face ({self.first.why}); pick another picture.",
                 code="picture-without-clear-face",
             )
-        found = [one.looks.embedding for one in strangers if one.looks is not None and not one.why]
+        found = [one.sample.embedding for one in strangers if one.sample is not None and not one.why]
         self._strangers = [
             (BASE, np.stack(found) if found else None),
             (COHORT, cohort(engine.id)),
         ]
         self._kept: list[tuple[str, VisibleFace]] = []  # by name; only such as show one face
-        self.face = self._drawn(self.first.looks)
+        self.face = self._drawn(self.first.sample)
 
-    def _drawn(self, first: Looks) -> OneFace:
-        kept = [one.looks.embedding for _, one in self._kept if one.looks is not None]
+    def _drawn(self, first: FaceSample) -> OneFace:
+        kept = [one.sample.embedding for _, one in self._kept if one.sample is not None]
         weights = np.array([self.first.weight, *(one.weight for _, one in self._kept)], np.float64)
         try:
             return one_face(
@@ -149,9 +149,9 @@ class Judge:
 
     def keep(self, seen: Sequence[tuple[str, VisibleFace]]) -> None:
         """Let these pictures (name, and what is to be seen) be part of the face; the lines are drawn anew."""
-        self._kept += [(name, one) for name, one in seen if one.looks is not None]
-        if self.first.looks is not None:
-            self.face = self._drawn(self.first.looks)
+        self._kept += [(name, one) for name, one in seen if one.sample is not None]
+        if self.first.sample is not None:
+            self.face = self._drawn(self.first.sample)
 
     def __call__(self, seen: VisibleFace, related: bool = True, original: InventedPicture | None = None) -> Judged:
         """Judge one picture.
@@ -162,10 +162,10 @@ class Judge:
             original: the kept picture that it is the mirror image of, to which the engine finds nearly no difference;
                 it is judged by the line that the original was judged by.
         """
-        known = [one.looks for one in (self.first, *(one for _, one in self._kept)) if one.looks is not None]
-        if seen.looks is None or (seen.why and not (seen.why == _COVERED and _is_like_one_of(seen.looks, known))):
+        known = [one.sample for one in (self.first, *(one for _, one in self._kept)) if one.sample is not None]
+        if seen.sample is None or (seen.why and not (seen.why == _COVERED and _is_like_one_of(seen.sample, known))):
             return Judged(seen.why)
-        embedding, face = seen.looks.embedding, self.face
+        embedding, face = seen.sample.embedding, self.face
         if original is not None:
             related = bool(original.start)
         yaw = seen.yaw if original is None else original.yaw
@@ -178,7 +178,7 @@ class Judge:
         )
         if not face.is_same(embedding, related, alike):
             return Judged(OTHER_FACE, *numbers)
-        copy = original is None and near_copy(seen.looks, known) is not None
+        copy = original is None and near_copy(seen.sample, known) is not None
         return Judged(NEAR_COPY if copy else "", *numbers)
 
     @property
@@ -187,6 +187,6 @@ class Judge:
         return [
             name
             for number, (name, one) in enumerate(self._kept)
-            if one.looks is not None
-            and (self.face.outliers[number] or not self.face.is_same(one.looks.embedding, related=False))
+            if one.sample is not None
+            and (self.face.outliers[number] or not self.face.is_same(one.sample.embedding, related=False))
         ]
