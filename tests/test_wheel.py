@@ -179,6 +179,7 @@ def test_the_page_opens_from_another_folder(program: Path, tmp_path: Path, chrom
 
 
 @pytest.mark.once("the environments are the same whatever runs the tests")
+@pytest.mark.parametrize("bare", ["3.10", "3.13"], indirect=True)  # what conda does otherwise meets the Doctor alone
 def test_the_page_opens_in_a_bare_environment(bare: Path, tmp_path: Path, chromium) -> None:
     _page_opens(bare, tmp_path, chromium)
 

@@ -143,6 +143,7 @@ def test_a_sheet_of_a_known_name_leaves_the_other_alone(source, folder):
     assert there(folder) == sorted(["grid-3.png", *(f"grid-2-{number}.png" for number in range(1, 5))])
 
 
+@pytest.mark.once("the order in which files are written; the libraries read and write them in the tests before")
 @pytest.mark.parametrize("after", range(1, 9))
 def test_an_import_that_was_killed_is_mended_by_the_next(source, folder, monkeypatch, after):
     picture(source / "a.png", "red").with_suffix(".txt").write_text("mine")
