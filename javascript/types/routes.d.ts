@@ -163,6 +163,8 @@ type BodyOf<P extends PostPath> = {
 /** What the page's forms allow and propose: `limits` in the answer of `/state`. */
 interface PageLimits {
   photos: number;
+  photos_best: { least: number; most: number };
+  face_pixels: number;
   photo_bytes: number;
   face_bytes: number;
   photos_at_once: number;
@@ -180,8 +182,32 @@ interface PageLimits {
   ranges: Record<'grid_steps' | 'weight' | 'side' | 'first_seed' | 'cfg' | 'candidates' | 'seed' | 'count' | 'budget', { least: number; most: number; usual: number | null }>;
   prompt_weight: { least: number; most: number; usual: number | null };
   search: { checkpoints: number; weights: number; confirmed: number; more_steps: number };
-  status_tones: Record<string, 'good' | 'warn' | 'bad' | 'none'>;
   produced: Record<string, { least: number; most: number; usual: number | null }>;
   second_pass: number;
   comfyui: string;
+  engine_pack: string;
 }
+
+/** The words for the server's codes: `words` in the answer of `/state`. */
+interface PageWords {
+  numbers: Record<'identity' | 'only_when_asked' | 'obedience' | 'variety', string>;
+  statuses: Record<string, { tone: 'good' | 'warn' | 'bad' | 'none'; meaning: string }>;
+  lights: Record<'green' | 'yellow' | 'unknown' | 'red', { tone: 'good' | 'warn' | 'bad' | 'none'; word: string }>;
+  kept_keys: Record<string, Record<string, string>>;
+  angles: Record<'profile from the left' | 'from the left' | 'ahead' | 'from the right' | 'profile from the right', string>;
+  decisions: Record<string, string>;
+}
+
+type Tone = 'good' | 'warn' | 'bad' | 'none';
+type JobState = 'waiting' | 'running' | 'paused' | 'stopped' | 'interrupted' | 'failed' | 'finished';
+type JobWish = '' | 'stop' | 'pause';
+type JobKind = 'audit' | 'fill' | 'probe' | 'train' | 'test' | 'choose' | 'combine' | 'invent' | 'more' | 'produce';
+type JobLane = 'light' | 'heavy' | 'remote';
+type NumberCode = 'identity' | 'only_when_asked' | 'obedience' | 'variety';
+type LicenceLight = 'green' | 'yellow' | 'unknown' | 'red';
+type LicencePurpose = 'pictures' | 'credit' | 'merges' | 'sell' | 'services';
+type ConsentKind = 'fictional' | 'myself' | 'consented';
+type PictureStatusCode = 'ok' | 'drift' | 'lost' | 'no face' | 'suspect' | 'unreadable' | 'unjudged';
+type ProductionLine = 'keep' | 'same';
+type FailReason = '' | 'below the line' | 'lost' | 'no face' | 'several people' | 'small' | 'cut' | 'blurred' | 'hidden' | 'copy' | 'unsure' | 'unreadable' | 'not judged';
+type LibraryTaskState = 'running' | 'finished' | 'stopped' | 'failed';

@@ -61,8 +61,9 @@ function failure(message, status, field = '') {
  *
  * While the webui is not there nothing but `/state` looks for it, and seldom: a request that reaches A1111 just as it
  * starts can end it ("Cannot add middleware after an application has started").
- * @param {GetPath} path
- * @returns {Promise<any>}
+ * @template {GetPath} P
+ * @param {P} path
+ * @returns {Promise<AnswerOf<P>>}
  */
 export async function get(path) {
   if (app.lost && !PATIENT.includes(path.split('?')[0])) throw failure(unconnected(), 0);
@@ -75,7 +76,7 @@ export async function get(path) {
  * @param {P} path
  * @param {BodyOf<P>} [body]
  * @param {RequestInit} [options]
- * @returns {Promise<any>}
+ * @returns {Promise<PostAnswerOf<P>>}
  */
 export async function post(path, body, options) {
   try {

@@ -1,6 +1,6 @@
 /** Which character and which step are shown, and the jobs of that character. */
 
-import { STEPS, app } from './app.js';
+import { STEPS, app, pageState } from './app.js';
 import { redraw } from './redraw.js';
 
 const KEPT = 'sameface-chosen'; // in localStorage
@@ -30,7 +30,7 @@ function firstOpen(fits) {
 export function failedJob(kind, slug = app.slug) {
   const jobs = app.state ? app.state.queue.jobs : []; // open ones, then those that have ended, the newest first
   const newest = jobs.find((job) => job.kind === kind && job.slug === slug);
-  return newest && ['failed', 'interrupted'].includes(newest.state) ? newest : null;
+  return newest && newest.broken ? newest : null;
 }
 
 let early = null; // where to turn once the first state is there
@@ -69,7 +69,7 @@ function keep() {
 
 /** Take up what was chosen when the page was left; in a browser that does not know, the character used last. */
 export function recall() {
-  const all = app.state.characters;
+  const all = pageState().characters;
   let kept = {};
   try {
     kept = JSON.parse(localStorage.getItem(place())) || {};
@@ -86,6 +86,6 @@ export function recall() {
 
 /** The character that was worked on last; null where there is none. */
 export function usedLast() {
-  const all = [...app.state.characters];
+  const all = [...pageState().characters];
   return all.sort((a, b) => (b.touched || 0) - (a.touched || 0))[0] || null;
 }

@@ -60,3 +60,8 @@ function exactly(value, percent) {
 export function plural(n, one, many) {
   return t(n === 1 ? one : many, { n: n.toLocaleString() });
 }
+
+/** A text with a capital at its beginning, as a sentence has it. */
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,7 +1,7 @@
 /** Making a character, changing it, forgetting its face, deleting it. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { chosenCharacter, goTo } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { redraw } from '../base/redraw.js';
@@ -14,13 +14,19 @@ import { refuseForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, toast } from '../widgets/widgets.js';
 
 const way = () => [
-  ['Photos', 'Give 20 to 50 photos of one face; each one is checked, and you are told which to leave out.'],
+  [
+    'Photos',
+    t(
+      'Give {least} to {most} photos of one face; each one is checked, and you are told which to leave out.',
+      pageState().limits.photos_best,
+    ),
+  ],
   ['Captions', 'Each photo gets a line that says what changes from photo to photo; it can be written for you.'],
   ['Train', 'A small LoRA file is trained on your base model, on this machine.'],
   [
     'Test',
     t('{n} pictures are painted and measured: is it the same face, and in which situations?', {
-      n: app.state.limits.test_pictures,
+      n: pageState().limits.test_pictures,
     }),
   ],
   ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
@@ -119,7 +125,7 @@ function turn() {
 }
 
 function updateNew() {
-  const first = !app.state.characters.length;
+  const first = !pageState().characters.length;
   const words = first ? 'Welcome. Who do you want to train?' : 'A new character';
   setText(fresh.title, t(words));
   fresh.cancel.hidden = first;

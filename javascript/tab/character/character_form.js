@@ -1,13 +1,12 @@
 /** The fields that say who a character is; the same for a new one and for one that is changed. */
 
-import * as api from '../base/api.js';
-import { app } from '../base/app.js';
-import { el, fillWith, setText } from '../base/dom.js';
+import { pageState } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { clearFaults, refuseForm, sendForm, showFault } from '../widgets/faults.js';
-import { formField, toneSign } from '../widgets/widgets.js';
+import { formField } from '../widgets/widgets.js';
+import { later, needed, triggerField } from './trigger_field.js';
 
-const PATIENCE = 350; // milliseconds after the last key before the server is asked
 const CLASSES = ['woman', 'man', 'person'];
 const CONSENT = {
   fictional: ['Nobody real', 'A drawn, rendered or invented character that shows no living person.'],
@@ -60,7 +59,7 @@ function nameField() {
   const input = el('input', {
     class: 'sf-input',
     type: 'text',
-    maxLength: app.state.limits.name_letters,
+    maxLength: pageState().limits.name_letters,
     autocomplete: 'off',
   });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
@@ -80,100 +79,6 @@ function nameField() {
   };
 }
 
-function later(run) {
-  let timer = 0;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(run, PATIENCE);
-  };
-}
-
-function needed(input, text) {
-  return input.value.trim() ? [] : [{ target: input, text }];
-}
-
-// The trigger word
-
-function triggerField() {
-  const input = el('input', {
-    class: 'sf-input',
-    type: 'text',
-    maxLength: app.state.limits.trigger_letters,
-    autocomplete: 'off',
-    spellcheck: false,
-  });
-  const help = 'An invented word that stands for this face in prompts. Real words and names already mean something.';
-  const offers = el('div', { class: 'sf-phrases', role: 'group', aria: { label: t('Proposed trigger words') } });
-  const problems = el('div', { class: 'sf-problems', role: 'status' });
-  const node = formField('Trigger word', input, help);
-  node.append(offers, problems);
-  let typed = false;
-  const check = later(() => checked(input.value.trim(), problems, () => input.value.trim()));
-  const choose = (word) => {
-    input.value = word;
-    showFault(input, '');
-    mark();
-    check();
-  };
-  const mark = () => {
-    for (const one of offers.children)
-      one.setAttribute('aria-pressed', String(one.dataset.word === input.value.trim()));
-  };
-  input.addEventListener('input', () => {
-    typed = Boolean(input.value.trim());
-    mark();
-    check();
-  });
-  const show = (found) => {
-    fillWith(
-      offers,
-      found.map((one) => offer(one, () => ((typed = true), choose(one.trigger)))),
-    );
-    if (!typed && found.length) choose(found[0].trigger);
-    mark();
-  };
-  return {
-    key: 'trigger',
-    target: input,
-    node,
-    propose: async (name) => {
-      if (!name) return show([]);
-      const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
-      const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
-      return show(answer.triggers);
-    },
-    set: (character) => {
-      input.value = character.trigger || '';
-      typed = Boolean(character.trigger);
-      fillWith(problems);
-      fillWith(offers);
-    },
-    faults: () => needed(input, 'Choose a trigger word.'),
-    get: () => ({ trigger: input.value.trim() }),
-  };
-}
-
-function offer(one, choose) {
-  const node = el('button', {
-    class: 'sf-phrase',
-    data: { word: one.trigger },
-    text: one.trigger,
-    on: { click: choose },
-  });
-  node.title = (one.problems || []).join(' ') || t('{n} tokens', { n: one.tokens });
-  return node;
-}
-
-async function checked(word, problems, now) {
-  if (!word) return fillWith(problems);
-  const answer = await api.get(`/triggers/check?word=${encodeURIComponent(word)}`).catch(() => null);
-  if (!answer || now() !== word) return null; // another one was typed meanwhile
-  return fillWith(
-    problems,
-    answer.problems.map((text) => el('p', {}, toneSign('warn'), el('span', { text: t(text) }))),
-  );
-}
-
 // What the character is
 
 function classField() {
@@ -181,7 +86,7 @@ function classField() {
   const other = el('input', {
     class: 'sf-input sf-short',
     type: 'text',
-    maxLength: app.state.limits.class_word_letters,
+    maxLength: pageState().limits.class_word_letters,
     aria: { label: t('Another class word') },
   });
   other.placeholder = t('e.g. elf');

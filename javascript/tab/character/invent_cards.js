@@ -6,19 +6,6 @@ import { t } from '../base/texts.js';
 import { lastJob } from '../jobs/jobs.js';
 import { actionButton, toneBadge } from '../widgets/widgets.js';
 
-export const WHY = {
-  'other face': 'another face',
-  'near copy': 'almost the same as a kept picture',
-  'no face': 'no face',
-  'several faces': 'several faces',
-  'face too small': 'the face is too small',
-  blurred: 'blurred',
-  'face cut off': 'the face is cut off',
-  'hardly a face': 'hardly a face',
-  'left out by you': 'left out by you',
-  'seen from no side': 'shows no side',
-};
-
 /**
  * A card of a candidate, or of one of the further pictures.
  *
@@ -66,7 +53,7 @@ export function updateFaceCard(node, one, open) {
   node.classList.toggle('sf-out', Boolean(one.why));
   if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
-  const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
+  const said = one.why ? t(one.said) : distinct ? t('least like the others: easiest to hold') : '';
   setText(node.parts.why, said);
   node.parts.why.hidden = !said;
   node.parts.row.hidden = Boolean(one.why);
@@ -84,6 +71,6 @@ export function updatePictureCard(node, one) {
 
 /** What is to be said of a further picture beside whether it was kept; empty = nothing. */
 export function about(one) {
-  const why = one.kept || !one.why ? '' : t(WHY[one.why] || one.why);
+  const why = one.kept || !one.why ? '' : t(one.said);
   return [one.mirrored ? t('mirror image') : '', why].filter(Boolean).join(': ');
 }

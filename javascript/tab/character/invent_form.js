@@ -1,11 +1,12 @@
 /** What inventing needs to be told: whom to paint with which base model, or one picture; and how many more to paint. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import * as format from '../base/format.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
+import { asBase64 } from '../photos/given_files.js';
 import { refuseForm } from '../widgets/faults.js';
 import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { formField, selectBox, toast } from '../widgets/widgets.js';
@@ -57,7 +58,7 @@ function noneText(bases) {
 
 /** A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent. */
 function countField(label, name, help) {
-  const { least, most, usual } = app.state.limits.ranges[name];
+  const { least, most, usual } = pageState().limits.ranges[name];
   const input = el('input', {
     class: 'sf-input sf-short',
     type: 'number',
@@ -93,7 +94,7 @@ export function inventForm(turned) {
     show();
     if (turned) turned();
   });
-  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: app.state.limits.description_letters });
+  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: pageState().limits.description_letters });
   words.placeholder = t('a woman with short red hair, 30 years old');
   const help = 'What never changes: age, hair, skin, face. Clothes and places are added later.';
   const described = formField('Describe the person', words, help);
@@ -129,7 +130,12 @@ export function inventForm(turned) {
         return api.post('/jobs', { kind: 'invent', character: slug, arguments: values });
       }
       const file = picture.get();
-      const body = { name: file.name, data: await asBase64(file), base: base.get(), describe: line() };
+      const body = {
+        name: file.name,
+        data: await asBase64(file, t('{file} cannot be read.', { file: file.name })),
+        base: base.get(),
+        describe: line(),
+      };
       return api.post(`/characters/${slug}/invented/own`, body);
     },
   };
@@ -142,7 +148,13 @@ export function inventForm(turned) {
  */
 export function photoOrInvent(turned) {
   const ways = {
-    photos: ['I have photos', '20 to 50 of one face. Each is checked, and you are told which to leave out.'],
+    photos: [
+      'I have photos',
+      t(
+        '{least} to {most} of one face. Each is checked, and you are told which to leave out.',
+        pageState().limits.photos_best,
+      ),
+    ],
     invent: ['I have no photos: invent a face', 'Describe it, or give one picture; your base model paints the rest.'],
   };
   let chosen = 'photos';
@@ -171,7 +183,7 @@ function pictureField() {
   const input = el('input', {
     class: 'sf-input',
     type: 'file',
-    accept: ['image/*', ...app.state.limits.accept].join(','),
+    accept: ['image/*', ...pageState().limits.accept].join(','),
   });
   const seen = el('img', { class: 'sf-invent-own', alt: '', hidden: true });
   const help = 'One clear face, sharp and well lit. The picture stays as it is.';
@@ -187,7 +199,7 @@ function pictureField() {
     node,
     faults: () => {
       const [file] = input.files;
-      const most = app.state.limits.face_bytes;
+      const most = pageState().limits.face_bytes;
       if (file && file.size <= most) return [];
       return [
         {
@@ -202,22 +214,17 @@ function pictureField() {
   };
 }
 
-function asBase64(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).split(',', 2)[1]);
-    reader.onerror = () => reject(new Error(t('{file} cannot be read.', { file: file.name })));
-    reader.readAsDataURL(file);
-  });
-}
-
 /**
  * How many further pictures are wanted.
  * @returns {{node: Element, set: (a: any) => void, start: (a: string) => void}} `set(view)`: the answer of the route.
  */
 export function inventMoreForm() {
   let view = null;
-  const count = countField('Stop after keeping', 'count', '20 to 30 train a face well.');
+  const count = countField(
+    'Stop after keeping',
+    'count',
+    t('{least} or more train a face well.', pageState().limits.photos_best),
+  );
   const budget = countField(
     'Paint at most',
     'budget',
@@ -241,7 +248,7 @@ export function inventMoreForm() {
   budget.input.addEventListener('input', () => (typed = true));
   // the usual number counts all of a round, as the command's does; once it is spent, the same number again
   const propose = () => {
-    const { usual } = app.state.limits.ranges.budget;
+    const { usual } = pageState().limits.ranges.budget;
     const left = usual - current().painted;
     if (!typed) budget.input.value = String(left > 0 ? left : usual);
   };

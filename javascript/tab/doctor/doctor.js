@@ -1,7 +1,7 @@
 /** The panel "Doctor": whether everything works here, where things lie, and the settings. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { appendTo, el, setText } from '../base/dom.js';
 import { plural, t } from '../base/texts.js';
 import { livingPods } from '../elsewhere/living_pods.js';
@@ -10,8 +10,6 @@ import { postWithCode } from '../widgets/confirmation_code.js';
 import { clearFaults, numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
-
-const PACK = 'insightface:';
 
 let view = null;
 
@@ -48,7 +46,7 @@ async function load(made) {
     showChecks(made, doctor.checks);
     showFolders(made, doctor.folders);
     made.settings.take(settings);
-    made.others.hidden = app.state.host.remote;
+    made.others.hidden = pageState().host.remote;
     made.pods.update();
     made.places.update();
   } catch (error) {
@@ -59,8 +57,8 @@ async function load(made) {
 function summary(checks) {
   const wrong = checks.filter((one) => one.tone === 'bad').length;
   const odd = checks.filter((one) => one.tone === 'warn').length;
-  const { supervisor, host } = app.state;
-  const values = { version: app.state.version, host: host.name, its: host.version || '' };
+  const { supervisor, host } = pageState();
+  const values = { version: pageState().version, host: host.name, its: host.version || '' };
   const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
   const detail = t(words, values).trim();
   if (!supervisor.active) return { tone: 'bad', text: supervisor.reason, detail };
@@ -128,6 +126,7 @@ function showFolders(made, folders) {
 // Settings
 
 function settingsForm() {
+  const packName = pageState().limits.engine_pack;
   let kept = {};
   const changed = () => show();
   const painting = radioGroup(
@@ -213,7 +212,7 @@ function settingsForm() {
       worker_python: python.input.value.trim(),
       currency: currency.input.value.trim().toUpperCase(),
       per_usd: rate.input.value === '' ? kept.per_usd : Number(rate.input.value),
-      engine: engine.chosen === 'pack' ? PACK + pack.input.value.trim() : '',
+      engine: engine.chosen === 'pack' ? packName + pack.input.value.trim() : '',
     };
   }
 
@@ -238,7 +237,7 @@ function settingsForm() {
     const packed = 'engine' in values && values.engine;
     refuseForm([
       numberFault(rate.input, true),
-      packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
+      packed === packName && { target: pack.input, text: 'In which folder is the model pack?' },
       packed &&
         !licence.input.checked && {
           target: licence.input,
@@ -268,11 +267,11 @@ function settingsForm() {
     write(python.input, now.worker_python);
     write(currency.input, now.currency);
     write(rate.input, now.per_usd);
-    const own = !String(now.engine || '').startsWith(PACK);
+    const own = !String(now.engine || '').startsWith(packName);
     engine.chosen = own ? 'own' : 'pack';
-    if (!own) write(pack.input, now.engine.slice(PACK.length));
+    if (!own) write(pack.input, now.engine.slice(packName.length));
     if (!own && kept.engine === now.engine) licence.input.checked = true;
-    const far = app.state.host.remote;
+    const far = pageState().host.remote;
     remote.hidden = !far;
     for (const field of [comfyui.input, python.input, pack.input]) field.disabled = far;
     show();

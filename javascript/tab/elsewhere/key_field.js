@@ -1,21 +1,18 @@
 /** The API key of a service: it is typed in once, kept where SameFace runs, and never shown again. */
 
 import * as api from '../base/api.js';
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { actionButton, formField, toast } from '../widgets/widgets.js';
 
 export const RUNPOD = {
+  service: 'runpod',
   path: '/runpod/key',
   forget: '/runpod/key/forget',
   label: 'API key of RunPod',
   where: 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.',
-  kept: {
-    environment: 'The API key of RunPod is in the environment variable RUNPOD_API_KEY.',
-    keyring: 'The API key of RunPod is in the system’s keyring.',
-    file: 'The API key of RunPod is in a file of the data folder that only you can read.',
-  },
   forgotten: 'The API key is forgotten here; delete it in RunPod’s console too.',
 };
 
@@ -49,7 +46,7 @@ export function keyField(changed, service) {
 
   node.set = (kept) => {
     typing.hidden = Boolean(kept);
-    setText(said, kept ? t(service.kept[kept] || service.kept.file) : '');
+    setText(said, kept ? t(pageState().words.kept_keys[service.service][kept]) : '');
     forget.hidden = !kept || kept === 'environment';
   };
   node.set('');

@@ -5,7 +5,8 @@ import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 import { RENTED, loadPlaces } from './other_places.js';
-import { forGoingOn, rentForm } from './rent_form.js';
+import { rentForm } from './rent_form.js';
+import { forGoingOn } from './rent_words.js';
 
 const LOCAL = 'local';
 

@@ -8,7 +8,8 @@ import { numberFault, refuseForm } from '../widgets/faults.js';
 import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
 import { RUNPOD, keyField } from './key_field.js';
 import { livingPods } from './living_pods.js';
-import { rentCost, rentTime } from './rent_cost.js';
+import { rentCost } from './rent_cost.js';
+import { forTraining } from './rent_words.js';
 
 const PATIENCE = 500; // milliseconds after the last key until RunPod is asked
 const REGIONS = [
@@ -16,7 +17,6 @@ const REGIONS = [
   { value: 'EU', text: 'In Europe' },
   { value: 'US', text: 'In the USA' },
 ];
-const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are free', NONE: 'none is free' };
 
 /**
  * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
@@ -203,72 +203,6 @@ function show(form) {
   showMost(form);
 }
 
-/** What is said where a GPU is rented to train. */
-export const forTraining = {
-  need:
-    'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
-    'the cheapest with enough memory is used.',
-  further: () => ({}),
-  request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
-  total: (one) => (one.minutes === null ? '' : one.total),
-  changed: (one, need) => (need && one.memory < need ? one.changed : ''),
-  time: () => '',
-  most: (one) =>
-    t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-        'These limits hold for the whole run, however often it is resumed.',
-      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
-    ),
-};
-
-/** What is said where one is rented to paint pictures. */
-export const forPainting = {
-  need:
-    'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
-    'preference; if none is selected, the cheapest is used.',
-  // what the user has written counts from now on
-  further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
-  total: (one) => one.paints[0].total,
-  changed: () => '',
-  time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
-  most: (one) =>
-    t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
-        'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
-        'and its pictures together.',
-      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
-    ),
-};
-
-/** What is said where one is rented to go on with a run, which may have had limits before. */
-export const forGoingOn = {
-  ...forTraining,
-  own: true, // the run has limits, which what is left empty does not raise
-  further: forPainting.further,
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
-  time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
-  limits: 'New time and cost limits start now; earlier pods of this run do not count towards them.',
-};
-
-const PAINTED = {
-  test: 'A test of {n} pictures takes about {time} there and costs about {total}.',
-  choose:
-    'A search for the best step and weight, of up to {n} pictures, takes about {time} there and costs about {total}.',
-  produce: 'To paint each picture once takes about {time} there and costs about {total}.',
-};
-const UNKNOWN = {
-  test: 'How long a test of {n} pictures takes on the {name} is not known: none of this size were painted on one for you.',
-  choose: 'Nor is it for a search for the best step and weight, of up to {n} pictures.',
-  produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
-};
-
-function paintTime(one, { what, count, minutes, total }) {
-  const values = { n: format.number(count), name: one.name, total };
-  if (minutes === null) return t(UNKNOWN[what], values);
-  return t(PAINTED[what], { ...values, time: format.duration(Math.max(1, Math.round(minutes)) * 60) });
-}
-
 function write(input, value) {
   if (document.activeElement !== input && input.value !== String(value)) input.value = value;
 }
@@ -311,7 +245,7 @@ function showOffers(form) {
 }
 
 function about(words, one, first, need) {
-  const said = [t('{n} GB', { n: format.number(one.memory) }), one.availability && t(STOCK[one.availability] || '')];
+  const said = [t('{n} GB', { n: format.number(one.memory) }), t(one.stock)];
   const total = words.total(one);
   if (total) said.push(t('about {total} in all', { total }));
   if (first) said.push(need ? t('the cheapest with enough memory') : t('the cheapest'));

@@ -1,7 +1,7 @@
 /** What is done with jobs, and what is said of those that wait. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
@@ -19,7 +19,7 @@ export function jobsAhead(job) {
 
 /** When a job that waits will begin, in one sentence; empty where it can begin now. */
 export function beginsWhen(job) {
-  const { supervisor, queue } = app.state;
+  const { supervisor, queue } = pageState();
   if (!supervisor.active) return t('Waiting: {why}', { why: supervisor.reason });
   if (job && job.lane === 'remote') return ''; // it waits for no job of this computer
   if (queue.paused) return t('It starts when the queue is resumed.');
@@ -53,7 +53,7 @@ export async function controlJob(job, what) {
 
 /** Resume the queue, so that a paused job goes on. */
 export async function resumeJob(job) {
-  if (app.state.queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
+  if (pageState().queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
   else await api.post(`/jobs/${job.id}/resume`, {});
   await refresh();
 }

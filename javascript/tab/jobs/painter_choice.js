@@ -1,10 +1,11 @@
 /** Who paints pictures with a trained LoRA: the webui, SameFace itself, another machine, or a rented GPU. */
 
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
-import { forPainting, rentForm } from '../elsewhere/rent_form.js';
+import { rentForm } from '../elsewhere/rent_form.js';
+import { forPainting } from '../elsewhere/rent_words.js';
 import { radioGroup } from '../widgets/form_parts.js';
 
 /**
@@ -52,7 +53,7 @@ export function painterChoice(further, changed) {
       return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
     },
     update: (run, pictures) => {
-      const { host } = app.state;
+      const { host } = pageState();
       const refused = (run && (host.refuses || {})[run.family]) || '';
       const paints = host.paints && !refused;
       const rents = made.runpod && made.runpod.available;

@@ -1,7 +1,7 @@
 /** The runs of the chosen character, kept for the panels that show them, and what can be said about a run. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { chosenCharacter } from '../base/choice.js';
 import { el } from '../base/dom.js';
 import * as format from '../base/format.js';
@@ -13,7 +13,7 @@ const store = { slug: '', mark: '', loaded: '', runs: null, error: '' };
 
 /** What must have changed before runs are asked for again. */
 function markOf(character) {
-  const jobs = app.state.queue.jobs.filter((job) => job.slug === character.slug && job.kind !== 'audit');
+  const jobs = pageState().queue.jobs.filter((job) => job.slug === character.slug && job.kind !== 'audit');
   const states = jobs.map((job) => [job.id, job.state, job.run]);
   return JSON.stringify([character.slug, character.train.run, character.test.run, character.test.grid, states]);
 }

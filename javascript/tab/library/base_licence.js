@@ -7,8 +7,6 @@ import { t } from '../base/texts.js';
 import { actionButton } from '../widgets/widgets.js';
 import { lightBadge, warnings } from './licence_lights.js';
 
-const SHOWN = { pictures: 'Sell the pictures, or use them in adverts', sell: 'Sell the LoRA' };
-
 /** @returns {any} an element with `show(path)`: the base model that is chosen now; `again()`: look anew. */
 export function baseLicence() {
   const node = el('div', { class: 'sf-stack', hidden: true });
@@ -21,12 +19,12 @@ export function baseLicence() {
     if (!path) return;
     const found = await api.post('/library/together', { files: [path] }).catch(() => null);
     if (!found || path !== asked) return;
-    const lights = Object.entries(SHOWN).map(([purpose, text]) =>
+    const lights = Object.entries(found.of_a_training).map(([purpose, text]) =>
       el('span', {}, `${t(text)}: `, lightBadge(found.lights[purpose].light)),
     );
     const more = actionButton('Library', () => goTo({ step: 'library' }), { small: true, quiet: true });
     fillWith(node, warnings(found), el('div', { class: 'sf-row sf-help' }, lights, more));
-    node.hidden = Object.keys(SHOWN).every((purpose) => found.lights[purpose].light === 'unknown');
+    node.hidden = Object.keys(found.of_a_training).every((purpose) => found.lights[purpose].light === 'unknown');
   }
 
   return Object.assign(node, { show, again: () => (asked = '') });

@@ -1,10 +1,10 @@
 /** The panel "Library": what the models are on Civitai, what may be done with them, and fetching others. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import { bytes } from '../base/format.js';
-import { plural, t } from '../base/texts.js';
+import { capital, plural, t } from '../base/texts.js';
 import { keyField } from '../elsewhere/key_field.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import {
@@ -24,25 +24,13 @@ import { starterCards } from './starter_cards.js';
 
 const SOON = 700; // milliseconds between two looks while something is under way
 const NO_ADVICE = 'This shows what pages and licences say; it is not legal advice, and decides nothing.';
-const ONLY = {
-  '': 'All',
-  base: 'Base models',
-  lora: 'LoRAs',
-  green: 'Allowed',
-  yellow: 'With conditions',
-  unknown: 'Not known',
-  red: 'Not allowed',
-};
+const ONLY = { '': 'All', base: 'Base models', lora: 'LoRAs' };
 const KEY = {
+  service: 'civitai',
   path: '/library/token',
   forget: '/library/token/forget',
   label: 'API key of Civitai',
   where: 'Needed for files that only members may fetch. Make one on Civitai under Account settings, API Keys.',
-  kept: {
-    environment: 'The API key of Civitai is in the environment variable CIVITAI_API_TOKEN.',
-    keyring: 'The API key of Civitai is in the system’s keyring.',
-    file: 'The API key of Civitai is in a file of the data folder that only you can read.',
-  },
   forgotten: 'The API key is forgotten here; delete it on Civitai too.',
 };
 
@@ -66,7 +54,10 @@ function make(root) {
   });
   made.words = el('input', { class: 'sf-input', type: 'search', autocomplete: 'off', on: { input: () => show(made) } });
   made.only = selectBox(
-    Object.entries(ONLY).map(([value, text]) => ({ value, text: t(text) })),
+    [
+      ...Object.entries(ONLY).map(([value, text]) => ({ value, text: t(text) })),
+      ...Object.entries(pageState().words.lights).map(([value, { word }]) => ({ value, text: capital(t(word)) })),
+    ],
     '',
     () => show(made),
   );

@@ -1,15 +1,14 @@
 /** Licences as lights: what may be done with a model, and why. */
 
+import { pageState } from '../base/app.js';
 import { el } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
 import { notice, toneBadge } from '../widgets/widgets.js';
 
-const LIGHT_TONES = { green: 'good', yellow: 'warn', unknown: 'none', red: 'bad' };
-const WORDS = { green: 'allowed', yellow: 'with conditions', unknown: 'not known', red: 'not allowed' };
-
 /** One light as a badge: a word in its tone. */
 export function lightBadge(light) {
-  return toneBadge(LIGHT_TONES[light] || 'none', t(WORDS[light] || light));
+  const { tone, word } = pageState().words.lights[light];
+  return toneBadge(tone, t(word));
 }
 
 /**
@@ -31,6 +30,6 @@ export function lightList(assessment, purposes) {
 export function warnings(assessment) {
   return assessment.warning_messages.map((message, place) => {
     const shown = el('span', { text: say(message, assessment.warnings[place]) });
-    return notice(['minor', 'real-person', 'taken-down'].includes(message.code) ? 'bad' : 'warn', shown);
+    return notice(assessment.warning_tones[place], shown);
   });
 }

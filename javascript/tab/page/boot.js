@@ -4,7 +4,7 @@
  */
 
 import * as api from '../base/api.js';
-import { PANELS, STEPS, app } from '../base/app.js';
+import { PANELS, STEPS, app, pageState } from '../base/app.js';
 import { usedLast } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { drawWith, redraw } from '../base/redraw.js';
@@ -100,7 +100,7 @@ function guarded(run) {
 }
 
 function rightChoice() {
-  const { characters } = app.state;
+  const { characters } = pageState();
   const there = characters.some((one) => one.slug === app.slug);
   if (!there) {
     const left = app.slug;

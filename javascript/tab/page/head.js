@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { PANELS, STEPS, app } from '../base/app.js';
+import { PANELS, STEPS, app, pageState } from '../base/app.js';
 import { chosenCharacter, goTo, openJob, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { controlJob } from '../jobs/jobs.js';
@@ -49,7 +49,7 @@ function whoRow() {
 
 /** Where a character is to go on. */
 function stepOf(slug) {
-  const found = app.state.characters.find((one) => one.slug === slug);
+  const found = pageState().characters.find((one) => one.slug === slug);
   if (PANELS.includes(app.step)) return app.step;
   return (found && found.next) || 'photos';
 }
@@ -116,16 +116,16 @@ export function update() {
 
 function updateWho(character) {
   const { face, choice, add, edit, queue } = parts.who;
-  const all = app.state.characters.map((one) => ({ value: one.slug, text: one.name }));
+  const all = pageState().characters.map((one) => ({ value: one.slug, text: one.name }));
   choice.setChoices(all, app.slug);
   choice.hidden = add.hidden = !all.length;
   edit.hidden = !character;
   parts.who.undo.update(character);
-  queue.hidden = !all.length && !app.state.queue.jobs.length;
+  queue.hidden = !all.length && !pageState().queue.jobs.length;
   const cover = character && character.cover ? url(thumbnail(character)) : '';
   face.hidden = !cover;
   if (cover && face.getAttribute('src') !== cover) face.src = cover;
-  const { jobs, more, paused: held } = app.state.queue;
+  const { jobs, more, paused: held } = pageState().queue;
   const open = jobs.filter((job) => job.open).length + (more || 0);
   const label = held ? t('Queue (paused, {n})', { n: open }) : open ? t('Queue ({n})', { n: open }) : t('Queue');
   setText(queue.firstElementChild, label);
@@ -164,7 +164,7 @@ function runs(step, slug) {
 
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
 function spoken() {
-  const jobs = app.state.queue.jobs;
+  const jobs = pageState().queue.jobs;
   const heavy = (job) => job.lane === 'heavy';
   const running = jobs.filter((job) => job.state === 'running');
   return running.find(heavy) || jobs.find((job) => job.state === 'paused') || running[0] || null;
@@ -173,8 +173,8 @@ function spoken() {
 function updateNow() {
   const { node, sign, text, buttons, bar } = parts.now;
   const job = spoken();
-  const waits = app.state.queue.paused || !app.state.supervisor.active;
-  const stuck = !job && waits && app.state.queue.jobs.find((one) => one.state === 'waiting');
+  const waits = pageState().queue.paused || !pageState().supervisor.active;
+  const stuck = !job && waits && pageState().queue.jobs.find((one) => one.state === 'waiting');
   node.hidden = (!job && !stuck) || shownBelow(job);
   const words = job ? jobSentence(job) : stuck ? whyStuck() : '';
   setText(text, words);
@@ -194,7 +194,7 @@ function shownBelow(job) {
 }
 
 function whyStuck() {
-  const { supervisor } = app.state;
+  const { supervisor } = pageState();
   if (!supervisor.active) return supervisor.reason || t('Another webui is using these characters.');
   return t('The queue is paused.');
 }
@@ -205,7 +205,7 @@ function controls(job) {
   const act = (what) => () => controlJob(job, what);
   const turn = () => api.post('/queue', { paused: false }).then(() => refresh());
   const go = { id, label: 'Resume', run: job && job.lane !== 'heavy' ? act('resume') : turn };
-  if (!job) return app.state.queue.paused ? [go] : [];
+  if (!job) return pageState().queue.paused ? [go] : [];
   const stop = { id, label: 'Stop', run: act('stop'), title: 'Saves the progress and stops' };
   if (job.state === 'paused') return [go, stop];
   if (job.wish === 'stop') return [];
@@ -220,7 +220,7 @@ let youngest = 0; // the highest id so far
 
 /** Tell a screen reader, and everybody, when a job has ended. */
 function announce(job) {
-  const { jobs } = app.state.queue;
+  const { jobs } = pageState().queue;
   if (known) jobs.filter(hasEnded).reverse().forEach(announceEnd);
   known = new Map(jobs.map((one) => [one.id, one]));
   youngest = Math.max(youngest, ...known.keys());

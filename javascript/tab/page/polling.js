@@ -1,7 +1,7 @@
 /** The state, asked for while somebody looks. */
 
 import * as api from '../base/api.js';
-import { app, visible } from '../base/app.js';
+import { app, pageState, visible } from '../base/app.js';
 import { recall } from '../base/choice.js';
 import { redraw } from '../base/redraw.js';
 import { merged } from '../base/state_changes.js';
@@ -94,6 +94,6 @@ function later() {
 
 function interval() {
   if (failures) return failures > 1 ? LONGEST : SECOND;
-  const { jobs } = app.state.queue;
+  const { jobs } = pageState().queue;
   return jobs.some((job) => job.state === 'running' || (job.state === 'waiting' && !job.wish)) ? BUSY : IDLE;
 }

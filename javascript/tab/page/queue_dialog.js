@@ -1,7 +1,7 @@
 /** The queue: what runs, what waits, and what has ended, with everything that can be done with it. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { plural, t } from '../base/texts.js';
@@ -38,7 +38,7 @@ export function open() {
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
     if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
-    const { jobs, paused, more } = app.state.queue;
+    const { jobs, paused, more } = pageState().queue;
     rest.hidden = !more;
     setText(rest, more ? plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
     order.hidden = queued().length < 2;
@@ -61,7 +61,7 @@ export function open() {
 }
 
 async function turnQueue() {
-  await api.post('/queue', { paused: !app.state.queue.paused });
+  await api.post('/queue', { paused: !pageState().queue.paused });
   await refresh();
 }
 
@@ -149,8 +149,7 @@ function actions(job, say) {
     found.push({ label: 'Stop', run: act('stop') });
   }
   if (job.state === 'paused') found.push({ label: 'Resume', run: () => goOn(job) });
-  const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
-  if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
+  if (job.unfinished && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
   if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
   if (!job.open) found.push({ label: 'Remove from this list', run: act('forget') });
   return found;
@@ -158,7 +157,7 @@ function actions(job, say) {
 
 /** The jobs that wait, in their order. */
 function queued() {
-  return app.state.queue.jobs.filter((one) => one.state === 'waiting');
+  return pageState().queue.jobs.filter((one) => one.state === 'waiting');
 }
 
 /** Give a waiting job another place: before the job `before`, or at the end where that is null. */

@@ -31,11 +31,8 @@ function running() {
 export function update() {
   const job = running();
   if (job) {
-    const progress = job.standing || {};
-    const share =
-      progress.total && ['training', 'painting', 'working'].includes(progress.phase)
-        ? progress.done / progress.total
-        : null;
+    const { standing } = job;
+    const share = standing && standing.counted ? standing.done / standing.total : null;
     const far = share === null ? '…' : format.percent(share);
     ended = null;
     show(`${far} ${job.character} · SameFace`, 'running', share || 0);

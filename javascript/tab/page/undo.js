@@ -1,10 +1,10 @@
 /** Ways back: the Undo of a character's changes, as a button in the head and in a toast; and characters put away. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageRoot, pageState } from '../base/app.js';
 import { goTo, openJob } from '../base/choice.js';
 import { el, fillWith } from '../base/dom.js';
-import { t } from '../base/texts.js';
+import { capital, t } from '../base/texts.js';
 import { refresh } from './polling.js';
 import { actionButton, toast } from '../widgets/widgets.js';
 
@@ -14,7 +14,7 @@ const seen = new Map(); // by slug: when the newest change was made, as far as i
 /** A toast with a button in it. */
 export function toastWith(text, label, run) {
   toast(text, 'good');
-  const shown = [...app.mount.querySelectorAll('.sf-toast')].pop();
+  const shown = [...pageRoot().querySelectorAll('.sf-toast')].pop();
   const press = async () => {
     shown.remove();
     await run();
@@ -43,14 +43,12 @@ function offer({ slug, undo: last }) {
   const now = last ? last.t : 0;
   seen.set(slug, now);
   if (before === undefined || now <= before) return; // it was there already, or something was taken back
-  toastWith(sentence(last.what), 'Undo', () => takeBack(slug, last));
+  toastWith(capital(last.what), 'Undo', () => takeBack(slug, last));
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 async function takeBack(slug = app.slug, last = null) {
   await settled(slug);
-  const found = app.state.characters.find((one) => one.slug === slug);
+  const found = pageState().characters.find((one) => one.slug === slug);
   const change = last || (found && found.undo);
   if (!change) return;
   const { undone } = await api.post(`/characters/${slug}/undo`, { t: change.t });

@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
@@ -98,9 +98,7 @@ export function updatePhotoCard(card, photo) {
   const waits = decided !== (photo.decision || '');
   const tone = waits && photo.tones ? photo.tones[decided || 'undecided'] : photo.tone || 'none';
   card.className = `sf-photo sf-${tone}${photoGroup(photo) === 'out' ? ' sf-out' : ''}`;
-  const word = waits
-    ? t({ keep: 'kept by you', drop: 'left out by you', '': 'undecided' }[decided])
-    : t(photo.word || 'not checked yet');
+  const word = waits ? t(pageState().words.decisions[decided || 'undecided']) : t(photo.word || 'not checked yet');
   const mark = `${tone} ${word}`;
   if (parts.word.dataset.mark !== mark) fillWith(parts.word, toneBadge(tone, word));
   parts.word.dataset.mark = mark;

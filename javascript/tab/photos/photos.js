@@ -1,6 +1,7 @@
 /** Step 1: which photos are used, what is said of them, and what is missing. */
 
 import * as api from '../base/api.js';
+import { pageState } from '../base/app.js';
 import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
@@ -8,21 +9,13 @@ import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { photoCard, photoGroup, settlePhotos, updatePhotoCard } from './photo_cards.js';
-import { drawUploads, dropZone, pastePhotos, uploadProgress } from './upload.js';
+import { dropZone, pastePhotos } from './drop_zone.js';
+import { drawUploads, uploadProgress } from './upload.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
 import { actionButton, keyedList, leadLine, notice, toneSign } from '../widgets/widgets.js';
 
 const FILTERS = { all: 'All', good: 'Good', look: 'Look at', out: 'Left out' };
-const ANGLES = {
-  'profile from the left': 'profile left',
-  'from the left': 'left',
-  ahead: 'ahead',
-  'from the right': 'right',
-  'profile from the right': 'profile right',
-};
 const WANTED = [
-  '20 to 50 photos of this one face, alone in the picture',
-  'sharp, well lit, the face at least 100 pixels high',
   'from the front, from both sides, and in profile',
   'close-ups, some of the upper body, a few of the whole body',
   'different clothes, places, light and expressions: what is always the same is learned with the face',
@@ -65,7 +58,12 @@ function mount(root) {
 }
 
 function wanted() {
-  const items = WANTED.map((text) => el('li', { text: t(text) }));
+  const { photos_best: best, face_pixels: n } = pageState().limits;
+  const items = [
+    t('{least} to {most} photos of this one face, alone in the picture', best),
+    t('sharp, well lit, the face at least {n} pixels high', { n }),
+    ...WANTED.map((text) => t(text)),
+  ].map((text) => el('li', { text }));
   const heading = el('h3', { text: t('Which photos work well') });
   const invent = actionButton('Invent the face instead', () => goTo({ step: 'invent' }));
   const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
@@ -199,7 +197,7 @@ function drawMap() {
     'tr',
     {},
     el('td', {}),
-    angles.map((one) => el('th', { scope: 'col', text: t(ANGLES[one] || one) })),
+    angles.map((one) => el('th', { scope: 'col', text: t(pageState().words.angles[one]) })),
   );
   const body = rows.map(([framing, row]) =>
     el(

@@ -1,7 +1,7 @@
 /** The choice of another LoRA for a production: its tag goes into every prompt, where it can be changed. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { numberField } from '../widgets/form_parts.js';
@@ -18,7 +18,7 @@ const HELP =
  * @returns {any} the element.
  */
 export function loraInPrompts(prompts, changed) {
-  const { limits } = app.state;
+  const { limits } = pageState();
   const select = selectBox([], '');
   const weight = numberField(limits.prompt_weight, 0.05);
   const add = actionButton('Add it to every prompt', () => insert());

@@ -128,23 +128,16 @@ function show(made) {
   const [page, archive] = links;
   fillWith(
     made.links,
-    ...(archive ? downloads(archive, production.signing) : []),
+    ...(archive ? downloads(archive, production) : []),
     page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
 }
 
-const CERTIFICATES = {
-  own: 'Signed with the certificate c2pa-own.pem of the data folder.',
-  'home-made':
-    'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
-  missing: 'Signed pictures (C2PA) need the Python package c2pa-python.',
-};
-
 /** The links to the kept pictures, as they are and signed. */
-function downloads(archive, signing) {
+function downloads(archive, { signing, signing_text: said }) {
   const link = (href, text, title) => el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
   const plain = link(archive, t('Download kept pictures'), '');
-  const why = t(CERTIFICATES[signing]);
+  const why = t(said);
   if (signing === 'missing') return [plain, el('span', { class: 'sf-quiet', text: why })];
   return [plain, link(`${archive}?signed=1`, t('Download them signed (C2PA)'), why)];
 }
@@ -213,7 +206,7 @@ function showJob(made, job, last) {
   const standing = job && job.state === 'running' && job.standing;
   made.bar.hidden = !standing;
   if (standing) made.bar.set(standing.total ? standing.done / standing.total : null, t('Painting'));
-  const ended = last && ['failed', 'interrupted'].includes(last.state) ? last : null;
+  const ended = last && last.broken ? last : null;
   made.log.set(job ? job.id : ended ? ended.id : null);
 }
 
@@ -222,7 +215,7 @@ function showJob(made, job, last) {
 function words(made, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
-  if (last && ['failed', 'interrupted'].includes(last.state)) return failed(last);
+  if (last && last.broken) return failed(last);
   if (!runs.some((run) => run.checkpoints.length)) {
     const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'Nothing is trained yet.', buttons: [train] };

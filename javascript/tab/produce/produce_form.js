@@ -1,7 +1,7 @@
 /** What is to be produced: the prompts, how many pictures, with which LoRA, by whom. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
@@ -26,7 +26,7 @@ const STORED = 'prompts'; // of each character, as they were last produced
  */
 export function produceForm(begun) {
   const form = { slug: '', runs: [] };
-  const { ranges, produced } = app.state.limits;
+  const { ranges, produced } = pageState().limits;
   form.cell = cellChoice(ranges.weight, () => showGone());
   const prompts = el('textarea', { class: 'sf-input sf-prompts', spellcheck: false, placeholder: EXAMPLE, rows: 7 });
   prompts.addEventListener('input', () => label());
@@ -40,7 +40,7 @@ export function produceForm(begun) {
   const painter = painterChoice([ours], () => showPainter());
   const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   comfyui.value = readStored(COMFYUI, '');
-  comfyui.placeholder = app.state.limits.comfyui;
+  comfyui.placeholder = pageState().limits.comfyui;
   const addressField = formField('Address of ComfyUI', comfyui);
   const line = radioGroup(
     'Which pictures are kept',
@@ -156,7 +156,7 @@ export function produceForm(begun) {
 
   function showPainter() {
     addressField.hidden = painter.chosen() !== 'comfyui';
-    const { detailer } = app.state.host;
+    const { detailer } = pageState().host;
     const own = t('Done by SameFace, for full-body pictures. Takes longer.');
     const webuis = t('Done by {name} of this webui, for full-body pictures. Takes longer.', { name: detailer });
     setText(byWhom, painter.chosen() === 'webui' && detailer ? webuis : own);
@@ -180,7 +180,7 @@ export function produceForm(begun) {
       cfg: cfg.value === '' ? null : Number(cfg.value),
       sampler: sampler.value,
       trigger: trigger.input.checked,
-      second_pass: again.input.checked ? app.state.limits.second_pass : 0,
+      second_pass: again.input.checked ? pageState().limits.second_pass : 0,
       ...painter.by(),
       comfyui: comfyui.value.trim() || undefined,
     };
@@ -217,8 +217,8 @@ export function produceForm(begun) {
       form.runs = runs;
       const best = bestGrid(runs);
       form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
-      const { host } = app.state;
-      sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
+      const { host } = pageState();
+      sampler.setChoices(host.samplers.map((name) => ({ value: name, text: name })));
       showPainters();
       showPainter();
       showGone();

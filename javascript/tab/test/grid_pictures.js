@@ -1,7 +1,7 @@
 /** The pictures of a test grid, with and without the LoRA, each with its word; and the photos they are held against. */
 
 import { url } from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
@@ -11,14 +11,6 @@ import { keyedList, toneBadge } from '../widgets/widgets.js';
 
 const TO_COME = 'Still to be painted.';
 const GONE = 'The picture is no longer there.';
-const MEANINGS = {
-  ok: 'clearly this person',
-  drift: 'something of the face is lost',
-  lost: 'no more like the photos than a stranger',
-  suspect: 'too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted; not counted',
-  'no face': 'none is found; not counted',
-};
-
 /** What a picture is called: {word, tone}; null where it is not judged yet. */
 function markOf(row) {
   if (!row.mark || !row.copy) return row.mark;
@@ -67,10 +59,9 @@ export function gridPictures() {
   const legend = el(
     'div',
     { class: 'sf-legend' },
-    Object.entries(MEANINGS).map(([word, meaning]) => {
-      const words = `: ${t(meaning)}`;
-      return el('span', {}, toneBadge(app.state.limits.status_tones[word], t(word)), words);
-    }),
+    Object.entries(pageState().words.statuses).map(([word, { tone, meaning }]) =>
+      el('span', {}, toneBadge(tone, t(word)), `: ${t(meaning)}`),
+    ),
   );
   const leak = el('div', { class: 'sf-sheet', data: { view: 'lora' } });
   const leakHead = el('h3', { text: t('Without the trigger word') });

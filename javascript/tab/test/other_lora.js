@@ -1,7 +1,7 @@
 /** The choice of another LoRA, with which the character's is tested together. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { numberField } from '../widgets/form_parts.js';
@@ -15,7 +15,7 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
  *   painted now.
  */
 export function otherLora(changed, combine) {
-  const { limits } = app.state;
+  const { limits } = pageState();
   const none = { value: '', text: t('None') };
   let refused = false;
   const select = selectBox([none], '', () => show());

@@ -1,7 +1,7 @@
 /** What is painted for a test, and by whom. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, startJob } from '../jobs/jobs.js';
@@ -20,7 +20,7 @@ import { otherLora } from './other_lora.js';
  */
 export function testForm(changed) {
   const form = { slug: '', runs: [] };
-  const { limits } = app.state;
+  const { limits } = pageState();
   const { ranges } = limits;
   form.cell = cellChoice(ranges.weight, () => {
     showGone();
@@ -193,9 +193,8 @@ export function testForm(changed) {
       }
       form.runs = runs;
       form.cell.setRuns(runs);
-      const { host } = app.state;
-      const samplers = host.samplers || ['Euler'];
-      sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
+      const { host } = pageState();
+      sampler.setChoices(host.samplers.map((name) => ({ value: name, text: name })));
       showPainters();
       showBases();
       showGone();

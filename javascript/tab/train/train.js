@@ -2,17 +2,16 @@
 
 import * as api from '../base/api.js';
 import { app } from '../base/app.js';
-import { chosenCharacter, goTo, openJob } from '../base/choice.js';
+import { chosenCharacter, openJob } from '../base/choice.js';
 import { appendTo } from '../base/dom.js';
-import * as format from '../base/format.js';
-import { say, t } from '../base/texts.js';
-import { beginsWhen, controlJob, lastJob, resumeJob, startJob } from '../jobs/jobs.js';
-import { baseGone, jobsBaseGone, knownRuns, reloadRuns, runsAreNew, runsError, thenTest } from '../jobs/runs.js';
+import { lastJob } from '../jobs/jobs.js';
+import { knownRuns } from '../jobs/runs.js';
 import { compareRuns } from './train_compare.js';
 import { goOnElsewhere } from './train_elsewhere.js';
 import { trainForm } from './train_form.js';
-import { countedText, hasGpu, phaseName, timeLeft, trainingView } from './train_live.js';
+import { trainingView } from './train_live.js';
 import { earlierRuns, moreSteps } from './train_runs.js';
+import { trainWords, unfinished } from './train_words.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
 import { foldSection, leadLine } from '../widgets/widgets.js';
 
@@ -83,7 +82,7 @@ function update(made) {
   const now = situation(job, last, runs);
   follow(made, character.slug, now);
   open(made, now);
-  showLead(made, words(now, character), now);
+  showLead(made, trainWords(now, character, otherBase), now);
   made.lead.hidden = now.kind === 'nothing' && character.next === 'train';
   const ended = !job && now.kind !== 'nothing' && last && last.run === made.run ? last : null;
   made.live.set({ job: job || ended, details: made.details });
@@ -149,157 +148,13 @@ function situation(job, last, runs) {
   const of = last && last.run ? find(runs, last.run) : null;
   const over = of && of.saved >= of.total && last.state !== 'failed';
   const newer = newest && of !== newest && newest.created > (last ? last.created : 0);
-  const useful = last && !over && !newer && ['failed', 'interrupted', 'stopped', 'paused'].includes(last.state);
+  const useful = last && !over && !newer && (last.unfinished || last.state === 'paused');
   if (useful && (last.state !== 'stopped' || of)) return { kind: last.state, job: last, run: of };
   const run = runs.find((one) => one.saved || one.resumable); // others left nothing
   if (!run) return { kind: 'nothing' };
   return { kind: unfinished(run) ? 'stopped' : 'trained', job: null, run };
 }
 
-/** Whether a run has not been saved at its last step, and can go on. */
-function unfinished(run) {
-  return run.saved < run.total && run.resumable;
-}
-
 function find(runs, id) {
   return (runs || []).find((run) => run.id === id) || null;
-}
-
-// The first line
-
-function words(now, character) {
-  const { job, run } = now;
-  if (now.kind === 'unknown') return { tone: 'none', text: runsError() || 'Loading …' };
-  if (now.kind === 'nothing') return missing(character);
-  if (now.kind === 'running') return running(job);
-  if (now.kind === 'waiting') return waiting(job);
-  if (now.kind === 'trained') return trained(run, character);
-  const gone = baseGone(run) || jobsBaseGone(job);
-  return now.kind === 'failed' ? failed(job, run, gone) : resting(now, gone);
-}
-
-const another = { label: 'Choose another base model', main: true, do: otherBase };
-const RESTS = {
-  paused: 'Training is paused{where}.',
-  interrupted: 'Training was interrupted{where}.',
-  stopped: 'Training stopped{where}.',
-};
-
-function resting(now, gone) {
-  const { kind, job, run } = now;
-  const paused = kind === 'paused';
-  const again = gone ? another : { label: 'Resume', main: true, do: () => goOn(now) };
-  const stop = { label: 'Stop', do: () => controlJob(job, 'stop') };
-  return {
-    tone: 'warn',
-    text: t(RESTS[kind], { where: place(run) }),
-    detail: gone || (paused ? (hasGpu() && job.lane === 'heavy' ? 'The GPU is free.' : '') : job && job.error),
-    buttons: [again, paused ? stop : toTest(run)],
-  };
-}
-
-function missing(character) {
-  const step = character.next === 'captions' ? 'captions' : 'photos';
-  const label = step === 'captions' ? 'Go to the captions' : 'Go to the photos';
-  const ready = character.next !== 'photos' && character.next !== 'captions';
-  if (ready) return { tone: 'none', text: 'Nothing is trained yet.' };
-  return {
-    tone: 'warn',
-    text: say(character[step].message, character[step].text),
-    detail: 'You can still train.',
-    buttons: [{ label, main: true, do: () => goTo({ step }) }],
-  };
-}
-
-function running(job) {
-  const count =
-    job.standing && job.standing.phase === 'training' ? countedText(job.standing, 'step {done} of {total}') : '';
-  const asked = Boolean(job.wish);
-  return {
-    tone: 'busy',
-    text: [phaseName(job), asked ? '' : count].filter(Boolean).join(': '),
-    detail: asked ? 'This takes up to a minute or two.' : timeLeft(job.standing),
-    buttons: [
-      {
-        label: 'Pause',
-        title: hasGpu() ? 'Saves the step and frees the GPU.' : 'Saves the step; you can resume later.',
-        disabled: asked,
-        do: () => controlJob(job, 'pause'),
-      },
-      {
-        label: 'Stop',
-        title: 'Saves the step and ends; you can resume later.',
-        disabled: asked,
-        do: () => controlJob(job, 'stop'),
-      },
-    ],
-  };
-}
-
-function waiting(job) {
-  const paused = app.state.queue.paused;
-  return {
-    tone: 'none',
-    text: 'The training is waiting.',
-    detail: beginsWhen(job) || t('It begins in a moment.'),
-    buttons: [
-      paused && { label: 'Resume', main: true, do: () => resumeJob(job) },
-      { label: 'Remove from queue', do: () => controlJob(job, 'stop') },
-    ],
-  };
-}
-
-function failed(job, run, gone) {
-  return {
-    tone: 'bad',
-    text: job.error || 'The training failed.',
-    detail: gone || failedWhere(run),
-    buttons: [
-      gone ? another : { label: 'Try again', main: true, do: () => controlJob(job, 'resume') },
-      { label: 'Dismiss', do: () => controlJob(job, 'forget').then(reloadRuns) },
-    ],
-  };
-}
-
-function failedWhere(run) {
-  if (!runsAreNew()) return '';
-  const step = run ? run.saved : 0;
-  if (!step) return 'It failed before anything was saved; “Try again” starts over.';
-  const values = { step: format.number(step) };
-  return t('The steps up to {step} are saved; “Try again” continues after step {step}.', values);
-}
-
-function trained(run, character) {
-  const text = t('Run {run} is trained: {steps} steps.', {
-    run: run.id,
-    steps: format.number(run.saved),
-  });
-  const judged = run.grids.some((grid) => grid.kind);
-  const { message, text: sentence } = character.test;
-  const detail = judged ? say(message, sentence) : t('Now see whether the face holds.');
-  return { tone: 'good', text, detail, buttons: [toTest(run)] };
-}
-
-function toTest(run) {
-  if (!run || !run.checkpoints.length) return null;
-  const judged = run.grids.some((grid) => grid.kind);
-  const label = judged ? 'See the test' : 'Continue to the test';
-  return { label, main: !unfinished(run), do: () => goTo({ step: 'test' }) };
-}
-
-/** "; it goes on after step 800 of 2,000": what is saved counts. Empty until that is known. */
-function place(run) {
-  if (!runsAreNew()) return '';
-  const step = run ? run.saved : 0;
-  if (!step) return t(' before anything was saved; it starts over');
-  return t('; it can continue after step {step} of {total}', {
-    step: format.number(step),
-    total: format.number(run.total),
-  });
-}
-
-async function goOn({ kind, job, run }) {
-  if (kind === 'paused') await resumeJob(job);
-  else if (job) await controlJob(job, 'resume');
-  else await startJob('train', { run: run.id, then_test: await thenTest() }, 'The training continues.');
 }

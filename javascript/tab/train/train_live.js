@@ -1,10 +1,9 @@
 /** A training as it goes, or one that has ended: how far, how fast, loss, likeness, sample pictures, warnings, log. */
 
 import { url } from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
-import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { logFold } from '../jobs/jobs.js';
 import * as titleSignal from '../page/title_signal.js';
@@ -12,7 +11,6 @@ import { clockTime, enlargePictures, factList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
 import { foldSection, keyedList, notice, progressBar } from '../widgets/widgets.js';
 
-const SLOW = 5; // times its best pace: then something is wrong
 const SLOWER =
   'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
   'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.';
@@ -22,35 +20,14 @@ const SLOWER_ALONE =
 const MEASURED =
   'Measured from a few pictures in few sampling steps: it shows where the training goes; the test shows how good the ' +
   'LoRA is. More is better in all four.';
-const LIKENESS = [
-  ['identity', 'Identity'],
-  ['only_when_asked', 'Only when asked'],
-  ['obedience', 'Obedience'],
-  ['variety', 'Variety'],
-];
-const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
-const PHASES = {
-  'waiting for the GPU': 'Waiting until the webui has painted its picture',
-  starting: 'Starting',
-  preparing: 'Loading the base model and the photos',
-  training: 'Training',
-  painting: 'Painting',
-  working: 'Working',
-  trained: 'Training is done',
-  stopped: 'Stopping; everything is saved',
-  paused: 'Pausing; everything is saved',
-  finished: 'Finished',
-};
-
 /** Whether there is a GPU, or may be one: what is said of it holds nothing where the Doctor knows that there is none. */
 export const hasGpu = () => !app.state || app.state.host.gpu !== false;
 
 /** What a job does now, in a few words. */
 export function phaseName(job) {
-  const { phase, text } = job.standing || {};
   if (job.wish === 'stop') return t('Stopping: the step is saved first');
   if (job.wish === 'pause') return t('Pausing: the step is saved first');
-  return t((phase === 'working' && text) || PHASES[phase] || text || 'Starting');
+  return t((job.standing && job.standing.name) || 'Starting');
 }
 
 /** "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet. */
@@ -65,19 +42,6 @@ export function timeLeft(standing) {
   if (!standing || !Number.isFinite(standing.seconds_left)) return '';
   const left = format.duration(standing.seconds_left);
   return t('{left} left, done at {clock}', { left, clock: clockTime(standing.seconds_left) });
-}
-
-/** How many times slower a job is than it once was; 1 where that is not known. */
-function slowdown(job) {
-  const { rate, phase } = job.standing || {};
-  if (phase !== 'training' || !(rate > 0)) return 1;
-  const kept = readStored(RATES, {});
-  const best = Math.min(kept[job.id] || Infinity, rate);
-  if (kept[job.id] !== best) {
-    const newest = Object.entries({ ...kept, [job.id]: best }).slice(-5);
-    writeStored(RATES, Object.fromEntries(newest));
-  }
-  return rate / best;
 }
 
 /**
@@ -126,10 +90,10 @@ export function trainingView() {
         countedText(standing, 'Step {done} of {total}') || phaseName(job),
       );
     facts.set([...(standing ? numbers(standing) : []), ...costs(job)]);
-    slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
+    slow.hidden = !job || job.state !== 'running' || !standing.slow;
     setText(slowWords, t(hasGpu() ? SLOWER : SLOWER_ALONE));
     notify.update();
-    notify.hidden = notify.hidden || !job || !['running', 'waiting'].includes(job.state);
+    notify.hidden = notify.hidden || !job || !job.open || job.state === 'paused';
     const said = standing && standing.warnings.length ? standing.warnings : (details && details.warnings) || [];
     keyedList(
       warnings,
@@ -210,7 +174,12 @@ function likenessChart(details) {
     yMax: 100,
     yFormat: (value) => `${format.number(value, 0)} %`,
     series: details
-      ? LIKENESS.map(([key, name], place) => ({ name, points: points(key), tone: String(place + 1), dots: true }))
+      ? Object.entries(pageState().words.numbers).map(([key, name], place) => ({
+          name,
+          points: points(key),
+          tone: String(place + 1),
+          dots: true,
+        }))
       : [],
   };
 }

@@ -1,7 +1,7 @@
 /** What can be done with runs that are there: train one on, and look at earlier ones. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
@@ -48,7 +48,7 @@ export function moreSteps() {
   const row = el('div', { class: 'sf-row' }, formField('More steps', steps), button);
   const node = foldSection('Train more steps', row, where.node, after, help);
   const showReady = () => (button.disabled = !run || Boolean(baseGone(run)) || !where.ready());
-  node.addEventListener('toggle', () => node.open && !app.state.host.remote && where.load().then(showReady));
+  node.addEventListener('toggle', () => node.open && !pageState().host.remote && where.load().then(showReady));
   const set = (now) => {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;

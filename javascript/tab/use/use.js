@@ -1,7 +1,7 @@
 /** The panel "Use": put a LoRA where it can be painted with, and its prompt into txt2img. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { chosenCharacter, goTo } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
@@ -29,7 +29,7 @@ export const panel = {
 function make(root) {
   const made = { slug: '', settings: null };
   made.lead = leadLine();
-  made.cell = cellChoice(app.state.limits.prompt_weight, () => {
+  made.cell = cellChoice(pageState().limits.prompt_weight, () => {
     made.result.hidden = true;
     update(made);
   });
@@ -101,7 +101,7 @@ function update(made) {
   }
   if (runs) preselect(made, runs);
   const trained = Boolean(runs && runs.some((run) => run.checkpoints.length));
-  const far = app.state.host.remote; // then no folder may be named
+  const far = pageState().host.remote; // then no folder may be named
   made.comfy.input.disabled = far;
   made.folder.row.hidden = far;
   made.choice.hidden = made.elsewhere.hidden = !trained;
@@ -146,7 +146,7 @@ function words(made, runs, trained) {
 }
 
 function alone() {
-  return app.state.host.name === 'alone';
+  return pageState().host.name === 'alone';
 }
 
 function showKnown(made, runs) {

@@ -1,7 +1,7 @@
 /** What the panels for training, testing and use share: choices, lists of facts, jobs, pictures, timers. */
 
 import { url } from '../base/api.js';
-import { app, visible } from '../base/app.js';
+import { pageRoot, visible } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { actionButton, keyedList, openDialog, toast } from './widgets.js';
@@ -140,7 +140,7 @@ export async function copyText(text) {
 function copiedByHand(text) {
   const before = document.activeElement;
   const area = el('textarea', { class: 'sf-out-of-sight', value: text, aria: { hidden: 'true' } });
-  app.mount.append(area);
+  pageRoot().append(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();

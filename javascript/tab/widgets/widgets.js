@@ -1,6 +1,6 @@
 /** The parts that all panels are made of: buttons, notices, toasts, dialogs, lists that survive polling. */
 
-import { app } from '../base/app.js';
+import { pageRoot } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 
@@ -84,7 +84,7 @@ export function toast(text, tone = 'none') {
 }
 
 function toasts() {
-  const holder = [...app.mount.querySelectorAll('dialog[open]')].pop() || app.mount; // above a dialog, too
+  const holder = [...pageRoot().querySelectorAll('dialog[open]')].pop() || pageRoot(); // above a dialog, too
   const there = [...holder.children].find((child) => child.classList.contains('sf-toasts'));
   if (there) return there;
   const made = el('div', { class: 'sf-toasts', aria: { live: 'polite' } });
@@ -117,7 +117,7 @@ export function openDialog(title, node, options = {}) {
     if (options.closed) options.closed();
   });
   shown.addEventListener('keydown', (event) => event.stopPropagation()); // the host has keys of its own
-  app.mount.append(shown);
+  pageRoot().append(shown);
   shown.showModal();
   return { close: () => shown.open && shown.close(), node: shown };
 }

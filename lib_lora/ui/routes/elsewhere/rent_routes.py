@@ -18,7 +18,7 @@ from lib_lora.queue.job_types import RENT_CAP, RENT_HOURS, RUNPOD, Rental, Train
 from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.runpod import money, pod_rental
-from lib_lora.remote.runpod.gpu_offers import GpuOffer
+from lib_lora.remote.runpod.gpu_offers import STOCK_WORDS, GpuOffer
 from lib_lora.remote.runpod.money import ExchangeRate
 from lib_lora.remote.runpod.pod_ledger import PREFIX
 from lib_lora.remote.runpod.user_currency import rate_of
@@ -227,7 +227,7 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
 
 def _gpu(offer: GpuOffer, rate: ExchangeRate) -> dict[str, Any]:
     gpu = offer.gpu
-    facts = {"id": gpu.id, "name": gpu.name, "memory": gpu.memory, "availability": gpu.availability}
+    facts = {"id": gpu.id, "name": gpu.name, "memory": gpu.memory, "stock": STOCK_WORDS.get(gpu.availability, "")}
     return {**facts, "hourly": rate.shown(offer.hourly)}
 
 

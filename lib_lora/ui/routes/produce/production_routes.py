@@ -289,7 +289,16 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "page": address(slug, "productions", one.id, "production.html"),
         "archive": address(slug, "productions", one.id, "pictures.zip"),
         "signing": _signing(context),
+        "signing_text": SIGNING[_signing(context)],
     }
+
+
+SIGNING = {  # with whose certificate the archive is signed, for the page
+    "own": "Signed with the certificate c2pa-own.pem of the data folder.",
+    "home-made": "Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key "
+    "into the data folder as c2pa-own.pem.",
+    "missing": "Signed pictures (C2PA) need the Python package c2pa-python.",
+}
 
 
 def _signing(context: RequestContext) -> str:
