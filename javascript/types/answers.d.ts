@@ -309,7 +309,7 @@ interface GridEntry {
   more: string[];
 }
 
-interface Run {
+interface RunRecord {
   id: string;
   created: number;
   base: string;
@@ -336,7 +336,7 @@ interface SamplePicture {
   role: string;
 }
 
-interface RunDetails extends Run {
+interface RunDetails extends RunRecord {
   loss: number[][];
   probe: number[][];
   likeness: ({ step: number; why?: string } & Partial<Record<NumberCode, number | null>>)[];
@@ -778,7 +778,7 @@ type AnswerOf<P extends string> =
   : P extends `/characters/${string}/runs/${string}/grids/${string}` ? Grid
   : P extends `/characters/${string}/runs/${string}/lora/${string}` ? LoraFile
   : P extends `/characters/${string}/runs/${string}` ? RunDetails
-  : P extends `/characters/${string}/runs` ? Run[]
+  : P extends `/characters/${string}/runs` ? RunRecord[]
   : P extends '/loras' ? OtherLora[]
   : P extends `/characters/${string}/combined` ? Combined[]
   : P extends `/characters/${string}/productions/${string}` ? Production

@@ -58,7 +58,7 @@ export function fillCard() {
     el('div', { class: 'sf-row' }, run),
     ways,
   );
-  card.ask = async () => {
+  const ask = async () => {
     all = await api.get('/captioners');
     const chosen = choice.value || defaultName(all);
     choice.setChoices(
@@ -73,7 +73,7 @@ export function fillCard() {
     );
     tell();
   };
-  return card;
+  return Object.assign(card, { ask });
 }
 
 /**
@@ -138,7 +138,7 @@ export function editCard(shownFiles, took) {
     el('p', { class: 'sf-quiet', text: t('Most frequent phrases') }),
     offers,
   );
-  card.set = (view) => {
+  const set = (view) => {
     undo.disabled = !view.can_undo;
     undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
     const only = shownFiles().length;
@@ -168,7 +168,7 @@ export function editCard(shownFiles, took) {
       (node, one) => setText(node.lastChild, `× ${one.captions}`),
     );
   };
-  return card;
+  return Object.assign(card, { set });
 }
 
 function options(names) {

@@ -44,11 +44,11 @@ export function keyField(changed, service) {
     changed(kept_in);
   }
 
-  node.set = (kept) => {
+  const set = (kept) => {
     typing.hidden = Boolean(kept);
     setText(said, kept ? t(pageState().words.kept_keys[service.service][kept]) : '');
     forget.hidden = !kept || kept === 'environment';
   };
-  node.set('');
-  return node;
+  set('');
+  return Object.assign(node, { set });
 }

@@ -13,7 +13,7 @@ export function livingPods() {
   async function end(pod) {
     await api.post(`/pods/${pod.name}/end`);
     toast('The rented GPU is deleted.', 'good');
-    await node.update();
+    await update();
   }
 
   const entry = (pod) => {
@@ -29,11 +29,11 @@ export function livingPods() {
     return notice('warn', el('p', { text: words }), button);
   };
 
-  node.update = async () => {
+  const update = async () => {
     const pods = await api.get('/pods').catch(() => []);
     const idle = pods.filter((one) => one.job === null);
     keyedList(node, idle, (one) => one.name, entry);
     node.hidden = !idle.length;
   };
-  return node;
+  return Object.assign(node, { update });
 }

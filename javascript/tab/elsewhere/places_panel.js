@@ -57,20 +57,20 @@ export function placesPanel() {
     else toast(t('{name} is added.', { name: made.name }), 'good');
     Object.values(inputs).forEach((input) => (input.value = ''));
     fold.open = false;
-    await node.update();
+    await update();
   }
 
   async function check(place) {
     await api.post(`/places/${place.name}/check`);
     toast(t('{name} was reached.', { name: place.name }), 'good');
-    await node.update();
+    await update();
   }
 
   async function remove(place) {
     const words = t('Remove {name}? Files on that machine are kept.', { name: place.name });
     if (!(await askConfirm(words, 'Remove', { danger: true }))) return;
     await api.post(`/places/${place.name}/remove`);
-    await node.update();
+    await update();
   }
 
   const entry = (place) => {
@@ -87,7 +87,7 @@ export function placesPanel() {
     return el('li', { class: `sf-check sf-${place.checked ? 'good' : 'none'}` }, head, el('p', {}));
   };
 
-  node.update = async () => {
+  const update = async () => {
     const places = await api.get('/places').catch(() => []);
     keyedList(
       list,
@@ -99,5 +99,5 @@ export function placesPanel() {
     none.hidden = places.length > 0;
     list.hidden = !none.hidden;
   };
-  return node;
+  return Object.assign(node, { update });
 }

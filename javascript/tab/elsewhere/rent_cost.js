@@ -30,13 +30,13 @@ export function rentCost() {
   const fold = foldSection('Cost of the first LoRA', time, facts, el('p', { class: 'sf-help', text: t(REPORTED) }));
   fold.open = true;
   fold.hidden = true;
-  fold.set = (quote, offer, hours) => {
+  const set = (quote, offer, hours) => {
     fold.hidden = !quote || !offer;
     if (fold.hidden) return;
     setText(time, rentTime(quote, offer));
     facts.set(rows(quote, offer, hours));
   };
-  return fold;
+  return Object.assign(fold, { set });
 }
 
 /** How long it takes, and from what that is known. */

@@ -48,8 +48,8 @@ export function sentList(wanted) {
     if (failed) shown = '';
     if (fold.open) load();
   });
-  fold.update = () => fold.open && load();
-  return fold;
+  const update = () => fold.open && load();
+  return Object.assign(fold, { update });
 }
 
 function parts(list, rented) {

@@ -87,13 +87,13 @@ export function logFold() {
   };
   const beat = repeatWhileSeen(load, 5000);
   fold.addEventListener('toggle', () => beat.set(fold.open));
-  fold.set = (id) => {
+  const set = (id) => {
     fold.hidden = !id;
     if (id === job) return;
     job = id;
     setText(text, '');
     if (fold.open) beat.now();
   };
-  fold.set(null);
-  return fold;
+  set(null);
+  return Object.assign(fold, { set });
 }

@@ -15,7 +15,7 @@ export function loraFile() {
   const node = el('div', { class: 'sf-stack', hidden: true }, path, el('div', {}, link), prompt);
   let asked = '';
 
-  node.set = async (slug, { run, step, weight }) => {
+  const set = async (slug, { run, step, weight }) => {
     const mark = JSON.stringify([slug, run, step, weight]);
     if (mark === asked) return;
     asked = mark;
@@ -39,9 +39,9 @@ export function loraFile() {
     node.hidden = false;
   }
 
-  node.download = () => {
+  const download = () => {
     if (node.hidden) throw new Error(t('The file is not ready yet; try again in a moment.'));
     link.click();
   };
-  return node;
+  return Object.assign(node, { set, download });
 }

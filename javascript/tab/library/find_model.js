@@ -74,7 +74,7 @@ export function findModel(begun) {
     );
   }
 
-  node.set = (task, library) => {
+  const set = (task, library) => {
     const running = Boolean(task && task.state === 'running');
     agreed = library.civitai.state === 'agreed';
     find.disabled = running;
@@ -86,5 +86,5 @@ export function findModel(begun) {
     if (task.error) return fillWith(shown, notice('bad', el('span', { text: task.error.message })));
     return fillWith(shown, task.result ? result(task.result, library) : null);
   };
-  return node;
+  return Object.assign(node, { set });
 }

@@ -42,12 +42,12 @@ export function modelCards(ticked) {
     fillWith(made.sfBody, known ? details(model.civitai, purposes) : null);
   }
 
-  node.set = (models, purposes, purpose) => {
+  const set = (models, purposes, purpose) => {
     const show = (made, model) => update(made, model, purposes, purpose);
     keyedList(node, models, (one) => `${one.file}|${one.bytes}|${one.preview}|${isPlain(one)}`, card, show);
     for (const [file, box] of [...boxes]) if (!box.isConnected) boxes.delete(file);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function about(model) {

@@ -38,9 +38,9 @@ export function starterCards(begun) {
     return Object.assign(made, { sfFetch: fetch });
   }
 
-  node.set = (starters, busy) => {
+  const set = (starters, busy) => {
     const show = (made) => (made.sfFetch.disabled = busy);
     keyedList(node, starters, (one) => `${one.key}|${one.there}`, card, show);
   };
-  return node;
+  return Object.assign(node, { set });
 }

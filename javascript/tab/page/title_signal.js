@@ -146,11 +146,11 @@ export function tick() {
   const box = checkbox('Notify me at the end', wanted(), () => ask(box), help);
   box.classList.add('sf-notify');
   box.hidden = !possible();
-  box.update = () => {
+  const updateTo = () => {
     box.input.checked = wanted();
     box.hidden = !possible();
   };
-  return box;
+  return Object.assign(box, { update: updateTo });
 }
 
 async function ask(box) {

@@ -71,7 +71,7 @@ async function settled(slug) {
 export function deletedList() {
   const list = el('ul', { class: 'sf-stack' });
   const made = el('div', { class: 'sf-card', hidden: true }, el('h3', { text: t('Deleted characters') }), list);
-  made.shown = async () => {
+  const wasShown = async () => {
     const all = await api.get('/deleted').catch(() => []);
     made.hidden = !all.length;
     const entry = (one) =>
@@ -87,7 +87,7 @@ export function deletedList() {
       );
     fillWith(list, all.slice(0, 20).map(entry));
   };
-  return made;
+  return Object.assign(made, { shown: wasShown });
 }
 
 /** Bring a character back by its folder's name. */

@@ -146,7 +146,7 @@ export function productionGallery(decided) {
     lightbox(shown.slug, items, at, [], { answer, buttons });
   }
 
-  node.set = (slug, production) => {
+  const set = (slug, production) => {
     node.hidden = !production || !production.pictures.length;
     if (node.hidden) return;
     if (shown.slug !== slug || shown.id !== production.id) {
@@ -156,7 +156,7 @@ export function productionGallery(decided) {
     Object.assign(shown, { slug, id: production.id, pictures: production.pictures, bits: production.similar_bits });
     draw();
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** Where a key moves to from a place; null where it moves nowhere. */
@@ -184,7 +184,7 @@ function card(open, toggle) {
   const node = el('div', { class: 'sf-photo sf-produced' }, thumb, mark, words, turn);
   let now = [];
   thumb.addEventListener('click', () => open(now[0]));
-  node.set = (pile) => {
+  const set = (pile) => {
     now = pile;
     const [picture] = pile;
     const kept = isKept(picture);
@@ -203,7 +203,7 @@ function card(open, toggle) {
     mark.dataset.said = `${tone}${text}`;
     fillWith(mark, toneBadge(tone, text), el('span', { class: 'sf-number', text: likeness(picture.likeness) }));
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** What is said of a picture, with its tone. */

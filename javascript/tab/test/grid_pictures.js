@@ -79,7 +79,7 @@ export function gridPictures() {
     const at = there.findIndex((one) => one.key === pair.key);
     lightbox(slug, there.map(largeOf), Math.max(0, at), photos);
   };
-  node.set = (grid) => {
+  const set = (grid) => {
     const rows = grid.rows.map((row) => ({ ...row, coming: !row.url && !row.status && !grid.verdict }));
     const pairs = pairsOf(rows);
     const without = pairs.some((pair) => pair.base);
@@ -107,7 +107,7 @@ export function gridPictures() {
     shown = { slug: app.slug, pairs: [...pairs, ...leaked], photos: grid.photos || [] };
     node.hidden = !grid.rows.length;
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** A pair as the lightbox takes it. */
@@ -129,13 +129,13 @@ function pairNode(open) {
   const large = () => open(now);
   ours.button.addEventListener('click', large);
   theirs.button.addEventListener('click', large);
-  node.set = (pair) => {
+  const set = (pair) => {
     now = pair;
     setText(name, pair.name);
     ours.set(pair.lora);
     theirs.set(pair.base);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 const ROLES = { lora: 'with the LoRA', base: 'without the LoRA', leak: 'with the LoRA, without the trigger' };
@@ -166,7 +166,7 @@ function figure(side) {
   const label = el('span', { class: 'sf-side-label' });
   const node = el('figure', { class: `sf-cell sf-cell-${side}` }, label, button, mark);
   node.button = button;
-  node.set = (row) => {
+  const set = (row) => {
     node.classList.toggle('sf-missing', !row);
     if (!row) return;
     button.hidden = !row.url;
@@ -187,7 +187,7 @@ function figure(side) {
       row.url ? null : el('span', { class: 'sf-quiet', text: t(row.coming ? TO_COME : GONE) }),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** The photos that a grid was compared with, each with its likeness to the mean of the others. */
@@ -200,7 +200,7 @@ export function photoStrip() {
   });
   const heading = el('h3', { text: t('The photos they are compared with') });
   const node = el('div', {}, heading, strip);
-  node.set = (slug, photos) => {
+  const set = (slug, photos) => {
     node.hidden = !photos || !photos.length;
     keyedList(
       strip,
@@ -209,7 +209,7 @@ export function photoStrip() {
       (one) => photoNode(slug, one),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function photoNode(slug, one) {

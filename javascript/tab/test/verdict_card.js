@@ -33,7 +33,7 @@ export function verdictCard(act) {
   const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
   const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
   appendTo(node, [of, heading, kept, because, advice, row, numbers, notes, missing]);
-  node.set = (grid, plain) => {
+  const set = (grid, plain) => {
     const { verdict } = grid;
     const messages = verdict.messages || {};
     const tone = verdict.tone;
@@ -58,7 +58,7 @@ export function verdictCard(act) {
     missed.set(allSaid(grid.missed, grid.missed_messages));
     missing.hidden = !(grid.missed || []).length;
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** Sentences in the user's language, each where there is its message. */
@@ -97,11 +97,11 @@ export function keptChart() {
     };
   };
   const chart = lineChart(options([]));
-  chart.set = (tested) => {
+  const set = (tested) => {
     chart.hidden = !tested || tested.length < 2;
     if (!chart.hidden) chart.update(options(tested));
   };
-  return chart;
+  return Object.assign(chart, { set });
 }
 
 /** The numbers of a grid, each with its words; only those that were measured. */
@@ -109,12 +109,12 @@ export function gridFacts() {
   const list = factList();
   const small = lineList();
   const node = foldSection('The numbers', list, small);
-  node.set = (grid) => {
+  const set = (grid) => {
     const { facts } = grid;
     list.set([...shares(grid.shares), ...grid.measured.map(measured), ...numbers(facts)]);
     small.set([grid.about_likeness]);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function shares(all) {

@@ -27,7 +27,7 @@ export function onlyWhenAsked(changed) {
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));
   const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), write);
   const node = el('div', { class: 'sf-stack' }, box, plain);
-  node.set = (now) => {
+  const set = (now) => {
     shown = now;
     box.input.checked = isChosen(now);
     const writing = Boolean(openJob('fill'));
@@ -35,5 +35,5 @@ export function onlyWhenAsked(changed) {
     setText(write.firstChild, t(writing ? 'Writing captions …' : 'Write captions'));
     plain.hidden = !box.input.checked || !now.photos || 2 * (now.captioned ?? now.photos) > now.photos;
   };
-  return node;
+  return Object.assign(node, { set });
 }

@@ -81,7 +81,7 @@ export function trainingView() {
     tested,
     log,
   );
-  node.set = ({ job, details }) => {
+  const set = ({ job, details }) => {
     const standing = job && job.standing;
     bar.hidden = !job || job.state !== 'running';
     if (standing)
@@ -114,7 +114,7 @@ export function trainingView() {
     tested.set(pictures.filter((one) => one.role));
     log.set(job ? job.id : null);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function wordsOf(warning) {
@@ -195,7 +195,7 @@ function samplesView(title, open) {
   const table = el('table', { class: 'sf-samples' }, el('thead', {}, head), body);
   const scroll = el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t(title) } }, table);
   const node = open ? el('div', {}, el('h3', { text: t(title) }), scroll) : foldSection(title, scroll);
-  node.set = (samples) => {
+  const set = (samples) => {
     node.hidden = !samples.length;
     const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
     const prompts = [...new Map(samples.map((one) => [one.number, one.prompt])).entries()];
@@ -224,7 +224,7 @@ function samplesView(title, open) {
         ),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);

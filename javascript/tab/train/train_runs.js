@@ -116,7 +116,7 @@ function runFold(compare) {
       toast(error.message, 'bad');
     }
   });
-  fold.set = (to, shown) => {
+  const setTo = (to, shown) => {
     run = to;
     other = shown;
     over.hidden = !other || !run.steps;
@@ -140,5 +140,5 @@ function runFold(compare) {
       },
     ]);
   };
-  return fold;
+  return Object.assign(fold, { set: setTo });
 }

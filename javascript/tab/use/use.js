@@ -64,7 +64,7 @@ function results() {
   const file = copyBox('File');
   const more = foldSection('With sampler, seed and size', infotext);
   const node = el('div', { class: 'sf-card', hidden: true, aria: { live: 'polite' } }, said, prompt, file, more);
-  node.set = (used, text) => {
+  const set = (used, text) => {
     node.hidden = false;
     fillWith(
       said,
@@ -76,7 +76,7 @@ function results() {
     more.hidden = !used.infotext;
     file.set(used.file);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 async function loadSettings(made) {

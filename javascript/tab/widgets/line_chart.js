@@ -22,7 +22,7 @@ export function lineChart(options) {
   let now = { ...options };
   let width = 0;
   const redraw = () => draw(figure, now, width || 560);
-  figure.update = (changed) => {
+  const update = (changed) => {
     const next = { ...now, ...changed };
     const same = JSON.stringify(next) === JSON.stringify(now) && figure.childNodes.length;
     now = next;
@@ -35,7 +35,7 @@ export function lineChart(options) {
     redraw();
   }).observe(figure);
   redraw();
-  return figure;
+  return Object.assign(figure, { update });
 }
 
 function draw(figure, options, width) {

@@ -25,7 +25,7 @@ export function numberBars() {
   const summary = el('summary', { text: t('What the four numbers mean') });
   const fold = el('details', { class: 'sf-meanings sf-quiet' }, summary, words);
   const node = el('div', { class: 'sf-stack' }, list, fold);
-  node.set = (numbers) => {
+  const set = (numbers) => {
     node.hidden = !(numbers || []).length;
     keyedList(list, numbers || [], (one) => one.code, entry, drawEntry);
     fillWith(
@@ -33,7 +33,7 @@ export function numberBars() {
       (numbers || []).map((one) => [el('dt', { text: say(one.label) }), el('dd', { text: say(one.meaning) })]),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function entry() {
@@ -68,12 +68,12 @@ export function numberBar() {
   const bar = el('div', { class: 'sf-number-track', role: 'meter' }, inner);
   bar.setAttribute('aria-valuemin', '0');
   bar.setAttribute('aria-valuemax', '100');
-  bar.set = (one) => {
+  const set = (one) => {
     const { percent, text } = shownNumber(one);
     inner.style.width = `${percent || 0}%`;
     bar.setAttribute('aria-label', say(one.label));
     bar.setAttribute('aria-valuenow', String(percent || 0));
     bar.setAttribute('aria-valuetext', `${text}. ${say(one.meaning)}`);
   };
-  return bar;
+  return Object.assign(bar, { set });
 }

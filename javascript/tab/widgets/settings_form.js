@@ -113,11 +113,11 @@ export function settingsForm(changed) {
   }
 
   /** What the routes have refused, said below its field; none: nothing is refused. */
-  form.refused = (key, text) => {
+  const refusedThis = (key, text) => {
     for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
   };
 
-  form.set = ({ fields, settings, changes: laid }) => {
+  const set = ({ fields, settings, changes: laid }) => {
     if (drawn !== JSON.stringify(fields)) {
       drawn = JSON.stringify(fields);
       build(fields);
@@ -127,7 +127,7 @@ export function settingsForm(changed) {
     changes = { ...laid };
     show();
   };
-  return form;
+  return Object.assign(form, { refused: refusedThis, set });
 }
 
 /**

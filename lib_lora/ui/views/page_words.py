@@ -17,6 +17,13 @@ from lib_lora.photos.audit.audit_words import DECIDED
 from lib_lora.photos.audit.coverage import SHORT
 from lib_lora.remote import api_key_store
 
+SIGNING = {  # with whose certificate an archive of pictures is signed
+    "own": "Signed with the certificate c2pa-own.pem of the data folder.",
+    "home-made": "Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key "
+    "into the data folder as c2pa-own.pem.",
+    "missing": "Signed pictures (C2PA) need the Python package c2pa-python.",
+}
+
 
 @dataclass(frozen=True)
 class PictureStatus:
@@ -66,4 +73,5 @@ def templates() -> Iterator[str]:
     yield from (*words.numbers.values(), *words.angles.values(), *words.decisions.values())
     yield from (one.meaning for one in words.statuses.values())
     yield from (one.word for one in words.lights.values())
+    yield from SIGNING.values()
     yield from (text for places in words.kept_keys.values() for text in places.values())

@@ -68,7 +68,6 @@ def of_server() -> Iterator[str]:
     from lib_lora.queue.queue_rows import State
     from lib_lora.remote.runpod.gpu_offers import STOCK_WORDS
     from lib_lora.training.plan.form_fields import fields, preset_entries
-    from lib_lora.ui.routes.produce.production_routes import SIGNING
     from lib_lora.ui.views import advice_buttons, caption_checks, invention, page_words, report_messages, step_words
     from lib_lora.workflows.produce.production import Reason
 
@@ -76,7 +75,7 @@ def of_server() -> Iterator[str]:
         yield from part.templates()
     for part in (four_numbers, page_words, report_messages, invention):
         yield from part.templates()
-    yield from (*job_progress.names(), *STOCK_WORDS.values(), *SIGNING.values())
+    yield from (*job_progress.names(), *STOCK_WORDS.values())
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))

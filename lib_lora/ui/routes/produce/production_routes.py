@@ -14,6 +14,7 @@ from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, ge
 from lib_lora.ui.http.responses import Refused, about, missing
 from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.run_routes import address
+from lib_lora.ui.views import page_words
 from lib_lora.workflows.produce import production_request, production_store
 from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
 from lib_lora.workflows.produce.production_log import ReadLog
@@ -289,16 +290,8 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "page": address(slug, "productions", one.id, "production.html"),
         "archive": address(slug, "productions", one.id, "pictures.zip"),
         "signing": _signing(context),
-        "signing_text": SIGNING[_signing(context)],
+        "signing_text": page_words.SIGNING[_signing(context)],
     }
-
-
-SIGNING = {  # with whose certificate the archive is signed, for the page
-    "own": "Signed with the certificate c2pa-own.pem of the data folder.",
-    "home-made": "Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key "
-    "into the data folder as c2pa-own.pem.",
-    "missing": "Signed pictures (C2PA) need the Python package c2pa-python.",
-}
 
 
 def _signing(context: RequestContext) -> str:
