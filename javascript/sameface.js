@@ -14,7 +14,7 @@
   let failures = 0;
 
   /** A sentence in the user's language, in place of the page. */
-  function say(place, text) {
+  function say(place, /** @type {string} */ text) {
     const words = window.localization || {}; // English to the user's language, from the host
     place.textContent = (Object.prototype.hasOwnProperty.call(words, text) && words[text]) || text;
   }

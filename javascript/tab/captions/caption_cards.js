@@ -10,12 +10,15 @@ import { actionButton, openDialog, toneBadge } from '../widgets/widgets.js';
 const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
 const drafts = new Map(); // by "slug/file": {slug, file, text, state, error}; what the server does not have yet
 
-const keyOf = (slug, file) => `${slug}/${file}`;
+const keyOf = (/** @type {string} */ slug, /** @type {string} */ file) => `${slug}/${file}`;
 
 /** How many captions are typed and not saved. */
 export const unsavedCaptions = () => [...drafts.values()].filter((one) => one.state !== 'saved').length;
 
-/** Save what is typed and not saved; on the way out of the page, too. */
+/**
+ * Save what is typed and not saved; on the way out of the page, too.
+ * @param {RequestInit} options
+ */
 export function saveCaptions(options) {
   const open = [...drafts.values()].filter((one) => one.state === 'dirty' || one.state === 'failed');
   return Promise.all(open.map((one) => save(one, options)));
@@ -23,8 +26,12 @@ export function saveCaptions(options) {
 
 /** @type {Run} takes the view that comes back. */
 let took = () => null;
-export const onCaptionSaved = (run) => (took = run);
+export const onCaptionSaved = (/** @type {(slug: string, view: CaptionsView) => void} */ run) => (took = run);
 
+/**
+ * @param {Draft} draft
+ * @param {RequestInit} options
+ */
 async function save(draft, options) {
   if (draft.state === 'saving' || draft.state === 'saved') return;
   const text = draft.text;
@@ -41,10 +48,12 @@ async function save(draft, options) {
   show(draft);
 }
 
+/** @param {Draft} draft */
 function show(draft) {
   if (draft.card && draft.card.isConnected) state(draft.card, draft);
 }
 
+/** @param {Caption} item */
 export function captionCard(item) {
   const slug = app.slug;
   const src = url(`/characters/${slug}/photos/${item.sha256}/thumbnail`);
@@ -79,6 +88,7 @@ export function captionCard(item) {
   return card;
 }
 
+/** @param {CaptionCard} card */
 function typed(card) {
   const { slug, item, input } = card.parts;
   const draft = { slug, file: item.file, text: input.value, state: 'dirty', card };
@@ -88,12 +98,14 @@ function typed(card) {
   state(card, drafts.get(keyOf(slug, item.file)));
 }
 
+/** @param {CaptionCard} card */
 function leave(card) {
   const { slug, item } = card.parts;
   const draft = drafts.get(keyOf(slug, item.file));
   if (draft && draft.state !== 'saved') save(draft);
 }
 
+/** @param {CaptionCard} card */
 function back(card) {
   const { slug, item, input } = card.parts;
   const draft = drafts.get(keyOf(slug, item.file));
@@ -103,6 +115,10 @@ function back(card) {
   state(card, null);
 }
 
+/**
+ * @param {CaptionCard} card
+ * @param {Draft | null | undefined} draft
+ */
 function state(card, draft) {
   const { saving } = card.parts;
   const now = draft ? draft.state : '';
@@ -116,6 +132,10 @@ function state(card, draft) {
   else fillWith(saving, now ? el('span', { text: t(WORDS[now]) }) : null);
 }
 
+/**
+ * @param {CaptionCard} card
+ * @param {Caption} item
+ */
 export function updateCaptionCard(card, item) {
   const { slug, input, problems } = card.parts;
   card.parts.item = item;
@@ -129,22 +149,29 @@ export function updateCaptionCard(card, item) {
   } else if (!writing && input.value !== item.text) input.value = item.text;
   state(card, drafts.get(keyOf(slug, item.file)));
   card.classList.toggle('sf-out', !item.used);
-  const found = item.problems.map((text, place) => say((item.messages || [])[place], text));
+  const found = item.problems.map((/** @type {string} */ text, place) => say((item.messages || [])[place], text));
   const sentences = item.used ? found : [t('Left out: this photo is not trained on.')];
   if (problems.dataset.text !== sentences.join('\n'))
     fillWith(
       problems,
-      sentences.map((text) => el('p', { text })),
+      sentences.map((/** @type {string} */ text) => el('p', { text })),
     );
   problems.dataset.text = sentences.join('\n');
   problems.classList.toggle('sf-calm', !item.used);
 }
 
-/** As the server keeps a caption. */
+/**
+ * As the server keeps a caption.
+ * @param {string} text
+ */
 function normal(text) {
   return text.split(/\s+/).filter(Boolean).join(' ');
 }
 
+/**
+ * @param {Caption} item
+ * @param {string} small
+ */
 function large(item, small) {
   const src = small.replace('/thumbnail', '/picture');
   const body = el(

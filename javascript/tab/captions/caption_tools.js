@@ -19,7 +19,12 @@ export async function defaultCaptioner() {
   return defaultName(await api.get('/captioners'));
 }
 
-/** Write captions automatically. */
+/**
+ * Write captions automatically.
+ * @param {string} captioner
+ * @param {boolean} rewrite
+ * @param {string[]} only
+ */
 export async function fillCaptions(captioner, rewrite, only) {
   await saveCaptions();
   await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only: only || [] });
@@ -138,12 +143,12 @@ export function editCard(shownFiles, took) {
     el('p', { class: 'sf-quiet', text: t('Most frequent phrases') }),
     offers,
   );
-  const set = (view) => {
+  const set = (/** @type {CaptionsView} */ view) => {
     undo.disabled = !view.can_undo;
     undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
     const only = shownFiles().length;
     setText(scope, only ? plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
-    const choose = (one) => () => {
+    const choose = (/** @type {CaptionsView['phrases'][number]} */ one) => () => {
       phrase.value = one.phrase;
       showFault(phrase, '');
       if (doing.value === 'add') {
@@ -152,7 +157,7 @@ export function editCard(shownFiles, took) {
       }
       phrase.focus();
     };
-    const make = (one) =>
+    const make = (/** @type {CaptionsView['phrases'][number]} */ one) =>
       el(
         'button',
         { class: 'sf-phrase', on: { click: choose(one) } },
@@ -171,10 +176,12 @@ export function editCard(shownFiles, took) {
   return Object.assign(card, { set });
 }
 
+/** @param {Record<string, string>} names */
 function options(names) {
   return Object.entries(names).map(([value, name]) => ({ value, text: t(name) }));
 }
 
+/** @param {string} label */
 function text(label) {
   return el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', aria: { label: t(label) } });
 }

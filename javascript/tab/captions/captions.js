@@ -13,6 +13,7 @@ import { actionButton, keyedList, leadLine, notice, toast } from '../widgets/wid
 let parts = null;
 const answers = followedView('captions', () => draw());
 
+/** @param {HTMLElement} root */
 function mount(root) {
   const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
   seek.placeholder = t('Show captions with …');
@@ -90,6 +91,7 @@ function draw() {
   drawCheck();
 }
 
+/** @param {Character} character */
 function drawLead(character) {
   const { captions, photos } = character;
   const text = say(captions.message, captions.text);
@@ -124,6 +126,7 @@ function drawLead(character) {
   }
 }
 
+/** @param {Job} job */
 function writing(job) {
   const progress = job.standing;
   if (job.state === 'waiting') return t('Captions will be written in a moment');
@@ -149,7 +152,9 @@ function drawCheck() {
     lines.push({ tone: 'bad', text: text, fix: addTrigger });
   }
   const { problems, messages = [] } = answers.view;
-  lines.push(...problems.map((text, place) => ({ tone: 'warn', text: say(messages[place], text) })));
+  lines.push(
+    ...problems.map((/** @type {string} */ text, place) => ({ tone: 'warn', text: say(messages[place], text) })),
+  );
   const make = ({ tone, text, fix }) =>
     notice(tone, el('p', { text: t(text) }), fix ? actionButton('Prepend trigger', fix, { small: true }) : null);
   keyedList(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
@@ -167,7 +172,7 @@ async function addTrigger() {
 
 function opened() {
   answers.forget(); // another program may have changed the files meanwhile
-  parts.fill.ask().catch((error) => toast(error.message, 'bad'));
+  parts.fill.ask().catch((/** @type {PageError} */ error) => toast(error.message, 'bad'));
 }
 
 function hidden() {

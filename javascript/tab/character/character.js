@@ -54,6 +54,7 @@ const fresh = {
   title: null,
 };
 
+/** @param {HTMLElement} root */
 function mountNew(root) {
   fresh.form = characterForm(true);
   fresh.form.fill({});
@@ -96,13 +97,14 @@ function welcome() {
   const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
   const heading = el('h3', { text: t('What comes next') });
   const node = el('aside', { class: 'sf-card' }, heading, next, el('p', { class: 'sf-quiet', text: promise }));
-  const set = (first) => {
+  const set = (/** @type {[string, string] | null} */ first) => {
     const [photos, ...rest] = way();
     fillWith(next, steps([first || photos, ...rest]));
   };
   return { node, set };
 }
 
+/** @param {[string, string][]} all */
 function steps(all) {
   return all.map(([name, text], place) =>
     el(
@@ -139,7 +141,7 @@ async function make() {
   const refused = invents
     ? await fresh.invent.begin(made.slug).then(
         () => null,
-        (error) => error,
+        (/** @type {PageError} */ error) => error,
       )
     : null;
   fresh.form.fill({});
@@ -154,6 +156,7 @@ export const newPanel = { mount: mountNew, update: updateNew, shown: () => (fres
 
 const known = { form: null, title: null, notes: null, slug: '' };
 
+/** @param {HTMLElement} root */
 function mountEdit(root) {
   known.slug = '';
   known.form = characterForm(false);
@@ -167,7 +170,7 @@ function mountEdit(root) {
 function dangers() {
   const forget = actionButton('Forget face data', forgetFaces);
   const remove = actionButton('Delete the character', erase, { danger: true });
-  const about = (title, text, button) =>
+  const about = (/** @type {string} */ title, /** @type {string} */ text, button) =>
     el(
       'div',
       { class: 'sf-card' },

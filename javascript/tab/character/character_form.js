@@ -38,7 +38,7 @@ export function characterForm(isNew) {
   );
   const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
   const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
-  if (name) name.listen((text) => trigger.propose(text));
+  if (name) name.listen((/** @type {string} */ text) => trigger.propose(text));
   return {
     node,
     fill: (character) => {
@@ -50,7 +50,7 @@ export function characterForm(isNew) {
       refuseForm(faults());
       return Object.assign({}, ...fields.map((one) => one.get()));
     },
-    send: (run) => sendForm(targets, run),
+    send: (/** @type {(name: string) => void} */ run) => sendForm(targets, run),
     focus: () => node.querySelector('input').focus(),
   };
 }
@@ -68,12 +68,12 @@ function nameField() {
     key: 'name',
     target: input,
     node,
-    listen: (run) =>
+    listen: (/** @type {(name: string) => void} */ run) =>
       input.addEventListener(
         'input',
         later(() => run(input.value.trim())),
       ),
-    set: (character) => (input.value = character.name || ''),
+    set: (/** @type {Partial<Character>} */ character) => (input.value = character.name || ''),
     faults: () => needed(input, 'Give the character a name.'),
     get: () => ({ name: input.value.trim() }),
   };
@@ -116,7 +116,7 @@ function classField() {
     key: 'class_word',
     target: node,
     node,
-    set: (character) => {
+    set: (/** @type {Partial<Character>} */ character) => {
       const word = character.class_word || '';
       const known = CLASSES.includes(word) ? word : word ? 'other' : '';
       choices.forEach((one) => (one.input.checked = one.input.value === known));
@@ -131,6 +131,12 @@ function classField() {
   };
 }
 
+/**
+ * @param {string} group
+ * @param {string} value
+ * @param {string} text
+ * @param {string} more
+ */
 function choice(group, value, text, more) {
   const input = el('input', { type: 'radio', name: group, value });
   const words = el(
@@ -174,7 +180,7 @@ function consentField() {
     key: 'consent',
     target: node,
     node,
-    set: (character) => {
+    set: (/** @type {Partial<Character>} */ character) => {
       before = character.consent || null;
       choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
       show();
@@ -194,7 +200,7 @@ function traitsField() {
     key: 'traits',
     target: input,
     node: formField('Traits to name', input, help),
-    set: (character) => (input.value = (character.traits || []).join(', ')),
+    set: (/** @type {Partial<Character>} */ character) => (input.value = (character.traits || []).join(', ')),
     get: () => ({
       traits: input.value
         .split(',')

@@ -22,6 +22,7 @@ let anew = false; // the user describes another face, although there are candida
 let filled = ''; // whose description stands in the form
 const answers = followedView('invent', () => draw());
 
+/** @param {HTMLElement} root */
 function mount(root) {
   const form = inventForm(() => draw());
   const more = inventMoreForm();
@@ -105,6 +106,11 @@ function draw() {
   parts.aside.hidden = [...parts.aside.children].every((one) => one.hidden);
 }
 
+/**
+ * @param {InventionView} view
+ * @param {Job | null} open
+ * @param {boolean} describing
+ */
 function drawView(view, open, describing) {
   if (describing && filled !== answers.slug) {
     filled = answers.slug;
@@ -146,12 +152,14 @@ function drawView(view, open, describing) {
   );
 }
 
+/** @param {InventedPicture[]} all */
 function drawFilters(all) {
-  const kept = all.filter((one) => one.kept).length;
+  const kept = all.filter((/** @type {InventedPicture} */ one) => one.kept).length;
   const counted = { all: all.length, kept, out: all.length - kept };
   filterButtons(parts.filters, FILTERS, counted, filter, (name) => ((filter = name), draw()));
 }
 
+/** @param {InventionView} view */
 function drawFace(view) {
   const { picked } = view;
   parts.face.hidden = !picked;
@@ -162,6 +170,7 @@ function drawFace(view) {
   fillWith(parts.face, el('h3', { text: t('The face') }), image, el('p', { class: 'sf-quiet', text: view.describe }));
 }
 
+/** @param {InventionView} view */
 function drawReasons(view) {
   const all = view.reasons;
   parts.reasons.hidden = view.stage !== 'picked' || !all.length;
@@ -176,7 +185,11 @@ function drawReasons(view) {
   );
 }
 
-/** A picture in full size; a candidate can be taken from there. */
+/**
+ * A picture in full size; a candidate can be taken from there.
+ * @param {InventedPicture} one
+ * @param {boolean} further
+ */
 function large(one, further) {
   const said = [one.kept ? t('kept') : '', about(one)].filter(Boolean).join(', ');
   const buttons = el('div', { class: 'sf-row sf-end' });
@@ -205,6 +218,7 @@ function doing() {
   };
 }
 
+/** @param {InventForm} form */
 async function begin(form) {
   form.check();
   await form.begin(answers.slug);
@@ -214,12 +228,17 @@ async function begin(form) {
   update();
 }
 
+/**
+ * @param {InventionView} view
+ * @param {number} candidates
+ */
 async function sayAgain(view, candidates) {
   const values = { describe: view.describe, base: view.base, seed: view.seed, candidates };
   await api.post('/jobs', { kind: 'invent', character: answers.slug, arguments: values });
   await refresh();
 }
 
+/** @param {InventedPicture} one */
 async function take(one) {
   const { slug } = answers;
   const open = job();
@@ -228,7 +247,10 @@ async function take(one) {
   await refresh();
 }
 
-/** Stop what paints, and wait until it has. */
+/**
+ * Stop what paints, and wait until it has.
+ * @param {Job} open
+ */
 async function stopped(open) {
   await api.post(`/jobs/${open.id}/stop`);
   for (let tries = 0; tries < 120; tries += 1) {

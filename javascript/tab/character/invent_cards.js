@@ -38,12 +38,22 @@ export function inventCard(one, further, open) {
   return node;
 }
 
+/**
+ * @param {HTMLElement} node
+ * @param {ShownTone} tone
+ * @param {string} text
+ */
 function badge(node, tone, text) {
   if (node.dataset.mark !== `${tone} ${text}`) fillWith(node, toneBadge(tone, text));
   node.dataset.mark = `${tone} ${text}`;
 }
 
-/** Bring the card of a candidate up to date; `open`: the job that paints, if one does. */
+/**
+ * Bring the card of a candidate up to date; `open`: the job that paints, if one does.
+ * @param {InventCard} node
+ * @param {InventedPicture} one
+ * @param {Job | null} open
+ */
 export function updateFaceCard(node, one, open) {
   node.parts.one = one;
   const last = lastJob('invent');
@@ -59,7 +69,11 @@ export function updateFaceCard(node, one, open) {
   node.parts.row.hidden = Boolean(one.why);
 }
 
-/** Bring the card of a further picture up to date. */
+/**
+ * Bring the card of a further picture up to date.
+ * @param {InventCard} node
+ * @param {InventedPicture} one
+ */
 export function updatePictureCard(node, one) {
   node.parts.one = one;
   node.classList.toggle('sf-out', !one.kept);
@@ -69,7 +83,10 @@ export function updatePictureCard(node, one) {
   node.parts.why.hidden = !said;
 }
 
-/** What is to be said of a further picture beside whether it was kept; empty = nothing. */
+/**
+ * What is to be said of a further picture beside whether it was kept; empty = nothing.
+ * @param {InventedPicture} one
+ */
 export function about(one) {
   const why = one.kept || !one.why ? '' : t(one.said);
   return [one.mirrored ? t('mirror image') : '', why].filter(Boolean).join(': ');

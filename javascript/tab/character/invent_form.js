@@ -43,12 +43,14 @@ function baseField() {
   return {
     node,
     shown: () => ask().catch((error) => toast(error.message, 'bad')),
-    set: (path) => path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
+    set: (/** @type {string} */ path) =>
+      path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
     faults: () => (choice.value ? [] : [{ target: choice, text: 'Choose a base model first.' }]),
     get: () => choice.value,
   };
 }
 
+/** @param {BaseModel[]} bases */
 function noneText(bases) {
   const why = bases.length && bases[0].why ? ` (${bases[0].title}: ${bases[0].why})` : '';
   return (
@@ -56,7 +58,12 @@ function noneText(bases) {
   );
 }
 
-/** A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent. */
+/**
+ * A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent.
+ * @param {string} label
+ * @param {'candidates' | 'count' | 'budget'} name
+ * @param {string} help
+ */
 function countField(label, name, help) {
   const { least, most, usual } = pageState().limits.ranges[name];
   const input = el('input', {
@@ -167,7 +174,7 @@ export function photoOrInvent(turned) {
     ),
   );
   const mark = () => buttons.forEach((one) => one.setAttribute('aria-pressed', String(one.dataset.way === chosen)));
-  const turn = (name) => {
+  const turn = (/** @type {'photos' | 'invent'} */ name) => {
     chosen = name;
     mark();
     turned();

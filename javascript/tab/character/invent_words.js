@@ -26,13 +26,21 @@ export function inventWords(character, view, open, doing) {
   return pickedWords(character, view, doing);
 }
 
-/** Whether what a job was for is still to be done. */
+/**
+ * Whether what a job was for is still to be done.
+ * @param {Job} last
+ * @param {InventionView} view
+ */
 function fits(last, view) {
   return (last.kind === 'invent') === (view.stage !== 'picked');
 }
 
 const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step: 'photos' }) });
 
+/**
+ * @param {Job} open
+ * @param {InventionView | null} view
+ */
 function jobWords(open, view) {
   const stop = { label: 'Remove from queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
   if (open.state === 'paused')
@@ -55,11 +63,19 @@ function jobWords(open, view) {
   return { tone: 'busy', text, detail: [pick, timeLeft(standing)].filter(Boolean).join(' ') };
 }
 
-/** Of all rounds, as the pictures below show it. */
+/**
+ * Of all rounds, as the pictures below show it.
+ * @param {InventionView | null} view
+ * @param {Standing} standing
+ */
 function running(view, standing) {
   return view ? { kept: view.kept, painted: view.painted } : { kept: 0, painted: standing.done };
 }
 
+/**
+ * @param {Job} last
+ * @param {InventionView} view
+ */
 function endedWords(last, view) {
   const again = {
     label: last.state === 'failed' ? 'Try again' : 'Go on',
@@ -75,6 +91,10 @@ function endedWords(last, view) {
   return { tone: 'warn', text, detail: left, buttons: [again, aside] };
 }
 
+/**
+ * @param {InventionView} view
+ * @param {InventDoing} doing
+ */
 function chooseWords(view, doing) {
   const good = view.candidates.filter((one) => !one.why).length;
   const { most, usual } = pageState().limits.ranges.candidates;
@@ -101,6 +121,11 @@ function chooseWords(view, doing) {
   };
 }
 
+/**
+ * @param {Character} character
+ * @param {InventionView} view
+ * @param {InventDoing} doing
+ */
 function pickedWords(character, view, doing) {
   const enough = character.photos.used >= pageState().limits.photos;
   const go = { label: 'Continue to the photos', main: enough, do: () => goTo({ step: 'photos' }) };

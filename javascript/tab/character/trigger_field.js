@@ -9,7 +9,10 @@ import { formField, toneSign } from '../widgets/widgets.js';
 
 const PATIENCE = 350; // milliseconds after the last key before the server is asked
 
-/** Run something once nothing has been typed for a moment. */
+/**
+ * Run something once nothing has been typed for a moment.
+ * @param {Action} run
+ */
 export function later(run) {
   let timer = 0;
   return () => {
@@ -18,7 +21,11 @@ export function later(run) {
   };
 }
 
-/** What is missing in a field: nothing where something is typed. */
+/**
+ * What is missing in a field: nothing where something is typed.
+ * @param {HTMLInputElement} input
+ * @param {string} text
+ */
 export function needed(input, text) {
   return input.value.trim() ? [] : [{ target: input, text }];
 }
@@ -39,7 +46,7 @@ export function triggerField() {
   node.append(offers, problems);
   let typed = false;
   const check = later(() => checked(input.value.trim(), problems, () => input.value.trim()));
-  const choose = (word) => {
+  const choose = (/** @type {string} */ word) => {
     input.value = word;
     showFault(input, '');
     mark();
@@ -54,7 +61,7 @@ export function triggerField() {
     mark();
     check();
   });
-  const show = (found) => {
+  const show = (/** @type {TriggerWord[]} */ found) => {
     fillWith(
       offers,
       found.map((one) => offer(one, () => ((typed = true), choose(one.trigger)))),
@@ -66,13 +73,13 @@ export function triggerField() {
     key: 'trigger',
     target: input,
     node,
-    propose: async (name) => {
+    propose: async (/** @type {string} */ name) => {
       if (!name) return show([]);
       const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
       const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
       return show(answer.triggers);
     },
-    set: (character) => {
+    set: (/** @type {Character} */ character) => {
       input.value = character.trigger || '';
       typed = Boolean(character.trigger);
       fillWith(problems);
@@ -83,6 +90,10 @@ export function triggerField() {
   };
 }
 
+/**
+ * @param {TriggerWord} one
+ * @param {Action} choose
+ */
 function offer(one, choose) {
   const node = el('button', {
     class: 'sf-phrase',
@@ -94,6 +105,11 @@ function offer(one, choose) {
   return node;
 }
 
+/**
+ * @param {string} word
+ * @param {HTMLElement} problems
+ * @param {() => string} now
+ */
 async function checked(word, problems, now) {
   if (!word) return fillWith(problems);
   const answer = await api.get(`/triggers/check?word=${encodeURIComponent(word)}`).catch(() => null);

@@ -14,10 +14,11 @@ import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge 
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   shown: () => load(view),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const made = { remote: false };
   made.lead = leadLine();
@@ -37,6 +38,7 @@ function make(root) {
   return made;
 }
 
+/** @param {DoctorPanel} made */
 async function load(made) {
   const again = { label: 'Look again', do: () => load(made) };
   try {
@@ -54,9 +56,10 @@ async function load(made) {
   }
 }
 
+/** @param {DoctorCheck[]} checks */
 function summary(checks) {
-  const wrong = checks.filter((one) => one.tone === 'bad').length;
-  const odd = checks.filter((one) => one.tone === 'warn').length;
+  const wrong = checks.filter((/** @type {DoctorCheck} */ one) => one.tone === 'bad').length;
+  const odd = checks.filter((/** @type {DoctorCheck} */ one) => one.tone === 'warn').length;
   const { supervisor, host } = pageState();
   const values = { version: pageState().version, host: host.name, its: host.version || '' };
   const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
@@ -84,9 +87,13 @@ function summary(checks) {
 const ORDER = ['bad', 'warn', 'none', 'good'];
 const WORDS = { good: 'fine', warn: 'note', bad: 'does not work', none: 'not there' };
 
+/**
+ * @param {DoctorPanel} made
+ * @param {DoctorCheck[]} checks
+ */
 function showChecks(made, checks) {
   const sorted = [...checks].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
-  const entry = (one) =>
+  const entry = (/** @type {DoctorCheck} */ one) =>
     el(
       'li',
       { class: `sf-check sf-${one.tone}` },
@@ -104,6 +111,10 @@ function showChecks(made, checks) {
 
 const FOLDERS = { data: 'Characters, runs and settings', loras: 'LoRAs', log: 'Jobs and their logs' };
 
+/**
+ * @param {DoctorPanel} made
+ * @param {DoctorView['folders']} folders
+ */
 function showFolders(made, folders) {
   const entries = Object.entries(folders).flatMap(([name, path]) =>
     [path]
@@ -193,7 +204,7 @@ function settingsForm() {
   );
   node.inert = true; // until it is known what is set: what is chosen sooner would be lost
 
-  function text(label, help) {
+  function text(/** @type {string} */ label, /** @type {string} */ help) {
     const input = el('input', {
       class: 'sf-input',
       type: 'text',
@@ -251,7 +262,7 @@ function settingsForm() {
   }
 
   /** Take what the routes say; what has been typed and not saved stays. */
-  function take(settings) {
+  function take(/** @type {Preferences} */ settings) {
     node.inert = false;
     const mine = Object.keys(kept).length ? differing() : {};
     kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
@@ -277,7 +288,7 @@ function settingsForm() {
     show();
   }
 
-  function write(input, value) {
+  function write(/** @type {HTMLInputElement} */ input, /** @type {string | number | null | undefined} */ value) {
     if (document.activeElement !== input) input.value = value || '';
   }
 

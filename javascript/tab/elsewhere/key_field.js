@@ -44,7 +44,7 @@ export function keyField(changed, service) {
     changed(kept_in);
   }
 
-  const set = (kept) => {
+  const set = (/** @type {string} */ kept) => {
     typing.hidden = Boolean(kept);
     setText(said, kept ? t(pageState().words.kept_keys[service.service][kept]) : '');
     forget.hidden = !kept || kept === 'environment';

@@ -10,13 +10,13 @@ export function livingPods() {
   const node = el('div', { class: 'sf-stack' });
   node.hidden = true;
 
-  async function end(pod) {
+  async function end(/** @type {RentedPod} */ pod) {
     await api.post(`/pods/${pod.name}/end`);
     toast('The rented GPU is deleted.', 'good');
     await update();
   }
 
-  const entry = (pod) => {
+  const entry = (/** @type {RentedPod} */ pod) => {
     const words = t('This rented GPU costs money, and no job of this data folder uses it: {what} ({name}).', {
       what: pod.text,
       name: pod.name,

@@ -43,7 +43,7 @@ export function placeChoice(changed) {
     sent.hidden = !sent.textContent;
   }
 
-  function write(rental) {
+  function write(/** @type {RentalWish} */ rental) {
     made.rental = rental;
     changed();
   }
@@ -58,7 +58,7 @@ export function placeChoice(changed) {
       }
       show();
     },
-    update: (run, steps) => {
+    update: (/** @type {RunRecord | null} */ run, /** @type {number | null} */ steps) => {
       const of = run ? `${app.slug}|${run.id}` : '';
       if (of !== made.of) Object.assign(made, { of, picked: '', rental: {} });
       Object.assign(made, { run, steps });

@@ -60,20 +60,20 @@ export function placesPanel() {
     await update();
   }
 
-  async function check(place) {
+  async function check(/** @type {Place} */ place) {
     await api.post(`/places/${place.name}/check`);
     toast(t('{name} was reached.', { name: place.name }), 'good');
     await update();
   }
 
-  async function remove(place) {
+  async function remove(/** @type {Place} */ place) {
     const words = t('Remove {name}? Files on that machine are kept.', { name: place.name });
     if (!(await askConfirm(words, 'Remove', { danger: true }))) return;
     await api.post(`/places/${place.name}/remove`);
     await update();
   }
 
-  const entry = (place) => {
+  const entry = (/** @type {Place} */ place) => {
     const buttons = [
       actionButton('Check', () => check(place), { small: true, label: `${t('Check')}: ${place.name}` }),
       actionButton('Remove', () => remove(place), { small: true, label: `${t('Remove')}: ${place.name}` }),

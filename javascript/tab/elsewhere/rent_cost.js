@@ -30,7 +30,11 @@ export function rentCost() {
   const fold = foldSection('Cost of the first LoRA', time, facts, el('p', { class: 'sf-help', text: t(REPORTED) }));
   fold.open = true;
   fold.hidden = true;
-  const set = (quote, offer, hours) => {
+  const set = (
+    /** @type {RentQuote | null} */ quote,
+    /** @type {RentOffer | null | undefined} */ offer,
+    /** @type {number} */ hours,
+  ) => {
     fold.hidden = !quote || !offer;
     if (fold.hidden) return;
     setText(time, rentTime(quote, offer));
@@ -39,7 +43,11 @@ export function rentCost() {
   return Object.assign(fold, { set });
 }
 
-/** How long it takes, and from what that is known. */
+/**
+ * How long it takes, and from what that is known.
+ * @param {RentQuote} quote
+ * @param {RentOffer} offer
+ */
 export function rentTime(quote, offer) {
   const values = { name: offer.name, steps: format.number(quote.steps) };
   if (offer.minutes === null)
@@ -58,10 +66,16 @@ export function rentTime(quote, offer) {
   return `${took} ${prepared}`;
 }
 
+/** @param {number} count */
 function minutes(count) {
   return format.duration(Math.max(1, Math.round(count)) * 60);
 }
 
+/**
+ * @param {RentQuote} quote
+ * @param {RentOffer} offer
+ * @param {number} hours
+ */
 function rows(quote, offer, hours) {
   const values = { cost: offer.gpu_cost, hourly: offer.hourly, hours: format.number(hours, 1) };
   const known = offer.minutes !== null;

@@ -101,7 +101,7 @@ export function rentForm(changed, settled, words = forTraining) {
     cost: rentCost(),
   };
   form.node = el('div', { class: 'sf-card' }, pods, key, choice);
-  form.choose = (to) => {
+  form.choose = (/** @type {RentalWish} */ to) => {
     form.rental = { ...form.rental, ...to };
     changed(form.rental);
     show(form);
@@ -117,23 +117,32 @@ export function rentForm(changed, settled, words = forTraining) {
   return {
     node: form.node,
     cost: form.view.cost,
-    set: (to) => set(form, to),
+    set: (/** @type {RentalWish} */ to) => set(form, to),
     rental: () => rental(form),
     check: () => refuseForm([numberFault(hours, true), numberFault(cap, true)]),
     ready: () => ready(form),
   };
 }
 
+/**
+ * @param {RentFormState} form
+ * @param {string} text
+ */
 function inUsd(form, text) {
   return Math.round((Number(text) / form.account.per_usd) * 1e4) / 1e4;
 }
 
-/** What a job is given; what the user has not written is as usual, or where a run goes on, as its own limits are. */
+/**
+ * What a job is given; what the user has not written is as usual, or where a run goes on, as its own limits are.
+ * @param {RentFormState} form
+ * @param {RentalWish} [given]
+ */
 function rental(form, given = form.rental) {
   const { hours, cap } = (form.words.own ? form.limits : form.account) || {};
   return { gpus: [], hours, cap, regions: [], ...given, ...form.words.further(given) };
 }
 
+/** @param {RentFormState} form */
 function ready(form) {
   if (!form.account || !form.account.kept_in) return false;
   if (!form.words.own) return true;
@@ -141,6 +150,10 @@ function ready(form) {
   return Boolean(hours && cap && (form.quote || anew));
 }
 
+/**
+ * @param {RentFormState} form
+ * @param {RentAsked} given
+ */
 function set(form, { account, shown, slug, asked, rental: kept }) {
   const first = shown && !form.shown;
   const of = JSON.stringify([slug, asked && asked.run]);
@@ -153,7 +166,11 @@ function set(form, { account, shown, slug, asked, rental: kept }) {
   ask(form);
 }
 
-/** Ask RunPod what it offers; once for each question, unless the user asks again. */
+/**
+ * Ask RunPod what it offers; once for each question, unless the user asks again.
+ * @param {RentFormState} form
+ * @param {boolean} anew
+ */
 async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
   const { path, body: asked } = form.words.request(form.slug, form.asked);
@@ -182,6 +199,7 @@ async function ask(form, anew) {
   if (!known && form.limits) ask(form); // about what was written meanwhile
 }
 
+/** @param {RentFormState} form */
 function show(form) {
   const { view, account, quote } = form;
   form.node.hidden = !form.shown || !account;
@@ -203,22 +221,30 @@ function show(form) {
   showMost(form);
 }
 
+/**
+ * @param {HTMLInputElement} input
+ * @param {string | number} value
+ */
 function write(input, value) {
   if (document.activeElement !== input && input.value !== String(value)) input.value = value;
 }
 
-/** The GPU that is tried first. */
+/**
+ * The GPU that is tried first.
+ * @param {RentQuote | null} quote
+ */
 function firstOffer(quote) {
-  return quote && quote.offers.find((one) => one.id === quote.tried[0]);
+  return quote && quote.offers.find((/** @type {RentOffer} */ one) => one.id === quote.tried[0]);
 }
 
+/** @param {RentFormState} form */
 function showOffers(form) {
   const { quote } = form;
   const chosen = rental(form).gpus;
-  const make = (one) => {
+  const make = (/** @type {RentOffer} */ one) => {
     const box = el('input', { type: 'checkbox' });
     box.addEventListener('change', () => {
-      const others = rental(form).gpus.filter((id) => id !== one.id);
+      const others = rental(form).gpus.filter((/** @type {string} */ id) => id !== one.id);
       form.choose({ gpus: box.checked ? [...others, one.id] : others });
     });
     const name = el('b', {});
@@ -244,6 +270,12 @@ function showOffers(form) {
   form.view.list.hidden = !quote;
 }
 
+/**
+ * @param {RentWords} words
+ * @param {RentOffer} one
+ * @param {boolean} first
+ * @param {number | null} need
+ */
 function about(words, one, first, need) {
   const said = [t('{n} GB', { n: format.number(one.memory) }), t(one.stock)];
   const total = words.total(one);
@@ -252,7 +284,10 @@ function about(words, one, first, need) {
   return [said.filter(Boolean).join(', '), words.changed(one, need)].filter(Boolean).join('. ');
 }
 
-/** Before the start: what it costs at most, in one sentence. */
+/**
+ * Before the start: what it costs at most, in one sentence.
+ * @param {RentFormState} form
+ */
 function showMost(form) {
   const first = firstOffer(form.quote);
   setText(form.view.time, first ? form.words.time(first, form.quote) : '');

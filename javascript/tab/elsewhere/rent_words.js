@@ -10,11 +10,15 @@ export const forTraining = {
     'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
     'the cheapest with enough memory is used.',
   further: () => ({}),
-  request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
-  total: (one) => (one.minutes === null ? '' : one.total),
-  changed: (one, need) => (need && one.memory < need ? one.changed : ''),
+  request: (/** @type {string} */ slug, /** @type {RentRequest} */ asked) => ({
+    path: `/characters/${slug}/rent`,
+    body: asked,
+  }),
+  total: (/** @type {RentOffer} */ one) => (one.minutes === null ? '' : one.total),
+  changed: (/** @type {RentOffer} */ one, /** @type {number | null} */ need) =>
+    need && one.memory < need ? one.changed : '',
   time: () => '',
-  most: (one) =>
+  most: (/** @type {RentOffer} */ one) =>
     t(
       'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
         'These limits hold for the whole run, however often it is resumed.',
@@ -28,12 +32,13 @@ export const forPainting = {
     'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
     'preference; if none is selected, the cheapest is used.',
   // what the user has written counts from now on
-  further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
-  total: (one) => one.paints[0].total,
+  further: (/** @type {RentalWish} */ given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
+  request: (/** @type {string} */ slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
+  total: (/** @type {RentOffer} */ one) => one.paints[0].total,
   changed: () => '',
-  time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
-  most: (one) =>
+  time: (/** @type {RentOffer} */ one, /** @type {RentQuote} */ quote) =>
+    [...one.paints.map((/** @type {PlannedPaint} */ what) => paintTime(one, what)), quote.left].join(' '),
+  most: (/** @type {RentOffer} */ one) =>
     t(
       'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
         'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
@@ -47,8 +52,12 @@ export const forGoingOn = {
   ...forTraining,
   own: true, // the run has limits, which what is left empty does not raise
   further: forPainting.further,
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
-  time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
+  request: (/** @type {string} */ slug, { run, ...body }) => ({
+    path: `/characters/${slug}/runs/${run}/rent-on`,
+    body,
+  }),
+  time: (/** @type {RentOffer} */ one, /** @type {RentQuote} */ quote) =>
+    [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
   limits: 'New time and cost limits start now; earlier pods of this run do not count towards them.',
 };
 
@@ -64,6 +73,10 @@ const UNKNOWN = {
   produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
 };
 
+/**
+ * @param {RentOffer} one
+ * @param {PlannedPaint} given
+ */
 function paintTime(one, { what, count, minutes, total }) {
   const values = { n: format.number(count), name: one.name, total };
   if (minutes === null) return t(UNKNOWN[what], values);

@@ -52,9 +52,13 @@ export function sentList(wanted) {
   return Object.assign(fold, { update });
 }
 
+/**
+ * @param {SentList} list
+ * @param {boolean} rented
+ */
 function parts(list, rented) {
   const sum = plural(list.photos.length, '{n} photo without metadata', '{n} photos without metadata');
-  const row = (photo) =>
+  const row = (/** @type {SentList['photos'][number]} */ photo) =>
     el(
       'tr',
       {},
@@ -97,11 +101,16 @@ function parts(list, rented) {
   ];
 }
 
+/**
+ * @param {SentList} list
+ * @param {boolean} rented
+ */
 function baseWords(list, rented) {
   const words = list.base_there ? THERE : list.base_address ? FETCHED : rented ? '{file}, {size}' : BASE;
   return t(words, { file: list.base, size: format.bytes(list.base_bytes), address: list.base_address });
 }
 
+/** @param {Record<string, number>} files */
 function named(files) {
   return Object.entries(files || {})
     .map(([name, size]) => `${name.split('/').pop()} (${format.bytes(size)})`)

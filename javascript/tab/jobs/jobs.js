@@ -8,7 +8,10 @@ import { refresh } from '../page/polling.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
 import { foldSection, toast } from '../widgets/widgets.js';
 
-/** The jobs that must end before a new one for the GPU begins, in order. */
+/**
+ * The jobs that must end before a new one for the GPU begins, in order.
+ * @param {Job | null | undefined} job
+ */
 export function jobsAhead(job) {
   const all = app.state ? app.state.queue.jobs.filter((one) => one.lane === 'heavy') : [];
   const running = all.filter((one) => one.state === 'running');
@@ -17,7 +20,10 @@ export function jobsAhead(job) {
   return [...running, ...(place < 0 ? waiting : waiting.slice(0, place))].filter((one) => !job || one.id !== job.id);
 }
 
-/** When a job that waits will begin, in one sentence; empty where it can begin now. */
+/**
+ * When a job that waits will begin, in one sentence; empty where it can begin now.
+ * @param {Job | null | undefined} job
+ */
 export function beginsWhen(job) {
   const { supervisor, queue } = pageState();
   if (!supervisor.active) return t('Waiting: {why}', { why: supervisor.reason });
@@ -51,23 +57,33 @@ export async function controlJob(job, what) {
   await refresh();
 }
 
-/** Resume the queue, so that a paused job goes on. */
+/**
+ * Resume the queue, so that a paused job goes on.
+ * @param {Job} job
+ */
 export async function resumeJob(job) {
   if (pageState().queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
   else await api.post(`/jobs/${job.id}/resume`, {});
   await refresh();
 }
 
-/** The newest job of a kind of the chosen character, ended or not; or null. */
+/**
+ * The newest job of a kind of the chosen character, ended or not; or null.
+ * @param {JobKind} kind
+ */
 export function lastJob(kind) {
-  return newest((job) => job.kind === kind);
+  return newest((/** @type {Job | null | undefined} */ job) => job.kind === kind);
 }
 
-/** The newest job of the chosen character that belongs to a step of the page, ended or not; or null. */
+/**
+ * The newest job of the chosen character that belongs to a step of the page, ended or not; or null.
+ * @param {string} step
+ */
 export function lastJobAt(step) {
-  return newest((job) => job.step === step);
+  return newest((/** @type {Job | null | undefined} */ job) => job.step === step);
 }
 
+/** @param {(job: Job) => boolean} fits */
 function newest(fits) {
   const jobs = app.state ? app.state.queue.jobs : [];
   const mine = jobs.filter((job) => job.slug === app.slug && fits(job));
@@ -87,7 +103,7 @@ export function logFold() {
   };
   const beat = repeatWhileSeen(load, 5000);
   fold.addEventListener('toggle', () => beat.set(fold.open));
-  const set = (id) => {
+  const set = (/** @type {number | null} */ id) => {
     fold.hidden = !id;
     if (id === job) return;
     job = id;

@@ -15,7 +15,7 @@ export function loraFile() {
   const node = el('div', { class: 'sf-stack', hidden: true }, path, el('div', {}, link), prompt);
   let asked = '';
 
-  const set = async (slug, { run, step, weight }) => {
+  const set = async (/** @type {string} */ slug, { run, step, weight }) => {
     const mark = JSON.stringify([slug, run, step, weight]);
     if (mark === asked) return;
     asked = mark;
@@ -29,7 +29,7 @@ export function loraFile() {
     }
   };
 
-  function show(about) {
+  function show(/** @type {LoraFile} */ about) {
     path.set(about.file);
     prompt.set(about.prompt);
     link.href = url(about.url);

@@ -23,7 +23,7 @@ export function painterChoice(further, changed) {
     showRent();
     changed();
   });
-  const elsewhere = (value) => made.places.some((one) => one.on === value);
+  const elsewhere = (/** @type {string} */ value) => made.places.some((one) => one.on === value);
   const sent = el('p', { class: 'sf-help' });
   const form = rentForm(
     (rental) => (made.rental = rental),

@@ -11,7 +11,10 @@ import { formField, selectBox } from '../widgets/widgets.js';
 
 const store = { slug: '', mark: '', loaded: '', runs: null, error: '' };
 
-/** What must have changed before runs are asked for again. */
+/**
+ * What must have changed before runs are asked for again.
+ * @param {Character} character
+ */
 function markOf(character) {
   const jobs = pageState().queue.jobs.filter((job) => job.slug === character.slug && job.kind !== 'audit');
   const states = jobs.map((job) => [job.id, job.state, job.run]);
@@ -37,14 +40,20 @@ export const runsError = () => store.error;
 /** Whether the runs are those of the newest state, and not from before the last change. */
 export const runsAreNew = () => Boolean(store.runs) && store.loaded === store.mark;
 
-/** That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there. */
+/**
+ * That a run's base model is gone, in one sentence: it can neither be trained on nor tested. Empty where it is there.
+ * @param {RunRecord | null | undefined} run
+ */
 export function baseGone(run) {
   if (!run || run.base_there !== false) return '';
   const values = { run: run.id, file: run.base_path || run.base };
   return t('The base model of run {run} is gone: {file}. Put it back there to train it on or to test it.', values);
 }
 
-/** That the base model which a job needs is gone, in one sentence; empty where it is there, or none is needed. */
+/**
+ * That the base model which a job needs is gone, in one sentence; empty where it is there, or none is needed.
+ * @param {Job | null | undefined} job
+ */
 export function jobsBaseGone(job) {
   if (!job || !job.base_gone) return '';
   return t('The base model is gone: {file}. Put it back there, or choose another one.', { file: job.base_gone });
@@ -62,6 +71,7 @@ export function reloadRuns() {
   return knownRuns();
 }
 
+/** @param {string} slug */
 async function load(slug) {
   const mark = store.mark;
   try {
@@ -76,19 +86,32 @@ async function load(slug) {
   redraw();
 }
 
-/** "Run 003, step 2,000, weight 0.8". */
+/**
+ * "Run 003, step 2,000, weight 0.8".
+ * @param {string} run
+ * @param {number | null} step
+ * @param {number} weight
+ */
 export function cellName(run, step, weight) {
   const words = weight === undefined ? 'Run {run}, step {step}' : 'Run {run}, step {step}, weight {weight}';
   return t(words, { run, step: format.number(step), weight: format.number(weight, 2) });
 }
 
-/** Every judged grid of some runs: [{run, grid}], the newest first. */
+/**
+ * Every judged grid of some runs: [{run, grid}], the newest first.
+ * @param {RunRecord[] | null} runs
+ */
 export function gridsOf(runs) {
-  const all = (runs || []).flatMap((run) => run.grids.map((grid) => ({ run, grid })));
+  const all = (runs || []).flatMap((/** @type {RunRecord} */ run) =>
+    run.grids.map((/** @type {Grid} */ grid) => ({ run, grid })),
+  );
   return all.sort((a, b) => (b.grid.made || 0) - (a.grid.made || 0));
 }
 
-/** The step and weight that the tests speak for, as {run, grid}; null where nothing is judged. */
+/**
+ * The step and weight that the tests speak for, as {run, grid}; null where nothing is judged.
+ * @param {RunRecord[]} runs
+ */
 export function bestGrid(runs) {
   const run = runs.find((one) => one.best);
   return run ? { run, grid: run.grids.find((one) => one.id === run.best) } : null;
@@ -117,12 +140,12 @@ export function cellChoice(range, changed) {
     () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),
   );
 
-  function pick(to) {
+  function pick(/** @type {Partial<Cell>} */ to) {
     choose(to);
     changed();
   }
 
-  function choose(to) {
+  function choose(/** @type {Partial<Cell>} */ to) {
     if ('run' in to) Object.assign(picked, { run: true, step: false });
     if ('step' in to) Object.assign(picked, { run: true, step: true });
     if ('weight' in to) picked.weight = true;
@@ -130,7 +153,7 @@ export function cellChoice(range, changed) {
     settle();
   }
 
-  const find = (id) => runs.find((one) => one.id === id);
+  const find = (/** @type {string} */ id) => runs.find((one) => one.id === id);
 
   /** The run, and the step and weight where none are picked; step 0 is the last one. */
   function wanted() {
@@ -151,7 +174,7 @@ export function cellChoice(range, changed) {
     show(steps.map((one) => ({ value: one, text: stepText(to.known, one) })));
   }
 
-  function show(steps) {
+  function show(/** @type {Choice[]} */ steps) {
     run.setChoices(
       runs.map((one) => ({ value: one.id, text: runText(one) })),
       value.run,
@@ -180,6 +203,7 @@ export function cellChoice(range, changed) {
   };
 }
 
+/** @param {RunRecord} run */
 function runText(run) {
   return t('{id}: {steps} steps, {base}', {
     id: run.id,
@@ -188,9 +212,15 @@ function runText(run) {
   });
 }
 
-/** A checkpoint's step, with what is known of it. */
+/**
+ * A checkpoint's step, with what is known of it.
+ * @param {RunRecord} run
+ * @param {number} step
+ */
 function stepText(run, step) {
-  const judged = run.grids.filter((grid) => grid.step === step && grid.judged && grid.retention !== null);
+  const judged = run.grids.filter(
+    (/** @type {Grid} */ grid) => grid.step === step && grid.judged && grid.retention !== null,
+  );
   const best = judged.sort((a, b) => b.retention - a.retention)[0];
   const words = best ? 'step {step} ({kept} kept at weight {weight})' : 'step {step}';
   const values = {

@@ -12,7 +12,7 @@ export function baseLicence() {
   const node = el('div', { class: 'sf-stack', hidden: true });
   let asked = '';
 
-  async function show(path) {
+  async function show(/** @type {string} */ path) {
     if (path === asked) return;
     asked = path;
     node.hidden = true;

@@ -37,11 +37,12 @@ const KEY = {
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   shown: () => load(view),
   hidden: () => clearTimeout(view.timer),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0, files: [] };
   const begun = () => follow(made).catch(() => null);
@@ -79,6 +80,7 @@ function make(root) {
   return made;
 }
 
+/** @param {LibraryPanel} made */
 async function load(made) {
   try {
     made.library = await api.get('/library');
@@ -90,7 +92,10 @@ async function load(made) {
   await follow(made);
 }
 
-/** Ask how far the tasks are, as long as one is under way; when one has ended, the list is read anew. */
+/**
+ * Ask how far the tasks are, as long as one is under way; when one has ended, the list is read anew.
+ * @param {LibraryPanel} made
+ */
 async function follow(made) {
   clearTimeout(made.timer);
   const tasks = await api.get('/library/tasks');
@@ -108,6 +113,7 @@ async function follow(made) {
   if (running && app.step === 'library') made.timer = setTimeout(() => follow(made).catch(() => null), SOON);
 }
 
+/** @param {LibraryPanel} made */
 function show(made) {
   const { library, tasks } = made;
   const closed = library.remote || library.civitai.state === 'off';
@@ -131,6 +137,7 @@ function show(made) {
   made.settings.take(library.civitai);
 }
 
+/** @param {LibraryPanel} made */
 function leading(made) {
   const { library, tasks } = made;
   const { civitai, models } = library;
@@ -140,12 +147,12 @@ function leading(made) {
       text: 'This webui is open to other machines, so Civitai can be neither set up nor asked from here.',
       detail: countsSentence(models),
     };
-  const set = (state) => async () => {
+  const set = (/** @type {CivitaiSettings['state']} */ state) => async () => {
     const civitai = await api.post('/library/consent', { state });
     made.library.civitai = civitai; // the list may have been read anew meanwhile
     show(made);
   };
-  const look = (refresh) => async () => {
+  const look = (/** @type {boolean} */ refresh) => async () => {
     await api.post('/library/look', { refresh });
     await follow(made);
   };
@@ -187,6 +194,10 @@ function leading(made) {
   return { tone: trouble ? 'warn' : 'good', text: countsSentence(models), detail: trouble || library.trouble, buttons };
 }
 
+/**
+ * @param {LibraryPanel} made
+ * @param {FetchTask | undefined} task
+ */
 function showFetch(made, task) {
   made.fetching.hidden = !task;
   if (!task) return;
@@ -207,6 +218,10 @@ function showFetch(made, task) {
   }
 }
 
+/**
+ * @param {LibraryPanel} made
+ * @param {string[]} files
+ */
 async function showTogether(made, files) {
   made.files = files;
   made.together.hidden = files.length < 2;
@@ -230,6 +245,7 @@ async function showTogether(made, files) {
   );
 }
 
+/** @param {LibraryPanel} made */
 function settingsFold(made) {
   const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
   const help =

@@ -5,7 +5,10 @@ import { el } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
 import { notice, toneBadge } from '../widgets/widgets.js';
 
-/** One light as a badge: a word in its tone. */
+/**
+ * One light as a badge: a word in its tone.
+ * @param {LicenceLight} light
+ */
 export function lightBadge(light) {
   const { tone, word } = pageState().words.lights[light];
   return toneBadge(tone, t(word));
@@ -19,16 +22,21 @@ export function lightBadge(light) {
 export function lightList(assessment, purposes) {
   const entries = Object.entries(purposes).map(([purpose, text]) => {
     const { light, reasons, messages } = assessment.lights[purpose];
-    const why = messages.map((message, place) => el('p', { class: 'sf-help', text: say(message, reasons[place]) }));
+    const why = messages.map((/** @type {string} */ message, place) =>
+      el('p', { class: 'sf-help', text: say(message, reasons[place]) }),
+    );
     const head = el('div', { class: 'sf-check-head' }, el('span', { text: t(text) }), lightBadge(light));
     return el('li', {}, head, why);
   });
   return el('ul', { class: 'sf-lights' }, entries);
 }
 
-/** The warnings of an assessment, each as a notice. */
+/**
+ * The warnings of an assessment, each as a notice.
+ * @param {Assessment} assessment
+ */
 export function warnings(assessment) {
-  return assessment.warning_messages.map((message, place) => {
+  return assessment.warning_messages.map((/** @type {string} */ message, place) => {
     const shown = el('span', { text: say(message, assessment.warnings[place]) });
     return notice(assessment.warning_tones[place], shown);
   });

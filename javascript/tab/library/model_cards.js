@@ -19,7 +19,7 @@ export function modelCards(ticked) {
 
   const tell = () => ticked([...boxes].filter(([, box]) => box.checked && box.isConnected).map(([file]) => file));
 
-  function card(model) {
+  function card(/** @type {LibraryModel} */ model) {
     const box = el('input', { type: 'checkbox', on: { change: tell } });
     boxes.set(model.file, box);
     const name = el('label', { class: 'sf-model-name' }, box, el('b', { text: model.name }));
@@ -31,7 +31,12 @@ export function modelCards(ticked) {
     return Object.assign(made, { sfLight: light, sfAbout: about, sfBody: body });
   }
 
-  function update(made, model, purposes, purpose) {
+  function update(
+    /** @type {ModelCard} */ made,
+    /** @type {LibraryModel} */ model,
+    /** @type {Record<LicencePurpose, string>} */ purposes,
+    /** @type {LicencePurpose} */ purpose,
+  ) {
     const known = model.civitai && model.civitai.known;
     const lights = known && model.civitai.assessment.lights;
     fillWith(made.sfLight, lightBadge(lights ? lights[purpose].light : 'unknown'));
@@ -42,14 +47,20 @@ export function modelCards(ticked) {
     fillWith(made.sfBody, known ? details(model.civitai, purposes) : null);
   }
 
-  const set = (models, purposes, purpose) => {
-    const show = (made, model) => update(made, model, purposes, purpose);
+  const set = (
+    /** @type {LibraryModel[]} */ models,
+    /** @type {Record<LicencePurpose, string>} */ purposes,
+    /** @type {LicencePurpose} */ purpose,
+  ) => {
+    const show = (/** @type {ModelCard} */ made, /** @type {LibraryModel} */ model) =>
+      update(made, model, purposes, purpose);
     keyedList(node, models, (one) => `${one.file}|${one.bytes}|${one.preview}|${isPlain(one)}`, card, show);
     for (const [file, box] of [...boxes]) if (!box.isConnected) boxes.delete(file);
   };
   return Object.assign(node, { set });
 }
 
+/** @param {LibraryModel} model */
 function about(model) {
   const { civitai } = model;
   const parts = [t(KINDS[model.kind]), bytes(model.bytes)];
@@ -59,10 +70,14 @@ function about(model) {
   return `${parts.join(' · ')}${model.trouble ? `. ${model.trouble}` : ''}`;
 }
 
-/** What is known of a model on Civitai. */
+/**
+ * What is known of a model on Civitai.
+ * @param {ModelOnCivitai} civitai
+ * @param {Record<LicencePurpose, string>} purposes
+ */
 export function details(civitai, purposes) {
   const words = civitai.trained_words;
-  const permits = civitai.permits.map((one) =>
+  const permits = civitai.permits.map((/** @type {LibraryModel} */ one) =>
     el('li', { text: `${one.allowed === null ? '?' : one.allowed ? '✓' : '×'} ${t(one.text)}` }),
   );
   const page = civitai.summary && civitai.summary.page;
@@ -84,18 +99,30 @@ function isPlain({ civitai }) {
   return Boolean(civitai && civitai.known && civitai.assessment.adult === false && !civitai.assessment.refused);
 }
 
-/** The models that a text and a light let through. */
+/**
+ * The models that a text and a light let through.
+ * @param {LibraryModel[]} models
+ * @param {string} text
+ * @param {string} light
+ * @param {LicencePurpose} purpose
+ */
 export function filtered(models, text, light, purpose) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return models.filter((one) => {
+  return models.filter((/** @type {LibraryModel} */ one) => {
     const known = one.civitai && one.civitai.known;
     const named = `${one.name} ${known ? one.civitai.title : ''}`.toLowerCase();
     const shown = known ? one.civitai.assessment.lights[purpose].light : 'unknown';
-    return words.every((word) => named.includes(word)) && (!light || light === shown || light === one.kind);
+    return (
+      words.every((/** @type {string} */ word) => named.includes(word)) &&
+      (!light || light === shown || light === one.kind)
+    );
   });
 }
 
-/** The picture beside a model; blurred until it is clicked where it may be for adults. */
+/**
+ * The picture beside a model; blurred until it is clicked where it may be for adults.
+ * @param {LibraryModel} model
+ */
 function previewPicture(model) {
   const address = url(`/library/preview?file=${encodeURIComponent(model.file)}`);
   const picture = el('img', { class: 'sf-model-picture', src: address, alt: '', loading: 'lazy' });
@@ -107,9 +134,12 @@ function previewPicture(model) {
   return cover;
 }
 
-/** How many of the models are known, in a sentence. */
+/**
+ * How many of the models are known, in a sentence.
+ * @param {LibraryModel[]} models
+ */
 export function countsSentence(models) {
-  const known = models.filter((one) => one.civitai && one.civitai.known).length;
+  const known = models.filter((/** @type {LibraryModel} */ one) => one.civitai && one.civitai.known).length;
   const all = plural(models.length, 'One model', '{n} models');
   return t('{all}; {known} of them are known from Civitai.', { all, known });
 }

@@ -13,7 +13,7 @@ import { actionButton, askConfirm, keyedList, toneBadge } from '../widgets/widge
 export function starterCards(begun) {
   const node = el('ul', { class: 'sf-cards' });
 
-  async function take(one) {
+  async function take(/** @type {StarterModel} */ one) {
     const size = bytes(one.bytes);
     const values = { title: one.title, size, host: one.host, licence: one.licence.name, note: one.licence.note };
     const words = 'Fetch {title} ({size}) from {host}? It is under the licence {licence}. {note}';
@@ -22,7 +22,7 @@ export function starterCards(begun) {
     begun();
   }
 
-  function card(one) {
+  function card(/** @type {StarterModel} */ one) {
     const fetch = actionButton('Fetch it', () => take(one), { label: `${t('Fetch it')}: ${one.title}` });
     const link = { href: one.licence.address, target: '_blank', rel: 'noopener noreferrer', text: one.licence.name };
     const licence = el('p', { class: 'sf-help' }, `${t('Licence')}: `, el('a', link));
@@ -38,7 +38,7 @@ export function starterCards(begun) {
     return Object.assign(made, { sfFetch: fetch });
   }
 
-  const set = (starters, busy) => {
+  const set = (/** @type {StarterModel[]} */ starters, /** @type {boolean} */ busy) => {
     const show = (made) => (made.sfFetch.disabled = busy);
     keyedList(node, starters, (one) => `${one.key}|${one.there}`, card, show);
   };

@@ -54,6 +54,7 @@ function look() {
   if (found && (!drawn || found !== drawn.root || !found.contains(drawn.stage))) start(found);
 }
 
+/** @param {HTMLElement} root */
 function start(root) {
   if (drawn) leave();
   app.mount = root;
@@ -81,6 +82,7 @@ function leave() {
   app.drawn = false;
 }
 
+/** @param {string} why */
 function offline(why) {
   if (!drawn) return;
   drawn.line.hidden = !why;
@@ -89,7 +91,10 @@ function offline(why) {
 
 // Drawing
 
-/** An error in one panel must not make the others vanish. */
+/**
+ * An error in one panel must not make the others vanish.
+ * @param {Action} run
+ */
 function guarded(run) {
   try {
     run();
@@ -130,6 +135,10 @@ function draw() {
   if (panel.update) guarded(() => panel.update());
 }
 
+/**
+ * @param {Step} step
+ * @param {Panel} panel
+ */
 function turn(step, panel) {
   if (drawn.shown === step) return;
   const before = app.panels[drawn.shown];

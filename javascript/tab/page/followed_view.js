@@ -38,7 +38,7 @@ export function followedView(step, got) {
     }
   }
 
-  function failed(error) {
+  function failed(/** @type {PageError} */ error) {
     if (error.status && error.message !== said) toast(error.message, 'bad');
     said = error.message;
     later();
@@ -49,7 +49,7 @@ export function followedView(step, got) {
     if (app.drawn && app.step === step) next = setTimeout(() => (visible() ? ask() : later()), AGAIN);
   }
 
-  own.follow = (slug, where, about) => {
+  own.follow = (/** @type {string} */ slug, where, about) => {
     const other = slug !== own.slug;
     const newest = JSON.stringify(about);
     if (other) Object.assign(own, { slug, view: null });
@@ -59,7 +59,7 @@ export function followedView(step, got) {
     ask();
     return other;
   };
-  own.take = (slug, view) => {
+  own.take = (/** @type {string} */ slug, view) => {
     if (slug !== own.slug || !view) return;
     own.view = view;
     got();

@@ -27,6 +27,7 @@ const NAMES = {
 const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done' };
 let parts = null;
 
+/** @param {HTMLElement} root */
 export function mount(root) {
   parts = { who: whoRow(), now: nowRow(), tabs: tabRow() };
   parts.status = el('div', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
@@ -47,7 +48,10 @@ function whoRow() {
   return { face, choice, add, edit, undo, queue, nodes: [face, choice, edit, add, queue, undo.node] };
 }
 
-/** Where a character is to go on. */
+/**
+ * Where a character is to go on.
+ * @param {string} slug
+ */
 function stepOf(slug) {
   const found = pageState().characters.find((one) => one.slug === slug);
   if (PANELS.includes(app.step)) return app.step;
@@ -74,6 +78,10 @@ function tabRow() {
   return { node, tabs };
 }
 
+/**
+ * @param {Step} step
+ * @param {number} place
+ */
 function tab(step, place) {
   const sign = el('span', { class: 'sf-tab-sign' });
   const word = el('span', { class: 'sf-silent' });
@@ -91,6 +99,7 @@ function tab(step, place) {
   return { node, sign, word, count };
 }
 
+/** @param {KeyboardEvent} event */
 function turnByKey(event) {
   const steps = [...STEPS, ...PANELS].filter((step) => !parts.tabs.tabs[step].node.disabled);
   const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -114,6 +123,7 @@ export function update() {
   titleSignal.update();
 }
 
+/** @param {Character | null} character */
 function updateWho(character) {
   const { face, choice, add, edit, queue } = parts.who;
   const all = pageState().characters.map((one) => ({ value: one.slug, text: one.name }));
@@ -131,10 +141,12 @@ function updateWho(character) {
   setText(queue.firstElementChild, label);
 }
 
+/** @param {Character} character */
 function thumbnail(character) {
   return `/characters/${character.slug}/photos/${character.cover}/thumbnail`;
 }
 
+/** @param {Character | null} character */
 function updateTabs(character) {
   for (const [step, one] of Object.entries(parts.tabs.tabs)) {
     const chosen = app.step === step || (app.step === 'invent' && step === 'photos');
@@ -157,6 +169,10 @@ function updateTabs(character) {
   }
 }
 
+/**
+ * @param {Step} step
+ * @param {string} slug
+ */
 function runs(step, slug) {
   const open = [openJobAt(step, slug), step === 'photos' && openJobAt('invent', slug)]; // inventing makes the photos
   return open.some((job) => job && job.state === 'running');
@@ -165,7 +181,7 @@ function runs(step, slug) {
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
 function spoken() {
   const jobs = pageState().queue.jobs;
-  const heavy = (job) => job.lane === 'heavy';
+  const heavy = (/** @type {Job | null} */ job) => job.lane === 'heavy';
   const running = jobs.filter((job) => job.state === 'running');
   return running.find(heavy) || jobs.find((job) => job.state === 'paused') || running[0] || null;
 }
@@ -188,7 +204,10 @@ function updateNow() {
   announce(job);
 }
 
-/** Whether the shown step says all of this, with the same buttons: they are on the page once. */
+/**
+ * Whether the shown step says all of this, with the same buttons: they are on the page once.
+ * @param {Job | null} job
+ */
 function shownBelow(job) {
   return Boolean(job) && job.announced && job.step === app.step && job.slug === app.slug && openJob(job.kind) === job;
 }
@@ -199,6 +218,7 @@ function whyStuck() {
   return t('The queue is paused.');
 }
 
+/** @param {Job | null} job */
 function controls(job) {
   const id = job ? job.id : 0;
   /** @param {'stop' | 'pause' | 'resume'} what */
@@ -218,7 +238,10 @@ let last = 0; // id of the job that was spoken of
 let known = null; // the jobs of the state before, by id; null before the first one
 let youngest = 0; // the highest id so far
 
-/** Tell a screen reader, and everybody, when a job has ended. */
+/**
+ * Tell a screen reader, and everybody, when a job has ended.
+ * @param {Job | null} job
+ */
 function announce(job) {
   const { jobs } = pageState().queue;
   if (known) jobs.filter(hasEnded).reverse().forEach(announceEnd);
@@ -228,13 +251,17 @@ function announce(job) {
   last = job ? job.id : 0;
 }
 
-/** Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news. */
+/**
+ * Since the state before: open then, or come and gone in between; an old one that moves up in the list is no news.
+ * @param {Job} job
+ */
 function hasEnded(job) {
   if (job.open) return false;
   const before = known.get(job.id);
   return before ? before.open || before.ended !== job.ended : job.id > youngest;
 }
 
+/** @param {Job} job */
 function announceEnd(job) {
   titleSignal.over(job);
   if (job.lane === 'light' && job.state === 'finished') return; // seen in the panel

@@ -33,7 +33,7 @@ export function open() {
     notify,
     announcement,
   );
-  const say = (text) => setText(announcement, text);
+  const say = (/** @type {string} */ text) => setText(announcement, text);
   draggedJobs(list, (id, before) => moved(id, before, say));
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
@@ -65,19 +65,26 @@ async function turnQueue() {
   await refresh();
 }
 
-/** A paused job of this computer goes on together with the queue. */
+/**
+ * A paused job of this computer goes on together with the queue.
+ * @param {Job} job
+ */
 async function goOn(job) {
   if (job.lane !== 'heavy') return controlJob(job, 'resume');
   await api.post('/queue', { paused: false });
   await refresh();
 }
 
-/** Running ones, paused ones, waiting ones in their order, then what has ended, the newest first. */
+/**
+ * Running ones, paused ones, waiting ones in their order, then what has ended, the newest first.
+ * @param {Job[]} jobs
+ */
 function sorted(jobs) {
-  const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
+  const places = new Map(jobs.map((/** @type {Job} */ job, place) => [job.id, place])); // the server's order is that of the queue
   return [...jobs].sort((a, b) => a.order - b.order || places.get(a.id) - places.get(b.id));
 }
 
+/** @param {Job} job */
 function make(job) {
   const badge = el('span', {});
   const line = el('p', { class: 'sf-quiet sf-number' });
@@ -98,6 +105,11 @@ function make(job) {
   return node;
 }
 
+/**
+ * @param {QueueRow} node
+ * @param {Job} job
+ * @param {(text: string) => void} say
+ */
 function update(node, job, say) {
   node.draggable = job.state === 'waiting' && queued().length > 1;
   const { badge, line, error, bar, row } = node.parts;
@@ -111,13 +123,14 @@ function update(node, job, say) {
   if (error.dataset.text !== job.error) fillWith(error, job.error ? notice('bad', job.error) : null);
   error.dataset.text = job.error;
   error.hidden = !job.error;
-  const labelled = (one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
-  const button = (one) =>
+  const labelled = (/** @type {QueueAction} */ one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
+  const button = (/** @type {QueueAction} */ one) =>
     actionButton(one.label, () => row.sfActions.find((other) => other.label === one.label).run(), labelled(one));
   row.sfActions = actions(job, say);
   keyedList(row, row.sfActions, (one) => one.label, button);
 }
 
+/** @param {Job} job */
 function about(job) {
   if (job.state === 'running') return jobSentence(job);
   if (job.state === 'waiting')
@@ -127,7 +140,10 @@ function about(job) {
   return [ended, took && t('took {time}', { time: took }), costText(job)].filter(Boolean).join(' · ');
 }
 
-/** What tells a waiting training from another one of the same character. */
+/**
+ * What tells a waiting training from another one of the same character.
+ * @param {Job} job
+ */
 function wanted(job) {
   const { run, steps, settings } = job.arguments || {};
   const number = steps || (settings || {}).steps;
@@ -135,6 +151,10 @@ function wanted(job) {
   return [run && t('run {run}', { run }), said].filter(Boolean).join(', ');
 }
 
+/**
+ * @param {Job} job
+ * @param {(text: string) => void} say
+ */
 function actions(job, say) {
   /** @param {'stop' | 'pause' | 'resume' | 'forget'} what */
   const act = (what) => () => controlJob(job, what);
@@ -160,7 +180,12 @@ function queued() {
   return pageState().queue.jobs.filter((one) => one.state === 'waiting');
 }
 
-/** Give a waiting job another place: before the job `before`, or at the end where that is null. */
+/**
+ * Give a waiting job another place: before the job `before`, or at the end where that is null.
+ * @param {number} id
+ * @param {number | null} before
+ * @param {(text: string) => void} say
+ */
 async function moved(id, before, say) {
   const waiting = queued().map((one) => one.id);
   const at = waiting.indexOf(id);
@@ -172,14 +197,20 @@ async function moved(id, before, say) {
   if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
 }
 
-/** Take a waiting job out. One that has a run is kept in the list, for it can go on. */
+/**
+ * Take a waiting job out. One that has a run is kept in the list, for it can go on.
+ * @param {Job} job
+ */
 async function remove(job) {
   const stopped = await api.post(`/jobs/${job.id}/stop`, {});
   if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`, {});
   await refresh();
 }
 
-/** The end of a job's log, in a dialog. */
+/**
+ * The end of a job's log, in a dialog.
+ * @param {Job} job
+ */
 export async function log(job) {
   const { lines } = await api.get(`/jobs/${job.id}/log`);
   const text = lines.length ? lines.join('\n') : t('The log is empty.');

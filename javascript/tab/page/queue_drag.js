@@ -10,7 +10,7 @@ import { toast } from '../widgets/widgets.js';
 export function draggedJobs(list, moved) {
   let held = null;
   const waiting = () => [...list.children].filter((node) => node.draggable);
-  const numberOf = (node) => Number(node.dataset.job);
+  const numberOf = (/** @type {HTMLElement} */ node) => Number(node.dataset.job);
 
   list.addEventListener('dragstart', (event) => {
     held = event.target.closest('.sf-job');
@@ -40,6 +40,7 @@ export function draggedJobs(list, moved) {
   });
 }
 
+/** @param {HTMLElement} node */
 function middle(node) {
   const { top, height } = node.getBoundingClientRect();
   return top + height / 2;

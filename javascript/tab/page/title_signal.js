@@ -43,6 +43,11 @@ export function update() {
   }
 }
 
+/**
+ * @param {string} title
+ * @param {SignalState} state
+ * @param {number} share
+ */
 function show(title, state, share) {
   if (!host) host = { title: document.title, icons: [...document.querySelectorAll('link[rel~="icon"]')] };
   else if (document.title !== own) host.title = document.title; // the webui has set another one meanwhile
@@ -65,12 +70,16 @@ function restore() {
   [host, icon, own, drawn] = [null, null, '', ''];
 }
 
-/** A ring that fills, or a disc with the sign of the end. */
+/**
+ * A ring that fills, or a disc with the sign of the end.
+ * @param {SignalState} state
+ * @param {number} share
+ */
 function picture(state, share) {
   const canvas = el('canvas', { width: SIZE, height: SIZE });
   const pen = canvas.getContext('2d');
   const middle = SIZE / 2;
-  const disc = (colour, radius) => {
+  const disc = (/** @type {string} */ colour, /** @type {number} */ radius) => {
     pen.fillStyle = colour;
     pen.beginPath();
     pen.arc(middle, middle, radius, 0, 2 * Math.PI);
@@ -106,7 +115,10 @@ function picture(state, share) {
   return canvas.toDataURL('image/png');
 }
 
-/** A job has ended since the last state. */
+/**
+ * A job has ended since the last state.
+ * @param {Job} job
+ */
 export function over(job) {
   if (!job.announced || job.state === 'stopped') return;
   ended = { state: job.state === 'finished' ? 'finished' : 'failed', character: job.character };
@@ -128,6 +140,7 @@ document.addEventListener('visibilitychange', seen);
 const possible = () => 'Notification' in window && window.isSecureContext;
 const wanted = () => possible() && readStored('notify', false) === true && Notification.permission === 'granted';
 
+/** @param {Job} job */
 function notify(job) {
   if (!wanted() || document.hasFocus()) return; // who looks has seen it
   const words = job.state === 'finished' ? '{job}: finished' : '{job}: {error}';
@@ -153,6 +166,7 @@ export function tick() {
   return Object.assign(box, { update: updateTo });
 }
 
+/** @param {NotifyBox} box */
 async function ask(box) {
   const yes = box.input.checked;
   if (yes && Notification.permission === 'default') await Notification.requestPermission();

@@ -11,7 +11,12 @@ import { actionButton, toast } from '../widgets/widgets.js';
 const PATIENCE = 60; // tries, half a second each: decisions are on their way until the photos are looked through
 const seen = new Map(); // by slug: when the newest change was made, as far as it was told
 
-/** A toast with a button in it. */
+/**
+ * A toast with a button in it.
+ * @param {string} text
+ * @param {string} label
+ * @param {Action} run
+ */
 export function toastWith(text, label, run) {
   toast(text, 'good');
   const shown = [...pageRoot().querySelectorAll('.sf-toast')].pop();
@@ -37,7 +42,10 @@ export function undoButton() {
   };
 }
 
-/** Offer to take a change back when it has just been made. */
+/**
+ * Offer to take a change back when it has just been made.
+ * @param {Character} given
+ */
 function offer({ slug, undo: last }) {
   const before = seen.get(slug);
   const now = last ? last.t : 0;
@@ -59,7 +67,10 @@ async function takeBack(slug = app.slug, last = null) {
   toast(t('Undone: {what}', { what: undone }), 'good');
 }
 
-/** Wait until decisions that were just made are in the history. */
+/**
+ * Wait until decisions that were just made are in the history.
+ * @param {string} slug
+ */
 async function settled(slug) {
   for (let tries = 0; tries < PATIENCE && openJob('audit', slug); tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -74,7 +85,7 @@ export function deletedList() {
   const wasShown = async () => {
     const all = await api.get('/deleted').catch(() => []);
     made.hidden = !all.length;
-    const entry = (one) =>
+    const entry = (/** @type {DeletedCharacter} */ one) =>
       el(
         'li',
         { class: 'sf-row sf-between' },
@@ -90,7 +101,10 @@ export function deletedList() {
   return Object.assign(made, { shown: wasShown });
 }
 
-/** Bring a character back by its folder's name. */
+/**
+ * Bring a character back by its folder's name.
+ * @param {string} folder
+ */
 export async function bringBack(folder) {
   const made = await api.post('/deleted/bring_back', { folder });
   await refresh();

@@ -49,6 +49,10 @@ async function holder() {
   }
 }
 
+/**
+ * @param {string} tab
+ * @param {Job | null | undefined} job
+ */
 function say(tab, job) {
   const line = document.querySelector(`#sameface_waits_${tab}`) || (job && make(tab));
   if (!line) return;
@@ -56,6 +60,7 @@ function say(tab, job) {
   if (job) setText(line, words(job));
 }
 
+/** @param {string} tab */
 function make(tab) {
   const button = document.querySelector(`#${tab}_generate`);
   if (!button) return null;
@@ -64,6 +69,7 @@ function make(tab) {
   return line;
 }
 
+/** @param {Job} job */
 function words(job) {
   const left = job.standing && job.standing.seconds_left;
   const values = { job: job.text, time: left ? format.duration(left) : '' };

@@ -39,13 +39,18 @@ export function dropZone() {
   return { node: el('div', { class: 'sf-stack' }, zone, progress, fromPath()), choose: () => files.click(), zone };
 }
 
-/** What can be read here, and so may be chosen. */
+/**
+ * What can be read here, and so may be chosen.
+ * @param {HTMLElement} hint
+ * @param {HTMLInputElement} files
+ */
 function tellKinds(hint, files) {
   const { host, limits } = pageState();
   setText(hint, t('{kinds}, or a zip file of them', { kinds: host.photos.join(', ') }));
   files.accept = ['image/*', ...limits.accept, '.zip'].join(','); // of HEIC an iPhone else sends a JPEG
 }
 
+/** @param {ElementProps} props */
 function picker(props) {
   const input = el('input', { type: 'file', hidden: true, ...props });
   input.addEventListener('change', () => {
@@ -55,8 +60,9 @@ function picker(props) {
   return input;
 }
 
+/** @param {HTMLElement} zone */
 function listen(zone) {
-  const over = (event) => {
+  const over = (/** @type {DragEvent} */ event) => {
     event.preventDefault();
     event.stopPropagation(); // the host takes dropped pictures for prompts
     zone.classList.add('sf-over');
@@ -64,7 +70,7 @@ function listen(zone) {
   zone.addEventListener('dragenter', over);
   zone.addEventListener('dragover', over);
   zone.addEventListener('dragleave', () => zone.classList.remove('sf-over'));
-  zone.addEventListener('drop', async (event) => {
+  zone.addEventListener('drop', async (/** @type {DragEvent} */ event) => {
     over(event);
     zone.classList.remove('sf-over');
     try {
@@ -76,7 +82,10 @@ function listen(zone) {
   });
 }
 
-/** Take pictures from a paste while the photos are what is seen; text goes into the field that has the focus. */
+/**
+ * Take pictures from a paste while the photos are what is seen; text goes into the field that has the focus.
+ * @param {ClipboardEvent} event
+ */
 export async function pastePhotos(event) {
   const { clipboardData } = event;
   if (!clipboardData || !clipboardData.files.length) return;
@@ -87,12 +96,17 @@ export async function pastePhotos(event) {
   sendPhotos(await given(clipboardData), character);
 }
 
+/** @param {ClipboardEvent} event */
 function isText(event) {
   const [target] = event.composedPath(); // the host may keep its fields in a shadow root
   const field = target.closest && target.closest('input, textarea, [contenteditable]:not([contenteditable="false"])');
   return Boolean(field) && event.clipboardData.types.includes('text/plain');
 }
 
+/**
+ * @param {HTMLElement} progress
+ * @param {UploadParts} given
+ */
 function draw(progress, { bar, line, stop, list }) {
   const found = uploadsOf(app.slug);
   progress.hidden = !found;

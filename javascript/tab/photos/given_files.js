@@ -5,6 +5,7 @@ const TEXT = /\.txt$/i;
 /**
  * Everything in a drop or a paste, folders read through.
  * @returns {Promise<Array<{file: File, chosen: boolean}>>} `chosen`: given by itself, not found in a folder.
+ * @param {DataTransfer} transfer
  */
 export async function given(transfer) {
   const entries = [...(transfer.items || [])]
@@ -15,6 +16,10 @@ export async function given(transfer) {
   return all.flat();
 }
 
+/**
+ * @param {FileSystemEntry | File} entry
+ * @param {boolean} chosen
+ */
 async function within(entry, chosen) {
   if (entry instanceof File) return [{ file: entry, folder: '', chosen }];
   if (entry.isFile) {
@@ -31,7 +36,10 @@ async function within(entry, chosen) {
   return found;
 }
 
-/** The files that were chosen with an input: by themselves, or with their folder. */
+/**
+ * The files that were chosen with an input: by themselves, or with their folder.
+ * @param {HTMLInputElement} input
+ */
 export function chosenFiles(input) {
   return [...input.files].map((file) => {
     const path = file.webkitRelativePath || '';
@@ -39,9 +47,13 @@ export function chosenFiles(input) {
   });
 }
 
-/** The pictures and archives among them, each with the file of its caption: a .txt of a picture's name. */
+/**
+ * The pictures and archives among them, each with the file of its caption: a .txt of a picture's name.
+ * @param {GivenFile[]} items
+ * @param {string[]} suffixes
+ */
 export function withCaptions(items, suffixes) {
-  const path = (item) => item.folder + item.file.name;
+  const path = (/** @type {GivenFile} */ item) => item.folder + item.file.name;
   const captions = new Map(
     items.filter((one) => TEXT.test(one.file.name)).map((one) => [path(one).replace(TEXT, ''), one.file]),
   );
@@ -50,13 +62,21 @@ export function withCaptions(items, suffixes) {
     .map((one) => ({ file: one.file, caption: captions.get(path(one).replace(/\.[^.]*$/, '')) }));
 }
 
+/**
+ * @param {GivenFile} given
+ * @param {string[]} suffixes
+ */
 function isWanted({ file, chosen }, suffixes) {
   if (TEXT.test(file.name)) return false;
   const name = file.name.toLowerCase();
   return chosen || suffixes.some((suffix) => name.endsWith(suffix)) || file.type.startsWith('image/');
 }
 
-/** A file as base64, as the routes take it; rejects with `wrong` where it cannot be read. */
+/**
+ * A file as base64, as the routes take it; rejects with `wrong` where it cannot be read.
+ * @param {File} file
+ * @param {string} wrong
+ */
 export function asBase64(file, wrong) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();

@@ -20,7 +20,12 @@ export function settlePhotos() {
   if (!unsent.size && !openJob('audit')) wishes = new Map();
 }
 
-/** Take the decision on some photos: it shows at once, and is sent in a moment. */
+/**
+ * Take the decision on some photos: it shows at once, and is sent in a moment.
+ * @param {string[]} files
+ * @param {Wish} wish
+ * @param {Action} redraw
+ */
 function decide(files, wish, redraw) {
   if (slug !== app.slug) {
     flush();
@@ -49,14 +54,20 @@ function flush() {
   });
 }
 
-/** What is decided on a photo: "keep", "drop", or "" for nothing. */
+/**
+ * What is decided on a photo: "keep", "drop", or "" for nothing.
+ * @param {Photo} photo
+ */
 function decision(photo) {
   const wish = slug === app.slug ? wishes.get(photo.file) : undefined;
   if (wish !== undefined) return wish === 'undecided' ? '' : wish;
   return photo.decision || '';
 }
 
-/** "good", "look", "out", or "new" where it is not looked at yet: where a photo is found by the filter. */
+/**
+ * "good", "look", "out", or "new" where it is not looked at yet: where a photo is found by the filter.
+ * @param {Photo} photo
+ */
 export function photoGroup(photo) {
   const decided = decision(photo);
   if (decided === 'drop' || (!photo.used && decided !== 'keep')) return 'out';
@@ -64,6 +75,10 @@ export function photoGroup(photo) {
   return photo.tone === 'none' ? 'new' : 'look';
 }
 
+/**
+ * @param {Photo} photo
+ * @param {Action} redraw
+ */
 export function photoCard(photo, redraw) {
   const image = el('img', { alt: photo.file, loading: 'lazy', src: thumbnail(photo) });
   const open = el(
@@ -79,7 +94,8 @@ export function photoCard(photo, redraw) {
     keep: choice('Keep', () => toggle('keep')),
     drop: choice('Leave out', () => toggle('drop')),
   };
-  const toggle = (wish) => decide([parts.photo.file], decision(parts.photo) === wish ? 'undecided' : wish, redraw);
+  const toggle = (/** @type {Wish} */ wish) =>
+    decide([parts.photo.file], decision(parts.photo) === wish ? 'undecided' : wish, redraw);
   open.addEventListener('click', () => large(parts.photo, redraw));
   const row = el('div', { class: 'sf-row' }, parts.keep, parts.drop);
   const card = el('div', { class: 'sf-photo' }, open, parts.word, parts.words, parts.name, row);
@@ -87,10 +103,18 @@ export function photoCard(photo, redraw) {
   return card;
 }
 
+/**
+ * @param {string} label
+ * @param {Action} run
+ */
 function choice(label, run) {
   return actionButton(label, () => void run(), { small: true });
 }
 
+/**
+ * @param {PhotoCard} card
+ * @param {Photo} photo
+ */
 export function updatePhotoCard(card, photo) {
   const { parts } = card;
   parts.photo = photo;
@@ -111,17 +135,22 @@ export function updatePhotoCard(card, photo) {
   parts.drop.setAttribute('aria-label', t('Leave out {file}', { file: photo.file }));
 }
 
+/** @param {Photo} photo */
 function thumbnail(photo) {
   return url(`/characters/${app.slug}/photos/${photo.sha256}/thumbnail`);
 }
 
-/** A photo in full size, with all that is said of it. */
+/**
+ * A photo in full size, with all that is said of it.
+ * @param {Photo} photo
+ * @param {Action} redraw
+ */
 function large(photo, redraw) {
   const src = url(`/characters/${app.slug}/photos/${photo.sha256}/picture`);
   const { findings: sentences = [], messages = [] } = photo;
-  const findings = sentences.map((text, place) => el('li', { text: say(messages[place], text) }));
+  const findings = sentences.map((/** @type {string} */ text, place) => el('li', { text: say(messages[place], text) }));
   const size = t('{width} × {height} pixels', photo);
-  const take = (wish) => () => {
+  const take = (/** @type {Wish} */ wish) => () => {
     decide([photo.file], wish, redraw);
     shown.close();
   };

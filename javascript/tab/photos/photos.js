@@ -28,6 +28,7 @@ const answers = followedView('photos', () => {
   draw();
 });
 
+/** @param {HTMLElement} root */
 function mount(root) {
   const drop = dropZone();
   parts = {
@@ -104,7 +105,7 @@ function draw() {
     t(picked ? 'More pictures of this invented face' : 'Continue inventing the face'),
   );
   drawFilters(photos);
-  const shown = photos.filter((photo) => filter === 'all' || photoGroup(photo) === filter);
+  const shown = photos.filter((/** @type {Photo} */ photo) => filter === 'all' || photoGroup(photo) === filter);
   parts.remove.hidden = filter !== 'out' || !shown.length || Boolean(openJob('audit'));
   keyedList(
     parts.grid,
@@ -117,6 +118,7 @@ function draw() {
   drawFindings();
 }
 
+/** @param {Character} character */
 function drawLead(character) {
   const { photos } = character;
   const text = say(photos.message, photos.text);
@@ -156,6 +158,7 @@ function counts() {
   return chosenCharacter().photos.text.includes(counts) ? '' : say(messages.counts, counts);
 }
 
+/** @param {Job} audit */
 function looking(audit) {
   const progress = audit.standing;
   if (audit.state === 'waiting') return t('The photos will be checked in a moment');
@@ -163,6 +166,7 @@ function looking(audit) {
   return t('The photos are being checked: {done} of {total}', progress);
 }
 
+/** @param {Partial<Posts['/characters/{slug}/audit']['body']>} body */
 async function ask(body) {
   await api.post(`/characters/${answers.slug}/audit`, body);
   await refresh();
@@ -170,7 +174,9 @@ async function ask(body) {
 
 /** Move the photos that are left out away. */
 async function remove() {
-  const files = answers.view.photos.filter((photo) => photoGroup(photo) === 'out').map((photo) => photo.file);
+  const files = answers.view.photos
+    .filter((/** @type {Photo} */ photo) => photoGroup(photo) === 'out')
+    .map((/** @type {Photo} */ photo) => photo.file);
   filter = 'all';
   await api.post(`/characters/${answers.slug}/photos/remove`, { files });
   answers.forget();
@@ -178,6 +184,7 @@ async function remove() {
   update();
 }
 
+/** @param {Photo[]} photos */
 function drawFilters(photos) {
   const counted = { all: photos.length, good: 0, look: 0, out: 0, new: 0 };
   for (const photo of photos) counted[photoGroup(photo)] += 1;
@@ -207,7 +214,7 @@ function drawMap() {
       angles.map((one) => cell(row[one])),
     ),
   );
-  const missing = (answers.view.missing || []).map((sentence) =>
+  const missing = (answers.view.missing || []).map((/** @type {string} */ sentence) =>
     el('li', {}, toneSign('warn'), el('span', { text: t(sentence) })),
   );
   fillWith(
@@ -225,6 +232,7 @@ function drawMap() {
   );
 }
 
+/** @param {number} count */
 function cell(count) {
   return count
     ? el('td', { text: String(count) })
@@ -233,8 +241,11 @@ function cell(count) {
 
 function drawFindings() {
   const missing = answers.view ? answers.view.missing.join(', ') : '';
-  const said = (one) => missing && one.code === 'missing-views'; // the map says it already
-  const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
+  const said = (/** @type {PhotoFinding} */ one) => missing && one.code === 'missing-views'; // the map says it already
+  const findings =
+    answers.view && answers.view.photos.length
+      ? answers.view.findings.filter((/** @type {PhotoFinding} */ one) => !said(one))
+      : [];
   keyedList(
     parts.findings,
     findings,

@@ -42,7 +42,10 @@ export function uploadProgress() {
   return { slug, busy: now.open + now.waiting.length > 0, done, total, text: words };
 }
 
-/** Begin anew, for a character. */
+/**
+ * Begin anew, for a character.
+ * @param {Character} given
+ */
 function begin({ slug, name }) {
   Object.assign(now, { slug, name, total: 0, done: 0, added: 0, known: 0, sentences: [], imports: [], stopped: false });
 }
@@ -80,7 +83,11 @@ function share() {
   return parts.length ? inside / parts.length : null;
 }
 
-/** Put files in the line: pictures and archives; a .txt of a picture's name is its caption. */
+/**
+ * Put files in the line: pictures and archives; a .txt of a picture's name is its caption.
+ * @param {GivenFile[]} items
+ * @param {Character | null} [character]
+ */
 export function sendPhotos(items, character = chosenCharacter()) {
   if (!character || !items.length) return;
   if (!uploadProgress().busy) begin(character);
@@ -118,6 +125,7 @@ async function done() {
   if (!now.open) await finish();
 }
 
+/** @param {WaitingFile} given */
 async function sendOne({ file, caption }) {
   const most = pageState().limits.photo_bytes;
   if (file.size > most) throw new Error(t('is larger than {size}; make it smaller.', { size: format.limit(most) }));
@@ -133,7 +141,11 @@ async function sendOne({ file, caption }) {
   if (answer.added.length === 1 && caption) await keepCaption(slug, answer.added[0], caption);
 }
 
-/** Others may be sending, too: then it is tried again. */
+/**
+ * Others may be sending, too: then it is tried again.
+ * @param {() => Promise<PhotosTaken>} post
+ * @param {number} [tries]
+ */
 async function placed(post, tries = TRIES) {
   try {
     return await post();
@@ -144,12 +156,18 @@ async function placed(post, tries = TRIES) {
   return placed(post, tries - 1);
 }
 
+/** @param {PhotosTaken} answer */
 function take(answer) {
   now.added += answer.added.length;
   now.known += answer.known;
   now.sentences.push(...answer.skipped, ...answer.twice, ...answer.split);
 }
 
+/**
+ * @param {string} slug
+ * @param {string} file
+ * @param {File} caption
+ */
 async function keepCaption(slug, file, caption) {
   const text = (await caption.text()).trim();
   if (text)
@@ -172,12 +190,18 @@ window.addEventListener('beforeunload', (event) => {
 
 export const drawUploads = () => changed();
 
-/** What draws whenever something has changed; there is one drop zone. */
+/**
+ * What draws whenever something has changed; there is one drop zone.
+ * @param {Action} draw
+ */
 export function drawUploadsWith(draw) {
   changed = draw;
 }
 
-/** How the sending of a character's photos stands: {busy, stopped, share, text, sentences}; null where there is none. */
+/**
+ * How the sending of a character's photos stands: {busy, stopped, share, text, sentences}; null where there is none.
+ * @param {string} slug
+ */
 export function uploadsOf(slug) {
   const { busy, text } = uploadProgress();
   const any = busy || now.total + now.added + now.known + now.sentences.length > 0;
@@ -193,7 +217,10 @@ function outcome() {
   return now.stopped ? t('Stopped: {words}', { words: words || added }) : words;
 }
 
-/** Copy what lies on the machine of the webui: a folder, a picture or a zip file. */
+/**
+ * Copy what lies on the machine of the webui: a folder, a picture or a zip file.
+ * @param {string} path
+ */
 export async function copyFrom(path) {
   if (uploadProgress().busy) throw new Error(t('Photos are still being sent; wait until that is done.'));
   const character = chosenCharacter();

@@ -53,7 +53,7 @@ export function productionGallery(decided) {
   }
 
   /** Take a decision on a picture, which shows at once; a decision for what was measured anyway is none. */
-  async function decide(picture, wish, back = false) {
+  async function decide(/** @type {ProducedPicture} */ picture, /** @type {'keep' | 'drop'} */ wish, back = false) {
     const before = picture.decision || null;
     const decision = (wish === 'keep') === picture.passed ? null : wish;
     if (decision === before) return;
@@ -77,11 +77,11 @@ export function productionGallery(decided) {
     }
   }
 
-  function pictureOf(file) {
+  function pictureOf(/** @type {string} */ file) {
     return shown.pictures.find((one) => one.file === file);
   }
 
-  function toggle(picture) {
+  function toggle(/** @type {ProducedPicture} */ picture) {
     return decide(picture, isKept(picture) ? 'drop' : 'keep');
   }
 
@@ -91,14 +91,14 @@ export function productionGallery(decided) {
     if (picture) await restore(picture, before);
   }
 
-  async function restore(picture, before) {
+  async function restore(/** @type {ProducedPicture} */ picture, /** @type {'keep' | 'drop' | null} */ before) {
     const wish = before === null ? (picture.passed ? 'keep' : 'drop') : before;
     await decide(picture, wish, true);
   }
 
   // Keys
 
-  function pressed(event) {
+  function pressed(/** @type {KeyboardEvent} */ event) {
     if (event.altKey || event.metaKey) return;
     const all = [...list.querySelectorAll('.sf-thumb')];
     const at = all.indexOf(document.activeElement);
@@ -112,7 +112,11 @@ export function productionGallery(decided) {
   }
 
   /** Do what a key says to a picture; false where it says nothing. */
-  function act(key, picture, then) {
+  function act(
+    /** @type {string} */ key,
+    /** @type {ProducedPicture} */ picture,
+    /** @type {(wish?: 'keep' | 'drop') => void} */ then,
+  ) {
     const wish = { k: 'keep', d: 'drop', Delete: 'drop' }[key.length === 1 ? key.toLowerCase() : key];
     if (wish) decide(picture, wish);
     else if (['u', 'z'].includes(key.toLowerCase())) takeBack();
@@ -121,20 +125,21 @@ export function productionGallery(decided) {
     return true;
   }
 
-  function focusAgain(at) {
+  function focusAgain(/** @type {number} */ at) {
     const all = [...list.querySelectorAll('.sf-thumb')];
     if (all.length) focus(all, Math.min(at, all.length - 1));
   }
 
   // Large
 
-  function open(picture) {
+  function open(/** @type {ProducedPicture} */ picture) {
     const files = shown.cards.flat().map((one) => one.file);
     const at = Math.max(0, files.indexOf(picture.file));
     const items = files.map((file) => largeOf(pictureOf(file)));
-    const answer = (key, place) => {
+    const answer = (/** @type {string} */ key, /** @type {number} */ place) => {
       let next = false;
-      if (!act(key, pictureOf(files[place]), (wish) => (next = Boolean(wish)))) return null;
+      if (!act(key, pictureOf(files[place]), (/** @type {'keep' | 'drop'} */ wish) => (next = Boolean(wish))))
+        return null;
       files.forEach((file, number) => (items[number] = largeOf(pictureOf(file)))); // an undo may be another one's
       return { item: items[place], next };
     };
@@ -146,7 +151,7 @@ export function productionGallery(decided) {
     lightbox(shown.slug, items, at, [], { answer, buttons });
   }
 
-  const set = (slug, production) => {
+  const set = (/** @type {string} */ slug, /** @type {Production | null} */ production) => {
     node.hidden = !production || !production.pictures.length;
     if (node.hidden) return;
     if (shown.slug !== slug || shown.id !== production.id) {
@@ -159,7 +164,12 @@ export function productionGallery(decided) {
   return Object.assign(node, { set });
 }
 
-/** Where a key moves to from a place; null where it moves nowhere. */
+/**
+ * Where a key moves to from a place; null where it moves nowhere.
+ * @param {string} key
+ * @param {HTMLElement[]} all
+ * @param {number} at
+ */
 function movedTo(key, all, at) {
   const across =
     all.filter((one) => one.getBoundingClientRect().top === all[0].getBoundingClientRect().top).length || 1;
@@ -169,11 +179,19 @@ function movedTo(key, all, at) {
   return key === 'End' ? all.length - 1 : null;
 }
 
+/**
+ * @param {HTMLElement[]} all
+ * @param {number} to
+ */
 function focus(all, to) {
-  all.forEach((one, place) => (one.tabIndex = place === to ? 0 : -1));
+  all.forEach((one, /** @type {number} */ place) => (one.tabIndex = place === to ? 0 : -1));
   all[to].focus();
 }
 
+/**
+ * @param {(picture: ProducedPicture) => void} open
+ * @param {(picture: ProducedPicture) => unknown} toggle
+ */
 function card(open, toggle) {
   const image = el('img', { alt: '', loading: 'lazy', decoding: 'async' });
   const more = el('span', { class: 'sf-pile', hidden: true });
@@ -184,7 +202,7 @@ function card(open, toggle) {
   const node = el('div', { class: 'sf-photo sf-produced' }, thumb, mark, words, turn);
   let now = [];
   thumb.addEventListener('click', () => open(now[0]));
-  const set = (pile) => {
+  const set = (/** @type {ProducedPicture[]} */ pile) => {
     now = pile;
     const [picture] = pile;
     const kept = isKept(picture);
@@ -206,18 +224,25 @@ function card(open, toggle) {
   return Object.assign(node, { set });
 }
 
-/** What is said of a picture, with its tone. */
+/**
+ * What is said of a picture, with its tone.
+ * @param {ProducedPicture} picture
+ */
 function wordOf(picture) {
   if (picture.decision) return { tone: 'none', text: t(isKept(picture) ? 'kept by you' : 'dropped by you') };
   if (picture.passed) return { tone: 'good', text: t('passed') };
   return { tone: picture.reason === 'lost' ? 'bad' : 'warn', text: t(picture.reason) };
 }
 
+/** @param {ProducedPicture} picture */
 function altOf(picture) {
   return `${t('AI-generated picture')}: ${picture.prompt}; ${wordOf(picture).text} ${likeness(picture.likeness)}`;
 }
 
-/** A picture as the lightbox takes it. */
+/**
+ * A picture as the lightbox takes it.
+ * @param {ProducedPicture} picture
+ */
 function largeOf(picture) {
   const caption = [wordOf(picture).text, likeness(picture.likeness), picture.said].filter(Boolean).join(' · ');
   const words = [picture.prompt, t('Seed {seed}', { seed: picture.seed })].join(' — ');

@@ -13,32 +13,45 @@ export const ORDERS = {
 
 const WORD = 32; // bits that a number of JavaScript can compare
 
-/** Whether a picture counts: it passed, unless the user has decided otherwise. */
+/**
+ * Whether a picture counts: it passed, unless the user has decided otherwise.
+ * @param {ProducedPicture} picture
+ */
 export function isKept(picture) {
   return picture.decision ? picture.decision === 'keep' : picture.passed;
 }
 
 const SHOWS = {
   kept: isKept,
-  failed: (picture) => !isKept(picture),
-  byHand: (picture) => Boolean(picture.decision),
+  failed: (/** @type {ProducedPicture} */ picture) => !isKept(picture),
+  byHand: (/** @type {ProducedPicture} */ picture) => Boolean(picture.decision),
   all: () => true,
 };
 
-/** How many pictures each filter shows, by its name. */
+/**
+ * How many pictures each filter shows, by its name.
+ * @param {ProducedPicture[]} pictures
+ */
 export function counted(pictures) {
   const names = Object.keys(FILTERS);
   return Object.fromEntries(names.map((name) => [name, pictures.filter(SHOWS[name]).length]));
 }
 
-/** The pictures that a filter shows, in an order. */
+/**
+ * The pictures that a filter shows, in an order.
+ * @param {ProducedPicture[]} pictures
+ * @param {GalleryFilter} filter
+ * @param {string} order
+ */
 export function arranged(pictures, filter, order) {
   const shown = pictures.filter(SHOWS[filter]);
-  const by = (value) => shown.sort((a, b) => value(a) - value(b) || a.item - b.item || a.attempt - b.attempt);
-  const alike = (picture, none) => (picture.likeness === null ? none : picture.likeness);
-  if (order === 'best') return by((picture) => -alike(picture, -2));
-  if (order === 'worst') return by((picture) => alike(picture, 2));
-  if (order === 'prompt') return by((picture) => picture.row);
+  const by = (/** @type {(picture: ProducedPicture) => number} */ value) =>
+    shown.sort((a, b) => value(a) - value(b) || a.item - b.item || a.attempt - b.attempt);
+  const alike = (/** @type {ProducedPicture} */ picture, /** @type {number} */ none) =>
+    picture.likeness === null ? none : picture.likeness;
+  if (order === 'best') return by((/** @type {ProducedPicture} */ picture) => -alike(picture, -2));
+  if (order === 'worst') return by((/** @type {ProducedPicture} */ picture) => alike(picture, 2));
+  if (order === 'prompt') return by((/** @type {ProducedPicture} */ picture) => picture.row);
   return by(() => 0);
 }
 
@@ -65,16 +78,24 @@ export function piles(pictures, bits) {
   return found;
 }
 
+/** @param {string} hash */
 function halves(hash) {
   const digits = WORD / 4;
   return hash ? [parseInt(hash.slice(0, -digits), 16), parseInt(hash.slice(-digits), 16)] : null;
 }
 
+/**
+ * @param {number[]} one
+ * @param {number[]} other
+ */
 function distance(one, other) {
   return ones(one[0] ^ other[0]) + ones(one[1] ^ other[1]);
 }
 
-/** How many of 32 bits are set (Hacker's Delight, 5-1). */
+/**
+ * How many of 32 bits are set (Hacker's Delight, 5-1).
+ * @param {number} value
+ */
 function ones(value) {
   let sum = value - ((value >>> 1) & 0x55555555);
   sum = (sum & 0x33333333) + ((sum >>> 2) & 0x33333333);

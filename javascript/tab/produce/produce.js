@@ -21,7 +21,7 @@ const OFTEN = 3000; // milliseconds between two looks for new pictures
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     reloadRuns();
@@ -31,6 +31,7 @@ export const panel = {
   hidden: () => view.beat.set(false),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const made = { slug: '', all: null, shown: '', production: null, opened: '', done: 0 };
   made.lead = leadLine();
@@ -61,6 +62,7 @@ function make(root) {
 
 // What is there
 
+/** @param {ProducePanel} made */
 async function loadList(made) {
   const { slug } = app;
   try {
@@ -76,7 +78,10 @@ async function loadList(made) {
   update(made);
 }
 
-/** Ask for the shown production, where it has changed since it was asked for last. */
+/**
+ * Ask for the shown production, where it has changed since it was asked for last.
+ * @param {ProducePanel} made
+ */
 async function look(made) {
   const { slug } = app;
   const { shown: id } = made;
@@ -97,12 +102,16 @@ async function look(made) {
   made.lead.set(words(made, knownRuns(), openJob('produce'), lastJob('produce')));
 }
 
-/** A production as it is after an answer that may say only what is new; null where the two do not fit together. */
+/**
+ * A production as it is after an answer that may say only what is new; null where the two do not fit together.
+ * @param {Production | null} before
+ * @param {Production} answer
+ */
 function merged(before, answer) {
   if (!before) return answer;
   if (before.mark === answer.mark) return { ...before, job: answer.job };
   if (answer.whole) return answer;
-  const all = new Map(before.pictures.map((one) => [one.file, one]));
+  const all = new Map(before.pictures.map((/** @type {ProductionEntry} */ one) => [one.file, one]));
   for (const one of answer.pictures) all.set(one.file, one);
   if (all.size !== answer.painted) return null;
   const pictures = [...all.values()];
@@ -110,12 +119,17 @@ function merged(before, answer) {
   return { ...answer, pictures };
 }
 
+/** @param {ProducePanel} made */
 function show(made) {
   const { production, all } = made;
   made.result.hidden = !made.shown;
   if (all) {
-    const newest = (one) => (production && production.id === one.id ? { ...one, ...production } : one);
-    const choices = all.map((one) => ({ value: one.id, text: one.error ? one.id : entryText(newest(one)) }));
+    const newest = (/** @type {ProductionEntry} */ one) =>
+      production && production.id === one.id ? { ...one, ...production } : one;
+    const choices = all.map((/** @type {ProductionEntry} */ one) => ({
+      value: one.id,
+      text: one.error ? one.id : entryText(newest(one)),
+    }));
     made.choice.setChoices(choices, made.shown);
     made.choiceField.hidden = all.length < 2;
   }
@@ -133,20 +147,27 @@ function show(made) {
   );
 }
 
-/** The links to the kept pictures, as they are and signed. */
+/**
+ * The links to the kept pictures, as they are and signed.
+ * @param {string} archive
+ * @param {Production} given
+ */
 function downloads(archive, { signing, signing_text: said }) {
-  const link = (href, text, title) => el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
+  const link = (href, /** @type {string} */ text, /** @type {string} */ title) =>
+    el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
   const plain = link(archive, t('Download kept pictures'), '');
   const why = t(said);
   if (signing === 'missing') return [plain, el('span', { class: 'sf-quiet', text: why })];
   return [plain, link(`${archive}?signed=1`, t('Download them signed (C2PA)'), why)];
 }
 
+/** @param {ProductionEntry} given */
 function entryText({ id, run, step, weight, kept, wanted }) {
   const cell = cellName(run, step, weight);
   return t('{id}: {kept} of {wanted} kept, {cell}', { id, kept, wanted, cell });
 }
 
+/** @param {Production} production */
 function facts(production) {
   const { kept, wanted, painted, first_try: first, tries, reasons, given_up: without } = production;
   const passed =
@@ -167,11 +188,13 @@ function facts(production) {
   ];
 }
 
+/** @param {Production} given */
 function repainted({ second_pass: strength, detailer }) {
   if (!strength) return '';
   return t('repainted by {name}, denoising strength {strength}', { name: detailer || 'SameFace', strength });
 }
 
+/** @param {ProducePanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -190,11 +213,15 @@ function update(made) {
   made.form.update(runs || []);
   made.lead.set(words(made, runs, job, last));
   showJob(made, job, last);
-  made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
+  made.another.hidden = !runs || !runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length);
   unfold(made, job);
 }
 
-/** The form is open where nothing was produced, and otherwise as the user has left it. */
+/**
+ * The form is open where nothing was produced, and otherwise as the user has left it.
+ * @param {ProducePanel} made
+ * @param {Job | null} job
+ */
 function unfold(made, job) {
   const mark = `${made.slug}|${made.all && !made.all.length && !job}`;
   if (!made.all || mark === made.opened) return;
@@ -202,6 +229,11 @@ function unfold(made, job) {
   made.another.open = !made.all.length && !job;
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {Job | null} job
+ * @param {Job | null} last
+ */
 function showJob(made, job, last) {
   const standing = job && job.state === 'running' && job.standing;
   made.bar.hidden = !standing;
@@ -212,11 +244,17 @@ function showJob(made, job, last) {
 
 // The first line
 
+/**
+ * @param {ProducePanel} made
+ * @param {RunRecord[] | null} runs
+ * @param {Job | null} job
+ * @param {Job | null} last
+ */
 function words(made, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
   if (last && last.broken) return failed(last);
-  if (!runs.some((run) => run.checkpoints.length)) {
+  if (!runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length)) {
     const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'Nothing is trained yet.', buttons: [train] };
   }
@@ -226,6 +264,10 @@ function words(made, runs, job, last) {
   return produced(made, production);
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {Production} given
+ */
 function produced(made, { id, kept, wanted, given_up: without }) {
   const text = t('Production {id}: {kept} of {wanted} pictures are kept.', { id, kept, wanted });
   const missing = wanted - kept;
@@ -237,10 +279,15 @@ function produced(made, { id, kept, wanted, given_up: without }) {
   return { tone, text, buttons: [{ label, main: true, do: () => continued(made, id) }] };
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {string} id
+ */
 async function continued(made, id) {
   await api.post(`/characters/${made.slug}/productions/${id}/continue`, {});
 }
 
+/** @param {Job} job */
 function jobWords(job) {
   const stop = {
     label: job.state === 'running' ? 'Stop' : 'Remove from queue',
@@ -259,6 +306,7 @@ function jobWords(job) {
   return { tone: 'busy', text, detail, buttons: [pause, stop] };
 }
 
+/** @param {Job} job */
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
   const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };

@@ -206,7 +206,7 @@ export function produceForm(begun) {
       const when = beginsWhen(job);
       toast(when ? `${t('Added to the queue.')} ${when}` : t('The production begins.'), 'good');
     },
-    update: (runs) => {
+    update: (/** @type {RunRecord[]} */ runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
@@ -228,7 +228,10 @@ export function produceForm(begun) {
   return actions;
 }
 
-/** The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page. */
+/**
+ * The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page.
+ * @param {File} file
+ */
 async function decoded(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder('utf-16le').decode(bytes);

@@ -8,7 +8,11 @@ import { t } from '../base/texts.js';
 import { startJob } from '../jobs/jobs.js';
 import { baseGone, knownRuns, thenTest } from '../jobs/runs.js';
 
-/** Do what a button says; `form` paints. */
+/**
+ * Do what a button says; `form` paints.
+ * @param {AdviceAction} button
+ * @param {TestForm} form
+ */
 export async function actOn(button, form) {
   const values = button.arguments || {};
   if (button.do === 'add_photos') return goTo({ step: 'photos' });
@@ -29,12 +33,15 @@ export async function actOn(button, form) {
   throw new Error(t('This page is older than the webui; reload it.'));
 }
 
-/** Lay a run's settings, but for some, into the form of a new training, where its costs are seen before it begins. */
+/**
+ * Lay a run's settings, but for some, into the form of a new training, where its costs are seen before it begins.
+ * @param {AdviceAction['arguments']} given
+ */
 async function trainAgain({ run, settings }) {
   const { slug } = app;
   const { base_path: path, preset, asked } = await api.get(`/characters/${slug}/runs/${run}`);
   const bases = (await api.get('/bases')).map((one) => one.path);
-  const nameOf = (file) => file.split(/[\\/]/).pop();
+  const nameOf = (/** @type {string} */ file) => file.split(/[\\/]/).pop();
   const base = bases.find((one) => one === path) || bases.find((one) => nameOf(one) === nameOf(path));
   if (!base)
     throw new Error(
@@ -46,7 +53,10 @@ async function trainAgain({ run, settings }) {
   return goTo({ step: 'train' });
 }
 
-/** Refuse what needs a base model that is gone. */
+/**
+ * Refuse what needs a base model that is gone.
+ * @param {string | undefined} id
+ */
 function possible(id) {
   const gone = baseGone((knownRuns() || []).find((run) => run.id === id));
   if (gone) throw new Error(gone);

@@ -26,7 +26,7 @@ export function combinedCard() {
   appendTo(node, [of, heading, because, advice, chart, el('p', { class: 'sf-row' }, link)]);
   let asked = '';
 
-  function show(found) {
+  function show(/** @type {Combined | null} */ found) {
     node.hidden = !found;
     if (!found) return;
     const { verdict } = found;
@@ -54,6 +54,7 @@ export function combinedCard() {
   };
 }
 
+/** @param {CombinedPoint[]} points */
 function options(points) {
   const bars = points.map((one) => [one.weight, one.low, one.high]);
   return {
@@ -62,7 +63,7 @@ function options(points) {
     xStep: 0.05,
     yMin: Math.min(0, ...points.map((one) => one.low)),
     yMax: Math.max(1, ...points.map((one) => one.high)),
-    xFormat: (value) => format.number(value, 2),
+    xFormat: (/** @type {number} */ value) => format.number(value, 2),
     yFormat: format.percent,
     series: [
       {

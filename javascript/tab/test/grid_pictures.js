@@ -11,17 +11,24 @@ import { keyedList, toneBadge } from '../widgets/widgets.js';
 
 const TO_COME = 'Still to be painted.';
 const GONE = 'The picture is no longer there.';
-/** What a picture is called: {word, tone}; null where it is not judged yet. */
+/**
+ * What a picture is called: {word, tone}; null where it is not judged yet.
+ * @param {ShownRow} row
+ */
 function markOf(row) {
   if (!row.mark || !row.copy) return row.mark;
   return { ...row.mark, word: `${t(row.mark.word)}, ${t('copy of a photo')}` };
 }
 
+/** @param {{likeness: number | null}} row */
 function likenessOf(row) {
   return likeness(row.likeness);
 }
 
-/** Pictures of one prompt and seed belong together: [{name, lora, base}], in the order of the grid. */
+/**
+ * Pictures of one prompt and seed belong together: [{name, lora, base}], in the order of the grid.
+ * @param {ShownRow[]} rows
+ */
 function pairsOf(rows) {
   const pairs = new Map();
   for (const row of rows) {
@@ -73,19 +80,22 @@ export function gridPictures() {
   const heading = el('h3', { text: t('The pictures') });
   const node = el('div', { class: 'sf-stack' }, heading, views, legend, sheet, leaks);
   let shown = { slug: '', pairs: [], photos: [] };
-  const open = (pair) => {
+  const open = (/** @type {PicturePair} */ pair) => {
     const { slug, pairs, photos } = shown;
     const there = pairs.filter((one) => [one.base, one.lora].some((row) => row && row.url));
     const at = there.findIndex((one) => one.key === pair.key);
     lightbox(slug, there.map(largeOf), Math.max(0, at), photos);
   };
-  const set = (grid) => {
-    const rows = grid.rows.map((row) => ({ ...row, coming: !row.url && !row.status && !grid.verdict }));
+  const set = (/** @type {Grid} */ grid) => {
+    const rows = grid.rows.map((/** @type {ShownRow} */ row) => ({
+      ...row,
+      coming: !row.url && !row.status && !grid.verdict,
+    }));
     const pairs = pairsOf(rows);
     const without = pairs.some((pair) => pair.base);
     views.hidden = !without;
     sheet.classList.toggle('sf-single', !without);
-    legend.hidden = !grid.rows.some((row) => row.status);
+    legend.hidden = !grid.rows.some((/** @type {ShownRow} */ row) => row.status);
     keyedList(
       sheet,
       pairs,
@@ -94,8 +104,8 @@ export function gridPictures() {
       (made, pair) => made.set(pair),
     );
     const leaked = rows
-      .filter((row) => row.role === 'leak')
-      .map((row) => ({ key: `${row.name}|${row.seed}|${row.url}`, name: row.name, lora: row }));
+      .filter((/** @type {ShownRow} */ row) => row.role === 'leak')
+      .map((/** @type {ShownRow} */ row) => ({ key: `${row.name}|${row.seed}|${row.url}`, name: row.name, lora: row }));
     leaks.hidden = !leaked.length;
     keyedList(
       leak,
@@ -110,15 +120,21 @@ export function gridPictures() {
   return Object.assign(node, { set });
 }
 
-/** A pair as the lightbox takes it. */
+/**
+ * A pair as the lightbox takes it.
+ * @param {PicturePair} given
+ */
 function largeOf({ name, base, lora }) {
-  const side = (row) =>
+  const side = (/** @type {ShownRow} */ row) =>
     row && row.url ? { url: row.url, alt: altOf(row), label: t(ROLES[row.role]), caption: captionOf(row) } : null;
   const row = lora && lora.url ? lora : base;
   return { name, words: wordsOf(row), nearest: row.nearest, base: side(base), lora: side(lora) };
 }
 
-/** One prompt's pictures, in the order of the report: without the LoRA, then with it. */
+/**
+ * One prompt's pictures, in the order of the report: without the LoRA, then with it.
+ * @param {(pair: PicturePair) => void} open
+ */
 function pairNode(open) {
   const name = el('h4', {});
   const ours = figure('with');
@@ -129,7 +145,7 @@ function pairNode(open) {
   const large = () => open(now);
   ours.button.addEventListener('click', large);
   theirs.button.addEventListener('click', large);
-  const set = (pair) => {
+  const set = (/** @type {PicturePair} */ pair) => {
     now = pair;
     setText(name, pair.name);
     ours.set(pair.lora);
@@ -140,12 +156,14 @@ function pairNode(open) {
 
 const ROLES = { lora: 'with the LoRA', base: 'without the LoRA', leak: 'with the LoRA, without the trigger' };
 
+/** @param {ShownRow} row */
 function altOf(row) {
   const mark = markOf(row);
   const said = mark ? `; ${t(mark.word)} ${likenessOf(row)}` : '';
   return `${t('AI-generated picture')}, ${t(ROLES[row.role])}: ${row.name}${said}`;
 }
 
+/** @param {ShownRow} row */
 function captionOf(row) {
   const mark = markOf(row);
   const near = row.role !== 'base' && row.nearest ? t('nearest photo: {file}', { file: row.nearest }) : '';
@@ -153,12 +171,16 @@ function captionOf(row) {
   return words.filter(Boolean).join(' · ');
 }
 
+/** @param {ShownRow} row */
 function wordsOf(row) {
   const seed = row.seed === null || row.seed === undefined ? '' : t('Seed {seed}', { seed: row.seed });
   return [row.prompt, seed].filter(Boolean).join(' — ');
 }
 
-/** One picture with its word; `set(row)`, undefined where there is none (yet). */
+/**
+ * One picture with its word; `set(row)`, undefined where there is none (yet).
+ * @param {string} side
+ */
 function figure(side) {
   const img = el('img', { alt: '', loading: 'lazy', decoding: 'async' });
   const button = el('button', { class: 'sf-picture-button' }, img);
@@ -166,7 +188,7 @@ function figure(side) {
   const label = el('span', { class: 'sf-side-label' });
   const node = el('figure', { class: `sf-cell sf-cell-${side}` }, label, button, mark);
   node.button = button;
-  const set = (row) => {
+  const set = (/** @type {ShownRow} */ row) => {
     node.classList.toggle('sf-missing', !row);
     if (!row) return;
     button.hidden = !row.url;
@@ -200,7 +222,7 @@ export function photoStrip() {
   });
   const heading = el('h3', { text: t('The photos they are compared with') });
   const node = el('div', {}, heading, strip);
-  const set = (slug, photos) => {
+  const set = (/** @type {string} */ slug, /** @type {ReferencePhoto[]} */ photos) => {
     node.hidden = !photos || !photos.length;
     keyedList(
       strip,
@@ -212,6 +234,10 @@ export function photoStrip() {
   return Object.assign(node, { set });
 }
 
+/**
+ * @param {string} slug
+ * @param {ReferencePhoto} one
+ */
 function photoNode(slug, one) {
   const likeness = likenessOf(one);
   const words = likeness ? `${one.file}: ${likeness}` : one.file;

@@ -24,7 +24,7 @@ const AGAIN = 3000; // milliseconds after a failure
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     reloadRuns();
@@ -33,6 +33,7 @@ export const panel = {
   hidden: () => view.beat.set(false),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const made = { slug: '', shown: null, grid: null, done: '', wanted: null };
   made.lead = leadLine();
@@ -48,7 +49,7 @@ function make(root) {
   made.form = testForm(() => update(made));
   made.another = foldSection('Test another step or weight', made.form.node);
   made.combined = combinedCard();
-  made.earlier = earlierGrids((which) => show(made, which, true));
+  made.earlier = earlierGrids((/** @type {GridChoice} */ which) => show(made, which, true));
   made.result = el('div', { class: 'sf-result', hidden: true });
   appendTo(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
   appendTo(root, [
@@ -67,6 +68,7 @@ function make(root) {
 
 // What is there
 
+/** @param {TestPanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -85,13 +87,17 @@ function update(made) {
   made.lead.set(lead);
   made.coloured = (lead.buttons || []).some((one) => one && one.main);
   showJob(made, job, last);
-  made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
+  made.another.hidden = !runs || !runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length);
   unfold(made, grids, runs, job);
   made.earlier.set(grids, made.shown);
   showGrid(made);
 }
 
-/** What was found with another LoRA is asked for once, and again when such a job has ended. */
+/**
+ * What was found with another LoRA is asked for once, and again when such a job has ended.
+ * @param {TestPanel} made
+ * @param {Job | null} last
+ */
 function loadCombined(made, last) {
   const ended = last && last.kind === 'combine' && last.state === 'finished' ? last.id : '';
   const mark = `${made.slug}|${ended}`;
@@ -102,7 +108,13 @@ function loadCombined(made, last) {
   made.combined.load(made.slug);
 }
 
-/** The form is open where nothing has been tested, and otherwise as the user has left it. */
+/**
+ * The form is open where nothing has been tested, and otherwise as the user has left it.
+ * @param {TestPanel} made
+ * @param {RunGrid[]} grids
+ * @param {RunRecord[] | null} runs
+ * @param {Job | null} job
+ */
 function unfold(made, grids, runs, job) {
   const mark = `${made.slug}|${!grids.length && !job}`;
   if (!runs || mark === made.opened) return;
@@ -110,7 +122,14 @@ function unfold(made, grids, runs, job) {
   made.another.open = !grids.length && !job;
 }
 
-/** Which grid is shown: the user's choice, else the one of the last job, else the newest. */
+/**
+ * Which grid is shown: the user's choice, else the one of the last job, else the newest.
+ * @param {TestPanel} made
+ * @param {RunRecord[] | null} runs
+ * @param {RunGrid[]} grids
+ * @param {Job | null} job
+ * @param {Job | null} last
+ */
 function choose(made, runs, grids, job, last) {
   if (!runs) return;
   const done = last && last.state === 'finished' && last.result && last.result.grid ? last : null;
@@ -128,6 +147,11 @@ function choose(made, runs, grids, job, last) {
   if (!made.shown && !job && first) show(made, { run: first.run.id, id: first.grid.id });
 }
 
+/**
+ * @param {TestPanel} made
+ * @param {GridChoice} which
+ * @param {boolean} byHand
+ */
 async function show(made, which, byHand) {
   const { slug } = made;
   if (made.shown && made.shown.run === which.run && made.shown.id === which.id && made.grid && !byHand) return;
@@ -146,14 +170,21 @@ async function show(made, which, byHand) {
   }
 }
 
-/** Ask again for a grid that could not be had, as long as it is the one to be shown. */
+/**
+ * Ask again for a grid that could not be had, as long as it is the one to be shown.
+ * @param {TestPanel} made
+ * @param {GridChoice} which
+ */
 function showAgain(made, which) {
   if (made.shown !== which || made.grid || !made.result.isConnected) return;
   if (visible() && app.step === 'test') show(made, which);
   else setTimeout(() => showAgain(made, which), AGAIN);
 }
 
-/** While pictures are painted, look for those that are there; the grid may not be known yet. */
+/**
+ * While pictures are painted, look for those that are there; the grid may not be known yet.
+ * @param {TestPanel} made
+ */
 async function look(made) {
   const job = openJobAt('test');
   const of = job && (job.run || job.arguments.run || newestOf(knownRuns()));
@@ -168,15 +199,20 @@ async function look(made) {
   showGrid(made);
 }
 
-/** The run that is tested where none is named. */
+/**
+ * The run that is tested where none is named.
+ * @param {RunRecord[] | null} runs
+ */
 function newestOf(runs) {
-  const found = (runs || []).find((run) => run.checkpoints.length);
+  const found = (runs || []).find((/** @type {RunRecord} */ run) => run.checkpoints.length);
   return found ? found.id : '';
 }
 
+/** @param {TestPanel} made */
 function showGrid(made) {
   const job = openJobAt('test');
-  const painting = job && job.state === 'running' && made.live && made.live.rows.some((row) => row.url);
+  const painting =
+    job && job.state === 'running' && made.live && made.live.rows.some((/** @type {GridRow} */ row) => row.url);
   if (!job) made.live = null;
   const grid = painting ? made.live : made.grid;
   made.result.hidden = !grid;
@@ -193,9 +229,14 @@ function showGrid(made) {
   made.pictures.set(grid);
 }
 
+/**
+ * @param {TestPanel} made
+ * @param {ShownGrid} grid
+ */
 function showLinks(made, grid) {
   const folder = `/characters/${made.slug}/runs/${grid.run}/grids/${grid.id}`;
-  const link = (label, path) => el('a', { href: url(path), target: '_blank', rel: 'noopener', text: t(label) });
+  const link = (/** @type {string} */ label, /** @type {string} */ path) =>
+    el('a', { href: url(path), target: '_blank', rel: 'noopener', text: t(label) });
   const key = `${folder}|${grid.html}`;
   if (made.links.dataset.of === key) return;
   made.links.dataset.of = key;
@@ -206,6 +247,11 @@ function showLinks(made, grid) {
   );
 }
 
+/**
+ * @param {TestPanel} made
+ * @param {Job | null} job
+ * @param {Job | null} last
+ */
 function showJob(made, job, last) {
   const standing = job && job.state === 'running' && job.standing;
   made.bar.hidden = !standing;

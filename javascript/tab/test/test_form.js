@@ -14,7 +14,7 @@ import { otherLora } from './other_lora.js';
 
 /**
  * @param {Run} changed is called when the user has chosen another run, step or weight.
- * @returns {{node, update(runs), paint(quick), choose(), combine(), common(), by(), cell(), gone()}} `by()`: who paints, and on
+ * @returns `by()`: who paints, and on
  *   which machine; `cell()`: the chosen run, step and weight, or null; `gone()`: that the run's base model is gone, or an
  *   empty text.
  */
@@ -120,7 +120,7 @@ export function testForm(changed) {
     refuseForm([form.cell.weight, steps, cfg, side, seed, other.weight].map((input) => numberFault(input)));
   }
 
-  const painted = (quick) => {
+  const painted = (/** @type {boolean} */ quick) => {
     const values = { ...cellOf(form), ...actions.common(), quick, loras: other.loras() };
     return startJob('test', values, 'The test begins.');
   };
@@ -184,7 +184,7 @@ export function testForm(changed) {
       const targets = { grid_steps: steps, weight: form.cell.weight, lora: other.select, weights: other.tried };
       await sendForm(targets, combined);
     },
-    update: (runs) => {
+    update: (/** @type {RunRecord[]} */ runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
@@ -203,17 +203,22 @@ export function testForm(changed) {
   return actions;
 }
 
-/** What the button says that paints `n` pictures. */
+/**
+ * What the button says that paints `n` pictures.
+ * @param {number} n
+ */
 export function paintLabel(n) {
   return t('Paint {n} test pictures and judge', { n });
 }
 
+/** @param {TestFormState} form */
 function cellOf(form) {
   const { run, step, weight } = form.cell.value;
   if (!run || !step) throw new Error(t('Choose a run and a step.'));
   return { run, step, weight };
 }
 
+/** @param {TestFormState} form */
 function goneOf(form) {
-  return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
+  return baseGone(form.runs.find((/** @type {RunRecord} */ run) => run.id === form.cell.value.run));
 }

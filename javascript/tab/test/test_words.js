@@ -21,7 +21,7 @@ export function testWords(made, character, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
   if (last && last.broken) return failed(last);
-  if (!runs.some((run) => run.checkpoints.length)) return untrained();
+  if (!runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length)) return untrained();
   const judged = made.grid && made.grid.verdict;
   const { message, text: said } = character.test;
   const text = judged ? say(message, said || judged.headline) : 'Test pictures show whether the face holds.';
@@ -49,16 +49,29 @@ export function testWords(made, character, runs, job, last) {
   return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised, made), find] };
 }
 
+/**
+ * @param {TestPanel} made
+ * @param {JobResult} given
+ * @param {string} gone
+ */
 function foundNothing(made, { sentence }, gone) {
   const buttons = gone ? [] : [paintsAll(true, made)];
   return { tone: 'warn', text: sentence, detail: gone || paints(made, ''), buttons };
 }
 
+/**
+ * @param {boolean} main
+ * @param {TestPanel} made
+ */
 function paintsAll(main, made) {
   return { label: paintLabel(pageState().limits.test_pictures), main, do: () => made.form.paint(false) };
 }
 
-/** What the button of the first line will paint, after a sentence about it. */
+/**
+ * What the button of the first line will paint, after a sentence about it.
+ * @param {TestPanel} made
+ * @param {string} about
+ */
 function paints(made, about) {
   const cell = made.form.cell();
   const what = cell && cellName(cell.run, cell.step, cell.weight);
@@ -66,17 +79,25 @@ function paints(made, about) {
   return [about, said].filter(Boolean).join(' ');
 }
 
-/** The tone of the first line: the state's where its words are the state's. */
+/**
+ * The tone of the first line: the state's where its words are the state's.
+ * @param {Character} character
+ * @param {Verdict} judged
+ */
 function toneOf(character, judged) {
   return character.test.text ? character.test.tone : judged.tone;
 }
 
-/** Whether a training has ended since a search did: then its result is not the newest news. */
+/**
+ * Whether a training has ended since a search did: then its result is not the newest news.
+ * @param {Job} search
+ * @param {RunRecord[]} runs
+ */
 function trainedSince(search, runs) {
   const then = search.ended || search.created;
   const trainings = pageState().queue.jobs.filter((job) => job.kind === 'train' && job.slug === search.slug);
   const newer = trainings.some((job) => job.state === 'finished' && (job.ended || job.created) > then);
-  return newer || runs.some((run) => run.created > then && run.checkpoints.length);
+  return newer || runs.some((/** @type {RunRecord} */ run) => run.created > then && run.checkpoints.length);
 }
 
 function untrained() {
@@ -88,6 +109,7 @@ function untrained() {
   };
 }
 
+/** @param {Job} job */
 function jobWords(job) {
   const stop = {
     label: job.state === 'running' ? 'Stop' : 'Remove from queue',
@@ -113,6 +135,7 @@ function jobWords(job) {
   };
 }
 
+/** @param {Job} job */
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
   const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };
@@ -126,6 +149,10 @@ function failed(job) {
   return { tone, text, detail: gone, buttons: [gone ? train : again, aside] };
 }
 
+/**
+ * @param {JobResult} given
+ * @param {TestPanel} made
+ */
 function chosen({ run, step, weight, certainty, sentence }, made) {
   const use = {
     label: 'Use this LoRA',

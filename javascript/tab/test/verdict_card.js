@@ -33,7 +33,7 @@ export function verdictCard(act) {
   const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
   const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
   appendTo(node, [of, heading, kept, because, advice, row, numbers, notes, missing]);
-  const set = (grid, plain) => {
+  const set = (/** @type {ShownGrid} */ grid, /** @type {boolean} */ plain) => {
     const { verdict } = grid;
     const messages = verdict.messages || {};
     const tone = verdict.tone;
@@ -62,12 +62,18 @@ export function verdictCard(act) {
 }
 
 /** Sentences in the user's language, each where there is its message. */
-const allSaid = (sentences, messages) => (sentences || []).map((one, place) => say((messages || [])[place], one));
+const allSaid = (
+  /** @type {string[] | undefined} */ sentences,
+  /** @type {(Message | null)[] | undefined} */ messages,
+) => (sentences || []).map((one, place) => say((messages || [])[place], one));
 
-/** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
+/**
+ * Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict.
+ * @param {ShownGrid} grid
+ */
 function ofWhat(grid) {
   const cell = [cellName(grid.run, grid.step, grid.weight), besideText(grid.more)].filter(Boolean).join(' ');
-  const n = grid.rows.filter((row) => row.role === 'lora').length;
+  const n = grid.rows.filter((/** @type {GridRow} */ row) => row.role === 'lora').length;
   return n < pageState().limits.test_pictures
     ? t('{cell} · {n} pictures, a first look', { cell, n })
     : t('{cell} · {n} pictures', { cell, n });
@@ -75,9 +81,9 @@ function ofWhat(grid) {
 
 /** The curve of what is kept, by step, one line for each weight; hidden with fewer than two points. */
 export function keptChart() {
-  const options = (tested) => {
+  const options = (/** @type {TestedCell[]} */ tested) => {
     const weights = [...new Set(tested.map((one) => one.weight))].sort((a, b) => b - a);
-    const points = (weight) =>
+    const points = (/** @type {number} */ weight) =>
       tested
         .filter((one) => one.weight === weight)
         .map((one) => [one.step, one.retention])
@@ -97,7 +103,7 @@ export function keptChart() {
     };
   };
   const chart = lineChart(options([]));
-  const set = (tested) => {
+  const set = (/** @type {TestedCell[]} */ tested) => {
     chart.hidden = !tested || tested.length < 2;
     if (!chart.hidden) chart.update(options(tested));
   };
@@ -109,7 +115,7 @@ export function gridFacts() {
   const list = factList();
   const small = lineList();
   const node = foldSection('The numbers', list, small);
-  const set = (grid) => {
+  const set = (/** @type {ShownGrid} */ grid) => {
     const { facts } = grid;
     list.set([...shares(grid.shares), ...grid.measured.map(measured), ...numbers(facts)]);
     small.set([grid.about_likeness]);
@@ -117,6 +123,7 @@ export function gridFacts() {
   return Object.assign(node, { set });
 }
 
+/** @param {ShareOfPictures[]} all */
 function shares(all) {
   const percent = format.percent;
   return (all || []).map((one) => ({
@@ -130,11 +137,15 @@ function shares(all) {
   }));
 }
 
-/** A fact that is shown as it is. */
+/**
+ * A fact that is shown as it is.
+ * @param {Grid['measured'][number]} given
+ */
 function measured({ name, kind, value }) {
   return { name, text: kind === 'share' ? format.percent(value) : likeness(value) };
 }
 
+/** @param {Grid['facts']} facts */
 function numbers(facts) {
   const leak =
     facts.leak === null || facts.leak === undefined ? '' : t('{n} of {of}', { n: facts.leak, of: facts.leak_cells });

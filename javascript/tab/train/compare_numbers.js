@@ -10,35 +10,45 @@ import { toast, toneSign } from '../widgets/widgets.js';
 
 const AGAIN = 3000; // milliseconds after a failure
 
-/** The test of a run that kept most of the face; of equal ones the newest, null where there is none. */
+/**
+ * The test of a run that kept most of the face; of equal ones the newest, null where there is none.
+ * @param {RunRecord} run
+ */
 export function bestTest(run) {
   const judged = run.grids.filter(
-    (grid) => grid.judged && Number.isFinite(grid.retention) && !(grid.more || []).length,
+    (/** @type {Grid} */ grid) => grid.judged && Number.isFinite(grid.retention) && !(grid.more || []).length,
   );
-  return judged.reduce((best, grid) => (best && best.retention >= grid.retention ? best : grid), null);
+  return judged.reduce(
+    (best, /** @type {Grid} */ grid) => (best && best.retention >= grid.retention ? best : grid),
+    null,
+  );
 }
 
 /** The table, in a box; `node.set(runs)` of the server, hidden while none of them was tested. */
 export function numbersTable() {
   const made = { node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] };
-  made.node.set = (runs) => {
+  made.node.set = (/** @type {RunRecord[]} */ runs) => {
     made.runs = runs;
     draw(made);
   };
   return made.node;
 }
 
-const keyOf = (run, test) => [app.slug, run.id, test.id, test.made].join('|');
+const keyOf = (/** @type {RunRecord} */ run, /** @type {GridEntry} */ test) =>
+  [app.slug, run.id, test.id, test.made].join('|');
 
+/** @param {NumbersTable} made */
 function draw(made) {
   const tests = made.runs.map(bestTest);
   made.node.hidden = !tests.some(Boolean);
-  tests.forEach((test, place) => test && load(made, made.runs[place], test));
-  const numbers = tests.map((test, place) => (test && made.numbers.get(keyOf(made.runs[place], test))) || []);
-  const mark = JSON.stringify([made.runs.map((run) => run.id), tests, numbers]);
+  tests.forEach((/** @type {GridEntry} */ test, place) => test && load(made, made.runs[place], test));
+  const numbers = tests.map(
+    (/** @type {GridEntry} */ test, place) => (test && made.numbers.get(keyOf(made.runs[place], test))) || [],
+  );
+  const mark = JSON.stringify([made.runs.map((/** @type {RunRecord} */ run) => run.id), tests, numbers]);
   if (made.node.dataset.mark === mark) return;
   made.node.dataset.mark = mark;
-  const head = [t('Four numbers'), ...made.runs.map((run) => run.id)];
+  const head = [t('Four numbers'), ...made.runs.map((/** @type {RunRecord} */ run) => run.id)];
   const rows = (numbers.find((one) => one.length) || []).map(({ code, label, meaning }) =>
     el(
       'tr',
@@ -55,12 +65,14 @@ function draw(made) {
   );
 }
 
+/** @param {GridEntry | null} test */
 function testCell(test) {
   if (!test) return el('td', { text: '–' });
   const values = { step: format.number(test.step), weight: format.number(test.weight, 2) };
   return el('td', { text: t('step {step}, weight {weight}', values) });
 }
 
+/** @param {QualityNumber | undefined} one */
 function cell(one) {
   if (!one) return el('td', { text: '–' });
   const { percent, text } = shownNumber(one);
@@ -72,7 +84,12 @@ function cell(one) {
   return el('td', { class: `sf-number-bar sf-${one.tone}` }, words, bar);
 }
 
-/** Ask once for the numbers of a test; again after a while where they could not be had. */
+/**
+ * Ask once for the numbers of a test; again after a while where they could not be had.
+ * @param {NumbersTable} made
+ * @param {RunRecord} run
+ * @param {GridEntry} test
+ */
 async function load(made, run, test) {
   const key = keyOf(run, test);
   if (made.asked.has(key)) return;

@@ -27,7 +27,7 @@ export function onlyWhenAsked(changed) {
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));
   const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), write);
   const node = el('div', { class: 'sf-stack' }, box, plain);
-  const set = (now) => {
+  const set = (/** @type {AskedPhotos} */ now) => {
     shown = now;
     box.input.checked = isChosen(now);
     const writing = Boolean(openJob('fill'));

@@ -20,7 +20,7 @@ const SLOWLY = 5000; // milliseconds between two questions for the whole run
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     view.form.shown();
@@ -32,6 +32,7 @@ export const panel = {
   },
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const lead = leadLine();
   const live = trainingView();
@@ -61,7 +62,11 @@ function make(root) {
   return made;
 }
 
-/** Ask for the whole of the shown run: always while it is being trained, else once. */
+/**
+ * Ask for the whole of the shown run: always while it is being trained, else once.
+ * @param {TrainPanel} made
+ * @param {boolean} anyway
+ */
 async function loadRun(made, anyway) {
   const { slug, run } = made;
   if (!run) return;
@@ -73,6 +78,7 @@ async function loadRun(made, anyway) {
   update(made);
 }
 
+/** @param {TrainPanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -95,7 +101,12 @@ function update(made) {
   made.earlier.set(runs || [], made.run);
 }
 
-/** One button is coloured: that of the first line, or where the user has opened the form, that of the form. */
+/**
+ * One button is coloured: that of the first line, or where the user has opened the form, that of the form.
+ * @param {TrainPanel} made
+ * @param {Lead} to
+ * @param {TrainSituation} now
+ */
 function showLead(made, to, now) {
   const buttons = (to.buttons || []).filter(Boolean);
   const form = made.fresh.open && (now.kind !== 'nothing' || !buttons.some((one) => one.main));
@@ -103,7 +114,11 @@ function showLead(made, to, now) {
   made.form.setMain(form);
 }
 
-/** Show the training that another panel has laid out. */
+/**
+ * Show the training that another panel has laid out.
+ * @param {TrainPanel} made
+ * @param {string} slug
+ */
 function showLaidOut(made, slug) {
   if (app.trainingLaidOut !== slug) return;
   app.trainingLaidOut = '';
@@ -118,7 +133,12 @@ function otherBase() {
   view.form.focus();
 }
 
-/** Which run is shown, and that it is asked for again when its job begins or ends. */
+/**
+ * Which run is shown, and that it is asked for again when its job begins or ends.
+ * @param {TrainPanel} made
+ * @param {string} slug
+ * @param {TrainSituation} now
+ */
 function follow(made, slug, now) {
   const run = (now.job && now.job.run) || (now.run && now.run.id) || '';
   const mark = JSON.stringify([slug, run, now.kind]);
@@ -129,7 +149,11 @@ function follow(made, slug, now) {
   loadRun(made, true).catch(() => null);
 }
 
-/** The form is open where there is nothing else to do, and otherwise as the user has left it. */
+/**
+ * The form is open where there is nothing else to do, and otherwise as the user has left it.
+ * @param {TrainPanel} made
+ * @param {TrainSituation} now
+ */
 function open(made, now) {
   const mark = `${made.slug}|${now.kind === 'nothing'}`;
   if (now.kind === 'unknown' || mark === made.open) return;
@@ -140,6 +164,9 @@ function open(made, now) {
 /**
  * What there is: {kind, job, run}. "running", "waiting" and "paused" have an open job; "failed", "interrupted" and
  * "stopped" can go on; "trained" has reached its last step.
+ * @param {Job | null} job
+ * @param {Job | null} last
+ * @param {RunRecord[] | null} runs
  */
 function situation(job, last, runs) {
   if (job) return { kind: job.state, job, run: find(runs, job.run) };
@@ -155,6 +182,10 @@ function situation(job, last, runs) {
   return { kind: unfinished(run) ? 'stopped' : 'trained', job: null, run };
 }
 
+/**
+ * @param {RunRecord[] | null} runs
+ * @param {string} id
+ */
 function find(runs, id) {
-  return (runs || []).find((run) => run.id === id) || null;
+  return (runs || []).find((/** @type {RunRecord} */ run) => run.id === id) || null;
 }

@@ -12,6 +12,11 @@ const AGAIN = 5000; // milliseconds after a failure
 const LOOKS = 1000; // milliseconds between two questions while base models are looked at
 const PATIENCE = 350; // milliseconds after the last key until the estimate is asked for
 
+/**
+ * @param {TrainFormState} form
+ * @param {Partial<TrainWish>} to
+ * @param {boolean} quiet
+ */
 export function choose(form, to, quiet) {
   Object.assign(form.wanted, to);
   writeStored(`train-${form.slug}`, form.wanted);
@@ -21,6 +26,10 @@ export function choose(form, to, quiet) {
   else form.timer = setTimeout(form.view.cost.load, PATIENCE);
 }
 
+/**
+ * @param {TrainFormState} form
+ * @param {string} on
+ */
 export function chooseOn(form, on) {
   if (on === ADD) {
     form.show(); // the choice stays what it was
@@ -32,6 +41,10 @@ export function chooseOn(form, on) {
   return form.view.cost.load();
 }
 
+/**
+ * @param {TrainFormState} form
+ * @param {string} slug
+ */
 export function take(form, slug) {
   form.slug = slug;
   form.wanted = { base: '', preset: null, settings: {}, ...readStored(`train-${slug}`, {}) };
@@ -43,16 +56,26 @@ export function take(form, slug) {
   else loadBases(form, true);
 }
 
-/** What a plan is for. */
+/**
+ * What a plan is for.
+ * @param {TrainFormState} form
+ */
 function keyOf(form) {
   return JSON.stringify([form.slug, form.wanted.base, form.wanted.preset]);
 }
 
-/** Whether the plan is that of what is chosen; until then nothing is started. */
+/**
+ * Whether the plan is that of what is chosen; until then nothing is started.
+ * @param {TrainFormState} form
+ */
 export function planned(form) {
   return Boolean(form.plan) && form.planOf === keyOf(form);
 }
 
+/**
+ * @param {TrainFormState} form
+ * @param {boolean} anew
+ */
 export async function loadBases(form, anew) {
   clearTimeout(form.later);
   try {
@@ -75,14 +98,22 @@ export async function loadBases(form, anew) {
   }
 }
 
-/** While the list of base models is not whole and somebody looks, ask for it again. */
+/**
+ * While the list of base models is not whole and somebody looks, ask for it again.
+ * @param {TrainFormState} form
+ * @param {number} pause
+ */
 function askAgain(form, pause) {
   clearTimeout(form.later);
   if (!form.on || (form.bases && !form.bases.some((one) => one.pending))) return;
   form.later = setTimeout(() => (visible() ? loadBases(form, false) : askAgain(form, pause)), pause);
 }
 
-/** Choose a base that can be trained on: the last choice, else the webui's current one, else the first. */
+/**
+ * Choose a base that can be trained on: the last choice, else the webui's current one, else the first.
+ * @param {TrainFormState} form
+ * @param {boolean} anew
+ */
 function settle(form, anew) {
   if (undecided(form)) return form.show();
   const usable = form.bases.filter((one) => one.usable);
@@ -93,13 +124,17 @@ function settle(form, anew) {
   if (chosen && (anew || form.asking !== keyOf(form))) loadPlan(form);
 }
 
-/** Whether the base that would be chosen is still being looked at: then it keeps its place, and its settings. */
+/**
+ * Whether the base that would be chosen is still being looked at: then it keeps its place, and its settings.
+ * @param {TrainFormState} form
+ */
 export function undecided(form) {
   const { base } = form.wanted;
   const wanted = form.bases.find((one) => (base ? one.path === base : one.current));
   return Boolean(wanted && wanted.pending);
 }
 
+/** @param {TrainFormState} form */
 async function loadPlan(form) {
   const { slug } = form;
   const { base, preset } = form.wanted;
@@ -122,27 +157,42 @@ async function loadPlan(form) {
   form.view.cost.load();
 }
 
-/** The other machine that is chosen; undefined = this one. */
+/**
+ * The other machine that is chosen; undefined = this one.
+ * @param {TrainFormState} form
+ */
 export function placeOf(form) {
   return form.places.find((one) => one.on === form.wanted.on);
 }
 
-/** Where it is trained, as a job names it. */
+/**
+ * Where it is trained, as a job names it.
+ * @param {TrainFormState} form
+ */
 export function onOf(form) {
   return placeOf(form)?.on || 'local';
 }
 
-/** From where the other machine fetches the base model by itself; empty = it is sent. */
+/**
+ * From where the other machine fetches the base model by itself; empty = it is sent.
+ * @param {TrainFormState} form
+ */
 export function addressOf(form) {
   return placeOf(form) ? form.view.address.value.trim() : '';
 }
 
-/** The body of the request for the list of what is sent; null where it is not known yet. */
+/**
+ * The body of the request for the list of what is sent; null where it is not known yet.
+ * @param {TrainFormState} form
+ */
 export function askedFor(form) {
   return planned(form) ? { ...common(form), on: onOf(form), base_address: addressOf(form) } : null;
 }
 
-/** The arguments that the estimate, a measurement and the training have in common. */
+/**
+ * The arguments that the estimate, a measurement and the training have in common.
+ * @param {TrainFormState} form
+ */
 export function common(form) {
   const { base, preset, settings } = form.wanted;
   const fitted = form.plan && !placeOf(form) && form.plan.fitted_settings; // what makes it fit this GPU

@@ -54,18 +54,23 @@ export function compareRuns() {
   };
 }
 
+/** @param {string} title */
 function chart(title) {
   return lineChart({ title, xLabel: 'step', series: [], empty: 'Loading …' });
 }
 
+/**
+ * @param {RunComparison} made
+ * @param {RunRecord[]} runs
+ */
 function set(made, runs) {
   if (made.slug !== app.slug)
     Object.assign(made, { slug: app.slug, details: new Map(), asked: new Set(), picked: false });
-  made.runs = runs.filter((run) => run.steps > 0);
+  made.runs = runs.filter((/** @type {RunRecord} */ run) => run.steps > 0);
   made.node.hidden = made.runs.length < 2;
   if (made.node.hidden) return;
-  const choices = made.runs.map((run) => ({ value: run.id, text: nameOf(run) }));
-  const ids = made.runs.map((run) => run.id);
+  const choices = made.runs.map((/** @type {RunRecord} */ run) => ({ value: run.id, text: nameOf(run) }));
+  const ids = made.runs.map((/** @type {RunRecord} */ run) => run.id);
   made.selects.forEach((one, place) => {
     const kept = made.picked && ids.includes(one.value);
     one.setChoices(choices, kept ? one.value : ids[place]);
@@ -73,32 +78,38 @@ function set(made, runs) {
   draw(made);
 }
 
-/** "Run 002: 2,000 steps, sd15-face". */
+/**
+ * "Run 002: 2,000 steps, sd15-face".
+ * @param {RunRecord} run
+ */
 function nameOf(run) {
   const values = { run: run.id, steps: format.number(run.steps), preset: run.preset };
   return t(run.preset ? 'Run {run}: {steps} steps, {preset}' : 'Run {run}: {steps} steps', values);
 }
 
+/** @param {RunComparison} made */
 function draw(made) {
   if (!made.node.open || made.node.hidden) return;
-  const two = made.selects.map((one) => made.runs.find((run) => run.id === one.value)).filter(Boolean);
+  const two = made.selects
+    .map((one) => made.runs.find((/** @type {RunRecord} */ run) => run.id === one.value))
+    .filter(Boolean);
   const same = two.length < 2 || two[0] === two[1];
   setText(made.said, same ? t('Choose two different runs.') : '');
   made.said.hidden = !same;
   for (const one of [...Object.values(made.charts), made.numbers, made.differs]) one.hidden = same;
   if (same) return;
-  two.forEach((run) => load(made, run));
-  const known = two.map((run) => made.details.get(run.id));
+  two.forEach((/** @type {RunRecord} */ run) => load(made, run));
+  const known = two.map((/** @type {RunRecord} */ run) => made.details.get(run.id));
   const empty = known.every(Boolean) ? 'Neither run has this.' : 'Loading …';
-  const xMax = Math.max(...two.map((run) => run.steps));
-  const series = (points) =>
-    two.map((run, place) => ({
+  const xMax = Math.max(...two.map((/** @type {RunRecord} */ run) => run.steps));
+  const series = (/** @type {(run: RunRecord, details: RunDetails | undefined) => number[][]} */ points) =>
+    two.map((/** @type {RunRecord} */ run, place) => ({
       name: nameOf(run),
       points: points(run, known[place]),
       tone: String(place + 1),
       dots: true,
     }));
-  const curve = (key) => series((_, details) => (details ? details[key] : []));
+  const curve = (/** @type {'loss' | 'probe'} */ key) => series((_, details) => (details ? details[key] : []));
   const usual = { xMin: 0, xMax, near: true, empty };
   made.charts.loss.update({ ...usual, series: curve('loss').map((one) => ({ ...one, dots: false })) });
   made.charts.probe.update({ ...usual, series: curve('probe') });
@@ -110,7 +121,10 @@ function draw(made) {
   showDiffering(made, two, known);
 }
 
-/** Of each tested step the most that was kept, whatever the weight. */
+/**
+ * Of each tested step the most that was kept, whatever the weight.
+ * @param {RunRecord} run
+ */
 function keptOf(run) {
   const best = new Map();
   for (const { step, retention, judged } of run.grids)
@@ -118,7 +132,11 @@ function keptOf(run) {
   return [...best].sort((a, b) => a[0] - b[0]);
 }
 
-/** Ask once for a run; again where it has gone on since. */
+/**
+ * Ask once for a run; again where it has gone on since.
+ * @param {RunComparison} made
+ * @param {RunRecord} run
+ */
 async function load(made, run) {
   const { slug } = made;
   const mark = `${run.id}|${run.steps}|${run.grids.length}`;
@@ -135,7 +153,12 @@ async function load(made, run) {
   }
 }
 
-/** A table of the settings, and of what else was trained on, in which the two are not the same. */
+/**
+ * A table of the settings, and of what else was trained on, in which the two are not the same.
+ * @param {RunComparison} made
+ * @param {RunRecord[]} two
+ * @param {(RunDetails | undefined)[]} known
+ */
 function showDiffering(made, two, known) {
   if (known.some((one) => !one)) return;
   const values = known.map((one) => ({
@@ -146,12 +169,17 @@ function showDiffering(made, two, known) {
   }));
   const keys = [...new Set(values.flatMap(Object.keys))];
   const differ = keys.filter((key) => JSON.stringify(values[0][key]) !== JSON.stringify(values[1][key]));
-  const mark = JSON.stringify([two.map((run) => run.id), differ.map((key) => values.map((one) => one[key]))]);
+  const mark = JSON.stringify([
+    two.map((/** @type {RunRecord} */ run) => run.id),
+    differ.map((key) => values.map((one) => one[key])),
+  ]);
   if (made.differs.dataset.mark === mark) return;
   made.differs.dataset.mark = mark;
 
-  const head = ['What differs', ...two.map((run) => run.id)].map((text) => el('th', { scope: 'col', text: t(text) }));
-  const row = (key) =>
+  const head = ['What differs', ...two.map((/** @type {RunRecord} */ run) => run.id)].map((text) =>
+    el('th', { scope: 'col', text: t(text) }),
+  );
+  const row = (/** @type {string} */ key) =>
     el(
       'tr',
       {},
@@ -170,6 +198,7 @@ function showDiffering(made, two, known) {
   );
 }
 
+/** @param {SettingValue | undefined} value */
 function worded(value) {
   if (value === null || value === undefined || value === '') return '–';
   return typeof value === 'number' ? String(value) : t(String(value));

@@ -35,13 +35,14 @@ export function trainCost(asked, changed) {
       if (cost.probe && !now) load(cost); // it has been measured
       cost.probe = now;
     },
-    set: (place) => {
+    set: (/** @type {TrainPlace} */ place) => {
       cost.place = place;
       show(cost);
     },
   };
 }
 
+/** @param {TrainCostState} cost */
 function draw(cost) {
   const text = el('p', { class: 'sf-cost-text' });
   const facts = factList();
@@ -56,6 +57,7 @@ function draw(cost) {
   return { node, text, facts, problems, bar, measuring, measure };
 }
 
+/** @param {TrainCostState} cost */
 async function load(cost) {
   const asked = cost.asked();
   if (!asked) return;
@@ -71,11 +73,13 @@ async function load(cost) {
   cost.changed();
 }
 
+/** @param {TrainCostState} cost */
 async function probe(cost) {
   const { values, on } = cost.asked();
   await startJob('probe', { ...values, on }, 'Measuring; this takes about a minute.');
 }
 
+/** @param {TrainCostState} cost */
 function show(cost) {
   const { view, estimate } = cost;
   const { elsewhere } = cost.place;
@@ -92,6 +96,10 @@ function show(cost) {
   showProbe(cost, measured);
 }
 
+/**
+ * @param {Estimate} estimate
+ * @param {boolean} elsewhere
+ */
 function facts(estimate, elsewhere) {
   const { measured } = estimate;
   const number = format.number;
@@ -123,11 +131,16 @@ function facts(estimate, elsewhere) {
   ];
 }
 
+/** @param {NonNullable<Estimate['measured']>} measured */
 function timeOf(measured) {
   const time = format.duration(measured.seconds);
   return measured.run ? t('{time}, at the pace of your run {run}', { time, run: measured.run }) : time;
 }
 
+/**
+ * @param {TrainCostState} cost
+ * @param {Estimate['measured'] | undefined} measured
+ */
 function showProbe(cost, measured) {
   const { view, estimate, probe: job } = cost;
   const { rented, ready } = cost.place;

@@ -24,7 +24,7 @@ export function goOnElsewhere() {
   );
   const show = () => (button.disabled = !where.ready());
   node.addEventListener('toggle', () => node.open && where.load().then(show));
-  const set = (now) => {
+  const set = (/** @type {TrainSituation} */ now) => {
     const ended = now.job ? now.job.unfinished : now.kind === 'stopped';
     const can = ended && now.run && now.run.resumable && !baseGone(now.run);
     run = can && !now.run.lent && !pageState().host.remote ? now.run : null; // else its job brings home what was made

@@ -36,11 +36,15 @@ export function trainForm() {
     again: () => take(form, form.slug),
     shown: () => turned(form, true),
     hidden: () => turned(form, false),
-    setMain: (yes) => form.view.start.setMain(yes),
+    setMain: (/** @type {boolean} */ yes) => form.view.start.setMain(yes),
     focus: () => form.view.base.focus(),
   };
 }
 
+/**
+ * @param {TrainFormState} form
+ * @param {boolean} on
+ */
 function turned(form, on) {
   form.on = on;
   clearTimeout(form.later);
@@ -48,6 +52,7 @@ function turned(form, on) {
   if (on && form.slug) loadBases(form, true);
 }
 
+/** @param {TrainFormState} form */
 function draw(form) {
   const base = selectBox([], '', (path) => choose(form, { base: path, preset: null, settings: {}, address: '' }));
   const on = selectBox([], '', (place) => chooseOn(form, place));
@@ -107,6 +112,7 @@ function draw(form) {
   return { ...parts, settings, fold, cost, start, later };
 }
 
+/** @param {TrainFormState} form */
 async function begin(form) {
   const { base, few: box } = form.view;
   const few = box.input.checked;
@@ -122,6 +128,7 @@ async function begin(form) {
   pageRoot().querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
 }
 
+/** @param {TrainFormState} form */
 function update(form) {
   const character = chosenCharacter();
   if (!character) return;

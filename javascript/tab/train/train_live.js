@@ -23,21 +23,31 @@ const MEASURED =
 /** Whether there is a GPU, or may be one: what is said of it holds nothing where the Doctor knows that there is none. */
 export const hasGpu = () => !app.state || app.state.host.gpu !== false;
 
-/** What a job does now, in a few words. */
+/**
+ * What a job does now, in a few words.
+ * @param {Job} job
+ */
 export function phaseName(job) {
   if (job.wish === 'stop') return t('Stopping: the step is saved first');
   if (job.wish === 'pause') return t('Pausing: the step is saved first');
   return t((job.standing && job.standing.name) || 'Starting');
 }
 
-/** "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet. */
+/**
+ * "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet.
+ * @param {Standing | null | undefined} standing
+ * @param {string} words
+ */
 export function countedText(standing, words) {
   if (!standing || !standing.total) return '';
   const number = format.number;
   return t(words, { done: number(standing.done), total: number(standing.total) });
 }
 
-/** "12 min left, done at 14:32"; empty where it is not known. */
+/**
+ * "12 min left, done at 14:32"; empty where it is not known.
+ * @param {Standing | null | undefined} standing
+ */
 export function timeLeft(standing) {
   if (!standing || !Number.isFinite(standing.seconds_left)) return '';
   const left = format.duration(standing.seconds_left);
@@ -117,11 +127,15 @@ export function trainingView() {
   return Object.assign(node, { set });
 }
 
+/** @param {string} warning */
 function wordsOf(warning) {
   return typeof warning === 'string' ? warning : warning.text;
 }
 
-/** What the machine costs that is rented for the job, or has cost. */
+/**
+ * What the machine costs that is rented for the job, or has cost.
+ * @param {Job | null} job
+ */
 function costs(job) {
   const { so_far, total, cap, billed } = (job && job.cost) || {};
   return [
@@ -132,6 +146,7 @@ function costs(job) {
   ];
 }
 
+/** @param {Standing} standing */
 function numbers(standing) {
   const number = format.number;
   const { rate } = standing;
@@ -150,6 +165,7 @@ function numbers(standing) {
   ];
 }
 
+/** @param {RunDetails | null} details */
 function lossChart(details) {
   return {
     title: 'Loss',
@@ -163,8 +179,10 @@ function lossChart(details) {
   };
 }
 
+/** @param {RunDetails | null} details */
 function likenessChart(details) {
-  const points = (name) => details.likeness.map((one) => [one.step, 100 * (one[name] ?? NaN)]);
+  const points = (/** @type {NumberCode} */ name) =>
+    details.likeness.map((one) => [one.step, 100 * (one[name] ?? NaN)]);
   return {
     title: 'Likeness while it trains',
     xLabel: 'step',
@@ -172,7 +190,7 @@ function likenessChart(details) {
     xMax: details ? details.total : undefined,
     yMin: 0,
     yMax: 100,
-    yFormat: (value) => `${format.number(value, 0)} %`,
+    yFormat: (/** @type {number} */ value) => `${format.number(value, 0)} %`,
     series: details
       ? Object.entries(pageState().words.numbers).map(([key, name], place) => ({
           name,
@@ -195,7 +213,7 @@ function samplesView(title, open) {
   const table = el('table', { class: 'sf-samples' }, el('thead', {}, head), body);
   const scroll = el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t(title) } }, table);
   const node = open ? el('div', {}, el('h3', { text: t(title) }), scroll) : foldSection(title, scroll);
-  const set = (samples) => {
+  const set = (/** @type {SamplePicture[]} */ samples) => {
     node.hidden = !samples.length;
     const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
     const prompts = [...new Map(samples.map((one) => [one.number, one.prompt])).entries()];
@@ -227,13 +245,25 @@ function samplesView(title, open) {
   return Object.assign(node, { set });
 }
 
-const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);
+const find = (/** @type {SamplePicture[]} */ samples, /** @type {number} */ number, /** @type {number} */ step) =>
+  samples.find((one) => one.number === number && one.step === step);
 
+/**
+ * @param {SamplePicture[]} samples
+ * @param {number} number
+ * @param {number | null} step
+ */
 function cellKey(samples, number, step) {
   const one = step === null ? null : find(samples, number, step);
   return `${step}|${one ? one.url : ''}`;
 }
 
+/**
+ * @param {SamplePicture[]} samples
+ * @param {number} number
+ * @param {number | null} step
+ * @param {string} prompt
+ */
 function cell(samples, number, step, prompt) {
   if (step === null) return el('th', { scope: 'row', text: prompt });
   const one = find(samples, number, step);

@@ -49,7 +49,7 @@ export function moreSteps() {
   const node = foldSection('Train more steps', row, where.node, after, help);
   const showReady = () => (button.disabled = !run || Boolean(baseGone(run)) || !where.ready());
   node.addEventListener('toggle', () => node.open && !pageState().host.remote && where.load().then(showReady));
-  const set = (now) => {
+  const set = (/** @type {TrainSituation} */ now) => {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;
     shown = which;
@@ -81,8 +81,8 @@ export function moreSteps() {
 export function earlierRuns(compare) {
   const list = el('div', { class: 'sf-runs' });
   const node = foldSection('Earlier trainings', list);
-  const set = (runs, shown) => {
-    const others = runs.filter((run) => run.id !== shown);
+  const set = (/** @type {RunRecord[]} */ runs, /** @type {string} */ shown) => {
+    const others = runs.filter((/** @type {RunRecord} */ run) => run.id !== shown);
     node.hidden = !others.length;
     keyedList(
       list,
@@ -95,6 +95,7 @@ export function earlierRuns(compare) {
   return { node, set };
 }
 
+/** @param {(first: string, second: string) => void} compare */
 function runFold(compare) {
   const line = el('span', {});
   const chart = trainingView();
@@ -116,7 +117,7 @@ function runFold(compare) {
       toast(error.message, 'bad');
     }
   });
-  const setTo = (to, shown) => {
+  const setTo = (/** @type {RunRecord} */ to, /** @type {string} */ shown) => {
     run = to;
     other = shown;
     over.hidden = !other || !run.steps;
@@ -129,14 +130,14 @@ function runFold(compare) {
         ago: format.ago(to.created),
       }),
     );
-    const judged = to.grids.filter((grid) => grid.kind);
+    const judged = to.grids.filter((/** @type {Grid} */ grid) => grid.kind);
     facts.set([
       { name: 'Base model', text: to.base },
       { name: 'Preset', text: to.preset },
-      { name: 'Saved steps', text: to.checkpoints.map((step) => format.number(step)).join(', ') },
+      { name: 'Saved steps', text: to.checkpoints.map((/** @type {number} */ step) => format.number(step)).join(', ') },
       {
         name: 'Tests',
-        text: judged.map((grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
+        text: judged.map((/** @type {Grid} */ grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
       },
     ]);
   };

@@ -8,7 +8,10 @@ import { RENTED } from '../elsewhere/other_places.js';
 import { beginsWhen } from '../jobs/jobs.js';
 import { ADD, common, onOf, placeOf, planned, undecided } from './train_choice.js';
 
-/** Show what is chosen, and what is known of it. */
+/**
+ * Show what is chosen, and what is known of it.
+ * @param {TrainFormState} form
+ */
 export function show(form) {
   const { view, wanted, plan } = form;
   const ready = planned(form);
@@ -16,7 +19,9 @@ export function show(form) {
   showBases(form);
   showPlaces(form);
   view.then.input.checked = wanted.then_test ?? app.usualTest ?? true;
-  const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
+  const presets = plan
+    ? plan.presets.map((/** @type {BaseModel} */ one) => ({ value: one.name, text: one.name, help: one.text }))
+    : [];
   view.preset.setChoices(presets);
   view.preset.hidden = presets.length < 2;
   view.preset.disabled = Boolean(plan) && form.planBase !== wanted.base; // they are another base model's
@@ -40,15 +45,17 @@ export function show(form) {
   showStart(form);
 }
 
+/** @param {TrainFormState} form */
 function showBases(form) {
   const { view, bases, wanted } = form;
-  const now = (one) => (one.current && pageState().host.name !== 'alone' ? ` (${t('selected in the webui')})` : '');
-  const text = (one) => (one.usable ? one.title + now(one) : `${one.title}: ${one.why}`);
-  const choices = (bases || []).map((one) => ({ value: one.path, text: text(one) }));
+  const now = (/** @type {BaseModel} */ one) =>
+    one.current && pageState().host.name !== 'alone' ? ` (${t('selected in the webui')})` : '';
+  const text = (/** @type {BaseModel} */ one) => (one.usable ? one.title + now(one) : `${one.title}: ${one.why}`);
+  const choices = (bases || []).map((/** @type {BaseModel} */ one) => ({ value: one.path, text: text(one) }));
   view.base.setChoices(choices, wanted.base);
   [...view.base.options].forEach((option, place) => (option.disabled = !bases[place].usable));
   const looking = !bases || undecided(form);
-  const none = bases && !bases.some((one) => one.usable || one.pending);
+  const none = bases && !bases.some((/** @type {BaseModel} */ one) => one.usable || one.pending);
   const said = none
     ? t('No checkpoint here can be trained on: put one of Stable Diffusion 1.x, 2.x or XL into the models folder.')
     : '';
@@ -58,11 +65,14 @@ function showBases(form) {
   view.licence.show(wanted.base);
 }
 
-/** Where it trains; nothing else than this computer is offered to those who come from another one. */
+/**
+ * Where it trains; nothing else than this computer is offered to those who come from another one.
+ * @param {TrainFormState} form
+ */
 function showPlaces(form) {
   const { view, places, wanted } = form;
   const place = placeOf(form);
-  const others = places.map((one) => ({ value: one.on, text: one.title }));
+  const others = places.map((/** @type {BaseModel} */ one) => ({ value: one.on, text: one.title }));
   const here = { value: 'local', text: t('This computer') };
   const more = { value: ADD, text: t('Add a machine …') };
   view.on.setChoices([here, ...others, more], place ? place.on : 'local');
@@ -78,7 +88,10 @@ function showPlaces(form) {
   view.fitted.hidden = Boolean(place); // it is said of this computer's GPU
 }
 
-/** Whether it can be started, and what the button says. */
+/**
+ * Whether it can be started, and what the button says.
+ * @param {TrainFormState} form
+ */
 export function showStart(form) {
   const { view, wanted } = form;
   const estimate = view.cost.estimate();

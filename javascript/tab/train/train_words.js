@@ -8,7 +8,10 @@ import { beginsWhen, controlJob, resumeJob, startJob } from '../jobs/jobs.js';
 import { baseGone, jobsBaseGone, reloadRuns, runsAreNew, runsError, thenTest } from '../jobs/runs.js';
 import { countedText, hasGpu, phaseName, timeLeft } from './train_live.js';
 
-/** Whether a run has not been saved at its last step, and can go on. */
+/**
+ * Whether a run has not been saved at its last step, and can go on.
+ * @param {RunRecord} run
+ */
 export function unfinished(run) {
   return run.saved < run.total && run.resumable;
 }
@@ -31,13 +34,22 @@ export function trainWords(now, character, otherBase) {
     : resting(now, gone && another(otherBase), gone);
 }
 
-const another = (otherBase) => ({ label: 'Choose another base model', main: true, do: otherBase });
+const another = (/** @type {Action} */ otherBase) => ({
+  label: 'Choose another base model',
+  main: true,
+  do: otherBase,
+});
 const RESTS = {
   paused: 'Training is paused{where}.',
   interrupted: 'Training was interrupted{where}.',
   stopped: 'Training stopped{where}.',
 };
 
+/**
+ * @param {TrainSituation} now
+ * @param {LeadButton | '' | false} other
+ * @param {string} gone
+ */
 function resting(now, other, gone) {
   const { kind, job, run } = now;
   const paused = kind === 'paused';
@@ -51,6 +63,7 @@ function resting(now, other, gone) {
   };
 }
 
+/** @param {Character} character */
 function missing(character) {
   const step = character.next === 'captions' ? 'captions' : 'photos';
   const label = step === 'captions' ? 'Go to the captions' : 'Go to the photos';
@@ -64,6 +77,7 @@ function missing(character) {
   };
 }
 
+/** @param {Job} job */
 function running(job) {
   const count =
     job.standing && job.standing.phase === 'training' ? countedText(job.standing, 'step {done} of {total}') : '';
@@ -89,6 +103,7 @@ function running(job) {
   };
 }
 
+/** @param {Job} job */
 function waiting(job) {
   const paused = pageState().queue.paused;
   return {
@@ -102,6 +117,12 @@ function waiting(job) {
   };
 }
 
+/**
+ * @param {Job | null} job
+ * @param {RunRecord | null} run
+ * @param {LeadButton | '' | false} other
+ * @param {string} gone
+ */
 function failed(job, run, other, gone) {
   return {
     tone: 'bad',
@@ -114,6 +135,7 @@ function failed(job, run, other, gone) {
   };
 }
 
+/** @param {RunRecord | null} run */
 function failedWhere(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
@@ -122,25 +144,33 @@ function failedWhere(run) {
   return t('The steps up to {step} are saved; “Try again” continues after step {step}.', values);
 }
 
+/**
+ * @param {RunRecord} run
+ * @param {Character} character
+ */
 function trained(run, character) {
   const text = t('Run {run} is trained: {steps} steps.', {
     run: run.id,
     steps: format.number(run.saved),
   });
-  const judged = run.grids.some((grid) => grid.kind);
+  const judged = run.grids.some((/** @type {Grid} */ grid) => grid.kind);
   const { message, text: sentence } = character.test;
   const detail = judged ? say(message, sentence) : t('Now see whether the face holds.');
   return { tone: 'good', text, detail, buttons: [toTest(run)] };
 }
 
+/** @param {RunRecord | null} run */
 function toTest(run) {
   if (!run || !run.checkpoints.length) return null;
-  const judged = run.grids.some((grid) => grid.kind);
+  const judged = run.grids.some((/** @type {Grid} */ grid) => grid.kind);
   const label = judged ? 'See the test' : 'Continue to the test';
   return { label, main: !unfinished(run), do: () => goTo({ step: 'test' }) };
 }
 
-/** "; it goes on after step 800 of 2,000": what is saved counts. Empty until that is known. */
+/**
+ * "; it goes on after step 800 of 2,000": what is saved counts. Empty until that is known.
+ * @param {RunRecord | null} run
+ */
 function place(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
@@ -151,6 +181,7 @@ function place(run) {
   });
 }
 
+/** @param {TrainSituation} given */
 async function goOn({ kind, job, run }) {
   if (kind === 'paused') await resumeJob(job);
   else if (job) await controlJob(job, 'resume');

@@ -22,7 +22,8 @@ export async function wantedInTxt2img() {
   if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
   return new Promise((resolve) => {
     let answer = '';
-    const choose = (how, label, main) => actionButton(label, () => ((answer = how), shown.close()), { main });
+    const choose = (/** @type {'replace' | 'add'} */ how, /** @type {string} */ label, /** @type {boolean} */ main) =>
+      actionButton(label, () => ((answer = how), shown.close()), { main });
     const body = el(
       'div',
       { class: 'sf-dialog-body' },
@@ -40,31 +41,43 @@ export async function wantedInTxt2img() {
   });
 }
 
-/** Note what was put there, so that it may be replaced without a question. */
+/**
+ * Note what was put there, so that it may be replaced without a question.
+ * @param {UsedLora} used
+ */
 export function rememberSent(used) {
   writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
 }
 
+/** @param {string} text */
 function plain(text) {
   return text.replace(/\s+/g, ' ').trim();
 }
 
+/** @param {string} text */
 function short(text) {
   return text.length > 200 ? `${text.slice(0, 200)} …` : text;
 }
 
+/** @param {string} infotext */
 function negativeOf(infotext) {
   const line = infotext.split('\n').find((one) => one.startsWith('Negative prompt: '));
   return line ? line.slice('Negative prompt: '.length) : '';
 }
 
-/** The LoRA's part of our prompt; empty where it has none. */
+/**
+ * The LoRA's part of our prompt; empty where it has none.
+ * @param {UsedLora} used
+ */
 function tagOf(used) {
   const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [''];
   return tag;
 }
 
-/** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
+/**
+ * Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out.
+ * @param {UsedLora} used
+ */
 export function addToPrompt(used) {
   const box = hosts(`#${BOXES[0]} textarea`);
   const tag = tagOf(used);
@@ -77,7 +90,10 @@ export function addToPrompt(used) {
   return true;
 }
 
-/** An element of the host's page; null where this host has none. */
+/**
+ * An element of the host's page; null where this host has none.
+ * @param {string} selector
+ */
 function hosts(selector) {
   const found = document.querySelector(selector);
   if (found || typeof window.gradioApp !== 'function') return found;
@@ -96,11 +112,16 @@ function pressUx() {
   press(UX_CARDS);
 }
 
+/** @param {string} id */
 function press(id) {
   const button = hosts(`#${id}`);
   if (button) button.click();
 }
 
+/**
+ * @param {HTMLTextAreaElement} box
+ * @param {string} text
+ */
 function fillIn(box, text) {
   box.value = text;
   if (typeof window.updateInput === 'function') window.updateInput(box);
@@ -114,6 +135,7 @@ function fillIn(box, text) {
  *
  * @returns {Promise<boolean | null>} true once the prompt is there; false where the host has no such button; null where
  *   the prompt did not arrive.
+ * @param {UsedLora} used
  */
 export async function sendPrompt(used) {
   const box = hosts('#sameface_infotext textarea');
@@ -133,6 +155,7 @@ export async function sendPrompt(used) {
   return null;
 }
 
+/** @param {number} milliseconds */
 function pause(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

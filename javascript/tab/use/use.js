@@ -18,7 +18,7 @@ import { addToPrompt, refreshCards, rememberSent, sendPrompt, wantedInTxt2img } 
 let view = null;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     reloadRuns();
@@ -26,6 +26,7 @@ export const panel = {
   },
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
   const made = { slug: '', settings: null };
   made.lead = leadLine();
@@ -52,6 +53,10 @@ function make(root) {
   return made;
 }
 
+/**
+ * @param {string} label
+ * @param {string} help
+ */
 function folderRow(label, help) {
   const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   return { input, node: formField(label, input, help) };
@@ -64,7 +69,7 @@ function results() {
   const file = copyBox('File');
   const more = foldSection('With sampler, seed and size', infotext);
   const node = el('div', { class: 'sf-card', hidden: true, aria: { live: 'polite' } }, said, prompt, file, more);
-  const set = (used, text) => {
+  const set = (/** @type {UsedLora} */ used, /** @type {string} */ text) => {
     node.hidden = false;
     fillWith(
       said,
@@ -79,6 +84,7 @@ function results() {
   return Object.assign(node, { set });
 }
 
+/** @param {UsePanel} made */
 async function loadSettings(made) {
   try {
     made.settings = await api.get('/settings');
@@ -90,6 +96,7 @@ async function loadSettings(made) {
 
 // What is there
 
+/** @param {UsePanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -100,7 +107,7 @@ function update(made) {
     made.result.hidden = true;
   }
   if (runs) preselect(made, runs);
-  const trained = Boolean(runs && runs.some((run) => run.checkpoints.length));
+  const trained = Boolean(runs && runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length));
   const far = pageState().host.remote; // then no folder may be named
   made.comfy.input.disabled = far;
   made.folder.row.hidden = far;
@@ -110,7 +117,11 @@ function update(made) {
   if (trained) made.file.set(made.slug, made.cell.value);
 }
 
-/** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
+/**
+ * What the test panel asked for, else the best of what was judged, else the last step of the newest run.
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function preselect(made, runs) {
   const before = JSON.stringify(made.cell.value);
   const best = bestGrid(runs);
@@ -123,7 +134,11 @@ function preselect(made, runs) {
   if (JSON.stringify(made.cell.value) !== before) made.result.hidden = true; // it was another LoRA's
 }
 
-/** The judged grid of the chosen step and weight; null where it was not tested. */
+/**
+ * The judged grid of the chosen step and weight; null where it was not tested.
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function testOf(made, runs) {
   const { run, step, weight } = made.cell.value;
   const mine = gridsOf(runs.filter((one) => one.id === run));
@@ -131,6 +146,11 @@ function testOf(made, runs) {
   return same.length ? same[0].grid : null;
 }
 
+/**
+ * @param {UsePanel} made
+ * @param {RunRecord[] | null} runs
+ * @param {boolean} trained
+ */
 function words(made, runs, trained) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (!trained) {
@@ -149,6 +169,10 @@ function alone() {
   return pageState().host.name === 'alone';
 }
 
+/**
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function showKnown(made, runs) {
   const found = testOf(made, runs);
   const mark = JSON.stringify([made.cell.value, found]);
@@ -173,12 +197,18 @@ function showKnown(made, runs) {
 
 // Doing
 
+/**
+ * @param {UsePanel} made
+ * @param {string} to
+ * @param {string} folder
+ */
 async function use(made, to, folder) {
   const { run, step, weight } = made.cell.value;
   const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
   return postWithCode(`/characters/${made.slug}/use`, body);
 }
 
+/** @param {UsePanel} made */
 function toWebui(made) {
   const put = async () => {
     const how = await wantedInTxt2img();
@@ -197,10 +227,12 @@ function toWebui(made) {
   return { label: 'Put into txt2img', main: true, do: put };
 }
 
+/** @param {UsePanel} made */
 function keepFile(made) {
   return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
 }
 
+/** @param {UsePanel} made */
 function copyPrompt(made) {
   const copy = async () => {
     const used = await use(made, 'webui');
@@ -211,6 +243,7 @@ function copyPrompt(made) {
   return { label: 'Copy the prompt', do: copy };
 }
 
+/** @param {UsePanel} made */
 async function toComfy(made) {
   const folder = made.comfy.input.value.trim();
   refuseForm(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
@@ -221,6 +254,7 @@ async function toComfy(made) {
   made.result.set(await use(made, 'comfyui'));
 }
 
+/** @param {UsePanel} made */
 async function toFolder(made) {
   const folder = made.folder.input.value.trim();
   refuseForm(folder ? [] : [{ target: made.folder.input, text: 'Into which folder? Type its path.' }]);

@@ -11,6 +11,8 @@ const WHY = 'This confirms that it is you who runs a program or writes to a fold
 /**
  * Post; where the route asks for the code, ask for it in a dialog, and post again with it.
  * @returns {Promise} of the answer; rejects with one sentence where the dialog is closed.
+ * @param {P} path
+ * @param {any?} body
  */
 export async function postWithCode(path, body) {
   try {
@@ -21,6 +23,11 @@ export async function postWithCode(path, body) {
   }
 }
 
+/**
+ * @param {P} path
+ * @param {any?} body
+ * @param {string} sentence
+ */
 function typed(path, body, sentence) {
   return new Promise((resolve, reject) => {
     let ended = () => reject(new Error(t('No code was typed, so nothing was changed.')));
@@ -37,7 +44,7 @@ function typed(path, body, sentence) {
       }
       return shown.close();
     };
-    const wrong = (text) => {
+    const wrong = (/** @type {string} */ text) => {
       setText(said, t(text));
       input.select();
     };

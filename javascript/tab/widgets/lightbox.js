@@ -47,12 +47,12 @@ export function lightbox(slug, items, at, photos, more = {}) {
     photo.nearest(item.nearest);
   }
 
-  function go(by) {
+  function go(/** @type {number} */ by) {
     now = (now + by + items.length) % items.length;
     draw();
   }
 
-  function press(key) {
+  function press(/** @type {string} */ key) {
     const answer = more.answer ? more.answer(key, now) : null;
     if (!answer) return false;
     items[now] = answer.item;
@@ -74,17 +74,21 @@ export function lightbox(slug, items, at, photos, more = {}) {
   else inUse(slug).then(photo.set, () => photo.set([]));
 }
 
+/** @param {string} slug */
 async function inUse(slug) {
   const answer = await api.get(`/characters/${slug}/photos`);
   return answer.photos.filter((one) => one.used);
 }
 
-/** A photo of the person, with buttons to the others. */
+/**
+ * A photo of the person, with buttons to the others.
+ * @param {string} slug
+ */
 function photoSide(slug) {
   const image = el('img', { class: 'sf-lightbox-image', alt: '' });
   const label = el('figcaption', { class: 'sf-side-label' });
   const name = el('span', { class: 'sf-photo-name' });
-  const step = (text, by, label) =>
+  const step = (/** @type {string} */ text, /** @type {number} */ by, /** @type {string} */ label) =>
     actionButton(text, () => show(at + by), { small: true, label: t(label), title: label });
   const turn = el('div', { class: 'sf-row' }, step('‹', -1, 'Previous photo'), name, step('›', 1, 'Next photo'));
   const node = el('figure', { class: 'sf-lightbox-side' }, label, image, turn);
@@ -92,7 +96,7 @@ function photoSide(slug) {
   let wanted = '';
   let at = 0;
 
-  function show(place) {
+  function show(/** @type {number} */ place) {
     if (!photos.length) return;
     at = (place + photos.length) % photos.length;
     const one = photos[at];
@@ -108,7 +112,7 @@ function photoSide(slug) {
   node.hidden = true;
   return {
     node,
-    set: (all) => {
+    set: (/** @type {PhotoFile[]} */ all) => {
       photos = all.filter((one) => one.sha256);
       node.hidden = !photos.length;
       show(
@@ -118,7 +122,7 @@ function photoSide(slug) {
         ),
       );
     },
-    nearest: (file) => {
+    nearest: (/** @type {string | null | undefined} */ file) => {
       wanted = file || '';
       const place = photos.findIndex((one) => one.file === wanted);
       show(place < 0 ? at : place);
@@ -145,7 +149,7 @@ function comparison() {
     slider.setAttribute('aria-valuetext', `${slider.value} %`);
   };
   slider.addEventListener('input', slide);
-  const drag = (event) => {
+  const drag = (/** @type {PointerEvent} */ event) => {
     const { left: start, width } = box.getBoundingClientRect();
     slider.value = String(Math.round(((event.clientX - start) / width) * 100));
     slide();
@@ -171,7 +175,7 @@ function comparison() {
   });
   box.addEventListener('pointermove', (event) => box.hasPointerCapture(event.pointerId) && drag(event));
 
-  const fit = (event) => {
+  const fit = (/** @type {Event} */ event) => {
     const { naturalWidth: width, naturalHeight: height } = event.target;
     if (!width || !height) return;
     box.style.aspectRatio = `${width} / ${height}`;
@@ -179,14 +183,14 @@ function comparison() {
   };
   for (const image of [theirs, ours]) image.addEventListener('load', fit);
 
-  const put = (image, side) => {
+  const put = (/** @type {HTMLImageElement} */ image, /** @type {LargeSide | null} */ side) => {
     image.hidden = !side;
     if (!side) return;
     const src = url(side.url);
     if (image.getAttribute('src') !== src) image.src = src;
     image.alt = side.alt;
   };
-  const said = (place, side) => {
+  const said = (/** @type {number} */ place, /** @type {LargeSide | null} */ side) => {
     setText(labels[place], side ? side.label : '');
     setText(captions[place], side ? side.caption : '');
   };

@@ -22,7 +22,7 @@ export function lineChart(options) {
   let now = { ...options };
   let width = 0;
   const redraw = () => draw(figure, now, width || 560);
-  const update = (changed) => {
+  const update = (/** @type {Partial<ChartOptions>} */ changed) => {
     const next = { ...now, ...changed };
     const same = JSON.stringify(next) === JSON.stringify(now) && figure.childNodes.length;
     now = next;
@@ -38,10 +38,18 @@ export function lineChart(options) {
   return Object.assign(figure, { update });
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {ChartOptions} options
+ * @param {number} width
+ */
 function draw(figure, options, width) {
-  const series = options.series.map((one) => ({ ...one, points: one.points.filter(([, y]) => Number.isFinite(y)) }));
-  const points = series.flatMap((one) => one.points);
-  const ends = series.flatMap((one) =>
+  const series = options.series.map((/** @type {ChartLine} */ one) => ({
+    ...one,
+    points: one.points.filter(([, y]) => Number.isFinite(y)),
+  }));
+  const points = series.flatMap((/** @type {ChartLine} */ one) => one.points);
+  const ends = series.flatMap((/** @type {ChartLine} */ one) =>
     (one.bars || []).flatMap(([x, low, high]) => [
       [x, low],
       [x, high],
@@ -58,7 +66,9 @@ function draw(figure, options, width) {
   picture.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
   picture.setAttribute('aria-label', spoken(options, series, scale));
   axes(picture, scale, options, width);
-  series.forEach((one, place) => line(picture, one, scale, toneOf(one, place)));
+  series.forEach((/** @type {ChartLine} */ one, /** @type {number} */ place) =>
+    line(picture, one, scale, toneOf(one, place)),
+  );
   const value = el('p', { class: 'sf-chart-value', aria: { live: 'polite' } });
   pointer(picture, series, scale, value, options.near);
   const before = figure.querySelector('svg');
@@ -69,10 +79,20 @@ function draw(figure, options, width) {
   if (held) picture.focus({ preventScroll: true });
 }
 
+/**
+ * @param {ChartLine} one
+ * @param {number} place
+ */
 function toneOf(one, place) {
   return one.tone || String((place % 4) + 1);
 }
 
+/**
+ * @param {SVGSVGElement} picture
+ * @param {ChartScale} scale
+ * @param {ChartOptions} options
+ * @param {number} width
+ */
 function axes(picture, scale, options, width) {
   const bottom = HEIGHT - EDGE.bottom;
 
@@ -102,6 +122,12 @@ function axes(picture, scale, options, width) {
   }
 }
 
+/**
+ * @param {SVGSVGElement} picture
+ * @param {ChartLine} one
+ * @param {ChartScale} scale
+ * @param {string} tone
+ */
 function line(picture, one, scale, tone) {
   const path = one.points.map(([x, y]) => `${scale.x(x).toFixed(1)},${scale.y(y).toFixed(1)}`).join(' ');
   const shown = { class: `sf-line sf-line-${tone}`, points: path, fill: 'none' };
@@ -117,9 +143,10 @@ function line(picture, one, scale, tone) {
   }
 }
 
+/** @param {ChartLine[]} series */
 function legend(series) {
   if (series.length < 2) return null;
-  const entry = (one, place) =>
+  const entry = (/** @type {ChartLine} */ one, /** @type {number} */ place) =>
     el(
       'span',
       { class: 'sf-legend-entry' },
@@ -129,25 +156,34 @@ function legend(series) {
   return el('div', { class: 'sf-legend' }, series.map(entry));
 }
 
-/** Say the values at the pointer, or at the place that the arrow keys have reached. */
+/**
+ * Say the values at the pointer, or at the place that the arrow keys have reached.
+ * @param {SVGSVGElement} picture
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ * @param {HTMLElement} value
+ * @param {boolean | undefined} near
+ */
 function pointer(picture, series, scale, value, near) {
-  const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
+  const places = [...new Set(series.flatMap((/** @type {ChartLine} */ one) => one.points.map(([x]) => x)))].sort(
+    (a, b) => a - b,
+  );
   const mark = el('svg:line', { class: 'sf-cursor', y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: 'hidden' });
   picture.append(mark);
   let chosen = places.length - 1;
-  const show = (place) => {
+  const show = (/** @type {number} */ place) => {
     chosen = Math.max(0, Math.min(places.length - 1, place));
     const x = places[chosen];
     for (const [name, at] of Object.entries({ x1: scale.x(x), x2: scale.x(x), visibility: 'visible' }))
       mark.setAttribute(name, at);
     setText(value, at(series, x, scale, near));
   };
-  picture.addEventListener('pointermove', (event) => {
+  picture.addEventListener('pointermove', (/** @type {Event} */ event) => {
     const x = event.clientX - picture.getBoundingClientRect().left;
     show(nearest(places, x, scale));
   });
   picture.addEventListener('focus', () => show(chosen));
-  picture.addEventListener('keydown', (event) => {
+  picture.addEventListener('keydown', (/** @type {Event} */ event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (by === undefined) return;
     event.preventDefault();
@@ -158,18 +194,29 @@ function pointer(picture, series, scale, value, near) {
   }
 }
 
+/**
+ * @param {ChartLine[]} series
+ * @param {number} x
+ * @param {ChartScale} scale
+ * @param {boolean | undefined} near
+ */
 function at(series, x, scale, near) {
   const found = series
-    .map((one) => [one.name, pointAt(one.points, x, near)])
+    .map((/** @type {ChartLine} */ one) => [one.name, pointAt(one.points, x, near)])
     .filter(([, point]) => point)
     .map(([name, [, y]]) => `${t(name)} ${scale.yText(y)}`);
   return `${scale.xText(x)}: ${found.join(', ')}`;
 }
 
+/**
+ * @param {ChartOptions} options
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ */
 function spoken(options, series, scale) {
   const each = series
-    .filter((one) => one.points.length)
-    .map((one) => {
+    .filter((/** @type {ChartLine} */ one) => one.points.length)
+    .map((/** @type {ChartLine} */ one) => {
       const [first, last] = [one.points[0], one.points[one.points.length - 1]];
       const values = { name: t(one.name), a: scale.yText(first[1]), b: scale.yText(last[1]), x: scale.xText(last[0]) };
       return t('{name}: from {a} to {b} at {x}', values);
@@ -177,14 +224,23 @@ function spoken(options, series, scale) {
   return `${t(options.title || '')}. ${each.join('. ')}`;
 }
 
+/**
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ * @param {ChartOptions} options
+ */
 function table(series, scale, options) {
-  const head = [options.xLabel || '', ...series.map((one) => one.name)].map((text) => el('th', { text: t(text) }));
-  const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
+  const head = [options.xLabel || '', ...series.map((/** @type {ChartLine} */ one) => one.name)].map((text) =>
+    el('th', { text: t(text) }),
+  );
+  const places = [...new Set(series.flatMap((/** @type {ChartLine} */ one) => one.points.map(([x]) => x)))].sort(
+    (a, b) => a - b,
+  );
   const some = places.filter(
     (_, place) => place % Math.ceil(places.length / ROWS) === 0 || place === places.length - 1,
   );
   const rows = some.map((x) => {
-    const cells = series.map((one) => {
+    const cells = series.map((/** @type {ChartLine} */ one) => {
       const point = pointAt(one.points, x, options.near);
       const bar = (one.bars || []).find(([place]) => place === x);
       const ends = bar ? ` (${scale.yText(bar[1])} – ${scale.yText(bar[2])})` : '';

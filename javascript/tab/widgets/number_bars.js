@@ -25,12 +25,15 @@ export function numberBars() {
   const summary = el('summary', { text: t('What the four numbers mean') });
   const fold = el('details', { class: 'sf-meanings sf-quiet' }, summary, words);
   const node = el('div', { class: 'sf-stack' }, list, fold);
-  const set = (numbers) => {
+  const set = (/** @type {QualityNumber[]} */ numbers) => {
     node.hidden = !(numbers || []).length;
     keyedList(list, numbers || [], (one) => one.code, entry, drawEntry);
     fillWith(
       words,
-      (numbers || []).map((one) => [el('dt', { text: say(one.label) }), el('dd', { text: say(one.meaning) })]),
+      (numbers || []).map((/** @type {QualityNumber} */ one) => [
+        el('dt', { text: say(one.label) }),
+        el('dd', { text: say(one.meaning) }),
+      ]),
     );
   };
   return Object.assign(node, { set });
@@ -47,6 +50,10 @@ function entry() {
   return node;
 }
 
+/**
+ * @param {NumberNode} node
+ * @param {QualityNumber} one
+ */
 function drawEntry(node, one) {
   const { sign, label, value, bar, why } = node.parts;
   const { percent, text } = shownNumber(one);
@@ -68,7 +75,7 @@ export function numberBar() {
   const bar = el('div', { class: 'sf-number-track', role: 'meter' }, inner);
   bar.setAttribute('aria-valuemin', '0');
   bar.setAttribute('aria-valuemax', '100');
-  const set = (one) => {
+  const set = (/** @type {QualityNumber} */ one) => {
     const { percent, text } = shownNumber(one);
     inner.style.width = `${percent || 0}%`;
     bar.setAttribute('aria-label', say(one.label));

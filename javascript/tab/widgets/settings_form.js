@@ -30,14 +30,14 @@ export function settingsForm(changed) {
 
   search.addEventListener('input', () => filter(search.value));
 
-  function apply(next) {
+  function apply(/** @type {Settings} */ next) {
     changes = next;
     rows.forEach((row) => row.forget());
     show();
     changed({ ...changes });
   }
 
-  function one(key, value) {
+  function one(/** @type {string} */ key, /** @type {SettingValue} */ value) {
     const next = { ...changes };
     if (same(value, base[key])) delete next[key];
     else next[key] = value;
@@ -54,7 +54,7 @@ export function settingsForm(changed) {
     reset.hidden = !n && !wrong;
   }
 
-  function mark(key) {
+  function mark(/** @type {string} */ key) {
     const row = rows.get(key);
     if (!row) return;
     const differs = key in changes;
@@ -73,29 +73,29 @@ export function settingsForm(changed) {
     summary();
   }
 
-  function filter(words) {
+  function filter(/** @type {string} */ words) {
     const wanted = words.trim().toLowerCase();
     for (const [key, row] of rows) row.node.hidden = !`${key} ${row.node.textContent}`.toLowerCase().includes(wanted);
     for (const group of groups.children)
       group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
   }
 
-  function undo(key) {
+  function undo(/** @type {string} */ key) {
     const row = rows.get(key);
     row.forget();
     row.write(base[key]);
     one(key, base[key]);
   }
 
-  function build(fields) {
+  function build(/** @type {SettingField[]} */ fields) {
     rows.clear();
-    const names = [...new Set(fields.map((field) => field.group))];
+    const names = [...new Set(fields.map((/** @type {SettingField} */ field) => field.group))];
     const nodes = names.map((name) => {
-      const mine = fields.filter((field) => field.group === name);
-      const made = mine.map((field) => {
+      const mine = fields.filter((/** @type {SettingField} */ field) => field.group === name);
+      const made = mine.map((/** @type {SettingField} */ field) => {
         const row = rowOf(
           field,
-          (value) => one(field.key, value),
+          (/** @type {SettingValue} */ value) => one(field.key, value),
           () => undo(field.key),
           () => {
             mark(field.key);
@@ -113,7 +113,7 @@ export function settingsForm(changed) {
   }
 
   /** What the routes have refused, said below its field; none: nothing is refused. */
-  const refusedThis = (key, text) => {
+  const refusedThis = (/** @type {string} */ key, /** @type {string} */ text) => {
     for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
   };
 
@@ -133,6 +133,10 @@ export function settingsForm(changed) {
 /**
  * One setting: {node, input, write(value), was, said, wrong(), forget(), refuse(text)}; `forget` takes the complaint
  * about what was typed away, `refuse` is what a route says of it.
+ * @param {SettingField} field
+ * @param {(value: SettingValue) => void} changed
+ * @param {Action} undo
+ * @param {Action} complained
  */
 function rowOf(field, changed, undo, complained) {
   const { input, write, read } = control(field);
@@ -155,7 +159,7 @@ function rowOf(field, changed, undo, complained) {
   const node = formField(field.label, input, field.text);
   node.classList.add('sf-setting');
   node.append(nameOf(field.key), was);
-  const refuse = (text) => {
+  const refuse = (/** @type {string} */ text) => {
     if (text === refused) return;
     refused = text;
     say();
@@ -167,21 +171,33 @@ function rowOf(field, changed, undo, complained) {
   return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
 }
 
-/** The name that `--set` on the command line takes; a click copies it. */
+/**
+ * The name that `--set` on the command line takes; a click copies it.
+ * @param {string} key
+ */
 function nameOf(key) {
   const label = t('Copy the name for --set: {key}', { key });
   const copy = () => copyText(key);
   return el('button', { class: 'sf-key', text: key, title: label, aria: { label }, on: { click: copy } });
 }
 
-/** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
+/**
+ * The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}.
+ * @param {SettingField} field
+ */
 function control(field) {
   if (field.kind === 'bool') {
     const input = el('input', { type: 'checkbox' });
-    return { input, write: (value) => (input.checked = Boolean(value)), read: () => ({ value: input.checked }) };
+    return {
+      input,
+      write: (/** @type {SettingValue} */ value) => (input.checked = Boolean(value)),
+      read: () => ({ value: input.checked }),
+    };
   }
   if (field.kind === 'choice') {
-    const input = selectBox(field.choices.map((value) => ({ value: String(value), text: String(value) })));
+    const input = selectBox(
+      field.choices.map((/** @type {SettingValue} */ value) => ({ value: String(value), text: String(value) })),
+    );
     const value = () => field.choices.find((choice) => String(choice) === input.value);
     return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
   }
@@ -190,7 +206,8 @@ function control(field) {
   const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
   if (number && field.default === null) input.placeholder = t('as above');
-  const write = (value) => (input.value = value === null || value === undefined ? '' : String(value));
+  const write = (/** @type {SettingValue} */ value) =>
+    (input.value = value === null || value === undefined ? '' : String(value));
   return {
     input,
     write,
@@ -208,9 +225,13 @@ function linesControl() {
       .map((line) => line.trim())
       .filter(Boolean),
   });
-  return { input, write: (value) => (input.value = (value || []).join('\n')), read };
+  return { input, write: (/** @type {SettingValue} */ value) => (input.value = (value || []).join('\n')), read };
 }
 
+/**
+ * @param {unknown} a
+ * @param {unknown} b
+ */
 function same(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
 }
