@@ -795,6 +795,7 @@ type PostAnswerOf<P extends string> =
   P extends '/characters' ? Character
   : P extends `/characters/${string}/delete` ? { moved_to: string }
   : P extends `/characters/${string}/forget_faces` ? { deleted: number }
+  : P extends `/characters/${string}/captions/undo` ? CaptionsView
   : P extends `/characters/${string}/undo` ? { undone: string }
   : P extends '/deleted/bring_back' ? Character
   : P extends `/characters/${string}/invented/pick` ? InventionView

@@ -108,11 +108,10 @@ interface InventDoing {
 // Training
 
 /** What there is of trainings; see `situation` in train.js. */
-interface TrainSituation {
-  kind: JobState | 'unknown' | 'nothing' | 'trained';
-  job: Job | null;
-  run: RunRecord | null;
-}
+type TrainSituation =
+  | { kind: 'unknown' | 'nothing'; job: null; run: null }
+  | { kind: 'trained' | 'stopped'; job: null; run: RunRecord }
+  | { kind: JobState; job: Job; run: RunRecord | null };
 
 interface TrainPanel {
   lead: LeadLine;
@@ -365,6 +364,7 @@ interface UsePanel {
   file: MadeBy<typeof import('../tab/jobs/lora_file.js').loraFile>;
   comfy: FolderRow;
   folder: FolderRow;
+  comfyRow: HTMLElement;
   folderRow: HTMLElement;
   elsewhere: HTMLElement;
   result: HTMLElement & { set: (used: UsedLora, text?: string) => void };
@@ -501,4 +501,60 @@ interface RentFormState {
   choose: (to: RentalWish) => void;
   view: RentFormView;
   node: HTMLElement;
+}
+
+/** A view of the chosen character that is asked for when it has changed; see followed_view.js. */
+interface FollowedView<View> {
+  view: View | null;
+  slug: string;
+  follow: (slug: string, load: () => Promise<View>, mark: unknown) => boolean;
+  take: (slug: string, view: View | null) => void;
+  forget: Action;
+  away: Action;
+}
+
+/** Whose API key is kept: the routes that keep and forget it, and the texts. */
+interface KeyService {
+  service: string;
+  path: '/runpod/key' | '/library/token';
+  forget: '/runpod/key/forget' | '/library/token/forget';
+  label: string;
+  where: string;
+  forgotten: string;
+}
+
+/** A field of the form of a character; `get` is what the routes take. */
+interface CharacterField {
+  key: string;
+  target: HTMLElement;
+  node: HTMLElement;
+  set: (character: Partial<Character>) => unknown;
+  faults: () => Fault[];
+  get: () => Partial<Posts['/characters']['body']>;
+}
+
+interface InventParts {
+  lead: LeadLine;
+  form: InventForm;
+  more: MadeBy<typeof import('../tab/character/invent_form.js').inventMoreForm>;
+  paint: ActionButton;
+  start: ActionButton;
+  back: ActionButton;
+  begins: HTMLElement;
+  goes: HTMLElement;
+  face: HTMLElement;
+  reasons: HTMLElement;
+  filters: HTMLElement;
+  faces: HTMLElement;
+  pictures: HTMLElement;
+  empty: HTMLElement;
+  log: LogFold;
+  aside: HTMLElement;
+}
+
+/** A control for a setting: what is typed, or what is wrong with it. */
+interface SettingControl {
+  input: TextField;
+  write: (value: SettingValue) => unknown;
+  read: () => { value?: SettingValue; wrong?: string };
 }

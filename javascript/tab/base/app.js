@@ -66,7 +66,7 @@ export function pageState() {
 
 /**
  * The element `#sameface`, where something is drawn into it.
- * @returns {HTMLElement}
+ * @returns
  */
 export function pageRoot() {
   if (!app.mount) throw new Error('The page is not there yet.');

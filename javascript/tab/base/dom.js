@@ -30,9 +30,9 @@ function setProp(made, key, value, drawn) {
   if (value === null || value === undefined) return;
   if (key === 'class') made.setAttribute('class', String(value));
   else if (key === 'text') made.textContent = String(value);
-  else if (key === 'on') entriesOf(value).forEach(([name, run]) => made.addEventListener(name, run));
-  else if (key === 'aria') entriesOf(value).forEach(([name, said]) => made.setAttribute(`aria-${name}`, said));
-  else if (key === 'data') entriesOf(value).forEach(([name, kept]) => (made.dataset[name] = kept));
+  else if (key === 'on') listenersOf(value).forEach(([name, run]) => made.addEventListener(name, run));
+  else if (key === 'aria') textsOf(value).forEach(([name, said]) => made.setAttribute(`aria-${name}`, said));
+  else if (key === 'data') textsOf(value).forEach(([name, kept]) => (made.dataset[name] = kept));
   else if (key === 'style') made.setAttribute('style', String(value));
   else if (!drawn && key in made && key !== 'list' && key !== 'form') Reflect.set(made, key, value);
   else if (value !== false) made.setAttribute(key, value === true ? '' : String(value));
@@ -40,9 +40,15 @@ function setProp(made, key, value, drawn) {
 
 /**
  * @param {object} value
- * @returns {[string, any][]}
+ * @returns {[string, EventListener][]}
  */
-const entriesOf = (value) => Object.entries(value);
+const listenersOf = (value) => Object.entries(value);
+
+/**
+ * @param {object} value
+ * @returns {[string, string][]}
+ */
+const textsOf = (value) => Object.entries(value).map(([name, one]) => [name, String(one)]);
 
 /**
  * Add children as `el` takes them.

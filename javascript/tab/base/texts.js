@@ -65,7 +65,8 @@ function writtenNumber(value, format) {
  */
 function exactly(value, percent) {
   if (!Number.isFinite(value)) return value;
-  return percent ? `${(value * 100).toPrecision(100)}e-2` : value.toPrecision(100);
+  const digits = percent ? `${(value * 100).toPrecision(100)}e-2` : value.toPrecision(100);
+  return /** @type {Intl.StringNumericLiteral} */ (digits);
 }
 
 /**

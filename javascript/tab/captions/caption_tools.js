@@ -11,6 +11,7 @@ import { refuseForm, showFault } from '../widgets/faults.js';
 import { actionButton, askConfirm, foldSection, formField, keyedList, selectBox, toast } from '../widgets/widgets.js';
 
 const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Replace a phrase', move: 'Move a phrase' };
+/** @type {Record<string, string>} */
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
 const FREQUENT = 24; // phrases that are offered
 
@@ -23,11 +24,11 @@ export async function defaultCaptioner() {
  * Write captions automatically.
  * @param {string} captioner
  * @param {boolean} rewrite
- * @param {string[]} only
+ * @param {string[]} [only]
  */
-export async function fillCaptions(captioner, rewrite, only) {
+export async function fillCaptions(captioner, rewrite, only = []) {
   await saveCaptions();
-  await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only: only || [] });
+  await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only });
   await refresh();
 }
 
@@ -36,6 +37,7 @@ export function fillCard() {
   const lacking = el('ul', { class: 'sf-lines' });
   const ways = foldSection('How to make the others ready', lacking);
   const choice = selectBox([], '', () => tell());
+  /** @type {Captioner[]} */
   let all = [];
   const tell = () => {
     const one = all.find((other) => other.name === choice.value);
@@ -84,7 +86,7 @@ export function fillCard() {
 /**
  * The card that edits many.
  * @param {() => string[]} shownFiles the files that the filter shows; empty = all are shown.
- * @param {(a: string, b: any) => void} took takes a character's slug and the view that comes back.
+ * @param {(slug: string, view: CaptionsView) => void} took takes a character's slug and the view that comes back.
  */
 export function editCard(shownFiles, took) {
   const phrase = text('Phrase');
@@ -111,6 +113,7 @@ export function editCard(shownFiles, took) {
   for (const input of [phrase, by]) input.addEventListener('keydown', (event) => event.key === 'Enter' && run.click());
 
   async function change() {
+    /** @type {Posts['/characters/{slug}/captions/edit']['body']} */
     const body = { do: doing.value, phrase: phrase.value.trim() };
     refuseForm(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
     if (body.do === 'replace') body.by = by.value.trim();

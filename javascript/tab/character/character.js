@@ -13,6 +13,7 @@ import { bringBack, deletedList, toastWith } from '../page/undo.js';
 import { refuseForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, toast } from '../widgets/widgets.js';
 
+/** @returns {[string, string][]} */
 const way = () => [
   [
     'Photos',
@@ -32,10 +33,12 @@ const way = () => [
   ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
 ];
 
+/** @type {[string, string]} */
 const FACES = [
   'Faces',
   'You pick one of the painted faces; then more pictures of it are painted, and those that show it become the photos.',
 ];
+/** @type {[string, string]} */
 const PICTURE = [
   'Pictures',
   'More pictures are painted from yours, and those that show the same face become the photos.',
@@ -43,29 +46,28 @@ const PICTURE = [
 
 // A new one
 
-const fresh = {
-  form: null,
-  invent: null,
-  ways: null,
-  welcome: null,
-  cancel: null,
-  create: null,
-  gone: null,
-  title: null,
-};
+/**
+ * What `mountNew` has made.
+ * @type {{form: ReturnType<typeof characterForm>, invent: ReturnType<typeof inventForm>,
+ *   ways: ReturnType<typeof photoOrInvent>, welcome: ReturnType<typeof welcome>, cancel: HTMLElement,
+ *   create: HTMLElement, gone: ReturnType<typeof deletedList>, title: HTMLElement}}
+ */
+let fresh;
 
 /** @param {HTMLElement} root */
 function mountNew(root) {
-  fresh.form = characterForm(true);
-  fresh.form.fill({});
-  fresh.title = el('h2', {});
-  fresh.invent = inventForm(() => turn());
-  fresh.ways = photoOrInvent(turn);
-  fresh.welcome = welcome();
-  fresh.gone = deletedList();
-  fresh.cancel = actionButton('Cancel', () => goTo({ step: 'photos' }));
   const create = actionButton('Create the character', make, { main: true });
-  fresh.create = create;
+  fresh = {
+    form: characterForm(true),
+    title: el('h2', {}),
+    invent: inventForm(() => turn()),
+    ways: photoOrInvent(turn),
+    welcome: welcome(),
+    gone: deletedList(),
+    cancel: actionButton('Cancel', () => goTo({ step: 'photos' })),
+    create,
+  };
+  fresh.form.fill({});
   const form = el(
     'form',
     { class: 'sf-stack', noValidate: true },
@@ -75,7 +77,7 @@ function mountNew(root) {
   );
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
+    if (event.key !== 'Enter' || !(event.target instanceof HTMLInputElement)) return;
     event.preventDefault();
     create.click();
   });
@@ -154,13 +156,15 @@ export const newPanel = { mount: mountNew, update: updateNew, shown: () => (fres
 
 // One that is there
 
-const known = { form: null, title: null, notes: null, slug: '' };
+/**
+ * What `mountEdit` has made; `slug`: whose values the form shows.
+ * @type {{form: ReturnType<typeof characterForm>, title: HTMLElement, slug: string}}
+ */
+let known;
 
 /** @param {HTMLElement} root */
 function mountEdit(root) {
-  known.slug = '';
-  known.form = characterForm(false);
-  known.title = el('h2', {});
+  known = { form: characterForm(false), title: el('h2', {}), slug: '' };
   const save = actionButton('Save', change, { main: true });
   const back = actionButton('Back without saving', () => leave());
   const form = el('div', { class: 'sf-stack' }, known.form.node, el('div', { class: 'sf-row' }, save, back));
@@ -170,7 +174,7 @@ function mountEdit(root) {
 function dangers() {
   const forget = actionButton('Forget face data', forgetFaces);
   const remove = actionButton('Delete the character', erase, { danger: true });
-  const about = (/** @type {string} */ title, /** @type {string} */ text, button) =>
+  const about = (/** @type {string} */ title, /** @type {string} */ text, /** @type {HTMLElement} */ button) =>
     el(
       'div',
       { class: 'sf-card' },
@@ -214,6 +218,7 @@ async function forgetFaces() {
 
 async function erase() {
   const character = chosenCharacter();
+  if (!character) return;
   const text = t(
     'Delete {name}, with all its photos, captions and runs? The folder is moved to "deleted" and can be brought back by hand.',
     {
@@ -226,7 +231,7 @@ async function erase() {
   await refresh();
   redraw();
   const folder = place.split(/[\\/]/).pop();
-  toastWith(t('Moved to {place}', { place }), 'Undo', () => bringBack(folder));
+  toastWith(t('Moved to {place}', { place }), 'Undo', () => bringBack(folder || ''));
 }
 
 export const editPanel = { mount: mountEdit, update: updateEdit, shown: () => (known.slug = '') };

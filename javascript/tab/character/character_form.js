@@ -8,6 +8,7 @@ import { formField } from '../widgets/widgets.js';
 import { later, needed, triggerField } from './trigger_field.js';
 
 const CLASSES = ['woman', 'man', 'person'];
+/** @type {Record<ConsentKind, [string, string]>} */
 const CONSENT = {
   fictional: ['Nobody real', 'A drawn, rendered or invented character that shows no living person.'],
   myself: ['Myself', 'These are photos of me.'],
@@ -18,8 +19,7 @@ let groups = 0;
 /**
  * A set of fields.
  * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
- * @returns {{node: Element, fill: (a: any) => void, faults: () => any[],
- *   values: () => any, send: Run, focus: Run}} `faults()` is what is missing (see `refuseForm`);
+ * @returns `faults()` is what is missing (see `refuseForm`);
  *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
  *   `send(run)` does the same for what a route refuses.
  */
@@ -30,31 +30,39 @@ export function characterForm(isNew) {
   const kind = classField();
   const consent = consentField();
   const traits = traitsField();
-  const fields = [name, trigger, kind, consent, traits].filter(Boolean);
+  /** @type {CharacterField[]} */
+  const fields = [...(name ? [name] : []), trigger, kind, consent, traits];
   const node = el(
     'div',
     { class: 'sf-form' },
     fields.map((one) => one.node),
   );
   const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
-  const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
+  const faults = () => fields.flatMap((one) => one.faults());
   if (name) name.listen((/** @type {string} */ text) => trigger.propose(text));
   return {
     node,
-    fill: (character) => {
+    fill: (/** @type {Partial<Character>} */ character) => {
       clearFaults(Object.values(targets));
       fields.forEach((one) => one.set(character));
     },
     faults,
     values: () => {
       refuseForm(faults());
-      return Object.assign({}, ...fields.map((one) => one.get()));
+      /** @type {Posts['/characters']['body']} */
+      const values = Object.assign({}, ...fields.map((one) => one.get()));
+      return values;
     },
-    send: (/** @type {(name: string) => void} */ run) => sendForm(targets, run),
-    focus: () => node.querySelector('input').focus(),
+    /**
+     * @template T
+     * @param {() => Promise<T>} run
+     */
+    send: (run) => sendForm(targets, run),
+    focus: () => node.querySelector('input')?.focus(),
   };
 }
 
+/** @returns {CharacterField & {listen: (run: (name: string) => void) => void}} */
 function nameField() {
   const input = el('input', {
     class: 'sf-input',
@@ -81,6 +89,7 @@ function nameField() {
 
 // What the character is
 
+/** @returns {CharacterField} */
 function classField() {
   const group = `sf-class-${groups}`;
   const other = el('input', {
@@ -108,7 +117,7 @@ function classField() {
   );
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
   const show = () => {
-    other.hidden = !chosen() || chosen().value !== 'other';
+    other.hidden = chosen()?.value !== 'other';
     if (other.hidden) showFault(other, '');
   };
   node.addEventListener('change', () => (show(), !other.hidden && other.focus()));
@@ -127,7 +136,7 @@ function classField() {
       if (!chosen()) return [{ target: node, text: 'Choose what the character is: woman, man, …' }];
       return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
     },
-    get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
+    get: () => ({ class_word: other.hidden ? (chosen()?.value ?? '') : other.value.trim() }),
   };
 }
 
@@ -135,9 +144,9 @@ function classField() {
  * @param {string} group
  * @param {string} value
  * @param {string} text
- * @param {string} more
+ * @param {string} [more]
  */
-function choice(group, value, text, more) {
+function choice(group, value, text, more = '') {
   const input = el('input', { type: 'radio', name: group, value });
   const words = el(
     'span',
@@ -150,6 +159,7 @@ function choice(group, value, text, more) {
 
 // Why this face may be trained on
 
+/** @returns {CharacterField} */
 function consentField() {
   const group = `sf-consent-${groups}`;
   const choices = Object.entries(CONSENT).map(([kind, [text, more]]) => choice(group, kind, t(text), t(more)));
@@ -165,11 +175,12 @@ function consentField() {
     ),
     note,
   );
+  /** @type {Consent | null} */
   let before = null;
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
   const show = () => {
-    const same = before && chosen() && chosen().value === before.kind;
-    const date = same ? before.date : new Date().toISOString().slice(0, 10);
+    const same = before && chosen()?.value === before.kind;
+    const date = before && same ? before.date : new Date().toISOString().slice(0, 10);
     const words = same
       ? 'You declared this on {date}.'
       : 'This is kept with the date, {date}. Nothing is trained without it.';
@@ -182,14 +193,15 @@ function consentField() {
     node,
     set: (/** @type {Partial<Character>} */ character) => {
       before = character.consent || null;
-      choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
+      choices.forEach((one) => (one.input.checked = one.input.value === before?.kind));
       show();
     },
     faults: () => (chosen() ? [] : [{ target: node, text: 'Choose whose face it is.' }]),
-    get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
+    get: () => (before?.kind === chosen()?.value ? {} : { consent: chosen()?.value }),
   };
 }
 
+/** @returns {CharacterField} */
 function traitsField() {
   const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off' });
   input.placeholder = t('e.g. red hair, freckles');
@@ -201,6 +213,7 @@ function traitsField() {
     target: input,
     node: formField('Traits to name', input, help),
     set: (/** @type {Partial<Character>} */ character) => (input.value = (character.traits || []).join(', ')),
+    faults: () => [],
     get: () => ({
       traits: input.value
         .split(',')

@@ -16,10 +16,12 @@ import { actionButton, keyedList, leadLine, openDialog } from '../widgets/widget
 
 const FILTERS = { all: 'All', kept: 'Kept', out: 'Left out' };
 
-let parts = null;
+/** @type {InventParts} what `mount` has made. */
+let parts;
 let filter = 'all';
 let anew = false; // the user describes another face, although there are candidates
 let filled = ''; // whose description stands in the form
+/** @type {FollowedView<InventionView>} */
 const answers = followedView('invent', () => draw());
 
 /** @param {HTMLElement} root */
@@ -57,11 +59,12 @@ function mount(root) {
     pictures: el('div', { class: 'sf-photos' }),
     empty: el('p', { class: 'sf-quiet' }),
     log: logFold(),
+    aside: el('aside', {}),
   };
   answers.slug = '';
-  const aside = el('aside', {}, parts.face, parts.begins, parts.goes, parts.reasons);
+  const { aside } = parts;
+  aside.append(parts.face, parts.begins, parts.goes, parts.reasons);
   const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.faces, parts.pictures, parts.log);
-  parts.aside = aside;
   root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
 }
 
@@ -78,7 +81,8 @@ function update() {
     open && open.state,
     open && open.standing && open.standing.done,
   ];
-  if (answers.follow(character.slug, `/characters/${character.slug}/invention`, mark)) {
+  const { slug } = character;
+  if (answers.follow(slug, () => api.get(`/characters/${slug}/invention`), mark)) {
     filter = 'all';
     anew = false;
   }
@@ -103,7 +107,7 @@ function draw() {
   parts.goes.hidden = stage !== 'picked' || Boolean(open);
   if (view) drawView(view, open, describing);
   else parts.face.hidden = parts.reasons.hidden = true;
-  parts.aside.hidden = [...parts.aside.children].every((one) => one.hidden);
+  parts.aside.hidden = [parts.face, parts.begins, parts.goes, parts.reasons].every((one) => one.hidden);
 }
 
 /**
@@ -154,7 +158,7 @@ function drawView(view, open, describing) {
 
 /** @param {InventedPicture[]} all */
 function drawFilters(all) {
-  const kept = all.filter((/** @type {InventedPicture} */ one) => one.kept).length;
+  const kept = all.filter((one) => one.kept).length;
   const counted = { all: all.length, kept, out: all.length - kept };
   filterButtons(parts.filters, FILTERS, counted, filter, (name) => ((filter = name), draw()));
 }

@@ -9,9 +9,9 @@ import { actionButton, toneBadge } from '../widgets/widgets.js';
 /**
  * A card of a candidate, or of one of the further pictures.
  *
- * @param {any} one the picture, as the view has it
+ * @param {InventedPicture} one
  * @param {boolean} further it is no candidate
- * @param {(one: any) => void} open called with a click: show it in full size
+ * @param {(one: InventedPicture) => void} open called with a click: show it in full size
  */
 export function inventCard(one, further, open) {
   const image = el('img', {
@@ -24,8 +24,9 @@ export function inventCard(one, further, open) {
   const word = el('span', {});
   const why = el('p', { class: 'sf-quiet' });
   const row = el('div', { class: 'sf-row' });
-  const node = el('div', { class: 'sf-photo' }, thumb, word, why, row);
-  node.parts = { word, why, row, one };
+  const parts = { word, why, row, one };
+  /** @type {InventCard} */
+  const node = Object.assign(el('div', { class: 'sf-photo' }, thumb, word, why, row), { parts });
   thumb.addEventListener('click', () => open(node.parts.one));
   if (!further)
     row.append(

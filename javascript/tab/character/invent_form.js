@@ -62,7 +62,7 @@ function noneText(bases) {
  * A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent.
  * @param {string} label
  * @param {'candidates' | 'count' | 'budget'} name
- * @param {string} help
+ * @param {string} [help]
  */
 function countField(label, name, help) {
   const { least, most, usual } = pageState().limits.ranges[name];
@@ -92,8 +92,8 @@ function countField(label, name, help) {
 
 /**
  * How a face begins.
- * @param {Run} [turned] is called when the user turns to the other way.
- * @returns {{node, way: () => string, faults: () => any[], check: Run, begin: (a: string) => void, set, shown}}
+ * @param {Action} [turned] is called when the user turns to the other way.
+ * @returns
  *   `faults()` is what is missing (see `refuseForm`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
  */
 export function inventForm(turned) {
@@ -125,18 +125,20 @@ export function inventForm(turned) {
     node,
     way: () => way.chosen,
     shown: base.shown,
+    /** @param {InventionView} view */
     set: ({ describe, base: path }) => {
       words.value = describe || '';
       base.set(path);
     },
     faults,
     check: () => refuseForm(faults()),
-    begin: async (slug) => {
+    begin: async (/** @type {string} */ slug) => {
       if (way.chosen === 'words') {
         const values = { describe: line(), base: base.get(), candidates: count.get() };
         return api.post('/jobs', { kind: 'invent', character: slug, arguments: values });
       }
       const file = picture.get();
+      if (!file) return null;
       const body = {
         name: file.name,
         data: await asBase64(file, t('{file} cannot be read.', { file: file.name })),
@@ -150,10 +152,11 @@ export function inventForm(turned) {
 
 /**
  * The two ways to a character, for the page of a new one.
- * @param {Run} turned is called when the other one is chosen.
- * @returns {{node: Element, chosen: () => string}} "photos" or "invent".
+ * @param {Action} turned is called when the other one is chosen.
+ * @returns "photos" or "invent".
  */
 export function photoOrInvent(turned) {
+  /** @type {Record<'photos' | 'invent', [string, string]>} */
   const ways = {
     photos: [
       'I have photos',
@@ -168,7 +171,7 @@ export function photoOrInvent(turned) {
   const buttons = Object.entries(ways).map(([name, [title, text]]) =>
     el(
       'button',
-      { class: 'sf-way-choice', data: { way: name }, on: { click: () => turn(name) } },
+      { class: 'sf-way-choice', data: { way: name }, on: { click: () => turn(name === 'invent' ? name : 'photos') } },
       el('strong', { text: t(title) }),
       el('span', { class: 'sf-quiet', text: t(text) }),
     ),
@@ -192,20 +195,22 @@ function pictureField() {
     type: 'file',
     accept: ['image/*', ...pageState().limits.accept].join(','),
   });
+  const chosen = () => input.files?.[0];
   const seen = el('img', { class: 'sf-invent-own', alt: '', hidden: true });
   const help = 'One clear face, sharp and well lit. The picture stays as it is.';
   const node = formField('The picture', input, help);
   node.append(seen);
   input.addEventListener('change', () => {
     if (seen.src) URL.revokeObjectURL(seen.src);
-    seen.hidden = !input.files.length;
-    if (input.files.length) seen.src = URL.createObjectURL(input.files[0]);
+    const file = chosen();
+    seen.hidden = !file;
+    if (file) seen.src = URL.createObjectURL(file);
     seen.onerror = () => (seen.hidden = true); // a browser does not show every kind
   });
   return {
     node,
     faults: () => {
-      const [file] = input.files;
+      const file = chosen();
       const most = pageState().limits.face_bytes;
       if (file && file.size <= most) return [];
       return [
@@ -217,15 +222,16 @@ function pictureField() {
         },
       ];
     },
-    get: () => input.files[0],
+    get: chosen,
   };
 }
 
 /**
  * How many further pictures are wanted.
- * @returns {{node: Element, set: (a: any) => void, start: (a: string) => void}} `set(view)`: the answer of the route.
+ * @returns `set(view)`: the answer of the route.
  */
 export function inventMoreForm() {
+  /** @type {InventionView | null} */
   let view = null;
   const count = countField(
     'Stop after keeping',
@@ -256,18 +262,18 @@ export function inventMoreForm() {
   // the usual number counts all of a round, as the command's does; once it is spent, the same number again
   const propose = () => {
     const { usual } = pageState().limits.ranges.budget;
-    const left = usual - current().painted;
+    const left = (usual ?? 0) - current().painted;
     if (!typed) budget.input.value = String(left > 0 ? left : usual);
   };
   return {
     node,
-    set: (found) => {
+    set: (/** @type {InventionView} */ found) => {
       view = found;
       lora.hidden = !found.lora;
       if (!found.lora) lora.input.checked = false;
       propose();
     },
-    start: async (slug) => {
+    start: async (/** @type {string} */ slug) => {
       const round = current();
       refuseForm([...count.faults(), ...budget.faults(round.painted)]);
       // the trainer counts all that were painted this way; here it is what comes now

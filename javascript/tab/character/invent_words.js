@@ -7,15 +7,16 @@ import { beginsWhen, controlJob, lastJobAt, resumeJob } from '../jobs/jobs.js';
 import { timeLeft } from '../train/train_live.js';
 
 /**
- * @param {any} character the state's entry.
- * @param {any} view the answer of the route; null = not known yet.
- * @param {any} open the job that paints, or null.
- * @param {any} doing what the buttons do: `anew`: whether another face is being described; `describe()` begins that,
+ * @param {Character} character the state's entry.
+ * @param {InventionView | null} view the answer of the route; null = not known yet.
+ * @param {Job | null} open the job that paints, or null.
+ * @param {InventDoing} doing what the buttons do: `anew`: whether another face is being described; `describe()` begins that,
  *   `paint(view, candidates)` paints faces until there are so many, `more()` paints further pictures.
+ * @returns {Lead}
  */
 export function inventWords(character, view, open, doing) {
-  if (!view && !open) return { tone: 'none', text: 'Loading …' };
   if (open) return jobWords(open, view);
+  if (!view) return { tone: 'none', text: 'Loading …' };
   const last = lastJobAt('invent');
   if (last && last.unfinished && fits(last, view)) return endedWords(last, view);
   if (view.stage === 'none') {
@@ -40,6 +41,7 @@ const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step:
 /**
  * @param {Job} open
  * @param {InventionView | null} view
+ * @returns {Lead}
  */
 function jobWords(open, view) {
   const stop = { label: 'Remove from queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
@@ -75,6 +77,7 @@ function running(view, standing) {
 /**
  * @param {Job} last
  * @param {InventionView} view
+ * @returns {Lead}
  */
 function endedWords(last, view) {
   const again = {
@@ -94,11 +97,12 @@ function endedWords(last, view) {
 /**
  * @param {InventionView} view
  * @param {InventDoing} doing
+ * @returns {Lead}
  */
 function chooseWords(view, doing) {
   const good = view.candidates.filter((one) => !one.why).length;
   const { most, usual } = pageState().limits.ranges.candidates;
-  const n = Math.min(usual, most - view.candidates.length);
+  const n = Math.min(usual ?? 0, most - view.candidates.length);
   const more = {
     label: t('Paint {n} more', { n: Math.max(n, 0) }),
     disabled: n < 1,
@@ -125,6 +129,7 @@ function chooseWords(view, doing) {
  * @param {Character} character
  * @param {InventionView} view
  * @param {InventDoing} doing
+ * @returns {Lead}
  */
 function pickedWords(character, view, doing) {
   const enough = character.photos.used >= pageState().limits.photos;

@@ -30,7 +30,10 @@ export function needed(input, text) {
   return input.value.trim() ? [] : [{ target: input, text }];
 }
 
-/** The field of the trigger word: words are proposed for a name, and what is typed is checked. */
+/**
+ * The field of the trigger word: words are proposed for a name, and what is typed is checked.
+ * @returns {CharacterField & {propose: (name: string) => Promise<unknown>}}
+ */
 export function triggerField() {
   const input = el('input', {
     class: 'sf-input',
@@ -53,8 +56,7 @@ export function triggerField() {
     check();
   };
   const mark = () => {
-    for (const one of offers.children)
-      one.setAttribute('aria-pressed', String(one.dataset.word === input.value.trim()));
+    for (const one of offers.children) one.setAttribute('aria-pressed', String(one.textContent === input.value.trim()));
   };
   input.addEventListener('input', () => {
     typed = Boolean(input.value.trim());
@@ -79,7 +81,7 @@ export function triggerField() {
       const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
       return show(answer.triggers);
     },
-    set: (/** @type {Character} */ character) => {
+    set: (character) => {
       input.value = character.trigger || '';
       typed = Boolean(character.trigger);
       fillWith(problems);

@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { app, pageState } from '../base/app.js';
 import { appendTo, el, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { livingPods } from '../elsewhere/living_pods.js';
 import { placesPanel } from '../elsewhere/places_panel.js';
@@ -11,7 +12,8 @@ import { clearFaults, numberFault, refuseForm, sendForm } from '../widgets/fault
 import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
 
-let view = null;
+/** @type {DoctorPanel} what `mount` has made. */
+let view;
 
 export const panel = {
   mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
@@ -20,7 +22,7 @@ export const panel = {
 
 /** @param {HTMLElement} root */
 function make(root) {
-  const made = { remote: false };
+  const made = /** @type {DoctorPanel} */ ({});
   made.lead = leadLine();
   made.checks = el('ul', { class: 'sf-checks' });
   made.folders = el('div', { class: 'sf-folders' });
@@ -52,14 +54,17 @@ async function load(made) {
     made.pods.update();
     made.places.update();
   } catch (error) {
-    made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+    made.lead.set({ tone: 'bad', text: asError(error).message, buttons: [again] });
   }
 }
 
-/** @param {DoctorCheck[]} checks */
+/**
+ * @param {DoctorCheck[]} checks
+ * @returns {Lead}
+ */
 function summary(checks) {
-  const wrong = checks.filter((/** @type {DoctorCheck} */ one) => one.tone === 'bad').length;
-  const odd = checks.filter((/** @type {DoctorCheck} */ one) => one.tone === 'warn').length;
+  const wrong = checks.filter((one) => one.tone === 'bad').length;
+  const odd = checks.filter((one) => one.tone === 'warn').length;
   const { supervisor, host } = pageState();
   const values = { version: pageState().version, host: host.name, its: host.version || '' };
   const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
@@ -84,7 +89,9 @@ function summary(checks) {
   return { tone: 'good', text: 'Everything works.', detail };
 }
 
+/** @type {Tone[]} */
 const ORDER = ['bad', 'warn', 'none', 'good'];
+/** @type {Record<Tone, string>} */
 const WORDS = { good: 'fine', warn: 'note', bad: 'does not work', none: 'not there' };
 
 /**
@@ -97,18 +104,14 @@ function showChecks(made, checks) {
     el(
       'li',
       { class: `sf-check sf-${one.tone}` },
-      el(
-        'div',
-        { class: 'sf-check-head' },
-        el('b', { text: t(one.name) }),
-        toneBadge(one.tone, t(WORDS[one.tone] || one.tone)),
-      ),
+      el('div', { class: 'sf-check-head' }, el('b', { text: t(one.name) }), toneBadge(one.tone, t(WORDS[one.tone]))),
       el('p', { text: one.text }),
       one.mend ? el('p', { class: 'sf-mend' }, el('b', { text: t('What to do:') }), ' ', one.mend) : null,
     );
   keyedList(made.checks, sorted, (one) => JSON.stringify(one), entry);
 }
 
+/** @type {Record<string, string>} */
 const FOLDERS = { data: 'Characters, runs and settings', loras: 'LoRAs', log: 'Jobs and their logs' };
 
 /**
@@ -119,16 +122,16 @@ function showFolders(made, folders) {
   const entries = Object.entries(folders).flatMap(([name, path]) =>
     [path]
       .flat()
-      .filter(Boolean)
-      .map((one) => [name, one]),
+      .flatMap((one) => one ?? [])
+      .map((one) => ({ name, path: one })),
   );
   keyedList(
     made.folders,
     entries,
-    ([name, path]) => `${name}|${path}`,
-    ([name, path]) => {
+    ({ name, path }) => `${name}|${path}`,
+    ({ name, path }) => {
       const box = copyBox(FOLDERS[name] || name);
-      box.set(String(path));
+      box.set(path);
       return box;
     },
   );
@@ -138,6 +141,7 @@ function showFolders(made, folders) {
 
 function settingsForm() {
   const packName = pageState().limits.engine_pack;
+  /** @type {Record<string, string | number | boolean>} */
   let kept = {};
   const changed = () => show();
   const painting = radioGroup(
@@ -222,7 +226,7 @@ function settingsForm() {
       comfyui: comfyui.input.value.trim(),
       worker_python: python.input.value.trim(),
       currency: currency.input.value.trim().toUpperCase(),
-      per_usd: rate.input.value === '' ? kept.per_usd : Number(rate.input.value),
+      per_usd: rate.input.value === '' ? Number(kept.per_usd) : Number(rate.input.value),
       engine: engine.chosen === 'pack' ? packName + pack.input.value.trim() : '',
     };
   }
@@ -245,7 +249,7 @@ function settingsForm() {
 
   async function store() {
     const values = differing();
-    const packed = 'engine' in values && values.engine;
+    const packed = 'engine' in values ? String(values.engine) : '';
     refuseForm([
       numberFault(rate.input, true),
       packed === packName && { target: pack.input, text: 'In which folder is the model pack?' },
@@ -266,7 +270,6 @@ function settingsForm() {
     node.inert = false;
     const mine = Object.keys(kept).length ? differing() : {};
     kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
-    /** @type {any} */
     const now = {
       ...kept,
       ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),
@@ -280,7 +283,7 @@ function settingsForm() {
     write(rate.input, now.per_usd);
     const own = !String(now.engine || '').startsWith(packName);
     engine.chosen = own ? 'own' : 'pack';
-    if (!own) write(pack.input, now.engine.slice(packName.length));
+    if (!own) write(pack.input, String(now.engine).slice(packName.length));
     if (!own && kept.engine === now.engine) licence.input.checked = true;
     const far = pageState().host.remote;
     remote.hidden = !far;
@@ -288,8 +291,11 @@ function settingsForm() {
     show();
   }
 
-  function write(/** @type {HTMLInputElement} */ input, /** @type {string | number | null | undefined} */ value) {
-    if (document.activeElement !== input) input.value = value || '';
+  function write(
+    /** @type {HTMLInputElement} */ input,
+    /** @type {string | number | boolean | null | undefined} */ value,
+  ) {
+    if (document.activeElement !== input) input.value = String(value || '');
   }
 
   return { node, take };

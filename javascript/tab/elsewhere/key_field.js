@@ -7,6 +7,7 @@ import { t } from '../base/texts.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { actionButton, formField, toast } from '../widgets/widgets.js';
 
+/** @type {KeyService} */
 export const RUNPOD = {
   service: 'runpod',
   path: '/runpod/key',
@@ -18,8 +19,8 @@ export const RUNPOD = {
 
 /**
  * @param {(kept: string) => void} changed is called with where the key is kept; empty = nowhere.
- * @param {any} service whose key it is: the routes that keep and forget it, and the texts; as `RUNPOD`.
- * @returns {HTMLElement} with `set(kept)`.
+ * @param {KeyService} service whose key it is: the routes that keep and forget it, and the texts; as `RUNPOD`.
+ * @returns with `set(kept)`.
  */
 export function keyField(changed, service) {
   const input = el('input', { class: 'sf-input', type: 'password', autocomplete: 'off', spellcheck: false });

@@ -5,7 +5,7 @@ import { el } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { actionButton, keyedList, notice, toast } from '../widgets/widgets.js';
 
-/** @returns {HTMLElement} with `update()`: RunPod is asked; where it cannot be, nothing is shown. */
+/** @returns with `update()`: RunPod is asked; where it cannot be, nothing is shown. */
 export function livingPods() {
   const node = el('div', { class: 'sf-stack' });
   node.hidden = true;

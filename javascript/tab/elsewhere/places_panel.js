@@ -25,7 +25,7 @@ const FIELDS = {
   },
 };
 
-/** @returns {HTMLElement} with `update()`: the machines are asked for. */
+/** @returns with `update()`: the machines are asked for. */
 export function placesPanel() {
   const list = el('ul', { class: 'sf-checks', hidden: true });
   const none = el('p', { class: 'sf-help', text: t('No other machines have been added yet.') });
@@ -52,7 +52,9 @@ export function placesPanel() {
     ]);
     const { address } = inputs;
     const targets = { ...inputs, host: address, user: address, port: address };
-    const made = await sendForm(targets, () => postWithCode('/places', /** @type {any} */ (body)));
+    const made = await sendForm(targets, () =>
+      postWithCode('/places', { ...body, name: body.name, address: body.address }),
+    );
     if (made.said) toast(made.said, 'warn');
     else toast(t('{name} is added.', { name: made.name }), 'good');
     Object.values(inputs).forEach((input) => (input.value = ''));

@@ -23,7 +23,7 @@ const ALONE = {
   measured: '{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).',
 };
 
-/** @returns {HTMLElement} a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
+/** @returns a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
 export function rentCost() {
   const facts = factList();
   const time = el('p', { class: 'sf-help' });
@@ -36,7 +36,7 @@ export function rentCost() {
     /** @type {number} */ hours,
   ) => {
     fold.hidden = !quote || !offer;
-    if (fold.hidden) return;
+    if (!quote || !offer) return;
     setText(time, rentTime(quote, offer));
     facts.set(rows(quote, offer, hours));
   };
@@ -50,7 +50,7 @@ export function rentCost() {
  */
 export function rentTime(quote, offer) {
   const values = { name: offer.name, steps: format.number(quote.steps) };
-  if (offer.minutes === null)
+  if (offer.minutes === null || !offer.pace)
     return t(
       'How long {steps} steps take on the {name} is not known before the first ones: none of your runs had these ' +
         'settings there. What it will cost in all is shown then.',
@@ -80,7 +80,7 @@ function rows(quote, offer, hours) {
   const values = { cost: offer.gpu_cost, hourly: offer.hourly, hours: format.number(hours, 1) };
   const known = offer.minutes !== null;
   const disk = { cost: offer.disk_cost, size: offer.disk };
-  const rented = { ...values, minutes: known ? minutes(offer.rented_minutes) : '' };
+  const rented = { ...values, minutes: known ? minutes(offer.rented_minutes ?? 0) : '' };
   return [
     {
       name: 'GPU',

@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { numberFault, refuseForm } from '../widgets/faults.js';
 import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
@@ -19,17 +20,17 @@ const REGIONS = [
 ];
 
 /**
- * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
+ * @param {(rental: RentalWish) => void} changed is called when the user has changed what may be rented.
  * @param {() => void} settled is called when a key was kept or forgotten, or RunPod has answered.
- * @param {any} words what differs between a training (`forTraining`), one that goes on (`forGoingOn`) and pictures
+ * @param {RentWords} [words] what differs between a training (`forTraining`), one that goes on (`forGoingOn`) and pictures
  *   (`forPainting`).
- * @returns {{node, cost, set, rental, check, ready}} `set({account, shown, slug, asked, rental})`: what RunPod's account
+ * @returns `set({account, shown, slug, asked, rental})`: what RunPod's account
  *   is, whether this is chosen, for whose training, the body of the request (null = not known yet); `rental()`: what a
  *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key, and where a run goes on, whether
  *   something can be had within its limits, or others are written.
  */
 export function rentForm(changed, settled, words = forTraining) {
-  const form = {
+  const form = /** @type {RentFormState} */ ({
     account: null,
     limits: null,
     words,
@@ -42,7 +43,7 @@ export function rentForm(changed, settled, words = forTraining) {
     error: '',
     key: '',
     run: 0,
-  };
+  });
   const hours = el('input', { class: 'sf-input', type: 'number', step: 'any' });
   const cap = el('input', { class: 'sf-input', type: 'number', step: 'any' });
   const capField = formField('Cost at most', cap);
@@ -52,7 +53,7 @@ export function rentForm(changed, settled, words = forTraining) {
     REGIONS.map((one) => el('option', { value: one.value, text: t(one.text) })),
   );
   const key = keyField((where) => {
-    form.account = { ...form.account, kept_in: where };
+    if (form.account) form.account = { ...form.account, kept_in: where };
     form.key = '';
     pods.update();
     show(form);
@@ -65,7 +66,8 @@ export function rentForm(changed, settled, words = forTraining) {
   const need = el('p', { class: 'sf-help' });
   const time = el('p', { class: 'sf-help' });
   const again = actionButton('Ask RunPod again', () => ask(form, true), { small: true });
-  const most = notice('none', el('span', {}));
+  const mostWords = el('span', {});
+  const most = notice('none', mostWords);
   const limits = el(
     'div',
     { class: 'sf-three' },
@@ -93,6 +95,7 @@ export function rentForm(changed, settled, words = forTraining) {
     time,
     again,
     most,
+    mostWords,
     hours,
     cap,
     capField,
@@ -101,7 +104,7 @@ export function rentForm(changed, settled, words = forTraining) {
     cost: rentCost(),
   };
   form.node = el('div', { class: 'sf-card' }, pods, key, choice);
-  form.choose = (/** @type {RentalWish} */ to) => {
+  form.choose = (to) => {
     form.rental = { ...form.rental, ...to };
     changed(form.rental);
     show(form);
@@ -117,7 +120,7 @@ export function rentForm(changed, settled, words = forTraining) {
   return {
     node: form.node,
     cost: form.view.cost,
-    set: (/** @type {RentalWish} */ to) => set(form, to),
+    set: (/** @type {RentAsked} */ to) => set(form, to),
     rental: () => rental(form),
     check: () => refuseForm([numberFault(hours, true), numberFault(cap, true)]),
     ready: () => ready(form),
@@ -129,7 +132,7 @@ export function rentForm(changed, settled, words = forTraining) {
  * @param {string} text
  */
 function inUsd(form, text) {
-  return Math.round((Number(text) / form.account.per_usd) * 1e4) / 1e4;
+  return Math.round((Number(text) / (form.account?.per_usd ?? 1)) * 1e4) / 1e4;
 }
 
 /**
@@ -169,7 +172,7 @@ function set(form, { account, shown, slug, asked, rental: kept }) {
 /**
  * Ask RunPod what it offers; once for each question, unless the user asks again.
  * @param {RentFormState} form
- * @param {boolean} anew
+ * @param {boolean} [anew]
  */
 async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
@@ -185,14 +188,14 @@ async function ask(form, anew) {
   const { run } = form;
   setText(form.view.said, t('Asking RunPod …'));
   try {
-    const quote = await api.post(path, body);
+    const quote = /** @type {RentQuote} */ (await api.post(path, /** @type {BodyOf<typeof path>} */ (body)));
     if (run !== form.run) return;
     const { limits, refused } = quote;
     Object.assign(form, { quote: refused ? null : quote, error: refused ? refused.text : '' });
     form.limits = limits || form.limits;
   } catch (error) {
     if (run !== form.run) return;
-    Object.assign(form, { quote: null, error: error.message });
+    Object.assign(form, { quote: null, error: asError(error).message });
   }
   show(form);
   form.settled();
@@ -203,13 +206,13 @@ async function ask(form, anew) {
 function show(form) {
   const { view, account, quote } = form;
   form.node.hidden = !form.shown || !account;
-  if (form.words === forTraining) view.cost.set(form.shown && quote, firstOffer(quote), rental(form).hours);
-  if (form.node.hidden) return;
+  if (form.words === forTraining) view.cost.set(form.shown ? quote : null, firstOffer(quote), rental(form).hours ?? 0);
+  if (form.node.hidden || !account) return;
   view.key.set(account.kept_in);
   view.choice.hidden = !account.kept_in;
   const now = rental(form);
-  [view.hours.min, view.hours.max] = account.hours_range;
-  [view.cap.min, view.cap.max] = account.cap_range.map((usd) => usd * account.per_usd);
+  [view.hours.min, view.hours.max] = account.hours_range.map(String);
+  [view.cap.min, view.cap.max] = account.cap_range.map((usd) => String(usd * account.per_usd));
   write(view.hours, now.hours ?? '');
   write(view.cap, now.cap === undefined ? '' : Math.round(now.cap * account.per_usd * 100) / 100);
   setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
@@ -226,7 +229,7 @@ function show(form) {
  * @param {string | number} value
  */
 function write(input, value) {
-  if (document.activeElement !== input && input.value !== String(value)) input.value = value;
+  if (document.activeElement !== input && input.value !== String(value)) input.value = String(value);
 }
 
 /**
@@ -234,7 +237,7 @@ function write(input, value) {
  * @param {RentQuote | null} quote
  */
 function firstOffer(quote) {
-  return quote && quote.offers.find((/** @type {RentOffer} */ one) => one.id === quote.tried[0]);
+  return quote && quote.offers.find((one) => one.id === quote.tried[0]);
 }
 
 /** @param {RentFormState} form */
@@ -244,7 +247,7 @@ function showOffers(form) {
   const make = (/** @type {RentOffer} */ one) => {
     const box = el('input', { type: 'checkbox' });
     box.addEventListener('change', () => {
-      const others = rental(form).gpus.filter((/** @type {string} */ id) => id !== one.id);
+      const others = rental(form).gpus.filter((id) => id !== one.id);
       form.choose({ gpus: box.checked ? [...others, one.id] : others });
     });
     const name = el('b', {});
@@ -259,10 +262,11 @@ function showOffers(form) {
     make,
     (node, one) => {
       const at = chosen.indexOf(one.id);
-      const first = !chosen.length && quote.tried[0] === one.id;
-      node.querySelector('input').checked = at >= 0;
+      const first = !chosen.length && quote?.tried[0] === one.id;
+      const box = node.querySelector('input');
+      if (box) box.checked = at >= 0;
       setText(node.querySelector('b'), at >= 0 ? `${at + 1}. ${one.name}` : one.name);
-      setText(node.querySelector('.sf-quiet'), about(form.words, one, first, quote.need));
+      setText(node.querySelector('.sf-quiet'), about(form.words, one, first, quote?.need ?? null));
       setText(node.querySelector('.sf-offer-price'), t('{hourly} an hour', { hourly: one.hourly }));
       node.classList.toggle('sf-chosen', at >= 0 || first);
     },
@@ -290,9 +294,9 @@ function about(words, one, first, need) {
  */
 function showMost(form) {
   const first = firstOffer(form.quote);
-  setText(form.view.time, first ? form.words.time(first, form.quote) : '');
+  setText(form.view.time, first && form.quote ? form.words.time(first, form.quote) : '');
   form.view.time.hidden = !form.view.time.textContent;
   const words = first ? form.words.most(first) : '';
-  setText(form.view.most.lastChild.firstChild, words);
+  setText(form.view.mostWords, words);
   form.view.most.hidden = !words;
 }

@@ -5,6 +5,7 @@ import { t } from '../base/texts.js';
 import { rentTime } from './rent_cost.js';
 
 /** What is said where a GPU is rented to train. */
+/** @type {RentWords} */
 export const forTraining = {
   need:
     'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
@@ -27,6 +28,7 @@ export const forTraining = {
 };
 
 /** What is said where one is rented to paint pictures. */
+/** @type {RentWords} */
 export const forPainting = {
   need:
     'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
@@ -48,6 +50,7 @@ export const forPainting = {
 };
 
 /** What is said where one is rented to go on with a run, which may have had limits before. */
+/** @type {RentWords} */
 export const forGoingOn = {
   ...forTraining,
   own: true, // the run has limits, which what is left empty does not raise

@@ -17,16 +17,16 @@ export function progressShare(job) {
  * @param {Job} job
  */
 export function jobSentence(job) {
-  const progress = job.standing || {};
-  const done = { done: format.number(progress.done), total: format.number(progress.total) };
-  const counted = progress.total
+  const progress = job.standing;
+  const done = { done: format.number(progress?.done), total: format.number(progress?.total) };
+  const counted = progress?.total
     ? job.kind === 'train'
       ? t('step {done} of {total}', done)
       : t('{done} of {total}', done)
     : '';
-  const left = progress.seconds_left ? t('{time} left', { time: format.duration(progress.seconds_left) }) : '';
+  const left = progress?.seconds_left ? t('{time} left', { time: format.duration(progress.seconds_left) }) : '';
   const state = wished(job) || (job.state === 'paused' ? t('paused') : '');
-  const phase = !counted || progress.text ? progress.text : '';
+  const phase = !counted || progress?.text ? progress?.text : '';
   return [job.text, state, counted || phase, !state && left, costText(job)].filter(Boolean).join(' · ');
 }
 
@@ -42,5 +42,5 @@ export function costText(job) {
 
 /** @param {Job} job */
 function wished(job) {
-  return { stop: t('is being stopped'), pause: t('is being paused') }[job.wish] || '';
+  return { stop: t('is being stopped'), pause: t('is being paused'), '': '' }[job.wish];
 }

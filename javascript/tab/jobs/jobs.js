@@ -38,7 +38,12 @@ export function beginsWhen(job) {
     : t('It starts after {n} other jobs, the last of them “{what}”.', { n: before.length, what });
 }
 
-/** Queue a job for the chosen character, and say when it begins. */
+/**
+ * Queue a job for the chosen character, and say when it begins.
+ * @param {JobKind} kind
+ * @param {Record<string, unknown>} values its arguments.
+ * @param {string} [words] that are said where it begins at once.
+ */
 export async function startJob(kind, values, words) {
   const job = await api.post('/jobs', { kind, character: app.slug, arguments: values });
   await refresh();
@@ -63,7 +68,7 @@ export async function controlJob(job, what) {
  */
 export async function resumeJob(job) {
   if (pageState().queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
-  else await api.post(`/jobs/${job.id}/resume`, {});
+  else await api.post(`/jobs/${job.id}/resume`);
   await refresh();
 }
 
@@ -72,7 +77,7 @@ export async function resumeJob(job) {
  * @param {JobKind} kind
  */
 export function lastJob(kind) {
-  return newest((/** @type {Job | null | undefined} */ job) => job.kind === kind);
+  return newest((job) => job.kind === kind);
 }
 
 /**
@@ -80,7 +85,7 @@ export function lastJob(kind) {
  * @param {string} step
  */
 export function lastJobAt(step) {
-  return newest((/** @type {Job | null | undefined} */ job) => job.step === step);
+  return newest((job) => job.step === step);
 }
 
 /** @param {(job: Job) => boolean} fits */
@@ -94,6 +99,7 @@ function newest(fits) {
 export function logFold() {
   const text = el('pre', { class: 'sf-log', tabIndex: 0, aria: { label: t('Log') } });
   const fold = foldSection('The last lines of the log', text);
+  /** @type {number | null} */
   let job = null;
   const load = async () => {
     if (!fold.isConnected) return beat.set(false); // the page was drawn anew

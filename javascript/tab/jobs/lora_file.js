@@ -15,7 +15,11 @@ export function loraFile() {
   const node = el('div', { class: 'sf-stack', hidden: true }, path, el('div', {}, link), prompt);
   let asked = '';
 
-  const set = async (/** @type {string} */ slug, { run, step, weight }) => {
+  /**
+   * @param {string} slug
+   * @param {Cell} cell
+   */
+  const set = async (slug, { run, step, weight }) => {
     const mark = JSON.stringify([slug, run, step, weight]);
     if (mark === asked) return;
     asked = mark;

@@ -5,10 +5,12 @@ import { app, pageState } from '../base/app.js';
 import { chosenCharacter } from '../base/choice.js';
 import { el } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { redraw } from '../base/redraw.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 
+/** @type {{slug: string, mark: string, loaded: string, runs: RunRecord[] | null, error: string}} */
 const store = { slug: '', mark: '', loaded: '', runs: null, error: '' };
 
 /**
@@ -80,7 +82,7 @@ async function load(slug) {
     Object.assign(store, { runs, loaded: mark, error: '' });
   } catch (error) {
     if (slug !== store.slug || mark !== store.mark) return;
-    store.error = error.message;
+    store.error = asError(error).message;
     setTimeout(() => store.mark === mark && reloadRuns(), 5000);
   }
   redraw();
@@ -102,9 +104,7 @@ export function cellName(run, step, weight) {
  * @param {RunRecord[] | null} runs
  */
 export function gridsOf(runs) {
-  const all = (runs || []).flatMap((/** @type {RunRecord} */ run) =>
-    run.grids.map((/** @type {Grid} */ grid) => ({ run, grid })),
-  );
+  const all = (runs || []).flatMap((run) => run.grids.map((grid) => ({ run, grid })));
   return all.sort((a, b) => (b.grid.made || 0) - (a.grid.made || 0));
 }
 
@@ -114,21 +114,24 @@ export function gridsOf(runs) {
  */
 export function bestGrid(runs) {
   const run = runs.find((one) => one.best);
-  return run ? { run, grid: run.grids.find((one) => one.id === run.best) } : null;
+  const grid = run && run.grids.find((one) => one.id === run.best);
+  return run && grid ? { run, grid } : null;
 }
 
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
  * the last step of the newest run.
  * @param {{least: number, most: number}} range of the weight.
- * @param {Run} changed is called when the user has chosen.
- * @returns {{node: Element, value: {run, step, weight}, weight: Element, setRuns: (a: any[], b: any?) => void,
- *   choose: (a: any) => void, reset: Run}} `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
+ * @param {Action} changed is called when the user has chosen.
+ * @returns `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
  *   `reset()` forgets what was picked.
  */
 export function cellChoice(range, changed) {
+  /** @type {RunRecord[]} */
   let runs = [];
+  /** @type {Cell | null} */
   let best = null;
+  /** @type {Cell} */
   const value = { run: '', step: 0, weight: 1 };
   const picked = { run: false, step: false, weight: false };
   const run = selectBox([], '', (to) => pick({ run: to }));
@@ -155,7 +158,10 @@ export function cellChoice(range, changed) {
 
   const find = (/** @type {string} */ id) => runs.find((one) => one.id === id);
 
-  /** The run, and the step and weight where none are picked; step 0 is the last one. */
+  /**
+   * The run, and the step and weight where none are picked; step 0 is the last one.
+   * @returns {{known: RunRecord | undefined, step: number, weight: number}}
+   */
   function wanted() {
     const mine = picked.run && find(value.run);
     if (mine) return { known: mine, step: picked.step ? value.step : 0, weight: value.weight };
@@ -166,12 +172,13 @@ export function cellChoice(range, changed) {
 
   function settle() {
     const to = wanted();
-    if (!to.known) return show([]);
-    const steps = [...to.known.checkpoints].sort((a, b) => b - a);
-    value.run = to.known.id;
+    const { known } = to;
+    if (!known) return show([]);
+    const steps = [...known.checkpoints].sort((a, b) => b - a);
+    value.run = known.id;
     value.step = steps.includes(to.step) ? to.step : steps[0] || 0;
     if (!picked.weight) value.weight = to.weight;
-    show(steps.map((one) => ({ value: one, text: stepText(to.known, one) })));
+    show(steps.map((one) => ({ value: one, text: stepText(known, one) })));
   }
 
   function show(/** @type {Choice[]} */ steps) {
@@ -187,7 +194,7 @@ export function cellChoice(range, changed) {
     node: el('div', { class: 'sf-three' }, formField('Run', run), formField('Step', step), formField('Weight', weight)),
     value,
     weight,
-    setRuns: (all, suggested = null) => {
+    setRuns: (/** @type {RunRecord[]} */ all, /** @type {Cell | null} */ suggested = null) => {
       runs = all.filter((one) => one.checkpoints.length);
       best = suggested;
       settle();
@@ -218,10 +225,8 @@ function runText(run) {
  * @param {number} step
  */
 function stepText(run, step) {
-  const judged = run.grids.filter(
-    (/** @type {Grid} */ grid) => grid.step === step && grid.judged && grid.retention !== null,
-  );
-  const best = judged.sort((a, b) => b.retention - a.retention)[0];
+  const judged = run.grids.filter((grid) => grid.step === step && grid.judged && grid.retention !== null);
+  const best = judged.sort((a, b) => (b.retention ?? 0) - (a.retention ?? 0))[0];
   const words = best ? 'step {step} ({kept} kept at weight {weight})' : 'step {step}';
   const values = {
     step: format.number(step),
@@ -229,4 +234,15 @@ function stepText(run, step) {
     weight: best && best.weight,
   };
   return t(words, values);
+}
+
+/**
+ * The cell that the tests speak for; null where nothing is judged.
+ * @param {RunRecord[]} runs
+ * @returns {Cell | null}
+ */
+export function bestCell(runs) {
+  const best = bestGrid(runs);
+  if (!best || best.grid.step === null) return null;
+  return { run: best.run.id, step: best.grid.step, weight: best.grid.weight };
 }

@@ -11,7 +11,7 @@ import { details } from './model_cards.js';
 
 /**
  * @param {() => void} begun is called once a task was started.
- * @returns {HTMLElement} with `set(task, library)`: the newest search, and the answer of `/library`.
+ * @returns with `set(task, library)`: the newest search, and the answer of `/library`.
  */
 export function findModel(begun) {
   const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });

@@ -16,15 +16,13 @@ export function lightBadge(light) {
 
 /**
  * All lights of an assessment, each with what it follows from.
- * @param {any} assessment as the routes have it.
- * @param {Record<string, string>} purposes the texts of the purposes, in their order.
+ * @param {Assessment} assessment
+ * @param {Record<LicencePurpose, string>} purposes the texts of the purposes, in their order.
  */
 export function lightList(assessment, purposes) {
-  const entries = Object.entries(purposes).map(([purpose, text]) => {
+  const entries = purposesOf(purposes).map(([purpose, text]) => {
     const { light, reasons, messages } = assessment.lights[purpose];
-    const why = messages.map((/** @type {string} */ message, place) =>
-      el('p', { class: 'sf-help', text: say(message, reasons[place]) }),
-    );
+    const why = messages.map((message, place) => el('p', { class: 'sf-help', text: say(message, reasons[place]) }));
     const head = el('div', { class: 'sf-check-head' }, el('span', { text: t(text) }), lightBadge(light));
     return el('li', {}, head, why);
   });
@@ -36,8 +34,16 @@ export function lightList(assessment, purposes) {
  * @param {Assessment} assessment
  */
 export function warnings(assessment) {
-  return assessment.warning_messages.map((/** @type {string} */ message, place) => {
+  return assessment.warning_messages.map((message, place) => {
     const shown = el('span', { text: say(message, assessment.warnings[place]) });
     return notice(assessment.warning_tones[place], shown);
   });
+}
+
+/**
+ * Purposes with their texts, in their order.
+ * @param {Partial<Record<LicencePurpose, string>>} purposes
+ */
+export function purposesOf(purposes) {
+  return /** @type {[LicencePurpose, string][]} */ (Object.entries(purposes));
 }

@@ -11,10 +11,11 @@ const KINDS = { base: 'Base model', lora: 'LoRA' };
 
 /**
  * @param {(files: string[]) => void} ticked is called with the paths of the models that are ticked.
- * @returns {HTMLElement} with `set(models, purposes, purpose)`.
+ * @returns with `set(models, purposes, purpose)`.
  */
 export function modelCards(ticked) {
   const node = el('ul', { class: 'sf-cards' });
+  /** @type {Map<string, HTMLInputElement>} */
   const boxes = new Map();
 
   const tell = () => ticked([...boxes].filter(([, box]) => box.checked && box.isConnected).map(([file]) => file));
@@ -28,7 +29,7 @@ export function modelCards(ticked) {
     const about = el('p', { class: 'sf-help' });
     const body = el('div', { class: 'sf-stack' });
     const made = el('li', { class: 'sf-card' }, model.preview ? previewPicture(model) : null, head, about, body);
-    return Object.assign(made, { sfLight: light, sfAbout: about, sfBody: body });
+    return Object.assign(made, { parts: { light, about, body } });
   }
 
   function update(
@@ -37,14 +38,14 @@ export function modelCards(ticked) {
     /** @type {Record<LicencePurpose, string>} */ purposes,
     /** @type {LicencePurpose} */ purpose,
   ) {
-    const known = model.civitai && model.civitai.known;
-    const lights = known && model.civitai.assessment.lights;
-    fillWith(made.sfLight, lightBadge(lights ? lights[purpose].light : 'unknown'));
-    setText(made.sfAbout, about(model));
+    const known = model.civitai && model.civitai.known ? model.civitai : null;
+    const lights = known && known.assessment.lights;
+    fillWith(made.parts.light, lightBadge(lights ? lights[purpose].light : 'unknown'));
+    setText(made.parts.about, about(model));
     const key = JSON.stringify(model.civitai);
     if (made.dataset.key === key) return;
     made.dataset.key = key;
-    fillWith(made.sfBody, known ? details(model.civitai, purposes) : null);
+    fillWith(made.parts.body, known ? details(known, purposes) : null);
   }
 
   const set = (
@@ -64,7 +65,7 @@ export function modelCards(ticked) {
 function about(model) {
   const { civitai } = model;
   const parts = [t(KINDS[model.kind]), bytes(model.bytes)];
-  if (civitai && civitai.known) parts.push(civitai.title, t('asked {ago}', { ago: ago(civitai.asked) }));
+  if (civitai && civitai.known) parts.push(civitai.title, t('asked {ago}', { ago: ago(civitai.asked ?? 0) }));
   else if (civitai && civitai.asked) parts.push(t('unknown to Civitai'), t('asked {ago}', { ago: ago(civitai.asked) }));
   else parts.push(t('not looked up yet'));
   return `${parts.join(' · ')}${model.trouble ? `. ${model.trouble}` : ''}`;
@@ -77,7 +78,7 @@ function about(model) {
  */
 export function details(civitai, purposes) {
   const words = civitai.trained_words;
-  const permits = civitai.permits.map((/** @type {LibraryModel} */ one) =>
+  const permits = civitai.permits.map((one) =>
     el('li', { text: `${one.allowed === null ? '?' : one.allowed ? '✓' : '×'} ${t(one.text)}` }),
   );
   const page = civitai.summary && civitai.summary.page;
@@ -94,7 +95,10 @@ export function details(civitai, purposes) {
   ];
 }
 
-/** Whether Civitai says that a model is for everybody; of one that it does not know nobody says so. */
+/**
+ * Whether Civitai says that a model is for everybody; of one that it does not know nobody says so.
+ * @param {LibraryModel} model
+ */
 function isPlain({ civitai }) {
   return Boolean(civitai && civitai.known && civitai.assessment.adult === false && !civitai.assessment.refused);
 }
@@ -108,14 +112,11 @@ function isPlain({ civitai }) {
  */
 export function filtered(models, text, light, purpose) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return models.filter((/** @type {LibraryModel} */ one) => {
-    const known = one.civitai && one.civitai.known;
-    const named = `${one.name} ${known ? one.civitai.title : ''}`.toLowerCase();
-    const shown = known ? one.civitai.assessment.lights[purpose].light : 'unknown';
-    return (
-      words.every((/** @type {string} */ word) => named.includes(word)) &&
-      (!light || light === shown || light === one.kind)
-    );
+  return models.filter((one) => {
+    const known = one.civitai && one.civitai.known ? one.civitai : null;
+    const named = `${one.name} ${known ? known.title : ''}`.toLowerCase();
+    const shown = known ? known.assessment.lights[purpose].light : 'unknown';
+    return words.every((word) => named.includes(word)) && (!light || light === shown || light === one.kind);
   });
 }
 
@@ -139,7 +140,7 @@ function previewPicture(model) {
  * @param {LibraryModel[]} models
  */
 export function countsSentence(models) {
-  const known = models.filter((/** @type {LibraryModel} */ one) => one.civitai && one.civitai.known).length;
+  const known = models.filter((one) => one.civitai && one.civitai.known).length;
   const all = plural(models.length, 'One model', '{n} models');
   return t('{all}; {known} of them are known from Civitai.', { all, known });
 }

@@ -8,7 +8,7 @@ import { actionButton, askConfirm, keyedList, toneBadge } from '../widgets/widge
 
 /**
  * @param {() => void} begun is called once a download was started.
- * @returns {HTMLElement} with `set(starters, busy)`.
+ * @returns with `set(starters, busy)`.
  */
 export function starterCards(begun) {
   const node = el('ul', { class: 'sf-cards' });
@@ -35,11 +35,12 @@ export function starterCards(begun) {
     );
     const row = el('div', { class: 'sf-row' }, one.there ? there : fetch);
     const made = el('li', { class: 'sf-card' }, head, el('p', { text: t(one.text) }), licence, row);
-    return Object.assign(made, { sfFetch: fetch });
+    return Object.assign(made, { fetch });
   }
 
   const set = (/** @type {StarterModel[]} */ starters, /** @type {boolean} */ busy) => {
-    const show = (made) => (made.sfFetch.disabled = busy);
+    /** @param {ReturnType<typeof card>} made */
+    const show = (made) => (made.fetch.disabled = busy);
     keyedList(node, starters, (one) => `${one.key}|${one.there}`, card, show);
   };
   return Object.assign(node, { set });

@@ -14,6 +14,7 @@ import * as titleSignal from './title_signal.js';
 import { undoButton } from './undo.js';
 import { actionButton, keyedList, progressBar, selectBox, toast, toneSign } from '../widgets/widgets.js';
 
+/** @type {Partial<Record<Step, string>>} */
 const NAMES = {
   photos: 'Photos',
   captions: 'Captions',
@@ -24,15 +25,21 @@ const NAMES = {
   library: 'Library',
   doctor: 'Doctor',
 };
-const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done' };
-let parts = null;
+/** @type {Record<ShownTone, string>} */
+const TONES = { good: 'done', warn: 'to look at', bad: 'not yet right', none: 'not done', busy: 'running' };
+/** @type {ReturnType<typeof makeParts>} what `mount` has made. */
+let parts;
 
 /** @param {HTMLElement} root */
 export function mount(root) {
-  parts = { who: whoRow(), now: nowRow(), tabs: tabRow() };
-  parts.status = el('div', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  parts = makeParts();
   const first = el('div', { class: 'sf-who' }, parts.who.nodes, parts.now.node);
   root.replaceChildren(first, parts.tabs.node, parts.status);
+}
+
+function makeParts() {
+  const status = el('div', { class: 'sf-silent', role: 'status', aria: { live: 'polite' } });
+  return { who: whoRow(), now: nowRow(), tabs: tabRow(), status };
 }
 
 function whoRow() {
@@ -69,11 +76,8 @@ function nowRow() {
 
 function tabRow() {
   const node = el('div', { class: 'sf-tabs', role: 'tablist', aria: { label: t('Steps') } });
-  const tabs = {};
-  [...STEPS, ...PANELS].forEach((step, place) => {
-    tabs[step] = tab(step, place);
-    node.append(tabs[step].node);
-  });
+  const tabs = new Map([...STEPS, ...PANELS].map((step, place) => [step, tab(step, place)]));
+  node.append(...[...tabs.values()].map((one) => one.node));
   node.addEventListener('keydown', turnByKey);
   return { node, tabs };
 }
@@ -91,7 +95,7 @@ function tab(step, place) {
     'button',
     { class: `sf-tab sf-tab-${step}`, role: 'tab', id: `sf-tab-${step}`, on: { click: () => goTo({ step }) } },
     number,
-    el('span', { text: t(NAMES[step]) }),
+    el('span', { text: t(NAMES[step] || step) }),
     count,
     sign,
     word,
@@ -101,15 +105,22 @@ function tab(step, place) {
 
 /** @param {KeyboardEvent} event */
 function turnByKey(event) {
-  const steps = [...STEPS, ...PANELS].filter((step) => !parts.tabs.tabs[step].node.disabled);
-  const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  const ends = { Home: steps[0], End: steps[steps.length - 1] }[event.key];
+  const { tabs } = parts.tabs;
+  const steps = [...STEPS, ...PANELS].filter((step) => !tabs.get(step)?.node.disabled);
+  const by = new Map([
+    ['ArrowRight', 1],
+    ['ArrowLeft', -1],
+  ]).get(event.key);
+  const ends = new Map([
+    ['Home', steps[0]],
+    ['End', steps[steps.length - 1]],
+  ]).get(event.key);
   if (!by && !ends) return;
   event.preventDefault();
   const at = Math.max(0, steps.indexOf(app.step));
-  const step = ends || steps[(at + by + steps.length) % steps.length];
+  const step = ends || steps[(at + (by ?? 0) + steps.length) % steps.length];
   goTo({ step });
-  parts.tabs.tabs[step].node.focus();
+  tabs.get(step)?.node.focus();
 }
 
 // From the newest state
@@ -132,7 +143,7 @@ function updateWho(character) {
   edit.hidden = !character;
   parts.who.undo.update(character);
   queue.hidden = !all.length && !pageState().queue.jobs.length;
-  const cover = character && character.cover ? url(thumbnail(character)) : '';
+  const cover = character?.cover ? url(thumbnail(character)) : '';
   face.hidden = !cover;
   if (cover && face.getAttribute('src') !== cover) face.src = cover;
   const { jobs, more, paused: held } = pageState().queue;
@@ -148,10 +159,11 @@ function thumbnail(character) {
 
 /** @param {Character | null} character */
 function updateTabs(character) {
-  for (const [step, one] of Object.entries(parts.tabs.tabs)) {
+  for (const [step, one] of parts.tabs.tabs) {
     const chosen = app.step === step || (app.step === 'invent' && step === 'photos');
     const running = Boolean(character && runs(step, character.slug));
-    const status = character && character[step];
+    const status = character && statusOf(character, step);
+    /** @type {ShownTone | ''} */
     const tone = running ? 'busy' : status ? status.tone : '';
     one.node.setAttribute('aria-selected', String(chosen));
     one.node.tabIndex = chosen || (app.step === 'new' && step === 'doctor') ? 0 : -1;
@@ -162,11 +174,23 @@ function updateTabs(character) {
     if (one.sign.dataset.tone !== tone) {
       one.sign.dataset.tone = tone;
       fillWith(one.sign, tone && tone !== 'none' ? toneSign(tone) : null);
-      fillWith(one.word, tone ? t(tone === 'busy' ? 'running' : TONES[tone]) : '');
+      fillWith(one.word, tone ? t(TONES[tone]) : '');
     }
     setText(one.count, step === 'photos' && character && character.photos.count ? String(character.photos.used) : '');
     one.node.title = status && status.text ? say(status.message, status.text) : '';
   }
+}
+
+/**
+ * What the state says of a step.
+ * @param {Character} character
+ * @param {Step} step
+ * @returns {Said | null}
+ */
+function statusOf(character, step) {
+  const { photos, captions, train, test, use, produce } = character;
+  const all = new Map(Object.entries({ photos, captions, train, test, use, produce }));
+  return all.get(step) || null;
 }
 
 /**
@@ -181,7 +205,7 @@ function runs(step, slug) {
 /** The job to speak of: a heavy one before a light one, a running one before one that waits. */
 function spoken() {
   const jobs = pageState().queue.jobs;
-  const heavy = (/** @type {Job | null} */ job) => job.lane === 'heavy';
+  const heavy = (/** @type {Job} */ job) => job.lane === 'heavy';
   const running = jobs.filter((job) => job.state === 'running');
   return running.find(heavy) || jobs.find((job) => job.state === 'paused') || running[0] || null;
 }
@@ -199,6 +223,7 @@ function updateNow() {
   sign.dataset.tone = tone;
   bar.hidden = !job;
   if (job) bar.set(progressShare(job), job.text);
+  /** @param {{id: number, label: string}} one */
   const key = (one) => `${one.label} ${one.id}`;
   keyedList(buttons, controls(job), key, (one) => actionButton(one.label, one.run, { small: true, title: one.title }));
   announce(job);
@@ -209,7 +234,7 @@ function updateNow() {
  * @param {Job | null} job
  */
 function shownBelow(job) {
-  return Boolean(job) && job.announced && job.step === app.step && job.slug === app.slug && openJob(job.kind) === job;
+  return job !== null && job.announced && job.step === app.step && job.slug === app.slug && openJob(job.kind) === job;
 }
 
 function whyStuck() {
@@ -218,11 +243,14 @@ function whyStuck() {
   return t('The queue is paused.');
 }
 
-/** @param {Job | null} job */
+/**
+ * @param {Job | null} job
+ * @returns {{id: number, label: string, run: Action, title?: string}[]}
+ */
 function controls(job) {
   const id = job ? job.id : 0;
   /** @param {'stop' | 'pause' | 'resume'} what */
-  const act = (what) => () => controlJob(job, what);
+  const act = (what) => () => controlJob({ id }, what);
   const turn = () => api.post('/queue', { paused: false }).then(() => refresh());
   const go = { id, label: 'Resume', run: job && job.lane !== 'heavy' ? act('resume') : turn };
   if (!job) return pageState().queue.paused ? [go] : [];
@@ -235,6 +263,7 @@ function controls(job) {
 }
 
 let last = 0; // id of the job that was spoken of
+/** @type {Map<number, Job> | null} */
 let known = null; // the jobs of the state before, by id; null before the first one
 let youngest = 0; // the highest id so far
 
@@ -257,7 +286,7 @@ function announce(job) {
  */
 function hasEnded(job) {
   if (job.open) return false;
-  const before = known.get(job.id);
+  const before = known?.get(job.id);
   return before ? before.open || before.ended !== job.ended : job.id > youngest;
 }
 

@@ -80,8 +80,8 @@ async function goOn(job) {
  * @param {Job[]} jobs
  */
 function sorted(jobs) {
-  const places = new Map(jobs.map((/** @type {Job} */ job, place) => [job.id, place])); // the server's order is that of the queue
-  return [...jobs].sort((a, b) => a.order - b.order || places.get(a.id) - places.get(b.id));
+  const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
+  return [...jobs].sort((a, b) => a.order - b.order || (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0));
 }
 
 /** @param {Job} job */
@@ -101,8 +101,9 @@ function make(job) {
     error,
     row,
   );
-  node.parts = { badge, line, error, bar, row };
-  return node;
+  /** @type {QueueAction[]} */
+  const actions = [];
+  return Object.assign(node, { parts: { badge, line, error, bar, row, actions } });
 }
 
 /**
@@ -125,9 +126,9 @@ function update(node, job, say) {
   error.hidden = !job.error;
   const labelled = (/** @type {QueueAction} */ one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
   const button = (/** @type {QueueAction} */ one) =>
-    actionButton(one.label, () => row.sfActions.find((other) => other.label === one.label).run(), labelled(one));
-  row.sfActions = actions(job, say);
-  keyedList(row, row.sfActions, (one) => one.label, button);
+    actionButton(one.label, () => node.parts.actions.find((other) => other.label === one.label)?.run(), labelled(one));
+  node.parts.actions = actions(job, say);
+  keyedList(row, node.parts.actions, (one) => one.label, button);
 }
 
 /** @param {Job} job */
@@ -190,7 +191,7 @@ async function moved(id, before, say) {
   const waiting = queued().map((one) => one.id);
   const at = waiting.indexOf(id);
   if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
-  await api.post(`/jobs/${id}/move`, { before });
+  await api.post(`/jobs/${String(id)}/move`, { before });
   await refresh();
   const now = queued();
   const place = now.findIndex((one) => one.id === id);
@@ -202,8 +203,8 @@ async function moved(id, before, say) {
  * @param {Job} job
  */
 async function remove(job) {
-  const stopped = await api.post(`/jobs/${job.id}/stop`, {});
-  if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`, {});
+  const stopped = await api.post(`/jobs/${job.id}/stop`);
+  if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`);
   await refresh();
 }
 

@@ -15,10 +15,13 @@ const SIZE = 64; // pixels of the icon
 const COLOURS = { running: '#ea580c', finished: '#15803d', failed: '#b91c1c', ring: '#9ca3af', ground: '#ffffff' };
 const MARKS = { finished: '✓', failed: '×' };
 
+/** @type {{title: string, icons: HTMLLinkElement[]} | null} */
 let host = null; // {title, icons} of the page while ours are shown
 let own = ''; // our title, as it was set last
+/** @type {HTMLLinkElement | null} */
 let icon = null; // our <link>
 let drawn = ''; // what the icon shows
+/** @type {{state: 'finished' | 'failed', character: string} | null} */
 let ended = null; // {state, character}: the end that nobody has seen yet
 
 /** The job that the title speaks of. */
@@ -49,7 +52,11 @@ export function update() {
  * @param {number} share
  */
 function show(title, state, share) {
-  if (!host) host = { title: document.title, icons: [...document.querySelectorAll('link[rel~="icon"]')] };
+  if (!host)
+    host = {
+      title: document.title,
+      icons: /** @type {HTMLLinkElement[]} */ ([...document.querySelectorAll('link[rel~="icon"]')]),
+    };
   else if (document.title !== own) host.title = document.title; // the webui has set another one meanwhile
   own = title;
   if (document.title !== title) document.title = title;
@@ -78,6 +85,7 @@ function restore() {
 function picture(state, share) {
   const canvas = el('canvas', { width: SIZE, height: SIZE });
   const pen = canvas.getContext('2d');
+  if (!pen) return '';
   const middle = SIZE / 2;
   const disc = (/** @type {string} */ colour, /** @type {number} */ radius) => {
     pen.fillStyle = colour;
@@ -138,7 +146,7 @@ document.addEventListener('visibilitychange', seen);
 // Notifications
 
 const possible = () => 'Notification' in window && window.isSecureContext;
-const wanted = () => possible() && readStored('notify', false) === true && Notification.permission === 'granted';
+const wanted = () => possible() && Boolean(readStored('notify', false)) && Notification.permission === 'granted';
 
 /** @param {Job} job */
 function notify(job) {
@@ -156,14 +164,16 @@ function notify(job) {
 /** A box to tick: the browser is asked when it is ticked, and never otherwise. Hidden where there are none. */
 export function tick() {
   const help = 'A notification of this browser, when a training or a test ends while you look elsewhere.';
-  const box = checkbox('Notify me at the end', wanted(), () => ask(box), help);
-  box.classList.add('sf-notify');
-  box.hidden = !possible();
-  const updateTo = () => {
-    box.input.checked = wanted();
-    box.hidden = !possible();
+  const made = checkbox('Notify me at the end', wanted(), () => ask(box), help);
+  made.classList.add('sf-notify');
+  made.hidden = !possible();
+  const updated = () => {
+    made.input.checked = wanted();
+    made.hidden = !possible();
   };
-  return Object.assign(box, { update: updateTo });
+  /** @type {NotifyBox} */
+  const box = Object.assign(made, { update: updated });
+  return box;
 }
 
 /** @param {NotifyBox} box */

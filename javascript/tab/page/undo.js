@@ -21,19 +21,19 @@ export function toastWith(text, label, run) {
   toast(text, 'good');
   const shown = [...pageRoot().querySelectorAll('.sf-toast')].pop();
   const press = async () => {
-    shown.remove();
+    shown?.remove();
     await run();
   };
-  shown.insertBefore(actionButton(label, press, { small: true }), shown.lastChild);
+  shown?.insertBefore(actionButton(label, press, { small: true }), shown?.lastChild ?? null);
 }
 
-/** @returns {{node: Element, update: (a: any | null) => void}} the button in the head; `update(character)` with each state. */
+/** @returns the button in the head; `update(character)` with each state. */
 export function undoButton() {
   const node = actionButton('Undo', () => takeBack());
   node.hidden = true;
   return {
     node,
-    update: (character) => {
+    update: (/** @type {Character | null} */ character) => {
       const last = character && character.undo;
       node.hidden = !last;
       node.title = last ? t('Undo: {what}', last) : '';
@@ -50,10 +50,14 @@ function offer({ slug, undo: last }) {
   const before = seen.get(slug);
   const now = last ? last.t : 0;
   seen.set(slug, now);
-  if (before === undefined || now <= before) return; // it was there already, or something was taken back
+  if (!last || before === undefined || now <= before) return; // it was there already, or something was taken back
   toastWith(capital(last.what), 'Undo', () => takeBack(slug, last));
 }
 
+/**
+ * @param {string} [slug]
+ * @param {Character['undo']} [last]
+ */
 async function takeBack(slug = app.slug, last = null) {
   await settled(slug);
   const found = pageState().characters.find((one) => one.slug === slug);
@@ -62,8 +66,8 @@ async function takeBack(slug = app.slug, last = null) {
   const { undone } = await api.post(`/characters/${slug}/undo`, { t: change.t });
   await refresh();
   const panel = app.panels[app.step];
-  if (panel.shown) panel.shown(); // what it shows may have changed without a mark
-  if (panel.update) panel.update();
+  if (panel?.shown) panel.shown(); // what it shows may have changed without a mark
+  if (panel?.update) panel.update();
   toast(t('Undone: {what}', { what: undone }), 'good');
 }
 

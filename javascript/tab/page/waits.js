@@ -15,7 +15,8 @@ let timer = 0;
 /** Begin to look; to be called once. */
 export function watch() {
   document.addEventListener('click', (event) => {
-    const pressed = TABS.some((tab) => event.target.closest && event.target.closest(`#${tab}_generate`));
+    const { target } = event;
+    const pressed = target instanceof Element && TABS.some((tab) => target.closest(`#${tab}_generate`));
     if (pressed && app.mount) look();
   });
   document.addEventListener('visibilitychange', () => app.mount && look());
@@ -54,7 +55,9 @@ async function holder() {
  * @param {Job | null | undefined} job
  */
 function say(tab, job) {
-  const line = document.querySelector(`#sameface_waits_${tab}`) || (job && make(tab));
+  /** @type {HTMLElement | null} */
+  const there = document.querySelector(`#sameface_waits_${tab}`);
+  const line = there || (job && make(tab));
   if (!line) return;
   line.hidden = !job;
   if (job) setText(line, words(job));

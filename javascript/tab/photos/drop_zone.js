@@ -70,12 +70,12 @@ function listen(zone) {
   zone.addEventListener('dragenter', over);
   zone.addEventListener('dragover', over);
   zone.addEventListener('dragleave', () => zone.classList.remove('sf-over'));
-  zone.addEventListener('drop', async (/** @type {DragEvent} */ event) => {
+  zone.addEventListener('drop', async (event) => {
     over(event);
     zone.classList.remove('sf-over');
     try {
       const character = chosenCharacter(); // another one may be shown once all is read
-      sendPhotos(await given(event.dataTransfer), character);
+      if (event.dataTransfer) sendPhotos(await given(event.dataTransfer), character);
     } catch (error) {
       toast(t('The dropped files cannot be read; use "Choose photos".'), 'bad');
     }
@@ -99,8 +99,9 @@ export async function pastePhotos(event) {
 /** @param {ClipboardEvent} event */
 function isText(event) {
   const [target] = event.composedPath(); // the host may keep its fields in a shadow root
-  const field = target.closest && target.closest('input, textarea, [contenteditable]:not([contenteditable="false"])');
-  return Boolean(field) && event.clipboardData.types.includes('text/plain');
+  const field =
+    target instanceof Element && target.closest('input, textarea, [contenteditable]:not([contenteditable="false"])');
+  return Boolean(field) && Boolean(event.clipboardData?.types.includes('text/plain'));
 }
 
 /**

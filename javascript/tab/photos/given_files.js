@@ -4,7 +4,7 @@ const TEXT = /\.txt$/i;
 
 /**
  * Everything in a drop or a paste, folders read through.
- * @returns {Promise<Array<{file: File, chosen: boolean}>>} `chosen`: given by itself, not found in a folder.
+ * @returns {Promise<GivenFile[]>} `chosen`: given by itself, not found in a folder.
  * @param {DataTransfer} transfer
  */
 export async function given(transfer) {
@@ -12,23 +12,33 @@ export async function given(transfer) {
     .filter((item) => item.kind === 'file')
     .map((item) => (item.webkitGetAsEntry && item.webkitGetAsEntry()) || item.getAsFile());
   const found = entries.length ? entries : [...transfer.files];
-  const all = await Promise.all(found.filter(Boolean).map((one) => within(one, true)));
+  const all = await Promise.all(found.filter((one) => one !== null).map((one) => within(one, true)));
   return all.flat();
 }
 
 /**
+ * @param {FileSystemEntry} entry
+ * @returns {entry is FileSystemFileEntry}
+ */
+const isFileEntry = (entry) => entry.isFile;
+
+/**
  * @param {FileSystemEntry | File} entry
  * @param {boolean} chosen
+ * @returns {Promise<GivenFile[]>}
  */
 async function within(entry, chosen) {
   if (entry instanceof File) return [{ file: entry, folder: '', chosen }];
-  if (entry.isFile) {
+  if (isFileEntry(entry)) {
+    /** @type {File} */
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
     return [{ file, folder: entry.fullPath.slice(0, -entry.name.length), chosen }];
   }
-  const reader = entry.createReader();
+  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+  /** @type {GivenFile[]} */
   const found = [];
   for (;;) {
+    /** @type {FileSystemEntry[]} */
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at most
     if (!some.length) break;
     for (const one of some) found.push(...(await within(one, false)));
@@ -41,7 +51,7 @@ async function within(entry, chosen) {
  * @param {HTMLInputElement} input
  */
 export function chosenFiles(input) {
-  return [...input.files].map((file) => {
+  return [...(input.files || [])].map((file) => {
     const path = file.webkitRelativePath || '';
     return { file, folder: path.slice(0, path.length - file.name.length), chosen: !path };
   });
@@ -76,6 +86,7 @@ function isWanted({ file, chosen }, suffixes) {
  * A file as base64, as the routes take it; rejects with `wrong` where it cannot be read.
  * @param {File} file
  * @param {string} wrong
+ * @returns {Promise<string>}
  */
 export function asBase64(file, wrong) {
   return new Promise((resolve, reject) => {

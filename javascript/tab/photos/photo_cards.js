@@ -11,7 +11,9 @@ import { actionButton, openDialog, toast, toneBadge } from '../widgets/widgets.j
 const GATHER = 500; // milliseconds in which decisions are gathered to one request
 
 let slug = '';
+/** @type {Map<string, Wish>} */
 let wishes = new Map(); // by file: "keep", "drop" or "undecided", until the answer shows them
+/** @type {Map<string, Wish>} */
 let unsent = new Map();
 let timer = 0;
 
@@ -44,6 +46,7 @@ function decide(files, wish, redraw) {
 function flush() {
   clearTimeout(timer);
   if (!unsent.size) return;
+  /** @type {Record<Wish, string[]>} */
   const body = { keep: [], drop: [], undecided: [] };
   for (const [file, wish] of unsent) body[wish].push(file);
   unsent = new Map();
@@ -86,6 +89,7 @@ export function photoCard(photo, redraw) {
     { class: 'sf-thumb', aria: { label: t('Show {file} large', { file: photo.file }) } },
     image,
   );
+  /** @type {PhotoCard['parts']} */
   const parts = {
     photo,
     word: el('span', {}),
@@ -99,8 +103,7 @@ export function photoCard(photo, redraw) {
   open.addEventListener('click', () => large(parts.photo, redraw));
   const row = el('div', { class: 'sf-row' }, parts.keep, parts.drop);
   const card = el('div', { class: 'sf-photo' }, open, parts.word, parts.words, parts.name, row);
-  card.parts = parts;
-  return card;
+  return Object.assign(card, { parts });
 }
 
 /**
@@ -148,7 +151,7 @@ function thumbnail(photo) {
 function large(photo, redraw) {
   const src = url(`/characters/${app.slug}/photos/${photo.sha256}/picture`);
   const { findings: sentences = [], messages = [] } = photo;
-  const findings = sentences.map((/** @type {string} */ text, place) => el('li', { text: say(messages[place], text) }));
+  const findings = sentences.map((text, place) => el('li', { text: say(messages[place], text) }));
   const size = t('{width} × {height} pixels', photo);
   const take = (/** @type {Wish} */ wish) => () => {
     decide([photo.file], wish, redraw);

@@ -21,17 +21,18 @@ const WANTED = [
   'different clothes, places, light and expressions: what is always the same is learned with the face',
 ];
 
-let parts = null;
+/** @type {ReturnType<typeof makeParts>} what `mount` has made. */
+let parts;
 let filter = 'all';
+/** @type {FollowedView<PhotosView>} */
 const answers = followedView('photos', () => {
   settlePhotos();
   draw();
 });
 
-/** @param {HTMLElement} root */
-function mount(root) {
+function makeParts() {
   const drop = dropZone();
-  parts = {
+  return {
     drop,
     lead: leadLine(),
     filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
@@ -45,8 +46,13 @@ function mount(root) {
     findings: el('div', { class: 'sf-stack' }),
     people: el('div', { class: 'sf-stack' }),
   };
+}
+
+/** @param {HTMLElement} root */
+function mount(root) {
+  parts = makeParts();
   answers.slug = '';
-  const aside = el('aside', {}, drop.node, parts.invented, parts.map, parts.findings, parts.people);
+  const aside = el('aside', {}, parts.drop.node, parts.invented, parts.map, parts.findings, parts.people);
   const main = el(
     'div',
     { class: 'sf-stack' },
@@ -85,7 +91,8 @@ function update() {
   if (!character) return;
   const audit = openJob('audit');
   const mark = [character.photos, audit && audit.id, audit && audit.state];
-  if (answers.follow(character.slug, `/characters/${character.slug}/photos`, mark)) filter = 'all';
+  const { slug } = character;
+  if (answers.follow(slug, () => api.get(`/characters/${slug}/photos`), mark)) filter = 'all';
   draw();
 }
 
@@ -105,7 +112,7 @@ function draw() {
     t(picked ? 'More pictures of this invented face' : 'Continue inventing the face'),
   );
   drawFilters(photos);
-  const shown = photos.filter((/** @type {Photo} */ photo) => filter === 'all' || photoGroup(photo) === filter);
+  const shown = photos.filter((photo) => filter === 'all' || photoGroup(photo) === filter);
   parts.remove.hidden = filter !== 'out' || !shown.length || Boolean(openJob('audit'));
   keyedList(
     parts.grid,
@@ -154,8 +161,8 @@ function drawLead(character) {
 
 /** The counts in words, where the state's text does not say the same. */
 function counts() {
-  const { counts = '', messages = {} } = answers.view || {};
-  return chosenCharacter().photos.text.includes(counts) ? '' : say(messages.counts, counts);
+  const { counts = '', messages = {} } = answers.view ?? { counts: '', messages: {} };
+  return chosenCharacter()?.photos.text.includes(counts) ? '' : say(messages.counts, counts);
 }
 
 /** @param {Job} audit */
@@ -174,9 +181,7 @@ async function ask(body) {
 
 /** Move the photos that are left out away. */
 async function remove() {
-  const files = answers.view.photos
-    .filter((/** @type {Photo} */ photo) => photoGroup(photo) === 'out')
-    .map((/** @type {Photo} */ photo) => photo.file);
+  const files = (answers.view?.photos ?? []).filter((photo) => photoGroup(photo) === 'out').map((photo) => photo.file);
   filter = 'all';
   await api.post(`/characters/${answers.slug}/photos/remove`, { files });
   answers.forget();
@@ -196,15 +201,17 @@ function drawMap() {
   const table = (answers.view && answers.view.coverage) || {};
   const rows = Object.entries(table);
   const text = JSON.stringify([table, answers.view && answers.view.missing]);
-  parts.map.hidden = !rows.length || !answers.view.photos.length;
+  const { view } = answers;
+  parts.map.hidden = !rows.length || !view?.photos.length;
   if (parts.map.dataset.text === text || !rows.length) return;
   parts.map.dataset.text = text;
   const angles = Object.keys(rows[0][1]);
+  const names = new Map(Object.entries(pageState().words.angles));
   const head = el(
     'tr',
     {},
     el('td', {}),
-    angles.map((one) => el('th', { scope: 'col', text: t(pageState().words.angles[one]) })),
+    angles.map((one) => el('th', { scope: 'col', text: t(names.get(one) ?? one) })),
   );
   const body = rows.map(([framing, row]) =>
     el(
@@ -214,7 +221,7 @@ function drawMap() {
       angles.map((one) => cell(row[one])),
     ),
   );
-  const missing = (answers.view.missing || []).map((/** @type {string} */ sentence) =>
+  const missing = (view?.missing ?? []).map((sentence) =>
     el('li', {}, toneSign('warn'), el('span', { text: t(sentence) })),
   );
   fillWith(
@@ -242,10 +249,7 @@ function cell(count) {
 function drawFindings() {
   const missing = answers.view ? answers.view.missing.join(', ') : '';
   const said = (/** @type {PhotoFinding} */ one) => missing && one.code === 'missing-views'; // the map says it already
-  const findings =
-    answers.view && answers.view.photos.length
-      ? answers.view.findings.filter((/** @type {PhotoFinding} */ one) => !said(one))
-      : [];
+  const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
   keyedList(
     parts.findings,
     findings,

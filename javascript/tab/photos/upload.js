@@ -4,6 +4,7 @@ import * as api from '../base/api.js';
 import { pageState } from '../base/app.js';
 import { chosenCharacter } from '../base/choice.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { redraw } from '../base/redraw.js';
 import { plural, t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
@@ -16,6 +17,11 @@ const AGAIN = 3000; // milliseconds
 const TRIES = 100;
 const PAUSE = 1000; // milliseconds
 
+/**
+ * How far the sending is.
+ * @type {{slug: string, name: string, waiting: WaitingFile[], open: number, total: number, done: number, added: number,
+ *   known: number, sentences: string[], imports: PhotoImport[], stopped: boolean}}
+ */
 const now = {
   slug: '',
   name: '',
@@ -27,9 +33,13 @@ const now = {
   known: 0,
   sentences: [],
   imports: [],
+  stopped: false,
 };
+/** @type {Map<File, AbortController>} */
 const sent = new Map(); // file that is on its way: what ends its request
+/** @type {Action} */
 let changed = () => null; // draws; set by the drop zone
+/** @type {Beat | null} */
 let beat = null; // asks how far the imports are
 
 /** How far the sending is: {slug, busy, done, total, text}. */
@@ -150,7 +160,7 @@ async function placed(post, tries = TRIES) {
   try {
     return await post();
   } catch (error) {
-    if (error.status !== BUSY || tries <= 1) throw error;
+    if (asError(error).status !== BUSY || tries <= 1) throw error;
   }
   await new Promise((resolve) => setTimeout(resolve, AGAIN));
   return placed(post, tries - 1);
@@ -207,7 +217,7 @@ export function uploadsOf(slug) {
   const any = busy || now.total + now.added + now.known + now.sentences.length > 0;
   if (now.slug !== slug || !any) return null;
   const { stopped, sentences } = now;
-  return { busy, stopped: Boolean(stopped), share: share(), text: busy ? text : outcome(), sentences };
+  return { busy, stopped, share: share(), text: busy ? text : outcome(), sentences };
 }
 
 function outcome() {
@@ -224,6 +234,7 @@ function outcome() {
 export async function copyFrom(path) {
   if (uploadProgress().busy) throw new Error(t('Photos are still being sent; wait until that is done.'));
   const character = chosenCharacter();
+  if (!character) return;
   begin(character);
   now.open += 1; // nobody else's photos come between
   follow();

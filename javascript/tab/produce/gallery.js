@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
 import { checkbox, likeness } from '../widgets/form_parts.js';
@@ -10,15 +11,27 @@ import { lightbox } from '../widgets/lightbox.js';
 import { actionButton, keyedList, selectBox, toast, toneBadge } from '../widgets/widgets.js';
 import { FILTERS, ORDERS, arranged, counted, isKept, piles } from './gallery_order.js';
 
+/** @type {Map<string, 'keep' | 'drop'>} */
+const WISHES = new Map([
+  ['k', 'keep'],
+  ['d', 'drop'],
+  ['Delete', 'drop'],
+]);
 const KEYS = 'Keys: arrows to move, K to keep, D to drop, U to undo, Enter for the large picture.';
 
 /**
  * @param {() => void} decided is called after a decision was sent.
- * @returns {any} the node, with `set(slug, production)`; null = nothing is shown.
+ * @returns the node, with `set(slug, production)`; null = nothing is shown.
  */
 export function productionGallery(decided) {
+  /**
+   * @type {{slug: string, id: string, pictures: ProducedPicture[], bits: number, filter: GalleryFilter, order: string,
+   *   cards: ProducedPicture[][]}}
+   */
   const shown = { slug: '', id: '', pictures: [], bits: 0, filter: 'kept', order: 'painted', cards: [] };
+  /** @type {[string, ProducedPicture['decision']][]} */
   const history = []; // decisions that can be taken back: [[file, before]]
+  /** @type {Promise<unknown>} */
   let sending = Promise.resolve(); // the decisions that are on their way
   const filters = el('div', { class: 'sf-row', role: 'group', aria: { label: t('Which pictures are shown') } });
   const orders = Object.entries(ORDERS).map(([value, text]) => ({ value, text: t(text) }));
@@ -35,7 +48,13 @@ export function productionGallery(decided) {
 
   function draw() {
     const { pictures } = shown;
-    filterButtons(filters, FILTERS, counted(pictures), shown.filter, (name) => ((shown.filter = name), draw()));
+    filterButtons(
+      filters,
+      FILTERS,
+      counted(pictures),
+      shown.filter,
+      (name) => ((shown.filter = /** @type {GalleryFilter} */ (name)), draw()),
+    );
     const all = arranged(pictures, shown.filter, shown.order);
     shown.cards = piled.input.checked ? piles(all, shown.bits) : all.map((one) => [one]);
     keyedList(
@@ -57,6 +76,7 @@ export function productionGallery(decided) {
     const before = picture.decision || null;
     const decision = (wish === 'keep') === picture.passed ? null : wish;
     if (decision === before) return;
+    /** @type {[string, ProducedPicture['decision']]} */
     const entry = [picture.file, before];
     if (!back) history.push(entry);
     picture.decision = decision;
@@ -73,7 +93,7 @@ export function productionGallery(decided) {
       if (now) now.decision = before;
       if (history.includes(entry)) history.splice(history.indexOf(entry), 1);
       draw();
-      toast(error.message, 'bad');
+      toast(asError(error).message, 'bad');
     }
   }
 
@@ -86,7 +106,7 @@ export function productionGallery(decided) {
   }
 
   async function takeBack() {
-    const [file, before] = history.pop() || [];
+    const [file, before] = history.pop() || ['', null];
     const picture = pictureOf(file);
     if (picture) await restore(picture, before);
   }
@@ -98,10 +118,13 @@ export function productionGallery(decided) {
 
   // Keys
 
+  /** @returns {HTMLElement[]} */
+  const thumbs = () => [...list.querySelectorAll('.sf-thumb')].filter((one) => one instanceof HTMLElement);
+
   function pressed(/** @type {KeyboardEvent} */ event) {
     if (event.altKey || event.metaKey) return;
-    const all = [...list.querySelectorAll('.sf-thumb')];
-    const at = all.indexOf(document.activeElement);
+    const all = thumbs();
+    const at = all.findIndex((one) => one === document.activeElement);
     if (at < 0) return;
     if (event.ctrlKey && event.key.toLowerCase() !== 'z') return;
     const to = movedTo(event.key, all, at);
@@ -117,7 +140,7 @@ export function productionGallery(decided) {
     /** @type {ProducedPicture} */ picture,
     /** @type {(wish?: 'keep' | 'drop') => void} */ then,
   ) {
-    const wish = { k: 'keep', d: 'drop', Delete: 'drop' }[key.length === 1 ? key.toLowerCase() : key];
+    const wish = WISHES.get(key.length === 1 ? key.toLowerCase() : key);
     if (wish) decide(picture, wish);
     else if (['u', 'z'].includes(key.toLowerCase())) takeBack();
     else return false;
@@ -126,21 +149,22 @@ export function productionGallery(decided) {
   }
 
   function focusAgain(/** @type {number} */ at) {
-    const all = [...list.querySelectorAll('.sf-thumb')];
+    const all = thumbs();
     if (all.length) focus(all, Math.min(at, all.length - 1));
   }
 
   // Large
 
   function open(/** @type {ProducedPicture} */ picture) {
+    const pictures = () => files.flatMap((file) => pictureOf(file) ?? []);
     const files = shown.cards.flat().map((one) => one.file);
     const at = Math.max(0, files.indexOf(picture.file));
-    const items = files.map((file) => largeOf(pictureOf(file)));
+    const items = pictures().map(largeOf);
     const answer = (/** @type {string} */ key, /** @type {number} */ place) => {
       let next = false;
-      if (!act(key, pictureOf(files[place]), (/** @type {'keep' | 'drop'} */ wish) => (next = Boolean(wish))))
-        return null;
-      files.forEach((file, number) => (items[number] = largeOf(pictureOf(file)))); // an undo may be another one's
+      const one = pictureOf(files[place]);
+      if (!one || !act(key, one, (wish) => (next = Boolean(wish)))) return null;
+      pictures().forEach((other, number) => (items[number] = largeOf(other))); // an undo may be another one's
       return { item: items[place], next };
     };
     const buttons = [
@@ -153,7 +177,7 @@ export function productionGallery(decided) {
 
   const set = (/** @type {string} */ slug, /** @type {Production | null} */ production) => {
     node.hidden = !production || !production.pictures.length;
-    if (node.hidden) return;
+    if (!production || node.hidden) return;
     if (shown.slug !== slug || shown.id !== production.id) {
       history.length = 0;
       shown.filter = production.pictures.some(isKept) ? 'kept' : 'all'; // later it is the user's
@@ -173,7 +197,7 @@ export function productionGallery(decided) {
 function movedTo(key, all, at) {
   const across =
     all.filter((one) => one.getBoundingClientRect().top === all[0].getBoundingClientRect().top).length || 1;
-  const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[key];
+  const by = new Map(Object.entries({ ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across })).get(key);
   if (by) return at + by >= 0 && at + by < all.length ? at + by : at;
   if (key === 'Home') return 0;
   return key === 'End' ? all.length - 1 : null;
@@ -184,7 +208,7 @@ function movedTo(key, all, at) {
  * @param {number} to
  */
 function focus(all, to) {
-  all.forEach((one, /** @type {number} */ place) => (one.tabIndex = place === to ? 0 : -1));
+  all.forEach((one, place) => (one.tabIndex = place === to ? 0 : -1));
   all[to].focus();
 }
 
@@ -200,6 +224,7 @@ function card(open, toggle) {
   const words = el('p', { class: 'sf-photo-name' });
   const turn = actionButton('Drop', () => toggle(now[0]), { small: true });
   const node = el('div', { class: 'sf-photo sf-produced' }, thumb, mark, words, turn);
+  /** @type {ProducedPicture[]} */
   let now = [];
   thumb.addEventListener('click', () => open(now[0]));
   const set = (/** @type {ProducedPicture[]} */ pile) => {
@@ -227,6 +252,7 @@ function card(open, toggle) {
 /**
  * What is said of a picture, with its tone.
  * @param {ProducedPicture} picture
+ * @returns {{tone: Tone, text: string}}
  */
 function wordOf(picture) {
   if (picture.decision) return { tone: 'none', text: t(isKept(picture) ? 'kept by you' : 'dropped by you') };

@@ -21,6 +21,7 @@ export function isKept(picture) {
   return picture.decision ? picture.decision === 'keep' : picture.passed;
 }
 
+/** @type {Record<GalleryFilter, (picture: ProducedPicture) => boolean>} */
 const SHOWS = {
   kept: isKept,
   failed: (/** @type {ProducedPicture} */ picture) => !isKept(picture),
@@ -33,8 +34,7 @@ const SHOWS = {
  * @param {ProducedPicture[]} pictures
  */
 export function counted(pictures) {
-  const names = Object.keys(FILTERS);
-  return Object.fromEntries(names.map((name) => [name, pictures.filter(SHOWS[name]).length]));
+  return Object.fromEntries(Object.entries(SHOWS).map(([name, fits]) => [name, pictures.filter(fits).length]));
 }
 
 /**
@@ -57,12 +57,14 @@ export function arranged(pictures, filter, order) {
 
 /**
  * Pictures that are nearly the same, together: a list for each, in the order of their first ones.
- * @param {any[]} pictures each with `hash`, 16 hex digits, or empty.
+ * @param {ProducedPicture[]} pictures each with `hash`, 16 hex digits, or empty.
  * @param {number} bits of 64 in which the hashes of a pile may differ from that of its first picture.
- * @returns {any[][]}
+ * @returns {ProducedPicture[][]}
  */
 export function piles(pictures, bits) {
+  /** @type {ProducedPicture[][]} */
   const found = [];
+  /** @type {{value: number[], pile: ProducedPicture[]}[]} */
   const marks = [];
   for (const picture of pictures) {
     const value = halves(picture.hash);

@@ -13,9 +13,9 @@ const HELP =
   'which weight the face survives it.';
 
 /**
- * @param {any} prompts the field of the prompts.
+ * @param {HTMLTextAreaElement} prompts the field of the prompts.
  * @param {() => void} changed is called when its text was changed.
- * @returns {any} the element.
+ * @returns the element.
  */
 export function loraInPrompts(prompts, changed) {
   const { limits } = pageState();
@@ -41,7 +41,7 @@ export function loraInPrompts(prompts, changed) {
   function insert() {
     if (!promptLines(prompts.value).length) return toast('Write at least one prompt.', 'warn');
     if (isTable(prompts.value)) return toast('The prompts are a table: write the tag into its column prompt.', 'warn');
-    const given = weight.value === '' ? limits.prompt_weight.usual : Number(weight.value);
+    const given = weight.value === '' ? (limits.prompt_weight.usual ?? 1) : Number(weight.value);
     prompts.value = withLora(prompts.value, select.value, given);
     return changed();
   }

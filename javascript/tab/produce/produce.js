@@ -6,6 +6,7 @@ import { app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
@@ -18,7 +19,8 @@ import { produceForm } from './produce_form.js';
 
 const OFTEN = 3000; // milliseconds between two looks for new pictures
 
-let view = null;
+/** @type {ProducePanel} what `mount` has made. */
+let view;
 
 export const panel = {
   mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
@@ -33,7 +35,7 @@ export const panel = {
 
 /** @param {HTMLElement} root */
 function make(root) {
-  const made = { slug: '', all: null, shown: '', production: null, opened: '', done: 0 };
+  const made = /** @type {ProducePanel} */ ({ slug: '', all: null, shown: '', production: null, opened: '', done: 0 });
   made.lead = leadLine();
   made.bar = progressBar(null, t('Painting'));
   made.said = el('div', {});
@@ -72,7 +74,7 @@ async function loadList(made) {
     if (!all.some((one) => one.id === made.shown)) made.shown = all.length ? all[0].id : '';
     fillWith(made.said);
   } catch (error) {
-    if (app.slug === slug) fillWith(made.said, notice('bad', error.message));
+    if (app.slug === slug) fillWith(made.said, notice('bad', asError(error).message));
   }
   await look(made);
   update(made);
@@ -96,7 +98,7 @@ async function look(made) {
   } catch (error) {
     if (app.slug !== slug || made.shown !== id) return;
     made.production = null;
-    fillWith(made.said, notice('bad', error.message));
+    fillWith(made.said, notice('bad', asError(error).message));
   }
   show(made);
   made.lead.set(words(made, knownRuns(), openJob('produce'), lastJob('produce')));
@@ -111,7 +113,7 @@ function merged(before, answer) {
   if (!before) return answer;
   if (before.mark === answer.mark) return { ...before, job: answer.job };
   if (answer.whole) return answer;
-  const all = new Map(before.pictures.map((/** @type {ProductionEntry} */ one) => [one.file, one]));
+  const all = new Map(before.pictures.map((one) => [one.file, one]));
   for (const one of answer.pictures) all.set(one.file, one);
   if (all.size !== answer.painted) return null;
   const pictures = [...all.values()];
@@ -126,7 +128,7 @@ function show(made) {
   if (all) {
     const newest = (/** @type {ProductionEntry} */ one) =>
       production && production.id === one.id ? { ...one, ...production } : one;
-    const choices = all.map((/** @type {ProductionEntry} */ one) => ({
+    const choices = all.map((one) => ({
       value: one.id,
       text: one.error ? one.id : entryText(newest(one)),
     }));
@@ -142,7 +144,7 @@ function show(made) {
   const [page, archive] = links;
   fillWith(
     made.links,
-    ...(archive ? downloads(archive, production) : []),
+    ...(archive && production ? downloads(archive, production) : []),
     page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
 }
@@ -153,7 +155,7 @@ function show(made) {
  * @param {Production} given
  */
 function downloads(archive, { signing, signing_text: said }) {
-  const link = (href, /** @type {string} */ text, /** @type {string} */ title) =>
+  const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ title) =>
     el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
   const plain = link(archive, t('Download kept pictures'), '');
   const why = t(said);
@@ -213,7 +215,7 @@ function update(made) {
   made.form.update(runs || []);
   made.lead.set(words(made, runs, job, last));
   showJob(made, job, last);
-  made.another.hidden = !runs || !runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length);
+  made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
   unfold(made, job);
 }
 
@@ -249,12 +251,13 @@ function showJob(made, job, last) {
  * @param {RunRecord[] | null} runs
  * @param {Job | null} job
  * @param {Job | null} last
+ * @returns {Lead}
  */
 function words(made, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
   if (last && last.broken) return failed(last);
-  if (!runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length)) {
+  if (!runs.some((run) => run.checkpoints.length)) {
     const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'Nothing is trained yet.', buttons: [train] };
   }
@@ -267,6 +270,7 @@ function words(made, runs, job, last) {
 /**
  * @param {ProducePanel} made
  * @param {Production} given
+ * @returns {Lead}
  */
 function produced(made, { id, kept, wanted, given_up: without }) {
   const text = t('Production {id}: {kept} of {wanted} pictures are kept.', { id, kept, wanted });
@@ -287,7 +291,10 @@ async function continued(made, id) {
   await api.post(`/characters/${made.slug}/productions/${id}/continue`, {});
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function jobWords(job) {
   const stop = {
     label: job.state === 'running' ? 'Stop' : 'Remove from queue',
@@ -306,7 +313,10 @@ function jobWords(job) {
   return { tone: 'busy', text, detail, buttons: [pause, stop] };
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
   const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };

@@ -7,7 +7,7 @@ import { readStored, writeStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
 import { beginsWhen } from '../jobs/jobs.js';
 import { painterChoice } from '../jobs/painter_choice.js';
-import { baseGone, bestGrid, cellChoice } from '../jobs/runs.js';
+import { baseGone, bestCell, cellChoice } from '../jobs/runs.js';
 import { refresh } from '../page/polling.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
@@ -21,13 +21,14 @@ const STORED = 'prompts'; // of each character, as they were last produced
 
 /**
  * @param {(production: string) => void} begun is called with the production that was begun.
- * @returns {any} `node`, `update(runs)`, `produce()`, `count()`: how many pictures are asked for, `gone()`: that the base
+ * @returns `node`, `update(runs)`, `produce()`, `count()`: how many pictures are asked for, `gone()`: that the base
  *   model is gone, or an empty text.
  */
 export function produceForm(begun) {
+  /** @type {{slug: string, runs: RunRecord[]}} */
   const form = { slug: '', runs: [] };
   const { ranges, produced } = pageState().limits;
-  form.cell = cellChoice(ranges.weight, () => showGone());
+  const cell = cellChoice(ranges.weight, () => showGone());
   const prompts = el('textarea', { class: 'sf-input sf-prompts', spellcheck: false, placeholder: EXAMPLE, rows: 7 });
   prompts.addEventListener('input', () => label());
   const file = el('input', { type: 'file', accept: '.txt,.csv,.tsv,text/*', hidden: true });
@@ -99,7 +100,7 @@ export function produceForm(begun) {
     el('div', { class: 'sf-row' }, choose, file),
     other,
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
-    form.cell.node,
+    cell.node,
     el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter.node, addressField)),
     painter.rent,
     fine,
@@ -118,11 +119,11 @@ export function produceForm(begun) {
     negative,
     painter: painter.node,
     comfyui,
-    weight: form.cell.weight,
+    weight: cell.weight,
   };
 
   async function takeFile() {
-    const [chosen] = file.files;
+    const chosen = file.files?.[0];
     file.value = '';
     if (!chosen) return;
     prompts.value = await decoded(chosen);
@@ -149,7 +150,7 @@ export function produceForm(begun) {
 
   function showPainters() {
     painter.update(
-      form.runs.find((one) => one.id === form.cell.value.run),
+      form.runs.find((one) => one.id === cell.value.run),
       { production: asked() || 1, steps: wholeNumber(steps, produced.steps.usual), side: wholeNumber(side, null) },
     );
   }
@@ -163,20 +164,20 @@ export function produceForm(begun) {
   }
 
   function body() {
-    const { run, step, weight } = form.cell.value;
+    const { run, step, weight } = cell.value;
     return {
       prompts: prompts.value,
       count: count.value === '' ? 0 : Math.round(Number(count.value)),
       run,
       step,
       weight,
-      tries: wholeNumber(tries, produced.tries.usual),
-      seed: wholeNumber(seed, produced.seed.usual),
-      line: line.chosen,
+      tries: wholeNumber(tries, produced.tries.usual ?? undefined),
+      seed: wholeNumber(seed, produced.seed.usual ?? undefined),
+      line: /** @type {ProductionLine} */ (line.chosen),
       several: several.input.checked,
       negative: negative.value.trim() || null,
       side: wholeNumber(side, null),
-      steps: wholeNumber(steps, produced.steps.usual),
+      steps: wholeNumber(steps, produced.steps.usual ?? undefined),
       cfg: cfg.value === '' ? null : Number(cfg.value),
       sampler: sampler.value,
       trigger: trigger.input.checked,
@@ -189,12 +190,12 @@ export function produceForm(begun) {
   const actions = {
     node,
     count: asked,
-    gone: () => baseGone(form.runs.find((run) => run.id === form.cell.value.run)),
+    gone: () => baseGone(form.runs.find((run) => run.id === cell.value.run)),
     produce: async () => {
       painter.check();
       refuseForm([
         prompts.value.trim() ? null : { target: prompts, text: 'Write at least one prompt.' },
-        ...[count, tries, steps, cfg, side, seed, form.cell.weight].map((input) => numberFault(input)),
+        ...[count, tries, steps, cfg, side, seed, cell.weight].map((input) => numberFault(input)),
       ]);
       const { slug } = app;
       const send = () => api.post(`/characters/${slug}/productions`, body());
@@ -209,14 +210,14 @@ export function produceForm(begun) {
     update: (/** @type {RunRecord[]} */ runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
-        form.cell.reset();
+        cell.reset();
         prompts.value = readStored(`${STORED}-${app.slug}`, '');
         painter.load().then(showPainters);
         label();
       }
       form.runs = runs;
-      const best = bestGrid(runs);
-      form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+      const best = bestCell(runs);
+      cell.setRuns(runs, best);
       const { host } = pageState();
       sampler.setChoices(host.samplers.map((name) => ({ value: name, text: name })));
       showPainters();

@@ -13,9 +13,7 @@ export function promptLines(text) {
  * @param {string} text
  */
 export function isTable(text) {
-  const names = (promptLines(text)[0] || '')
-    .split(/[\t;,]/)
-    .map((/** @type {string} */ name) => name.trim().toLowerCase());
+  const names = (promptLines(text)[0] || '').split(/[\t;,]/).map((name) => name.trim().toLowerCase());
   return names.length > 1 && names.includes('prompt');
 }
 

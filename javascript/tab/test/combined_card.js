@@ -10,7 +10,7 @@ import { lineChart } from '../widgets/line_chart.js';
 import { toneSign } from '../widgets/widgets.js';
 
 /**
- * @returns {{node: any, load: (slug: string) => Promise<void>}} `load(slug)` shows the newest of a character; hidden where
+ * @returns `load(slug)` shows the newest of a character; hidden where
  *   there is none.
  */
 export function combinedCard() {
@@ -46,7 +46,7 @@ export function combinedCard() {
 
   return {
     node,
-    load: async (slug) => {
+    load: async (/** @type {string} */ slug) => {
       asked = slug;
       const found = await api.get(`/characters/${slug}/combined`).catch(() => []);
       if (asked === slug) show(found[0] || null);
@@ -68,7 +68,7 @@ function options(points) {
     series: [
       {
         name: 'Identity kept, with its 95 % interval',
-        points: points.map((one) => [one.weight, one.retention]),
+        points: points.map((one) => [one.weight, one.retention ?? NaN]),
         bars,
         dots: true,
       },

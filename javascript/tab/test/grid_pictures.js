@@ -30,19 +30,19 @@ function likenessOf(row) {
  * @param {ShownRow[]} rows
  */
 function pairsOf(rows) {
+  /** @type {Map<string, PicturePair>} */
   const pairs = new Map();
   for (const row of rows) {
     if (row.role === 'leak') continue;
     const key = `${row.name}|${row.seed}`;
-    if (!pairs.has(key)) pairs.set(key, { key, name: row.name });
-    pairs.get(key)[row.role] = row;
+    pairs.set(key, { key, name: row.name, ...pairs.get(key), [row.role]: row });
   }
   return [...pairs.values()];
 }
 
 /**
  * The pictures. A choice shows them side by side, or each of the two alone; a click shows the pair large.
- * @returns {HTMLElement} with `set(grid)`; grids that are still being painted have rows without a status.
+ * @returns with `set(grid)`; grids that are still being painted have rows without a status.
  */
 export function gridPictures() {
   let how = readStored('grid-view', 'both');
@@ -79,6 +79,7 @@ export function gridPictures() {
   const leaks = el('div', {}, leakHead, leakHelp, leak);
   const heading = el('h3', { text: t('The pictures') });
   const node = el('div', { class: 'sf-stack' }, heading, views, legend, sheet, leaks);
+  /** @type {{slug: string, pairs: PicturePair[], photos: ReferencePhoto[]}} */
   let shown = { slug: '', pairs: [], photos: [] };
   const open = (/** @type {PicturePair} */ pair) => {
     const { slug, pairs, photos } = shown;
@@ -125,10 +126,10 @@ export function gridPictures() {
  * @param {PicturePair} given
  */
 function largeOf({ name, base, lora }) {
-  const side = (/** @type {ShownRow} */ row) =>
+  const side = (/** @type {ShownRow | undefined} */ row) =>
     row && row.url ? { url: row.url, alt: altOf(row), label: t(ROLES[row.role]), caption: captionOf(row) } : null;
   const row = lora && lora.url ? lora : base;
-  return { name, words: wordsOf(row), nearest: row.nearest, base: side(base), lora: side(lora) };
+  return { name, words: row ? wordsOf(row) : '', nearest: row?.nearest, base: side(base), lora: side(lora) };
 }
 
 /**
@@ -141,7 +142,8 @@ function pairNode(open) {
   const theirs = figure('without');
   const two = el('div', { class: 'sf-pair-two' }, theirs, ours);
   const node = el('article', { class: 'sf-pair' }, name, two);
-  let now = null;
+  /** @type {PicturePair} */
+  let now = { key: '', name: '' };
   const large = () => open(now);
   ours.button.addEventListener('click', large);
   theirs.button.addEventListener('click', large);
@@ -187,8 +189,7 @@ function figure(side) {
   const mark = el('figcaption', {});
   const label = el('span', { class: 'sf-side-label' });
   const node = el('figure', { class: `sf-cell sf-cell-${side}` }, label, button, mark);
-  node.button = button;
-  const set = (/** @type {ShownRow} */ row) => {
+  const set = (/** @type {ShownRow | undefined} */ row) => {
     node.classList.toggle('sf-missing', !row);
     if (!row) return;
     button.hidden = !row.url;
@@ -209,7 +210,7 @@ function figure(side) {
       row.url ? null : el('span', { class: 'sf-quiet', text: t(row.coming ? TO_COME : GONE) }),
     );
   };
-  return Object.assign(node, { set });
+  return Object.assign(node, { button, set });
 }
 
 /** The photos that a grid was compared with, each with its likeness to the mean of the others. */

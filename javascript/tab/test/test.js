@@ -5,6 +5,7 @@ import { url } from '../base/api.js';
 import { app, visible } from '../base/app.js';
 import { chosenCharacter, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { lastJobAt, logFold } from '../jobs/jobs.js';
 import { gridsOf, knownRuns, reloadRuns } from '../jobs/runs.js';
@@ -21,7 +22,8 @@ import { foldSection, leadLine, notice, progressBar } from '../widgets/widgets.j
 const OFTEN = 3000; // milliseconds between two looks for new pictures
 const AGAIN = 3000; // milliseconds after a failure
 
-let view = null;
+/** @type {TestPanel} what `mount` has made. */
+let view;
 
 export const panel = {
   mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
@@ -35,7 +37,9 @@ export const panel = {
 
 /** @param {HTMLElement} root */
 function make(root) {
-  const made = { slug: '', shown: null, grid: null, done: '', wanted: null };
+  /** @type {Partial<TestPanel>} */
+  const begunMade = { slug: '', shown: null, grid: null, done: '' };
+  const made = /** @type {TestPanel} */ (begunMade);
   made.lead = leadLine();
   made.bar = progressBar(null, t('Painting'));
   made.said = el('div', {});
@@ -49,7 +53,7 @@ function make(root) {
   made.form = testForm(() => update(made));
   made.another = foldSection('Test another step or weight', made.form.node);
   made.combined = combinedCard();
-  made.earlier = earlierGrids((/** @type {GridChoice} */ which) => show(made, which, true));
+  made.earlier = earlierGrids((which) => show(made, which, true));
   made.result = el('div', { class: 'sf-result', hidden: true });
   appendTo(made.result, [made.verdict, made.pictures, made.strip, made.chart, made.facts, made.links]);
   appendTo(root, [
@@ -87,7 +91,7 @@ function update(made) {
   made.lead.set(lead);
   made.coloured = (lead.buttons || []).some((one) => one && one.main);
   showJob(made, job, last);
-  made.another.hidden = !runs || !runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length);
+  made.another.hidden = !runs || !runs.some((run) => run.checkpoints.length);
   unfold(made, grids, runs, job);
   made.earlier.set(grids, made.shown);
   showGrid(made);
@@ -104,7 +108,7 @@ function loadCombined(made, last) {
   if (mark === made.combinedOf) return;
   made.combinedOf = mark;
   const newest = last && last.kind === 'combine'; // else the test of the LoRA alone comes first
-  made.result.parentNode.insertBefore(made.combined.node, newest ? made.result : made.earlier.node);
+  made.result.parentNode?.insertBefore(made.combined.node, newest ? made.result : made.earlier.node);
   made.combined.load(made.slug);
 }
 
@@ -132,11 +136,11 @@ function unfold(made, grids, runs, job) {
  */
 function choose(made, runs, grids, job, last) {
   if (!runs) return;
-  const done = last && last.state === 'finished' && last.result && last.result.grid ? last : null;
-  const mark = done ? String(done.id) : '';
-  if (done && mark !== made.done) {
-    made.done = mark;
-    show(made, { run: done.result.run, id: done.result.grid });
+  const { run, grid } = (last && last.state === 'finished' && last.result) || {};
+  const done = last && run && grid ? { mark: String(last.id), run, id: grid } : null;
+  if (done && done.mark !== made.done) {
+    made.done = done.mark;
+    show(made, { run: done.run, id: done.id });
   }
   const wanted = app.wantedGrid;
   if (wanted && wanted.slug === made.slug) {
@@ -150,9 +154,9 @@ function choose(made, runs, grids, job, last) {
 /**
  * @param {TestPanel} made
  * @param {GridChoice} which
- * @param {boolean} byHand
+ * @param {boolean} [byHand]
  */
-async function show(made, which, byHand) {
+async function show(made, which, byHand = false) {
   const { slug } = made;
   if (made.shown && made.shown.run === which.run && made.shown.id === which.id && made.grid && !byHand) return;
   made.shown = which;
@@ -165,8 +169,8 @@ async function show(made, which, byHand) {
   } catch (error) {
     if (made.shown !== which) return;
     made.grid = null;
-    fillWith(made.said, notice('bad', error.message));
-    if (error.status !== 404) setTimeout(() => showAgain(made, which), AGAIN);
+    fillWith(made.said, notice('bad', asError(error).message));
+    if (asError(error).status !== 404) setTimeout(() => showAgain(made, which), AGAIN);
   }
 }
 
@@ -204,29 +208,38 @@ async function look(made) {
  * @param {RunRecord[] | null} runs
  */
 function newestOf(runs) {
-  const found = (runs || []).find((/** @type {RunRecord} */ run) => run.checkpoints.length);
+  const found = (runs || []).find((run) => run.checkpoints.length);
   return found ? found.id : '';
 }
 
 /** @param {TestPanel} made */
 function showGrid(made) {
   const job = openJobAt('test');
-  const painting =
-    job && job.state === 'running' && made.live && made.live.rows.some((/** @type {GridRow} */ row) => row.url);
+  const painting = job && job.state === 'running' && made.live && made.live.rows.some((row) => row.url);
   if (!job) made.live = null;
   const grid = painting ? made.live : made.grid;
   made.result.hidden = !grid;
   if (!grid) return;
-  const judged = Boolean(grid.verdict);
+  const judged = withVerdict(grid);
   for (const part of [made.verdict, made.strip, made.facts, made.links]) part.hidden = !judged;
   if (judged) {
-    made.verdict.set(grid, made.coloured);
+    made.verdict.set(judged, made.coloured);
     made.strip.set(made.slug, grid.photos);
-    made.facts.set(grid);
-    showLinks(made, grid);
+    made.facts.set(judged);
+    showLinks(made, judged);
   }
   made.chart.set(judged ? grid.tested : []);
   made.pictures.set(grid);
+}
+
+/**
+ * A grid that was judged; null where it was not.
+ * @param {Grid} grid
+ * @returns {ShownGrid | null}
+ */
+function withVerdict(grid) {
+  const { verdict } = grid;
+  return verdict && { ...grid, verdict };
 }
 
 /**

@@ -13,13 +13,15 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
 import { otherLora } from './other_lora.js';
 
 /**
- * @param {Run} changed is called when the user has chosen another run, step or weight.
+ * @param {Action} changed is called when the user has chosen another run, step or weight.
  * @returns `by()`: who paints, and on
  *   which machine; `cell()`: the chosen run, step and weight, or null; `gone()`: that the run's base model is gone, or an
  *   empty text.
  */
 export function testForm(changed) {
-  const form = { slug: '', runs: [] };
+  /** @type {Partial<TestFormState>} */
+  const begunForm = { slug: '', runs: [] };
+  const form = /** @type {TestFormState} */ (begunForm);
   const { limits } = pageState();
   const { ranges } = limits;
   form.cell = cellChoice(ranges.weight, () => {
@@ -220,5 +222,5 @@ function cellOf(form) {
 
 /** @param {TestFormState} form */
 function goneOf(form) {
-  return baseGone(form.runs.find((/** @type {RunRecord} */ run) => run.id === form.cell.value.run));
+  return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
 }

@@ -11,18 +11,20 @@ import { actOn } from './advice_actions.js';
 import { paintLabel } from './test_form.js';
 
 /**
- * @param {any} made the panel: its form, and the grid that is shown.
- * @param {any} character the state's entry.
- * @param {any} runs the character's; null = not known yet.
- * @param {any} job the open one, or null.
- * @param {any} last the newest one, or null.
+ * @param {TestPanel} made the panel: its form, and the grid that is shown.
+ * @param {Character} character the state's entry.
+ * @param {RunRecord[] | null} runs the character's; null = not known yet.
+ * @param {Job | null} job the open one, or null.
+ * @param {Job | null} last the newest one, or null.
+ * @returns {Lead}
  */
 export function testWords(made, character, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
   if (last && last.broken) return failed(last);
   if (!runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length)) return untrained();
-  const judged = made.grid && made.grid.verdict;
+  const { grid } = made;
+  const judged = grid && grid.verdict;
   const { message, text: said } = character.test;
   const text = judged ? say(message, said || judged.headline) : 'Test pictures show whether the face holds.';
   const searched = last && last.kind === 'choose' && last.state === 'finished' && !trainedSince(last, runs);
@@ -45,7 +47,7 @@ export function testWords(made, character, runs, job, last) {
   const about = judged
     ? ''
     : t('{n} pictures with the LoRA and the same without it, measured against the photos.', count);
-  const advised = judged && character.test.grid && made.grid.buttons.some((one) => one.main);
+  const advised = judged && character.test.grid && grid.buttons.some((one) => one.main);
   return { tone, text, detail: paints(made, about), buttons: [paintsAll(!advised, made), find] };
 }
 
@@ -53,6 +55,7 @@ export function testWords(made, character, runs, job, last) {
  * @param {TestPanel} made
  * @param {JobResult} given
  * @param {string} gone
+ * @returns {Lead}
  */
 function foundNothing(made, { sentence }, gone) {
   const buttons = gone ? [] : [paintsAll(true, made)];
@@ -62,6 +65,7 @@ function foundNothing(made, { sentence }, gone) {
 /**
  * @param {boolean} main
  * @param {TestPanel} made
+ * @returns {LeadButton}
  */
 function paintsAll(main, made) {
   return { label: paintLabel(pageState().limits.test_pictures), main, do: () => made.form.paint(false) };
@@ -97,9 +101,10 @@ function trainedSince(search, runs) {
   const then = search.ended || search.created;
   const trainings = pageState().queue.jobs.filter((job) => job.kind === 'train' && job.slug === search.slug);
   const newer = trainings.some((job) => job.state === 'finished' && (job.ended || job.created) > then);
-  return newer || runs.some((/** @type {RunRecord} */ run) => run.created > then && run.checkpoints.length);
+  return newer || runs.some((run) => run.created > then && run.checkpoints.length);
 }
 
+/** @returns {Lead} */
 function untrained() {
   return {
     tone: 'none',
@@ -109,7 +114,10 @@ function untrained() {
   };
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function jobWords(job) {
   const stop = {
     label: job.state === 'running' ? 'Stop' : 'Remove from queue',
@@ -126,7 +134,7 @@ function jobWords(job) {
     return { tone: 'none', text: 'The test is waiting.', detail: beginsWhen(job), buttons: [stop] };
   const counted =
     job.standing && job.standing.phase === 'painting' ? countedText(job.standing, 'picture {done} of {total}') : '';
-  const round = job.kind !== 'test' && counted && !job.wish ? job.standing.text : ''; // of all that are tried
+  const round = job.kind !== 'test' && counted && !job.wish ? job.standing?.text : ''; // of all that are tried
   return {
     tone: 'busy',
     text: round || [phaseName(job), counted].filter(Boolean).join(': '),
@@ -135,7 +143,10 @@ function jobWords(job) {
   };
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
   const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };
@@ -152,6 +163,7 @@ function failed(job) {
 /**
  * @param {JobResult} given
  * @param {TestPanel} made
+ * @returns {Lead}
  */
 function chosen({ run, step, weight, certainty, sentence }, made) {
   const use = {
@@ -159,6 +171,6 @@ function chosen({ run, step, weight, certainty, sentence }, made) {
     main: true,
     do: () => actOn({ do: 'use', arguments: { run, step, weight } }, made.form),
   };
-  const tone = ['doubtful', 'unknown'].includes(certainty) ? 'warn' : 'good';
-  return { tone, text: sentence, detail: cellName(run, step, weight), buttons: [use] };
+  const tone = ['doubtful', 'unknown'].includes(certainty ?? 'unknown') ? 'warn' : 'good';
+  return { tone, text: sentence, detail: cellName(run ?? '', step ?? 0, weight ?? 1), buttons: [use] };
 }

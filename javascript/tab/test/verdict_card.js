@@ -13,8 +13,8 @@ import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widge
 
 /**
  * The verdict as a card: headline, why, the advice and its buttons, the four numbers, notes.
- * @param {(a: {do: string, arguments: any}) => void} act does what a button says.
- * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
+ * @param {(action: AdviceAction) => void} act does what a button says.
+ * @returns with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
  *   elsewhere.
  */
 export function verdictCard(act) {
@@ -73,7 +73,7 @@ const allSaid = (
  */
 function ofWhat(grid) {
   const cell = [cellName(grid.run, grid.step, grid.weight), besideText(grid.more)].filter(Boolean).join(' ');
-  const n = grid.rows.filter((/** @type {GridRow} */ row) => row.role === 'lora').length;
+  const n = grid.rows.filter((row) => row.role === 'lora').length;
   return n < pageState().limits.test_pictures
     ? t('{cell} · {n} pictures, a first look', { cell, n })
     : t('{cell} · {n} pictures', { cell, n });

@@ -12,9 +12,11 @@ export function isChosen({ settings, changes, wanted }) {
  * The changes with the choice on or off; what is the preset's own is no change.
  * @param {AskedSettings} given
  * @param {boolean} yes
+ * @returns {Settings}
  */
 export function differing({ settings, changes, wanted }, yes) {
   const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in wanted)));
+  /** @type {[string, SettingValue][]} */
   const chosen = Object.entries(wanted).map(([key, value]) => [key, yes ? value : 0]);
   return { ...rest, ...Object.fromEntries(chosen.filter(([key, value]) => settings[key] !== value)) };
 }

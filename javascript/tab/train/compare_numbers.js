@@ -4,6 +4,7 @@ import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { say, t } from '../base/texts.js';
 import { numberBar, shownNumber } from '../widgets/number_bars.js';
 import { toast, toneSign } from '../widgets/widgets.js';
@@ -16,22 +17,24 @@ const AGAIN = 3000; // milliseconds after a failure
  */
 export function bestTest(run) {
   const judged = run.grids.filter(
-    (/** @type {Grid} */ grid) => grid.judged && Number.isFinite(grid.retention) && !(grid.more || []).length,
+    (grid) => grid.judged && Number.isFinite(grid.retention) && !(grid.more || []).length,
   );
-  return judged.reduce(
-    (best, /** @type {Grid} */ grid) => (best && best.retention >= grid.retention ? best : grid),
-    null,
-  );
+  /** @type {GridEntry | null} */
+  let best = null;
+  for (const grid of judged) if (!best || (best.retention ?? 0) < (grid.retention ?? 0)) best = grid;
+  return best;
 }
 
 /** The table, in a box; `node.set(runs)` of the server, hidden while none of them was tested. */
 export function numbersTable() {
-  const made = { node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] };
-  made.node.set = (/** @type {RunRecord[]} */ runs) => {
-    made.runs = runs;
-    draw(made);
-  };
-  return made.node;
+  const made = /** @type {NumbersTable} */ ({ node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] });
+  return Object.assign(made.node, {
+    /** @param {RunRecord[]} runs the two; of the server. */
+    set: (runs) => {
+      made.runs = runs;
+      draw(made);
+    },
+  });
 }
 
 const keyOf = (/** @type {RunRecord} */ run, /** @type {GridEntry} */ test) =>
@@ -41,14 +44,12 @@ const keyOf = (/** @type {RunRecord} */ run, /** @type {GridEntry} */ test) =>
 function draw(made) {
   const tests = made.runs.map(bestTest);
   made.node.hidden = !tests.some(Boolean);
-  tests.forEach((/** @type {GridEntry} */ test, place) => test && load(made, made.runs[place], test));
-  const numbers = tests.map(
-    (/** @type {GridEntry} */ test, place) => (test && made.numbers.get(keyOf(made.runs[place], test))) || [],
-  );
-  const mark = JSON.stringify([made.runs.map((/** @type {RunRecord} */ run) => run.id), tests, numbers]);
+  tests.forEach((test, place) => test && load(made, made.runs[place], test));
+  const numbers = tests.map((test, place) => (test && made.numbers.get(keyOf(made.runs[place], test))) || []);
+  const mark = JSON.stringify([made.runs.map((run) => run.id), tests, numbers]);
   if (made.node.dataset.mark === mark) return;
   made.node.dataset.mark = mark;
-  const head = [t('Four numbers'), ...made.runs.map((/** @type {RunRecord} */ run) => run.id)];
+  const head = [t('Four numbers'), ...made.runs.map((run) => run.id)];
   const rows = (numbers.find((one) => one.length) || []).map(({ code, label, meaning }) =>
     el(
       'tr',
@@ -99,7 +100,7 @@ async function load(made, run, test) {
     made.numbers.set(key, grid.numbers || []);
     draw(made);
   } catch (error) {
-    toast(error.message, 'bad');
+    toast(asError(error).message, 'bad');
     setTimeout(() => made.asked.delete(key), AGAIN);
   }
 }

@@ -16,12 +16,13 @@ const PLAIN =
   'part of the trigger word, and prompts are no longer followed.';
 
 /**
- * @param {(changes: Object) => void} changed is called with the settings that are to differ from the preset's.
- * @returns {HTMLElement} with `set({settings, changes, wanted, photos, captioned})`: the preset's settings, those that
+ * @param {(changes: Settings) => void} changed is called with the settings that are to differ from the preset's.
+ * @returns with `set({settings, changes, wanted, photos, captioned})`: the preset's settings, those that
  *   differ, those that this choice stands for, how many photos are trained on, and how many of these have a caption that
  *   says more than who it is (undefined = not known yet).
  */
 export function onlyWhenAsked(changed) {
+  /** @type {AskedSettings} */
   let shown = { settings: {}, changes: {}, wanted: {} };
   const box = checkbox('The person only when asked', false, (yes) => changed(differing(shown, yes)), HELP);
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));

@@ -17,7 +17,8 @@ import { foldSection, leadLine } from '../widgets/widgets.js';
 
 const SLOWLY = 5000; // milliseconds between two questions for the whole run
 
-let view = null;
+/** @type {TrainPanel} what `mount` has made. */
+let view;
 
 export const panel = {
   mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
@@ -43,7 +44,7 @@ function make(root) {
   const compare = compareRuns();
   const earlier = earlierRuns(compare.show);
   appendTo(root, [lead, live, elsewhere.node, more.node, fresh, compare.node, earlier.node]);
-  const made = {
+  const made = /** @type {TrainPanel} */ ({
     lead,
     live,
     more,
@@ -56,7 +57,7 @@ function make(root) {
     slug: '',
     run: '',
     open: '',
-  };
+  });
   fresh.addEventListener('toggle', () => update(made)); // which button comes next is another one then
   made.beat = repeatWhileSeen(() => loadRun(made, false), SLOWLY);
   return made;
@@ -108,7 +109,7 @@ function update(made) {
  * @param {TrainSituation} now
  */
 function showLead(made, to, now) {
-  const buttons = (to.buttons || []).filter(Boolean);
+  const buttons = (to.buttons || []).filter((one) => !!one);
   const form = made.fresh.open && (now.kind !== 'nothing' || !buttons.some((one) => one.main));
   made.lead.set({ ...to, buttons: form ? buttons.map((one) => ({ ...one, main: false })) : buttons });
   made.form.setMain(form);
@@ -167,18 +168,19 @@ function open(made, now) {
  * @param {Job | null} job
  * @param {Job | null} last
  * @param {RunRecord[] | null} runs
+ * @returns {TrainSituation}
  */
 function situation(job, last, runs) {
   if (job) return { kind: job.state, job, run: find(runs, job.run) };
-  if (!runs) return { kind: 'unknown' };
+  if (!runs) return { kind: 'unknown', job: null, run: null };
   const newest = runs[0];
   const of = last && last.run ? find(runs, last.run) : null;
-  const over = of && of.saved >= of.total && last.state !== 'failed';
-  const newer = newest && of !== newest && newest.created > (last ? last.created : 0);
-  const useful = last && !over && !newer && (last.unfinished || last.state === 'paused');
-  if (useful && (last.state !== 'stopped' || of)) return { kind: last.state, job: last, run: of };
+  const over = of && of.saved >= of.total && last?.state !== 'failed';
+  const newer = newest && of !== newest && newest.created > (last?.created ?? 0);
+  const useful = last && !over && !newer && (last.unfinished || last.state === 'paused') ? last : null;
+  if (useful && (useful.state !== 'stopped' || of)) return { kind: useful.state, job: useful, run: of };
   const run = runs.find((one) => one.saved || one.resumable); // others left nothing
-  if (!run) return { kind: 'nothing' };
+  if (!run) return { kind: 'nothing', job: null, run: null };
   return { kind: unfinished(run) ? 'stopped' : 'trained', job: null, run };
 }
 
@@ -187,5 +189,5 @@ function situation(job, last, runs) {
  * @param {string} id
  */
 function find(runs, id) {
-  return (runs || []).find((/** @type {RunRecord} */ run) => run.id === id) || null;
+  return (runs || []).find((run) => run.id === id) || null;
 }

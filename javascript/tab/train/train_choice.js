@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { app, visible } from '../base/app.js';
 import { goTo } from '../base/choice.js';
+import { asError } from '../base/page_error.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
@@ -15,9 +16,9 @@ const PATIENCE = 350; // milliseconds after the last key until the estimate is a
 /**
  * @param {TrainFormState} form
  * @param {Partial<TrainWish>} to
- * @param {boolean} quiet
+ * @param {boolean} [quiet]
  */
-export function choose(form, to, quiet) {
+export function choose(form, to, quiet = false) {
   Object.assign(form.wanted, to);
   writeStored(`train-${form.slug}`, form.wanted);
   if (quiet) return;
@@ -92,7 +93,7 @@ export async function loadBases(form, anew) {
     settle(form, anew);
     askAgain(form, LOOKS);
   } catch (error) {
-    form.error = error.message;
+    form.error = asError(error).message;
     form.show();
     askAgain(form, AGAIN);
   }
@@ -116,7 +117,7 @@ function askAgain(form, pause) {
  */
 function settle(form, anew) {
   if (undecided(form)) return form.show();
-  const usable = form.bases.filter((one) => one.usable);
+  const usable = (form.bases ?? []).filter((one) => one.usable);
   const chosen = usable.find((one) => one.path === form.wanted.base) || usable.find((one) => one.current) || usable[0];
   if (chosen && chosen.path !== form.wanted.base)
     Object.assign(form.wanted, { base: chosen.path, preset: null, settings: {} });
@@ -130,7 +131,7 @@ function settle(form, anew) {
  */
 export function undecided(form) {
   const { base } = form.wanted;
-  const wanted = form.bases.find((one) => (base ? one.path === base : one.current));
+  const wanted = form.bases?.find((one) => (base ? one.path === base : one.current));
   return Boolean(wanted && wanted.pending);
 }
 
@@ -151,7 +152,7 @@ async function loadPlan(form) {
     Object.assign(form, { plan, planOf: key, planBase: base, error: '' });
   } catch (error) {
     if (key !== keyOf(form)) return;
-    Object.assign(form, { plan: null, planOf: '', error: error.message });
+    Object.assign(form, { plan: null, planOf: '', error: asError(error).message });
   }
   form.show();
   form.view.cost.load();

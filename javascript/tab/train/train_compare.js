@@ -5,6 +5,7 @@ import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { numbersTable } from './compare_numbers.js';
 import { lineChart } from '../widgets/line_chart.js';
@@ -14,11 +15,19 @@ const AGAIN = 3000; // milliseconds after a failure
 
 /**
  * A fold that compares two runs.
- * @returns {{node: Element, set: (a: any[]) => void, show: (a: string, b: string) => void}} `set(runs)`, the newest first;
+ * @returns `set(runs)`, the newest first;
  *   `show(first, second)` opens it with these two.
  */
 export function compareRuns() {
-  const made = { slug: '', runs: [], details: new Map(), asked: new Set(), picked: false };
+  /** @type {Partial<RunComparison>} */
+  const begunMade = {
+    slug: '',
+    runs: [],
+    details: new Map(),
+    asked: new Set(),
+    picked: false,
+  };
+  const made = /** @type {RunComparison} */ (begunMade);
   const select = () => selectBox([], '', () => ((made.picked = true), draw(made)));
   made.selects = [select(), select()];
   made.charts = { loss: chart('Average loss'), probe: chart('Check loss'), kept: chart('Identity kept') };
@@ -43,8 +52,8 @@ export function compareRuns() {
   made.node = fold;
   return {
     node: fold,
-    set: (runs) => set(made, runs),
-    show: (first, second) => {
+    set: (/** @type {RunRecord[]} */ runs) => set(made, runs),
+    show: (/** @type {string} */ first, /** @type {string} */ second) => {
       made.picked = true;
       [first, second].forEach((id, place) => (made.selects[place].value = id));
       fold.open = true;
@@ -66,11 +75,11 @@ function chart(title) {
 function set(made, runs) {
   if (made.slug !== app.slug)
     Object.assign(made, { slug: app.slug, details: new Map(), asked: new Set(), picked: false });
-  made.runs = runs.filter((/** @type {RunRecord} */ run) => run.steps > 0);
+  made.runs = runs.filter((run) => run.steps > 0);
   made.node.hidden = made.runs.length < 2;
   if (made.node.hidden) return;
-  const choices = made.runs.map((/** @type {RunRecord} */ run) => ({ value: run.id, text: nameOf(run) }));
-  const ids = made.runs.map((/** @type {RunRecord} */ run) => run.id);
+  const choices = made.runs.map((run) => ({ value: run.id, text: nameOf(run) }));
+  const ids = made.runs.map((run) => run.id);
   made.selects.forEach((one, place) => {
     const kept = made.picked && ids.includes(one.value);
     one.setChoices(choices, kept ? one.value : ids[place]);
@@ -90,20 +99,18 @@ function nameOf(run) {
 /** @param {RunComparison} made */
 function draw(made) {
   if (!made.node.open || made.node.hidden) return;
-  const two = made.selects
-    .map((one) => made.runs.find((/** @type {RunRecord} */ run) => run.id === one.value))
-    .filter(Boolean);
+  const two = made.selects.flatMap((one) => made.runs.find((run) => run.id === one.value) ?? []);
   const same = two.length < 2 || two[0] === two[1];
   setText(made.said, same ? t('Choose two different runs.') : '');
   made.said.hidden = !same;
   for (const one of [...Object.values(made.charts), made.numbers, made.differs]) one.hidden = same;
   if (same) return;
-  two.forEach((/** @type {RunRecord} */ run) => load(made, run));
-  const known = two.map((/** @type {RunRecord} */ run) => made.details.get(run.id));
+  two.forEach((run) => load(made, run));
+  const known = two.map((run) => made.details.get(run.id));
   const empty = known.every(Boolean) ? 'Neither run has this.' : 'Loading …';
-  const xMax = Math.max(...two.map((/** @type {RunRecord} */ run) => run.steps));
+  const xMax = Math.max(...two.map((run) => run.steps));
   const series = (/** @type {(run: RunRecord, details: RunDetails | undefined) => number[][]} */ points) =>
-    two.map((/** @type {RunRecord} */ run, place) => ({
+    two.map((run, place) => ({
       name: nameOf(run),
       points: points(run, known[place]),
       tone: String(place + 1),
@@ -126,9 +133,11 @@ function draw(made) {
  * @param {RunRecord} run
  */
 function keptOf(run) {
+  /** @type {Map<number, number>} */
   const best = new Map();
   for (const { step, retention, judged } of run.grids)
-    if (judged && Number.isFinite(retention)) best.set(step, Math.max(best.get(step) ?? -Infinity, retention));
+    if (judged && step !== null && format.isNumber(retention))
+      best.set(step, Math.max(best.get(step) ?? -Infinity, retention));
   return [...best].sort((a, b) => a[0] - b[0]);
 }
 
@@ -148,7 +157,7 @@ async function load(made, run) {
     made.details.set(run.id, details);
     draw(made);
   } catch (error) {
-    toast(error.message, 'bad');
+    toast(asError(error).message, 'bad');
     setTimeout(() => made.asked.delete(mark), AGAIN);
   }
 }
@@ -160,8 +169,9 @@ async function load(made, run) {
  * @param {(RunDetails | undefined)[]} known
  */
 function showDiffering(made, two, known) {
-  if (known.some((one) => !one)) return;
-  const values = known.map((one) => ({
+  const both = known.flatMap((one) => one ?? []);
+  if (both.length < known.length) return;
+  const values = both.map((one) => ({
     [t('base model')]: one.base,
     [t('photos')]: one.photos,
     [t('steps done')]: one.steps,
@@ -169,16 +179,11 @@ function showDiffering(made, two, known) {
   }));
   const keys = [...new Set(values.flatMap(Object.keys))];
   const differ = keys.filter((key) => JSON.stringify(values[0][key]) !== JSON.stringify(values[1][key]));
-  const mark = JSON.stringify([
-    two.map((/** @type {RunRecord} */ run) => run.id),
-    differ.map((key) => values.map((one) => one[key])),
-  ]);
+  const mark = JSON.stringify([two.map((run) => run.id), differ.map((key) => values.map((one) => one[key]))]);
   if (made.differs.dataset.mark === mark) return;
   made.differs.dataset.mark = mark;
 
-  const head = ['What differs', ...two.map((/** @type {RunRecord} */ run) => run.id)].map((text) =>
-    el('th', { scope: 'col', text: t(text) }),
-  );
+  const head = ['What differs', ...two.map((run) => run.id)].map((text) => el('th', { scope: 'col', text: t(text) }));
   const row = (/** @type {string} */ key) =>
     el(
       'tr',

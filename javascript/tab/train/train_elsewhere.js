@@ -9,11 +9,12 @@ import { actionButton, foldSection } from '../widgets/widgets.js';
 
 /** A fold that is there where a run can go on: {node, set(situation)}. */
 export function goOnElsewhere() {
+  /** @type {RunRecord | null} */
   let run = null;
   const where = placeChoice(() => show());
   const begin = async () => {
     where.check();
-    await startJob('train', { run: run.id, then_test: await thenTest(), ...where.by() }, 'The training continues.');
+    await startJob('train', { run: run?.id, then_test: await thenTest(), ...where.by() }, 'The training continues.');
     where.reset();
   };
   const button = actionButton('Go on there', begin);
@@ -27,7 +28,7 @@ export function goOnElsewhere() {
   const set = (/** @type {TrainSituation} */ now) => {
     const ended = now.job ? now.job.unfinished : now.kind === 'stopped';
     const can = ended && now.run && now.run.resumable && !baseGone(now.run);
-    run = can && !now.run.lent && !pageState().host.remote ? now.run : null; // else its job brings home what was made
+    run = can && now.run && !now.run.lent && !pageState().host.remote ? now.run : null; // else its job brings home what was made
     node.hidden = !run;
     where.update(run, null);
     show();

@@ -21,13 +21,23 @@ const ADDRESS =
   'If the other machine can fetch your base model from the internet by itself: the address of the file, which is ' +
   'compared with yours. Leave it empty to send it from here.';
 /**
- * @returns {{node, update, again, shown, hidden, setMain, focus}} `update()` after each new state,
+ * @returns `update()` after each new state,
  *   `again()` when somebody else has changed what is kept as chosen for this character,
  *   `shown()` when it is turned to: base models may have come meanwhile; `hidden()` when it is left; `setMain(yes)`:
  *   whether its button is the one that comes next.
  */
 export function trainForm() {
-  const form = { slug: '', bases: null, places: [], runpod: null, plan: null, planOf: '', wanted: {} };
+  /** @type {Partial<TrainFormState>} */
+  const begunForm = {
+    slug: '',
+    bases: null,
+    places: [],
+    runpod: null,
+    plan: null,
+    planOf: '',
+    wanted: { base: '', preset: null, settings: {} },
+  };
+  const form = /** @type {TrainFormState} */ (begunForm);
   Object.assign(form, { error: '', on: false, show: () => show(form) });
   form.view = draw(form);
   return {
@@ -107,9 +117,30 @@ function draw(form) {
   );
   const right = el('div', { class: 'sf-stack' }, cost.node, rent.cost, few, start, later);
   const node = el('div', { class: 'sf-train-form' }, el('div', { class: 'sf-halves' }, left, right), fold);
-  const parts = { node, base, on, where, rent, sent, address, fetched, list, preset, fitted, then, few };
-  Object.assign(parts, { unusable, starters, licence, asked });
-  return { ...parts, settings, fold, cost, start, later };
+  return {
+    node,
+    base,
+    on,
+    where,
+    rent,
+    sent,
+    address,
+    fetched,
+    list,
+    preset,
+    fitted,
+    then,
+    few,
+    unusable,
+    starters,
+    licence,
+    asked,
+    settings,
+    fold,
+    cost,
+    start,
+    later,
+  };
 }
 
 /** @param {TrainFormState} form */
@@ -125,7 +156,7 @@ async function begin(form) {
   await sendForm({ base, base_address: form.view.address }, () =>
     startJob('train', { ...values, ...elsewhere }, 'The training begins.'),
   );
-  pageRoot().querySelector('.sf-panel-train').scrollIntoView({ block: 'nearest' });
+  pageRoot().querySelector('.sf-panel-train')?.scrollIntoView({ block: 'nearest' });
 }
 
 /** @param {TrainFormState} form */

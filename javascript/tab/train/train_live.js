@@ -49,13 +49,13 @@ export function countedText(standing, words) {
  * @param {Standing | null | undefined} standing
  */
 export function timeLeft(standing) {
-  if (!standing || !Number.isFinite(standing.seconds_left)) return '';
-  const left = format.duration(standing.seconds_left);
-  return t('{left} left, done at {clock}', { left, clock: clockTime(standing.seconds_left) });
+  const seconds = standing?.seconds_left;
+  if (!format.isNumber(seconds)) return '';
+  return t('{left} left, done at {clock}', { left: format.duration(seconds), clock: clockTime(seconds) });
 }
 
 /**
- * @returns {HTMLElement} with `set({job, details})`: the open job or null, and the answer of runs/R or null.
+ * @returns with `set({job, details})`: the open job or null, and the answer of runs/R or null.
  */
 export function trainingView() {
   const bar = progressBar(null, t('Training'));
@@ -91,6 +91,7 @@ export function trainingView() {
     tested,
     log,
   );
+  /** @param {{job: Job | null, details: RunDetails | null}} shown */
   const set = ({ job, details }) => {
     const standing = job && job.standing;
     bar.hidden = !job || job.state !== 'running';
@@ -100,7 +101,7 @@ export function trainingView() {
         countedText(standing, 'Step {done} of {total}') || phaseName(job),
       );
     facts.set([...(standing ? numbers(standing) : []), ...costs(job)]);
-    slow.hidden = !job || job.state !== 'running' || !standing.slow;
+    slow.hidden = !job || job.state !== 'running' || !standing?.slow;
     setText(slowWords, t(hasGpu() ? SLOWER : SLOWER_ALONE));
     notify.update();
     notify.hidden = notify.hidden || !job || !job.open || job.state === 'paused';
@@ -117,7 +118,7 @@ export function trainingView() {
     const curve = (details && details.likeness) || [];
     likeness.hidden = measured.hidden = !curve.length;
     if (curve.length) likeness.update(likenessChart(details));
-    const { why } = curve[curve.length - 1] || {};
+    const why = curve[curve.length - 1]?.why;
     setText(measured, why ? `${t(MEASURED)} ${t('Not measured: {why}.', { why })}` : t(MEASURED));
     const pictures = (details && details.samples) || [];
     samples.set(pictures.filter((one) => !one.role));
@@ -129,7 +130,7 @@ export function trainingView() {
 
 /** @param {string} warning */
 function wordsOf(warning) {
-  return typeof warning === 'string' ? warning : warning.text;
+  return warning;
 }
 
 /**
@@ -158,7 +159,7 @@ function numbers(standing) {
         : '',
     },
     { name: 'Left', text: format.duration(standing.seconds_left) },
-    { name: 'Done at', text: Number.isFinite(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
+    { name: 'Done at', text: format.isNumber(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
     { name: 'Pace', text: rate ? t('{n} s a step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
     { name: 'Loss', text: number(standing.loss, 4) },
     { name: 'Memory', text: standing.memory ? format.bytes(standing.memory) : '' },
@@ -179,10 +180,16 @@ function lossChart(details) {
   };
 }
 
+/**
+ * @param {Record<NumberCode, string>} names
+ * @returns {[NumberCode, string][]}
+ */
+const numbersOf = (names) => /** @type {[NumberCode, string][]} */ (Object.entries(names));
+
 /** @param {RunDetails | null} details */
 function likenessChart(details) {
   const points = (/** @type {NumberCode} */ name) =>
-    details.likeness.map((one) => [one.step, 100 * (one[name] ?? NaN)]);
+    (details?.likeness ?? []).map((one) => [one.step, 100 * (one[name] ?? NaN)]);
   return {
     title: 'Likeness while it trains',
     xLabel: 'step',
@@ -192,7 +199,7 @@ function likenessChart(details) {
     yMax: 100,
     yFormat: (/** @type {number} */ value) => `${format.number(value, 0)} %`,
     series: details
-      ? Object.entries(pageState().words.numbers).map(([key, name], place) => ({
+      ? numbersOf(pageState().words.numbers).map(([key, name], place) => ({
           name,
           points: points(key),
           tone: String(place + 1),

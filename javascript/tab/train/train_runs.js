@@ -4,6 +4,7 @@ import * as api from '../base/api.js';
 import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { placeChoice } from '../elsewhere/place_choice.js';
 import { startJob } from '../jobs/jobs.js';
@@ -19,6 +20,7 @@ const PATIENCE = 500; // milliseconds after the last key until it is asked what 
 export function moreSteps() {
   const steps = el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
   const after = checkbox('Paint and judge the test grid afterwards', true);
+  /** @type {RunRecord | null} */
   let run = null;
   let typed = false;
   let ticked = false;
@@ -32,13 +34,13 @@ export function moreSteps() {
   });
   const where = placeChoice(() => showReady());
   const few = () => !(Number(steps.value) >= 1); // a step between two tens is as good
-  const total = () => (few() ? null : run.saved + Math.round(Number(steps.value)));
+  const total = () => (few() || !run ? null : run.saved + Math.round(Number(steps.value)));
   const train = async () => {
     refuseForm(few() ? [{ target: steps, text: 'How many more steps?' }] : []);
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
     where.check();
-    const asked = { run: run.id, steps: total(), then_test: after.input.checked, ...where.by() };
+    const asked = { run: run?.id, steps: total(), then_test: after.input.checked, ...where.by() };
     await startJob('train', asked, 'The training continues.');
     typed = ticked = false;
     where.reset();
@@ -53,7 +55,7 @@ export function moreSteps() {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;
     shown = which;
-    run = now.kind === 'trained' && !now.run.lent ? now.run : null;
+    run = now.kind === 'trained' && now.run && !now.run.lent ? now.run : null;
     node.hidden = !run;
     if (!run) return;
     if (other) typed = ticked = false;
@@ -100,21 +102,22 @@ function runFold(compare) {
   const line = el('span', {});
   const chart = trainingView();
   const facts = factList();
-  const over = actionButton('', () => compare(other, run.id), { small: true });
+  const over = actionButton('', () => run && compare(other, run.id), { small: true });
   const fold = foldSection('', facts, el('div', { class: 'sf-row' }, over), chart);
-  fold.querySelector('summary').replaceChildren(line);
+  fold.querySelector('summary')?.replaceChildren(line);
   const slug = app.slug;
+  /** @type {RunRecord | null} */
   let run = null;
   let other = '';
   let asked = false;
   fold.addEventListener('toggle', async () => {
-    if (!fold.open || asked) return;
+    if (!fold.open || asked || !run) return;
     asked = true;
     try {
       chart.set({ job: null, details: await api.get(`/characters/${slug}/runs/${run.id}`) });
     } catch (error) {
       asked = false;
-      toast(error.message, 'bad');
+      toast(asError(error).message, 'bad');
     }
   });
   const setTo = (/** @type {RunRecord} */ to, /** @type {string} */ shown) => {
@@ -130,14 +133,14 @@ function runFold(compare) {
         ago: format.ago(to.created),
       }),
     );
-    const judged = to.grids.filter((/** @type {Grid} */ grid) => grid.kind);
+    const judged = to.grids.filter((grid) => grid.kind);
     facts.set([
       { name: 'Base model', text: to.base },
       { name: 'Preset', text: to.preset },
       { name: 'Saved steps', text: to.checkpoints.map((/** @type {number} */ step) => format.number(step)).join(', ') },
       {
         name: 'Tests',
-        text: judged.map((/** @type {Grid} */ grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
+        text: judged.map((grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
       },
     ]);
   };

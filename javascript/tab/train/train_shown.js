@@ -19,9 +19,7 @@ export function show(form) {
   showBases(form);
   showPlaces(form);
   view.then.input.checked = wanted.then_test ?? app.usualTest ?? true;
-  const presets = plan
-    ? plan.presets.map((/** @type {BaseModel} */ one) => ({ value: one.name, text: one.name, help: one.text }))
-    : [];
+  const presets = plan ? plan.presets.map((one) => ({ value: one.name, text: one.name, help: one.text })) : [];
   view.preset.setChoices(presets);
   view.preset.hidden = presets.length < 2;
   view.preset.disabled = Boolean(plan) && form.planBase !== wanted.base; // they are another base model's
@@ -29,8 +27,8 @@ export function show(form) {
   setText(view.fitted, plan ? plan.fitted : '');
   view.fold.hidden = !plan;
   view.settings.inert = !ready; // until then they are those of another base model or preset
-  if (ready) view.settings.refused(estimate && estimate.field, estimate && estimate.wrong);
-  if (ready) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
+  if (ready) view.settings.refused(estimate?.field, estimate?.wrong);
+  if (ready && plan) view.settings.set({ fields: plan.fields, settings: plan.settings, changes: wanted.settings });
   view.asked.hidden = !plan;
   if (plan)
     view.asked.set({
@@ -51,11 +49,11 @@ function showBases(form) {
   const now = (/** @type {BaseModel} */ one) =>
     one.current && pageState().host.name !== 'alone' ? ` (${t('selected in the webui')})` : '';
   const text = (/** @type {BaseModel} */ one) => (one.usable ? one.title + now(one) : `${one.title}: ${one.why}`);
-  const choices = (bases || []).map((/** @type {BaseModel} */ one) => ({ value: one.path, text: text(one) }));
+  const choices = (bases || []).map((one) => ({ value: one.path, text: text(one) }));
   view.base.setChoices(choices, wanted.base);
-  [...view.base.options].forEach((option, place) => (option.disabled = !bases[place].usable));
+  [...view.base.options].forEach((option, place) => (option.disabled = !bases?.[place].usable));
   const looking = !bases || undecided(form);
-  const none = bases && !bases.some((/** @type {BaseModel} */ one) => one.usable || one.pending);
+  const none = bases && !bases.some((one) => one.usable || one.pending);
   const said = none
     ? t('No checkpoint here can be trained on: put one of Stable Diffusion 1.x, 2.x or XL into the models folder.')
     : '';
@@ -72,12 +70,12 @@ function showBases(form) {
 function showPlaces(form) {
   const { view, places, wanted } = form;
   const place = placeOf(form);
-  const others = places.map((/** @type {BaseModel} */ one) => ({ value: one.on, text: one.title }));
+  const others = places.map((one) => ({ value: one.on, text: one.title }));
   const here = { value: 'local', text: t('This computer') };
   const more = { value: ADD, text: t('Add a machine …') };
   view.on.setChoices([here, ...others, more], place ? place.on : 'local');
   view.where.hidden = pageState().host.remote;
-  const rents = Boolean(place) && place.on === RENTED;
+  const rents = place?.on === RENTED;
   setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;
   view.list.hidden = view.fetched.hidden = !place;
@@ -97,7 +95,7 @@ export function showStart(form) {
   const estimate = view.cost.estimate();
   const character = chosenCharacter();
   const later = placeOf(form) ? '' : beginsWhen(null);
-  const sum = estimate && !estimate.wrong ? estimate.photos : character.photos.used;
+  const sum = (estimate && !estimate.wrong ? estimate.photos : character?.photos.used) ?? 0;
   view.few.hidden = sum >= pageState().limits.photos || !sum;
   const keyless = placeOf(form)?.on === RENTED && !view.rent.ready();
   view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum || keyless;

@@ -17,19 +17,20 @@ export function unfinished(run) {
 }
 
 /**
- * @param {any} now what there is: {kind, job, run}.
- * @param {any} character the state's entry.
+ * @param {TrainSituation} now what there is: {kind, job, run}.
+ * @param {Character} character the state's entry.
  * @param {() => void} otherBase goes to the choice of a base model.
+ * @returns {Lead}
  */
 export function trainWords(now, character, otherBase) {
   const { job, run } = now;
   if (now.kind === 'unknown') return { tone: 'none', text: runsError() || 'Loading …' };
   if (now.kind === 'nothing') return missing(character);
-  if (now.kind === 'running') return running(job);
-  if (now.kind === 'waiting') return waiting(job);
-  if (now.kind === 'trained') return trained(run, character);
+  if (job && now.kind === 'running') return running(job);
+  if (job && now.kind === 'waiting') return waiting(job);
+  if (run && now.kind === 'trained') return trained(run, character);
   const gone = baseGone(run) || jobsBaseGone(job);
-  return now.kind === 'failed'
+  return job && now.kind === 'failed'
     ? failed(job, run, gone && another(otherBase), gone)
     : resting(now, gone && another(otherBase), gone);
 }
@@ -39,6 +40,7 @@ const another = (/** @type {Action} */ otherBase) => ({
   main: true,
   do: otherBase,
 });
+/** @type {Record<string, string>} */
 const RESTS = {
   paused: 'Training is paused{where}.',
   interrupted: 'Training was interrupted{where}.',
@@ -49,21 +51,25 @@ const RESTS = {
  * @param {TrainSituation} now
  * @param {LeadButton | '' | false} other
  * @param {string} gone
+ * @returns {Lead}
  */
 function resting(now, other, gone) {
   const { kind, job, run } = now;
   const paused = kind === 'paused';
   const again = other || { label: 'Resume', main: true, do: () => goOn(now) };
-  const stop = { label: 'Stop', do: () => controlJob(job, 'stop') };
+  const stop = job && { label: 'Stop', do: () => controlJob(job, 'stop') };
   return {
     tone: 'warn',
     text: t(RESTS[kind], { where: place(run) }),
-    detail: gone || (paused ? (hasGpu() && job.lane === 'heavy' ? 'The GPU is free.' : '') : job && job.error),
+    detail: gone || (paused ? (hasGpu() && job?.lane === 'heavy' ? 'The GPU is free.' : '') : job?.error),
     buttons: [again, paused ? stop : toTest(run)],
   };
 }
 
-/** @param {Character} character */
+/**
+ * @param {Character} character
+ * @returns {Lead}
+ */
 function missing(character) {
   const step = character.next === 'captions' ? 'captions' : 'photos';
   const label = step === 'captions' ? 'Go to the captions' : 'Go to the photos';
@@ -77,7 +83,10 @@ function missing(character) {
   };
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function running(job) {
   const count =
     job.standing && job.standing.phase === 'training' ? countedText(job.standing, 'step {done} of {total}') : '';
@@ -103,7 +112,10 @@ function running(job) {
   };
 }
 
-/** @param {Job} job */
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function waiting(job) {
   const paused = pageState().queue.paused;
   return {
@@ -118,10 +130,11 @@ function waiting(job) {
 }
 
 /**
- * @param {Job | null} job
+ * @param {Job} job
  * @param {RunRecord | null} run
  * @param {LeadButton | '' | false} other
  * @param {string} gone
+ * @returns {Lead}
  */
 function failed(job, run, other, gone) {
   return {
@@ -147,22 +160,26 @@ function failedWhere(run) {
 /**
  * @param {RunRecord} run
  * @param {Character} character
+ * @returns {Lead}
  */
 function trained(run, character) {
   const text = t('Run {run} is trained: {steps} steps.', {
     run: run.id,
     steps: format.number(run.saved),
   });
-  const judged = run.grids.some((/** @type {Grid} */ grid) => grid.kind);
+  const judged = run.grids.some((grid) => grid.kind);
   const { message, text: sentence } = character.test;
   const detail = judged ? say(message, sentence) : t('Now see whether the face holds.');
   return { tone: 'good', text, detail, buttons: [toTest(run)] };
 }
 
-/** @param {RunRecord | null} run */
+/**
+ * @param {RunRecord | null} run
+ * @returns {LeadButton | null}
+ */
 function toTest(run) {
   if (!run || !run.checkpoints.length) return null;
-  const judged = run.grids.some((/** @type {Grid} */ grid) => grid.kind);
+  const judged = run.grids.some((grid) => grid.kind);
   const label = judged ? 'See the test' : 'Continue to the test';
   return { label, main: !unfinished(run), do: () => goTo({ step: 'test' }) };
 }
@@ -174,7 +191,7 @@ function toTest(run) {
 function place(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
-  if (!step) return t(' before anything was saved; it starts over');
+  if (!run || !step) return t(' before anything was saved; it starts over');
   return t('; it can continue after step {step} of {total}', {
     step: format.number(step),
     total: format.number(run.total),
@@ -183,7 +200,7 @@ function place(run) {
 
 /** @param {TrainSituation} given */
 async function goOn({ kind, job, run }) {
-  if (kind === 'paused') await resumeJob(job);
+  if (job && kind === 'paused') await resumeJob(job);
   else if (job) await controlJob(job, 'resume');
-  else await startJob('train', { run: run.id, then_test: await thenTest() }, 'The training continues.');
+  else if (run) await startJob('train', { run: run.id, then_test: await thenTest() }, 'The training continues.');
 }

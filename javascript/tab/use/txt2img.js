@@ -17,7 +17,8 @@ const ARRIVES = 5000; // milliseconds for each
 
 /** What is to become of a prompt that the user has written: 'replace', 'add', or '' = leave it all. */
 export async function wantedInTxt2img() {
-  const there = BOXES.map((id) => (hosts(`#${id} textarea`) || { value: '' }).value.trim());
+  const there = BOXES.map((id) => (hosts(`#${id} textarea`, HTMLTextAreaElement) || { value: '' }).value.trim());
+  /** @type {string[]} */
   const ours = readStored(SENT, []);
   if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
   return new Promise((resolve) => {
@@ -79,7 +80,7 @@ function tagOf(used) {
  * @param {UsedLora} used
  */
 export function addToPrompt(used) {
-  const box = hosts(`#${BOXES[0]} textarea`);
+  const box = hosts(`#${BOXES[0]} textarea`, HTMLTextAreaElement);
   const tag = tagOf(used);
   if (!box || !tag) return false;
   const same = tag.slice(0, tag.lastIndexOf(':') + 1);
@@ -92,19 +93,22 @@ export function addToPrompt(used) {
 
 /**
  * An element of the host's page; null where this host has none.
+ * @template {HTMLElement} T
  * @param {string} selector
+ * @param {new () => T} kind of the element.
+ * @returns {T | null}
  */
-function hosts(selector) {
-  const found = document.querySelector(selector);
-  if (found || typeof window.gradioApp !== 'function') return found;
-  return window.gradioApp().querySelector(selector);
+function hosts(selector, kind) {
+  const there = document.querySelector(selector);
+  const found = there || typeof window.gradioApp !== 'function' ? there : window.gradioApp().querySelector(selector);
+  return found instanceof kind ? found : null;
 }
 
 /** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
 export function refreshCards() {
   CARDS.forEach(press);
   // before it is first opened, the UX extension's button does nothing, and the list shows what was there at its start
-  const opens = hosts(`#${UX_OPENS}`);
+  const opens = hosts(`#${UX_OPENS}`, HTMLElement);
   if (opens) opens.addEventListener('click', pressUx, { once: true });
 }
 
@@ -114,7 +118,7 @@ function pressUx() {
 
 /** @param {string} id */
 function press(id) {
-  const button = hosts(`#${id}`);
+  const button = hosts(`#${id}`, HTMLElement);
   if (button) button.click();
 }
 
@@ -138,11 +142,11 @@ function fillIn(box, text) {
  * @param {UsedLora} used
  */
 export async function sendPrompt(used) {
-  const box = hosts('#sameface_infotext textarea');
-  const found = hosts('#sameface_send');
+  const box = hosts('#sameface_infotext textarea', HTMLTextAreaElement);
+  const found = hosts('#sameface_send', HTMLElement);
   const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
   if (!box || !button || !used.infotext) return false;
-  const prompt = hosts(`#${BOXES[0]} textarea`);
+  const prompt = hosts(`#${BOXES[0]} textarea`, HTMLTextAreaElement);
   const before = prompt ? prompt.value : '';
   fillIn(box, used.infotext);
   for (let tries = 0; tries < SENDS; tries += 1) {

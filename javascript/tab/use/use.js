@@ -8,14 +8,15 @@ import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { loraFile } from '../jobs/lora_file.js';
-import { bestGrid, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
+import { bestCell, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { copyBox, copyText } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, leadLine, notice, toast } from '../widgets/widgets.js';
 import { addToPrompt, refreshCards, rememberSent, sendPrompt, wantedInTxt2img } from './txt2img.js';
 
-let view = null;
+/** @type {UsePanel} what `mount` has made. */
+let view;
 
 export const panel = {
   mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
@@ -28,7 +29,7 @@ export const panel = {
 
 /** @param {HTMLElement} root */
 function make(root) {
-  const made = { slug: '', settings: null };
+  const made = /** @type {UsePanel} */ ({ slug: '', settings: null });
   made.lead = leadLine();
   made.cell = cellChoice(pageState().limits.prompt_weight, () => {
     made.result.hidden = true;
@@ -44,9 +45,9 @@ function make(root) {
   made.folder.input.value = readStored('folder', '');
   const comfyButton = actionButton('Copy to ComfyUI', () => toComfy(made));
   const folderButton = actionButton('Copy to this folder', () => toFolder(made));
-  made.comfy.row = el('div', { class: 'sf-copy' }, made.comfy.node, comfyButton);
-  made.folder.row = el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
-  made.elsewhere = foldSection('Use it elsewhere', made.comfy.row, made.folder.row);
+  made.comfyRow = el('div', { class: 'sf-copy' }, made.comfy.node, comfyButton);
+  made.folderRow = el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
+  made.elsewhere = foldSection('Use it elsewhere', made.comfyRow, made.folderRow);
   made.result = results();
   made.choice = el('div', { class: 'sf-card' }, made.cell.node, made.known, made.file);
   appendTo(root, [made.lead, made.choice, made.result, made.elsewhere]);
@@ -69,7 +70,7 @@ function results() {
   const file = copyBox('File');
   const more = foldSection('With sampler, seed and size', infotext);
   const node = el('div', { class: 'sf-card', hidden: true, aria: { live: 'polite' } }, said, prompt, file, more);
-  const set = (/** @type {UsedLora} */ used, /** @type {string} */ text) => {
+  const set = (/** @type {UsedLora} */ used, /** @type {string | undefined} */ text = undefined) => {
     node.hidden = false;
     fillWith(
       said,
@@ -107,13 +108,13 @@ function update(made) {
     made.result.hidden = true;
   }
   if (runs) preselect(made, runs);
-  const trained = Boolean(runs && runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length));
+  const trained = Boolean(runs && runs.some((run) => run.checkpoints.length));
   const far = pageState().host.remote; // then no folder may be named
   made.comfy.input.disabled = far;
-  made.folder.row.hidden = far;
+  made.folderRow.hidden = far;
   made.choice.hidden = made.elsewhere.hidden = !trained;
   made.lead.set(words(made, runs, trained));
-  if (trained) showKnown(made, runs);
+  if (runs && trained) showKnown(made, runs);
   if (trained) made.file.set(made.slug, made.cell.value);
 }
 
@@ -124,8 +125,8 @@ function update(made) {
  */
 function preselect(made, runs) {
   const before = JSON.stringify(made.cell.value);
-  const best = bestGrid(runs);
-  made.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+  const best = bestCell(runs);
+  made.cell.setRuns(runs, best);
   const wanted = app.wantedCell;
   if (wanted && wanted.slug === made.slug) {
     app.wantedCell = null;
@@ -150,6 +151,7 @@ function testOf(made, runs) {
  * @param {UsePanel} made
  * @param {RunRecord[] | null} runs
  * @param {boolean} trained
+ * @returns {Lead}
  */
 function words(made, runs, trained) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
@@ -200,9 +202,9 @@ function showKnown(made, runs) {
 /**
  * @param {UsePanel} made
  * @param {string} to
- * @param {string} folder
+ * @param {string} [folder]
  */
-async function use(made, to, folder) {
+async function use(made, to, folder = undefined) {
   const { run, step, weight } = made.cell.value;
   const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
   return postWithCode(`/characters/${made.slug}/use`, body);

@@ -9,13 +9,13 @@ export const EDGE = { left: 52, right: 12, top: 12, bottom: 34 };
 /**
  * From values to pixels, and the ticks of both axes.
  * @param {number[][]} points of all lines; at least one.
- * @param {any} options of `lineChart`.
+ * @param {Partial<ChartOptions>} options of `lineChart`.
  * @param {number} width of the drawing in pixels.
  */
 export function scales(points, options, width) {
   const xs = points.map(([x]) => x);
   const ys = points.map(([, y]) => y);
-  const ends = [options.xMin, options.xMax].filter(Number.isFinite);
+  const ends = [options.xMin, options.xMax].filter(format.isNumber);
   const [x0, x1] = room(Math.min(...xs, ...ends), Math.max(...xs, ...ends), 0);
   let [y0, y1] = room(options.yMin ?? Math.min(...ys), options.yMax ?? Math.max(...ys), 0.06);
   if (options.yMin !== undefined) y0 = options.yMin;

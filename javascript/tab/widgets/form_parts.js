@@ -98,7 +98,7 @@ export function factList() {
     const value = el('dd', {});
     return el('div', {}, el('dt', { text: t(one.name) }), value);
   };
-  const set = (/** @type {any?} */ all) => {
+  const set = (/** @type {Fact[]} */ all) => {
     const there = all.filter((one) => one.text !== '' && one.text !== null && one.text !== undefined);
     keyedList(
       list,
@@ -121,7 +121,7 @@ export function factList() {
  */
 export function lineList(name) {
   const list = el('ul', { class: `sf-lines ${name || ''}` });
-  const set = (/** @type {any?} */ all) => {
+  const set = (/** @type {string[]} */ all) => {
     keyedList(
       list,
       all,

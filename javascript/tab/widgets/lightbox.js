@@ -9,11 +9,10 @@ import { actionButton, openDialog } from './widgets.js';
 /**
  * Open pictures large, one pair at a time; the arrow keys go to the next pair, Escape closes.
  * @param {string} slug of the character.
- * @param {Array<{name, words, nearest, base: any, lora: any}>} items base and lora are null or {url, alt, label, caption}; `nearest`
- *   is the file name of the photo that is shown first.
+ * @param {LargeItem[]} items
  * @param {number} at which item is shown first.
- * @param {Array<{file, sha256}>} photos of the person; none = those in use are asked for.
- * @param {{answer?: (key: string, place: number) => {item: any, next: boolean} | null,
+ * @param {PhotoFile[]} photos of the person; none = those in use are asked for.
+ * @param {{answer?: (key: string, place: number) => {item: LargeItem, next: boolean} | null,
  *   buttons?: Array<{label: string, key: string}>}} [more] `answer` is asked what a further key does to the shown item:
  *   null = nothing, else the item as it is then, and whether the next one is shown; `buttons` press such keys.
  */
@@ -61,10 +60,14 @@ export function lightbox(slug, items, at, photos, more = {}) {
     return true;
   }
 
-  const keys = { ArrowLeft: -1, ArrowRight: 1 };
+  const keys = new Map([
+    ['ArrowLeft', -1],
+    ['ArrowRight', 1],
+  ]);
   shown.node.addEventListener('keydown', (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (several && event.key in keys) go(keys[event.key]);
+    const by = several ? keys.get(event.key) : undefined;
+    if (by) go(by);
     else if (event.key.toLowerCase() === 'z') compare.zoom();
     else if (!press(event.key)) return;
     event.preventDefault(); // the slider goes by the keys up and down
@@ -92,6 +95,7 @@ function photoSide(slug) {
     actionButton(text, () => show(at + by), { small: true, label: t(label), title: label });
   const turn = el('div', { class: 'sf-row' }, step('‹', -1, 'Previous photo'), name, step('›', 1, 'Next photo'));
   const node = el('figure', { class: 'sf-lightbox-side' }, label, image, turn);
+  /** @type {PhotoFile[]} */
   let photos = [];
   let wanted = '';
   let at = 0;
@@ -158,6 +162,7 @@ function comparison() {
   const zoom = () => {
     if (slider.hidden) box.classList.toggle('sf-zoomed');
   };
+  /** @param {MouseEvent} event */
   const look = ({ clientX, clientY }) => {
     const { left, top, width, height } = box.getBoundingClientRect();
     box.style.setProperty('--sf-x', `${((clientX - left) / width) * 100}%`);
@@ -175,13 +180,13 @@ function comparison() {
   });
   box.addEventListener('pointermove', (event) => box.hasPointerCapture(event.pointerId) && drag(event));
 
-  const fit = (/** @type {Event} */ event) => {
-    const { naturalWidth: width, naturalHeight: height } = event.target;
+  /** @param {HTMLImageElement} image */
+  const fit = ({ naturalWidth: width, naturalHeight: height }) => {
     if (!width || !height) return;
     box.style.aspectRatio = `${width} / ${height}`;
     box.style.width = `min(100%, calc(62vh * ${width / height}))`;
   };
-  for (const image of [theirs, ours]) image.addEventListener('load', fit);
+  for (const image of [theirs, ours]) image.addEventListener('load', () => fit(image));
 
   const put = (/** @type {HTMLImageElement} */ image, /** @type {LargeSide | null} */ side) => {
     image.hidden = !side;
@@ -194,6 +199,7 @@ function comparison() {
     setText(labels[place], side ? side.label : '');
     setText(captions[place], side ? side.caption : '');
   };
+  /** @param {LargeItem} item */
   const set = ({ base, lora }) => {
     const both = Boolean(base && lora);
     put(theirs, base);

@@ -15,7 +15,7 @@ const ROWS = 12; // of the table that stands for the drawing
  *   `xStep`: the least distance of two marks of the axis, 1 where it is left out; `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
  *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too; `bars`: upright lines, each
  *   [x, low, high].
- * @returns {HTMLElement} a figure; `figure.update(options)` draws it anew.
+ * @returns a figure; `figure.update(options)` draws it anew.
  */
 export function lineChart(options) {
   const figure = el('figure', { class: 'sf-chart' });
@@ -44,12 +44,12 @@ export function lineChart(options) {
  * @param {number} width
  */
 function draw(figure, options, width) {
-  const series = options.series.map((/** @type {ChartLine} */ one) => ({
+  const series = options.series.map((one) => ({
     ...one,
     points: one.points.filter(([, y]) => Number.isFinite(y)),
   }));
-  const points = series.flatMap((/** @type {ChartLine} */ one) => one.points);
-  const ends = series.flatMap((/** @type {ChartLine} */ one) =>
+  const points = series.flatMap((one) => one.points);
+  const ends = series.flatMap((one) =>
     (one.bars || []).flatMap(([x, low, high]) => [
       [x, low],
       [x, high],
@@ -66,9 +66,7 @@ function draw(figure, options, width) {
   picture.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
   picture.setAttribute('aria-label', spoken(options, series, scale));
   axes(picture, scale, options, width);
-  series.forEach((/** @type {ChartLine} */ one, /** @type {number} */ place) =>
-    line(picture, one, scale, toneOf(one, place)),
-  );
+  series.forEach((one, place) => line(picture, one, scale, toneOf(one, place)));
   const value = el('p', { class: 'sf-chart-value', aria: { live: 'polite' } });
   pointer(picture, series, scale, value, options.near);
   const before = figure.querySelector('svg');
@@ -115,7 +113,7 @@ function axes(picture, scale, options, width) {
     );
   }
   picture.append(el('svg:line', { class: 'sf-axis', x1: EDGE.left, x2: width - EDGE.right, y1: bottom, y2: bottom }));
-  const words = [options.yLabel, options.xLabel].filter(Boolean).map((text) => t(text));
+  const words = [options.yLabel, options.xLabel].flatMap((text) => (text ? [t(text)] : []));
   if (words.length) {
     const place = { class: 'sf-tick', x: width - EDGE.right, y: HEIGHT - 4, 'text-anchor': 'end' };
     picture.append(el('svg:text', place, words.join(' / ')));
@@ -165,9 +163,7 @@ function legend(series) {
  * @param {boolean | undefined} near
  */
 function pointer(picture, series, scale, value, near) {
-  const places = [...new Set(series.flatMap((/** @type {ChartLine} */ one) => one.points.map(([x]) => x)))].sort(
-    (a, b) => a - b,
-  );
+  const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
   const mark = el('svg:line', { class: 'sf-cursor', y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: 'hidden' });
   picture.append(mark);
   let chosen = places.length - 1;
@@ -175,15 +171,15 @@ function pointer(picture, series, scale, value, near) {
     chosen = Math.max(0, Math.min(places.length - 1, place));
     const x = places[chosen];
     for (const [name, at] of Object.entries({ x1: scale.x(x), x2: scale.x(x), visibility: 'visible' }))
-      mark.setAttribute(name, at);
+      mark.setAttribute(name, String(at));
     setText(value, at(series, x, scale, near));
   };
-  picture.addEventListener('pointermove', (/** @type {Event} */ event) => {
+  picture.addEventListener('pointermove', (event) => {
     const x = event.clientX - picture.getBoundingClientRect().left;
     show(nearest(places, x, scale));
   });
   picture.addEventListener('focus', () => show(chosen));
-  picture.addEventListener('keydown', (/** @type {Event} */ event) => {
+  picture.addEventListener('keydown', (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (by === undefined) return;
     event.preventDefault();
@@ -201,10 +197,10 @@ function pointer(picture, series, scale, value, near) {
  * @param {boolean | undefined} near
  */
 function at(series, x, scale, near) {
-  const found = series
-    .map((/** @type {ChartLine} */ one) => [one.name, pointAt(one.points, x, near)])
-    .filter(([, point]) => point)
-    .map(([name, [, y]]) => `${t(name)} ${scale.yText(y)}`);
+  const found = series.flatMap((one) => {
+    const point = pointAt(one.points, x, near);
+    return point ? [`${t(one.name)} ${scale.yText(point[1])}`] : [];
+  });
   return `${scale.xText(x)}: ${found.join(', ')}`;
 }
 
@@ -215,8 +211,8 @@ function at(series, x, scale, near) {
  */
 function spoken(options, series, scale) {
   const each = series
-    .filter((/** @type {ChartLine} */ one) => one.points.length)
-    .map((/** @type {ChartLine} */ one) => {
+    .filter((one) => one.points.length)
+    .map((one) => {
       const [first, last] = [one.points[0], one.points[one.points.length - 1]];
       const values = { name: t(one.name), a: scale.yText(first[1]), b: scale.yText(last[1]), x: scale.xText(last[0]) };
       return t('{name}: from {a} to {b} at {x}', values);
@@ -230,17 +226,13 @@ function spoken(options, series, scale) {
  * @param {ChartOptions} options
  */
 function table(series, scale, options) {
-  const head = [options.xLabel || '', ...series.map((/** @type {ChartLine} */ one) => one.name)].map((text) =>
-    el('th', { text: t(text) }),
-  );
-  const places = [...new Set(series.flatMap((/** @type {ChartLine} */ one) => one.points.map(([x]) => x)))].sort(
-    (a, b) => a - b,
-  );
+  const head = [options.xLabel || '', ...series.map((one) => one.name)].map((text) => el('th', { text: t(text) }));
+  const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
   const some = places.filter(
     (_, place) => place % Math.ceil(places.length / ROWS) === 0 || place === places.length - 1,
   );
   const rows = some.map((x) => {
-    const cells = series.map((/** @type {ChartLine} */ one) => {
+    const cells = series.map((one) => {
       const point = pointAt(one.points, x, options.near);
       const bar = (one.bars || []).find(([place]) => place === x);
       const ends = bar ? ` (${scale.yText(bar[1])} – ${scale.yText(bar[2])})` : '';
@@ -249,5 +241,5 @@ function table(series, scale, options) {
     return el('tr', {}, el('th', { scope: 'row', text: scale.xText(x) }), cells);
   });
   const whole = el('table', { class: 'sf-table' }, el('thead', {}, el('tr', {}, head)), el('tbody', {}, rows));
-  return foldSection('As a table', whole);
+  return foldSection('As a table', el('div', { class: 'sf-scroll' }, whole));
 }

@@ -7,11 +7,11 @@ import { keyedList, toneSign } from './widgets.js';
 
 /**
  * What is shown of a number.
- * @param {{value: number | null, why_not: any}} number of the server: a share, or why there is none.
- * @returns {{percent: number | null, text: string}} how long the bar is; what stands beside or below it.
+ * @param {{value: number | null, why_not: Message | null}} number of the server: a share, or why there is none.
+ * @returns how long the bar is; what stands beside or below it.
  */
 export function shownNumber({ value, why_not: why }) {
-  if (Number.isFinite(value)) {
+  if (format.isNumber(value)) {
     const percent = Math.round(100 * Math.min(1, Math.max(0, value)));
     return { percent, text: format.percent(percent / 100) };
   }
@@ -46,8 +46,7 @@ function entry() {
   const bar = numberBar();
   const why = el('p', { class: 'sf-quiet' });
   const node = el('div', {}, el('p', { class: 'sf-number-head' }, el('span', {}, sign, label), value), bar, why);
-  node.parts = { sign, label, value, bar, why };
-  return node;
+  return Object.assign(node, { parts: { sign, label, value, bar, why } });
 }
 
 /**

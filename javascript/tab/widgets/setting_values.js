@@ -17,6 +17,7 @@ export function textIn(text, field) {
  * A number as people write it: 0,0001 and 1e-4, too.
  * @param {string} text
  * @param {SettingField} field
+ * @returns {{value?: number | null, wrong?: string}}
  */
 export function numberIn(text, field) {
   if (field.kind === 'int' && THOUSANDS.test(text.trim()))

@@ -8,8 +8,8 @@ import { copyText } from './form_parts.js';
 import { actionButton, formField, selectBox } from './widgets.js';
 
 /**
- * @param {(a: any) => void} changed gets the settings that differ from the preset, by dotted key.
- * @returns {HTMLElement} with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
+ * @param {(changes: Settings) => void} changed gets the settings that differ from the preset, by dotted key.
+ * @returns with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
  *   over them, both by dotted key.
  */
 export function settingsForm(changed) {
@@ -23,10 +23,15 @@ export function settingsForm(changed) {
   const reset = actionButton('Reset all', () => apply({}), { small: true });
   const groups = el('div', { class: 'sf-settings-groups' });
   const form = el('div', { class: 'sf-settings' }, el('div', { class: 'sf-row' }, search, count, reset), groups);
+  /** @type {Map<string, ReturnType<typeof rowOf>>} */
   const rows = new Map(); // by key
+  /** @type {Settings} */
   let base = {};
+  /** @type {Settings} */
   let changes = {};
   let drawn = '';
+  /** @type {{node: HTMLElement, members: ReturnType<typeof rowOf>[]}[]} */
+  let sections = [];
 
   search.addEventListener('input', () => filter(search.value));
 
@@ -76,12 +81,12 @@ export function settingsForm(changed) {
   function filter(/** @type {string} */ words) {
     const wanted = words.trim().toLowerCase();
     for (const [key, row] of rows) row.node.hidden = !`${key} ${row.node.textContent}`.toLowerCase().includes(wanted);
-    for (const group of groups.children)
-      group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
+    for (const { node, members } of sections) node.hidden = members.every((row) => row.node.hidden);
   }
 
   function undo(/** @type {string} */ key) {
     const row = rows.get(key);
+    if (!row) return;
     row.forget();
     row.write(base[key]);
     one(key, base[key]);
@@ -90,12 +95,12 @@ export function settingsForm(changed) {
   function build(/** @type {SettingField[]} */ fields) {
     rows.clear();
     const names = [...new Set(fields.map((/** @type {SettingField} */ field) => field.group))];
-    const nodes = names.map((name) => {
+    sections = names.map((name) => {
       const mine = fields.filter((/** @type {SettingField} */ field) => field.group === name);
       const made = mine.map((/** @type {SettingField} */ field) => {
         const row = rowOf(
           field,
-          (/** @type {SettingValue} */ value) => one(field.key, value),
+          (value) => one(field.key, value),
           () => undo(field.key),
           () => {
             mark(field.key);
@@ -103,20 +108,29 @@ export function settingsForm(changed) {
           },
         );
         rows.set(field.key, row);
-        return row.node;
+        return row;
       });
       const heading = el('h4', { text: t(name) });
-      return el('section', { class: 'sf-settings-group' }, heading, el('div', { class: 'sf-settings-list' }, made));
+      const list = el(
+        'div',
+        { class: 'sf-settings-list' },
+        made.map((row) => row.node),
+      );
+      return { node: el('section', { class: 'sf-settings-group' }, heading, list), members: made };
     });
-    fillWith(groups, nodes);
+    fillWith(
+      groups,
+      sections.map((one) => one.node),
+    );
     if (search.value) filter(search.value);
   }
 
   /** What the routes have refused, said below its field; none: nothing is refused. */
-  const refusedThis = (/** @type {string} */ key, /** @type {string} */ text) => {
-    for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
+  const refusedThis = (/** @type {string | undefined} */ key, /** @type {string | undefined} */ text) => {
+    for (const [name, row] of rows) row.refuse(name === key && text ? about(key, text) : '');
   };
 
+  /** @param {{fields: SettingField[], settings: Settings, changes: Settings}} now */
   const set = ({ fields, settings, changes: laid }) => {
     if (drawn !== JSON.stringify(fields)) {
       drawn = JSON.stringify(fields);
@@ -147,7 +161,7 @@ function rowOf(field, changed, undo, complained) {
     const { value, wrong } = read();
     [complaint, refused] = [wrong || '', ''];
     say();
-    if (wrong) complained();
+    if (wrong || value === undefined) complained();
     else changed(value);
   });
   const said = el('span', {});
@@ -184,6 +198,7 @@ function nameOf(key) {
 /**
  * The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}.
  * @param {SettingField} field
+ * @returns {SettingControl}
  */
 function control(field) {
   if (field.kind === 'bool') {
@@ -195,9 +210,7 @@ function control(field) {
     };
   }
   if (field.kind === 'choice') {
-    const input = selectBox(
-      field.choices.map((/** @type {SettingValue} */ value) => ({ value: String(value), text: String(value) })),
-    );
+    const input = selectBox(field.choices.map((value) => ({ value: String(value), text: String(value) })));
     const value = () => field.choices.find((choice) => String(choice) === input.value);
     return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
   }
@@ -215,7 +228,10 @@ function control(field) {
   };
 }
 
-/** A list of texts, one a line. */
+/**
+ * A list of texts, one a line.
+ * @returns {SettingControl}
+ */
 function linesControl() {
   const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
   input.placeholder = t('one a line, such as: photo of {trigger} woman at the beach');
@@ -225,7 +241,7 @@ function linesControl() {
       .map((line) => line.trim())
       .filter(Boolean),
   });
-  return { input, write: (/** @type {SettingValue} */ value) => (input.value = (value || []).join('\n')), read };
+  return { input, write: (value) => (input.value = Array.isArray(value) ? value.join('\n') : ''), read };
 }
 
 /**

@@ -120,7 +120,7 @@ function toasts() {
  * @param {string} title
  * @param {Node} node what it holds.
  * @param {{wide?: boolean, closed?: Action}} [options]
- * @returns {{close: Action, node: HTMLDialogElement}}
+ * @returns
  */
 export function openDialog(title, node, options = {}) {
   const before = document.activeElement;

@@ -126,9 +126,9 @@ interface Posts {{
 type PostPath = Posts[keyof Posts]['path'];
 
 /** The body that a path takes. */
-type BodyOf<P extends PostPath> = {{
-  [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
-}}[keyof Posts];
+type BodyOf<P extends PostPath> = P extends PostPath
+  ? {{ [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never }}[keyof Posts]
+  : never;
 
 /** What the page's forms allow and propose: `limits` in the answer of `/state`. */
 interface PageLimits {{
@@ -158,7 +158,7 @@ _NAMED = {
     "FailReason": production.Reason,
     "LibraryTaskState": library_tasks.TaskState,
 }
-_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "any"}
+_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "unknown"}
 
 
 def as_types(routes: Sequence[Route]) -> str:
