@@ -156,9 +156,11 @@ interface Posts {
 type PostPath = Posts[keyof Posts]['path'];
 
 /** The body that a path takes. */
-type BodyOf<P extends PostPath> = P extends PostPath
-  ? { [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never }[keyof Posts]
-  : never;
+type BodyOf<P extends PostPath> = P extends PostPath ? Bodies<P>[keyof Posts] : never;
+
+type Bodies<P extends PostPath> = {
+  [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
+};
 
 /** What the page's forms allow and propose: `limits` in the answer of `/state`. */
 interface PageLimits {
