@@ -188,7 +188,7 @@ async function addTrigger() {
 
 function opened() {
   answers.forget(); // another program may have changed the files meanwhile
-  parts.fill.ask().catch((/** @type {PageError} */ error) => toast(error.message, 'bad'));
+  parts.fill.ask().catch((error) => toast(error.message, 'bad'));
 }
 
 function hidden() {

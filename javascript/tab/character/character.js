@@ -143,7 +143,7 @@ async function make() {
   const refused = invents
     ? await fresh.invent.begin(made.slug).then(
         () => null,
-        (/** @type {PageError} */ error) => error,
+        (error) => error,
       )
     : null;
   fresh.form.fill({});

@@ -39,7 +39,7 @@ export function characterForm(isNew) {
   );
   const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
   const faults = () => fields.flatMap((one) => one.faults());
-  if (name) name.listen((/** @type {string} */ text) => trigger.propose(text));
+  if (name) name.listen((text) => trigger.propose(text));
   return {
     node,
     fill: (/** @type {Partial<Character>} */ character) => {
@@ -76,12 +76,12 @@ function nameField() {
     key: 'name',
     target: input,
     node,
-    listen: (/** @type {(name: string) => void} */ run) =>
+    listen: (run) =>
       input.addEventListener(
         'input',
         later(() => run(input.value.trim())),
       ),
-    set: (/** @type {Partial<Character>} */ character) => (input.value = character.name || ''),
+    set: (character) => (input.value = character.name || ''),
     faults: () => needed(input, 'Give the character a name.'),
     get: () => ({ name: input.value.trim() }),
   };
@@ -125,7 +125,7 @@ function classField() {
     key: 'class_word',
     target: node,
     node,
-    set: (/** @type {Partial<Character>} */ character) => {
+    set: (character) => {
       const word = character.class_word || '';
       const known = CLASSES.includes(word) ? word : word ? 'other' : '';
       choices.forEach((one) => (one.input.checked = one.input.value === known));
@@ -191,7 +191,7 @@ function consentField() {
     key: 'consent',
     target: node,
     node,
-    set: (/** @type {Partial<Character>} */ character) => {
+    set: (character) => {
       before = character.consent || null;
       choices.forEach((one) => (one.input.checked = one.input.value === before?.kind));
       show();
@@ -212,7 +212,7 @@ function traitsField() {
     key: 'traits',
     target: input,
     node: formField('Traits to name', input, help),
-    set: (/** @type {Partial<Character>} */ character) => (input.value = (character.traits || []).join(', ')),
+    set: (character) => (input.value = (character.traits || []).join(', ')),
     faults: () => [],
     get: () => ({
       traits: input.value

@@ -75,7 +75,7 @@ export function triggerField() {
     key: 'trigger',
     target: input,
     node,
-    propose: async (/** @type {string} */ name) => {
+    propose: async (name) => {
       if (!name) return show([]);
       const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
       const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same

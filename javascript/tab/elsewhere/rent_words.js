@@ -11,15 +11,14 @@ export const forTraining = {
     'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
     'the cheapest with enough memory is used.',
   further: () => ({}),
-  request: (/** @type {string} */ slug, /** @type {RentRequest} */ asked) => ({
+  request: (slug, asked) => ({
     path: `/characters/${slug}/rent`,
     body: asked,
   }),
-  total: (/** @type {RentOffer} */ one) => (one.minutes === null ? '' : one.total),
-  changed: (/** @type {RentOffer} */ one, /** @type {number | null} */ need) =>
-    need && one.memory < need ? one.changed : '',
+  total: (one) => (one.minutes === null ? '' : one.total),
+  changed: (one, need) => (need && one.memory < need ? one.changed : ''),
   time: () => '',
-  most: (/** @type {RentOffer} */ one) =>
+  most: (one) =>
     t(
       'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
         'These limits hold for the whole run, however often it is resumed.',
@@ -34,13 +33,12 @@ export const forPainting = {
     'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
     'preference; if none is selected, the cheapest is used.',
   // what the user has written counts from now on
-  further: (/** @type {RentalWish} */ given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
-  request: (/** @type {string} */ slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
-  total: (/** @type {RentOffer} */ one) => one.paints[0].total,
+  further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
+  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
+  total: (one) => one.paints[0].total,
   changed: () => '',
-  time: (/** @type {RentOffer} */ one, /** @type {RentQuote} */ quote) =>
-    [...one.paints.map((/** @type {PlannedPaint} */ what) => paintTime(one, what)), quote.left].join(' '),
-  most: (/** @type {RentOffer} */ one) =>
+  time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
+  most: (one) =>
     t(
       'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
         'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
@@ -55,12 +53,11 @@ export const forGoingOn = {
   ...forTraining,
   own: true, // the run has limits, which what is left empty does not raise
   further: forPainting.further,
-  request: (/** @type {string} */ slug, { run, ...body }) => ({
+  request: (slug, { run, ...body }) => ({
     path: `/characters/${slug}/runs/${run}/rent-on`,
     body,
   }),
-  time: (/** @type {RentOffer} */ one, /** @type {RentQuote} */ quote) =>
-    [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
+  time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
   limits: 'New time and cost limits start now; earlier pods of this run do not count towards them.',
 };
 

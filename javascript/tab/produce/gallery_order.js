@@ -24,8 +24,8 @@ export function isKept(picture) {
 /** @type {Record<GalleryFilter, (picture: ProducedPicture) => boolean>} */
 const SHOWS = {
   kept: isKept,
-  failed: (/** @type {ProducedPicture} */ picture) => !isKept(picture),
-  byHand: (/** @type {ProducedPicture} */ picture) => Boolean(picture.decision),
+  failed: (picture) => !isKept(picture),
+  byHand: (picture) => Boolean(picture.decision),
   all: () => true,
 };
 

@@ -22,7 +22,7 @@ export function testWords(made, character, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
   if (last && last.broken) return failed(last);
-  if (!runs.some((/** @type {RunRecord} */ run) => run.checkpoints.length)) return untrained();
+  if (!runs.some((run) => run.checkpoints.length)) return untrained();
   const { grid } = made;
   const judged = grid && grid.verdict;
   const { message, text: said } = character.test;

@@ -26,8 +26,8 @@ export function scales(points, options, width) {
     y: (/** @type {number} */ value) => EDGE.top + (1 - (value - y0) / (y1 - y0)) * inner.h,
     xTicks: ticks(x0, x1, Math.max(2, Math.floor(inner.w / 90)), options.xStep ?? 1),
     yTicks: ticks(y0, y1, 4, 0),
-    xText: options.xFormat || ((/** @type {number} */ value) => format.number(value)),
-    yText: options.yFormat || ((/** @type {number} */ value) => format.number(value, 4)),
+    xText: options.xFormat || ((value) => format.number(value)),
+    yText: options.yFormat || ((value) => format.number(value, 4)),
   };
 }
 

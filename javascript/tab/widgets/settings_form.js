@@ -205,7 +205,7 @@ function control(field) {
     const input = el('input', { type: 'checkbox' });
     return {
       input,
-      write: (/** @type {SettingValue} */ value) => (input.checked = Boolean(value)),
+      write: (value) => (input.checked = Boolean(value)),
       read: () => ({ value: input.checked }),
     };
   }
