@@ -142,7 +142,7 @@ interface Photo {
   word: string;
   sentence: string;
   findings: string[];
-  messages: (Message | null)[];
+  messages?: (Message | null)[];
   decision: 'keep' | 'drop' | null;
   used: boolean;
   width: number;

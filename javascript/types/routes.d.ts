@@ -188,6 +188,7 @@ interface PageLimits {
   second_pass: number;
   comfyui: string;
   engine_pack: string;
+  asked_times: number;
 }
 
 /** The words for the server's codes: `words` in the answer of `/state`. */
@@ -198,6 +199,7 @@ interface PageWords {
   kept_keys: Record<string, Record<string, string>>;
   angles: Record<'profile from the left' | 'from the left' | 'ahead' | 'from the right' | 'profile from the right', string>;
   decisions: Record<string, string>;
+  reported_cost: string;
 }
 
 type Tone = 'good' | 'warn' | 'bad' | 'none';

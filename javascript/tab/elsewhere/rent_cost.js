@@ -1,14 +1,11 @@
 /** What the first LoRA costs on a rented GPU, part by part. */
 
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
 import { factList } from '../widgets/form_parts.js';
 import { foldSection } from '../widgets/widgets.js';
-
-const REPORTED =
-  'For comparison: what people report for a first LoRA on a rented GPU is about 4 hours and 0.50 to 3 GBP. This was not ' +
-  'measured here.';
 
 const WITH_PICTURES = {
   run:
@@ -27,7 +24,12 @@ const ALONE = {
 export function rentCost() {
   const facts = factList();
   const time = el('p', { class: 'sf-help' });
-  const fold = foldSection('Cost of the first LoRA', time, facts, el('p', { class: 'sf-help', text: t(REPORTED) }));
+  const fold = foldSection(
+    'Cost of the first LoRA',
+    time,
+    facts,
+    el('p', { class: 'sf-help', text: t(pageState().words.reported_cost) }),
+  );
   fold.open = true;
   fold.hidden = true;
   const set = (

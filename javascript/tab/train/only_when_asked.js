@@ -1,16 +1,15 @@
 /** The choice of a LoRA that shows the person only where the prompt has the trigger word: settings under one name. */
 
+import { pageState } from '../base/app.js';
 import { openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
+import { number } from '../base/format.js';
 import { t } from '../base/texts.js';
 import { defaultCaptioner, fillCaptions } from '../captions/caption_tools.js';
 import { checkbox } from '../widgets/form_parts.js';
 import { actionButton, notice } from '../widgets/widgets.js';
 import { differing, isChosen } from './asked_settings.js';
 
-const HELP =
-  'Without the trigger word the LoRA paints other people. Training takes about 1.5 times as long, and prompts are ' +
-  'followed less exactly.';
 const PLAIN =
   'Most captions only say who it is. Have captions written first: otherwise everything in the photos is learned as ' +
   'part of the trigger word, and prompts are no longer followed.';
@@ -24,7 +23,16 @@ const PLAIN =
 export function onlyWhenAsked(changed) {
   /** @type {AskedSettings} */
   let shown = { settings: {}, changes: {}, wanted: {} };
-  const box = checkbox('The person only when asked', false, (yes) => changed(differing(shown, yes)), HELP);
+  const box = checkbox(
+    'The person only when asked',
+    false,
+    (yes) => changed(differing(shown, yes)),
+    t(
+      'Without the trigger word the LoRA paints other people. Training takes about {n} times as long, and prompts are ' +
+        'followed less exactly.',
+      { n: number(pageState().limits.asked_times, 1) },
+    ),
+  );
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));
   const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), write);
   const node = el('div', { class: 'sf-stack' }, box, plain);

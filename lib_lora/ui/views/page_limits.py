@@ -13,6 +13,7 @@ from lib_lora.character.photo_files import SUFFIXES, suffixes_read
 from lib_lora.comfyui.comfy_address import DEFAULT
 from lib_lora.faces.engines.engine_names import INSIGHTFACE
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION_TIMES
 from lib_lora.photos.audit.coverage import LEAST, RIGHT
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
@@ -73,6 +74,7 @@ class PageLimits:
         second_pass: the usual denoising strength of a production's second pass over small faces.
         comfyui: the usual address of a ComfyUI that runs.
         engine_pack: how the name of a face engine begins that is a model pack of InsightFace; its folder follows.
+        asked_times: how many times as long a training takes whose LoRA shows the person only when asked.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
@@ -100,6 +102,7 @@ class PageLimits:
     second_pass: float
     comfyui: str
     engine_pack: str
+    asked_times: float
 
 
 @cache
@@ -135,5 +138,6 @@ def page_limits() -> PageLimits:
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,
         engine_pack=f"{INSIGHTFACE}:",
+        asked_times=PRESERVATION_TIMES,
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

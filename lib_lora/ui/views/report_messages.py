@@ -15,7 +15,7 @@ LIKENESS = (
     "A likeness is a cosine between faces: 1 is the same picture, the photos of one person lie near 0.9 to their mean, "
     "strangers near 0.3. One picture scatters by about 0.05, so only the set is judged."
 )
-_MEASURED = {  # facts of a report that are shown as they are: their names, and whether each is a likeness or a share
+MEASURED = {  # facts of a report that are shown as they are: their names, and whether each is a likeness or a share
     "likeness": ("Mean likeness", "likeness"),
     "lowest": ("Lowest likeness", "likeness"),
     "keep": ("Keep line: from here clearly this person", "likeness"),
@@ -36,7 +36,7 @@ _MEASURED = {  # facts of a report that are shown as they are: their names, and 
 
 def templates() -> Iterator[str]:
     """All that this module says, for translators."""
-    yield from (_OF_CEILING, _OF_PHOTOS, _RANGE, LIKENESS, *(name for name, _ in _MEASURED.values()))
+    yield from (_OF_CEILING, _OF_PHOTOS, _RANGE, LIKENESS, *(name for name, _ in MEASURED.values()))
 
 
 def kept_message(facts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -66,7 +66,7 @@ def measured(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     return [
         {"name": name, "kind": kind, "value": facts[key]}
-        for key, (name, kind) in _MEASURED.items()
+        for key, (name, kind) in MEASURED.items()
         if facts.get(key) is not None
     ]
 
