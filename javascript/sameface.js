@@ -13,13 +13,19 @@
 
   let failures = 0;
 
-  /** A sentence in the user's language, in place of the page. */
+  /**
+   * A sentence in the user's language, in place of the page.
+   * @param {HTMLElement} place
+   * @param {string} text
+   */
   function say(place, text) {
     const words = window.localization || {}; // English to the user's language, from the host
     place.textContent = (Object.prototype.hasOwnProperty.call(words, text) && words[text]) || text;
   }
 
+  /** @returns {HTMLElement | null} */
   function place() {
+    /** @type {HTMLElement | null} */
     const found = document.querySelector('#sameface');
     if (found) return found;
     try {

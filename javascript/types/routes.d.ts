@@ -86,7 +86,7 @@ interface Posts {
   /** Write captions from what the photos show, as a job. */
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
   /** What a training would take: steps, disk space, and time and memory if they have been measured; and how many of its photos have a caption that says more than who it is. */
-  '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, any>; on?: string } };
+  '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; on?: string } };
   /** Add a machine, after it was reached and looked at; one of its name is replaced. A cluster that has no room now is added unchecked, which `said` says. */
   '/places': { path: `/places`; body: { name: string; address: string; key?: string; folder?: string; python?: string; storage?: string; code?: string } };
   /** Look what a machine has now. */
@@ -94,13 +94,13 @@ interface Posts {
   /** Forget a machine; what lies there stays there. */
   '/places/{name}/remove': { path: `/places/${string}/remove`; body: {} };
   /** What a training would send to another machine: each photo, caption and setting, by the rules of sending. */
-  '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; on?: string; base_address?: string } };
+  '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; on?: string; base_address?: string } };
   /** Keep RunPod's API key; it is never told again. */
   '/runpod/key': { path: `/runpod/key`; body: { key: string } };
   /** Forget RunPod's API key; one in the environment of this program stays. */
   '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
   /** What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character. */
-  '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, any>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
+  '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** What RunPod offers now to go on with a run, with prices, minutes and sums, or why nothing can be had (`refused`); the limits that hold for the run as long as no others are given, and what is left of those that are asked for. */
   '/characters/{slug}/runs/{run}/rent-on': { path: `/characters/${string}/runs/${string}/rent-on`; body: { steps?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** What RunPod offers now to paint pictures with a run's LoRA, with prices, minutes and sums; what is left of the limits of the run. */
@@ -108,7 +108,7 @@ interface Posts {
   /** Delete a pod, and look until it is gone. */
   '/pods/{name}/end': { path: `/pods/${string}/end`; body: {} };
   /** Add a job to the queue. */
-  '/jobs': { path: `/jobs`; body: { kind: string; character: string; arguments?: Record<string, any> } };
+  '/jobs': { path: `/jobs`; body: { kind: string; character: string; arguments?: Record<string, unknown> } };
   /** Stop a job; what it has done so far is kept. */
   '/jobs/{number}/stop': { path: `/jobs/${string}/stop`; body: {} };
   /** Pause a running job, and all heavy jobs behind it. */
@@ -156,13 +156,17 @@ interface Posts {
 type PostPath = Posts[keyof Posts]['path'];
 
 /** The body that a path takes. */
-type BodyOf<P extends PostPath> = {
+type BodyOf<P extends PostPath> = P extends PostPath ? Bodies<P>[keyof Posts] : never;
+
+type Bodies<P extends PostPath> = {
   [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
-}[keyof Posts];
+};
 
 /** What the page's forms allow and propose: `limits` in the answer of `/state`. */
 interface PageLimits {
   photos: number;
+  photos_best: { least: number; most: number };
+  face_pixels: number;
   photo_bytes: number;
   face_bytes: number;
   photos_at_once: number;
@@ -180,8 +184,34 @@ interface PageLimits {
   ranges: Record<'grid_steps' | 'weight' | 'side' | 'first_seed' | 'cfg' | 'candidates' | 'seed' | 'count' | 'budget', { least: number; most: number; usual: number | null }>;
   prompt_weight: { least: number; most: number; usual: number | null };
   search: { checkpoints: number; weights: number; confirmed: number; more_steps: number };
-  status_tones: Record<string, 'good' | 'warn' | 'bad' | 'none'>;
   produced: Record<string, { least: number; most: number; usual: number | null }>;
   second_pass: number;
   comfyui: string;
+  engine_pack: string;
+  asked_times: number;
 }
+
+/** The words for the server's codes: `words` in the answer of `/state`. */
+interface PageWords {
+  numbers: Record<'identity' | 'only_when_asked' | 'obedience' | 'variety', string>;
+  statuses: Record<string, { tone: 'good' | 'warn' | 'bad' | 'none'; meaning: string }>;
+  lights: Record<'green' | 'yellow' | 'unknown' | 'red', { tone: 'good' | 'warn' | 'bad' | 'none'; word: string }>;
+  kept_keys: Record<string, Record<string, string>>;
+  angles: Record<'profile from the left' | 'from the left' | 'ahead' | 'from the right' | 'profile from the right', string>;
+  decisions: Record<string, string>;
+  reported_cost: string;
+}
+
+type Tone = 'good' | 'warn' | 'bad' | 'none';
+type JobState = 'waiting' | 'running' | 'paused' | 'stopped' | 'interrupted' | 'failed' | 'finished';
+type JobWish = '' | 'stop' | 'pause';
+type JobKind = 'audit' | 'fill' | 'probe' | 'train' | 'test' | 'choose' | 'combine' | 'invent' | 'more' | 'produce';
+type JobLane = 'light' | 'heavy' | 'remote';
+type NumberCode = 'identity' | 'only_when_asked' | 'obedience' | 'variety';
+type LicenceLight = 'green' | 'yellow' | 'unknown' | 'red';
+type LicencePurpose = 'pictures' | 'credit' | 'merges' | 'sell' | 'services';
+type ConsentKind = 'fictional' | 'myself' | 'consented';
+type PictureStatusCode = 'ok' | 'drift' | 'lost' | 'no face' | 'suspect' | 'unreadable' | 'unjudged';
+type ProductionLine = 'keep' | 'same';
+type FailReason = '' | 'below the line' | 'lost' | 'no face' | 'several people' | 'small' | 'cut' | 'blurred' | 'hidden' | 'copy' | 'unsure' | 'unreadable' | 'not judged';
+type LibraryTaskState = 'running' | 'finished' | 'stopped' | 'failed';

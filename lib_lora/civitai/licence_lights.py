@@ -17,6 +17,22 @@ from lib_lora.messages.message import Message
 
 Light = Literal["green", "yellow", "unknown", "red"]
 LIGHTS: tuple[Light, ...] = get_args(Light)  # from the best to the worst
+
+
+@dataclass(frozen=True)
+class ShownLight:
+    """How a light is shown."""
+
+    tone: Literal["good", "warn", "bad", "none"]
+    word: str
+
+
+LIGHT_WORDS: Mapping[Light, ShownLight] = {
+    "green": ShownLight("good", "allowed"),
+    "yellow": ShownLight("warn", "with conditions"),
+    "unknown": ShownLight("none", "not known"),
+    "red": ShownLight("bad", "not allowed"),
+}
 Purpose = Literal["pictures", "credit", "merges", "sell", "services"]
 PURPOSES: Mapping[Purpose, str] = {
     "pictures": "Sell the pictures, or use them in adverts",
@@ -25,6 +41,7 @@ PURPOSES: Mapping[Purpose, str] = {
     "sell": "Sell it, a LoRA trained on it, or a merge with it",
     "services": "Let a paid service generate with it",
 }
+OF_A_TRAINING: tuple[Purpose, ...] = ("pictures", "sell")  # that are named where a base model is chosen to train on
 LEVELS = {1: "PG", 2: "PG-13", 4: "R", 8: "X", 16: "XXX", 32: "blocked"}
 _ADULT = 4 | 8 | 16 | 32
 _SAYS: Mapping[Says, Light] = {"allowed": "green", "conditions": "yellow", "unknown": "unknown", "forbidden": "red"}
@@ -65,6 +82,7 @@ _WARNINGS = {
     "sfw-only": "{name} must not be used for pictures for adults only.",
     "adult": "{name} is for adults, or has pictures for adults on its page ({levels}).",
 }
+_GRAVE = ("real-person", "minor", "taken-down")  # warnings against any use
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,7 @@ class Assessment:
             },
             "warnings": [str(one) for one in self.warnings],
             "warning_messages": [one.for_programs() for one in self.warnings],
+            "warning_tones": ["bad" if one.code in _GRAVE else "warn" for one in self.warnings],
             "refused": self.refused,
             "adult": self.adult,
         }

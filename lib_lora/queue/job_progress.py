@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lib_lora.runs.events import events_after
 
 _MOST_WARNINGS = 20
 _FRESH = ("starting", "waiting for the GPU")  # an attempt begins; what the one before said no longer holds
-_TEXTS = {
+PHASES = {
     "waiting for the GPU": "Waiting until the webui has painted its picture",
     "starting": "Starting",
     "preparing": "Loading the base model and the photos",
@@ -25,7 +26,13 @@ _TEXTS = {
     "paused": "Paused; everything is saved",
     "interrupted": "Interrupted",
     "finished": "Finished",
+    "painting": "Painting",
+    "working": "Working",
 }
+# what is said of a job that still runs after its last event
+_ENDING = {"stopped": "Stopping; everything is saved", "paused": "Pausing; everything is saved"}
+_COUNTED = ("training", "painting", "working")  # phases whose `done` is a share of the whole job's work
+_SLOW = 5  # times its best pace: then something is wrong
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class JobProgress:
         warnings: the last ones, each once.
         rate: seconds for a step, picture or photo.
         since: when this phase was first counted, and how much was done then.
+        best: the least seconds for a step of the training so far.
         rented: of a machine that is rented for it: since when, USD an hour, and USD that it may cost at most.
     """
 
@@ -56,7 +64,30 @@ class JobProgress:
     warnings: list[str] = field(default_factory=list)
     rate: float | None = None
     since: tuple[float, int] | None = None
+    best: float | None = None
     rented: tuple[float, float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """What a running job does, in a few words."""
+        if self.phase == "working" and self.text:
+            return self.text
+        return _ENDING.get(self.phase) or PHASES.get(self.phase) or self.text or PHASES["starting"]
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `done` of `total` says how far the job is."""
+        return self.total > 0 and self.phase in _COUNTED
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a training has become much slower than it was at its best."""
+        return self.phase == "training" and bool(self.best) and (self.rate or 0.0) >= _SLOW * (self.best or 0.0)
+
+
+def names() -> Iterator[str]:
+    """All that `JobProgress.name` can say but what a worker says itself."""
+    yield from (*PHASES.values(), *_ENDING.values())
 
 
 def fold(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
@@ -92,9 +123,9 @@ def _entered(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     phase, text = event.get("state"), event.get("text")
     if not isinstance(phase, str):
         return progress
-    text = text if isinstance(text, str) and text else _TEXTS.get(phase, progress.text)
+    text = text if isinstance(text, str) and text else PHASES.get(phase, progress.text)
     if phase in _FRESH:
-        return JobProgress(phase=phase, text=text, rented=progress.rented)
+        return JobProgress(phase=phase, text=text, rented=progress.rented, best=progress.best)
     step, total = _whole(event.get("step")), _whole(event.get("total"))
     done = progress.done if step is None else step
     if phase == "resumed":
@@ -117,6 +148,8 @@ def _stepped(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
     total = progress.total if total is None else total
     loss = _number(event.get("loss_average"))
     memory = _whole(event.get("peak_memory"))
+    rate = _number(event.get("seconds_per_step"))
+    paces = [pace for pace in (progress.best, rate) if pace is not None and pace > 0]
     return replace(
         progress,
         phase="training",
@@ -126,7 +159,8 @@ def _stepped(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
         loss=progress.loss if loss is None else loss,
         memory=progress.memory if memory is None else memory,
         text=f"Step {done:,} of {total:,}",
-        rate=_number(event.get("seconds_per_step")),
+        rate=rate,
+        best=min(paces, default=None),
     )
 
 

@@ -29,6 +29,7 @@ VARIABLES = {
 }  # the names that the services' own programs use
 KEY = re.compile(r"[!-~]{8,512}")
 ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"  # where a key is kept
+_NAMES = {**{one.name: one.title for one in PROVIDERS}, CIVITAI: "Civitai"}
 _SERVICE = "SameFace"
 _asking: threading.Thread | None = None  # the last one that was asked
 _PATIENCE = 30.0  # seconds in which a keyring answers; it may ask its owner for a password
@@ -51,6 +52,16 @@ def load(root: Path, service: str = USUAL.name) -> str | None:
 def kept_in(root: Path, service: str = USUAL.name) -> str:
     """Where the key for a service is kept: "environment", "keyring" or "file"; empty = there is none."""
     return _found(root, service)[1]
+
+
+def kept_words(service: str) -> dict[str, str]:
+    """The sentence for each place where the key for a service can be kept."""
+    start = f"The API key of {_NAMES[service]} is in"
+    return {
+        ENVIRONMENT: f"{start} the environment variable {VARIABLES[service]}.",
+        KEYRING: f"{start} the system’s keyring.",
+        FILE: f"{start} a file of the data folder that only you can read.",
+    }
 
 
 def kept_here(root: Path, service: str = USUAL.name) -> str:

@@ -17,6 +17,7 @@ const job = (id, state, more = {}) => ({
   id,
   state,
   open: state !== 'finished' && state !== 'failed',
+  broken: state === 'failed',
   order: state === 'running' ? 0 : 2,
   kind: 'train',
   step: 'train',

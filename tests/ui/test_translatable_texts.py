@@ -38,8 +38,8 @@ def test_what_the_scripts_say_is_listed() -> None:
     "words",
     [
         {"undecided", "saving …", "+ New", "‹ Previous", "woman", "man", "person", "left", "ahead", "right"},
-        {"20 to 50 photos of this one face, alone in the picture", "20 to 30 train a face well."},
-        {"sharp, well lit, the face at least 100 pixels high"},
+        {"{least} to {most} photos of this one face, alone in the picture", "{least} or more train a face well."},
+        {"sharp, well lit, the face at least {n} pixels high"},
         {"close-ups, some of the upper body, a few of the whole body"},
         {"look", "leave out?", "new", "good", "kept by you", "waiting", "running", "stopped"},
         {"ok", "drift", "lost", "suspect", "no face", "like this person", "not judged"},

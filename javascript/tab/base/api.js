@@ -6,6 +6,7 @@ import { t } from './texts.js';
 const PREFIX = '/sameface/v1';
 const PATIENT = ['/state', '/waits']; // they are asked seldom once nobody answers
 
+/** @type {Action} */
 let posted = () => {};
 
 function base() {
@@ -17,13 +18,20 @@ function token() {
   return (app.mount && app.mount.dataset.token) || '';
 }
 
-/** Absolute address of a path below the routes, with the token: for pictures and links. */
+/**
+ * Absolute address of a path below the routes, with the token: for pictures and links.
+ * @param {string} path
+ */
 export function url(path) {
   const start = path.startsWith(`${base()}${PREFIX}/`) ? '' : path.startsWith(`${PREFIX}/`) ? base() : base() + PREFIX;
   const joint = path.includes('?') ? '&' : '?';
   return token() ? `${start}${path}${joint}token=${encodeURIComponent(token())}` : start + path;
 }
 
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
 async function request(path, options) {
   let answer;
   try {
@@ -45,6 +53,10 @@ function unconnected() {
   return t('No connection to the webui; is it still running?');
 }
 
+/**
+ * @param {number} status
+ * @param {{error?: unknown} | null} body
+ */
 function sentence(status, body) {
   if (body && typeof body.error === 'string' && body.error) return body.error;
   if (status === 401) return t('The webui was restarted; reload this page.');
@@ -52,6 +64,11 @@ function sentence(status, body) {
   return t('The webui answered with the error {status}; see its console.', { status });
 }
 
+/**
+ * @param {string} message
+ * @param {number} status of the answer; 0 = there was none.
+ * @param {string} [field] that is refused.
+ */
 function failure(message, status, field = '') {
   return Object.assign(new Error(message), { status, field });
 }
@@ -61,8 +78,9 @@ function failure(message, status, field = '') {
  *
  * While the webui is not there nothing but `/state` looks for it, and seldom: a request that reaches A1111 just as it
  * starts can end it ("Cannot add middleware after an application has started").
- * @param {GetPath} path
- * @returns {Promise<any>}
+ * @template {GetPath} P
+ * @param {P} path
+ * @returns {Promise<AnswerOf<P>>}
  */
 export async function get(path) {
   if (app.lost && !PATIENT.includes(path.split('?')[0])) throw failure(unconnected(), 0);
@@ -75,7 +93,7 @@ export async function get(path) {
  * @param {P} path
  * @param {BodyOf<P>} [body]
  * @param {RequestInit} [options]
- * @returns {Promise<any>}
+ * @returns {Promise<PostAnswerOf<P>>}
  */
 export async function post(path, body, options) {
   try {
@@ -86,7 +104,10 @@ export async function post(path, body, options) {
   }
 }
 
-/** Say what is done after each `post`. */
+/**
+ * Say what is done after each `post`.
+ * @param {Action} run
+ */
 export function afterPost(run) {
   posted = run;
 }

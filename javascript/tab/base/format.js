@@ -4,8 +4,18 @@ import { plural, t } from './texts.js';
 
 const SIZES = ['B', 'KB', 'MB', 'GB', 'TB'];
 
+/**
+ * Whether a value is a number that can be shown.
+ * @param {unknown} value
+ * @returns {value is number}
+ */
+export function isNumber(value) {
+  return Number.isFinite(value);
+}
+
+/** @param {number | null | undefined} seconds */
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return '';
+  if (!isNumber(seconds)) return '';
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return t('{n} s', { n: whole });
   const minutes = Math.round(whole / 60);
@@ -14,8 +24,9 @@ export function duration(seconds) {
   return t('{h} h {m} min', { h: hours, m: minutes % 60 });
 }
 
+/** @param {number | null | undefined} count */
 export function bytes(count) {
-  if (count === null || count === undefined || !Number.isFinite(count)) return '';
+  if (!isNumber(count)) return '';
   let place = 0;
   let rest = count;
   while (rest >= 1000 && place < SIZES.length - 1) {
@@ -26,16 +37,21 @@ export function bytes(count) {
   return `${rest.toLocaleString(undefined, { maximumFractionDigits: digits })} ${SIZES[place]}`;
 }
 
-/** What the server takes at most, as the server writes it: its MB is 1024 * 1024 bytes. */
+/**
+ * What the server takes at most, as the server writes it: its MB is 1024 * 1024 bytes.
+ * @param {number} count
+ */
 export function limit(count) {
   return `${Math.floor(count / (1024 * 1024))} MB`;
 }
 
+/** @param {number | null | undefined} share */
 export function percent(share) {
-  if (share === null || share === undefined || !Number.isFinite(share)) return '';
+  if (!isNumber(share)) return '';
   return `${Math.round(share * 100)} %`;
 }
 
+/** @param {number} time in Unix seconds. */
 export function ago(time) {
   const seconds = Date.now() / 1000 - time;
   if (!Number.isFinite(seconds)) return '';
@@ -46,8 +62,12 @@ export function ago(time) {
   return new Date(time * 1000).toLocaleDateString();
 }
 
-/** Whole and broken numbers as the browser's language writes them, with `digits` at most after the point. */
+/**
+ * Whole and broken numbers as the browser's language writes them, with `digits` at most after the point.
+ * @param {number | null | undefined} value
+ * @param {number} [digits]
+ */
 export function number(value, digits = 0) {
-  if (value === null || value === undefined || !Number.isFinite(value)) return '';
+  if (!isNumber(value)) return '';
   return value.toLocaleString(undefined, { maximumFractionDigits: digits });
 }

@@ -1,5 +1,6 @@
 /** The call that draws the page anew; `page/boot.js`, which stands above all others, says how. */
 
+/** @type {Action} */
 let run = () => {};
 
 /** Show the chosen step of the chosen character, from the newest state. */
@@ -7,7 +8,10 @@ export function redraw() {
   run();
 }
 
-/** Say how the page is drawn. */
+/**
+ * Say how the page is drawn.
+ * @param {Action} how
+ */
 export function drawWith(how) {
   run = how;
 }

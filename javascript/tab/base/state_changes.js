@@ -1,25 +1,29 @@
 /** The state, put together from the one before and what has changed since. */
 
-/** The field that names an entry of a list. */
-const KEYS = { characters: 'slug', jobs: 'id' };
-
 /**
  * The state as it is now.
- * @param {?any} before the state of the answer before; null = there was none.
- * @param {{mark: string, changed?: any, lists?: any}} answer of `/state` with `since`.
- * @returns {any} `before` itself where nothing has changed. Entries that have not changed are the same objects.
+ * @param {PageState | null} before the state of the answer before; null = there was none.
+ * @param {StateAnswer} answer of `/state` with `since`.
+ * @returns {PageState | null} `before` itself where nothing has changed. Entries that have not changed are the same objects.
  */
 export function merged(before, { changed, lists }) {
-  if (!changed) return before;
+  if (!changed || !lists) return before;
   const queue = {
-    ...(changed.queue || before.queue),
-    jobs: entries(before && before.queue.jobs, lists.jobs, KEYS.jobs),
+    ...before?.queue,
+    ...changed.queue,
+    jobs: entries(before?.queue.jobs, lists.jobs, (job) => job.id),
   };
-  const characters = entries(before && before.characters, lists.characters, KEYS.characters);
-  return { ...before, ...changed, queue, characters };
+  const characters = entries(before?.characters, lists.characters, (character) => character.slug);
+  return /** @type {PageState} */ ({ ...before, ...changed, queue, characters });
 }
 
-function entries(before, { keys, changed }, key) {
-  const known = new Map([...(before || []), ...changed].map((one) => [one[key], one]));
-  return keys.map((name) => known.get(name));
+/**
+ * @template One
+ * @param {One[] | undefined} before
+ * @param {ListChanges<One>} changes
+ * @param {(one: One) => string | number} keyOf what names an entry.
+ */
+function entries(before, { keys, changed }, keyOf) {
+  const known = new Map([...(before || []), ...changed].map((one) => [keyOf(one), one]));
+  return keys.flatMap((name) => known.get(name) ?? []);
 }

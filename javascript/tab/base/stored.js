@@ -1,6 +1,12 @@
 /** Plain values kept in this browser beyond a reload. */
 
-/** Read what `writeStored` has kept; `otherwise` where there is nothing, or the browser forbids it. */
+/**
+ * Read what `writeStored` has kept; `otherwise` where there is nothing, or the browser forbids it.
+ * @template T
+ * @param {string} key
+ * @param {T} otherwise
+ * @returns {T}
+ */
 export function readStored(key, otherwise) {
   try {
     const found = localStorage.getItem(`sameface-${key}`);
@@ -10,7 +16,11 @@ export function readStored(key, otherwise) {
   }
 }
 
-/** Keep a plain value in this browser, beyond a reload. */
+/**
+ * Keep a plain value in this browser, beyond a reload.
+ * @param {string} key
+ * @param {unknown} value
+ */
 export function writeStored(key, value) {
   try {
     localStorage.setItem(`sameface-${key}`, JSON.stringify(value));

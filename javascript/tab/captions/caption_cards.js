@@ -4,27 +4,37 @@ import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { say, t } from '../base/texts.js';
-import { actionButton, openDialog, toneBadge } from '../widgets/widgets.js';
+import { actionButton, focusedIn, openDialog, toneBadge } from '../widgets/widgets.js';
 
+/** @type {Record<string, string>} */
 const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
+/** @type {Map<string, Draft>} */
 const drafts = new Map(); // by "slug/file": {slug, file, text, state, error}; what the server does not have yet
 
-const keyOf = (slug, file) => `${slug}/${file}`;
+const keyOf = (/** @type {string} */ slug, /** @type {string} */ file) => `${slug}/${file}`;
 
 /** How many captions are typed and not saved. */
 export const unsavedCaptions = () => [...drafts.values()].filter((one) => one.state !== 'saved').length;
 
-/** Save what is typed and not saved; on the way out of the page, too. */
+/**
+ * Save what is typed and not saved; on the way out of the page, too.
+ * @param {RequestInit} [options]
+ */
 export function saveCaptions(options) {
   const open = [...drafts.values()].filter((one) => one.state === 'dirty' || one.state === 'failed');
   return Promise.all(open.map((one) => save(one, options)));
 }
 
-/** @type {Run} takes the view that comes back. */
-let took = () => null;
-export const onCaptionSaved = (run) => (took = run);
+/** @type {(slug: string, view: CaptionsView) => void} takes the view that comes back. */
+let took = () => {};
+export const onCaptionSaved = (/** @type {(slug: string, view: CaptionsView) => void} */ run) => (took = run);
 
+/**
+ * @param {Draft} draft
+ * @param {RequestInit} [options]
+ */
 async function save(draft, options) {
   if (draft.state === 'saving' || draft.state === 'saved') return;
   const text = draft.text;
@@ -36,15 +46,17 @@ async function save(draft, options) {
     took(draft.slug, view);
   } catch (error) {
     draft.state = 'failed';
-    draft.error = error.message;
+    draft.error = asError(error).message;
   }
   show(draft);
 }
 
+/** @param {Draft} draft */
 function show(draft) {
   if (draft.card && draft.card.isConnected) state(draft.card, draft);
 }
 
+/** @param {Caption} item */
 export function captionCard(item) {
   const slug = app.slug;
   const src = url(`/characters/${slug}/photos/${item.sha256}/thumbnail`);
@@ -62,8 +74,9 @@ export function captionCard(item) {
   const saving = el('p', { class: 'sf-caption-state', role: 'status' });
   const problems = el('div', { class: 'sf-problems' });
   const words = el('div', { class: 'sf-stack' }, input, saving, problems);
-  const card = el('div', { class: 'sf-caption' }, thumb, words);
-  card.parts = { slug, item, input, saving, problems };
+  const parts = { slug, item, input, saving, problems };
+  /** @type {CaptionCard} */
+  const card = Object.assign(el('div', { class: 'sf-caption' }, thumb, words), { parts });
   thumb.addEventListener('click', () => large(card.parts.item, src));
   input.addEventListener('input', () => typed(card));
   input.addEventListener('blur', () => leave(card));
@@ -79,8 +92,10 @@ export function captionCard(item) {
   return card;
 }
 
+/** @param {CaptionCard} card */
 function typed(card) {
   const { slug, item, input } = card.parts;
+  /** @type {Draft} */
   const draft = { slug, file: item.file, text: input.value, state: 'dirty', card };
   const before = drafts.get(keyOf(slug, item.file));
   if (before && before.state === 'saving') Object.assign(before, { text: input.value, card });
@@ -88,12 +103,14 @@ function typed(card) {
   state(card, drafts.get(keyOf(slug, item.file)));
 }
 
+/** @param {CaptionCard} card */
 function leave(card) {
   const { slug, item } = card.parts;
   const draft = drafts.get(keyOf(slug, item.file));
   if (draft && draft.state !== 'saved') save(draft);
 }
 
+/** @param {CaptionCard} card */
 function back(card) {
   const { slug, item, input } = card.parts;
   const draft = drafts.get(keyOf(slug, item.file));
@@ -103,19 +120,27 @@ function back(card) {
   state(card, null);
 }
 
+/**
+ * @param {CaptionCard} card
+ * @param {Draft | null | undefined} draft
+ */
 function state(card, draft) {
   const { saving } = card.parts;
   const now = draft ? draft.state : '';
   const mark = `${now} ${draft && draft.error}`;
   if (saving.dataset.mark === mark) return;
   saving.dataset.mark = mark;
-  if (now === 'failed') {
+  if (draft && draft.state === 'failed') {
     const again = actionButton('Save again', () => save(draft), { small: true });
     fillWith(saving, toneBadge('bad', t('Not saved: {error}', { error: draft.error })), ' ', again);
   } else if (now === 'saved') fillWith(saving, toneBadge('good', t('saved')));
-  else fillWith(saving, now ? el('span', { text: t(WORDS[now]) }) : null);
+  else fillWith(saving, now ? el('span', { text: t(WORDS[now] || now) }) : null);
 }
 
+/**
+ * @param {CaptionCard} card
+ * @param {Caption} item
+ */
 export function updateCaptionCard(card, item) {
   const { slug, input, problems } = card.parts;
   card.parts.item = item;
@@ -123,9 +148,9 @@ export function updateCaptionCard(card, item) {
   if (draft) draft.card = card;
   if (draft && draft.state === 'saved' && item.text !== normal(draft.text)) drafts.delete(keyOf(slug, item.file)); // changed since
   const open = draft && draft.state !== 'saved';
-  const writing = input === input.getRootNode().activeElement && draft && normal(input.value) === item.text;
+  const writing = input === focusedIn(input) && draft && normal(input.value) === item.text;
   if (open) {
-    if (input.value !== draft.text) input.value = draft.text;
+    if (draft && input.value !== draft.text) input.value = draft.text;
   } else if (!writing && input.value !== item.text) input.value = item.text;
   state(card, drafts.get(keyOf(slug, item.file)));
   card.classList.toggle('sf-out', !item.used);
@@ -140,11 +165,18 @@ export function updateCaptionCard(card, item) {
   problems.classList.toggle('sf-calm', !item.used);
 }
 
-/** As the server keeps a caption. */
+/**
+ * As the server keeps a caption.
+ * @param {string} text
+ */
 function normal(text) {
   return text.split(/\s+/).filter(Boolean).join(' ');
 }
 
+/**
+ * @param {Caption} item
+ * @param {string} small
+ */
 function large(item, small) {
   const src = small.replace('/thumbnail', '/picture');
   const body = el(

@@ -11,6 +11,7 @@ import { refuseForm, showFault } from '../widgets/faults.js';
 import { actionButton, askConfirm, foldSection, formField, keyedList, selectBox, toast } from '../widgets/widgets.js';
 
 const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Replace a phrase', move: 'Move a phrase' };
+/** @type {Record<string, string>} */
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
 const FREQUENT = 24; // phrases that are offered
 
@@ -19,10 +20,15 @@ export async function defaultCaptioner() {
   return defaultName(await api.get('/captioners'));
 }
 
-/** Write captions automatically. */
-export async function fillCaptions(captioner, rewrite, only) {
+/**
+ * Write captions automatically.
+ * @param {string} captioner
+ * @param {boolean} rewrite
+ * @param {string[]} [only]
+ */
+export async function fillCaptions(captioner, rewrite, only = []) {
   await saveCaptions();
-  await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only: only || [] });
+  await api.post(`/characters/${app.slug}/captions/fill`, { captioner, rewrite, only });
   await refresh();
 }
 
@@ -31,6 +37,7 @@ export function fillCard() {
   const lacking = el('ul', { class: 'sf-lines' });
   const ways = foldSection('How to make the others ready', lacking);
   const choice = selectBox([], '', () => tell());
+  /** @type {Captioner[]} */
   let all = [];
   const tell = () => {
     const one = all.find((other) => other.name === choice.value);
@@ -58,7 +65,7 @@ export function fillCard() {
     el('div', { class: 'sf-row' }, run),
     ways,
   );
-  card.ask = async () => {
+  const ask = async () => {
     all = await api.get('/captioners');
     const chosen = choice.value || defaultName(all);
     choice.setChoices(
@@ -73,13 +80,13 @@ export function fillCard() {
     );
     tell();
   };
-  return card;
+  return Object.assign(card, { ask });
 }
 
 /**
  * The card that edits many.
  * @param {() => string[]} shownFiles the files that the filter shows; empty = all are shown.
- * @param {(a: string, b: any) => void} took takes a character's slug and the view that comes back.
+ * @param {(slug: string, view: CaptionsView) => void} took takes a character's slug and the view that comes back.
  */
 export function editCard(shownFiles, took) {
   const phrase = text('Phrase');
@@ -106,6 +113,7 @@ export function editCard(shownFiles, took) {
   for (const input of [phrase, by]) input.addEventListener('keydown', (event) => event.key === 'Enter' && run.click());
 
   async function change() {
+    /** @type {Posts['/characters/{slug}/captions/edit']['body']} */
     const body = { do: doing.value, phrase: phrase.value.trim() };
     refuseForm(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
     if (body.do === 'replace') body.by = by.value.trim();
@@ -138,12 +146,12 @@ export function editCard(shownFiles, took) {
     el('p', { class: 'sf-quiet', text: t('Most frequent phrases') }),
     offers,
   );
-  card.set = (view) => {
+  const set = (/** @type {CaptionsView} */ view) => {
     undo.disabled = !view.can_undo;
     undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
     const only = shownFiles().length;
     setText(scope, only ? plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
-    const choose = (one) => () => {
+    const choose = (/** @type {CaptionsView['phrases'][number]} */ one) => () => {
       phrase.value = one.phrase;
       showFault(phrase, '');
       if (doing.value === 'add') {
@@ -152,7 +160,7 @@ export function editCard(shownFiles, took) {
       }
       phrase.focus();
     };
-    const make = (one) =>
+    const make = (/** @type {CaptionsView['phrases'][number]} */ one) =>
       el(
         'button',
         { class: 'sf-phrase', on: { click: choose(one) } },
@@ -168,13 +176,15 @@ export function editCard(shownFiles, took) {
       (node, one) => setText(node.lastChild, `× ${one.captions}`),
     );
   };
-  return card;
+  return Object.assign(card, { set });
 }
 
+/** @param {Record<string, string>} names */
 function options(names) {
   return Object.entries(names).map(([value, name]) => ({ value, text: t(name) }));
 }
 
+/** @param {string} label */
 function text(label) {
   return el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', aria: { label: t(label) } });
 }

@@ -10,15 +10,17 @@ import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { actionButton, keyedList, leadLine, notice, toast } from '../widgets/widgets.js';
 
-let parts = null;
+/** @type {ReturnType<typeof makeParts>} what `mount` has made. */
+let parts;
+/** @type {FollowedView<CaptionsView>} */
 const answers = followedView('captions', () => draw());
 
-function mount(root) {
+function makeParts() {
   const seek = el('input', { class: 'sf-input', type: 'search', aria: { label: t('Show captions with') } });
   seek.placeholder = t('Show captions with …');
   const only = el('input', { type: 'checkbox' });
   const label = el('label', { class: 'sf-choice' }, only, el('span', { text: t('Only captions with problems') }));
-  parts = {
+  return {
     lead: leadLine(),
     check: el('div', { class: 'sf-stack' }),
     list: el('div', { class: 'sf-captions' }),
@@ -27,17 +29,23 @@ function mount(root) {
     edit: editCard(shownFiles, answers.take),
     seek,
     only,
+    label,
   };
+}
+
+/** @param {HTMLElement} root */
+function mount(root) {
+  parts = makeParts();
   answers.slug = '';
   onCaptionSaved(answers.take);
-  seek.addEventListener('input', draw);
-  only.addEventListener('change', draw);
+  parts.seek.addEventListener('input', draw);
+  parts.only.addEventListener('change', draw);
   const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
   const help = el('p', {
     class: 'sf-quiet',
     text: t('Saved when you leave a caption, or with Ctrl+Enter. Escape discards what you typed.'),
   });
-  const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, seek), label);
+  const filter = el('div', { class: 'sf-row' }, el('div', { class: 'sf-grow' }, parts.seek), parts.label);
   root.append(
     parts.lead,
     el('div', { class: 'sf-side' }, tools, el('div', { class: 'sf-stack' }, filter, parts.count, help, parts.list)),
@@ -52,7 +60,8 @@ function update() {
   const job = openJob('fill');
   const done = job && job.standing && job.standing.done;
   const mark = [character.captions, character.photos.used, character.trigger, done, job && job.id];
-  if (answers.follow(character.slug, `/characters/${character.slug}/captions`, mark)) {
+  const { slug } = character;
+  if (answers.follow(slug, () => api.get(`/characters/${slug}/captions`), mark)) {
     parts.seek.value = '';
     parts.only.checked = false;
   }
@@ -61,6 +70,7 @@ function update() {
 
 // Drawing
 
+/** @returns {Caption[]} */
 function shown() {
   if (!answers.view) return [];
   const words = parts.seek.value.trim().toLowerCase();
@@ -70,7 +80,10 @@ function shown() {
   });
 }
 
-/** Of the filter; none where all are shown. */
+/**
+ * Of the filter; none where all are shown.
+ * @returns {string[]}
+ */
 function shownFiles() {
   const some = shown();
   return answers.view && some.length < answers.view.captions.length ? some.map((item) => item.file) : [];
@@ -90,6 +103,7 @@ function draw() {
   drawCheck();
 }
 
+/** @param {Character} character */
 function drawLead(character) {
   const { captions, photos } = character;
   const text = say(captions.message, captions.text);
@@ -124,6 +138,7 @@ function drawLead(character) {
   }
 }
 
+/** @param {Job} job */
 function writing(job) {
   const progress = job.standing;
   if (job.state === 'waiting') return t('Captions will be written in a moment');
@@ -138,18 +153,22 @@ async function writeMissing() {
 
 /** Does each caption say the trigger word; and what is wrong with the whole set. */
 function drawCheck() {
-  const { trigger } = chosenCharacter();
-  const used = answers.view.captions.filter((item) => item.used && item.text.trim());
+  const { view } = answers;
+  const trigger = chosenCharacter()?.trigger ?? '';
+  if (!view) return;
+  const used = view.captions.filter((item) => item.used && item.text.trim());
   const lack = used.filter((item) => !item.text.toLowerCase().includes(trigger.toLowerCase())).length;
+  /** @type {{tone: ShownTone, text: string, fix?: Action}[]} */
   const lines = [];
   if (used.length && !lack)
     lines.push({ tone: 'good', text: t('The trigger word {trigger} is in every caption', { trigger }) });
   if (lack) {
-    const text = plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
-    lines.push({ tone: 'bad', text: text, fix: addTrigger });
+    const said = plural(lack, '{n} caption lacks the trigger word', '{n} captions lack the trigger word');
+    lines.push({ tone: 'bad', text: said, fix: addTrigger });
   }
-  const { problems, messages = [] } = answers.view;
-  lines.push(...problems.map((text, place) => ({ tone: 'warn', text: say(messages[place], text) })));
+  const { problems, messages = [] } = view;
+  problems.forEach((text, place) => lines.push({ tone: 'warn', text: say(messages[place], text) }));
+  /** @param {typeof lines[number]} line */
   const make = ({ tone, text, fix }) =>
     notice(tone, el('p', { text: t(text) }), fix ? actionButton('Prepend trigger', fix, { small: true }) : null);
   keyedList(parts.check, lines, (one) => `${one.tone} ${one.text}`, make);
@@ -157,11 +176,13 @@ function drawCheck() {
 
 async function addTrigger() {
   await saveCaptions();
-  const { trigger } = chosenCharacter();
-  const lack = answers.view.captions.filter(
+  const { view } = answers;
+  const trigger = chosenCharacter()?.trigger ?? '';
+  if (!view) return;
+  const lack = view.captions.filter(
     (item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()),
   );
-  const body = { do: 'add', phrase: answers.view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
+  const body = { do: 'add', phrase: view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
   answers.take(answers.slug, await api.post(`/characters/${answers.slug}/captions/edit`, body));
 }
 

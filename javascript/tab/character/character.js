@@ -1,7 +1,7 @@
 /** Making a character, changing it, forgetting its face, deleting it. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { chosenCharacter, goTo } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { redraw } from '../base/redraw.js';
@@ -13,23 +13,32 @@ import { bringBack, deletedList, toastWith } from '../page/undo.js';
 import { refuseForm } from '../widgets/faults.js';
 import { actionButton, askConfirm, toast } from '../widgets/widgets.js';
 
+/** @returns {[string, string][]} */
 const way = () => [
-  ['Photos', 'Give 20 to 50 photos of one face; each one is checked, and you are told which to leave out.'],
+  [
+    'Photos',
+    t(
+      'Give {least} to {most} photos of one face; each one is checked, and you are told which to leave out.',
+      pageState().limits.photos_best,
+    ),
+  ],
   ['Captions', 'Each photo gets a line that says what changes from photo to photo; it can be written for you.'],
   ['Train', 'A small LoRA file is trained on your base model, on this machine.'],
   [
     'Test',
     t('{n} pictures are painted and measured: is it the same face, and in which situations?', {
-      n: app.state.limits.test_pictures,
+      n: pageState().limits.test_pictures,
     }),
   ],
   ['Use', 'The best step and weight go to your LoRA folder, with a prompt that is ready to use.'],
 ];
 
+/** @type {[string, string]} */
 const FACES = [
   'Faces',
   'You pick one of the painted faces; then more pictures of it are painted, and those that show it become the photos.',
 ];
+/** @type {[string, string]} */
 const PICTURE = [
   'Pictures',
   'More pictures are painted from yours, and those that show the same face become the photos.',
@@ -37,28 +46,28 @@ const PICTURE = [
 
 // A new one
 
-const fresh = {
-  form: null,
-  invent: null,
-  ways: null,
-  welcome: null,
-  cancel: null,
-  create: null,
-  gone: null,
-  title: null,
-};
+/**
+ * What `mountNew` has made.
+ * @type {{form: ReturnType<typeof characterForm>, invent: ReturnType<typeof inventForm>,
+ *   ways: ReturnType<typeof photoOrInvent>, welcome: ReturnType<typeof welcome>, cancel: HTMLElement,
+ *   create: HTMLElement, gone: ReturnType<typeof deletedList>, title: HTMLElement}}
+ */
+let fresh;
 
+/** @param {HTMLElement} root */
 function mountNew(root) {
-  fresh.form = characterForm(true);
-  fresh.form.fill({});
-  fresh.title = el('h2', {});
-  fresh.invent = inventForm(() => turn());
-  fresh.ways = photoOrInvent(turn);
-  fresh.welcome = welcome();
-  fresh.gone = deletedList();
-  fresh.cancel = actionButton('Cancel', () => goTo({ step: 'photos' }));
   const create = actionButton('Create the character', make, { main: true });
-  fresh.create = create;
+  fresh = {
+    form: characterForm(true),
+    title: el('h2', {}),
+    invent: inventForm(() => turn()),
+    ways: photoOrInvent(turn),
+    welcome: welcome(),
+    gone: deletedList(),
+    cancel: actionButton('Cancel', () => goTo({ step: 'photos' })),
+    create,
+  };
+  fresh.form.fill({});
   const form = el(
     'form',
     { class: 'sf-stack', noValidate: true },
@@ -68,7 +77,7 @@ function mountNew(root) {
   );
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || event.target.tagName !== 'INPUT') return;
+    if (event.key !== 'Enter' || !(event.target instanceof HTMLInputElement)) return;
     event.preventDefault();
     create.click();
   });
@@ -90,13 +99,14 @@ function welcome() {
   const promise = t('Photos stay on this machine. Nothing is sent anywhere.');
   const heading = el('h3', { text: t('What comes next') });
   const node = el('aside', { class: 'sf-card' }, heading, next, el('p', { class: 'sf-quiet', text: promise }));
-  const set = (first) => {
+  const set = (/** @type {[string, string] | null} */ first) => {
     const [photos, ...rest] = way();
     fillWith(next, steps([first || photos, ...rest]));
   };
   return { node, set };
 }
 
+/** @param {[string, string][]} all */
 function steps(all) {
   return all.map(([name, text], place) =>
     el(
@@ -119,7 +129,7 @@ function turn() {
 }
 
 function updateNew() {
-  const first = !app.state.characters.length;
+  const first = !pageState().characters.length;
   const words = first ? 'Welcome. Who do you want to train?' : 'A new character';
   setText(fresh.title, t(words));
   fresh.cancel.hidden = first;
@@ -146,12 +156,15 @@ export const newPanel = { mount: mountNew, update: updateNew, shown: () => (fres
 
 // One that is there
 
-const known = { form: null, title: null, notes: null, slug: '' };
+/**
+ * What `mountEdit` has made; `slug`: whose values the form shows.
+ * @type {{form: ReturnType<typeof characterForm>, title: HTMLElement, slug: string}}
+ */
+let known;
 
+/** @param {HTMLElement} root */
 function mountEdit(root) {
-  known.slug = '';
-  known.form = characterForm(false);
-  known.title = el('h2', {});
+  known = { form: characterForm(false), title: el('h2', {}), slug: '' };
   const save = actionButton('Save', change, { main: true });
   const back = actionButton('Back without saving', () => leave());
   const form = el('div', { class: 'sf-stack' }, known.form.node, el('div', { class: 'sf-row' }, save, back));
@@ -161,7 +174,7 @@ function mountEdit(root) {
 function dangers() {
   const forget = actionButton('Forget face data', forgetFaces);
   const remove = actionButton('Delete the character', erase, { danger: true });
-  const about = (title, text, button) =>
+  const about = (/** @type {string} */ title, /** @type {string} */ text, /** @type {HTMLElement} */ button) =>
     el(
       'div',
       { class: 'sf-card' },
@@ -205,6 +218,7 @@ async function forgetFaces() {
 
 async function erase() {
   const character = chosenCharacter();
+  if (!character) return;
   const text = t(
     'Delete {name}, with all its photos, captions and runs? The folder is moved to "deleted" and can be brought back by hand.',
     {
@@ -217,7 +231,7 @@ async function erase() {
   await refresh();
   redraw();
   const folder = place.split(/[\\/]/).pop();
-  toastWith(t('Moved to {place}', { place }), 'Undo', () => bringBack(folder));
+  toastWith(t('Moved to {place}', { place }), 'Undo', () => bringBack(folder || ''));
 }
 
 export const editPanel = { mount: mountEdit, update: updateEdit, shown: () => (known.slug = '') };

@@ -1,14 +1,14 @@
 /** The fields that say who a character is; the same for a new one and for one that is changed. */
 
-import * as api from '../base/api.js';
-import { app } from '../base/app.js';
-import { el, fillWith, setText } from '../base/dom.js';
+import { pageState } from '../base/app.js';
+import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { clearFaults, refuseForm, sendForm, showFault } from '../widgets/faults.js';
-import { formField, toneSign } from '../widgets/widgets.js';
+import { formField } from '../widgets/widgets.js';
+import { later, needed, triggerField } from './trigger_field.js';
 
-const PATIENCE = 350; // milliseconds after the last key before the server is asked
 const CLASSES = ['woman', 'man', 'person'];
+/** @type {Record<ConsentKind, [string, string]>} */
 const CONSENT = {
   fictional: ['Nobody real', 'A drawn, rendered or invented character that shows no living person.'],
   myself: ['Myself', 'These are photos of me.'],
@@ -19,8 +19,7 @@ let groups = 0;
 /**
  * A set of fields.
  * @param {boolean} isNew whether the name is asked for and trigger words are proposed.
- * @returns {{node: Element, fill: (a: any) => void, faults: () => any[],
- *   values: () => any, send: Run, focus: Run}} `faults()` is what is missing (see `refuseForm`);
+ * @returns `faults()` is what is missing (see `refuseForm`);
  *   `values()` is what the routes take; where something is missing, all of it is said below its fields, and it throws.
  *   `send(run)` does the same for what a route refuses.
  */
@@ -31,36 +30,44 @@ export function characterForm(isNew) {
   const kind = classField();
   const consent = consentField();
   const traits = traitsField();
-  const fields = [name, trigger, kind, consent, traits].filter(Boolean);
+  /** @type {CharacterField[]} */
+  const fields = [...(name ? [name] : []), trigger, kind, consent, traits];
   const node = el(
     'div',
     { class: 'sf-form' },
     fields.map((one) => one.node),
   );
   const targets = Object.fromEntries(fields.map((one) => [one.key, one.target]));
-  const faults = () => fields.flatMap((one) => (one.faults ? one.faults() : []));
+  const faults = () => fields.flatMap((one) => one.faults());
   if (name) name.listen((text) => trigger.propose(text));
   return {
     node,
-    fill: (character) => {
+    fill: (/** @type {Partial<Character>} */ character) => {
       clearFaults(Object.values(targets));
       fields.forEach((one) => one.set(character));
     },
     faults,
     values: () => {
       refuseForm(faults());
-      return Object.assign({}, ...fields.map((one) => one.get()));
+      /** @type {Posts['/characters']['body']} */
+      const values = Object.assign({}, ...fields.map((one) => one.get()));
+      return values;
     },
+    /**
+     * @template T
+     * @param {() => Promise<T>} run
+     */
     send: (run) => sendForm(targets, run),
-    focus: () => node.querySelector('input').focus(),
+    focus: () => node.querySelector('input')?.focus(),
   };
 }
 
+/** @returns {CharacterField & {listen: (run: (name: string) => void) => void}} */
 function nameField() {
   const input = el('input', {
     class: 'sf-input',
     type: 'text',
-    maxLength: app.state.limits.name_letters,
+    maxLength: pageState().limits.name_letters,
     autocomplete: 'off',
   });
   const help = 'What you call the character; the folder and the LoRA file are named after it.';
@@ -80,108 +87,15 @@ function nameField() {
   };
 }
 
-function later(run) {
-  let timer = 0;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(run, PATIENCE);
-  };
-}
-
-function needed(input, text) {
-  return input.value.trim() ? [] : [{ target: input, text }];
-}
-
-// The trigger word
-
-function triggerField() {
-  const input = el('input', {
-    class: 'sf-input',
-    type: 'text',
-    maxLength: app.state.limits.trigger_letters,
-    autocomplete: 'off',
-    spellcheck: false,
-  });
-  const help = 'An invented word that stands for this face in prompts. Real words and names already mean something.';
-  const offers = el('div', { class: 'sf-phrases', role: 'group', aria: { label: t('Proposed trigger words') } });
-  const problems = el('div', { class: 'sf-problems', role: 'status' });
-  const node = formField('Trigger word', input, help);
-  node.append(offers, problems);
-  let typed = false;
-  const check = later(() => checked(input.value.trim(), problems, () => input.value.trim()));
-  const choose = (word) => {
-    input.value = word;
-    showFault(input, '');
-    mark();
-    check();
-  };
-  const mark = () => {
-    for (const one of offers.children)
-      one.setAttribute('aria-pressed', String(one.dataset.word === input.value.trim()));
-  };
-  input.addEventListener('input', () => {
-    typed = Boolean(input.value.trim());
-    mark();
-    check();
-  });
-  const show = (found) => {
-    fillWith(
-      offers,
-      found.map((one) => offer(one, () => ((typed = true), choose(one.trigger)))),
-    );
-    if (!typed && found.length) choose(found[0].trigger);
-    mark();
-  };
-  return {
-    key: 'trigger',
-    target: input,
-    node,
-    propose: async (name) => {
-      if (!name) return show([]);
-      const asked = /** @type {const} */ (`/triggers?name=${encodeURIComponent(name)}`);
-      const answer = await api.get(asked).catch(() => ({ triggers: [] })); // it can be typed all the same
-      return show(answer.triggers);
-    },
-    set: (character) => {
-      input.value = character.trigger || '';
-      typed = Boolean(character.trigger);
-      fillWith(problems);
-      fillWith(offers);
-    },
-    faults: () => needed(input, 'Choose a trigger word.'),
-    get: () => ({ trigger: input.value.trim() }),
-  };
-}
-
-function offer(one, choose) {
-  const node = el('button', {
-    class: 'sf-phrase',
-    data: { word: one.trigger },
-    text: one.trigger,
-    on: { click: choose },
-  });
-  node.title = (one.problems || []).join(' ') || t('{n} tokens', { n: one.tokens });
-  return node;
-}
-
-async function checked(word, problems, now) {
-  if (!word) return fillWith(problems);
-  const answer = await api.get(`/triggers/check?word=${encodeURIComponent(word)}`).catch(() => null);
-  if (!answer || now() !== word) return null; // another one was typed meanwhile
-  return fillWith(
-    problems,
-    answer.problems.map((text) => el('p', {}, toneSign('warn'), el('span', { text: t(text) }))),
-  );
-}
-
 // What the character is
 
+/** @returns {CharacterField} */
 function classField() {
   const group = `sf-class-${groups}`;
   const other = el('input', {
     class: 'sf-input sf-short',
     type: 'text',
-    maxLength: app.state.limits.class_word_letters,
+    maxLength: pageState().limits.class_word_letters,
     aria: { label: t('Another class word') },
   });
   other.placeholder = t('e.g. elf');
@@ -203,7 +117,7 @@ function classField() {
   );
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
   const show = () => {
-    other.hidden = !chosen() || chosen().value !== 'other';
+    other.hidden = chosen()?.value !== 'other';
     if (other.hidden) showFault(other, '');
   };
   node.addEventListener('change', () => (show(), !other.hidden && other.focus()));
@@ -222,11 +136,17 @@ function classField() {
       if (!chosen()) return [{ target: node, text: 'Choose what the character is: woman, man, …' }];
       return other.hidden || other.value.trim() ? [] : [{ target: other, text: 'Write the class word.' }];
     },
-    get: () => ({ class_word: other.hidden ? chosen().value : other.value.trim() }),
+    get: () => ({ class_word: other.hidden ? (chosen()?.value ?? '') : other.value.trim() }),
   };
 }
 
-function choice(group, value, text, more) {
+/**
+ * @param {string} group
+ * @param {string} value
+ * @param {string} text
+ * @param {string} [more]
+ */
+function choice(group, value, text, more = '') {
   const input = el('input', { type: 'radio', name: group, value });
   const words = el(
     'span',
@@ -239,6 +159,7 @@ function choice(group, value, text, more) {
 
 // Why this face may be trained on
 
+/** @returns {CharacterField} */
 function consentField() {
   const group = `sf-consent-${groups}`;
   const choices = Object.entries(CONSENT).map(([kind, [text, more]]) => choice(group, kind, t(text), t(more)));
@@ -254,11 +175,12 @@ function consentField() {
     ),
     note,
   );
+  /** @type {Consent | null} */
   let before = null;
   const chosen = () => choices.map((one) => one.input).find((input) => input.checked);
   const show = () => {
-    const same = before && chosen() && chosen().value === before.kind;
-    const date = same ? before.date : new Date().toISOString().slice(0, 10);
+    const same = before && chosen()?.value === before.kind;
+    const date = before && same ? before.date : new Date().toISOString().slice(0, 10);
     const words = same
       ? 'You declared this on {date}.'
       : 'This is kept with the date, {date}. Nothing is trained without it.';
@@ -271,14 +193,15 @@ function consentField() {
     node,
     set: (character) => {
       before = character.consent || null;
-      choices.forEach((one) => (one.input.checked = Boolean(before) && one.input.value === before.kind));
+      choices.forEach((one) => (one.input.checked = one.input.value === before?.kind));
       show();
     },
     faults: () => (chosen() ? [] : [{ target: node, text: 'Choose whose face it is.' }]),
-    get: () => (before && before.kind === chosen().value ? {} : { consent: chosen().value }),
+    get: () => (before?.kind === chosen()?.value ? {} : { consent: chosen()?.value }),
   };
 }
 
+/** @returns {CharacterField} */
 function traitsField() {
   const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off' });
   input.placeholder = t('e.g. red hair, freckles');
@@ -290,6 +213,7 @@ function traitsField() {
     target: input,
     node: formField('Traits to name', input, help),
     set: (character) => (input.value = (character.traits || []).join(', ')),
+    faults: () => [],
     get: () => ({
       traits: input.value
         .split(',')

@@ -2,27 +2,29 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { chosenCharacter, goTo, openJobAt } from '../base/choice.js';
-import { app } from '../base/app.js';
+import { chosenCharacter, openJobAt } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
-import { plural, t } from '../base/texts.js';
-import { about, inventCard, updateFaceCard, updatePictureCard, WHY } from './invent_cards.js';
+import { t } from '../base/texts.js';
+import { about, inventCard, updateFaceCard, updatePictureCard } from './invent_cards.js';
 import { inventForm, inventMoreForm } from './invent_form.js';
-import { beginsWhen, controlJob, lastJobAt, logFold, resumeJob } from '../jobs/jobs.js';
+import { inventWords } from './invent_words.js';
+import { lastJobAt, logFold } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
-import { timeLeft } from '../train/train_live.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
 import { actionButton, keyedList, leadLine, openDialog } from '../widgets/widgets.js';
 
 const FILTERS = { all: 'All', kept: 'Kept', out: 'Left out' };
 
-let parts = null;
+/** @type {InventParts} what `mount` has made. */
+let parts;
 let filter = 'all';
 let anew = false; // the user describes another face, although there are candidates
 let filled = ''; // whose description stands in the form
+/** @type {FollowedView<InventionView>} */
 const answers = followedView('invent', () => draw());
 
+/** @param {HTMLElement} root */
 function mount(root) {
   const form = inventForm(() => draw());
   const more = inventMoreForm();
@@ -57,11 +59,12 @@ function mount(root) {
     pictures: el('div', { class: 'sf-photos' }),
     empty: el('p', { class: 'sf-quiet' }),
     log: logFold(),
+    aside: el('aside', {}),
   };
   answers.slug = '';
-  const aside = el('aside', {}, parts.face, parts.begins, parts.goes, parts.reasons);
+  const { aside } = parts;
+  aside.append(parts.face, parts.begins, parts.goes, parts.reasons);
   const main = el('div', { class: 'sf-stack' }, parts.filters, parts.empty, parts.faces, parts.pictures, parts.log);
-  parts.aside = aside;
   root.append(parts.lead, el('div', { class: 'sf-side' }, aside, main));
 }
 
@@ -78,7 +81,8 @@ function update() {
     open && open.state,
     open && open.standing && open.standing.done,
   ];
-  if (answers.follow(character.slug, `/characters/${character.slug}/invention`, mark)) {
+  const { slug } = character;
+  if (answers.follow(slug, () => api.get(`/characters/${slug}/invention`), mark)) {
     filter = 'all';
     anew = false;
   }
@@ -92,7 +96,7 @@ function draw() {
   if (!parts || !character) return;
   const view = answers.view;
   const open = job();
-  parts.lead.set(words(character, view, open));
+  parts.lead.set(inventWords(character, view, open, doing()));
   const last = lastJobAt('invent');
   parts.log.set(open ? open.id : last && last.state === 'failed' ? last.id : null);
   const stage = view ? view.stage : '';
@@ -103,9 +107,14 @@ function draw() {
   parts.goes.hidden = stage !== 'picked' || Boolean(open);
   if (view) drawView(view, open, describing);
   else parts.face.hidden = parts.reasons.hidden = true;
-  parts.aside.hidden = [...parts.aside.children].every((one) => one.hidden);
+  parts.aside.hidden = [parts.face, parts.begins, parts.goes, parts.reasons].every((one) => one.hidden);
 }
 
+/**
+ * @param {InventionView} view
+ * @param {Job | null} open
+ * @param {boolean} describing
+ */
 function drawView(view, open, describing) {
   if (describing && filled !== answers.slug) {
     filled = answers.slug;
@@ -147,12 +156,14 @@ function drawView(view, open, describing) {
   );
 }
 
+/** @param {InventedPicture[]} all */
 function drawFilters(all) {
   const kept = all.filter((one) => one.kept).length;
   const counted = { all: all.length, kept, out: all.length - kept };
   filterButtons(parts.filters, FILTERS, counted, filter, (name) => ((filter = name), draw()));
 }
 
+/** @param {InventionView} view */
 function drawFace(view) {
   const { picked } = view;
   parts.face.hidden = !picked;
@@ -163,13 +174,14 @@ function drawFace(view) {
   fillWith(parts.face, el('h3', { text: t('The face') }), image, el('p', { class: 'sf-quiet', text: view.describe }));
 }
 
+/** @param {InventionView} view */
 function drawReasons(view) {
-  const all = Object.entries(view.reasons);
+  const all = view.reasons;
   parts.reasons.hidden = view.stage !== 'picked' || !all.length;
   const mark = JSON.stringify(all);
   if (parts.reasons.dataset.mark === mark) return;
   parts.reasons.dataset.mark = mark;
-  const items = all.map(([why, number]) => el('li', { text: `${number} × ${t(WHY[why] || why)}` }));
+  const items = all.map(({ said, count }) => el('li', { text: `${count} × ${t(said)}` }));
   fillWith(
     parts.reasons,
     el('h3', { text: t('Why pictures were left out') }),
@@ -177,7 +189,11 @@ function drawReasons(view) {
   );
 }
 
-/** A picture in full size; a candidate can be taken from there. */
+/**
+ * A picture in full size; a candidate can be taken from there.
+ * @param {InventedPicture} one
+ * @param {boolean} further
+ */
 function large(one, further) {
   const said = [one.kept ? t('kept') : '', about(one)].filter(Boolean).join(', ');
   const buttons = el('div', { class: 'sf-row sf-end' });
@@ -194,127 +210,19 @@ function large(one, further) {
   const shown = openDialog(t(further ? 'Picture {number}' : 'Face {number}', one), body, { wide: true });
 }
 
-// The first line
-
-function words(character, view, open) {
-  if (!view && !open) return { tone: 'none', text: 'Loading …' };
-  if (open) return jobWords(open, view);
-  const last = lastJobAt('invent');
-  if (last && ['failed', 'interrupted', 'stopped'].includes(last.state) && fits(last, view))
-    return endedWords(last, view);
-  if (view.stage === 'none') {
-    const text = 'No photos are needed: describe a face, or give one picture of it.';
-    return { tone: 'none', text, buttons: [photos()] };
-  }
-  if (view.stage === 'candidates') return chooseWords(view);
-  return pickedWords(character, view);
-}
-
-/** Whether what a job was for is still to be done. */
-function fits(last, view) {
-  return (last.kind === 'invent') === (view.stage !== 'picked');
-}
-
-const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step: 'photos' }) });
-
-function jobWords(open, view) {
-  const stop = { label: 'Remove from queue', do: () => controlJob(open, 'stop') }; // one that runs is stopped in the head
-  if (open.state === 'paused')
-    return {
-      tone: 'warn',
-      text: 'The painting is paused.',
-      buttons: [{ label: 'Resume', main: true, do: () => resumeJob(open) }, stop],
-    };
-  if (open.state === 'waiting')
-    return { tone: 'none', text: 'The painting is waiting.', detail: beginsWhen(open), buttons: [stop] };
-  const { standing } = open;
-  const counted = standing && standing.phase === 'painting';
-  if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
-  if (!counted) return { tone: 'busy', text: (standing && standing.text) || 'Starting' };
-  const text =
-    open.kind === 'invent'
-      ? t('Painting faces: {done} of {total}', standing)
-      : t('{kept} kept of {painted} painted', running(view, standing));
-  const pick = open.kind === 'invent' ? t('You can take one at any time.') : t('Up to {total} are painted.', standing);
-  return { tone: 'busy', text, detail: [pick, timeLeft(standing)].filter(Boolean).join(' ') };
-}
-
-/** Of all rounds, as the pictures below show it. */
-function running(view, standing) {
-  return view ? { kept: view.kept, painted: view.painted } : { kept: 0, painted: standing.done };
-}
-
-function endedWords(last, view) {
-  const again = {
-    label: last.state === 'failed' ? 'Try again' : 'Go on',
-    main: true,
-    do: () => controlJob(last, 'resume'),
-  };
-  const aside = { label: 'Dismiss', do: () => controlJob(last, 'forget') };
-  const painted = last.kind === 'invent' ? view.candidates.length : view.painted;
-  const left = painted ? plural(painted, '{n} picture is kept.', '{n} pictures are there.') : '';
-  if (last.state === 'failed')
-    return { tone: 'bad', text: last.error || 'The painting failed.', detail: left, buttons: [again, aside] };
-  const text = last.state === 'stopped' ? 'The painting was stopped.' : 'The painting was interrupted.';
-  return { tone: 'warn', text, detail: left, buttons: [again, aside] };
-}
-
-function chooseWords(view) {
-  const good = view.candidates.filter((one) => !one.why).length;
-  const { most, usual } = app.state.limits.ranges.candidates;
-  const n = Math.min(usual, most - view.candidates.length);
-  const more = {
-    label: t('Paint {n} more', { n: Math.max(n, 0) }),
-    disabled: n < 1,
-    do: () => sayAgain(view, view.candidates.length + n),
-  };
-  const other = { label: 'Describe another face', do: () => ((anew = true), (filled = ''), draw()) };
-  if (anew) return { tone: 'none', text: 'Describe the face again.' };
-  if (!good)
-    return {
-      tone: 'warn',
-      text: 'None of these shows one clear face.',
-      detail: 'Describe it in other words, or use another base model.',
-      buttons: [{ ...more, main: true }, other],
-    };
-  return {
-    tone: 'none',
-    text: 'Which face do you want?',
-    detail: `${view.describe}. ${t('Click a picture to see it large.')}`,
-    buttons: [more, other],
-  };
-}
-
-function pickedWords(character, view) {
-  const enough = character.photos.used >= app.state.limits.photos;
-  const go = { label: 'Continue to the photos', main: enough, do: () => goTo({ step: 'photos' }) };
-  const more = { label: 'Paint more pictures', main: !enough, do: () => parts.more.start(answers.slug) };
-  if (!view.painted)
-    return {
-      tone: 'none',
-      text: 'The face is chosen. Now more pictures of it are painted, and those that show the same face become its photos.',
-      buttons: [more, go],
-    };
-  const text = t('{kept} kept of {painted} painted', view);
-  const there = enough
-    ? t('{n} photos are there to train on.', { n: character.photos.used })
-    : t('{n} photos so far; training needs at least {least}.', {
-        n: character.photos.used,
-        least: app.state.limits.photos,
-      });
-  const mirrored = view.mirrored
-    ? plural(
-        view.mirrored,
-        '{n} photo beside these is a mirror image of a kept view.',
-        '{n} photos beside these are mirror images of kept views.',
-      )
-    : '';
-  const detail = [mirrored, there].filter(Boolean).join(' ');
-  return { tone: enough ? 'good' : 'warn', text, detail, buttons: enough ? [go, more] : [more, go] };
-}
-
 // What is done
 
+/** What the buttons of the first line do. */
+function doing() {
+  return {
+    anew,
+    describe: () => ((anew = true), (filled = ''), draw()),
+    paint: sayAgain,
+    more: () => parts.more.start(answers.slug),
+  };
+}
+
+/** @param {InventForm} form */
 async function begin(form) {
   form.check();
   await form.begin(answers.slug);
@@ -324,12 +232,17 @@ async function begin(form) {
   update();
 }
 
+/**
+ * @param {InventionView} view
+ * @param {number} candidates
+ */
 async function sayAgain(view, candidates) {
   const values = { describe: view.describe, base: view.base, seed: view.seed, candidates };
   await api.post('/jobs', { kind: 'invent', character: answers.slug, arguments: values });
   await refresh();
 }
 
+/** @param {InventedPicture} one */
 async function take(one) {
   const { slug } = answers;
   const open = job();
@@ -338,7 +251,10 @@ async function take(one) {
   await refresh();
 }
 
-/** Stop what paints, and wait until it has. */
+/**
+ * Stop what paints, and wait until it has.
+ * @param {Job} open
+ */
 async function stopped(open) {
   await api.post(`/jobs/${open.id}/stop`);
   for (let tries = 0; tries < 120; tries += 1) {

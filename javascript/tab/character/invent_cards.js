@@ -6,25 +6,12 @@ import { t } from '../base/texts.js';
 import { lastJob } from '../jobs/jobs.js';
 import { actionButton, toneBadge } from '../widgets/widgets.js';
 
-export const WHY = {
-  'other face': 'another face',
-  'near copy': 'almost the same as a kept picture',
-  'no face': 'no face',
-  'several faces': 'several faces',
-  'face too small': 'the face is too small',
-  blurred: 'blurred',
-  'face cut off': 'the face is cut off',
-  'hardly a face': 'hardly a face',
-  'left out by you': 'left out by you',
-  'seen from no side': 'shows no side',
-};
-
 /**
  * A card of a candidate, or of one of the further pictures.
  *
- * @param {any} one the picture, as the view has it
+ * @param {InventedPicture} one
  * @param {boolean} further it is no candidate
- * @param {(one: any) => void} open called with a click: show it in full size
+ * @param {(one: InventedPicture) => void} open called with a click: show it in full size
  */
 export function inventCard(one, further, open) {
   const image = el('img', {
@@ -37,8 +24,9 @@ export function inventCard(one, further, open) {
   const word = el('span', {});
   const why = el('p', { class: 'sf-quiet' });
   const row = el('div', { class: 'sf-row' });
-  const node = el('div', { class: 'sf-photo' }, thumb, word, why, row);
-  node.parts = { word, why, row, one };
+  const parts = { word, why, row, one };
+  /** @type {InventCard} */
+  const node = Object.assign(el('div', { class: 'sf-photo' }, thumb, word, why, row), { parts });
   thumb.addEventListener('click', () => open(node.parts.one));
   if (!further)
     row.append(
@@ -51,12 +39,22 @@ export function inventCard(one, further, open) {
   return node;
 }
 
+/**
+ * @param {HTMLElement} node
+ * @param {ShownTone} tone
+ * @param {string} text
+ */
 function badge(node, tone, text) {
   if (node.dataset.mark !== `${tone} ${text}`) fillWith(node, toneBadge(tone, text));
   node.dataset.mark = `${tone} ${text}`;
 }
 
-/** Bring the card of a candidate up to date; `open`: the job that paints, if one does. */
+/**
+ * Bring the card of a candidate up to date; `open`: the job that paints, if one does.
+ * @param {InventCard} node
+ * @param {InventedPicture} one
+ * @param {Job | null} open
+ */
 export function updateFaceCard(node, one, open) {
   node.parts.one = one;
   const last = lastJob('invent');
@@ -66,13 +64,17 @@ export function updateFaceCard(node, one, open) {
   node.classList.toggle('sf-out', Boolean(one.why));
   if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
-  const said = one.why ? t(WHY[one.why] || one.why) : distinct ? t('least like the others: easiest to hold') : '';
+  const said = one.why ? t(one.said) : distinct ? t('least like the others: easiest to hold') : '';
   setText(node.parts.why, said);
   node.parts.why.hidden = !said;
   node.parts.row.hidden = Boolean(one.why);
 }
 
-/** Bring the card of a further picture up to date. */
+/**
+ * Bring the card of a further picture up to date.
+ * @param {InventCard} node
+ * @param {InventedPicture} one
+ */
 export function updatePictureCard(node, one) {
   node.parts.one = one;
   node.classList.toggle('sf-out', !one.kept);
@@ -82,8 +84,11 @@ export function updatePictureCard(node, one) {
   node.parts.why.hidden = !said;
 }
 
-/** What is to be said of a further picture beside whether it was kept; empty = nothing. */
+/**
+ * What is to be said of a further picture beside whether it was kept; empty = nothing.
+ * @param {InventedPicture} one
+ */
 export function about(one) {
-  const why = one.kept || !one.why ? '' : t(WHY[one.why] || one.why);
+  const why = one.kept || !one.why ? '' : t(one.said);
   return [one.mirrored ? t('mirror image') : '', why].filter(Boolean).join(': ');
 }

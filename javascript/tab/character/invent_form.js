@@ -1,11 +1,12 @@
 /** What inventing needs to be told: whom to paint with which base model, or one picture; and how many more to paint. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import * as format from '../base/format.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
+import { asBase64 } from '../photos/given_files.js';
 import { refuseForm } from '../widgets/faults.js';
 import { checkbox, radioGroup } from '../widgets/form_parts.js';
 import { formField, selectBox, toast } from '../widgets/widgets.js';
@@ -42,12 +43,14 @@ function baseField() {
   return {
     node,
     shown: () => ask().catch((error) => toast(error.message, 'bad')),
-    set: (path) => path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
+    set: (/** @type {string} */ path) =>
+      path && [...choice.options].some((one) => one.value === path) && (choice.value = path),
     faults: () => (choice.value ? [] : [{ target: choice, text: 'Choose a base model first.' }]),
     get: () => choice.value,
   };
 }
 
+/** @param {BaseModel[]} bases */
 function noneText(bases) {
   const why = bases.length && bases[0].why ? ` (${bases[0].title}: ${bases[0].why})` : '';
   return (
@@ -55,9 +58,14 @@ function noneText(bases) {
   );
 }
 
-/** A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent. */
+/**
+ * A whole number that the server allows: `name` is the job's argument. `less` is how many of these are spent.
+ * @param {string} label
+ * @param {'candidates' | 'count' | 'budget'} name
+ * @param {string} [help]
+ */
 function countField(label, name, help) {
-  const { least, most, usual } = app.state.limits.ranges[name];
+  const { least, most, usual } = pageState().limits.ranges[name];
   const input = el('input', {
     class: 'sf-input sf-short',
     type: 'number',
@@ -84,8 +92,8 @@ function countField(label, name, help) {
 
 /**
  * How a face begins.
- * @param {Run} [turned] is called when the user turns to the other way.
- * @returns {{node, way: () => string, faults: () => any[], check: Run, begin: (a: string) => void, set, shown}}
+ * @param {Action} [turned] is called when the user turns to the other way.
+ * @returns
  *   `faults()` is what is missing (see `refuseForm`), `check()` says it and throws; `begin(slug)` starts: paints candidates, or takes the picture.
  */
 export function inventForm(turned) {
@@ -93,7 +101,7 @@ export function inventForm(turned) {
     show();
     if (turned) turned();
   });
-  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: app.state.limits.description_letters });
+  const words = el('textarea', { class: 'sf-input', rows: 2, maxLength: pageState().limits.description_letters });
   words.placeholder = t('a woman with short red hair, 30 years old');
   const help = 'What never changes: age, hair, skin, face. Clothes and places are added later.';
   const described = formField('Describe the person', words, help);
@@ -117,19 +125,26 @@ export function inventForm(turned) {
     node,
     way: () => way.chosen,
     shown: base.shown,
+    /** @param {InventionView} view */
     set: ({ describe, base: path }) => {
       words.value = describe || '';
       base.set(path);
     },
     faults,
     check: () => refuseForm(faults()),
-    begin: async (slug) => {
+    begin: async (/** @type {string} */ slug) => {
       if (way.chosen === 'words') {
         const values = { describe: line(), base: base.get(), candidates: count.get() };
         return api.post('/jobs', { kind: 'invent', character: slug, arguments: values });
       }
       const file = picture.get();
-      const body = { name: file.name, data: await asBase64(file), base: base.get(), describe: line() };
+      if (!file) return null;
+      const body = {
+        name: file.name,
+        data: await asBase64(file, t('{file} cannot be read.', { file: file.name })),
+        base: base.get(),
+        describe: line(),
+      };
       return api.post(`/characters/${slug}/invented/own`, body);
     },
   };
@@ -137,25 +152,32 @@ export function inventForm(turned) {
 
 /**
  * The two ways to a character, for the page of a new one.
- * @param {Run} turned is called when the other one is chosen.
- * @returns {{node: Element, chosen: () => string}} "photos" or "invent".
+ * @param {Action} turned is called when the other one is chosen.
+ * @returns "photos" or "invent".
  */
 export function photoOrInvent(turned) {
+  /** @type {Record<'photos' | 'invent', [string, string]>} */
   const ways = {
-    photos: ['I have photos', '20 to 50 of one face. Each is checked, and you are told which to leave out.'],
+    photos: [
+      'I have photos',
+      t(
+        '{least} to {most} of one face. Each is checked, and you are told which to leave out.',
+        pageState().limits.photos_best,
+      ),
+    ],
     invent: ['I have no photos: invent a face', 'Describe it, or give one picture; your base model paints the rest.'],
   };
   let chosen = 'photos';
   const buttons = Object.entries(ways).map(([name, [title, text]]) =>
     el(
       'button',
-      { class: 'sf-way-choice', data: { way: name }, on: { click: () => turn(name) } },
+      { class: 'sf-way-choice', data: { way: name }, on: { click: () => turn(name === 'invent' ? name : 'photos') } },
       el('strong', { text: t(title) }),
       el('span', { class: 'sf-quiet', text: t(text) }),
     ),
   );
   const mark = () => buttons.forEach((one) => one.setAttribute('aria-pressed', String(one.dataset.way === chosen)));
-  const turn = (name) => {
+  const turn = (/** @type {'photos' | 'invent'} */ name) => {
     chosen = name;
     mark();
     turned();
@@ -171,23 +193,25 @@ function pictureField() {
   const input = el('input', {
     class: 'sf-input',
     type: 'file',
-    accept: ['image/*', ...app.state.limits.accept].join(','),
+    accept: ['image/*', ...pageState().limits.accept].join(','),
   });
+  const chosen = () => input.files?.[0];
   const seen = el('img', { class: 'sf-invent-own', alt: '', hidden: true });
   const help = 'One clear face, sharp and well lit. The picture stays as it is.';
   const node = formField('The picture', input, help);
   node.append(seen);
   input.addEventListener('change', () => {
     if (seen.src) URL.revokeObjectURL(seen.src);
-    seen.hidden = !input.files.length;
-    if (input.files.length) seen.src = URL.createObjectURL(input.files[0]);
+    const file = chosen();
+    seen.hidden = !file;
+    if (file) seen.src = URL.createObjectURL(file);
     seen.onerror = () => (seen.hidden = true); // a browser does not show every kind
   });
   return {
     node,
     faults: () => {
-      const [file] = input.files;
-      const most = app.state.limits.face_bytes;
+      const file = chosen();
+      const most = pageState().limits.face_bytes;
       if (file && file.size <= most) return [];
       return [
         {
@@ -198,26 +222,22 @@ function pictureField() {
         },
       ];
     },
-    get: () => input.files[0],
+    get: chosen,
   };
-}
-
-function asBase64(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).split(',', 2)[1]);
-    reader.onerror = () => reject(new Error(t('{file} cannot be read.', { file: file.name })));
-    reader.readAsDataURL(file);
-  });
 }
 
 /**
  * How many further pictures are wanted.
- * @returns {{node: Element, set: (a: any) => void, start: (a: string) => void}} `set(view)`: the answer of the route.
+ * @returns `set(view)`: the answer of the route.
  */
 export function inventMoreForm() {
+  /** @type {InventionView | null} */
   let view = null;
-  const count = countField('Stop after keeping', 'count', '20 to 30 train a face well.');
+  const count = countField(
+    'Stop after keeping',
+    'count',
+    t('{least} or more train a face well.', pageState().limits.photos_best),
+  );
   const budget = countField(
     'Paint at most',
     'budget',
@@ -241,19 +261,19 @@ export function inventMoreForm() {
   budget.input.addEventListener('input', () => (typed = true));
   // the usual number counts all of a round, as the command's does; once it is spent, the same number again
   const propose = () => {
-    const { usual } = app.state.limits.ranges.budget;
-    const left = usual - current().painted;
+    const { usual } = pageState().limits.ranges.budget;
+    const left = (usual ?? 0) - current().painted;
     if (!typed) budget.input.value = String(left > 0 ? left : usual);
   };
   return {
     node,
-    set: (found) => {
+    set: (/** @type {InventionView} */ found) => {
       view = found;
       lora.hidden = !found.lora;
       if (!found.lora) lora.input.checked = false;
       propose();
     },
-    start: async (slug) => {
+    start: async (/** @type {string} */ slug) => {
       const round = current();
       refuseForm([...count.faults(), ...budget.faults(round.painted)]);
       // the trainer counts all that were painted this way; here it is what comes now

@@ -1,8 +1,9 @@
 /** The panel "Doctor": whether everything works here, where things lie, and the settings. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { appendTo, el, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { livingPods } from '../elsewhere/living_pods.js';
 import { placesPanel } from '../elsewhere/places_panel.js';
@@ -11,17 +12,17 @@ import { clearFaults, numberFault, refuseForm, sendForm } from '../widgets/fault
 import { checkbox, copyBox, copyText, radioGroup } from '../widgets/form_parts.js';
 import { actionButton, formField, keyedList, leadLine, notice, toast, toneBadge } from '../widgets/widgets.js';
 
-const PACK = 'insightface:';
-
-let view = null;
+/** @type {DoctorPanel} what `mount` has made. */
+let view;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   shown: () => load(view),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
-  const made = { remote: false };
+  const made = /** @type {DoctorPanel} */ ({});
   made.lead = leadLine();
   made.checks = el('ul', { class: 'sf-checks' });
   made.folders = el('div', { class: 'sf-folders' });
@@ -39,6 +40,7 @@ function make(root) {
   return made;
 }
 
+/** @param {DoctorPanel} made */
 async function load(made) {
   const again = { label: 'Look again', do: () => load(made) };
   try {
@@ -48,19 +50,23 @@ async function load(made) {
     showChecks(made, doctor.checks);
     showFolders(made, doctor.folders);
     made.settings.take(settings);
-    made.others.hidden = app.state.host.remote;
+    made.others.hidden = pageState().host.remote;
     made.pods.update();
     made.places.update();
   } catch (error) {
-    made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+    made.lead.set({ tone: 'bad', text: asError(error).message, buttons: [again] });
   }
 }
 
+/**
+ * @param {DoctorCheck[]} checks
+ * @returns {Lead}
+ */
 function summary(checks) {
   const wrong = checks.filter((one) => one.tone === 'bad').length;
   const odd = checks.filter((one) => one.tone === 'warn').length;
-  const { supervisor, host } = app.state;
-  const values = { version: app.state.version, host: host.name, its: host.version || '' };
+  const { supervisor, host } = pageState();
+  const values = { version: pageState().version, host: host.name, its: host.version || '' };
   const words = host.name === 'alone' ? 'SameFace {version}, without a webui' : 'SameFace {version} in {host} {its}';
   const detail = t(words, values).trim();
   if (!supervisor.active) return { tone: 'bad', text: supervisor.reason, detail };
@@ -83,43 +89,49 @@ function summary(checks) {
   return { tone: 'good', text: 'Everything works.', detail };
 }
 
+/** @type {Tone[]} */
 const ORDER = ['bad', 'warn', 'none', 'good'];
+/** @type {Record<Tone, string>} */
 const WORDS = { good: 'fine', warn: 'note', bad: 'does not work', none: 'not there' };
 
+/**
+ * @param {DoctorPanel} made
+ * @param {DoctorCheck[]} checks
+ */
 function showChecks(made, checks) {
   const sorted = [...checks].sort((a, b) => ORDER.indexOf(a.tone) - ORDER.indexOf(b.tone));
-  const entry = (one) =>
+  const entry = (/** @type {DoctorCheck} */ one) =>
     el(
       'li',
       { class: `sf-check sf-${one.tone}` },
-      el(
-        'div',
-        { class: 'sf-check-head' },
-        el('b', { text: t(one.name) }),
-        toneBadge(one.tone, t(WORDS[one.tone] || one.tone)),
-      ),
+      el('div', { class: 'sf-check-head' }, el('b', { text: t(one.name) }), toneBadge(one.tone, t(WORDS[one.tone]))),
       el('p', { text: one.text }),
       one.mend ? el('p', { class: 'sf-mend' }, el('b', { text: t('What to do:') }), ' ', one.mend) : null,
     );
   keyedList(made.checks, sorted, (one) => JSON.stringify(one), entry);
 }
 
+/** @type {Record<string, string>} */
 const FOLDERS = { data: 'Characters, runs and settings', loras: 'LoRAs', log: 'Jobs and their logs' };
 
+/**
+ * @param {DoctorPanel} made
+ * @param {DoctorView['folders']} folders
+ */
 function showFolders(made, folders) {
   const entries = Object.entries(folders).flatMap(([name, path]) =>
     [path]
       .flat()
-      .filter(Boolean)
-      .map((one) => [name, one]),
+      .flatMap((one) => one ?? [])
+      .map((one) => ({ name, path: one })),
   );
   keyedList(
     made.folders,
     entries,
-    ([name, path]) => `${name}|${path}`,
-    ([name, path]) => {
+    ({ name, path }) => `${name}|${path}`,
+    ({ name, path }) => {
       const box = copyBox(FOLDERS[name] || name);
-      box.set(String(path));
+      box.set(path);
       return box;
     },
   );
@@ -128,6 +140,8 @@ function showFolders(made, folders) {
 // Settings
 
 function settingsForm() {
+  const packName = pageState().limits.engine_pack;
+  /** @type {Record<string, string | number | boolean>} */
   let kept = {};
   const changed = () => show();
   const painting = radioGroup(
@@ -194,7 +208,7 @@ function settingsForm() {
   );
   node.inert = true; // until it is known what is set: what is chosen sooner would be lost
 
-  function text(label, help) {
+  function text(/** @type {string} */ label, /** @type {string} */ help) {
     const input = el('input', {
       class: 'sf-input',
       type: 'text',
@@ -212,8 +226,8 @@ function settingsForm() {
       comfyui: comfyui.input.value.trim(),
       worker_python: python.input.value.trim(),
       currency: currency.input.value.trim().toUpperCase(),
-      per_usd: rate.input.value === '' ? kept.per_usd : Number(rate.input.value),
-      engine: engine.chosen === 'pack' ? PACK + pack.input.value.trim() : '',
+      per_usd: rate.input.value === '' ? Number(kept.per_usd) : Number(rate.input.value),
+      engine: engine.chosen === 'pack' ? packName + pack.input.value.trim() : '',
     };
   }
 
@@ -235,10 +249,10 @@ function settingsForm() {
 
   async function store() {
     const values = differing();
-    const packed = 'engine' in values && values.engine;
+    const packed = 'engine' in values ? String(values.engine) : '';
     refuseForm([
       numberFault(rate.input, true),
-      packed === PACK && { target: pack.input, text: 'In which folder is the model pack?' },
+      packed === packName && { target: pack.input, text: 'In which folder is the model pack?' },
       packed &&
         !licence.input.checked && {
           target: licence.input,
@@ -252,11 +266,10 @@ function settingsForm() {
   }
 
   /** Take what the routes say; what has been typed and not saved stays. */
-  function take(settings) {
+  function take(/** @type {Preferences} */ settings) {
     node.inert = false;
     const mine = Object.keys(kept).length ? differing() : {};
     kept = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, value === null ? '' : value]));
-    /** @type {any} */
     const now = {
       ...kept,
       ...Object.fromEntries(Object.entries(mine).filter(([key, value]) => kept[key] !== value)),
@@ -268,18 +281,21 @@ function settingsForm() {
     write(python.input, now.worker_python);
     write(currency.input, now.currency);
     write(rate.input, now.per_usd);
-    const own = !String(now.engine || '').startsWith(PACK);
+    const own = !String(now.engine || '').startsWith(packName);
     engine.chosen = own ? 'own' : 'pack';
-    if (!own) write(pack.input, now.engine.slice(PACK.length));
+    if (!own) write(pack.input, String(now.engine).slice(packName.length));
     if (!own && kept.engine === now.engine) licence.input.checked = true;
-    const far = app.state.host.remote;
+    const far = pageState().host.remote;
     remote.hidden = !far;
     for (const field of [comfyui.input, python.input, pack.input]) field.disabled = far;
     show();
   }
 
-  function write(input, value) {
-    if (document.activeElement !== input) input.value = value || '';
+  function write(
+    /** @type {HTMLInputElement} */ input,
+    /** @type {string | number | boolean | null | undefined} */ value,
+  ) {
+    if (document.activeElement !== input) input.value = String(value || '');
   }
 
   return { node, take };

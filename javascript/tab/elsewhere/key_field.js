@@ -1,28 +1,26 @@
 /** The API key of a service: it is typed in once, kept where SameFace runs, and never shown again. */
 
 import * as api from '../base/api.js';
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { actionButton, formField, toast } from '../widgets/widgets.js';
 
+/** @type {KeyService} */
 export const RUNPOD = {
+  service: 'runpod',
   path: '/runpod/key',
   forget: '/runpod/key/forget',
   label: 'API key of RunPod',
   where: 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.',
-  kept: {
-    environment: 'The API key of RunPod is in the environment variable RUNPOD_API_KEY.',
-    keyring: 'The API key of RunPod is in the system’s keyring.',
-    file: 'The API key of RunPod is in a file of the data folder that only you can read.',
-  },
   forgotten: 'The API key is forgotten here; delete it in RunPod’s console too.',
 };
 
 /**
  * @param {(kept: string) => void} changed is called with where the key is kept; empty = nowhere.
- * @param {any} service whose key it is: the routes that keep and forget it, and the texts; as `RUNPOD`.
- * @returns {HTMLElement} with `set(kept)`.
+ * @param {KeyService} service whose key it is: the routes that keep and forget it, and the texts; as `RUNPOD`.
+ * @returns with `set(kept)`.
  */
 export function keyField(changed, service) {
   const input = el('input', { class: 'sf-input', type: 'password', autocomplete: 'off', spellcheck: false });
@@ -47,11 +45,11 @@ export function keyField(changed, service) {
     changed(kept_in);
   }
 
-  node.set = (kept) => {
+  const set = (/** @type {string} */ kept) => {
     typing.hidden = Boolean(kept);
-    setText(said, kept ? t(service.kept[kept] || service.kept.file) : '');
+    setText(said, kept ? t(pageState().words.kept_keys[service.service][kept]) : '');
     forget.hidden = !kept || kept === 'environment';
   };
-  node.set('');
-  return node;
+  set('');
+  return Object.assign(node, { set });
 }

@@ -5,18 +5,18 @@ import { el } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { actionButton, keyedList, notice, toast } from '../widgets/widgets.js';
 
-/** @returns {HTMLElement} with `update()`: RunPod is asked; where it cannot be, nothing is shown. */
+/** @returns with `update()`: RunPod is asked; where it cannot be, nothing is shown. */
 export function livingPods() {
   const node = el('div', { class: 'sf-stack' });
   node.hidden = true;
 
-  async function end(pod) {
+  async function end(/** @type {RentedPod} */ pod) {
     await api.post(`/pods/${pod.name}/end`);
     toast('The rented GPU is deleted.', 'good');
-    await node.update();
+    await update();
   }
 
-  const entry = (pod) => {
+  const entry = (/** @type {RentedPod} */ pod) => {
     const words = t('This rented GPU costs money, and no job of this data folder uses it: {what} ({name}).', {
       what: pod.text,
       name: pod.name,
@@ -29,11 +29,11 @@ export function livingPods() {
     return notice('warn', el('p', { text: words }), button);
   };
 
-  node.update = async () => {
+  const update = async () => {
     const pods = await api.get('/pods').catch(() => []);
     const idle = pods.filter((one) => one.job === null);
     keyedList(node, idle, (one) => one.name, entry);
     node.hidden = !idle.length;
   };
-  return node;
+  return Object.assign(node, { update });
 }

@@ -6,7 +6,7 @@ export const RENTED = 'runpod'; // as a job names a GPU that is rented
 
 /**
  * The other machines, and the account at RunPod; null where that is not known.
- * @param {any[]} known the machines that are given where they cannot be asked for.
+ * @param {Place[]} known the machines that are given where they cannot be asked for.
  */
 export async function loadPlaces(known) {
   const [places, runpod] = await Promise.all([

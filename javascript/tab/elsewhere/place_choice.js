@@ -5,24 +5,30 @@ import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 import { RENTED, loadPlaces } from './other_places.js';
-import { forGoingOn, rentForm } from './rent_form.js';
+import { rentForm } from './rent_form.js';
+import { forGoingOn } from './rent_words.js';
 
 const LOCAL = 'local';
 
 /**
  * @param {() => void} changed is called when the user has chosen, an API key was kept, or RunPod has answered.
- * @returns {{node, load, update, reset, by, check, ready}} `load()` asks for the other machines; `update(run, steps)`:
+ * @returns `load()` asks for the other machines; `update(run, steps)`:
  *   which run goes on, or null, and how many steps it shall have in all (null = as before); `reset()` forgets what was
  *   chosen, as limits that were written are given once; `by()`: as a job has it; `check()` refuses wrong limits;
  *   `ready()`: whether it can go on there.
  */
 export function placeChoice(changed) {
+  /**
+   * @type {{places: Place[], runpod: RunpodAccount | null, picked: string, rental: RentalWish, run: RunRecord | null,
+   *   steps: number | null, of: string}}
+   */
   const made = { places: [], runpod: null, picked: '', rental: {}, run: null, steps: null, of: '' };
   const select = selectBox([], LOCAL, (on) => {
     made.picked = on;
     show();
     changed();
   });
+  /** @type {ReturnType<typeof rentForm> | null} */
   let form = null; // made once it may be needed: there are several of these on the page
   const sent = el('p', { class: 'sf-help' });
   const node = el('div', { class: 'sf-stack' }, formField('Where to continue', select), sent);
@@ -36,13 +42,13 @@ export function placeChoice(changed) {
     const pod = { value: RENTED, text: t('RunPod (a rented GPU)') };
     select.setChoices([{ value: LOCAL, text: t('This computer') }, ...others, ...(rents() ? [pod] : [])], on);
     node.hidden = !others.length && !rents();
-    const asked = made.run && { run: made.run.id, steps: made.steps };
+    const asked = made.run ? { run: made.run.id, steps: made.steps } : null;
     if (form) form.set({ account: made.runpod, shown: on === RENTED, slug: app.slug, asked, rental: made.rental });
-    setText(sent, on === RENTED ? made.runpod.sent : placeOf()?.sent || '');
+    setText(sent, (on === RENTED ? made.runpod?.sent : placeOf()?.sent) || '');
     sent.hidden = !sent.textContent;
   }
 
-  function write(rental) {
+  function write(/** @type {RentalWish} */ rental) {
     made.rental = rental;
     changed();
   }
@@ -57,7 +63,7 @@ export function placeChoice(changed) {
       }
       show();
     },
-    update: (run, steps) => {
+    update: (/** @type {RunRecord | null} */ run, /** @type {number | null} */ steps) => {
       const of = run ? `${app.slug}|${run.id}` : '';
       if (of !== made.of) Object.assign(made, { of, picked: '', rental: {} });
       Object.assign(made, { run, steps });
@@ -68,8 +74,8 @@ export function placeChoice(changed) {
       show();
       changed();
     },
-    check: () => chosen() === RENTED && form.check(),
-    ready: () => chosen() !== RENTED || form.ready(),
-    by: () => (chosen() === RENTED ? { on: RENTED, rental: form.rental() } : { on: chosen() }),
+    check: () => chosen() === RENTED && form?.check(),
+    ready: () => chosen() !== RENTED || Boolean(form?.ready()),
+    by: () => (chosen() === RENTED ? { on: RENTED, rental: form?.rental() } : { on: chosen() }),
   };
 }

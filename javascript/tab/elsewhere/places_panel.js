@@ -25,7 +25,7 @@ const FIELDS = {
   },
 };
 
-/** @returns {HTMLElement} with `update()`: the machines are asked for. */
+/** @returns with `update()`: the machines are asked for. */
 export function placesPanel() {
   const list = el('ul', { class: 'sf-checks', hidden: true });
   const none = el('p', { class: 'sf-help', text: t('No other machines have been added yet.') });
@@ -52,28 +52,30 @@ export function placesPanel() {
     ]);
     const { address } = inputs;
     const targets = { ...inputs, host: address, user: address, port: address };
-    const made = await sendForm(targets, () => postWithCode('/places', /** @type {any} */ (body)));
+    const made = await sendForm(targets, () =>
+      postWithCode('/places', { ...body, name: body.name, address: body.address }),
+    );
     if (made.said) toast(made.said, 'warn');
     else toast(t('{name} is added.', { name: made.name }), 'good');
     Object.values(inputs).forEach((input) => (input.value = ''));
     fold.open = false;
-    await node.update();
+    await update();
   }
 
-  async function check(place) {
+  async function check(/** @type {Place} */ place) {
     await api.post(`/places/${place.name}/check`);
     toast(t('{name} was reached.', { name: place.name }), 'good');
-    await node.update();
+    await update();
   }
 
-  async function remove(place) {
+  async function remove(/** @type {Place} */ place) {
     const words = t('Remove {name}? Files on that machine are kept.', { name: place.name });
     if (!(await askConfirm(words, 'Remove', { danger: true }))) return;
     await api.post(`/places/${place.name}/remove`);
-    await node.update();
+    await update();
   }
 
-  const entry = (place) => {
+  const entry = (/** @type {Place} */ place) => {
     const buttons = [
       actionButton('Check', () => check(place), { small: true, label: `${t('Check')}: ${place.name}` }),
       actionButton('Remove', () => remove(place), { small: true, label: `${t('Remove')}: ${place.name}` }),
@@ -87,7 +89,7 @@ export function placesPanel() {
     return el('li', { class: `sf-check sf-${place.checked ? 'good' : 'none'}` }, head, el('p', {}));
   };
 
-  node.update = async () => {
+  const update = async () => {
     const places = await api.get('/places').catch(() => []);
     keyedList(
       list,
@@ -99,5 +101,5 @@ export function placesPanel() {
     none.hidden = places.length > 0;
     list.hidden = !none.hidden;
   };
-  return node;
+  return Object.assign(node, { update });
 }

@@ -1,14 +1,11 @@
 /** What the first LoRA costs on a rented GPU, part by part. */
 
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { t } from '../base/texts.js';
 import { factList } from '../widgets/form_parts.js';
 import { foldSection } from '../widgets/widgets.js';
-
-const REPORTED =
-  'For comparison: what people report for a first LoRA on a rented GPU is about 4 hours and 0.50 to 3 GBP. This was not ' +
-  'measured here.';
 
 const WITH_PICTURES = {
   run:
@@ -23,26 +20,39 @@ const ALONE = {
   measured: '{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).',
 };
 
-/** @returns {HTMLElement} a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
+/** @returns a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
 export function rentCost() {
   const facts = factList();
   const time = el('p', { class: 'sf-help' });
-  const fold = foldSection('Cost of the first LoRA', time, facts, el('p', { class: 'sf-help', text: t(REPORTED) }));
+  const fold = foldSection(
+    'Cost of the first LoRA',
+    time,
+    facts,
+    el('p', { class: 'sf-help', text: t(pageState().words.reported_cost) }),
+  );
   fold.open = true;
   fold.hidden = true;
-  fold.set = (quote, offer, hours) => {
+  const set = (
+    /** @type {RentQuote | null} */ quote,
+    /** @type {RentOffer | null | undefined} */ offer,
+    /** @type {number} */ hours,
+  ) => {
     fold.hidden = !quote || !offer;
-    if (fold.hidden) return;
+    if (!quote || !offer) return;
     setText(time, rentTime(quote, offer));
     facts.set(rows(quote, offer, hours));
   };
-  return fold;
+  return Object.assign(fold, { set });
 }
 
-/** How long it takes, and from what that is known. */
+/**
+ * How long it takes, and from what that is known.
+ * @param {RentQuote} quote
+ * @param {RentOffer} offer
+ */
 export function rentTime(quote, offer) {
   const values = { name: offer.name, steps: format.number(quote.steps) };
-  if (offer.minutes === null)
+  if (offer.minutes === null || !offer.pace)
     return t(
       'How long {steps} steps take on the {name} is not known before the first ones: none of your runs had these ' +
         'settings there. What it will cost in all is shown then.',
@@ -58,15 +68,21 @@ export function rentTime(quote, offer) {
   return `${took} ${prepared}`;
 }
 
+/** @param {number} count */
 function minutes(count) {
   return format.duration(Math.max(1, Math.round(count)) * 60);
 }
 
+/**
+ * @param {RentQuote} quote
+ * @param {RentOffer} offer
+ * @param {number} hours
+ */
 function rows(quote, offer, hours) {
   const values = { cost: offer.gpu_cost, hourly: offer.hourly, hours: format.number(hours, 1) };
   const known = offer.minutes !== null;
   const disk = { cost: offer.disk_cost, size: offer.disk };
-  const rented = { ...values, minutes: known ? minutes(offer.rented_minutes) : '' };
+  const rented = { ...values, minutes: known ? minutes(offer.rented_minutes ?? 0) : '' };
   return [
     {
       name: 'GPU',

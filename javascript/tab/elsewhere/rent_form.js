@@ -3,12 +3,14 @@
 import * as api from '../base/api.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { numberFault, refuseForm } from '../widgets/faults.js';
 import { actionButton, formField, keyedList, notice } from '../widgets/widgets.js';
 import { RUNPOD, keyField } from './key_field.js';
 import { livingPods } from './living_pods.js';
-import { rentCost, rentTime } from './rent_cost.js';
+import { rentCost } from './rent_cost.js';
+import { forTraining } from './rent_words.js';
 
 const PATIENCE = 500; // milliseconds after the last key until RunPod is asked
 const REGIONS = [
@@ -16,20 +18,19 @@ const REGIONS = [
   { value: 'EU', text: 'In Europe' },
   { value: 'US', text: 'In the USA' },
 ];
-const STOCK = { HIGH: 'many are free', MEDIUM: 'some are free', LOW: 'few are free', NONE: 'none is free' };
 
 /**
- * @param {(rental: any) => void} changed is called when the user has changed what may be rented.
+ * @param {(rental: RentalWish) => void} changed is called when the user has changed what may be rented.
  * @param {() => void} settled is called when a key was kept or forgotten, or RunPod has answered.
- * @param {any} words what differs between a training (`forTraining`), one that goes on (`forGoingOn`) and pictures
+ * @param {RentWords} [words] what differs between a training (`forTraining`), one that goes on (`forGoingOn`) and pictures
  *   (`forPainting`).
- * @returns {{node, cost, set, rental, check, ready}} `set({account, shown, slug, asked, rental})`: what RunPod's account
+ * @returns `set({account, shown, slug, asked, rental})`: what RunPod's account
  *   is, whether this is chosen, for whose training, the body of the request (null = not known yet); `rental()`: what a
  *   job is given; `check()` refuses what is wrong; `ready()`: whether there is a key, and where a run goes on, whether
  *   something can be had within its limits, or others are written.
  */
 export function rentForm(changed, settled, words = forTraining) {
-  const form = {
+  const form = /** @type {RentFormState} */ ({
     account: null,
     limits: null,
     words,
@@ -42,7 +43,7 @@ export function rentForm(changed, settled, words = forTraining) {
     error: '',
     key: '',
     run: 0,
-  };
+  });
   const hours = el('input', { class: 'sf-input', type: 'number', step: 'any' });
   const cap = el('input', { class: 'sf-input', type: 'number', step: 'any' });
   const capField = formField('Cost at most', cap);
@@ -52,7 +53,7 @@ export function rentForm(changed, settled, words = forTraining) {
     REGIONS.map((one) => el('option', { value: one.value, text: t(one.text) })),
   );
   const key = keyField((where) => {
-    form.account = { ...form.account, kept_in: where };
+    if (form.account) form.account = { ...form.account, kept_in: where };
     form.key = '';
     pods.update();
     show(form);
@@ -65,7 +66,8 @@ export function rentForm(changed, settled, words = forTraining) {
   const need = el('p', { class: 'sf-help' });
   const time = el('p', { class: 'sf-help' });
   const again = actionButton('Ask RunPod again', () => ask(form, true), { small: true });
-  const most = notice('none', el('span', {}));
+  const mostWords = el('span', {});
+  const most = notice('none', mostWords);
   const limits = el(
     'div',
     { class: 'sf-three' },
@@ -93,6 +95,7 @@ export function rentForm(changed, settled, words = forTraining) {
     time,
     again,
     most,
+    mostWords,
     hours,
     cap,
     capField,
@@ -117,23 +120,32 @@ export function rentForm(changed, settled, words = forTraining) {
   return {
     node: form.node,
     cost: form.view.cost,
-    set: (to) => set(form, to),
+    set: (/** @type {RentAsked} */ to) => set(form, to),
     rental: () => rental(form),
     check: () => refuseForm([numberFault(hours, true), numberFault(cap, true)]),
     ready: () => ready(form),
   };
 }
 
+/**
+ * @param {RentFormState} form
+ * @param {string} text
+ */
 function inUsd(form, text) {
-  return Math.round((Number(text) / form.account.per_usd) * 1e4) / 1e4;
+  return Math.round((Number(text) / (form.account?.per_usd ?? 1)) * 1e4) / 1e4;
 }
 
-/** What a job is given; what the user has not written is as usual, or where a run goes on, as its own limits are. */
+/**
+ * What a job is given; what the user has not written is as usual, or where a run goes on, as its own limits are.
+ * @param {RentFormState} form
+ * @param {RentalWish} [given]
+ */
 function rental(form, given = form.rental) {
   const { hours, cap } = (form.words.own ? form.limits : form.account) || {};
   return { gpus: [], hours, cap, regions: [], ...given, ...form.words.further(given) };
 }
 
+/** @param {RentFormState} form */
 function ready(form) {
   if (!form.account || !form.account.kept_in) return false;
   if (!form.words.own) return true;
@@ -141,6 +153,10 @@ function ready(form) {
   return Boolean(hours && cap && (form.quote || anew));
 }
 
+/**
+ * @param {RentFormState} form
+ * @param {RentAsked} given
+ */
 function set(form, { account, shown, slug, asked, rental: kept }) {
   const first = shown && !form.shown;
   const of = JSON.stringify([slug, asked && asked.run]);
@@ -153,7 +169,11 @@ function set(form, { account, shown, slug, asked, rental: kept }) {
   ask(form);
 }
 
-/** Ask RunPod what it offers; once for each question, unless the user asks again. */
+/**
+ * Ask RunPod what it offers; once for each question, unless the user asks again.
+ * @param {RentFormState} form
+ * @param {boolean} [anew]
+ */
 async function ask(form, anew) {
   if (!form.shown || !form.asked || !form.account || !form.account.kept_in) return;
   const { path, body: asked } = form.words.request(form.slug, form.asked);
@@ -168,30 +188,31 @@ async function ask(form, anew) {
   const { run } = form;
   setText(form.view.said, t('Asking RunPod …'));
   try {
-    const quote = await api.post(path, body);
+    const quote = /** @type {RentQuote} */ (await api.post(path, /** @type {BodyOf<typeof path>} */ (body)));
     if (run !== form.run) return;
     const { limits, refused } = quote;
     Object.assign(form, { quote: refused ? null : quote, error: refused ? refused.text : '' });
     form.limits = limits || form.limits;
   } catch (error) {
     if (run !== form.run) return;
-    Object.assign(form, { quote: null, error: error.message });
+    Object.assign(form, { quote: null, error: asError(error).message });
   }
   show(form);
   form.settled();
   if (!known && form.limits) ask(form); // about what was written meanwhile
 }
 
+/** @param {RentFormState} form */
 function show(form) {
   const { view, account, quote } = form;
   form.node.hidden = !form.shown || !account;
-  if (form.words === forTraining) view.cost.set(form.shown && quote, firstOffer(quote), rental(form).hours);
-  if (form.node.hidden) return;
+  if (form.words === forTraining) view.cost.set(form.shown ? quote : null, firstOffer(quote), rental(form).hours ?? 0);
+  if (form.node.hidden || !account) return;
   view.key.set(account.kept_in);
   view.choice.hidden = !account.kept_in;
   const now = rental(form);
-  [view.hours.min, view.hours.max] = account.hours_range;
-  [view.cap.min, view.cap.max] = account.cap_range.map((usd) => usd * account.per_usd);
+  [view.hours.min, view.hours.max] = account.hours_range.map(String);
+  [view.cap.min, view.cap.max] = account.cap_range.map((usd) => String(usd * account.per_usd));
   write(view.hours, now.hours ?? '');
   write(view.cap, now.cap === undefined ? '' : Math.round(now.cap * account.per_usd * 100) / 100);
   setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
@@ -203,85 +224,27 @@ function show(form) {
   showMost(form);
 }
 
-/** What is said where a GPU is rented to train. */
-export const forTraining = {
-  need:
-    'These settings need about {need} GB of GPU memory. Select GPUs in order of preference; if none is selected, ' +
-    'the cheapest with enough memory is used.',
-  further: () => ({}),
-  request: (slug, asked) => ({ path: `/characters/${slug}/rent`, body: asked }),
-  total: (one) => (one.minutes === null ? '' : one.total),
-  changed: (one, need) => (need && one.memory < need ? one.changed : ''),
-  time: () => '',
-  most: (one) =>
-    t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-        'These limits hold for the whole run, however often it is resumed.',
-      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
-    ),
-};
-
-/** What is said where one is rented to paint pictures. */
-export const forPainting = {
-  need:
-    'To paint with this base model, GPUs with less than {need} GB of memory are left out. Select GPUs in order of ' +
-    'preference; if none is selected, the cheapest is used.',
-  // what the user has written counts from now on
-  further: (given) => ({ anew: given.hours !== undefined || given.cap !== undefined }),
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent`, body }),
-  total: (one) => one.paints[0].total,
-  changed: () => '',
-  time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
-  most: (one) =>
-    t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
-        'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
-        'and its pictures together.',
-      { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
-    ),
-};
-
-/** What is said where one is rented to go on with a run, which may have had limits before. */
-export const forGoingOn = {
-  ...forTraining,
-  own: true, // the run has limits, which what is left empty does not raise
-  further: forPainting.further,
-  request: (slug, { run, ...body }) => ({ path: `/characters/${slug}/runs/${run}/rent-on`, body }),
-  time: (one, quote) => [quote.left, rentTime(quote, one)].filter(Boolean).join(' '),
-  limits: 'New time and cost limits start now; earlier pods of this run do not count towards them.',
-};
-
-const PAINTED = {
-  test: 'A test of {n} pictures takes about {time} there and costs about {total}.',
-  choose:
-    'A search for the best step and weight, of up to {n} pictures, takes about {time} there and costs about {total}.',
-  produce: 'To paint each picture once takes about {time} there and costs about {total}.',
-};
-const UNKNOWN = {
-  test: 'How long a test of {n} pictures takes on the {name} is not known: none of this size were painted on one for you.',
-  choose: 'Nor is it for a search for the best step and weight, of up to {n} pictures.',
-  produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
-};
-
-function paintTime(one, { what, count, minutes, total }) {
-  const values = { n: format.number(count), name: one.name, total };
-  if (minutes === null) return t(UNKNOWN[what], values);
-  return t(PAINTED[what], { ...values, time: format.duration(Math.max(1, Math.round(minutes)) * 60) });
-}
-
+/**
+ * @param {HTMLInputElement} input
+ * @param {string | number} value
+ */
 function write(input, value) {
-  if (document.activeElement !== input && input.value !== String(value)) input.value = value;
+  if (document.activeElement !== input && input.value !== String(value)) input.value = String(value);
 }
 
-/** The GPU that is tried first. */
+/**
+ * The GPU that is tried first.
+ * @param {RentQuote | null} quote
+ */
 function firstOffer(quote) {
   return quote && quote.offers.find((one) => one.id === quote.tried[0]);
 }
 
+/** @param {RentFormState} form */
 function showOffers(form) {
   const { quote } = form;
   const chosen = rental(form).gpus;
-  const make = (one) => {
+  const make = (/** @type {RentOffer} */ one) => {
     const box = el('input', { type: 'checkbox' });
     box.addEventListener('change', () => {
       const others = rental(form).gpus.filter((id) => id !== one.id);
@@ -299,10 +262,11 @@ function showOffers(form) {
     make,
     (node, one) => {
       const at = chosen.indexOf(one.id);
-      const first = !chosen.length && quote.tried[0] === one.id;
-      node.querySelector('input').checked = at >= 0;
+      const first = !chosen.length && quote?.tried[0] === one.id;
+      const box = node.querySelector('input');
+      if (box) box.checked = at >= 0;
       setText(node.querySelector('b'), at >= 0 ? `${at + 1}. ${one.name}` : one.name);
-      setText(node.querySelector('.sf-quiet'), about(form.words, one, first, quote.need));
+      setText(node.querySelector('.sf-quiet'), about(form.words, one, first, quote?.need ?? null));
       setText(node.querySelector('.sf-offer-price'), t('{hourly} an hour', { hourly: one.hourly }));
       node.classList.toggle('sf-chosen', at >= 0 || first);
     },
@@ -310,20 +274,29 @@ function showOffers(form) {
   form.view.list.hidden = !quote;
 }
 
+/**
+ * @param {RentWords} words
+ * @param {RentOffer} one
+ * @param {boolean} first
+ * @param {number | null} need
+ */
 function about(words, one, first, need) {
-  const said = [t('{n} GB', { n: format.number(one.memory) }), one.availability && t(STOCK[one.availability] || '')];
+  const said = [t('{n} GB', { n: format.number(one.memory) }), t(one.stock)];
   const total = words.total(one);
   if (total) said.push(t('about {total} in all', { total }));
   if (first) said.push(need ? t('the cheapest with enough memory') : t('the cheapest'));
   return [said.filter(Boolean).join(', '), words.changed(one, need)].filter(Boolean).join('. ');
 }
 
-/** Before the start: what it costs at most, in one sentence. */
+/**
+ * Before the start: what it costs at most, in one sentence.
+ * @param {RentFormState} form
+ */
 function showMost(form) {
   const first = firstOffer(form.quote);
-  setText(form.view.time, first ? form.words.time(first, form.quote) : '');
+  setText(form.view.time, first && form.quote ? form.words.time(first, form.quote) : '');
   form.view.time.hidden = !form.view.time.textContent;
   const words = first ? form.words.most(first) : '';
-  setText(form.view.most.lastChild.firstChild, words);
+  setText(form.view.mostWords, words);
   form.view.most.hidden = !words;
 }

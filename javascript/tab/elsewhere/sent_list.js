@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { foldSection } from '../widgets/widgets.js';
 
@@ -13,9 +14,9 @@ const NEVER =
   'Never sent: the original files, their names and metadata, notes, templates of the face, and paths of this computer.';
 
 /**
- * @param {() => {slug: string, asked: any, rented: boolean}} wanted whose training, the body of the request, and whether it
+ * @param {() => {slug: string, asked: Posts['/characters/{slug}/sent']['body'] | null, rented: boolean}} wanted whose training, the body of the request, and whether it
  *   goes to a machine that is deleted at the end.
- * @returns {HTMLElement} a fold, with `update()`: something else may be sent now.
+ * @returns a fold, with `update()`: something else may be sent now.
  */
 export function sentList(wanted) {
   const said = el('p', { class: 'sf-help', role: 'status' });
@@ -40,7 +41,7 @@ export function sentList(wanted) {
       if (key !== shown) return;
       failed = true; // it is asked again when the fold is opened again
       fillWith(body);
-      setText(said, error.message);
+      setText(said, asError(error).message);
     }
   }
 
@@ -48,13 +49,17 @@ export function sentList(wanted) {
     if (failed) shown = '';
     if (fold.open) load();
   });
-  fold.update = () => fold.open && load();
-  return fold;
+  const update = () => fold.open && load();
+  return Object.assign(fold, { update });
 }
 
+/**
+ * @param {SentList} list
+ * @param {boolean} rented
+ */
 function parts(list, rented) {
   const sum = plural(list.photos.length, '{n} photo without metadata', '{n} photos without metadata');
-  const row = (photo) =>
+  const row = (/** @type {SentList['photos'][number]} */ photo) =>
     el(
       'tr',
       {},
@@ -97,11 +102,16 @@ function parts(list, rented) {
   ];
 }
 
+/**
+ * @param {SentList} list
+ * @param {boolean} rented
+ */
 function baseWords(list, rented) {
   const words = list.base_there ? THERE : list.base_address ? FETCHED : rented ? '{file}, {size}' : BASE;
   return t(words, { file: list.base, size: format.bytes(list.base_bytes), address: list.base_address });
 }
 
+/** @param {Record<string, number>} files */
 function named(files) {
   return Object.entries(files || {})
     .map(([name, size]) => `${name.split('/').pop()} (${format.bytes(size)})`)

@@ -1,14 +1,17 @@
 /** What is done with jobs, and what is said of those that wait. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { refresh } from '../page/polling.js';
 import { repeatWhileSeen } from '../widgets/form_parts.js';
 import { foldSection, toast } from '../widgets/widgets.js';
 
-/** The jobs that must end before a new one for the GPU begins, in order. */
+/**
+ * The jobs that must end before a new one for the GPU begins, in order.
+ * @param {Job | null | undefined} job
+ */
 export function jobsAhead(job) {
   const all = app.state ? app.state.queue.jobs.filter((one) => one.lane === 'heavy') : [];
   const running = all.filter((one) => one.state === 'running');
@@ -17,9 +20,12 @@ export function jobsAhead(job) {
   return [...running, ...(place < 0 ? waiting : waiting.slice(0, place))].filter((one) => !job || one.id !== job.id);
 }
 
-/** When a job that waits will begin, in one sentence; empty where it can begin now. */
+/**
+ * When a job that waits will begin, in one sentence; empty where it can begin now.
+ * @param {Job | null | undefined} job
+ */
 export function beginsWhen(job) {
-  const { supervisor, queue } = app.state;
+  const { supervisor, queue } = pageState();
   if (!supervisor.active) return t('Waiting: {why}', { why: supervisor.reason });
   if (job && job.lane === 'remote') return ''; // it waits for no job of this computer
   if (queue.paused) return t('It starts when the queue is resumed.');
@@ -32,7 +38,12 @@ export function beginsWhen(job) {
     : t('It starts after {n} other jobs, the last of them “{what}”.', { n: before.length, what });
 }
 
-/** Queue a job for the chosen character, and say when it begins. */
+/**
+ * Queue a job for the chosen character, and say when it begins.
+ * @param {JobKind} kind
+ * @param {Record<string, unknown>} values its arguments.
+ * @param {string} [words] that are said where it begins at once.
+ */
 export async function startJob(kind, values, words) {
   const job = await api.post('/jobs', { kind, character: app.slug, arguments: values });
   await refresh();
@@ -51,23 +62,33 @@ export async function controlJob(job, what) {
   await refresh();
 }
 
-/** Resume the queue, so that a paused job goes on. */
+/**
+ * Resume the queue, so that a paused job goes on.
+ * @param {Job} job
+ */
 export async function resumeJob(job) {
-  if (app.state.queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
-  else await api.post(`/jobs/${job.id}/resume`, {});
+  if (pageState().queue.paused && job.lane === 'heavy') await api.post('/queue', { paused: false });
+  else await api.post(`/jobs/${job.id}/resume`);
   await refresh();
 }
 
-/** The newest job of a kind of the chosen character, ended or not; or null. */
+/**
+ * The newest job of a kind of the chosen character, ended or not; or null.
+ * @param {JobKind} kind
+ */
 export function lastJob(kind) {
   return newest((job) => job.kind === kind);
 }
 
-/** The newest job of the chosen character that belongs to a step of the page, ended or not; or null. */
+/**
+ * The newest job of the chosen character that belongs to a step of the page, ended or not; or null.
+ * @param {string} step
+ */
 export function lastJobAt(step) {
   return newest((job) => job.step === step);
 }
 
+/** @param {(job: Job) => boolean} fits */
 function newest(fits) {
   const jobs = app.state ? app.state.queue.jobs : [];
   const mine = jobs.filter((job) => job.slug === app.slug && fits(job));
@@ -78,6 +99,7 @@ function newest(fits) {
 export function logFold() {
   const text = el('pre', { class: 'sf-log', tabIndex: 0, aria: { label: t('Log') } });
   const fold = foldSection('The last lines of the log', text);
+  /** @type {number | null} */
   let job = null;
   const load = async () => {
     if (!fold.isConnected) return beat.set(false); // the page was drawn anew
@@ -87,13 +109,13 @@ export function logFold() {
   };
   const beat = repeatWhileSeen(load, 5000);
   fold.addEventListener('toggle', () => beat.set(fold.open));
-  fold.set = (id) => {
+  const set = (/** @type {number | null} */ id) => {
     fold.hidden = !id;
     if (id === job) return;
     job = id;
     setText(text, '');
     if (fold.open) beat.now();
   };
-  fold.set(null);
-  return fold;
+  set(null);
+  return Object.assign(fold, { set });
 }

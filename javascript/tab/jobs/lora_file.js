@@ -15,7 +15,11 @@ export function loraFile() {
   const node = el('div', { class: 'sf-stack', hidden: true }, path, el('div', {}, link), prompt);
   let asked = '';
 
-  node.set = async (slug, { run, step, weight }) => {
+  /**
+   * @param {string} slug
+   * @param {Cell} cell
+   */
+  const set = async (slug, { run, step, weight }) => {
     const mark = JSON.stringify([slug, run, step, weight]);
     if (mark === asked) return;
     asked = mark;
@@ -29,7 +33,7 @@ export function loraFile() {
     }
   };
 
-  function show(about) {
+  function show(/** @type {LoraFile} */ about) {
     path.set(about.file);
     prompt.set(about.prompt);
     link.href = url(about.url);
@@ -39,9 +43,9 @@ export function loraFile() {
     node.hidden = false;
   }
 
-  node.download = () => {
+  const download = () => {
     if (node.hidden) throw new Error(t('The file is not ready yet; try again in a moment.'));
     link.click();
   };
-  return node;
+  return Object.assign(node, { set, download });
 }

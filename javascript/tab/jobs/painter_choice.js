@@ -1,28 +1,29 @@
 /** Who paints pictures with a trained LoRA: the webui, SameFace itself, another machine, or a rented GPU. */
 
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
-import { forPainting, rentForm } from '../elsewhere/rent_form.js';
+import { rentForm } from '../elsewhere/rent_form.js';
+import { forPainting } from '../elsewhere/rent_words.js';
 import { radioGroup } from '../widgets/form_parts.js';
 
 /**
  * @param {Array<{value: string, text: string, help: string}>} further painters beside these.
- * @param {Run} changed is called when the user has chosen.
- * @returns {{node: any, rent: any, load: Run, update: (run: any, pictures: any) => void, chosen: () => string, check: Run,
- *   by: () => {painter: string, on: string}}} `rent`: what may be rented, shown where that is chosen; `load()` asks for the
+ * @param {Action} changed is called when the user has chosen.
+ * @returns `rent`: what may be rented, shown where that is chosen; `load()` asks for the
  *   other machines; `update(run, pictures)`: with whose base model is painted, or null, and how much, as the route for
  *   a rented GPU has it; `check()` refuses wrong limits; `by()`: as a job has it.
  */
 export function painterChoice(further, changed) {
+  /** @type {{places: Place[], runpod: RunpodAccount | null, picked: string, rental: RentalWish, of: RentRequest | null}} */
   const made = { places: [], runpod: null, picked: '', rental: {}, of: null };
   const node = radioGroup('Painted by', [], '', (to) => {
     made.picked = to;
     showRent();
     changed();
   });
-  const elsewhere = (value) => made.places.some((one) => one.on === value);
+  const elsewhere = (/** @type {string} */ value) => made.places.some((one) => one.on === value);
   const sent = el('p', { class: 'sf-help' });
   const form = rentForm(
     (rental) => (made.rental = rental),
@@ -51,9 +52,9 @@ export function painterChoice(further, changed) {
       if (node.chosen === RENTED) return { painter: 'worker', on: RENTED, rental: form.rental() };
       return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
     },
-    update: (run, pictures) => {
-      const { host } = app.state;
-      const refused = (run && (host.refuses || {})[run.family]) || '';
+    update: (/** @type {RunRecord | null | undefined} */ run, /** @type {RentRequest} */ pictures) => {
+      const { host } = pageState();
+      const refused = (run && host.refuses[run.family]) || '';
       const paints = host.paints && !refused;
       const rents = made.runpod && made.runpod.available;
       const webui = {
@@ -83,7 +84,7 @@ export function painterChoice(further, changed) {
       const here = paints && made.picked !== 'worker' ? 'webui' : 'worker';
       node.chosen = known || (rents && made.picked === RENTED) ? made.picked : here;
       node.hidden = !host.paints && !made.places.length && !further.length && !rents;
-      made.of = run && { run: run.id, ...pictures };
+      made.of = run ? { run: run.id, ...pictures } : null;
       showRent();
     },
   };

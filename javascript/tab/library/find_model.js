@@ -11,7 +11,7 @@ import { details } from './model_cards.js';
 
 /**
  * @param {() => void} begun is called once a task was started.
- * @returns {HTMLElement} with `set(task, library)`: the newest search, and the answer of `/library`.
+ * @returns with `set(task, library)`: the newest search, and the answer of `/library`.
  */
 export function findModel(begun) {
   const input = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
@@ -35,20 +35,20 @@ export function findModel(begun) {
     return what;
   }
 
-  async function search(what, version) {
+  async function search(/** @type {string} */ what, /** @type {string} */ version) {
     if (!agreed) return toast('Civitai is only asked once you have agreed: the button is at the top.', 'warn');
     await api.post('/library/find', { what, version });
     return begun();
   }
 
-  async function take(found, file) {
+  async function take(/** @type {FoundModel} */ found, /** @type {string} */ file) {
     const words = 'The page of {title} says that it shows a real person. Download it anyway?';
     if (found.poi && !(await askConfirm(t(words, { title: found.title }), 'Fetch it', { danger: true }))) return;
     await api.post('/library/fetch', { what: found.what, version: found.version, file });
     begun();
   }
 
-  function result(found, library) {
+  function result(/** @type {FoundModel} */ found, /** @type {Library} */ library) {
     if (!found.known) return notice('none', t('Civitai does not know {what}.', { what: found.what }));
     const version = selectBox(found.versions, found.version, (chosen) => search(found.what, chosen).catch(() => null));
     const files = found.files.map((one) => ({ value: one.value, text: `${one.text} (${bytes(one.bytes)})` }));
@@ -74,7 +74,7 @@ export function findModel(begun) {
     );
   }
 
-  node.set = (task, library) => {
+  const set = (/** @type {FindTask | undefined} */ task, /** @type {Library} */ library) => {
     const running = Boolean(task && task.state === 'running');
     agreed = library.civitai.state === 'agreed';
     find.disabled = running;
@@ -86,5 +86,5 @@ export function findModel(begun) {
     if (task.error) return fillWith(shown, notice('bad', el('span', { text: task.error.message })));
     return fillWith(shown, task.result ? result(task.result, library) : null);
   };
-  return node;
+  return Object.assign(node, { set });
 }

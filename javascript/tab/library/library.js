@@ -1,10 +1,11 @@
 /** The panel "Library": what the models are on Civitai, what may be done with them, and fetching others. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import { bytes } from '../base/format.js';
-import { plural, t } from '../base/texts.js';
+import { asError } from '../base/page_error.js';
+import { capital, plural, t } from '../base/texts.js';
 import { keyField } from '../elsewhere/key_field.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import {
@@ -24,49 +25,52 @@ import { starterCards } from './starter_cards.js';
 
 const SOON = 700; // milliseconds between two looks while something is under way
 const NO_ADVICE = 'This shows what pages and licences say; it is not legal advice, and decides nothing.';
-const ONLY = {
-  '': 'All',
-  base: 'Base models',
-  lora: 'LoRAs',
-  green: 'Allowed',
-  yellow: 'With conditions',
-  unknown: 'Not known',
-  red: 'Not allowed',
-};
+const ONLY = { '': 'All', base: 'Base models', lora: 'LoRAs' };
+/** @type {KeyService} */
 const KEY = {
+  service: 'civitai',
   path: '/library/token',
   forget: '/library/token/forget',
   label: 'API key of Civitai',
   where: 'Needed for files that only members may fetch. Make one on Civitai under Account settings, API Keys.',
-  kept: {
-    environment: 'The API key of Civitai is in the environment variable CIVITAI_API_TOKEN.',
-    keyring: 'The API key of Civitai is in the system’s keyring.',
-    file: 'The API key of Civitai is in a file of the data folder that only you can read.',
-  },
   forgotten: 'The API key is forgotten here; delete it on Civitai too.',
 };
 
-let view = null;
+/** @type {LibraryPanel} what `mount` has made. */
+let view;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   shown: () => load(view),
   hidden: () => clearTimeout(view.timer),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
-  const made = { library: null, tasks: {}, purpose: 'pictures', ended: '', timer: 0, files: [] };
+  /** @type {Partial<LibraryPanel>} */
+  const begunMade = {
+    library: null,
+    tasks: {},
+    purpose: 'pictures',
+    ended: '',
+    timer: 0,
+    files: [],
+  };
+  const made = /** @type {LibraryPanel} */ (begunMade);
   const begun = () => follow(made).catch(() => null);
   made.lead = leadLine();
   made.fetching = el('div', { class: 'sf-stack sf-sticky sf-fetching', hidden: true, role: 'status' });
   made.purposes = selectBox([], '', (purpose) => {
-    made.purpose = purpose;
+    made.purpose = /** @type {LicencePurpose} */ (purpose);
     showTogether(made, made.files);
     show(made);
   });
   made.words = el('input', { class: 'sf-input', type: 'search', autocomplete: 'off', on: { input: () => show(made) } });
   made.only = selectBox(
-    Object.entries(ONLY).map(([value, text]) => ({ value, text: t(text) })),
+    [
+      ...Object.entries(ONLY).map(([value, text]) => ({ value, text: t(text) })),
+      ...Object.entries(pageState().words.lights).map(([value, { word }]) => ({ value, text: capital(t(word)) })),
+    ],
     '',
     () => show(made),
   );
@@ -80,7 +84,9 @@ function make(root) {
   made.settings = settingsFold(made);
   const advice = el('p', { class: 'sf-help', text: t(NO_ADVICE) });
   const find = el('div', { class: 'sf-stack' }, el('h3', { text: t('Find and fetch') }), made.find);
+  made.findPart = find;
   const starters = el('div', { class: 'sf-stack' }, el('h3', { text: t('Base models to begin with') }), made.starters);
+  made.startersPart = starters;
   const models = el('div', { class: 'sf-stack' }, el('h3', { text: t('Your models') }), made.choice, made.together);
   appendTo(models, [made.cards, made.none]);
   appendTo(root, [made.lead, made.fetching, find, models, advice, starters, made.settings]);
@@ -88,22 +94,27 @@ function make(root) {
   return made;
 }
 
+/** @param {LibraryPanel} made */
 async function load(made) {
   try {
     made.library = await api.get('/library');
   } catch (error) {
     const again = { label: 'Look again', do: () => load(made) };
-    made.lead.set({ tone: 'bad', text: error.message, buttons: [again] });
+    made.lead.set({ tone: 'bad', text: asError(error).message, buttons: [again] });
     return;
   }
   await follow(made);
 }
 
-/** Ask how far the tasks are, as long as one is under way; when one has ended, the list is read anew. */
+/**
+ * Ask how far the tasks are, as long as one is under way; when one has ended, the list is read anew.
+ * @param {LibraryPanel} made
+ */
 async function follow(made) {
   clearTimeout(made.timer);
   const tasks = await api.get('/library/tasks');
-  made.tasks = Object.fromEntries(tasks.map((one) => [one.kind, one]));
+  made.tasks = {};
+  for (const one of tasks) Object.assign(made.tasks, { [one.kind]: one });
   const ended = tasks
     .filter((one) => one.state !== 'running')
     .map((one) => `${one.kind}${one.number}`)
@@ -117,10 +128,12 @@ async function follow(made) {
   if (running && app.step === 'library') made.timer = setTimeout(() => follow(made).catch(() => null), SOON);
 }
 
+/** @param {LibraryPanel} made */
 function show(made) {
   const { library, tasks } = made;
+  if (!library) return;
   const closed = library.remote || library.civitai.state === 'off';
-  made.lead.set(leading(made));
+  made.lead.set(leading(made, library));
   made.purposes.setChoices(
     Object.entries(library.purposes).map(([value, text]) => ({ value, text: t(text) })),
     made.purpose,
@@ -130,9 +143,9 @@ function show(made) {
   made.none.hidden = shown.length > 0;
   setText(made.none, t(library.models.length ? 'No matching models.' : 'The webui has no models yet.'));
   made.choice.hidden = !library.models.length;
-  made.find.parentNode.hidden = closed;
+  made.findPart.hidden = closed;
   made.find.set(tasks.find, library);
-  made.starters.parentNode.hidden = library.remote;
+  made.startersPart.hidden = library.remote;
   const fetching = tasks.fetch && tasks.fetch.state === 'running';
   made.starters.set(library.starters, Boolean(fetching));
   showFetch(made, tasks.fetch);
@@ -140,8 +153,13 @@ function show(made) {
   made.settings.take(library.civitai);
 }
 
-function leading(made) {
-  const { library, tasks } = made;
+/**
+ * @param {LibraryPanel} made
+ * @param {Library} library
+ * @returns {Lead}
+ */
+function leading(made, library) {
+  const { tasks } = made;
   const { civitai, models } = library;
   if (library.remote)
     return {
@@ -149,12 +167,12 @@ function leading(made) {
       text: 'This webui is open to other machines, so Civitai can be neither set up nor asked from here.',
       detail: countsSentence(models),
     };
-  const set = (state) => async () => {
+  const set = (/** @type {CivitaiSettings['state']} */ state) => async () => {
     const civitai = await api.post('/library/consent', { state });
-    made.library.civitai = civitai; // the list may have been read anew meanwhile
+    if (made.library) made.library.civitai = civitai; // the list may have been read anew meanwhile
     show(made);
   };
-  const look = (refresh) => async () => {
+  const look = (/** @type {boolean} */ refresh) => async () => {
     await api.post('/library/look', { refresh });
     await follow(made);
   };
@@ -196,6 +214,10 @@ function leading(made) {
   return { tone: trouble ? 'warn' : 'good', text: countsSentence(models), detail: trouble || library.trouble, buttons };
 }
 
+/**
+ * @param {LibraryPanel} made
+ * @param {FetchTask | undefined} task
+ */
 function showFetch(made, task) {
   made.fetching.hidden = !task;
   if (!task) return;
@@ -216,13 +238,17 @@ function showFetch(made, task) {
   }
 }
 
+/**
+ * @param {LibraryPanel} made
+ * @param {string[]} files
+ */
 async function showTogether(made, files) {
   made.files = files;
   made.together.hidden = files.length < 2;
   if (files.length < 2) return;
   const found = await api.post('/library/together', { files });
   const title = plural(files.length, 'One model', 'These {n} models together, in a picture or a training');
-  const { purposes } = made.library;
+  const { purposes } = /** @type {Library} */ (made.library);
   const head = el(
     'div',
     { class: 'sf-check-head' },
@@ -239,6 +265,7 @@ async function showTogether(made, files) {
   );
 }
 
+/** @param {LibraryPanel} made */
 function settingsFold(made) {
   const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
   const help =
@@ -246,7 +273,7 @@ function settingsFold(made) {
   const keep = actionButton('Keep the address', async () => {
     refuseForm([]);
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
-    made.library.civitai = civitai;
+    if (made.library) made.library.civitai = civitai;
     const other = address.value.trim() && !civitai.site.includes(address.value.trim().replace(/^https?:\/\//, ''));
     if (other) toast('It is kept, but the variable SAMEFACE_CIVITAI names another address, which comes first.', 'warn');
     else toast(t('Requests now go to {site}.', { site: civitai.site }), 'good');
@@ -254,6 +281,7 @@ function settingsFold(made) {
   });
   const key = keyField(() => load(made), KEY);
   const fold = foldSection('Settings for Civitai', formField('Address of Civitai', address, help), keep, key);
+  /** @param {CivitaiSettings} civitai */
   const take = (civitai) => {
     if (document.activeElement !== address && address.dataset.site !== civitai.site) address.value = civitai.site;
     address.dataset.site = civitai.site;

@@ -1,24 +1,26 @@
 /** Licences as lights: what may be done with a model, and why. */
 
+import { pageState } from '../base/app.js';
 import { el } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
 import { notice, toneBadge } from '../widgets/widgets.js';
 
-const LIGHT_TONES = { green: 'good', yellow: 'warn', unknown: 'none', red: 'bad' };
-const WORDS = { green: 'allowed', yellow: 'with conditions', unknown: 'not known', red: 'not allowed' };
-
-/** One light as a badge: a word in its tone. */
+/**
+ * One light as a badge: a word in its tone.
+ * @param {LicenceLight} light
+ */
 export function lightBadge(light) {
-  return toneBadge(LIGHT_TONES[light] || 'none', t(WORDS[light] || light));
+  const { tone, word } = pageState().words.lights[light];
+  return toneBadge(tone, t(word));
 }
 
 /**
  * All lights of an assessment, each with what it follows from.
- * @param {any} assessment as the routes have it.
- * @param {Record<string, string>} purposes the texts of the purposes, in their order.
+ * @param {Assessment} assessment
+ * @param {Record<LicencePurpose, string>} purposes the texts of the purposes, in their order.
  */
 export function lightList(assessment, purposes) {
-  const entries = Object.entries(purposes).map(([purpose, text]) => {
+  const entries = purposesOf(purposes).map(([purpose, text]) => {
     const { light, reasons, messages } = assessment.lights[purpose];
     const why = messages.map((message, place) => el('p', { class: 'sf-help', text: say(message, reasons[place]) }));
     const head = el('div', { class: 'sf-check-head' }, el('span', { text: t(text) }), lightBadge(light));
@@ -27,10 +29,21 @@ export function lightList(assessment, purposes) {
   return el('ul', { class: 'sf-lights' }, entries);
 }
 
-/** The warnings of an assessment, each as a notice. */
+/**
+ * The warnings of an assessment, each as a notice.
+ * @param {Assessment} assessment
+ */
 export function warnings(assessment) {
   return assessment.warning_messages.map((message, place) => {
     const shown = el('span', { text: say(message, assessment.warnings[place]) });
-    return notice(['minor', 'real-person', 'taken-down'].includes(message.code) ? 'bad' : 'warn', shown);
+    return notice(assessment.warning_tones[place], shown);
   });
+}
+
+/**
+ * Purposes with their texts, in their order.
+ * @param {Partial<Record<LicencePurpose, string>>} purposes
+ */
+export function purposesOf(purposes) {
+  return /** @type {[LicencePurpose, string][]} */ (Object.entries(purposes));
 }

@@ -11,15 +11,16 @@ const KINDS = { base: 'Base model', lora: 'LoRA' };
 
 /**
  * @param {(files: string[]) => void} ticked is called with the paths of the models that are ticked.
- * @returns {HTMLElement} with `set(models, purposes, purpose)`.
+ * @returns with `set(models, purposes, purpose)`.
  */
 export function modelCards(ticked) {
   const node = el('ul', { class: 'sf-cards' });
+  /** @type {Map<string, HTMLInputElement>} */
   const boxes = new Map();
 
   const tell = () => ticked([...boxes].filter(([, box]) => box.checked && box.isConnected).map(([file]) => file));
 
-  function card(model) {
+  function card(/** @type {LibraryModel} */ model) {
     const box = el('input', { type: 'checkbox', on: { change: tell } });
     boxes.set(model.file, box);
     const name = el('label', { class: 'sf-model-name' }, box, el('b', { text: model.name }));
@@ -28,38 +29,53 @@ export function modelCards(ticked) {
     const about = el('p', { class: 'sf-help' });
     const body = el('div', { class: 'sf-stack' });
     const made = el('li', { class: 'sf-card' }, model.preview ? previewPicture(model) : null, head, about, body);
-    return Object.assign(made, { sfLight: light, sfAbout: about, sfBody: body });
+    return Object.assign(made, { parts: { light, about, body } });
   }
 
-  function update(made, model, purposes, purpose) {
-    const known = model.civitai && model.civitai.known;
-    const lights = known && model.civitai.assessment.lights;
-    fillWith(made.sfLight, lightBadge(lights ? lights[purpose].light : 'unknown'));
-    setText(made.sfAbout, about(model));
+  function update(
+    /** @type {ModelCard} */ made,
+    /** @type {LibraryModel} */ model,
+    /** @type {Record<LicencePurpose, string>} */ purposes,
+    /** @type {LicencePurpose} */ purpose,
+  ) {
+    const known = model.civitai && model.civitai.known ? model.civitai : null;
+    const lights = known && known.assessment.lights;
+    fillWith(made.parts.light, lightBadge(lights ? lights[purpose].light : 'unknown'));
+    setText(made.parts.about, about(model));
     const key = JSON.stringify(model.civitai);
     if (made.dataset.key === key) return;
     made.dataset.key = key;
-    fillWith(made.sfBody, known ? details(model.civitai, purposes) : null);
+    fillWith(made.parts.body, known ? details(known, purposes) : null);
   }
 
-  node.set = (models, purposes, purpose) => {
-    const show = (made, model) => update(made, model, purposes, purpose);
+  const set = (
+    /** @type {LibraryModel[]} */ models,
+    /** @type {Record<LicencePurpose, string>} */ purposes,
+    /** @type {LicencePurpose} */ purpose,
+  ) => {
+    const show = (/** @type {ModelCard} */ made, /** @type {LibraryModel} */ model) =>
+      update(made, model, purposes, purpose);
     keyedList(node, models, (one) => `${one.file}|${one.bytes}|${one.preview}|${isPlain(one)}`, card, show);
     for (const [file, box] of [...boxes]) if (!box.isConnected) boxes.delete(file);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
+/** @param {LibraryModel} model */
 function about(model) {
   const { civitai } = model;
   const parts = [t(KINDS[model.kind]), bytes(model.bytes)];
-  if (civitai && civitai.known) parts.push(civitai.title, t('asked {ago}', { ago: ago(civitai.asked) }));
+  if (civitai && civitai.known) parts.push(civitai.title, t('asked {ago}', { ago: ago(civitai.asked ?? 0) }));
   else if (civitai && civitai.asked) parts.push(t('unknown to Civitai'), t('asked {ago}', { ago: ago(civitai.asked) }));
   else parts.push(t('not looked up yet'));
   return `${parts.join(' · ')}${model.trouble ? `. ${model.trouble}` : ''}`;
 }
 
-/** What is known of a model on Civitai. */
+/**
+ * What is known of a model on Civitai.
+ * @param {ModelOnCivitai} civitai
+ * @param {Record<LicencePurpose, string>} purposes
+ */
 export function details(civitai, purposes) {
   const words = civitai.trained_words;
   const permits = civitai.permits.map((one) =>
@@ -79,23 +95,35 @@ export function details(civitai, purposes) {
   ];
 }
 
-/** Whether Civitai says that a model is for everybody; of one that it does not know nobody says so. */
+/**
+ * Whether Civitai says that a model is for everybody; of one that it does not know nobody says so.
+ * @param {LibraryModel} model
+ */
 function isPlain({ civitai }) {
   return Boolean(civitai && civitai.known && civitai.assessment.adult === false && !civitai.assessment.refused);
 }
 
-/** The models that a text and a light let through. */
+/**
+ * The models that a text and a light let through.
+ * @param {LibraryModel[]} models
+ * @param {string} text
+ * @param {string} light
+ * @param {LicencePurpose} purpose
+ */
 export function filtered(models, text, light, purpose) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return models.filter((one) => {
-    const known = one.civitai && one.civitai.known;
-    const named = `${one.name} ${known ? one.civitai.title : ''}`.toLowerCase();
-    const shown = known ? one.civitai.assessment.lights[purpose].light : 'unknown';
+    const known = one.civitai && one.civitai.known ? one.civitai : null;
+    const named = `${one.name} ${known ? known.title : ''}`.toLowerCase();
+    const shown = known ? known.assessment.lights[purpose].light : 'unknown';
     return words.every((word) => named.includes(word)) && (!light || light === shown || light === one.kind);
   });
 }
 
-/** The picture beside a model; blurred until it is clicked where it may be for adults. */
+/**
+ * The picture beside a model; blurred until it is clicked where it may be for adults.
+ * @param {LibraryModel} model
+ */
 function previewPicture(model) {
   const address = url(`/library/preview?file=${encodeURIComponent(model.file)}`);
   const picture = el('img', { class: 'sf-model-picture', src: address, alt: '', loading: 'lazy' });
@@ -107,7 +135,10 @@ function previewPicture(model) {
   return cover;
 }
 
-/** How many of the models are known, in a sentence. */
+/**
+ * How many of the models are known, in a sentence.
+ * @param {LibraryModel[]} models
+ */
 export function countsSentence(models) {
   const known = models.filter((one) => one.civitai && one.civitai.known).length;
   const all = plural(models.length, 'One model', '{n} models');

@@ -8,12 +8,12 @@ import { actionButton, askConfirm, keyedList, toneBadge } from '../widgets/widge
 
 /**
  * @param {() => void} begun is called once a download was started.
- * @returns {HTMLElement} with `set(starters, busy)`.
+ * @returns with `set(starters, busy)`.
  */
 export function starterCards(begun) {
   const node = el('ul', { class: 'sf-cards' });
 
-  async function take(one) {
+  async function take(/** @type {StarterModel} */ one) {
     const size = bytes(one.bytes);
     const values = { title: one.title, size, host: one.host, licence: one.licence.name, note: one.licence.note };
     const words = 'Fetch {title} ({size}) from {host}? It is under the licence {licence}. {note}';
@@ -22,7 +22,7 @@ export function starterCards(begun) {
     begun();
   }
 
-  function card(one) {
+  function card(/** @type {StarterModel} */ one) {
     const fetch = actionButton('Fetch it', () => take(one), { label: `${t('Fetch it')}: ${one.title}` });
     const link = { href: one.licence.address, target: '_blank', rel: 'noopener noreferrer', text: one.licence.name };
     const licence = el('p', { class: 'sf-help' }, `${t('Licence')}: `, el('a', link));
@@ -35,12 +35,13 @@ export function starterCards(begun) {
     );
     const row = el('div', { class: 'sf-row' }, one.there ? there : fetch);
     const made = el('li', { class: 'sf-card' }, head, el('p', { text: t(one.text) }), licence, row);
-    return Object.assign(made, { sfFetch: fetch });
+    return Object.assign(made, { fetch });
   }
 
-  node.set = (starters, busy) => {
-    const show = (made) => (made.sfFetch.disabled = busy);
+  const set = (/** @type {StarterModel[]} */ starters, /** @type {boolean} */ busy) => {
+    /** @param {ReturnType<typeof card>} made */
+    const show = (made) => (made.fetch.disabled = busy);
     keyedList(node, starters, (one) => `${one.key}|${one.there}`, card, show);
   };
-  return node;
+  return Object.assign(node, { set });
 }

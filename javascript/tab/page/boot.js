@@ -4,9 +4,10 @@
  */
 
 import * as api from '../base/api.js';
-import { PANELS, STEPS, app } from '../base/app.js';
+import { PANELS, STEPS, app, pageState } from '../base/app.js';
 import { usedLast } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { drawWith, redraw } from '../base/redraw.js';
 import { t } from '../base/texts.js';
 import { toast } from '../widgets/widgets.js';
@@ -19,13 +20,18 @@ const LOOK = 500; // milliseconds between two looks for the element
 const COSTS = 'A rented GPU costs money, and no job uses it: end it in the Doctor.';
 
 let asked = false; // for rented GPUs, once for each page
-let drawn = null; // {root, stage, line, sections: {step: section}, shown: step}
+/**
+ * What is drawn: the sections by step, and the step that is shown.
+ * @type {{root: HTMLElement, stage: HTMLElement, line: HTMLElement, sections: Partial<Record<Step, HTMLElement>>, shown: Step}
+ *   | null}
+ */
+let drawn = null;
+/** @type {IntersectionObserver | null} */
 let observer = null;
 
 /**
  * Begin; to be called once.
- * @param {Object<string, {mount: (a: Element) => void, update?: Run, shown?: Run, hidden?: Run}>} panels by
- *   step. `mount(root)` is called again with a new root when the host draws its page anew.
+ * @param {Partial<Record<Step, Panel>>} panels by step. `mount(root)` is called again with a new root when the host draws its page anew.
  */
 export function begin(panels) {
   app.panels = panels;
@@ -38,11 +44,14 @@ export function begin(panels) {
 // The element
 
 function place() {
+  /** @type {HTMLElement | null} */
   const found = document.querySelector('#sameface');
   if (found) return found;
   try {
     const host = typeof window.gradioApp === 'function' ? window.gradioApp() : null;
-    return host ? host.querySelector('#sameface') : null;
+    /** @type {HTMLElement | null} */
+    const inside = host ? host.querySelector('#sameface') : null;
+    return inside;
   } catch {
     return null; // the host is not there yet
   }
@@ -54,6 +63,7 @@ function look() {
   if (found && (!drawn || found !== drawn.root || !found.contains(drawn.stage))) start(found);
 }
 
+/** @param {HTMLElement} root */
 function start(root) {
   if (drawn) leave();
   app.mount = root;
@@ -73,14 +83,16 @@ function start(root) {
 }
 
 function leave() {
+  if (!drawn) return;
   const panel = app.panels[drawn.shown];
-  if (panel && panel.hidden) guarded(() => panel.hidden());
-  observer.disconnect();
+  if (panel && panel.hidden) guarded(panel.hidden);
+  observer?.disconnect();
   polling.pause();
   drawn = null;
   app.drawn = false;
 }
 
+/** @param {string} why */
 function offline(why) {
   if (!drawn) return;
   drawn.line.hidden = !why;
@@ -89,26 +101,29 @@ function offline(why) {
 
 // Drawing
 
-/** An error in one panel must not make the others vanish. */
+/**
+ * An error in one panel must not make the others vanish.
+ * @param {Action} run
+ */
 function guarded(run) {
   try {
     run();
   } catch (error) {
     console.error('SameFace:', error);
-    toast(String(error.message || error), 'bad');
+    toast(String(asError(error).message || error), 'bad');
   }
 }
 
 function rightChoice() {
-  const { characters } = app.state;
+  const { characters } = pageState();
   const there = characters.some((one) => one.slug === app.slug);
   if (!there) {
     const left = app.slug;
-    app.slug = characters.length ? usedLast().slug : '';
+    app.slug = usedLast()?.slug ?? '';
     if (left && characters.length) app.step = STEPS.includes(app.step) ? 'photos' : app.step;
   }
   if (!characters.length && !PANELS.includes(app.step)) app.step = 'new';
-  if (characters.length && app.step === 'new' && drawn.shown === '') app.step = 'photos';
+  if (characters.length && app.step === 'new' && drawn?.shown === '') app.step = 'photos';
 }
 
 /** Say that a rented GPU lives which nobody uses; without an API key of RunPod nothing is asked of anybody. */
@@ -127,26 +142,31 @@ function draw() {
   const panel = app.panels[step];
   if (!panel) return;
   turn(step, panel);
-  if (panel.update) guarded(() => panel.update());
+  if (panel.update) guarded(panel.update);
 }
 
+/**
+ * @param {Step} step
+ * @param {Panel} panel
+ */
 function turn(step, panel) {
-  if (drawn.shown === step) return;
+  if (!drawn || drawn.shown === step) return;
   const before = app.panels[drawn.shown];
-  if (before && before.hidden) guarded(() => before.hidden());
+  if (before && before.hidden) guarded(before.hidden);
   if (!drawn.shown) drawn.stage.replaceChildren();
-  for (const section of Object.values(drawn.sections)) section.hidden = true;
+  for (const one of Object.values(drawn.sections)) one.hidden = true;
   drawn.shown = step;
   document.querySelectorAll('#sameface .sf-toast.sf-bad').forEach((one) => one.remove()); // of what was left behind
-  if (!drawn.sections[step]) {
-    const section = el('section', { class: `sf-panel sf-panel-${step}`, id: `sf-panel-${step}` });
+  let section = drawn.sections[step];
+  if (!section) {
+    const made = el('section', { class: `sf-panel sf-panel-${step}`, id: `sf-panel-${step}` });
     const tab = [...STEPS, ...PANELS].includes(step);
-    section.setAttribute('role', tab ? 'tabpanel' : 'region');
-    section.setAttribute(tab ? 'aria-labelledby' : 'aria-label', tab ? `sf-tab-${step}` : t('Character'));
-    drawn.sections[step] = section;
-    drawn.stage.append(section);
-    guarded(() => panel.mount(section));
+    made.setAttribute('role', tab ? 'tabpanel' : 'region');
+    made.setAttribute(tab ? 'aria-labelledby' : 'aria-label', tab ? `sf-tab-${step}` : t('Character'));
+    drawn.sections[step] = section = made;
+    drawn.stage.append(made);
+    guarded(() => panel.mount(made));
   }
-  drawn.sections[step].hidden = false;
-  if (panel.shown) guarded(() => panel.shown());
+  section.hidden = false;
+  if (panel.shown) guarded(panel.shown);
 }

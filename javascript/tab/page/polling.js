@@ -1,8 +1,9 @@
 /** The state, asked for while somebody looks. */
 
 import * as api from '../base/api.js';
-import { app, visible } from '../base/app.js';
+import { app, pageState, visible } from '../base/app.js';
 import { recall } from '../base/choice.js';
+import { asError } from '../base/page_error.js';
 import { redraw } from '../base/redraw.js';
 import { merged } from '../base/state_changes.js';
 import { t } from '../base/texts.js';
@@ -16,7 +17,9 @@ const SOON = 120; // after a request that may have changed something
 
 let timer = 0;
 let debt = 0;
+/** @type {Promise<PageState | null> | null} */
 let asking = null; // the question that is on its way
+/** @type {Promise<PageState | null> | null} */
 let again = null; // the one after it
 let failures = 0;
 let mark = ''; // of the state that is drawn
@@ -76,8 +79,9 @@ async function ask() {
     return app.state;
   } catch (error) {
     failures += 1;
-    app.lost = [0, 404].includes(error.status);
-    if (failures > 1) offline(error.status ? error.message : t('No connection to the webui; trying again …')); // one lost question is no news
+    app.lost = [0, 404].includes(asError(error).status ?? -1);
+    if (failures > 1)
+      offline(asError(error).status ? asError(error).message : t('No connection to the webui; trying again …')); // one lost question is no news
     throw error;
   } finally {
     asking = null;
@@ -94,6 +98,6 @@ function later() {
 
 function interval() {
   if (failures) return failures > 1 ? LONGEST : SECOND;
-  const { jobs } = app.state.queue;
+  const { jobs } = pageState().queue;
   return jobs.some((job) => job.state === 'running' || (job.state === 'waiting' && !job.wish)) ? BUSY : IDLE;
 }

@@ -1,7 +1,7 @@
 /** The queue: what runs, what waits, and what has ended, with everything that can be done with it. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { plural, t } from '../base/texts.js';
@@ -33,12 +33,12 @@ export function open() {
     notify,
     announcement,
   );
-  const say = (text) => setText(announcement, text);
+  const say = (/** @type {string} */ text) => setText(announcement, text);
   draggedJobs(list, (id, before) => moved(id, before, say));
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
     if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
-    const { jobs, paused, more } = app.state.queue;
+    const { jobs, paused, more } = pageState().queue;
     rest.hidden = !more;
     setText(rest, more ? plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
     order.hidden = queued().length < 2;
@@ -61,23 +61,30 @@ export function open() {
 }
 
 async function turnQueue() {
-  await api.post('/queue', { paused: !app.state.queue.paused });
+  await api.post('/queue', { paused: !pageState().queue.paused });
   await refresh();
 }
 
-/** A paused job of this computer goes on together with the queue. */
+/**
+ * A paused job of this computer goes on together with the queue.
+ * @param {Job} job
+ */
 async function goOn(job) {
   if (job.lane !== 'heavy') return controlJob(job, 'resume');
   await api.post('/queue', { paused: false });
   await refresh();
 }
 
-/** Running ones, paused ones, waiting ones in their order, then what has ended, the newest first. */
+/**
+ * Running ones, paused ones, waiting ones in their order, then what has ended, the newest first.
+ * @param {Job[]} jobs
+ */
 function sorted(jobs) {
   const places = new Map(jobs.map((job, place) => [job.id, place])); // the server's order is that of the queue
-  return [...jobs].sort((a, b) => a.order - b.order || places.get(a.id) - places.get(b.id));
+  return [...jobs].sort((a, b) => a.order - b.order || (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0));
 }
 
+/** @param {Job} job */
 function make(job) {
   const badge = el('span', {});
   const line = el('p', { class: 'sf-quiet sf-number' });
@@ -94,10 +101,16 @@ function make(job) {
     error,
     row,
   );
-  node.parts = { badge, line, error, bar, row };
-  return node;
+  /** @type {QueueAction[]} */
+  const actions = [];
+  return Object.assign(node, { parts: { badge, line, error, bar, row, actions } });
 }
 
+/**
+ * @param {QueueRow} node
+ * @param {Job} job
+ * @param {(text: string) => void} say
+ */
 function update(node, job, say) {
   node.draggable = job.state === 'waiting' && queued().length > 1;
   const { badge, line, error, bar, row } = node.parts;
@@ -111,13 +124,14 @@ function update(node, job, say) {
   if (error.dataset.text !== job.error) fillWith(error, job.error ? notice('bad', job.error) : null);
   error.dataset.text = job.error;
   error.hidden = !job.error;
-  const labelled = (one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
-  const button = (one) =>
-    actionButton(one.label, () => row.sfActions.find((other) => other.label === one.label).run(), labelled(one));
-  row.sfActions = actions(job, say);
-  keyedList(row, row.sfActions, (one) => one.label, button);
+  const labelled = (/** @type {QueueAction} */ one) => ({ small: true, label: `${t(one.label)}: ${job.text}` });
+  const button = (/** @type {QueueAction} */ one) =>
+    actionButton(one.label, () => node.parts.actions.find((other) => other.label === one.label)?.run(), labelled(one));
+  node.parts.actions = actions(job, say);
+  keyedList(row, node.parts.actions, (one) => one.label, button);
 }
 
+/** @param {Job} job */
 function about(job) {
   if (job.state === 'running') return jobSentence(job);
   if (job.state === 'waiting')
@@ -127,7 +141,10 @@ function about(job) {
   return [ended, took && t('took {time}', { time: took }), costText(job)].filter(Boolean).join(' · ');
 }
 
-/** What tells a waiting training from another one of the same character. */
+/**
+ * What tells a waiting training from another one of the same character.
+ * @param {Job} job
+ */
 function wanted(job) {
   const { run, steps, settings } = job.arguments || {};
   const number = steps || (settings || {}).steps;
@@ -135,6 +152,10 @@ function wanted(job) {
   return [run && t('run {run}', { run }), said].filter(Boolean).join(', ');
 }
 
+/**
+ * @param {Job} job
+ * @param {(text: string) => void} say
+ */
 function actions(job, say) {
   /** @param {'stop' | 'pause' | 'resume' | 'forget'} what */
   const act = (what) => () => controlJob(job, what);
@@ -149,8 +170,7 @@ function actions(job, say) {
     found.push({ label: 'Stop', run: act('stop') });
   }
   if (job.state === 'paused') found.push({ label: 'Resume', run: () => goOn(job) });
-  const ended = ['stopped', 'interrupted', 'failed'].includes(job.state);
-  if (ended && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
+  if (job.unfinished && !job.base_gone) found.push({ label: 'Resume', run: act('resume') }); // it would fail again at once
   if (job.state !== 'waiting') found.push({ label: 'Log', run: () => log(job) });
   if (!job.open) found.push({ label: 'Remove from this list', run: act('forget') });
   return found;
@@ -158,29 +178,40 @@ function actions(job, say) {
 
 /** The jobs that wait, in their order. */
 function queued() {
-  return app.state.queue.jobs.filter((one) => one.state === 'waiting');
+  return pageState().queue.jobs.filter((one) => one.state === 'waiting');
 }
 
-/** Give a waiting job another place: before the job `before`, or at the end where that is null. */
+/**
+ * Give a waiting job another place: before the job `before`, or at the end where that is null.
+ * @param {number} id
+ * @param {number | null} before
+ * @param {(text: string) => void} say
+ */
 async function moved(id, before, say) {
   const waiting = queued().map((one) => one.id);
   const at = waiting.indexOf(id);
   if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
-  await api.post(`/jobs/${id}/move`, { before });
+  await api.post(`/jobs/${String(id)}/move`, { before });
   await refresh();
   const now = queued();
   const place = now.findIndex((one) => one.id === id);
   if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
 }
 
-/** Take a waiting job out. One that has a run is kept in the list, for it can go on. */
+/**
+ * Take a waiting job out. One that has a run is kept in the list, for it can go on.
+ * @param {Job} job
+ */
 async function remove(job) {
-  const stopped = await api.post(`/jobs/${job.id}/stop`, {});
-  if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`, {});
+  const stopped = await api.post(`/jobs/${job.id}/stop`);
+  if (stopped.state === 'stopped' && !stopped.run) await api.post(`/jobs/${job.id}/forget`);
   await refresh();
 }
 
-/** The end of a job's log, in a dialog. */
+/**
+ * The end of a job's log, in a dialog.
+ * @param {Job} job
+ */
 export async function log(job) {
   const { lines } = await api.get(`/jobs/${job.id}/log`);
   const text = lines.length ? lines.join('\n') : t('The log is empty.');

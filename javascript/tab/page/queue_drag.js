@@ -5,18 +5,21 @@ import { toast } from '../widgets/widgets.js';
 /**
  * Let the draggable children of a list be dragged; each has its job's number in `data-job`.
  * @param {HTMLElement} list
- * @param {(a: number, b: number | null) => Promise<any>} moved gets the job, and the one that it was put before; null: the end.
+ * @param {(a: number, b: number | null) => Promise<unknown>} moved gets the job, and the one that it was put before; null: the end.
  */
 export function draggedJobs(list, moved) {
+  /** @type {HTMLElement | null} */
   let held = null;
-  const waiting = () => [...list.children].filter((node) => node.draggable);
-  const numberOf = (node) => Number(node.dataset.job);
+  const waiting = () =>
+    [...list.children].filter((node) => node instanceof HTMLElement).filter((node) => node.draggable);
+  const numberOf = (/** @type {HTMLElement} */ node) => Number(node.dataset.job);
 
   list.addEventListener('dragstart', (event) => {
-    held = event.target.closest('.sf-job');
-    if (!held || !held.draggable) return;
-    event.dataTransfer.effectAllowed = 'move';
-    event.dataTransfer.setData('text/plain', held.dataset.job); // without any, some browsers do not begin
+    const { target, dataTransfer } = event;
+    held = target instanceof Element ? target.closest('.sf-job') : null;
+    if (!held || !held.draggable || !dataTransfer) return;
+    dataTransfer.effectAllowed = 'move';
+    dataTransfer.setData('text/plain', held.dataset.job || ''); // without any, some browsers do not begin
     held.classList.add('sf-dragged');
   });
   list.addEventListener('dragover', (event) => {
@@ -24,7 +27,7 @@ export function draggedJobs(list, moved) {
     event.preventDefault();
     const before = waiting().find((node) => node !== held && event.clientY < middle(node));
     if (before) list.insertBefore(held, before);
-    else waiting().pop().after(held);
+    else waiting().pop()?.after(held);
   });
   list.addEventListener('dragenter', (event) => held && event.preventDefault());
   list.addEventListener('drop', (event) => held && event.preventDefault());
@@ -33,13 +36,14 @@ export function draggedJobs(list, moved) {
     const node = held;
     held = null;
     node.classList.remove('sf-dragged');
-    if (event.dataTransfer.dropEffect === 'none') return; // given up; the next drawing puts it back
+    if (event.dataTransfer?.dropEffect === 'none') return; // given up; the next drawing puts it back
     const all = waiting();
     const next = all[all.indexOf(node) + 1];
     moved(numberOf(node), next ? numberOf(next) : null).catch((error) => toast(error.message, 'bad'));
   });
 }
 
+/** @param {HTMLElement} node */
 function middle(node) {
   const { top, height } = node.getBoundingClientRect();
   return top + height / 2;

@@ -15,10 +15,13 @@ const SIZE = 64; // pixels of the icon
 const COLOURS = { running: '#ea580c', finished: '#15803d', failed: '#b91c1c', ring: '#9ca3af', ground: '#ffffff' };
 const MARKS = { finished: '✓', failed: '×' };
 
+/** @type {{title: string, icons: HTMLLinkElement[]} | null} */
 let host = null; // {title, icons} of the page while ours are shown
 let own = ''; // our title, as it was set last
+/** @type {HTMLLinkElement | null} */
 let icon = null; // our <link>
 let drawn = ''; // what the icon shows
+/** @type {{state: 'finished' | 'failed', character: string} | null} */
 let ended = null; // {state, character}: the end that nobody has seen yet
 
 /** The job that the title speaks of. */
@@ -31,11 +34,8 @@ function running() {
 export function update() {
   const job = running();
   if (job) {
-    const progress = job.standing || {};
-    const share =
-      progress.total && ['training', 'painting', 'working'].includes(progress.phase)
-        ? progress.done / progress.total
-        : null;
+    const { standing } = job;
+    const share = standing && standing.counted ? standing.done / standing.total : null;
     const far = share === null ? '…' : format.percent(share);
     ended = null;
     show(`${far} ${job.character} · SameFace`, 'running', share || 0);
@@ -46,8 +46,17 @@ export function update() {
   }
 }
 
+/**
+ * @param {string} title
+ * @param {SignalState} state
+ * @param {number} share
+ */
 function show(title, state, share) {
-  if (!host) host = { title: document.title, icons: [...document.querySelectorAll('link[rel~="icon"]')] };
+  if (!host)
+    host = {
+      title: document.title,
+      icons: /** @type {HTMLLinkElement[]} */ ([...document.querySelectorAll('link[rel~="icon"]')]),
+    };
   else if (document.title !== own) host.title = document.title; // the webui has set another one meanwhile
   own = title;
   if (document.title !== title) document.title = title;
@@ -68,12 +77,17 @@ function restore() {
   [host, icon, own, drawn] = [null, null, '', ''];
 }
 
-/** A ring that fills, or a disc with the sign of the end. */
+/**
+ * A ring that fills, or a disc with the sign of the end.
+ * @param {SignalState} state
+ * @param {number} share
+ */
 function picture(state, share) {
   const canvas = el('canvas', { width: SIZE, height: SIZE });
   const pen = canvas.getContext('2d');
+  if (!pen) return '';
   const middle = SIZE / 2;
-  const disc = (colour, radius) => {
+  const disc = (/** @type {string} */ colour, /** @type {number} */ radius) => {
     pen.fillStyle = colour;
     pen.beginPath();
     pen.arc(middle, middle, radius, 0, 2 * Math.PI);
@@ -109,7 +123,10 @@ function picture(state, share) {
   return canvas.toDataURL('image/png');
 }
 
-/** A job has ended since the last state. */
+/**
+ * A job has ended since the last state.
+ * @param {Job} job
+ */
 export function over(job) {
   if (!job.announced || job.state === 'stopped') return;
   ended = { state: job.state === 'finished' ? 'finished' : 'failed', character: job.character };
@@ -129,8 +146,9 @@ document.addEventListener('visibilitychange', seen);
 // Notifications
 
 const possible = () => 'Notification' in window && window.isSecureContext;
-const wanted = () => possible() && readStored('notify', false) === true && Notification.permission === 'granted';
+const wanted = () => possible() && Boolean(readStored('notify', false)) && Notification.permission === 'granted';
 
+/** @param {Job} job */
 function notify(job) {
   if (!wanted() || document.hasFocus()) return; // who looks has seen it
   const words = job.state === 'finished' ? '{job}: finished' : '{job}: {error}';
@@ -146,16 +164,19 @@ function notify(job) {
 /** A box to tick: the browser is asked when it is ticked, and never otherwise. Hidden where there are none. */
 export function tick() {
   const help = 'A notification of this browser, when a training or a test ends while you look elsewhere.';
-  const box = checkbox('Notify me at the end', wanted(), () => ask(box), help);
-  box.classList.add('sf-notify');
-  box.hidden = !possible();
-  box.update = () => {
-    box.input.checked = wanted();
-    box.hidden = !possible();
+  const made = checkbox('Notify me at the end', wanted(), () => ask(box), help);
+  made.classList.add('sf-notify');
+  made.hidden = !possible();
+  const updated = () => {
+    made.input.checked = wanted();
+    made.hidden = !possible();
   };
+  /** @type {NotifyBox} */
+  const box = Object.assign(made, { update: updated });
   return box;
 }
 
+/** @param {NotifyBox} box */
 async function ask(box) {
   const yes = box.input.checked;
   if (yes && Notification.permission === 'default') await Notification.requestPermission();

@@ -15,7 +15,8 @@ let timer = 0;
 /** Begin to look; to be called once. */
 export function watch() {
   document.addEventListener('click', (event) => {
-    const pressed = TABS.some((tab) => event.target.closest && event.target.closest(`#${tab}_generate`));
+    const { target } = event;
+    const pressed = target instanceof Element && TABS.some((tab) => target.closest(`#${tab}_generate`));
     if (pressed && app.mount) look();
   });
   document.addEventListener('visibilitychange', () => app.mount && look());
@@ -49,13 +50,20 @@ async function holder() {
   }
 }
 
+/**
+ * @param {string} tab
+ * @param {Job | null | undefined} job
+ */
 function say(tab, job) {
-  const line = document.querySelector(`#sameface_waits_${tab}`) || (job && make(tab));
+  /** @type {HTMLElement | null} */
+  const there = document.querySelector(`#sameface_waits_${tab}`);
+  const line = there || (job && make(tab));
   if (!line) return;
   line.hidden = !job;
   if (job) setText(line, words(job));
 }
 
+/** @param {string} tab */
 function make(tab) {
   const button = document.querySelector(`#${tab}_generate`);
   if (!button) return null;
@@ -64,6 +72,7 @@ function make(tab) {
   return line;
 }
 
+/** @param {Job} job */
 function words(job) {
   const left = job.standing && job.standing.seconds_left;
   const values = { job: job.text, time: left ? format.duration(left) : '' };

@@ -2,7 +2,7 @@
 
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
@@ -11,7 +11,9 @@ import { actionButton, openDialog, toast, toneBadge } from '../widgets/widgets.j
 const GATHER = 500; // milliseconds in which decisions are gathered to one request
 
 let slug = '';
+/** @type {Map<string, Wish>} */
 let wishes = new Map(); // by file: "keep", "drop" or "undecided", until the answer shows them
+/** @type {Map<string, Wish>} */
 let unsent = new Map();
 let timer = 0;
 
@@ -20,7 +22,12 @@ export function settlePhotos() {
   if (!unsent.size && !openJob('audit')) wishes = new Map();
 }
 
-/** Take the decision on some photos: it shows at once, and is sent in a moment. */
+/**
+ * Take the decision on some photos: it shows at once, and is sent in a moment.
+ * @param {string[]} files
+ * @param {Wish} wish
+ * @param {Action} redraw
+ */
 function decide(files, wish, redraw) {
   if (slug !== app.slug) {
     flush();
@@ -39,6 +46,7 @@ function decide(files, wish, redraw) {
 function flush() {
   clearTimeout(timer);
   if (!unsent.size) return;
+  /** @type {Record<Wish, string[]>} */
   const body = { keep: [], drop: [], undecided: [] };
   for (const [file, wish] of unsent) body[wish].push(file);
   unsent = new Map();
@@ -49,14 +57,20 @@ function flush() {
   });
 }
 
-/** What is decided on a photo: "keep", "drop", or "" for nothing. */
+/**
+ * What is decided on a photo: "keep", "drop", or "" for nothing.
+ * @param {Photo} photo
+ */
 function decision(photo) {
   const wish = slug === app.slug ? wishes.get(photo.file) : undefined;
   if (wish !== undefined) return wish === 'undecided' ? '' : wish;
   return photo.decision || '';
 }
 
-/** "good", "look", "out", or "new" where it is not looked at yet: where a photo is found by the filter. */
+/**
+ * "good", "look", "out", or "new" where it is not looked at yet: where a photo is found by the filter.
+ * @param {Photo} photo
+ */
 export function photoGroup(photo) {
   const decided = decision(photo);
   if (decided === 'drop' || (!photo.used && decided !== 'keep')) return 'out';
@@ -64,6 +78,10 @@ export function photoGroup(photo) {
   return photo.tone === 'none' ? 'new' : 'look';
 }
 
+/**
+ * @param {Photo} photo
+ * @param {Action} redraw
+ */
 export function photoCard(photo, redraw) {
   const image = el('img', { alt: photo.file, loading: 'lazy', src: thumbnail(photo) });
   const open = el(
@@ -71,6 +89,7 @@ export function photoCard(photo, redraw) {
     { class: 'sf-thumb', aria: { label: t('Show {file} large', { file: photo.file }) } },
     image,
   );
+  /** @type {PhotoCard['parts']} */
   const parts = {
     photo,
     word: el('span', {}),
@@ -79,18 +98,26 @@ export function photoCard(photo, redraw) {
     keep: choice('Keep', () => toggle('keep')),
     drop: choice('Leave out', () => toggle('drop')),
   };
-  const toggle = (wish) => decide([parts.photo.file], decision(parts.photo) === wish ? 'undecided' : wish, redraw);
+  const toggle = (/** @type {Wish} */ wish) =>
+    decide([parts.photo.file], decision(parts.photo) === wish ? 'undecided' : wish, redraw);
   open.addEventListener('click', () => large(parts.photo, redraw));
   const row = el('div', { class: 'sf-row' }, parts.keep, parts.drop);
   const card = el('div', { class: 'sf-photo' }, open, parts.word, parts.words, parts.name, row);
-  card.parts = parts;
-  return card;
+  return Object.assign(card, { parts });
 }
 
+/**
+ * @param {string} label
+ * @param {Action} run
+ */
 function choice(label, run) {
   return actionButton(label, () => void run(), { small: true });
 }
 
+/**
+ * @param {PhotoCard} card
+ * @param {Photo} photo
+ */
 export function updatePhotoCard(card, photo) {
   const { parts } = card;
   parts.photo = photo;
@@ -98,9 +125,7 @@ export function updatePhotoCard(card, photo) {
   const waits = decided !== (photo.decision || '');
   const tone = waits && photo.tones ? photo.tones[decided || 'undecided'] : photo.tone || 'none';
   card.className = `sf-photo sf-${tone}${photoGroup(photo) === 'out' ? ' sf-out' : ''}`;
-  const word = waits
-    ? t({ keep: 'kept by you', drop: 'left out by you', '': 'undecided' }[decided])
-    : t(photo.word || 'not checked yet');
+  const word = waits ? t(pageState().words.decisions[decided || 'undecided']) : t(photo.word || 'not checked yet');
   const mark = `${tone} ${word}`;
   if (parts.word.dataset.mark !== mark) fillWith(parts.word, toneBadge(tone, word));
   parts.word.dataset.mark = mark;
@@ -113,17 +138,22 @@ export function updatePhotoCard(card, photo) {
   parts.drop.setAttribute('aria-label', t('Leave out {file}', { file: photo.file }));
 }
 
+/** @param {Photo} photo */
 function thumbnail(photo) {
   return url(`/characters/${app.slug}/photos/${photo.sha256}/thumbnail`);
 }
 
-/** A photo in full size, with all that is said of it. */
+/**
+ * A photo in full size, with all that is said of it.
+ * @param {Photo} photo
+ * @param {Action} redraw
+ */
 function large(photo, redraw) {
   const src = url(`/characters/${app.slug}/photos/${photo.sha256}/picture`);
   const { findings: sentences = [], messages = [] } = photo;
   const findings = sentences.map((text, place) => el('li', { text: say(messages[place], text) }));
   const size = t('{width} × {height} pixels', photo);
-  const take = (wish) => () => {
+  const take = (/** @type {Wish} */ wish) => () => {
     decide([photo.file], wish, redraw);
     shown.close();
   };

@@ -1,6 +1,7 @@
 /** Step 1: which photos are used, what is said of them, and what is missing. */
 
 import * as api from '../base/api.js';
+import { pageState } from '../base/app.js';
 import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import { say, t } from '../base/texts.js';
@@ -8,36 +9,30 @@ import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
 import { refresh } from '../page/polling.js';
 import { photoCard, photoGroup, settlePhotos, updatePhotoCard } from './photo_cards.js';
-import { drawUploads, dropZone, pastePhotos, uploadProgress } from './upload.js';
+import { dropZone, pastePhotos } from './drop_zone.js';
+import { drawUploads, uploadProgress } from './upload.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
 import { actionButton, keyedList, leadLine, notice, toneSign } from '../widgets/widgets.js';
 
 const FILTERS = { all: 'All', good: 'Good', look: 'Look at', out: 'Left out' };
-const ANGLES = {
-  'profile from the left': 'profile left',
-  'from the left': 'left',
-  ahead: 'ahead',
-  'from the right': 'right',
-  'profile from the right': 'profile right',
-};
 const WANTED = [
-  '20 to 50 photos of this one face, alone in the picture',
-  'sharp, well lit, the face at least 100 pixels high',
   'from the front, from both sides, and in profile',
   'close-ups, some of the upper body, a few of the whole body',
   'different clothes, places, light and expressions: what is always the same is learned with the face',
 ];
 
-let parts = null;
+/** @type {ReturnType<typeof makeParts>} what `mount` has made. */
+let parts;
 let filter = 'all';
+/** @type {FollowedView<PhotosView>} */
 const answers = followedView('photos', () => {
   settlePhotos();
   draw();
 });
 
-function mount(root) {
+function makeParts() {
   const drop = dropZone();
-  parts = {
+  return {
     drop,
     lead: leadLine(),
     filters: el('div', { class: 'sf-row', role: 'group', aria: { label: t('Show') } }),
@@ -51,8 +46,13 @@ function mount(root) {
     findings: el('div', { class: 'sf-stack' }),
     people: el('div', { class: 'sf-stack' }),
   };
+}
+
+/** @param {HTMLElement} root */
+function mount(root) {
+  parts = makeParts();
   answers.slug = '';
-  const aside = el('aside', {}, drop.node, parts.invented, parts.map, parts.findings, parts.people);
+  const aside = el('aside', {}, parts.drop.node, parts.invented, parts.map, parts.findings, parts.people);
   const main = el(
     'div',
     { class: 'sf-stack' },
@@ -65,7 +65,12 @@ function mount(root) {
 }
 
 function wanted() {
-  const items = WANTED.map((text) => el('li', { text: t(text) }));
+  const { photos_best: best, face_pixels: n } = pageState().limits;
+  const items = [
+    t('{least} to {most} photos of this one face, alone in the picture', best),
+    t('sharp, well lit, the face at least {n} pixels high', { n }),
+    ...WANTED.map((text) => t(text)),
+  ].map((text) => el('li', { text }));
   const heading = el('h3', { text: t('Which photos work well') });
   const invent = actionButton('Invent the face instead', () => goTo({ step: 'invent' }));
   const none = el('p', { class: 'sf-quiet', text: t('No photos? A face can be invented: your base model paints it.') });
@@ -86,7 +91,8 @@ function update() {
   if (!character) return;
   const audit = openJob('audit');
   const mark = [character.photos, audit && audit.id, audit && audit.state];
-  if (answers.follow(character.slug, `/characters/${character.slug}/photos`, mark)) filter = 'all';
+  const { slug } = character;
+  if (answers.follow(slug, () => api.get(`/characters/${slug}/photos`), mark)) filter = 'all';
   draw();
 }
 
@@ -119,6 +125,7 @@ function draw() {
   drawFindings();
 }
 
+/** @param {Character} character */
 function drawLead(character) {
   const { photos } = character;
   const text = say(photos.message, photos.text);
@@ -154,10 +161,11 @@ function drawLead(character) {
 
 /** The counts in words, where the state's text does not say the same. */
 function counts() {
-  const { counts = '', messages = {} } = answers.view || {};
-  return chosenCharacter().photos.text.includes(counts) ? '' : say(messages.counts, counts);
+  const { counts = '', messages = {} } = answers.view ?? { counts: '', messages: {} };
+  return chosenCharacter()?.photos.text.includes(counts) ? '' : say(messages.counts, counts);
 }
 
+/** @param {Job} audit */
 function looking(audit) {
   const progress = audit.standing;
   if (audit.state === 'waiting') return t('The photos will be checked in a moment');
@@ -165,6 +173,7 @@ function looking(audit) {
   return t('The photos are being checked: {done} of {total}', progress);
 }
 
+/** @param {Partial<Posts['/characters/{slug}/audit']['body']>} body */
 async function ask(body) {
   await api.post(`/characters/${answers.slug}/audit`, body);
   await refresh();
@@ -172,7 +181,7 @@ async function ask(body) {
 
 /** Move the photos that are left out away. */
 async function remove() {
-  const files = answers.view.photos.filter((photo) => photoGroup(photo) === 'out').map((photo) => photo.file);
+  const files = (answers.view?.photos ?? []).filter((photo) => photoGroup(photo) === 'out').map((photo) => photo.file);
   filter = 'all';
   await api.post(`/characters/${answers.slug}/photos/remove`, { files });
   answers.forget();
@@ -180,6 +189,7 @@ async function remove() {
   update();
 }
 
+/** @param {Photo[]} photos */
 function drawFilters(photos) {
   const counted = { all: photos.length, good: 0, look: 0, out: 0, new: 0 };
   for (const photo of photos) counted[photoGroup(photo)] += 1;
@@ -191,15 +201,17 @@ function drawMap() {
   const table = (answers.view && answers.view.coverage) || {};
   const rows = Object.entries(table);
   const text = JSON.stringify([table, answers.view && answers.view.missing]);
-  parts.map.hidden = !rows.length || !answers.view.photos.length;
+  const { view } = answers;
+  parts.map.hidden = !rows.length || !view?.photos.length;
   if (parts.map.dataset.text === text || !rows.length) return;
   parts.map.dataset.text = text;
   const angles = Object.keys(rows[0][1]);
+  const names = new Map(Object.entries(pageState().words.angles));
   const head = el(
     'tr',
     {},
     el('td', {}),
-    angles.map((one) => el('th', { scope: 'col', text: t(ANGLES[one] || one) })),
+    angles.map((one) => el('th', { scope: 'col', text: t(names.get(one) ?? one) })),
   );
   const body = rows.map(([framing, row]) =>
     el(
@@ -209,7 +221,7 @@ function drawMap() {
       angles.map((one) => cell(row[one])),
     ),
   );
-  const missing = (answers.view.missing || []).map((sentence) =>
+  const missing = (view?.missing ?? []).map((sentence) =>
     el('li', {}, toneSign('warn'), el('span', { text: t(sentence) })),
   );
   fillWith(
@@ -227,6 +239,7 @@ function drawMap() {
   );
 }
 
+/** @param {number} count */
 function cell(count) {
   return count
     ? el('td', { text: String(count) })
@@ -235,7 +248,7 @@ function cell(count) {
 
 function drawFindings() {
   const missing = answers.view ? answers.view.missing.join(', ') : '';
-  const said = (one) => missing && one.code === 'missing-views'; // the map says it already
+  const said = (/** @type {PhotoFinding} */ one) => missing && one.code === 'missing-views'; // the map says it already
   const findings = answers.view && answers.view.photos.length ? answers.view.findings.filter((one) => !said(one)) : [];
   keyedList(
     parts.findings,

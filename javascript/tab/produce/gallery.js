@@ -3,6 +3,7 @@
 import * as api from '../base/api.js';
 import { url } from '../base/api.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { filterButtons } from '../widgets/filter_buttons.js';
 import { checkbox, likeness } from '../widgets/form_parts.js';
@@ -10,15 +11,27 @@ import { lightbox } from '../widgets/lightbox.js';
 import { actionButton, keyedList, selectBox, toast, toneBadge } from '../widgets/widgets.js';
 import { FILTERS, ORDERS, arranged, counted, isKept, piles } from './gallery_order.js';
 
+/** @type {Map<string, 'keep' | 'drop'>} */
+const WISHES = new Map([
+  ['k', 'keep'],
+  ['d', 'drop'],
+  ['Delete', 'drop'],
+]);
 const KEYS = 'Keys: arrows to move, K to keep, D to drop, U to undo, Enter for the large picture.';
 
 /**
  * @param {() => void} decided is called after a decision was sent.
- * @returns {any} the node, with `set(slug, production)`; null = nothing is shown.
+ * @returns the node, with `set(slug, production)`; null = nothing is shown.
  */
 export function productionGallery(decided) {
+  /**
+   * @type {{slug: string, id: string, pictures: ProducedPicture[], bits: number, filter: GalleryFilter, order: string,
+   *   cards: ProducedPicture[][]}}
+   */
   const shown = { slug: '', id: '', pictures: [], bits: 0, filter: 'kept', order: 'painted', cards: [] };
+  /** @type {[string, ProducedPicture['decision']][]} */
   const history = []; // decisions that can be taken back: [[file, before]]
+  /** @type {Promise<unknown>} */
   let sending = Promise.resolve(); // the decisions that are on their way
   const filters = el('div', { class: 'sf-row', role: 'group', aria: { label: t('Which pictures are shown') } });
   const orders = Object.entries(ORDERS).map(([value, text]) => ({ value, text: t(text) }));
@@ -35,7 +48,13 @@ export function productionGallery(decided) {
 
   function draw() {
     const { pictures } = shown;
-    filterButtons(filters, FILTERS, counted(pictures), shown.filter, (name) => ((shown.filter = name), draw()));
+    filterButtons(
+      filters,
+      FILTERS,
+      counted(pictures),
+      shown.filter,
+      (name) => ((shown.filter = /** @type {GalleryFilter} */ (name)), draw()),
+    );
     const all = arranged(pictures, shown.filter, shown.order);
     shown.cards = piled.input.checked ? piles(all, shown.bits) : all.map((one) => [one]);
     keyedList(
@@ -53,10 +72,11 @@ export function productionGallery(decided) {
   }
 
   /** Take a decision on a picture, which shows at once; a decision for what was measured anyway is none. */
-  async function decide(picture, wish, back = false) {
+  async function decide(/** @type {ProducedPicture} */ picture, /** @type {'keep' | 'drop'} */ wish, back = false) {
     const before = picture.decision || null;
     const decision = (wish === 'keep') === picture.passed ? null : wish;
     if (decision === before) return;
+    /** @type {[string, ProducedPicture['decision']]} */
     const entry = [picture.file, before];
     if (!back) history.push(entry);
     picture.decision = decision;
@@ -73,35 +93,38 @@ export function productionGallery(decided) {
       if (now) now.decision = before;
       if (history.includes(entry)) history.splice(history.indexOf(entry), 1);
       draw();
-      toast(error.message, 'bad');
+      toast(asError(error).message, 'bad');
     }
   }
 
-  function pictureOf(file) {
+  function pictureOf(/** @type {string} */ file) {
     return shown.pictures.find((one) => one.file === file);
   }
 
-  function toggle(picture) {
+  function toggle(/** @type {ProducedPicture} */ picture) {
     return decide(picture, isKept(picture) ? 'drop' : 'keep');
   }
 
   async function takeBack() {
-    const [file, before] = history.pop() || [];
+    const [file, before] = history.pop() || ['', null];
     const picture = pictureOf(file);
     if (picture) await restore(picture, before);
   }
 
-  async function restore(picture, before) {
+  async function restore(/** @type {ProducedPicture} */ picture, /** @type {'keep' | 'drop' | null} */ before) {
     const wish = before === null ? (picture.passed ? 'keep' : 'drop') : before;
     await decide(picture, wish, true);
   }
 
   // Keys
 
-  function pressed(event) {
+  /** @returns {HTMLElement[]} */
+  const thumbs = () => [...list.querySelectorAll('.sf-thumb')].filter((one) => one instanceof HTMLElement);
+
+  function pressed(/** @type {KeyboardEvent} */ event) {
     if (event.altKey || event.metaKey) return;
-    const all = [...list.querySelectorAll('.sf-thumb')];
-    const at = all.indexOf(document.activeElement);
+    const all = thumbs();
+    const at = all.findIndex((one) => one === document.activeElement);
     if (at < 0) return;
     if (event.ctrlKey && event.key.toLowerCase() !== 'z') return;
     const to = movedTo(event.key, all, at);
@@ -112,8 +135,12 @@ export function productionGallery(decided) {
   }
 
   /** Do what a key says to a picture; false where it says nothing. */
-  function act(key, picture, then) {
-    const wish = { k: 'keep', d: 'drop', Delete: 'drop' }[key.length === 1 ? key.toLowerCase() : key];
+  function act(
+    /** @type {string} */ key,
+    /** @type {ProducedPicture} */ picture,
+    /** @type {(wish?: 'keep' | 'drop') => void} */ then,
+  ) {
+    const wish = WISHES.get(key.length === 1 ? key.toLowerCase() : key);
     if (wish) decide(picture, wish);
     else if (['u', 'z'].includes(key.toLowerCase())) takeBack();
     else return false;
@@ -121,21 +148,23 @@ export function productionGallery(decided) {
     return true;
   }
 
-  function focusAgain(at) {
-    const all = [...list.querySelectorAll('.sf-thumb')];
+  function focusAgain(/** @type {number} */ at) {
+    const all = thumbs();
     if (all.length) focus(all, Math.min(at, all.length - 1));
   }
 
   // Large
 
-  function open(picture) {
+  function open(/** @type {ProducedPicture} */ picture) {
+    const pictures = () => files.flatMap((file) => pictureOf(file) ?? []);
     const files = shown.cards.flat().map((one) => one.file);
     const at = Math.max(0, files.indexOf(picture.file));
-    const items = files.map((file) => largeOf(pictureOf(file)));
-    const answer = (key, place) => {
+    const items = pictures().map(largeOf);
+    const answer = (/** @type {string} */ key, /** @type {number} */ place) => {
       let next = false;
-      if (!act(key, pictureOf(files[place]), (wish) => (next = Boolean(wish)))) return null;
-      files.forEach((file, number) => (items[number] = largeOf(pictureOf(file)))); // an undo may be another one's
+      const one = pictureOf(files[place]);
+      if (!one || !act(key, one, (wish) => (next = Boolean(wish)))) return null;
+      pictures().forEach((other, number) => (items[number] = largeOf(other))); // an undo may be another one's
       return { item: items[place], next };
     };
     const buttons = [
@@ -146,9 +175,9 @@ export function productionGallery(decided) {
     lightbox(shown.slug, items, at, [], { answer, buttons });
   }
 
-  node.set = (slug, production) => {
+  const set = (/** @type {string} */ slug, /** @type {Production | null} */ production) => {
     node.hidden = !production || !production.pictures.length;
-    if (node.hidden) return;
+    if (!production || node.hidden) return;
     if (shown.slug !== slug || shown.id !== production.id) {
       history.length = 0;
       shown.filter = production.pictures.some(isKept) ? 'kept' : 'all'; // later it is the user's
@@ -156,24 +185,37 @@ export function productionGallery(decided) {
     Object.assign(shown, { slug, id: production.id, pictures: production.pictures, bits: production.similar_bits });
     draw();
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
-/** Where a key moves to from a place; null where it moves nowhere. */
+/**
+ * Where a key moves to from a place; null where it moves nowhere.
+ * @param {string} key
+ * @param {HTMLElement[]} all
+ * @param {number} at
+ */
 function movedTo(key, all, at) {
   const across =
     all.filter((one) => one.getBoundingClientRect().top === all[0].getBoundingClientRect().top).length || 1;
-  const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[key];
+  const by = new Map(Object.entries({ ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across })).get(key);
   if (by) return at + by >= 0 && at + by < all.length ? at + by : at;
   if (key === 'Home') return 0;
   return key === 'End' ? all.length - 1 : null;
 }
 
+/**
+ * @param {HTMLElement[]} all
+ * @param {number} to
+ */
 function focus(all, to) {
   all.forEach((one, place) => (one.tabIndex = place === to ? 0 : -1));
   all[to].focus();
 }
 
+/**
+ * @param {(picture: ProducedPicture) => void} open
+ * @param {(picture: ProducedPicture) => unknown} toggle
+ */
 function card(open, toggle) {
   const image = el('img', { alt: '', loading: 'lazy', decoding: 'async' });
   const more = el('span', { class: 'sf-pile', hidden: true });
@@ -182,9 +224,10 @@ function card(open, toggle) {
   const words = el('p', { class: 'sf-photo-name' });
   const turn = actionButton('Drop', () => toggle(now[0]), { small: true });
   const node = el('div', { class: 'sf-photo sf-produced' }, thumb, mark, words, turn);
+  /** @type {ProducedPicture[]} */
   let now = [];
   thumb.addEventListener('click', () => open(now[0]));
-  node.set = (pile) => {
+  const set = (/** @type {ProducedPicture[]} */ pile) => {
     now = pile;
     const [picture] = pile;
     const kept = isKept(picture);
@@ -203,21 +246,29 @@ function card(open, toggle) {
     mark.dataset.said = `${tone}${text}`;
     fillWith(mark, toneBadge(tone, text), el('span', { class: 'sf-number', text: likeness(picture.likeness) }));
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
-/** What is said of a picture, with its tone. */
+/**
+ * What is said of a picture, with its tone.
+ * @param {ProducedPicture} picture
+ * @returns {{tone: Tone, text: string}}
+ */
 function wordOf(picture) {
   if (picture.decision) return { tone: 'none', text: t(isKept(picture) ? 'kept by you' : 'dropped by you') };
   if (picture.passed) return { tone: 'good', text: t('passed') };
   return { tone: picture.reason === 'lost' ? 'bad' : 'warn', text: t(picture.reason) };
 }
 
+/** @param {ProducedPicture} picture */
 function altOf(picture) {
   return `${t('AI-generated picture')}: ${picture.prompt}; ${wordOf(picture).text} ${likeness(picture.likeness)}`;
 }
 
-/** A picture as the lightbox takes it. */
+/**
+ * A picture as the lightbox takes it.
+ * @param {ProducedPicture} picture
+ */
 function largeOf(picture) {
   const caption = [wordOf(picture).text, likeness(picture.likeness), picture.said].filter(Boolean).join(' · ');
   const words = [picture.prompt, t('Seed {seed}', { seed: picture.seed })].join(' — ');

@@ -1,7 +1,7 @@
 /** The choice of another LoRA for a production: its tag goes into every prompt, where it can be changed. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { numberField } from '../widgets/form_parts.js';
@@ -13,12 +13,12 @@ const HELP =
   'which weight the face survives it.';
 
 /**
- * @param {any} prompts the field of the prompts.
+ * @param {HTMLTextAreaElement} prompts the field of the prompts.
  * @param {() => void} changed is called when its text was changed.
- * @returns {any} the element.
+ * @returns the element.
  */
 export function loraInPrompts(prompts, changed) {
-  const { limits } = app.state;
+  const { limits } = pageState();
   const select = selectBox([], '');
   const weight = numberField(limits.prompt_weight, 0.05);
   const add = actionButton('Add it to every prompt', () => insert());
@@ -41,7 +41,7 @@ export function loraInPrompts(prompts, changed) {
   function insert() {
     if (!promptLines(prompts.value).length) return toast('Write at least one prompt.', 'warn');
     if (isTable(prompts.value)) return toast('The prompts are a table: write the tag into its column prompt.', 'warn');
-    const given = weight.value === '' ? limits.prompt_weight.usual : Number(weight.value);
+    const given = weight.value === '' ? (limits.prompt_weight.usual ?? 1) : Number(weight.value);
     prompts.value = withLora(prompts.value, select.value, given);
     return changed();
   }

@@ -6,6 +6,7 @@ import { app } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { plural, t } from '../base/texts.js';
 import { costText } from '../jobs/job_text.js';
 import { beginsWhen, controlJob, lastJob, logFold, resumeJob } from '../jobs/jobs.js';
@@ -18,10 +19,11 @@ import { produceForm } from './produce_form.js';
 
 const OFTEN = 3000; // milliseconds between two looks for new pictures
 
-let view = null;
+/** @type {ProducePanel} what `mount` has made. */
+let view;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     reloadRuns();
@@ -31,8 +33,9 @@ export const panel = {
   hidden: () => view.beat.set(false),
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
-  const made = { slug: '', all: null, shown: '', production: null, opened: '', done: 0 };
+  const made = /** @type {ProducePanel} */ ({ slug: '', all: null, shown: '', production: null, opened: '', done: 0 });
   made.lead = leadLine();
   made.bar = progressBar(null, t('Painting'));
   made.said = el('div', {});
@@ -61,6 +64,7 @@ function make(root) {
 
 // What is there
 
+/** @param {ProducePanel} made */
 async function loadList(made) {
   const { slug } = app;
   try {
@@ -70,13 +74,16 @@ async function loadList(made) {
     if (!all.some((one) => one.id === made.shown)) made.shown = all.length ? all[0].id : '';
     fillWith(made.said);
   } catch (error) {
-    if (app.slug === slug) fillWith(made.said, notice('bad', error.message));
+    if (app.slug === slug) fillWith(made.said, notice('bad', asError(error).message));
   }
   await look(made);
   update(made);
 }
 
-/** Ask for the shown production, where it has changed since it was asked for last. */
+/**
+ * Ask for the shown production, where it has changed since it was asked for last.
+ * @param {ProducePanel} made
+ */
 async function look(made) {
   const { slug } = app;
   const { shown: id } = made;
@@ -91,13 +98,17 @@ async function look(made) {
   } catch (error) {
     if (app.slug !== slug || made.shown !== id) return;
     made.production = null;
-    fillWith(made.said, notice('bad', error.message));
+    fillWith(made.said, notice('bad', asError(error).message));
   }
   show(made);
   made.lead.set(words(made, knownRuns(), openJob('produce'), lastJob('produce')));
 }
 
-/** A production as it is after an answer that may say only what is new; null where the two do not fit together. */
+/**
+ * A production as it is after an answer that may say only what is new; null where the two do not fit together.
+ * @param {Production | null} before
+ * @param {Production} answer
+ */
 function merged(before, answer) {
   if (!before) return answer;
   if (before.mark === answer.mark) return { ...before, job: answer.job };
@@ -110,12 +121,17 @@ function merged(before, answer) {
   return { ...answer, pictures };
 }
 
+/** @param {ProducePanel} made */
 function show(made) {
   const { production, all } = made;
   made.result.hidden = !made.shown;
   if (all) {
-    const newest = (one) => (production && production.id === one.id ? { ...one, ...production } : one);
-    const choices = all.map((one) => ({ value: one.id, text: one.error ? one.id : entryText(newest(one)) }));
+    const newest = (/** @type {ProductionEntry} */ one) =>
+      production && production.id === one.id ? { ...one, ...production } : one;
+    const choices = all.map((one) => ({
+      value: one.id,
+      text: one.error ? one.id : entryText(newest(one)),
+    }));
     made.choice.setChoices(choices, made.shown);
     made.choiceField.hidden = all.length < 2;
   }
@@ -128,32 +144,32 @@ function show(made) {
   const [page, archive] = links;
   fillWith(
     made.links,
-    ...(archive ? downloads(archive, production.signing) : []),
+    ...(archive && production ? downloads(archive, production) : []),
     page ? el('a', { href: url(page), target: '_blank', rel: 'noopener', text: t('All numbers and plots') }) : null,
   );
 }
 
-const CERTIFICATES = {
-  own: 'Signed with the certificate c2pa-own.pem of the data folder.',
-  'home-made':
-    'Signed with a home-made certificate, which nobody else trusts. To use your own, put it with its key into the data folder as c2pa-own.pem.',
-  missing: 'Signed pictures (C2PA) need the Python package c2pa-python.',
-};
-
-/** The links to the kept pictures, as they are and signed. */
-function downloads(archive, signing) {
-  const link = (href, text, title) => el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
+/**
+ * The links to the kept pictures, as they are and signed.
+ * @param {string} archive
+ * @param {Production} given
+ */
+function downloads(archive, { signing, signing_text: said }) {
+  const link = (/** @type {string} */ href, /** @type {string} */ text, /** @type {string} */ title) =>
+    el('a', { class: 'sf-button sf-button-plain', href: url(href), text, title });
   const plain = link(archive, t('Download kept pictures'), '');
-  const why = t(CERTIFICATES[signing]);
+  const why = t(said);
   if (signing === 'missing') return [plain, el('span', { class: 'sf-quiet', text: why })];
   return [plain, link(`${archive}?signed=1`, t('Download them signed (C2PA)'), why)];
 }
 
+/** @param {ProductionEntry} given */
 function entryText({ id, run, step, weight, kept, wanted }) {
   const cell = cellName(run, step, weight);
   return t('{id}: {kept} of {wanted} kept, {cell}', { id, kept, wanted, cell });
 }
 
+/** @param {Production} production */
 function facts(production) {
   const { kept, wanted, painted, first_try: first, tries, reasons, given_up: without } = production;
   const passed =
@@ -174,11 +190,13 @@ function facts(production) {
   ];
 }
 
+/** @param {Production} given */
 function repainted({ second_pass: strength, detailer }) {
   if (!strength) return '';
   return t('repainted by {name}, denoising strength {strength}', { name: detailer || 'SameFace', strength });
 }
 
+/** @param {ProducePanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -201,7 +219,11 @@ function update(made) {
   unfold(made, job);
 }
 
-/** The form is open where nothing was produced, and otherwise as the user has left it. */
+/**
+ * The form is open where nothing was produced, and otherwise as the user has left it.
+ * @param {ProducePanel} made
+ * @param {Job | null} job
+ */
 function unfold(made, job) {
   const mark = `${made.slug}|${made.all && !made.all.length && !job}`;
   if (!made.all || mark === made.opened) return;
@@ -209,20 +231,32 @@ function unfold(made, job) {
   made.another.open = !made.all.length && !job;
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {Job | null} job
+ * @param {Job | null} last
+ */
 function showJob(made, job, last) {
   const standing = job && job.state === 'running' && job.standing;
   made.bar.hidden = !standing;
   if (standing) made.bar.set(standing.total ? standing.done / standing.total : null, t('Painting'));
-  const ended = last && ['failed', 'interrupted'].includes(last.state) ? last : null;
+  const ended = last && last.broken ? last : null;
   made.log.set(job ? job.id : ended ? ended.id : null);
 }
 
 // The first line
 
+/**
+ * @param {ProducePanel} made
+ * @param {RunRecord[] | null} runs
+ * @param {Job | null} job
+ * @param {Job | null} last
+ * @returns {Lead}
+ */
 function words(made, runs, job, last) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (job) return jobWords(job);
-  if (last && ['failed', 'interrupted'].includes(last.state)) return failed(last);
+  if (last && last.broken) return failed(last);
   if (!runs.some((run) => run.checkpoints.length)) {
     const train = { label: 'Go to training', main: true, do: () => goTo({ step: 'train' }) };
     return { tone: 'none', text: 'Nothing is trained yet.', buttons: [train] };
@@ -233,6 +267,11 @@ function words(made, runs, job, last) {
   return produced(made, production);
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {Production} given
+ * @returns {Lead}
+ */
 function produced(made, { id, kept, wanted, given_up: without }) {
   const text = t('Production {id}: {kept} of {wanted} pictures are kept.', { id, kept, wanted });
   const missing = wanted - kept;
@@ -244,10 +283,18 @@ function produced(made, { id, kept, wanted, given_up: without }) {
   return { tone, text, buttons: [{ label, main: true, do: () => continued(made, id) }] };
 }
 
+/**
+ * @param {ProducePanel} made
+ * @param {string} id
+ */
 async function continued(made, id) {
   await api.post(`/characters/${made.slug}/productions/${id}/continue`, {});
 }
 
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function jobWords(job) {
   const stop = {
     label: job.state === 'running' ? 'Stop' : 'Remove from queue',
@@ -266,6 +313,10 @@ function jobWords(job) {
   return { tone: 'busy', text, detail, buttons: [pause, stop] };
 }
 
+/**
+ * @param {Job} job
+ * @returns {Lead}
+ */
 function failed(job) {
   const again = { label: 'Try again', main: true, do: () => controlJob(job, 'resume') };
   const aside = { label: 'Dismiss', do: () => controlJob(job, 'forget') };

@@ -1,13 +1,13 @@
 /** What is to be produced: the prompts, how many pictures, with which LoRA, by whom. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { plural, t } from '../base/texts.js';
 import { beginsWhen } from '../jobs/jobs.js';
 import { painterChoice } from '../jobs/painter_choice.js';
-import { baseGone, bestGrid, cellChoice } from '../jobs/runs.js';
+import { baseGone, bestCell, cellChoice } from '../jobs/runs.js';
 import { refresh } from '../page/polling.js';
 import { numberFault, refuseForm, sendForm } from '../widgets/faults.js';
 import { checkbox, numberField, radioGroup, wholeNumber } from '../widgets/form_parts.js';
@@ -21,13 +21,14 @@ const STORED = 'prompts'; // of each character, as they were last produced
 
 /**
  * @param {(production: string) => void} begun is called with the production that was begun.
- * @returns {any} `node`, `update(runs)`, `produce()`, `count()`: how many pictures are asked for, `gone()`: that the base
+ * @returns `node`, `update(runs)`, `produce()`, `count()`: how many pictures are asked for, `gone()`: that the base
  *   model is gone, or an empty text.
  */
 export function produceForm(begun) {
+  /** @type {{slug: string, runs: RunRecord[]}} */
   const form = { slug: '', runs: [] };
-  const { ranges, produced } = app.state.limits;
-  form.cell = cellChoice(ranges.weight, () => showGone());
+  const { ranges, produced } = pageState().limits;
+  const cell = cellChoice(ranges.weight, () => showGone());
   const prompts = el('textarea', { class: 'sf-input sf-prompts', spellcheck: false, placeholder: EXAMPLE, rows: 7 });
   prompts.addEventListener('input', () => label());
   const file = el('input', { type: 'file', accept: '.txt,.csv,.tsv,text/*', hidden: true });
@@ -40,7 +41,7 @@ export function produceForm(begun) {
   const painter = painterChoice([ours], () => showPainter());
   const comfyui = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   comfyui.value = readStored(COMFYUI, '');
-  comfyui.placeholder = app.state.limits.comfyui;
+  comfyui.placeholder = pageState().limits.comfyui;
   const addressField = formField('Address of ComfyUI', comfyui);
   const line = radioGroup(
     'Which pictures are kept',
@@ -99,7 +100,7 @@ export function produceForm(begun) {
     el('div', { class: 'sf-row' }, choose, file),
     other,
     el('div', { class: 'sf-halves' }, formField('Pictures', count), triesField),
-    form.cell.node,
+    cell.node,
     el('div', { class: 'sf-halves' }, line, el('div', { class: 'sf-stack' }, painter.node, addressField)),
     painter.rent,
     fine,
@@ -118,11 +119,11 @@ export function produceForm(begun) {
     negative,
     painter: painter.node,
     comfyui,
-    weight: form.cell.weight,
+    weight: cell.weight,
   };
 
   async function takeFile() {
-    const [chosen] = file.files;
+    const chosen = file.files?.[0];
     file.value = '';
     if (!chosen) return;
     prompts.value = await decoded(chosen);
@@ -149,38 +150,38 @@ export function produceForm(begun) {
 
   function showPainters() {
     painter.update(
-      form.runs.find((one) => one.id === form.cell.value.run),
+      form.runs.find((one) => one.id === cell.value.run),
       { production: asked() || 1, steps: wholeNumber(steps, produced.steps.usual), side: wholeNumber(side, null) },
     );
   }
 
   function showPainter() {
     addressField.hidden = painter.chosen() !== 'comfyui';
-    const { detailer } = app.state.host;
+    const { detailer } = pageState().host;
     const own = t('Done by SameFace, for full-body pictures. Takes longer.');
     const webuis = t('Done by {name} of this webui, for full-body pictures. Takes longer.', { name: detailer });
     setText(byWhom, painter.chosen() === 'webui' && detailer ? webuis : own);
   }
 
   function body() {
-    const { run, step, weight } = form.cell.value;
+    const { run, step, weight } = cell.value;
     return {
       prompts: prompts.value,
       count: count.value === '' ? 0 : Math.round(Number(count.value)),
       run,
       step,
       weight,
-      tries: wholeNumber(tries, produced.tries.usual),
-      seed: wholeNumber(seed, produced.seed.usual),
-      line: line.chosen,
+      tries: wholeNumber(tries, produced.tries.usual ?? undefined),
+      seed: wholeNumber(seed, produced.seed.usual ?? undefined),
+      line: /** @type {ProductionLine} */ (line.chosen),
       several: several.input.checked,
       negative: negative.value.trim() || null,
       side: wholeNumber(side, null),
-      steps: wholeNumber(steps, produced.steps.usual),
+      steps: wholeNumber(steps, produced.steps.usual ?? undefined),
       cfg: cfg.value === '' ? null : Number(cfg.value),
       sampler: sampler.value,
       trigger: trigger.input.checked,
-      second_pass: again.input.checked ? app.state.limits.second_pass : 0,
+      second_pass: again.input.checked ? pageState().limits.second_pass : 0,
       ...painter.by(),
       comfyui: comfyui.value.trim() || undefined,
     };
@@ -189,12 +190,12 @@ export function produceForm(begun) {
   const actions = {
     node,
     count: asked,
-    gone: () => baseGone(form.runs.find((run) => run.id === form.cell.value.run)),
+    gone: () => baseGone(form.runs.find((run) => run.id === cell.value.run)),
     produce: async () => {
       painter.check();
       refuseForm([
         prompts.value.trim() ? null : { target: prompts, text: 'Write at least one prompt.' },
-        ...[count, tries, steps, cfg, side, seed, form.cell.weight].map((input) => numberFault(input)),
+        ...[count, tries, steps, cfg, side, seed, cell.weight].map((input) => numberFault(input)),
       ]);
       const { slug } = app;
       const send = () => api.post(`/characters/${slug}/productions`, body());
@@ -206,19 +207,19 @@ export function produceForm(begun) {
       const when = beginsWhen(job);
       toast(when ? `${t('Added to the queue.')} ${when}` : t('The production begins.'), 'good');
     },
-    update: (runs) => {
+    update: (/** @type {RunRecord[]} */ runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
-        form.cell.reset();
+        cell.reset();
         prompts.value = readStored(`${STORED}-${app.slug}`, '');
         painter.load().then(showPainters);
         label();
       }
       form.runs = runs;
-      const best = bestGrid(runs);
-      form.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
-      const { host } = app.state;
-      sampler.setChoices((host.samplers || ['Euler']).map((name) => ({ value: name, text: name })));
+      const best = bestCell(runs);
+      cell.setRuns(runs, best);
+      const { host } = pageState();
+      sampler.setChoices(host.samplers.map((name) => ({ value: name, text: name })));
       showPainters();
       showPainter();
       showGone();
@@ -228,7 +229,10 @@ export function produceForm(begun) {
   return actions;
 }
 
-/** The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page. */
+/**
+ * The text of a file: UTF-16 and UTF-8 by their marks, else UTF-8, else Windows' western code page.
+ * @param {File} file
+ */
 async function decoded(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder('utf-16le').decode(bytes);

@@ -10,7 +10,7 @@ import { lineChart } from '../widgets/line_chart.js';
 import { toneSign } from '../widgets/widgets.js';
 
 /**
- * @returns {{node: any, load: (slug: string) => Promise<void>}} `load(slug)` shows the newest of a character; hidden where
+ * @returns `load(slug)` shows the newest of a character; hidden where
  *   there is none.
  */
 export function combinedCard() {
@@ -26,7 +26,7 @@ export function combinedCard() {
   appendTo(node, [of, heading, because, advice, chart, el('p', { class: 'sf-row' }, link)]);
   let asked = '';
 
-  function show(found) {
+  function show(/** @type {Combined | null} */ found) {
     node.hidden = !found;
     if (!found) return;
     const { verdict } = found;
@@ -46,7 +46,7 @@ export function combinedCard() {
 
   return {
     node,
-    load: async (slug) => {
+    load: async (/** @type {string} */ slug) => {
       asked = slug;
       const found = await api.get(`/characters/${slug}/combined`).catch(() => []);
       if (asked === slug) show(found[0] || null);
@@ -54,6 +54,7 @@ export function combinedCard() {
   };
 }
 
+/** @param {CombinedPoint[]} points */
 function options(points) {
   const bars = points.map((one) => [one.weight, one.low, one.high]);
   return {
@@ -62,12 +63,12 @@ function options(points) {
     xStep: 0.05,
     yMin: Math.min(0, ...points.map((one) => one.low)),
     yMax: Math.max(1, ...points.map((one) => one.high)),
-    xFormat: (value) => format.number(value, 2),
+    xFormat: (/** @type {number} */ value) => format.number(value, 2),
     yFormat: format.percent,
     series: [
       {
         name: 'Identity kept, with its 95 % interval',
-        points: points.map((one) => [one.weight, one.retention]),
+        points: points.map((one) => [one.weight, one.retention ?? NaN]),
         bars,
         dots: true,
       },

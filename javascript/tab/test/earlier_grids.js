@@ -7,11 +7,14 @@ import { t } from '../base/texts.js';
 import { cellName } from '../jobs/runs.js';
 import { foldSection, keyedList, toneBadge } from '../widgets/widgets.js';
 
-/** The judged grids, each a button that opens it: {node, set(grids, shown)}. */
+/**
+ * The judged grids, each a button that opens it: {node, set(grids, shown)}.
+ * @param {(which: GridChoice) => void} open
+ */
 export function earlierGrids(open) {
   const list = el('div', { class: 'sf-grids' });
   const node = foldSection('Earlier tests', list);
-  const set = (grids, shown) => {
+  const set = (/** @type {RunGrid[]} */ grids, /** @type {GridChoice | null} */ shown) => {
     const judged = grids.filter(({ grid }) => grid.kind);
     node.hidden = judged.length < 2;
     keyedList(
@@ -30,11 +33,18 @@ export function earlierGrids(open) {
   return { node, set };
 }
 
-/** With which further LoRAs a grid was painted; empty = with none. */
+/**
+ * With which further LoRAs a grid was painted; empty = with none.
+ * @param {string[] | undefined} more
+ */
 export function besideText(more) {
   return more && more.length ? t('with {loras}', { loras: more.join(', ') }) : '';
 }
 
+/**
+ * @param {RunGrid} given
+ * @param {(which: GridChoice) => void} open
+ */
 function entry({ run, grid }, open) {
   const kept = Number.isFinite(grid.retention) ? t('{kept} kept', { kept: format.percent(grid.retention) }) : '';
   const beside = besideText(grid.more);

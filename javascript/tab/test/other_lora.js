@@ -1,21 +1,20 @@
 /** The choice of another LoRA, with which the character's is tested together. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { numberField } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, selectBox } from '../widgets/widgets.js';
 
 /**
- * @param {Run} changed is called when another one is chosen.
- * @param {Run} combine is called to see how much of the other LoRA the face survives.
- * @returns {{node: any, select: any, weight: any, tried: any, weights: () => number[], load: Run, refuse: (all: boolean) => void, file: () => string,
- *   loras: () => Array<{file: string, weight: number}>}} `loras()`: as a test job has them; `refuse(true)`: nothing can be
+ * @param {Action} changed is called when another one is chosen.
+ * @param {Action} combine is called to see how much of the other LoRA the face survives.
+ * @returns `loras()`: as a test job has them; `refuse(true)`: nothing can be
  *   painted now.
  */
 export function otherLora(changed, combine) {
-  const { limits } = app.state;
+  const { limits } = pageState();
   const none = { value: '', text: t('None') };
   let refused = false;
   const select = selectBox([none], '', () => show());
@@ -58,7 +57,7 @@ export function otherLora(changed, combine) {
     select,
     weight,
     load,
-    refuse: (all) => {
+    refuse: (/** @type {boolean} */ all) => {
       refused = all;
       curve.disabled = refused || !select.value;
     },

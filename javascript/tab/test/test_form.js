@@ -1,7 +1,7 @@
 /** What is painted for a test, and by whom. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, startJob } from '../jobs/jobs.js';
@@ -13,14 +13,16 @@ import { actionButton, foldSection, formField, selectBox } from '../widgets/widg
 import { otherLora } from './other_lora.js';
 
 /**
- * @param {Run} changed is called when the user has chosen another run, step or weight.
- * @returns {{node, update(runs), paint(quick), choose(), combine(), common(), by(), cell(), gone()}} `by()`: who paints, and on
+ * @param {Action} changed is called when the user has chosen another run, step or weight.
+ * @returns `by()`: who paints, and on
  *   which machine; `cell()`: the chosen run, step and weight, or null; `gone()`: that the run's base model is gone, or an
  *   empty text.
  */
 export function testForm(changed) {
-  const form = { slug: '', runs: [] };
-  const { limits } = app.state;
+  /** @type {Partial<TestFormState>} */
+  const begunForm = { slug: '', runs: [] };
+  const form = /** @type {TestFormState} */ (begunForm);
+  const { limits } = pageState();
   const { ranges } = limits;
   form.cell = cellChoice(ranges.weight, () => {
     showGone();
@@ -120,7 +122,7 @@ export function testForm(changed) {
     refuseForm([form.cell.weight, steps, cfg, side, seed, other.weight].map((input) => numberFault(input)));
   }
 
-  const painted = (quick) => {
+  const painted = (/** @type {boolean} */ quick) => {
     const values = { ...cellOf(form), ...actions.common(), quick, loras: other.loras() };
     return startJob('test', values, 'The test begins.');
   };
@@ -184,7 +186,7 @@ export function testForm(changed) {
       const targets = { grid_steps: steps, weight: form.cell.weight, lora: other.select, weights: other.tried };
       await sendForm(targets, combined);
     },
-    update: (runs) => {
+    update: (/** @type {RunRecord[]} */ runs) => {
       if (form.slug !== app.slug) {
         form.slug = app.slug;
         form.cell.reset();
@@ -193,9 +195,8 @@ export function testForm(changed) {
       }
       form.runs = runs;
       form.cell.setRuns(runs);
-      const { host } = app.state;
-      const samplers = host.samplers || ['Euler'];
-      sampler.setChoices(samplers.map((name) => ({ value: name, text: name })));
+      const { host } = pageState();
+      sampler.setChoices(host.samplers.map((name) => ({ value: name, text: name })));
       showPainters();
       showBases();
       showGone();
@@ -204,17 +205,22 @@ export function testForm(changed) {
   return actions;
 }
 
-/** What the button says that paints `n` pictures. */
+/**
+ * What the button says that paints `n` pictures.
+ * @param {number} n
+ */
 export function paintLabel(n) {
   return t('Paint {n} test pictures and judge', { n });
 }
 
+/** @param {TestFormState} form */
 function cellOf(form) {
   const { run, step, weight } = form.cell.value;
   if (!run || !step) throw new Error(t('Choose a run and a step.'));
   return { run, step, weight };
 }
 
+/** @param {TestFormState} form */
 function goneOf(form) {
   return baseGone(form.runs.find((run) => run.id === form.cell.value.run));
 }

@@ -1,6 +1,6 @@
 /** A judged grid in words: the verdict, what to do next, and the numbers behind it. */
 
-import { app } from '../base/app.js';
+import { pageState } from '../base/app.js';
 import { appendTo, el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { say, t } from '../base/texts.js';
@@ -13,8 +13,8 @@ import { actionButton, foldSection, keyedList, toneSign } from '../widgets/widge
 
 /**
  * The verdict as a card: headline, why, the advice and its buttons, the four numbers, notes.
- * @param {(a: {do: string, arguments: any}) => void} act does what a button says.
- * @returns {HTMLElement} with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
+ * @param {(action: AdviceAction) => void} act does what a button says.
+ * @returns with `set(grid, plain)`: the answer of runs/R/grids/G; whether the button that comes next is
  *   elsewhere.
  */
 export function verdictCard(act) {
@@ -33,7 +33,7 @@ export function verdictCard(act) {
   const heading = el('h3', { class: 'sf-verdict-headline', tabIndex: -1 }, sign, headline);
   const node = el('div', { class: 'sf-verdict', role: 'group', aria: { label: t('Verdict') } });
   appendTo(node, [of, heading, kept, because, advice, row, numbers, notes, missing]);
-  node.set = (grid, plain) => {
+  const set = (/** @type {ShownGrid} */ grid, /** @type {boolean} */ plain) => {
     const { verdict } = grid;
     const messages = verdict.messages || {};
     const tone = verdict.tone;
@@ -41,7 +41,7 @@ export function verdictCard(act) {
     fillWith(sign, toneSign(tone));
     setText(of, ofWhat(grid));
     setText(headline, say(messages.headline, verdict.headline));
-    setText(kept, keptText(grid.facts));
+    setText(kept, say(grid.kept));
     kept.hidden = !kept.textContent;
     setText(because, say(messages.because, verdict.because));
     fillWith(advice, el('b', { text: t('Do next:') }), ' ', say(messages.advice, verdict.advice));
@@ -58,44 +58,32 @@ export function verdictCard(act) {
     missed.set(allSaid(grid.missed, grid.missed_messages));
     missing.hidden = !(grid.missed || []).length;
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 /** Sentences in the user's language, each where there is its message. */
-const allSaid = (sentences, messages) => (sentences || []).map((one, place) => say((messages || [])[place], one));
+const allSaid = (
+  /** @type {string[] | undefined} */ sentences,
+  /** @type {(Message | null)[] | undefined} */ messages,
+) => (sentences || []).map((one, place) => say((messages || [])[place], one));
 
-/** Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict. */
+/**
+ * Which LoRA was tested, and on how many pictures: a few make a first look, no sure verdict.
+ * @param {ShownGrid} grid
+ */
 function ofWhat(grid) {
   const cell = [cellName(grid.run, grid.step, grid.weight), besideText(grid.more)].filter(Boolean).join(' ');
   const n = grid.rows.filter((row) => row.role === 'lora').length;
-  return n < app.state.limits.test_pictures
+  return n < pageState().limits.test_pictures
     ? t('{cell} · {n} pictures, a first look', { cell, n })
     : t('{cell} · {n} pictures', { cell, n });
 }
 
-/** "89 % of what this base model can show of the face is kept (most likely between 81 and 97)."; against the photos where
- * that was not measured. One percentage: what is kept against the photos stands among the numbers. */
-function keptText(facts) {
-  const best = Number.isFinite(facts.ceiling_retention) ? facts.retention_best : facts.retention;
-  if (!Number.isFinite(best) || !Number.isFinite(facts.retention)) return '';
-  const scale = facts.retention ? best / facts.retention : 1;
-  const range = Number.isFinite(facts.retention_low)
-    ? t(' (most likely between {low} and {high})', {
-        low: Math.round(100 * facts.retention_low * scale),
-        high: Math.round(100 * facts.retention_high * scale),
-      })
-    : '';
-  const said = { kept: format.percent(best), range };
-  return Number.isFinite(facts.ceiling_retention)
-    ? t('{kept} of what this base model can show of the face is kept{range}.', said)
-    : t('{kept} of the identity in the photos is kept{range}.', said);
-}
-
 /** The curve of what is kept, by step, one line for each weight; hidden with fewer than two points. */
 export function keptChart() {
-  const options = (tested) => {
+  const options = (/** @type {TestedCell[]} */ tested) => {
     const weights = [...new Set(tested.map((one) => one.weight))].sort((a, b) => b - a);
-    const points = (weight) =>
+    const points = (/** @type {number} */ weight) =>
       tested
         .filter((one) => one.weight === weight)
         .map((one) => [one.step, one.retention])
@@ -115,11 +103,11 @@ export function keptChart() {
     };
   };
   const chart = lineChart(options([]));
-  chart.set = (tested) => {
+  const set = (/** @type {TestedCell[]} */ tested) => {
     chart.hidden = !tested || tested.length < 2;
     if (!chart.hidden) chart.update(options(tested));
   };
-  return chart;
+  return Object.assign(chart, { set });
 }
 
 /** The numbers of a grid, each with its words; only those that were measured. */
@@ -127,19 +115,15 @@ export function gridFacts() {
   const list = factList();
   const small = lineList();
   const node = foldSection('The numbers', list, small);
-  node.set = (grid) => {
+  const set = (/** @type {ShownGrid} */ grid) => {
     const { facts } = grid;
-    list.set([...shares(grid.shares), ...numbers(facts)]);
-    small.set([
-      t(
-        'A likeness is a cosine between faces: 1 is the same picture, the photos of one person lie near 0.9 to ' +
-          'their mean, strangers near 0.3. One picture scatters by about 0.05, so only the set is judged.',
-      ),
-    ]);
+    list.set([...shares(grid.shares), ...grid.measured.map(measured), ...numbers(facts)]);
+    small.set([grid.about_likeness]);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
+/** @param {ShareOfPictures[]} all */
 function shares(all) {
   const percent = format.percent;
   return (all || []).map((one) => ({
@@ -153,32 +137,19 @@ function shares(all) {
   }));
 }
 
-const LIKENESSES = [
-  ['likeness', 'Mean likeness'],
-  ['lowest', 'Lowest likeness'],
-  ['keep', 'Keep line: from here clearly this person'],
-  ['same', 'Stranger line: below it no more alike than a stranger'],
-  ['mutual', 'How alike the pictures are to each other'],
-  ['mutual_photos', 'How alike the photos are to each other'],
-  ['uplift', 'Gain over the same pictures without the LoRA'],
-  ['frontal', 'Mean likeness from the front'],
-  ['turned', 'Mean likeness of turned heads'],
-];
-const SHARES = [
-  ['retention', 'Identity kept, of that in the photos'],
-  ['turning', 'How far heads turn where the base model turns them'],
-  ['scene', 'How far the surroundings follow the prompt'],
-  ['variety_ratio', 'Variety, of that without the LoRA'],
-  ['detail_ratio', 'Detail of the skin, of that in the photos'],
-  ['contrast_ratio', 'Contrast, of that in the photos'],
-];
+/**
+ * A fact that is shown as it is.
+ * @param {Grid['measured'][number]} given
+ */
+function measured({ name, kind, value }) {
+  return { name, text: kind === 'share' ? format.percent(value) : likeness(value) };
+}
 
+/** @param {Grid['facts']} facts */
 function numbers(facts) {
   const leak =
     facts.leak === null || facts.leak === undefined ? '' : t('{n} of {of}', { n: facts.leak, of: facts.leak_cells });
   return [
-    ...LIKENESSES.map(([key, name]) => ({ name, text: likeness(facts[key]) })),
-    ...SHARES.map(([key, name]) => ({ name, text: format.percent(facts[key]) })),
     { name: 'Change in how well prompts are followed (CLIP)', text: format.number(facts.adherence, 3) },
     { name: 'Pictures without the trigger that show the person', text: leak },
   ];

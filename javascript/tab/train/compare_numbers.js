@@ -4,32 +4,43 @@ import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { say, t } from '../base/texts.js';
 import { numberBar, shownNumber } from '../widgets/number_bars.js';
 import { toast, toneSign } from '../widgets/widgets.js';
 
 const AGAIN = 3000; // milliseconds after a failure
 
-/** The test of a run that kept most of the face; of equal ones the newest, null where there is none. */
+/**
+ * The test of a run that kept most of the face; of equal ones the newest, null where there is none.
+ * @param {RunRecord} run
+ */
 export function bestTest(run) {
   const judged = run.grids.filter(
     (grid) => grid.judged && Number.isFinite(grid.retention) && !(grid.more || []).length,
   );
-  return judged.reduce((best, grid) => (best && best.retention >= grid.retention ? best : grid), null);
+  /** @type {GridEntry | null} */
+  let best = null;
+  for (const grid of judged) if (!best || (best.retention ?? 0) < (grid.retention ?? 0)) best = grid;
+  return best;
 }
 
 /** The table, in a box; `node.set(runs)` of the server, hidden while none of them was tested. */
 export function numbersTable() {
-  const made = { node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] };
-  made.node.set = (runs) => {
-    made.runs = runs;
-    draw(made);
-  };
-  return made.node;
+  const made = /** @type {NumbersTable} */ ({ node: el('div', {}), numbers: new Map(), asked: new Set(), runs: [] });
+  return Object.assign(made.node, {
+    /** @param {RunRecord[]} runs the two; of the server. */
+    set: (runs) => {
+      made.runs = runs;
+      draw(made);
+    },
+  });
 }
 
-const keyOf = (run, test) => [app.slug, run.id, test.id, test.made].join('|');
+const keyOf = (/** @type {RunRecord} */ run, /** @type {GridEntry} */ test) =>
+  [app.slug, run.id, test.id, test.made].join('|');
 
+/** @param {NumbersTable} made */
 function draw(made) {
   const tests = made.runs.map(bestTest);
   made.node.hidden = !tests.some(Boolean);
@@ -55,12 +66,14 @@ function draw(made) {
   );
 }
 
+/** @param {GridEntry | null} test */
 function testCell(test) {
   if (!test) return el('td', { text: '–' });
   const values = { step: format.number(test.step), weight: format.number(test.weight, 2) };
   return el('td', { text: t('step {step}, weight {weight}', values) });
 }
 
+/** @param {QualityNumber | undefined} one */
 function cell(one) {
   if (!one) return el('td', { text: '–' });
   const { percent, text } = shownNumber(one);
@@ -72,7 +85,12 @@ function cell(one) {
   return el('td', { class: `sf-number-bar sf-${one.tone}` }, words, bar);
 }
 
-/** Ask once for the numbers of a test; again after a while where they could not be had. */
+/**
+ * Ask once for the numbers of a test; again after a while where they could not be had.
+ * @param {NumbersTable} made
+ * @param {RunRecord} run
+ * @param {GridEntry} test
+ */
 async function load(made, run, test) {
   const key = keyOf(run, test);
   if (made.asked.has(key)) return;
@@ -82,7 +100,7 @@ async function load(made, run, test) {
     made.numbers.set(key, grid.numbers || []);
     draw(made);
   } catch (error) {
-    toast(error.message, 'bad');
+    toast(asError(error).message, 'bad');
     setTimeout(() => made.asked.delete(key), AGAIN);
   }
 }

@@ -5,6 +5,7 @@ import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { numbersTable } from './compare_numbers.js';
 import { lineChart } from '../widgets/line_chart.js';
@@ -14,11 +15,19 @@ const AGAIN = 3000; // milliseconds after a failure
 
 /**
  * A fold that compares two runs.
- * @returns {{node: Element, set: (a: any[]) => void, show: (a: string, b: string) => void}} `set(runs)`, the newest first;
+ * @returns `set(runs)`, the newest first;
  *   `show(first, second)` opens it with these two.
  */
 export function compareRuns() {
-  const made = { slug: '', runs: [], details: new Map(), asked: new Set(), picked: false };
+  /** @type {Partial<RunComparison>} */
+  const begunMade = {
+    slug: '',
+    runs: [],
+    details: new Map(),
+    asked: new Set(),
+    picked: false,
+  };
+  const made = /** @type {RunComparison} */ (begunMade);
   const select = () => selectBox([], '', () => ((made.picked = true), draw(made)));
   made.selects = [select(), select()];
   made.charts = { loss: chart('Average loss'), probe: chart('Check loss'), kept: chart('Identity kept') };
@@ -43,8 +52,8 @@ export function compareRuns() {
   made.node = fold;
   return {
     node: fold,
-    set: (runs) => set(made, runs),
-    show: (first, second) => {
+    set: (/** @type {RunRecord[]} */ runs) => set(made, runs),
+    show: (/** @type {string} */ first, /** @type {string} */ second) => {
       made.picked = true;
       [first, second].forEach((id, place) => (made.selects[place].value = id));
       fold.open = true;
@@ -54,10 +63,15 @@ export function compareRuns() {
   };
 }
 
+/** @param {string} title */
 function chart(title) {
   return lineChart({ title, xLabel: 'step', series: [], empty: 'Loading …' });
 }
 
+/**
+ * @param {RunComparison} made
+ * @param {RunRecord[]} runs
+ */
 function set(made, runs) {
   if (made.slug !== app.slug)
     Object.assign(made, { slug: app.slug, details: new Map(), asked: new Set(), picked: false });
@@ -73,15 +87,19 @@ function set(made, runs) {
   draw(made);
 }
 
-/** "Run 002: 2,000 steps, sd15-face". */
+/**
+ * "Run 002: 2,000 steps, sd15-face".
+ * @param {RunRecord} run
+ */
 function nameOf(run) {
   const values = { run: run.id, steps: format.number(run.steps), preset: run.preset };
   return t(run.preset ? 'Run {run}: {steps} steps, {preset}' : 'Run {run}: {steps} steps', values);
 }
 
+/** @param {RunComparison} made */
 function draw(made) {
   if (!made.node.open || made.node.hidden) return;
-  const two = made.selects.map((one) => made.runs.find((run) => run.id === one.value)).filter(Boolean);
+  const two = made.selects.flatMap((one) => made.runs.find((run) => run.id === one.value) ?? []);
   const same = two.length < 2 || two[0] === two[1];
   setText(made.said, same ? t('Choose two different runs.') : '');
   made.said.hidden = !same;
@@ -91,14 +109,14 @@ function draw(made) {
   const known = two.map((run) => made.details.get(run.id));
   const empty = known.every(Boolean) ? 'Neither run has this.' : 'Loading …';
   const xMax = Math.max(...two.map((run) => run.steps));
-  const series = (points) =>
+  const series = (/** @type {(run: RunRecord, details: RunDetails | undefined) => number[][]} */ points) =>
     two.map((run, place) => ({
       name: nameOf(run),
       points: points(run, known[place]),
       tone: String(place + 1),
       dots: true,
     }));
-  const curve = (key) => series((_, details) => (details ? details[key] : []));
+  const curve = (/** @type {'loss' | 'probe'} */ key) => series((_, details) => (details ? details[key] : []));
   const usual = { xMin: 0, xMax, near: true, empty };
   made.charts.loss.update({ ...usual, series: curve('loss').map((one) => ({ ...one, dots: false })) });
   made.charts.probe.update({ ...usual, series: curve('probe') });
@@ -110,15 +128,24 @@ function draw(made) {
   showDiffering(made, two, known);
 }
 
-/** Of each tested step the most that was kept, whatever the weight. */
+/**
+ * Of each tested step the most that was kept, whatever the weight.
+ * @param {RunRecord} run
+ */
 function keptOf(run) {
+  /** @type {Map<number, number>} */
   const best = new Map();
   for (const { step, retention, judged } of run.grids)
-    if (judged && Number.isFinite(retention)) best.set(step, Math.max(best.get(step) ?? -Infinity, retention));
+    if (judged && step !== null && format.isNumber(retention))
+      best.set(step, Math.max(best.get(step) ?? -Infinity, retention));
   return [...best].sort((a, b) => a[0] - b[0]);
 }
 
-/** Ask once for a run; again where it has gone on since. */
+/**
+ * Ask once for a run; again where it has gone on since.
+ * @param {RunComparison} made
+ * @param {RunRecord} run
+ */
 async function load(made, run) {
   const { slug } = made;
   const mark = `${run.id}|${run.steps}|${run.grids.length}`;
@@ -130,15 +157,21 @@ async function load(made, run) {
     made.details.set(run.id, details);
     draw(made);
   } catch (error) {
-    toast(error.message, 'bad');
+    toast(asError(error).message, 'bad');
     setTimeout(() => made.asked.delete(mark), AGAIN);
   }
 }
 
-/** A table of the settings, and of what else was trained on, in which the two are not the same. */
+/**
+ * A table of the settings, and of what else was trained on, in which the two are not the same.
+ * @param {RunComparison} made
+ * @param {RunRecord[]} two
+ * @param {(RunDetails | undefined)[]} known
+ */
 function showDiffering(made, two, known) {
-  if (known.some((one) => !one)) return;
-  const values = known.map((one) => ({
+  const both = known.flatMap((one) => one ?? []);
+  if (both.length < known.length) return;
+  const values = both.map((one) => ({
     [t('base model')]: one.base,
     [t('photos')]: one.photos,
     [t('steps done')]: one.steps,
@@ -151,7 +184,7 @@ function showDiffering(made, two, known) {
   made.differs.dataset.mark = mark;
 
   const head = ['What differs', ...two.map((run) => run.id)].map((text) => el('th', { scope: 'col', text: t(text) }));
-  const row = (key) =>
+  const row = (/** @type {string} */ key) =>
     el(
       'tr',
       {},
@@ -170,6 +203,7 @@ function showDiffering(made, two, known) {
   );
 }
 
+/** @param {SettingValue | undefined} value */
 function worded(value) {
   if (value === null || value === undefined || value === '') return '–';
   return typeof value === 'number' ? String(value) : t(String(value));

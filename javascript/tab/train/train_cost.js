@@ -4,22 +4,23 @@ import * as api from '../base/api.js';
 import { openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { beginsWhen, lastJob, startJob } from '../jobs/jobs.js';
 import { factList } from '../widgets/form_parts.js';
 import { actionButton, keyedList, notice, progressBar } from '../widgets/widgets.js';
 
 /**
- * @param {() => ({slug, values, on} | null)} asked what is estimated: whose training, its arguments, and where; null =
+ * @param {() => EstimateAsked | null} asked what is estimated: whose training, its arguments, and where; null =
  *   not known yet.
  * @param {() => void} changed is called when there is another estimate.
- * @returns {{node, estimate, load, cancel, forget, update, set}} `estimate()`: the server's answer, or {wrong, field},
+ * @returns `estimate()`: the server's answer, or {wrong, field},
  *   or null; `load()` asks for it; `cancel()`: one on its way is of something else; `forget()`: so is the one that is
  *   known; `update()` after each new state; `set({elsewhere, rented, ready})`: where it trains, and whether what is
  *   asked for is known.
  */
 export function trainCost(asked, changed) {
-  const cost = { asked, changed, estimate: null, count: 0, probe: null, place: {} };
+  const cost = /** @type {TrainCostState} */ ({ asked, changed, estimate: null, count: 0, probe: null, place: {} });
   cost.view = draw(cost);
   return {
     node: cost.view.node,
@@ -35,13 +36,14 @@ export function trainCost(asked, changed) {
       if (cost.probe && !now) load(cost); // it has been measured
       cost.probe = now;
     },
-    set: (place) => {
+    set: (/** @type {TrainPlace} */ place) => {
       cost.place = place;
       show(cost);
     },
   };
 }
 
+/** @param {TrainCostState} cost */
 function draw(cost) {
   const text = el('p', { class: 'sf-cost-text' });
   const facts = factList();
@@ -56,6 +58,7 @@ function draw(cost) {
   return { node, text, facts, problems, bar, measuring, measure };
 }
 
+/** @param {TrainCostState} cost */
 async function load(cost) {
   const asked = cost.asked();
   if (!asked) return;
@@ -66,23 +69,27 @@ async function load(cost) {
     cost.estimate = estimate;
   } catch (error) {
     if (count !== cost.count) return;
-    cost.estimate = { wrong: error.message, problems: [error.message], field: error.field };
+    cost.estimate = { wrong: asError(error).message, problems: [asError(error).message], field: asError(error).field };
   }
   cost.changed();
 }
 
+/** @param {TrainCostState} cost */
 async function probe(cost) {
-  const { values, on } = cost.asked();
+  const asked = cost.asked();
+  if (!asked) return;
+  const { values, on } = asked;
   await startJob('probe', { ...values, on }, 'Measuring; this takes about a minute.');
 }
 
+/** @param {TrainCostState} cost */
 function show(cost) {
   const { view, estimate } = cost;
   const { elsewhere } = cost.place;
   const measured = estimate && estimate.measured;
   const silent = elsewhere && estimate && !measured; // its time is not known, or said of what RunPod offers
   setText(view.text, silent ? '' : estimate ? estimate.text || '' : t('Estimating …'));
-  view.facts.set(estimate && !estimate.wrong ? facts(estimate, elsewhere) : []);
+  view.facts.set(estimate && estimate.wrong === undefined ? facts(estimate, Boolean(elsewhere)) : []);
   keyedList(
     view.problems,
     (estimate && estimate.problems) || [],
@@ -92,6 +99,10 @@ function show(cost) {
   showProbe(cost, measured);
 }
 
+/**
+ * @param {Estimate} estimate
+ * @param {boolean} elsewhere
+ */
 function facts(estimate, elsewhere) {
   const { measured } = estimate;
   const number = format.number;
@@ -123,11 +134,16 @@ function facts(estimate, elsewhere) {
   ];
 }
 
+/** @param {NonNullable<Estimate['measured']>} measured */
 function timeOf(measured) {
   const time = format.duration(measured.seconds);
   return measured.run ? t('{time}, at the pace of your run {run}', { time, run: measured.run }) : time;
 }
 
+/**
+ * @param {TrainCostState} cost
+ * @param {Estimate['measured'] | undefined} measured
+ */
 function showProbe(cost, measured) {
   const { view, estimate, probe: job } = cost;
   const { rented, ready } = cost.place;

@@ -1,10 +1,9 @@
 /** A training as it goes, or one that has ended: how far, how fast, loss, likeness, sample pictures, warnings, log. */
 
 import { url } from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
-import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { logFold } from '../jobs/jobs.js';
 import * as titleSignal from '../page/title_signal.js';
@@ -12,7 +11,6 @@ import { clockTime, enlargePictures, factList } from '../widgets/form_parts.js';
 import { lineChart } from '../widgets/line_chart.js';
 import { foldSection, keyedList, notice, progressBar } from '../widgets/widgets.js';
 
-const SLOW = 5; // times its best pace: then something is wrong
 const SLOWER =
   'It has become much slower than it was at the start. Another program may use the GPU, or its memory is full ' +
   'and the driver uses the slow memory of the computer: close other programs, or pause and choose less memory.';
@@ -22,66 +20,42 @@ const SLOWER_ALONE =
 const MEASURED =
   'Measured from a few pictures in few sampling steps: it shows where the training goes; the test shows how good the ' +
   'LoRA is. More is better in all four.';
-const LIKENESS = [
-  ['identity', 'Identity'],
-  ['only_when_asked', 'Only when asked'],
-  ['obedience', 'Obedience'],
-  ['variety', 'Variety'],
-];
-const RATES = 'rates'; // the best pace of the last jobs, kept over a reload
-const PHASES = {
-  'waiting for the GPU': 'Waiting until the webui has painted its picture',
-  starting: 'Starting',
-  preparing: 'Loading the base model and the photos',
-  training: 'Training',
-  painting: 'Painting',
-  working: 'Working',
-  trained: 'Training is done',
-  stopped: 'Stopping; everything is saved',
-  paused: 'Pausing; everything is saved',
-  finished: 'Finished',
-};
-
 /** Whether there is a GPU, or may be one: what is said of it holds nothing where the Doctor knows that there is none. */
 export const hasGpu = () => !app.state || app.state.host.gpu !== false;
 
-/** What a job does now, in a few words. */
+/**
+ * What a job does now, in a few words.
+ * @param {Job} job
+ */
 export function phaseName(job) {
-  const { phase, text } = job.standing || {};
   if (job.wish === 'stop') return t('Stopping: the step is saved first');
   if (job.wish === 'pause') return t('Pausing: the step is saved first');
-  return t((phase === 'working' && text) || PHASES[phase] || text || 'Starting');
+  return t((job.standing && job.standing.name) || 'Starting');
 }
 
-/** "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet. */
+/**
+ * "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet.
+ * @param {Standing | null | undefined} standing
+ * @param {string} words
+ */
 export function countedText(standing, words) {
   if (!standing || !standing.total) return '';
   const number = format.number;
   return t(words, { done: number(standing.done), total: number(standing.total) });
 }
 
-/** "12 min left, done at 14:32"; empty where it is not known. */
+/**
+ * "12 min left, done at 14:32"; empty where it is not known.
+ * @param {Standing | null | undefined} standing
+ */
 export function timeLeft(standing) {
-  if (!standing || !Number.isFinite(standing.seconds_left)) return '';
-  const left = format.duration(standing.seconds_left);
-  return t('{left} left, done at {clock}', { left, clock: clockTime(standing.seconds_left) });
-}
-
-/** How many times slower a job is than it once was; 1 where that is not known. */
-function slowdown(job) {
-  const { rate, phase } = job.standing || {};
-  if (phase !== 'training' || !(rate > 0)) return 1;
-  const kept = readStored(RATES, {});
-  const best = Math.min(kept[job.id] || Infinity, rate);
-  if (kept[job.id] !== best) {
-    const newest = Object.entries({ ...kept, [job.id]: best }).slice(-5);
-    writeStored(RATES, Object.fromEntries(newest));
-  }
-  return rate / best;
+  const seconds = standing?.seconds_left;
+  if (!format.isNumber(seconds)) return '';
+  return t('{left} left, done at {clock}', { left: format.duration(seconds), clock: clockTime(seconds) });
 }
 
 /**
- * @returns {HTMLElement} with `set({job, details})`: the open job or null, and the answer of runs/R or null.
+ * @returns with `set({job, details})`: the open job or null, and the answer of runs/R or null.
  */
 export function trainingView() {
   const bar = progressBar(null, t('Training'));
@@ -117,7 +91,8 @@ export function trainingView() {
     tested,
     log,
   );
-  node.set = ({ job, details }) => {
+  /** @param {{job: Job | null, details: RunDetails | null}} shown */
+  const set = ({ job, details }) => {
     const standing = job && job.standing;
     bar.hidden = !job || job.state !== 'running';
     if (standing)
@@ -126,10 +101,10 @@ export function trainingView() {
         countedText(standing, 'Step {done} of {total}') || phaseName(job),
       );
     facts.set([...(standing ? numbers(standing) : []), ...costs(job)]);
-    slow.hidden = !job || job.state !== 'running' || slowdown(job) < SLOW;
+    slow.hidden = !job || job.state !== 'running' || !standing?.slow;
     setText(slowWords, t(hasGpu() ? SLOWER : SLOWER_ALONE));
     notify.update();
-    notify.hidden = notify.hidden || !job || !['running', 'waiting'].includes(job.state);
+    notify.hidden = notify.hidden || !job || !job.open || job.state === 'paused';
     const said = standing && standing.warnings.length ? standing.warnings : (details && details.warnings) || [];
     keyedList(
       warnings,
@@ -143,21 +118,25 @@ export function trainingView() {
     const curve = (details && details.likeness) || [];
     likeness.hidden = measured.hidden = !curve.length;
     if (curve.length) likeness.update(likenessChart(details));
-    const { why } = curve[curve.length - 1] || {};
+    const why = curve[curve.length - 1]?.why;
     setText(measured, why ? `${t(MEASURED)} ${t('Not measured: {why}.', { why })}` : t(MEASURED));
     const pictures = (details && details.samples) || [];
     samples.set(pictures.filter((one) => !one.role));
     tested.set(pictures.filter((one) => one.role));
     log.set(job ? job.id : null);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
+/** @param {string} warning */
 function wordsOf(warning) {
-  return typeof warning === 'string' ? warning : warning.text;
+  return warning;
 }
 
-/** What the machine costs that is rented for the job, or has cost. */
+/**
+ * What the machine costs that is rented for the job, or has cost.
+ * @param {Job | null} job
+ */
 function costs(job) {
   const { so_far, total, cap, billed } = (job && job.cost) || {};
   return [
@@ -168,6 +147,7 @@ function costs(job) {
   ];
 }
 
+/** @param {Standing} standing */
 function numbers(standing) {
   const number = format.number;
   const { rate } = standing;
@@ -179,13 +159,14 @@ function numbers(standing) {
         : '',
     },
     { name: 'Left', text: format.duration(standing.seconds_left) },
-    { name: 'Done at', text: Number.isFinite(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
+    { name: 'Done at', text: format.isNumber(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
     { name: 'Pace', text: rate ? t('{n} s a step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
     { name: 'Loss', text: number(standing.loss, 4) },
     { name: 'Memory', text: standing.memory ? format.bytes(standing.memory) : '' },
   ];
 }
 
+/** @param {RunDetails | null} details */
 function lossChart(details) {
   return {
     title: 'Loss',
@@ -199,8 +180,16 @@ function lossChart(details) {
   };
 }
 
+/**
+ * @param {Record<NumberCode, string>} names
+ * @returns {[NumberCode, string][]}
+ */
+const numbersOf = (names) => /** @type {[NumberCode, string][]} */ (Object.entries(names));
+
+/** @param {RunDetails | null} details */
 function likenessChart(details) {
-  const points = (name) => details.likeness.map((one) => [one.step, 100 * (one[name] ?? NaN)]);
+  const points = (/** @type {NumberCode} */ name) =>
+    (details?.likeness ?? []).map((one) => [one.step, 100 * (one[name] ?? NaN)]);
   return {
     title: 'Likeness while it trains',
     xLabel: 'step',
@@ -208,9 +197,14 @@ function likenessChart(details) {
     xMax: details ? details.total : undefined,
     yMin: 0,
     yMax: 100,
-    yFormat: (value) => `${format.number(value, 0)} %`,
+    yFormat: (/** @type {number} */ value) => `${format.number(value, 0)} %`,
     series: details
-      ? LIKENESS.map(([key, name], place) => ({ name, points: points(key), tone: String(place + 1), dots: true }))
+      ? numbersOf(pageState().words.numbers).map(([key, name], place) => ({
+          name,
+          points: points(key),
+          tone: String(place + 1),
+          dots: true,
+        }))
       : [],
   };
 }
@@ -226,7 +220,7 @@ function samplesView(title, open) {
   const table = el('table', { class: 'sf-samples' }, el('thead', {}, head), body);
   const scroll = el('div', { class: 'sf-scroll', tabIndex: 0, role: 'region', aria: { label: t(title) } }, table);
   const node = open ? el('div', {}, el('h3', { text: t(title) }), scroll) : foldSection(title, scroll);
-  node.set = (samples) => {
+  const set = (/** @type {SamplePicture[]} */ samples) => {
     node.hidden = !samples.length;
     const steps = [...new Set(samples.map((one) => one.step))].sort((a, b) => a - b);
     const prompts = [...new Map(samples.map((one) => [one.number, one.prompt])).entries()];
@@ -255,16 +249,28 @@ function samplesView(title, open) {
         ),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
-const find = (samples, number, step) => samples.find((one) => one.number === number && one.step === step);
+const find = (/** @type {SamplePicture[]} */ samples, /** @type {number} */ number, /** @type {number} */ step) =>
+  samples.find((one) => one.number === number && one.step === step);
 
+/**
+ * @param {SamplePicture[]} samples
+ * @param {number} number
+ * @param {number | null} step
+ */
 function cellKey(samples, number, step) {
   const one = step === null ? null : find(samples, number, step);
   return `${step}|${one ? one.url : ''}`;
 }
 
+/**
+ * @param {SamplePicture[]} samples
+ * @param {number} number
+ * @param {number | null} step
+ * @param {string} prompt
+ */
 function cell(samples, number, step, prompt) {
   if (step === null) return el('th', { scope: 'row', text: prompt });
   const one = find(samples, number, step);

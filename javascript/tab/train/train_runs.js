@@ -1,9 +1,10 @@
 /** What can be done with runs that are there: train one on, and look at earlier ones. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import * as format from '../base/format.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { placeChoice } from '../elsewhere/place_choice.js';
 import { startJob } from '../jobs/jobs.js';
@@ -19,6 +20,7 @@ const PATIENCE = 500; // milliseconds after the last key until it is asked what 
 export function moreSteps() {
   const steps = el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
   const after = checkbox('Paint and judge the test grid afterwards', true);
+  /** @type {RunRecord | null} */
   let run = null;
   let typed = false;
   let ticked = false;
@@ -32,13 +34,13 @@ export function moreSteps() {
   });
   const where = placeChoice(() => showReady());
   const few = () => !(Number(steps.value) >= 1); // a step between two tens is as good
-  const total = () => (few() ? null : run.saved + Math.round(Number(steps.value)));
+  const total = () => (few() || !run ? null : run.saved + Math.round(Number(steps.value)));
   const train = async () => {
     refuseForm(few() ? [{ target: steps, text: 'How many more steps?' }] : []);
     const gone = baseGone(run);
     if (gone) throw new Error(gone);
     where.check();
-    const asked = { run: run.id, steps: total(), then_test: after.input.checked, ...where.by() };
+    const asked = { run: run?.id, steps: total(), then_test: after.input.checked, ...where.by() };
     await startJob('train', asked, 'The training continues.');
     typed = ticked = false;
     where.reset();
@@ -48,12 +50,12 @@ export function moreSteps() {
   const row = el('div', { class: 'sf-row' }, formField('More steps', steps), button);
   const node = foldSection('Train more steps', row, where.node, after, help);
   const showReady = () => (button.disabled = !run || Boolean(baseGone(run)) || !where.ready());
-  node.addEventListener('toggle', () => node.open && !app.state.host.remote && where.load().then(showReady));
-  const set = (now) => {
+  node.addEventListener('toggle', () => node.open && !pageState().host.remote && where.load().then(showReady));
+  const set = (/** @type {TrainSituation} */ now) => {
     const which = now.run ? `${app.slug}|${now.run.id}` : '';
     const other = which !== shown;
     shown = which;
-    run = now.kind === 'trained' && !now.run.lent ? now.run : null;
+    run = now.kind === 'trained' && now.run && !now.run.lent ? now.run : null;
     node.hidden = !run;
     if (!run) return;
     if (other) typed = ticked = false;
@@ -81,8 +83,8 @@ export function moreSteps() {
 export function earlierRuns(compare) {
   const list = el('div', { class: 'sf-runs' });
   const node = foldSection('Earlier trainings', list);
-  const set = (runs, shown) => {
-    const others = runs.filter((run) => run.id !== shown);
+  const set = (/** @type {RunRecord[]} */ runs, /** @type {string} */ shown) => {
+    const others = runs.filter((/** @type {RunRecord} */ run) => run.id !== shown);
     node.hidden = !others.length;
     keyedList(
       list,
@@ -95,28 +97,30 @@ export function earlierRuns(compare) {
   return { node, set };
 }
 
+/** @param {(first: string, second: string) => void} compare */
 function runFold(compare) {
   const line = el('span', {});
   const chart = trainingView();
   const facts = factList();
-  const over = actionButton('', () => compare(other, run.id), { small: true });
+  const over = actionButton('', () => run && compare(other, run.id), { small: true });
   const fold = foldSection('', facts, el('div', { class: 'sf-row' }, over), chart);
-  fold.querySelector('summary').replaceChildren(line);
+  fold.querySelector('summary')?.replaceChildren(line);
   const slug = app.slug;
+  /** @type {RunRecord | null} */
   let run = null;
   let other = '';
   let asked = false;
   fold.addEventListener('toggle', async () => {
-    if (!fold.open || asked) return;
+    if (!fold.open || asked || !run) return;
     asked = true;
     try {
       chart.set({ job: null, details: await api.get(`/characters/${slug}/runs/${run.id}`) });
     } catch (error) {
       asked = false;
-      toast(error.message, 'bad');
+      toast(asError(error).message, 'bad');
     }
   });
-  fold.set = (to, shown) => {
+  const setTo = (/** @type {RunRecord} */ to, /** @type {string} */ shown) => {
     run = to;
     other = shown;
     over.hidden = !other || !run.steps;
@@ -133,12 +137,12 @@ function runFold(compare) {
     facts.set([
       { name: 'Base model', text: to.base },
       { name: 'Preset', text: to.preset },
-      { name: 'Saved steps', text: to.checkpoints.map((step) => format.number(step)).join(', ') },
+      { name: 'Saved steps', text: to.checkpoints.map((/** @type {number} */ step) => format.number(step)).join(', ') },
       {
         name: 'Tests',
         text: judged.map((grid) => `${format.number(grid.step)}: ${t(grid.headline)}`).join('; '),
       },
     ]);
   };
-  return fold;
+  return Object.assign(fold, { set: setTo });
 }

@@ -17,12 +17,14 @@ const ARRIVES = 5000; // milliseconds for each
 
 /** What is to become of a prompt that the user has written: 'replace', 'add', or '' = leave it all. */
 export async function wantedInTxt2img() {
-  const there = BOXES.map((id) => (hosts(`#${id} textarea`) || { value: '' }).value.trim());
+  const there = BOXES.map((id) => (hosts(`#${id} textarea`, HTMLTextAreaElement) || { value: '' }).value.trim());
+  /** @type {string[]} */
   const ours = readStored(SENT, []);
   if (there.every((text, place) => !text || plain(text) === plain(ours[place] || ''))) return 'replace';
   return new Promise((resolve) => {
     let answer = '';
-    const choose = (how, label, main) => actionButton(label, () => ((answer = how), shown.close()), { main });
+    const choose = (/** @type {'replace' | 'add'} */ how, /** @type {string} */ label, /** @type {boolean} */ main) =>
+      actionButton(label, () => ((answer = how), shown.close()), { main });
     const body = el(
       'div',
       { class: 'sf-dialog-body' },
@@ -40,33 +42,45 @@ export async function wantedInTxt2img() {
   });
 }
 
-/** Note what was put there, so that it may be replaced without a question. */
+/**
+ * Note what was put there, so that it may be replaced without a question.
+ * @param {UsedLora} used
+ */
 export function rememberSent(used) {
   writeStored(SENT, [used.prompt, negativeOf(used.infotext)]);
 }
 
+/** @param {string} text */
 function plain(text) {
   return text.replace(/\s+/g, ' ').trim();
 }
 
+/** @param {string} text */
 function short(text) {
   return text.length > 200 ? `${text.slice(0, 200)} …` : text;
 }
 
+/** @param {string} infotext */
 function negativeOf(infotext) {
   const line = infotext.split('\n').find((one) => one.startsWith('Negative prompt: '));
   return line ? line.slice('Negative prompt: '.length) : '';
 }
 
-/** The LoRA's part of our prompt; empty where it has none. */
+/**
+ * The LoRA's part of our prompt; empty where it has none.
+ * @param {UsedLora} used
+ */
 function tagOf(used) {
   const [tag] = used.prompt.match(/<lora:[^<>]*>$/) || [''];
   return tag;
 }
 
-/** Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out. */
+/**
+ * Trigger and LoRA behind the user's own prompt; the same LoRA at another weight is taken out.
+ * @param {UsedLora} used
+ */
 export function addToPrompt(used) {
-  const box = hosts(`#${BOXES[0]} textarea`);
+  const box = hosts(`#${BOXES[0]} textarea`, HTMLTextAreaElement);
   const tag = tagOf(used);
   if (!box || !tag) return false;
   const same = tag.slice(0, tag.lastIndexOf(':') + 1);
@@ -77,18 +91,24 @@ export function addToPrompt(used) {
   return true;
 }
 
-/** An element of the host's page; null where this host has none. */
-function hosts(selector) {
-  const found = document.querySelector(selector);
-  if (found || typeof window.gradioApp !== 'function') return found;
-  return window.gradioApp().querySelector(selector);
+/**
+ * An element of the host's page; null where this host has none.
+ * @template {HTMLElement} T
+ * @param {string} selector
+ * @param {new () => T} kind of the element.
+ * @returns {T | null}
+ */
+function hosts(selector, kind) {
+  const there = document.querySelector(selector);
+  const found = there || typeof window.gradioApp !== 'function' ? there : window.gradioApp().querySelector(selector);
+  return found instanceof kind ? found : null;
 }
 
 /** Let the host draw the card of a new LoRA: it keeps its list of cards until one of these buttons is pressed. */
 export function refreshCards() {
   CARDS.forEach(press);
   // before it is first opened, the UX extension's button does nothing, and the list shows what was there at its start
-  const opens = hosts(`#${UX_OPENS}`);
+  const opens = hosts(`#${UX_OPENS}`, HTMLElement);
   if (opens) opens.addEventListener('click', pressUx, { once: true });
 }
 
@@ -96,11 +116,16 @@ function pressUx() {
   press(UX_CARDS);
 }
 
+/** @param {string} id */
 function press(id) {
-  const button = hosts(`#${id}`);
+  const button = hosts(`#${id}`, HTMLElement);
   if (button) button.click();
 }
 
+/**
+ * @param {HTMLTextAreaElement} box
+ * @param {string} text
+ */
 function fillIn(box, text) {
   box.value = text;
   if (typeof window.updateInput === 'function') window.updateInput(box);
@@ -114,13 +139,14 @@ function fillIn(box, text) {
  *
  * @returns {Promise<boolean | null>} true once the prompt is there; false where the host has no such button; null where
  *   the prompt did not arrive.
+ * @param {UsedLora} used
  */
 export async function sendPrompt(used) {
-  const box = hosts('#sameface_infotext textarea');
-  const found = hosts('#sameface_send');
+  const box = hosts('#sameface_infotext textarea', HTMLTextAreaElement);
+  const found = hosts('#sameface_send', HTMLElement);
   const button = found && found.tagName !== 'BUTTON' ? found.querySelector('button') || found : found;
   if (!box || !button || !used.infotext) return false;
-  const prompt = hosts(`#${BOXES[0]} textarea`);
+  const prompt = hosts(`#${BOXES[0]} textarea`, HTMLTextAreaElement);
   const before = prompt ? prompt.value : '';
   fillIn(box, used.infotext);
   for (let tries = 0; tries < SENDS; tries += 1) {
@@ -133,6 +159,7 @@ export async function sendPrompt(used) {
   return null;
 }
 
+/** @param {number} milliseconds */
 function pause(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,24 +1,25 @@
 /** The panel "Use": put a LoRA where it can be painted with, and its prompt into txt2img. */
 
 import * as api from '../base/api.js';
-import { app } from '../base/app.js';
+import { app, pageState } from '../base/app.js';
 import { chosenCharacter, goTo } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
 import { loraFile } from '../jobs/lora_file.js';
-import { bestGrid, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
+import { bestCell, cellChoice, cellName, gridsOf, knownRuns, reloadRuns, runsError } from '../jobs/runs.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
 import { refuseForm, sendForm } from '../widgets/faults.js';
 import { copyBox, copyText } from '../widgets/form_parts.js';
 import { actionButton, foldSection, formField, leadLine, notice, toast } from '../widgets/widgets.js';
 import { addToPrompt, refreshCards, rememberSent, sendPrompt, wantedInTxt2img } from './txt2img.js';
 
-let view = null;
+/** @type {UsePanel} what `mount` has made. */
+let view;
 
 export const panel = {
-  mount: (root) => (view = make(root)),
+  mount: (/** @type {HTMLElement} */ root) => (view = make(root)),
   update: () => update(view),
   shown: () => {
     reloadRuns();
@@ -26,10 +27,11 @@ export const panel = {
   },
 };
 
+/** @param {HTMLElement} root */
 function make(root) {
-  const made = { slug: '', settings: null };
+  const made = /** @type {UsePanel} */ ({ slug: '', settings: null });
   made.lead = leadLine();
-  made.cell = cellChoice(app.state.limits.prompt_weight, () => {
+  made.cell = cellChoice(pageState().limits.prompt_weight, () => {
     made.result.hidden = true;
     update(made);
   });
@@ -43,15 +45,19 @@ function make(root) {
   made.folder.input.value = readStored('folder', '');
   const comfyButton = actionButton('Copy to ComfyUI', () => toComfy(made));
   const folderButton = actionButton('Copy to this folder', () => toFolder(made));
-  made.comfy.row = el('div', { class: 'sf-copy' }, made.comfy.node, comfyButton);
-  made.folder.row = el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
-  made.elsewhere = foldSection('Use it elsewhere', made.comfy.row, made.folder.row);
+  made.comfyRow = el('div', { class: 'sf-copy' }, made.comfy.node, comfyButton);
+  made.folderRow = el('div', { class: 'sf-copy' }, made.folder.node, folderButton);
+  made.elsewhere = foldSection('Use it elsewhere', made.comfyRow, made.folderRow);
   made.result = results();
   made.choice = el('div', { class: 'sf-card' }, made.cell.node, made.known, made.file);
   appendTo(root, [made.lead, made.choice, made.result, made.elsewhere]);
   return made;
 }
 
+/**
+ * @param {string} label
+ * @param {string} help
+ */
 function folderRow(label, help) {
   const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   return { input, node: formField(label, input, help) };
@@ -64,7 +70,7 @@ function results() {
   const file = copyBox('File');
   const more = foldSection('With sampler, seed and size', infotext);
   const node = el('div', { class: 'sf-card', hidden: true, aria: { live: 'polite' } }, said, prompt, file, more);
-  node.set = (used, text) => {
+  const set = (/** @type {UsedLora} */ used, /** @type {string | undefined} */ text = undefined) => {
     node.hidden = false;
     fillWith(
       said,
@@ -76,9 +82,10 @@ function results() {
     more.hidden = !used.infotext;
     file.set(used.file);
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
+/** @param {UsePanel} made */
 async function loadSettings(made) {
   try {
     made.settings = await api.get('/settings');
@@ -90,6 +97,7 @@ async function loadSettings(made) {
 
 // What is there
 
+/** @param {UsePanel} made */
 function update(made) {
   const character = chosenCharacter();
   if (!character) return;
@@ -101,20 +109,24 @@ function update(made) {
   }
   if (runs) preselect(made, runs);
   const trained = Boolean(runs && runs.some((run) => run.checkpoints.length));
-  const far = app.state.host.remote; // then no folder may be named
+  const far = pageState().host.remote; // then no folder may be named
   made.comfy.input.disabled = far;
-  made.folder.row.hidden = far;
+  made.folderRow.hidden = far;
   made.choice.hidden = made.elsewhere.hidden = !trained;
   made.lead.set(words(made, runs, trained));
-  if (trained) showKnown(made, runs);
+  if (runs && trained) showKnown(made, runs);
   if (trained) made.file.set(made.slug, made.cell.value);
 }
 
-/** What the test panel asked for, else the best of what was judged, else the last step of the newest run. */
+/**
+ * What the test panel asked for, else the best of what was judged, else the last step of the newest run.
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function preselect(made, runs) {
   const before = JSON.stringify(made.cell.value);
-  const best = bestGrid(runs);
-  made.cell.setRuns(runs, best && { run: best.run.id, step: best.grid.step, weight: best.grid.weight });
+  const best = bestCell(runs);
+  made.cell.setRuns(runs, best);
   const wanted = app.wantedCell;
   if (wanted && wanted.slug === made.slug) {
     app.wantedCell = null;
@@ -123,7 +135,11 @@ function preselect(made, runs) {
   if (JSON.stringify(made.cell.value) !== before) made.result.hidden = true; // it was another LoRA's
 }
 
-/** The judged grid of the chosen step and weight; null where it was not tested. */
+/**
+ * The judged grid of the chosen step and weight; null where it was not tested.
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function testOf(made, runs) {
   const { run, step, weight } = made.cell.value;
   const mine = gridsOf(runs.filter((one) => one.id === run));
@@ -131,6 +147,12 @@ function testOf(made, runs) {
   return same.length ? same[0].grid : null;
 }
 
+/**
+ * @param {UsePanel} made
+ * @param {RunRecord[] | null} runs
+ * @param {boolean} trained
+ * @returns {Lead}
+ */
 function words(made, runs, trained) {
   if (!runs) return { tone: 'none', text: runsError() || 'Loading …' };
   if (!trained) {
@@ -146,9 +168,13 @@ function words(made, runs, trained) {
 }
 
 function alone() {
-  return app.state.host.name === 'alone';
+  return pageState().host.name === 'alone';
 }
 
+/**
+ * @param {UsePanel} made
+ * @param {RunRecord[]} runs
+ */
 function showKnown(made, runs) {
   const found = testOf(made, runs);
   const mark = JSON.stringify([made.cell.value, found]);
@@ -173,12 +199,18 @@ function showKnown(made, runs) {
 
 // Doing
 
-async function use(made, to, folder) {
+/**
+ * @param {UsePanel} made
+ * @param {string} to
+ * @param {string} [folder]
+ */
+async function use(made, to, folder = undefined) {
   const { run, step, weight } = made.cell.value;
   const body = { run, step, weight, to, ...(folder === undefined ? {} : { folder }) };
   return postWithCode(`/characters/${made.slug}/use`, body);
 }
 
+/** @param {UsePanel} made */
 function toWebui(made) {
   const put = async () => {
     const how = await wantedInTxt2img();
@@ -197,10 +229,12 @@ function toWebui(made) {
   return { label: 'Put into txt2img', main: true, do: put };
 }
 
+/** @param {UsePanel} made */
 function keepFile(made) {
   return { label: 'Download the LoRA', main: true, do: () => made.file.download() };
 }
 
+/** @param {UsePanel} made */
 function copyPrompt(made) {
   const copy = async () => {
     const used = await use(made, 'webui');
@@ -211,6 +245,7 @@ function copyPrompt(made) {
   return { label: 'Copy the prompt', do: copy };
 }
 
+/** @param {UsePanel} made */
 async function toComfy(made) {
   const folder = made.comfy.input.value.trim();
   refuseForm(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
@@ -221,6 +256,7 @@ async function toComfy(made) {
   made.result.set(await use(made, 'comfyui'));
 }
 
+/** @param {UsePanel} made */
 async function toFolder(made) {
   const folder = made.folder.input.value.trim();
   refuseForm(folder ? [] : [{ target: made.folder.input, text: 'Into which folder? Type its path.' }]);

@@ -9,21 +9,21 @@ export const EDGE = { left: 52, right: 12, top: 12, bottom: 34 };
 /**
  * From values to pixels, and the ticks of both axes.
  * @param {number[][]} points of all lines; at least one.
- * @param {any} options of `lineChart`.
+ * @param {Partial<ChartOptions>} options of `lineChart`.
  * @param {number} width of the drawing in pixels.
  */
 export function scales(points, options, width) {
   const xs = points.map(([x]) => x);
   const ys = points.map(([, y]) => y);
-  const ends = [options.xMin, options.xMax].filter(Number.isFinite);
+  const ends = [options.xMin, options.xMax].filter(format.isNumber);
   const [x0, x1] = room(Math.min(...xs, ...ends), Math.max(...xs, ...ends), 0);
   let [y0, y1] = room(options.yMin ?? Math.min(...ys), options.yMax ?? Math.max(...ys), 0.06);
   if (options.yMin !== undefined) y0 = options.yMin;
   if (options.yMax !== undefined) y1 = options.yMax;
   const inner = { w: width - EDGE.left - EDGE.right, h: HEIGHT - EDGE.top - EDGE.bottom };
   return {
-    x: (value) => EDGE.left + ((value - x0) / (x1 - x0)) * inner.w,
-    y: (value) => EDGE.top + (1 - (value - y0) / (y1 - y0)) * inner.h,
+    x: (/** @type {number} */ value) => EDGE.left + ((value - x0) / (x1 - x0)) * inner.w,
+    y: (/** @type {number} */ value) => EDGE.top + (1 - (value - y0) / (y1 - y0)) * inner.h,
     xTicks: ticks(x0, x1, Math.max(2, Math.floor(inner.w / 90)), options.xStep ?? 1),
     yTicks: ticks(y0, y1, 4, 0),
     xText: options.xFormat || ((value) => format.number(value)),
@@ -31,13 +31,24 @@ export function scales(points, options, width) {
   };
 }
 
-/** A range that is not empty, with some air around it. */
+/**
+ * A range that is not empty, with some air around it.
+ * @param {number} low
+ * @param {number} high
+ * @param {number} air
+ */
 export function room(low, high, air) {
   if (low === high) return [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
   return [low - (high - low) * air, high + (high - low) * air];
 }
 
-/** Round places on an axis, `least` apart or more. */
+/**
+ * Round places on an axis, `least` apart or more.
+ * @param {number} low
+ * @param {number} high
+ * @param {number} most
+ * @param {number} least
+ */
 export function ticks(low, high, most, least) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -48,13 +59,23 @@ export function ticks(low, high, most, least) {
   return found;
 }
 
-/** The place among several that is nearest to a pixel. */
+/**
+ * The place among several that is nearest to a pixel.
+ * @param {number[]} places
+ * @param {number} x
+ * @param {{x: (value: number) => number}} scale
+ */
 export function nearest(places, x, scale) {
   const far = places.map((one) => Math.abs(scale.x(one) - x));
   return far.indexOf(Math.min(...far));
 }
 
-/** The point of a line at a place; with `near` the nearest one, where the line reaches as far. */
+/**
+ * The point of a line at a place; with `near` the nearest one, where the line reaches as far.
+ * @param {number[][]} points
+ * @param {number} x
+ * @param {boolean | undefined} near
+ */
 export function pointAt(points, x, near) {
   const there = points.find(([place]) => place === x);
   if (there || !near || !points.length || x < points[0][0] || x > points[points.length - 1][0]) return there;

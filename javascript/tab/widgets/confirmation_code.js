@@ -2,6 +2,7 @@
 
 import * as api from '../base/api.js';
 import { el, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 import { actionButton, formField, openDialog } from './widgets.js';
 
@@ -10,17 +11,27 @@ const WHY = 'This confirms that it is you who runs a program or writes to a fold
 
 /**
  * Post; where the route asks for the code, ask for it in a dialog, and post again with it.
- * @returns {Promise} of the answer; rejects with one sentence where the dialog is closed.
+ * @template {PostPath} P
+ * @param {P} path
+ * @param {BodyOf<P>} body
+ * @returns {Promise<PostAnswerOf<P>>} rejects with one sentence where the dialog is closed.
  */
 export async function postWithCode(path, body) {
   try {
     return await api.post(path, body);
   } catch (error) {
-    if (error.status !== NEEDED) throw error;
-    return typed(path, body, error.message);
+    if (asError(error).status !== NEEDED) throw error;
+    return typed(path, body, asError(error).message);
   }
 }
 
+/**
+ * @template {PostPath} P
+ * @param {P} path
+ * @param {BodyOf<P>} body
+ * @param {string} sentence
+ * @returns {Promise<PostAnswerOf<P>>}
+ */
 function typed(path, body, sentence) {
   return new Promise((resolve, reject) => {
     let ended = () => reject(new Error(t('No code was typed, so nothing was changed.')));
@@ -32,12 +43,12 @@ function typed(path, body, sentence) {
         const answer = await api.post(path, { ...body, code: input.value });
         ended = () => resolve(answer);
       } catch (error) {
-        if (error.status === NEEDED) return wrong(error.message);
+        if (asError(error).status === NEEDED) return wrong(asError(error).message);
         ended = () => reject(error);
       }
       return shown.close();
     };
-    const wrong = (text) => {
+    const wrong = (/** @type {string} */ text) => {
       setText(said, t(text));
       input.select();
     };

@@ -1,8 +1,9 @@
 /** What the panels for training, testing and use share: choices, lists of facts, jobs, pictures, timers. */
 
 import { url } from '../base/api.js';
-import { app, visible } from '../base/app.js';
+import { pageRoot, visible } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
+import { isNumber } from '../base/format.js';
 import { t } from '../base/texts.js';
 import { actionButton, keyedList, openDialog, toast } from './widgets.js';
 
@@ -11,10 +12,10 @@ let groups = 0;
 /**
  * One of a few, with a line below each.
  * @param {string} legend
- * @param {Array<{value: string, text: string, help?: string, disabled?: boolean}>} choices texts are translated.
+ * @param {RadioChoice[]} choices texts are translated.
  * @param {string} value
  * @param {(a: string) => void} [onchange]
- * @returns {HTMLFieldSetElement} with a property `chosen`, and `setChoices(choices)`.
+ * @returns {RadioGroup}
  */
 export function radioGroup(legend, choices, value, onchange) {
   const name = `sf-radio-${(groups += 1)}`;
@@ -24,6 +25,7 @@ export function radioGroup(legend, choices, value, onchange) {
   let chosen = value;
   let drawn = '';
   const inputs = () => [...list.querySelectorAll('input')];
+  /** @param {RadioChoice} one */
   const entry = (one) => {
     const changed = () => {
       chosen = one.value;
@@ -35,7 +37,8 @@ export function radioGroup(legend, choices, value, onchange) {
     const help = one.help ? el('span', { class: 'sf-help', text: t(one.help) }) : null;
     return el('label', { class: 'sf-choice' }, input, el('span', {}, t(one.text), help));
   };
-  made.setChoices = (all) => {
+  /** @param {RadioChoice[]} all */
+  const setChoices = (all) => {
     if (drawn === JSON.stringify(all)) return;
     drawn = JSON.stringify(all);
     fillWith(list, all.map(entry));
@@ -47,26 +50,41 @@ export function radioGroup(legend, choices, value, onchange) {
       inputs().forEach((input) => (input.checked = input.value === to));
     },
   });
-  made.setChoices(choices);
-  return made;
+  setChoices(choices);
+  return /** @type {RadioGroup} */ (Object.assign(made, { setChoices }));
 }
 
-/** A box to tick, with its words beside it; `made.input` is the box. */
+/**
+ * A box to tick, with its words beside it; `made.input` is the box.
+ * @param {string} label
+ * @param {boolean} checked
+ * @param {((yes: boolean) => unknown) | null} [onchange]
+ * @param {string} [help]
+ * @returns {Checkbox}
+ */
 export function checkbox(label, checked, onchange, help) {
   const input = el('input', { type: 'checkbox', checked: Boolean(checked) });
   if (onchange) input.addEventListener('change', () => onchange(input.checked));
   const below = help ? el('span', { class: 'sf-help', text: t(help) }) : null;
   const made = el('label', { class: 'sf-choice' }, input, el('span', {}, t(label), below));
-  made.input = input;
-  return made;
+  return Object.assign(made, { input });
 }
 
-/** A field for a number in a range of the server's, with its usual value; `step` is that of its arrows. */
+/**
+ * A field for a number in a range of the server's, with its usual value; `step` is that of its arrows.
+ * @param {{least: number, most: number, usual: number | null}} range
+ * @param {number} step
+ */
 export function numberField({ least, most, usual }, step) {
   return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value: usual ?? '' });
 }
 
-/** The whole number in a field; `otherwise` where it is empty, or none. */
+/**
+ * The whole number in a field; `otherwise` where it is empty, or none.
+ * @template T
+ * @param {HTMLInputElement} input
+ * @param {T} otherwise
+ */
 export function wholeNumber(input, otherwise) {
   const value = Math.round(Number(input.value));
   return input.value === '' || !Number.isFinite(value) ? otherwise : value;
@@ -75,11 +93,12 @@ export function wholeNumber(input, otherwise) {
 /** A list of names and values; `list.set([{name, text, tone?}])` changes what differs, and leaves out empty ones. */
 export function factList() {
   const list = el('dl', { class: 'sf-facts' });
+  /** @param {Fact} one */
   const make = (one) => {
     const value = el('dd', {});
     return el('div', {}, el('dt', { text: t(one.name) }), value);
   };
-  list.set = (all) => {
+  const set = (/** @type {Fact[]} */ all) => {
     const there = all.filter((one) => one.text !== '' && one.text !== null && one.text !== undefined);
     keyedList(
       list,
@@ -93,13 +112,16 @@ export function factList() {
     );
     list.hidden = !there.length;
   };
-  return list;
+  return Object.assign(list, { set });
 }
 
-/** Lines of text, each kept as long as it is said; `list.set([text])`. */
+/**
+ * Lines of text, each kept as long as it is said; `list.set([text])`.
+ * @param {string} [name]
+ */
 export function lineList(name) {
   const list = el('ul', { class: `sf-lines ${name || ''}` });
-  list.set = (all) => {
+  const set = (/** @type {string[]} */ all) => {
     keyedList(
       list,
       all,
@@ -108,16 +130,22 @@ export function lineList(name) {
     );
     list.hidden = !all.length;
   };
-  return list;
+  return Object.assign(list, { set });
 }
 
-/** A likeness with two digits: one picture scatters by 0.05, so more say nothing. Empty where there is none. */
+/**
+ * A likeness with two digits: one picture scatters, so more say nothing. Empty where there is none.
+ * @param {number | null | undefined} value
+ */
 export function likeness(value) {
   const digits = { minimumFractionDigits: 2, maximumFractionDigits: 2 };
-  return Number.isFinite(value) ? value.toLocaleString(undefined, digits) : '';
+  return isNumber(value) ? value.toLocaleString(undefined, digits) : '';
 }
 
-/** When something will be done, as a clock says it; with the day where that is another one. */
+/**
+ * When something will be done, as a clock says it; with the day where that is another one.
+ * @param {number} seconds
+ */
 export function clockTime(seconds) {
   const then = new Date(Date.now() + seconds * 1000);
   const today = then.toDateString() === new Date().toDateString();
@@ -126,7 +154,10 @@ export function clockTime(seconds) {
   return today ? then.toLocaleTimeString([], time) : then.toLocaleString([], { weekday: 'short', ...time });
 }
 
-/** Put a text into the clipboard. Where the page may not (no https), the text is selected for the user. */
+/**
+ * Put a text into the clipboard. Where the page may not (no https), the text is selected for the user.
+ * @param {string} text
+ */
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -137,36 +168,47 @@ export async function copyText(text) {
   toast('Copied.', 'good');
 }
 
+/** @param {string} text */
 function copiedByHand(text) {
   const before = document.activeElement;
   const area = el('textarea', { class: 'sf-out-of-sight', value: text, aria: { hidden: 'true' } });
-  app.mount.append(area);
+  pageRoot().append(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();
-  if (before) before.focus();
+  if (before instanceof HTMLElement) before.focus();
   return done;
 }
 
-/** A text in a box, with a button that copies it; `made.set(text)`. */
+/**
+ * A text in a box, with a button that copies it; `made.set(text)`.
+ * @param {string} label
+ */
 export function copyBox(label) {
   const text = el('output', { class: 'sf-copy-text', aria: { label: t(label) } });
-  const button = actionButton('Copy', () => copyText(text.textContent), {
+  const button = actionButton('Copy', () => copyText(text.textContent || ''), {
     small: true,
     label: `${t('Copy')}: ${t(label)}`,
   });
   const heading = el('span', { class: 'sf-label', text: t(label) });
   const made = el('div', { class: 'sf-field' }, heading, el('div', { class: 'sf-copy' }, text, button));
-  made.set = (words) => {
+  /** @param {string | null | undefined} words */
+  const set = (words) => {
     setText(text, words || '');
     made.hidden = !words;
   };
-  made.set('');
-  return made;
+  set('');
+  return Object.assign(made, { set });
 }
 
-/** Show pictures large: [{url, alt, caption}]. */
+/**
+ * Show pictures large.
+ * @param {string} title
+ * @param {{url: string, alt?: string, caption?: string}[]} pictures
+ * @param {string} [words]
+ */
 export function enlargePictures(title, pictures, words) {
+  /** @param {{url: string, alt?: string, caption?: string}} one */
   const figure = (one) =>
     el(
       'figure',
@@ -184,7 +226,12 @@ export function enlargePictures(title, pictures, words) {
   openDialog(title, body, { wide: true });
 }
 
-/** Run something again and again while somebody looks; the next time only after the last one has ended. */
+/**
+ * Run something again and again while somebody looks; the next time only after the last one has ended.
+ * @param {Action} run
+ * @param {number} pause milliseconds between two times.
+ * @returns {Beat}
+ */
 export function repeatWhileSeen(run, pause) {
   let timer = 0;
   let on = false;

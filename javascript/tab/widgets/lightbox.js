@@ -9,11 +9,10 @@ import { actionButton, openDialog } from './widgets.js';
 /**
  * Open pictures large, one pair at a time; the arrow keys go to the next pair, Escape closes.
  * @param {string} slug of the character.
- * @param {Array<{name, words, nearest, base: any, lora: any}>} items base and lora are null or {url, alt, label, caption}; `nearest`
- *   is the file name of the photo that is shown first.
+ * @param {LargeItem[]} items
  * @param {number} at which item is shown first.
- * @param {Array<{file, sha256}>} photos of the person; none = those in use are asked for.
- * @param {{answer?: (key: string, place: number) => {item: any, next: boolean} | null,
+ * @param {PhotoFile[]} photos of the person; none = those in use are asked for.
+ * @param {{answer?: (key: string, place: number) => {item: LargeItem, next: boolean} | null,
  *   buttons?: Array<{label: string, key: string}>}} [more] `answer` is asked what a further key does to the shown item:
  *   null = nothing, else the item as it is then, and whether the next one is shown; `buttons` press such keys.
  */
@@ -47,12 +46,12 @@ export function lightbox(slug, items, at, photos, more = {}) {
     photo.nearest(item.nearest);
   }
 
-  function go(by) {
+  function go(/** @type {number} */ by) {
     now = (now + by + items.length) % items.length;
     draw();
   }
 
-  function press(key) {
+  function press(/** @type {string} */ key) {
     const answer = more.answer ? more.answer(key, now) : null;
     if (!answer) return false;
     items[now] = answer.item;
@@ -61,10 +60,14 @@ export function lightbox(slug, items, at, photos, more = {}) {
     return true;
   }
 
-  const keys = { ArrowLeft: -1, ArrowRight: 1 };
+  const keys = new Map([
+    ['ArrowLeft', -1],
+    ['ArrowRight', 1],
+  ]);
   shown.node.addEventListener('keydown', (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (several && event.key in keys) go(keys[event.key]);
+    const by = several ? keys.get(event.key) : undefined;
+    if (by) go(by);
     else if (event.key.toLowerCase() === 'z') compare.zoom();
     else if (!press(event.key)) return;
     event.preventDefault(); // the slider goes by the keys up and down
@@ -74,25 +77,30 @@ export function lightbox(slug, items, at, photos, more = {}) {
   else inUse(slug).then(photo.set, () => photo.set([]));
 }
 
+/** @param {string} slug */
 async function inUse(slug) {
   const answer = await api.get(`/characters/${slug}/photos`);
   return answer.photos.filter((one) => one.used);
 }
 
-/** A photo of the person, with buttons to the others. */
+/**
+ * A photo of the person, with buttons to the others.
+ * @param {string} slug
+ */
 function photoSide(slug) {
   const image = el('img', { class: 'sf-lightbox-image', alt: '' });
   const label = el('figcaption', { class: 'sf-side-label' });
   const name = el('span', { class: 'sf-photo-name' });
-  const step = (text, by, label) =>
+  const step = (/** @type {string} */ text, /** @type {number} */ by, /** @type {string} */ label) =>
     actionButton(text, () => show(at + by), { small: true, label: t(label), title: label });
   const turn = el('div', { class: 'sf-row' }, step('‹', -1, 'Previous photo'), name, step('›', 1, 'Next photo'));
   const node = el('figure', { class: 'sf-lightbox-side' }, label, image, turn);
+  /** @type {PhotoFile[]} */
   let photos = [];
   let wanted = '';
   let at = 0;
 
-  function show(place) {
+  function show(/** @type {number} */ place) {
     if (!photos.length) return;
     at = (place + photos.length) % photos.length;
     const one = photos[at];
@@ -108,7 +116,7 @@ function photoSide(slug) {
   node.hidden = true;
   return {
     node,
-    set: (all) => {
+    set: (/** @type {PhotoFile[]} */ all) => {
       photos = all.filter((one) => one.sha256);
       node.hidden = !photos.length;
       show(
@@ -118,7 +126,7 @@ function photoSide(slug) {
         ),
       );
     },
-    nearest: (file) => {
+    nearest: (/** @type {string | null | undefined} */ file) => {
       wanted = file || '';
       const place = photos.findIndex((one) => one.file === wanted);
       show(place < 0 ? at : place);
@@ -145,7 +153,7 @@ function comparison() {
     slider.setAttribute('aria-valuetext', `${slider.value} %`);
   };
   slider.addEventListener('input', slide);
-  const drag = (event) => {
+  const drag = (/** @type {PointerEvent} */ event) => {
     const { left: start, width } = box.getBoundingClientRect();
     slider.value = String(Math.round(((event.clientX - start) / width) * 100));
     slide();
@@ -154,6 +162,7 @@ function comparison() {
   const zoom = () => {
     if (slider.hidden) box.classList.toggle('sf-zoomed');
   };
+  /** @param {MouseEvent} event */
   const look = ({ clientX, clientY }) => {
     const { left, top, width, height } = box.getBoundingClientRect();
     box.style.setProperty('--sf-x', `${((clientX - left) / width) * 100}%`);
@@ -171,25 +180,26 @@ function comparison() {
   });
   box.addEventListener('pointermove', (event) => box.hasPointerCapture(event.pointerId) && drag(event));
 
-  const fit = (event) => {
-    const { naturalWidth: width, naturalHeight: height } = event.target;
+  /** @param {HTMLImageElement} image */
+  const fit = ({ naturalWidth: width, naturalHeight: height }) => {
     if (!width || !height) return;
     box.style.aspectRatio = `${width} / ${height}`;
     box.style.width = `min(100%, calc(62vh * ${width / height}))`;
   };
-  for (const image of [theirs, ours]) image.addEventListener('load', fit);
+  for (const image of [theirs, ours]) image.addEventListener('load', () => fit(image));
 
-  const put = (image, side) => {
+  const put = (/** @type {HTMLImageElement} */ image, /** @type {LargeSide | null} */ side) => {
     image.hidden = !side;
     if (!side) return;
     const src = url(side.url);
     if (image.getAttribute('src') !== src) image.src = src;
     image.alt = side.alt;
   };
-  const said = (place, side) => {
+  const said = (/** @type {number} */ place, /** @type {LargeSide | null} */ side) => {
     setText(labels[place], side ? side.label : '');
     setText(captions[place], side ? side.caption : '');
   };
+  /** @param {LargeItem} item */
   const set = ({ base, lora }) => {
     const both = Boolean(base && lora);
     put(theirs, base);

@@ -15,14 +15,14 @@ const ROWS = 12; // of the table that stands for the drawing
  *   `xStep`: the least distance of two marks of the axis, 1 where it is left out; `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
  *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too; `bars`: upright lines, each
  *   [x, low, high].
- * @returns {HTMLElement} a figure; `figure.update(options)` draws it anew.
+ * @returns a figure; `figure.update(options)` draws it anew.
  */
 export function lineChart(options) {
   const figure = el('figure', { class: 'sf-chart' });
   let now = { ...options };
   let width = 0;
   const redraw = () => draw(figure, now, width || 560);
-  figure.update = (changed) => {
+  const update = (/** @type {Partial<ChartOptions>} */ changed) => {
     const next = { ...now, ...changed };
     const same = JSON.stringify(next) === JSON.stringify(now) && figure.childNodes.length;
     now = next;
@@ -35,11 +35,19 @@ export function lineChart(options) {
     redraw();
   }).observe(figure);
   redraw();
-  return figure;
+  return Object.assign(figure, { update });
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {ChartOptions} options
+ * @param {number} width
+ */
 function draw(figure, options, width) {
-  const series = options.series.map((one) => ({ ...one, points: one.points.filter(([, y]) => Number.isFinite(y)) }));
+  const series = options.series.map((one) => ({
+    ...one,
+    points: one.points.filter(([, y]) => Number.isFinite(y)),
+  }));
   const points = series.flatMap((one) => one.points);
   const ends = series.flatMap((one) =>
     (one.bars || []).flatMap(([x, low, high]) => [
@@ -69,10 +77,20 @@ function draw(figure, options, width) {
   if (held) picture.focus({ preventScroll: true });
 }
 
+/**
+ * @param {ChartLine} one
+ * @param {number} place
+ */
 function toneOf(one, place) {
   return one.tone || String((place % 4) + 1);
 }
 
+/**
+ * @param {SVGSVGElement} picture
+ * @param {ChartScale} scale
+ * @param {ChartOptions} options
+ * @param {number} width
+ */
 function axes(picture, scale, options, width) {
   const bottom = HEIGHT - EDGE.bottom;
 
@@ -95,13 +113,19 @@ function axes(picture, scale, options, width) {
     );
   }
   picture.append(el('svg:line', { class: 'sf-axis', x1: EDGE.left, x2: width - EDGE.right, y1: bottom, y2: bottom }));
-  const words = [options.yLabel, options.xLabel].filter(Boolean).map((text) => t(text));
+  const words = [options.yLabel, options.xLabel].flatMap((text) => (text ? [t(text)] : []));
   if (words.length) {
     const place = { class: 'sf-tick', x: width - EDGE.right, y: HEIGHT - 4, 'text-anchor': 'end' };
     picture.append(el('svg:text', place, words.join(' / ')));
   }
 }
 
+/**
+ * @param {SVGSVGElement} picture
+ * @param {ChartLine} one
+ * @param {ChartScale} scale
+ * @param {string} tone
+ */
 function line(picture, one, scale, tone) {
   const path = one.points.map(([x, y]) => `${scale.x(x).toFixed(1)},${scale.y(y).toFixed(1)}`).join(' ');
   const shown = { class: `sf-line sf-line-${tone}`, points: path, fill: 'none' };
@@ -117,9 +141,10 @@ function line(picture, one, scale, tone) {
   }
 }
 
+/** @param {ChartLine[]} series */
 function legend(series) {
   if (series.length < 2) return null;
-  const entry = (one, place) =>
+  const entry = (/** @type {ChartLine} */ one, /** @type {number} */ place) =>
     el(
       'span',
       { class: 'sf-legend-entry' },
@@ -129,17 +154,24 @@ function legend(series) {
   return el('div', { class: 'sf-legend' }, series.map(entry));
 }
 
-/** Say the values at the pointer, or at the place that the arrow keys have reached. */
+/**
+ * Say the values at the pointer, or at the place that the arrow keys have reached.
+ * @param {SVGSVGElement} picture
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ * @param {HTMLElement} value
+ * @param {boolean | undefined} near
+ */
 function pointer(picture, series, scale, value, near) {
   const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
   const mark = el('svg:line', { class: 'sf-cursor', y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: 'hidden' });
   picture.append(mark);
   let chosen = places.length - 1;
-  const show = (place) => {
+  const show = (/** @type {number} */ place) => {
     chosen = Math.max(0, Math.min(places.length - 1, place));
     const x = places[chosen];
     for (const [name, at] of Object.entries({ x1: scale.x(x), x2: scale.x(x), visibility: 'visible' }))
-      mark.setAttribute(name, at);
+      mark.setAttribute(name, String(at));
     setText(value, at(series, x, scale, near));
   };
   picture.addEventListener('pointermove', (event) => {
@@ -158,14 +190,25 @@ function pointer(picture, series, scale, value, near) {
   }
 }
 
+/**
+ * @param {ChartLine[]} series
+ * @param {number} x
+ * @param {ChartScale} scale
+ * @param {boolean | undefined} near
+ */
 function at(series, x, scale, near) {
-  const found = series
-    .map((one) => [one.name, pointAt(one.points, x, near)])
-    .filter(([, point]) => point)
-    .map(([name, [, y]]) => `${t(name)} ${scale.yText(y)}`);
+  const found = series.flatMap((one) => {
+    const point = pointAt(one.points, x, near);
+    return point ? [`${t(one.name)} ${scale.yText(point[1])}`] : [];
+  });
   return `${scale.xText(x)}: ${found.join(', ')}`;
 }
 
+/**
+ * @param {ChartOptions} options
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ */
 function spoken(options, series, scale) {
   const each = series
     .filter((one) => one.points.length)
@@ -177,6 +220,11 @@ function spoken(options, series, scale) {
   return `${t(options.title || '')}. ${each.join('. ')}`;
 }
 
+/**
+ * @param {ChartLine[]} series
+ * @param {ChartScale} scale
+ * @param {ChartOptions} options
+ */
 function table(series, scale, options) {
   const head = [options.xLabel || '', ...series.map((one) => one.name)].map((text) => el('th', { text: t(text) }));
   const places = [...new Set(series.flatMap((one) => one.points.map(([x]) => x)))].sort((a, b) => a - b);
@@ -193,5 +241,5 @@ function table(series, scale, options) {
     return el('tr', {}, el('th', { scope: 'row', text: scale.xText(x) }), cells);
   });
   const whole = el('table', { class: 'sf-table' }, el('thead', {}, el('tr', {}, head)), el('tbody', {}, rows));
-  return foldSection('As a table', whole);
+  return foldSection('As a table', el('div', { class: 'sf-scroll' }, whole));
 }

@@ -7,11 +7,11 @@ import { keyedList, toneSign } from './widgets.js';
 
 /**
  * What is shown of a number.
- * @param {{value: number | null, why_not: any}} number of the server: a share, or why there is none.
- * @returns {{percent: number | null, text: string}} how long the bar is; what stands beside or below it.
+ * @param {{value: number | null, why_not: Message | null}} number of the server: a share, or why there is none.
+ * @returns how long the bar is; what stands beside or below it.
  */
 export function shownNumber({ value, why_not: why }) {
-  if (Number.isFinite(value)) {
+  if (format.isNumber(value)) {
     const percent = Math.round(100 * Math.min(1, Math.max(0, value)));
     return { percent, text: format.percent(percent / 100) };
   }
@@ -25,15 +25,18 @@ export function numberBars() {
   const summary = el('summary', { text: t('What the four numbers mean') });
   const fold = el('details', { class: 'sf-meanings sf-quiet' }, summary, words);
   const node = el('div', { class: 'sf-stack' }, list, fold);
-  node.set = (numbers) => {
+  const set = (/** @type {QualityNumber[]} */ numbers) => {
     node.hidden = !(numbers || []).length;
     keyedList(list, numbers || [], (one) => one.code, entry, drawEntry);
     fillWith(
       words,
-      (numbers || []).map((one) => [el('dt', { text: say(one.label) }), el('dd', { text: say(one.meaning) })]),
+      (numbers || []).map((/** @type {QualityNumber} */ one) => [
+        el('dt', { text: say(one.label) }),
+        el('dd', { text: say(one.meaning) }),
+      ]),
     );
   };
-  return node;
+  return Object.assign(node, { set });
 }
 
 function entry() {
@@ -43,10 +46,13 @@ function entry() {
   const bar = numberBar();
   const why = el('p', { class: 'sf-quiet' });
   const node = el('div', {}, el('p', { class: 'sf-number-head' }, el('span', {}, sign, label), value), bar, why);
-  node.parts = { sign, label, value, bar, why };
-  return node;
+  return Object.assign(node, { parts: { sign, label, value, bar, why } });
 }
 
+/**
+ * @param {NumberNode} node
+ * @param {QualityNumber} one
+ */
 function drawEntry(node, one) {
   const { sign, label, value, bar, why } = node.parts;
   const { percent, text } = shownNumber(one);
@@ -68,12 +74,12 @@ export function numberBar() {
   const bar = el('div', { class: 'sf-number-track', role: 'meter' }, inner);
   bar.setAttribute('aria-valuemin', '0');
   bar.setAttribute('aria-valuemax', '100');
-  bar.set = (one) => {
+  const set = (/** @type {QualityNumber} */ one) => {
     const { percent, text } = shownNumber(one);
     inner.style.width = `${percent || 0}%`;
     bar.setAttribute('aria-label', say(one.label));
     bar.setAttribute('aria-valuenow', String(percent || 0));
     bar.setAttribute('aria-valuetext', `${text}. ${say(one.meaning)}`);
   };
-  return bar;
+  return Object.assign(bar, { set });
 }

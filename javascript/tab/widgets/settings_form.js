@@ -8,8 +8,8 @@ import { copyText } from './form_parts.js';
 import { actionButton, formField, selectBox } from './widgets.js';
 
 /**
- * @param {(a: any) => void} changed gets the settings that differ from the preset, by dotted key.
- * @returns {HTMLElement} with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
+ * @param {(changes: Settings) => void} changed gets the settings that differ from the preset, by dotted key.
+ * @returns with `set({fields, settings, changes})`: the FIELDs, the preset's values, and what is laid
  *   over them, both by dotted key.
  */
 export function settingsForm(changed) {
@@ -23,21 +23,26 @@ export function settingsForm(changed) {
   const reset = actionButton('Reset all', () => apply({}), { small: true });
   const groups = el('div', { class: 'sf-settings-groups' });
   const form = el('div', { class: 'sf-settings' }, el('div', { class: 'sf-row' }, search, count, reset), groups);
+  /** @type {Map<string, ReturnType<typeof rowOf>>} */
   const rows = new Map(); // by key
+  /** @type {Settings} */
   let base = {};
+  /** @type {Settings} */
   let changes = {};
   let drawn = '';
+  /** @type {{node: HTMLElement, members: ReturnType<typeof rowOf>[]}[]} */
+  let sections = [];
 
   search.addEventListener('input', () => filter(search.value));
 
-  function apply(next) {
+  function apply(/** @type {Settings} */ next) {
     changes = next;
     rows.forEach((row) => row.forget());
     show();
     changed({ ...changes });
   }
 
-  function one(key, value) {
+  function one(/** @type {string} */ key, /** @type {SettingValue} */ value) {
     const next = { ...changes };
     if (same(value, base[key])) delete next[key];
     else next[key] = value;
@@ -54,7 +59,7 @@ export function settingsForm(changed) {
     reset.hidden = !n && !wrong;
   }
 
-  function mark(key) {
+  function mark(/** @type {string} */ key) {
     const row = rows.get(key);
     if (!row) return;
     const differs = key in changes;
@@ -73,26 +78,26 @@ export function settingsForm(changed) {
     summary();
   }
 
-  function filter(words) {
+  function filter(/** @type {string} */ words) {
     const wanted = words.trim().toLowerCase();
     for (const [key, row] of rows) row.node.hidden = !`${key} ${row.node.textContent}`.toLowerCase().includes(wanted);
-    for (const group of groups.children)
-      group.hidden = ![...group.querySelectorAll('.sf-setting')].some((row) => !row.hidden);
+    for (const { node, members } of sections) node.hidden = members.every((row) => row.node.hidden);
   }
 
-  function undo(key) {
+  function undo(/** @type {string} */ key) {
     const row = rows.get(key);
+    if (!row) return;
     row.forget();
     row.write(base[key]);
     one(key, base[key]);
   }
 
-  function build(fields) {
+  function build(/** @type {SettingField[]} */ fields) {
     rows.clear();
-    const names = [...new Set(fields.map((field) => field.group))];
-    const nodes = names.map((name) => {
-      const mine = fields.filter((field) => field.group === name);
-      const made = mine.map((field) => {
+    const names = [...new Set(fields.map((/** @type {SettingField} */ field) => field.group))];
+    sections = names.map((name) => {
+      const mine = fields.filter((/** @type {SettingField} */ field) => field.group === name);
+      const made = mine.map((/** @type {SettingField} */ field) => {
         const row = rowOf(
           field,
           (value) => one(field.key, value),
@@ -103,21 +108,30 @@ export function settingsForm(changed) {
           },
         );
         rows.set(field.key, row);
-        return row.node;
+        return row;
       });
       const heading = el('h4', { text: t(name) });
-      return el('section', { class: 'sf-settings-group' }, heading, el('div', { class: 'sf-settings-list' }, made));
+      const list = el(
+        'div',
+        { class: 'sf-settings-list' },
+        made.map((row) => row.node),
+      );
+      return { node: el('section', { class: 'sf-settings-group' }, heading, list), members: made };
     });
-    fillWith(groups, nodes);
+    fillWith(
+      groups,
+      sections.map((one) => one.node),
+    );
     if (search.value) filter(search.value);
   }
 
   /** What the routes have refused, said below its field; none: nothing is refused. */
-  form.refused = (key, text) => {
-    for (const [name, row] of rows) row.refuse(name === key ? about(key, text) : '');
+  const refusedThis = (/** @type {string | undefined} */ key, /** @type {string | undefined} */ text) => {
+    for (const [name, row] of rows) row.refuse(name === key && text ? about(key, text) : '');
   };
 
-  form.set = ({ fields, settings, changes: laid }) => {
+  /** @param {{fields: SettingField[], settings: Settings, changes: Settings}} now */
+  const set = ({ fields, settings, changes: laid }) => {
     if (drawn !== JSON.stringify(fields)) {
       drawn = JSON.stringify(fields);
       build(fields);
@@ -127,12 +141,16 @@ export function settingsForm(changed) {
     changes = { ...laid };
     show();
   };
-  return form;
+  return Object.assign(form, { refused: refusedThis, set });
 }
 
 /**
  * One setting: {node, input, write(value), was, said, wrong(), forget(), refuse(text)}; `forget` takes the complaint
  * about what was typed away, `refuse` is what a route says of it.
+ * @param {SettingField} field
+ * @param {(value: SettingValue) => void} changed
+ * @param {Action} undo
+ * @param {Action} complained
  */
 function rowOf(field, changed, undo, complained) {
   const { input, write, read } = control(field);
@@ -143,7 +161,7 @@ function rowOf(field, changed, undo, complained) {
     const { value, wrong } = read();
     [complaint, refused] = [wrong || '', ''];
     say();
-    if (wrong) complained();
+    if (wrong || value === undefined) complained();
     else changed(value);
   });
   const said = el('span', {});
@@ -155,7 +173,7 @@ function rowOf(field, changed, undo, complained) {
   const node = formField(field.label, input, field.text);
   node.classList.add('sf-setting');
   node.append(nameOf(field.key), was);
-  const refuse = (text) => {
+  const refuse = (/** @type {string} */ text) => {
     if (text === refused) return;
     refused = text;
     say();
@@ -167,18 +185,29 @@ function rowOf(field, changed, undo, complained) {
   return { node, input, write, was, said, wrong: () => Boolean(complaint), forget, refuse };
 }
 
-/** The name that `--set` on the command line takes; a click copies it. */
+/**
+ * The name that `--set` on the command line takes; a click copies it.
+ * @param {string} key
+ */
 function nameOf(key) {
   const label = t('Copy the name for --set: {key}', { key });
   const copy = () => copyText(key);
   return el('button', { class: 'sf-key', text: key, title: label, aria: { label }, on: { click: copy } });
 }
 
-/** The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}. */
+/**
+ * The control for a kind of value: {input, write(value), read() -> {value} or {wrong}}.
+ * @param {SettingField} field
+ * @returns {SettingControl}
+ */
 function control(field) {
   if (field.kind === 'bool') {
     const input = el('input', { type: 'checkbox' });
-    return { input, write: (value) => (input.checked = Boolean(value)), read: () => ({ value: input.checked }) };
+    return {
+      input,
+      write: (value) => (input.checked = Boolean(value)),
+      read: () => ({ value: input.checked }),
+    };
   }
   if (field.kind === 'choice') {
     const input = selectBox(field.choices.map((value) => ({ value: String(value), text: String(value) })));
@@ -190,7 +219,8 @@ function control(field) {
   const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
   if (number && field.default === null) input.placeholder = t('as above');
-  const write = (value) => (input.value = value === null || value === undefined ? '' : String(value));
+  const write = (/** @type {SettingValue} */ value) =>
+    (input.value = value === null || value === undefined ? '' : String(value));
   return {
     input,
     write,
@@ -198,7 +228,10 @@ function control(field) {
   };
 }
 
-/** A list of texts, one a line. */
+/**
+ * A list of texts, one a line.
+ * @returns {SettingControl}
+ */
 function linesControl() {
   const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
   input.placeholder = t('one a line, such as: photo of {trigger} woman at the beach');
@@ -208,9 +241,13 @@ function linesControl() {
       .map((line) => line.trim())
       .filter(Boolean),
   });
-  return { input, write: (value) => (input.value = (value || []).join('\n')), read };
+  return { input, write: (value) => (input.value = Array.isArray(value) ? value.join('\n') : ''), read };
 }
 
+/**
+ * @param {unknown} a
+ * @param {unknown} b
+ */
 function same(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -1,18 +1,27 @@
 /** The parts that all panels are made of: buttons, notices, toasts, dialogs, lists that survive polling. */
 
-import { app } from '../base/app.js';
+import { pageRoot } from '../base/app.js';
 import { el, fillWith, setText } from '../base/dom.js';
+import { asError } from '../base/page_error.js';
 import { t } from '../base/texts.js';
 
+/** @type {Record<ShownTone, string>} */
 const SIGNS = { good: '✓', warn: '!', bad: '×', none: '–', busy: '●' };
 const LASTS = 6000; // milliseconds that a toast is shown; an error stays twice as long
 
-/** The sign of a tone, for the eye only: a word beside it says the same. */
+/**
+ * The sign of a tone, for the eye only: a word beside it says the same.
+ * @param {ShownTone} tone
+ */
 export function toneSign(tone) {
-  return el('span', { class: `sf-sign sf-sign-${tone}`, aria: { hidden: 'true' }, text: SIGNS[tone] || '–' });
+  return el('span', { class: `sf-sign sf-sign-${tone}`, aria: { hidden: 'true' }, text: SIGNS[tone] });
 }
 
-/** A word in its tone, with the tone's sign. */
+/**
+ * A word in its tone, with the tone's sign.
+ * @param {ShownTone} tone
+ * @param {string} text
+ */
 export function toneBadge(tone, text) {
   return el('span', { class: `sf-badge sf-${tone}` }, toneSign(tone), el('span', { text }));
 }
@@ -20,9 +29,9 @@ export function toneBadge(tone, text) {
 /**
  * A button. While its function's promise is open it is disabled and busy; a rejection becomes a toast.
  * @param {string} label English; is translated here.
- * @param {((a: Event) => (Promise<any>|void))} onclick
- * @param {{main?: boolean, danger?: boolean, small?: boolean, quiet?: boolean, title?: string, disabled?: boolean,
- *   label?: string}} [options] `main`: the next thing to do; `label`: what a screen reader says instead.
+ * @param {(event: Event) => unknown} onclick
+ * @param {ButtonOptions} [options] `main`: the next thing to do; `label`: what a screen reader says instead.
+ * @returns {ActionButton}
  */
 export function actionButton(label, onclick, options = {}) {
   const kind = options.main ? 'main' : options.danger ? 'danger' : options.quiet ? 'quiet' : 'plain';
@@ -34,39 +43,53 @@ export function actionButton(label, onclick, options = {}) {
   });
   made.append(el('span', { text: t(label) }));
   made.addEventListener('click', (event) => runBusy(made, () => onclick(event)));
-  made.setMain = (yes) => {
+  /** @param {boolean} yes */
+  const setMain = (yes) => {
     made.classList.toggle('sf-button-main', yes);
     made.classList.toggle('sf-button-plain', !yes);
   };
-  return made;
+  return Object.assign(made, { setMain });
 }
 
-/** Run a function with a button disabled and marked as busy; an error becomes a toast. */
+/**
+ * Run a function with a button disabled and marked as busy; an error becomes a toast.
+ * @param {HTMLElement} button
+ * @param {Action} run
+ */
 export async function runBusy(button, run) {
   if (button.getAttribute('aria-busy') === 'true') return;
   try {
     const open = run();
-    if (!open || typeof open.then !== 'function') return;
+    if (!(open instanceof Promise)) return;
     button.setAttribute('aria-busy', 'true'); // not `disabled`: that would lose the focus
     await open;
   } catch (error) {
-    if (!error.shown) toast(error.message, 'bad');
+    if (!asError(error).shown) toast(asError(error).message, 'bad');
   } finally {
     button.removeAttribute('aria-busy');
   }
 }
 
-/** A paragraph in a tone's colour, with its sign. Strings are translated. */
+/**
+ * A paragraph in a tone's colour, with its sign. Strings are translated.
+ * @param {ShownTone} tone
+ * @param {...Child} children
+ */
 export function notice(tone, ...children) {
-  const words = children.flat(Infinity).map((one) => (typeof one === 'string' ? said(one) : one));
+  const words = children.map((one) => (typeof one === 'string' ? said(one) : one));
   return el('div', { class: `sf-notice sf-${tone}` }, toneSign(tone), el('div', {}, words));
 }
 
+/** @param {string} text */
 function said(text) {
   return el('span', { text: t(text) });
 }
 
-/** Say something for a few seconds. */
+/**
+ * Say something for a few seconds.
+ * @param {string} text
+ * @param {ShownTone} [tone]
+ */
 export function toast(text, tone = 'none') {
   const shown = el(
     'div',
@@ -84,7 +107,7 @@ export function toast(text, tone = 'none') {
 }
 
 function toasts() {
-  const holder = [...app.mount.querySelectorAll('dialog[open]')].pop() || app.mount; // above a dialog, too
+  const holder = [...pageRoot().querySelectorAll('dialog[open]')].pop() || pageRoot(); // above a dialog, too
   const there = [...holder.children].find((child) => child.classList.contains('sf-toasts'));
   if (there) return there;
   const made = el('div', { class: 'sf-toasts', aria: { live: 'polite' } });
@@ -96,8 +119,8 @@ function toasts() {
  * Open a dialog. The browser keeps the focus in it, and gives it back afterwards; Escape closes it.
  * @param {string} title
  * @param {Node} node what it holds.
- * @param {{wide?: boolean, closed?: Run}} [options]
- * @returns {{close: Run, node: HTMLDialogElement}}
+ * @param {{wide?: boolean, closed?: Action}} [options]
+ * @returns
  */
 export function openDialog(title, node, options = {}) {
   const before = document.activeElement;
@@ -113,16 +136,22 @@ export function openDialog(title, node, options = {}) {
   shown.addEventListener('click', (event) => event.target === shown && shown.close()); // beside it
   shown.addEventListener('close', () => {
     shown.remove();
-    if (before && before.isConnected) before.focus();
+    if (before instanceof HTMLElement && before.isConnected) before.focus();
     if (options.closed) options.closed();
   });
   shown.addEventListener('keydown', (event) => event.stopPropagation()); // the host has keys of its own
-  app.mount.append(shown);
+  pageRoot().append(shown);
   shown.showModal();
   return { close: () => shown.open && shown.close(), node: shown };
 }
 
-/** Ask yes or no; closing the dialog is a no. */
+/**
+ * Ask yes or no; closing the dialog is a no.
+ * @param {string} text
+ * @param {string} yesLabel
+ * @param {{danger?: boolean, title?: string}} [options]
+ * @returns {Promise<boolean>}
+ */
 export function askConfirm(text, yesLabel, options = {}) {
   return new Promise((resolve) => {
     let answer = false;
@@ -139,39 +168,73 @@ export function askConfirm(text, yesLabel, options = {}) {
 }
 
 /**
+ * The nodes of each container by key.
+ * @type {WeakMap<Element, Map<string, Element>>}
+ */
+const listed = new WeakMap();
+
+/**
  * Make a container's children those of a list, keeping each item's node, so that focus, typing and scrolling survive.
+ * @template Item
+ * @template {Element} Made
  * @param {Element} container holds nothing else.
- * @param {any[]} items
- * @param {(a: any) => string} keyOf
- * @param {(a: any) => Element} make
- * @param {(a: Element, b: any) => void} [update] is called for new nodes, too.
+ * @param {Item[]} items
+ * @param {(item: Item) => string | number} keyOf
+ * @param {(item: Item) => Made} make
+ * @param {(node: Made, item: Item) => unknown} [update] is called for new nodes, too.
  */
 export function keyedList(container, items, keyOf, make, update) {
-  const before = container.sfNodes || new Map();
+  const before = /** @type {Map<string, Made>} */ (listed.get(container) || new Map());
+  /** @type {Map<string, Made>} */
   const after = new Map();
-  const focused = container.getRootNode().activeElement;
+  const focused = focusedIn(container);
   for (const item of items) {
     const key = String(keyOf(item));
     if (!after.has(key)) after.set(key, before.get(key) || make(item));
   }
   for (const [key, node] of before) if (!after.has(key)) node.remove();
+  /** @type {ChildNode | null} */
   let at = container.firstChild;
   for (const node of after.values()) {
-    if (node === at) at = at.nextSibling;
+    if (at && node === at) at = at.nextSibling;
     else container.insertBefore(node, at);
   }
-  container.sfNodes = after;
-  if (update) items.forEach((item) => update(after.get(String(keyOf(item))), item));
+  listed.set(container, after);
+  if (update) {
+    for (const item of items) {
+      const node = after.get(String(keyOf(item)));
+      if (node) update(node, item);
+    }
+  }
   if (focused && focused !== document.activeElement && container.contains(focused)) focused.focus();
 }
 
-/** A bar from 0 to 1; null = it is not known how far. `bar.set(share, words)` changes it. */
+/**
+ * The element that has the focus; a host may keep the page in a shadow root, which has one of its own.
+ * @param {Node} node within it.
+ * @returns {HTMLElement | null}
+ */
+export function focusedIn(node) {
+  const root = node.getRootNode();
+  const focused = root instanceof Document || root instanceof ShadowRoot ? root.activeElement : null;
+  return focused instanceof HTMLElement ? focused : null;
+}
+
+/**
+ * A bar from 0 to 1; null = it is not known how far. `bar.set(share, words)` changes it.
+ * @param {number | null} share
+ * @param {string} [words]
+ */
 export function progressBar(share, words) {
   const inner = el('div', { class: 'sf-progress-inner' });
   const bar = el('div', { class: 'sf-progress', role: 'progressbar' }, inner);
   bar.setAttribute('aria-valuemin', '0');
   bar.setAttribute('aria-valuemax', '100');
-  bar.set = (part, text) => {
+  /**
+   * @param {number | null} part
+   * @param {string} [text]
+   */
+  const set = (part, text) => {
     const known = part !== null && part !== undefined && Number.isFinite(part);
     const percent = known ? Math.round(Math.min(1, Math.max(0, part)) * 1000) / 10 : 0;
     bar.classList.toggle('sf-unknown', !known);
@@ -180,8 +243,8 @@ export function progressBar(share, words) {
     else bar.removeAttribute('aria-valuenow');
     if (text) bar.setAttribute('aria-label', text);
   };
-  bar.set(share, words);
-  return bar;
+  set(share, words);
+  return Object.assign(bar, { set });
 }
 
 /**
@@ -196,27 +259,35 @@ export function leadLine() {
   const row = el('div', { class: 'sf-lead-buttons' });
   const words = el('div', { class: 'sf-lead-words' }, el('p', {}, sign, text), detail);
   const lead = el('div', { class: 'sf-lead' }, words, row);
+  /** @type {LeadButton[]} */
   let now = [];
+  /** @param {LeadButton} one */
   const make = (one) =>
-    actionButton(one.label, () => now.find((other) => other.label === one.label).do(), {
+    actionButton(one.label, () => now.find((other) => other.label === one.label)?.do(), {
       ...one,
       label: undefined,
     });
-  lead.set = (to) => {
+  /** @param {Lead} to */
+  const set = (to) => {
     lead.className = `sf-lead sf-${to.tone || 'none'}`;
     if (sign.dataset.tone !== to.tone) fillWith(sign, toneSign(to.tone || 'none'));
-    sign.dataset.tone = to.tone;
+    sign.dataset.tone = to.tone || '';
     setText(text, t(to.text || ''));
     setText(detail, t(to.detail || ''));
     detail.hidden = !to.detail;
-    now = (to.buttons || []).filter(Boolean);
+    now = (to.buttons || []).filter((one) => !!one);
+    /** @param {LeadButton} one */
     const keyOf = (one) => `${one.label}|${one.main}|${one.danger}|${one.title || ''}`;
     keyedList(row, now, keyOf, make, (node, one) => (node.disabled = Boolean(one.disabled)));
   };
-  return lead;
+  return Object.assign(lead, { set });
 }
 
-/** A fold: a summary line that opens what is below it. */
+/**
+ * A fold: a summary line that opens what is below it.
+ * @param {string} title
+ * @param {...Child} children
+ */
 export function foldSection(title, ...children) {
   const summary = el('summary', {}, el('span', { text: t(title) }));
   return el('details', { class: 'sf-fold' }, summary, el('div', { class: 'sf-fold-body' }, children));
@@ -224,7 +295,12 @@ export function foldSection(title, ...children) {
 
 let fields = 0;
 
-/** A labelled form field: `input` gets an id; `help` is a line below it. */
+/**
+ * A labelled form field: `input` gets an id; `help` is a line below it.
+ * @param {string} label
+ * @param {HTMLElement} input
+ * @param {string} [help]
+ */
 export function formField(label, input, help) {
   input.id = input.id || `sf-field-${(fields += 1)}`;
   const words = el('label', { class: 'sf-label', htmlFor: input.id, text: t(label) });
@@ -233,10 +309,20 @@ export function formField(label, input, help) {
   return el('div', { class: 'sf-field' }, words, input, line);
 }
 
-/** A select of `[{value, text}]`. */
+/**
+ * A select of `[{value, text}]`.
+ * @param {Choice[]} choices
+ * @param {string | number} [value]
+ * @param {(value: string) => unknown} [onchange]
+ * @returns {SelectBox}
+ */
 export function selectBox(choices, value, onchange) {
   const made = el('select', { class: 'sf-input sf-select' });
-  made.setChoices = (list, chosen) => {
+  /**
+   * @param {Choice[]} list
+   * @param {string | number} [chosen]
+   */
+  const setChoices = (list, chosen) => {
     const key = JSON.stringify(list);
     if (made.dataset.list !== key) {
       made.dataset.list = key;
@@ -247,7 +333,7 @@ export function selectBox(choices, value, onchange) {
     }
     if (chosen !== undefined && made.value !== String(chosen)) made.value = String(chosen);
   };
-  made.setChoices(choices, value);
+  setChoices(choices, value);
   if (onchange) made.addEventListener('change', () => onchange(made.value));
-  return made;
+  return Object.assign(made, { setChoices });
 }

@@ -24,18 +24,9 @@ from lib_lora.likeness.measure.intervals import ROUNDS
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Row
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
-from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone, picture_mark, verdict_tone
+from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, Tone, picture_mark, verdict_tone
 
 AI_MADE = "AI-generated pictures"
-_MEANINGS = {
-    "ok": "clearly this person: likeness at or above the keep line",
-    "drift": "between the two lines: something of the face is lost",
-    "lost": "no more like the photos than a stranger's face can be",
-    "copy": "repeats a photo instead of painting the person anew",
-    "suspect": "a face, but too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted "
-    "to be judged; not counted",
-    "no face": "the detector finds none; not counted",
-}
 _BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {
     chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
@@ -125,7 +116,7 @@ def legend(report: Report) -> list[tuple[str, Tone, str]]:
     """Word, tone and meaning of each status that occurs."""
     rows = report.of("lora")
     there = {row.status for row in rows} | ({"copy"} if any(row.copy for row in rows) else set())
-    return [(word, STATUS_TONES[word], meaning) for word, meaning in _MEANINGS.items() if word in there]
+    return [(word, STATUS_TONES[word], meaning) for word, meaning in PICTURE_MEANINGS.items() if word in there]
 
 
 @dataclass(frozen=True)

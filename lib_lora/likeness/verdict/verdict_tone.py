@@ -44,6 +44,15 @@ STATUS_TONES: dict[str, Tone] = {  # of what a picture with the LoRA can be call
     "suspect": "none",
     "no face": "none",
 }
+PICTURE_MEANINGS = {
+    "ok": "clearly this person: likeness at or above the keep line",
+    "drift": "between the two lines: something of the face is lost",
+    "lost": "no more like the photos than a stranger's face can be",
+    "copy": "repeats a photo instead of painting the person anew",
+    "suspect": "a face, but too small, blurred, unclear, cut off, covered, heavily compressed, posterised or painted "
+    "to be judged; not counted",
+    "no face": "the detector finds none; not counted",
+}
 
 
 def picture_mark(role: str, status: str, is_copy: bool) -> tuple[str, Tone]:

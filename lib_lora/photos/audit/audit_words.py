@@ -106,8 +106,9 @@ def tones(item: Audited) -> dict[str, Tone]:
     }
 
 
-KEPT, NEW = "kept by you", "new"
-_WORDS: dict[Tone, str] = {"none": "left out by you", "bad": "leave out?", "warn": "look", "good": "good"}
+KEPT, LEFT_OUT, NEW = "kept by you", "left out by you", "new"
+DECIDED = {"keep": KEPT, "drop": LEFT_OUT, "undecided": "undecided"}  # of a decision that is on its way
+_WORDS: dict[Tone, str] = {"none": LEFT_OUT, "bad": "leave out?", "warn": "look", "good": "good"}
 
 
 def word(item: Audited) -> str:

@@ -24,6 +24,13 @@ MISSING: dict[Angle, str] = {
     "from the right": "three-quarter view from the right",
     "profile from the right": "profile from the right",
 }
+SHORT: dict[Angle, str] = {  # as a table's heads
+    "profile from the left": "profile left",
+    "from the left": "left",
+    "ahead": "ahead",
+    "from the right": "right",
+    "profile from the right": "profile right",
+}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ NONE = "NONE"
 EUROPE = "EU"
 _ALSO = {EUROPE: ("EUR",)}  # RunPod's names of data centres in Europe begin with EU- or EUR-
 _STOCK = {"HIGH": 0, "MEDIUM": 1, "LOW": 2, "": 3}
+STOCK_WORDS = {"HIGH": "many are free", "MEDIUM": "some are free", "LOW": "few are free", NONE: "none is free"}
 
 
 @dataclass(frozen=True)

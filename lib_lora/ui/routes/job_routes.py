@@ -84,6 +84,8 @@ _SHOWN = {
 }
 _TONES = {"running": "busy", "paused": "warn", "interrupted": "warn", "failed": "bad", "finished": "good"}  # else none
 _IN_LIST = ("running", "paused", "waiting")  # how open jobs are sorted; those that have ended come after them
+_BROKEN = ("failed", "interrupted")  # ended, and nobody wanted it
+_UNFINISHED = (*_BROKEN, "stopped")  # ended, and can go on
 _LINES, _TAIL = 40, 1 << 16
 _MOST_EVENTS = 1 << 20  # bytes of events in one answer
 _NAMING_NO_FILE = ("", "clip", "blip:blip")  # captioners that anybody may ask for, beside the host's own
@@ -313,6 +315,8 @@ def job_values(context: RequestContext, job: Job) -> dict[str, Any]:
         "announced": shown.announced,
         "state": job.state,
         "open": job.state in OPEN,
+        "broken": job.state in _BROKEN,
+        "unfinished": job.state in _UNFINISHED,
         "order": _IN_LIST.index(job.state) if job.state in _IN_LIST else len(_IN_LIST),
         "tone": _TONES.get(job.state, "none"),
         "created": job.created,
@@ -361,7 +365,7 @@ def _elsewhere(job: Job) -> str:
 
 def _base_gone(context: RequestContext, job: Job) -> str:
     """The missing base model that an unfinished job needs to continue; empty if it is there."""
-    if job.state not in ("failed", "interrupted", "stopped"):
+    if job.state not in _UNFINISHED:
         return ""
     named, run = base_in(job.arguments), job.run or run_in(job.arguments)
     if not named and run:
@@ -386,9 +390,11 @@ def _job_progress(folder: Path, job: Job) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    values = asdict(_follower(JobFolder(folder).events).read())
-    values.pop("since", None)
-    return values
+    progress = _follower(JobFolder(folder).events).read()
+    values = asdict(progress)
+    for inner in ("since", "best"):
+        values.pop(inner)
+    return values | {"name": progress.name, "counted": progress.is_counted, "slow": progress.is_slow}
 
 
 @lru_cache(maxsize=256)

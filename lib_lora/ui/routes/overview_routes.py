@@ -26,6 +26,7 @@ from lib_lora.ui.routes import job_routes
 from lib_lora.ui.views import caption_checks, invention, machine, step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.ui.views.page_limits import page_limits
+from lib_lora.ui.views.page_words import page_words
 from lib_lora.workflows.photos import changes
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in, unless_changed
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
@@ -74,6 +75,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "photos": _kinds(),
         },
         "limits": asdict(page_limits()),
+        "words": _words(),
         "supervisor": {"active": context.supervisor.active, "reason": context.supervisor.reason},
         "characters": disk.characters,
         "queue": {**disk.queue, "holds": _holds(context, disk.open_jobs)},
@@ -121,6 +123,11 @@ def _entry(folder: CharacterFolder, open_jobs: Sequence[Job]) -> dict[str, Any]:
     trains = is_trained_now(folder, open_jobs)
     key = ("entry", folder.path, trains, caption_checks.ready())
     return unless_changed(key, lambda: of_character(folder, trains))
+
+
+@cache
+def _words() -> dict[str, Any]:
+    return asdict(page_words())
 
 
 @cache

@@ -14,8 +14,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib_lora import typed_settings
+from lib_lora.character import store
+from lib_lora.civitai import licence_lights
+from lib_lora.likeness.report import four_numbers
+from lib_lora.likeness.verdict import facts, verdict_tone
+from lib_lora.queue import job_types, queue_rows
 from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
+from lib_lora.ui.routes.library import library_tasks
 from lib_lora.ui.views.page_limits import PageLimits
+from lib_lora.ui.views.page_words import PageWords
+from lib_lora.workflows.produce import production
 
 _HEAD = f"""\
 # The HTTP routes
@@ -119,16 +127,41 @@ interface Posts {{
 type PostPath = Posts[keyof Posts]['path'];
 
 /** The body that a path takes. */
-type BodyOf<P extends PostPath> = {{
+type BodyOf<P extends PostPath> = P extends PostPath ? Bodies<P>[keyof Posts] : never;
+
+type Bodies<P extends PostPath> = {{
   [K in keyof Posts]: [P, Posts[K]['path']] extends [Posts[K]['path'], P] ? Posts[K]['body'] : never;
-}}[keyof Posts];
+}};
 
 /** What the page's forms allow and propose: `limits` in the answer of `/state`. */
 interface PageLimits {{
 {limits}
 }}
+
+/** The words for the server's codes: `words` in the answer of `/state`. */
+interface PageWords {{
+{words}
+}}
+
+{names}
 """
-_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "any"}
+# what the scripts compare or look up, by the name that it has there
+_NAMED = {
+    "Tone": verdict_tone.Tone,
+    "JobState": queue_rows.State,
+    "JobWish": queue_rows.Wish,
+    "JobKind": job_types.Kind,
+    "JobLane": job_types.Lane,
+    "NumberCode": four_numbers.NumberCode,
+    "LicenceLight": licence_lights.Light,
+    "LicencePurpose": licence_lights.Purpose,
+    "ConsentKind": store.ConsentKind,
+    "PictureStatusCode": facts.Status,
+    "ProductionLine": production.Line,
+    "FailReason": production.Reason,
+    "LibraryTaskState": library_tasks.TaskState,
+}
+_PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", Any: "unknown"}
 
 
 def as_types(routes: Sequence[Route]) -> str:
@@ -140,9 +173,13 @@ def as_types(routes: Sequence[Route]) -> str:
         for route in routes
         if route.method == "POST"
     ]
-    limits = [f"  {name}: {_typed(hint)};" for name, hint in typing.get_type_hints(PageLimits).items()]
+    limits, words = (
+        "\n".join(f"  {name}: {_typed(hint)};" for name, hint in typing.get_type_hints(part).items())
+        for part in (PageLimits, PageWords)
+    )
+    names = "\n".join(f"type {name} = {_typed(hint)};" for name, hint in _NAMED.items())
     gets_text = "\n".join(f"  | `{path}`" for path in asked)
-    return _TYPES_HEAD.format(gets=gets_text, posts="\n".join(posts), limits="\n".join(limits))
+    return _TYPES_HEAD.format(gets=gets_text, posts="\n".join(posts), limits=limits, words=words, names=names)
 
 
 def _pattern(path: str) -> str:

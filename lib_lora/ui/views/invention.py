@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
     from lib_lora.workspace.workspace import CharacterFolder
 
 JOBS = ("invent", "more")
+LEFT_OUT = "left out by you"
+WHY = {  # what is said of a picture that was not kept, where that is not the reason itself
+    "other face": "another face",
+    "near copy": "almost the same as a kept picture",
+    "face too small": "the face is too small",
+    "face cut off": "the face is cut off",
+    "seen from no side": "shows no side",
+}
+_AS_THEY_ARE = ("no face", "several faces", "blurred", "hardly a face", LEFT_OUT)
+
+
+def templates() -> Iterator[str]:
+    """What is said of pictures that were not kept, for translators."""
+    yield from (*WHY.values(), *_AS_THEY_ARE)
 
 
 def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:

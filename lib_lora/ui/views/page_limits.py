@@ -5,15 +5,16 @@ As one dataclass: `/state` sends it, and the scripts' types are generated from i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 
+from lib_lora.captions.photo_facts import SMALL_FACE
 from lib_lora.character.photo_files import SUFFIXES, suffixes_read
 from lib_lora.comfyui.comfy_address import DEFAULT
+from lib_lora.faces.engines.engine_names import INSIGHTFACE
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
-from lib_lora.likeness.verdict.verdict_tone import STATUS_TONES, Tone
-from lib_lora.photos.audit.coverage import LEAST
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION_TIMES
+from lib_lora.photos.audit.coverage import LEAST, RIGHT
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import request_context
@@ -34,6 +35,14 @@ class UsualRange:
 
 
 @dataclass(frozen=True)
+class Best:
+    """From how many to how many are best."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Search:
     """How far the search for the best step and weight goes: checkpoints and weights that are screened, how many of
     them are tested again, and how many saved steps are added that the verdict advises."""
@@ -50,6 +59,8 @@ class PageLimits:
 
     Attributes:
         photos: that are needed to train.
+        photos_best: how many train a face best.
+        face_pixels: of the longer side of a photo's face, under which little can be seen.
         photo_bytes, face_bytes: of a file that is sent.
         photos_at_once: requests with photos.
         suffixes: of files that are taken for photos; `accept`: of those among them that can be read here.
@@ -60,13 +71,16 @@ class PageLimits:
         ranges: of the arguments of jobs, by name.
         prompt_weight: of a LoRA in a prompt.
         search: for the best step and weight.
-        status_tones: what pictures with the LoRA are called, with the tone of each.
         second_pass: the usual denoising strength of a production's second pass over small faces.
         comfyui: the usual address of a ComfyUI that runs.
+        engine_pack: how the name of a face engine begins that is a model pack of InsightFace; its folder follows.
+        asked_times: how many times as long a training takes whose LoRA shows the person only when asked.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
     photos: int
+    photos_best: Best
+    face_pixels: int
     photo_bytes: int
     face_bytes: int
     photos_at_once: int
@@ -84,10 +98,11 @@ class PageLimits:
     ranges: dict[RangeName, UsualRange]
     prompt_weight: UsualRange
     search: Search
-    status_tones: Mapping[str, Tone]
     produced: dict[str, UsualRange]
     second_pass: float
     comfyui: str
+    engine_pack: str
+    asked_times: float
 
 
 @cache
@@ -101,6 +116,8 @@ def page_limits() -> PageLimits:
     usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceSettings)}
     return PageLimits(
         photos=LEAST,
+        photos_best=Best(*RIGHT),
+        face_pixels=SMALL_FACE,
         photo_bytes=request_context.PHOTO_FILE,
         face_bytes=request_context.FACE_FILE,
         photos_at_once=request_context.PHOTOS_AT_ONCE,
@@ -118,8 +135,9 @@ def page_limits() -> PageLimits:
         ranges={name: UsualRange(one.least, one.most, defaults[name]) for name, one in job_types.RANGES.items()},
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
-        status_tones=STATUS_TONES,
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,
+        engine_pack=f"{INSIGHTFACE}:",
+        asked_times=PRESERVATION_TIMES,
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
+from lib_lora.messages.message import Message
 
 if TYPE_CHECKING:
     from lib_lora.likeness.verdict.facts import Facts
     from lib_lora.likeness.verdict.verdict import Verdict
+
+_OF_CEILING = "{kept:.0%} of what this base model can show of the face is kept{range}."
+_OF_PHOTOS = "{kept:.0%} of the identity in the photos is kept{range}."
+_RANGE = " (most likely between {low:.0f} and {high:.0f})"
+LIKENESS = (
+    "A likeness is a cosine between faces: 1 is the same picture, the photos of one person lie near 0.9 to their mean, "
+    "strangers near 0.3. One picture scatters by about 0.05, so only the set is judged."
+)
+MEASURED = {  # facts of a report that are shown as they are: their names, and whether each is a likeness or a share
+    "likeness": ("Mean likeness", "likeness"),
+    "lowest": ("Lowest likeness", "likeness"),
+    "keep": ("Keep line: from here clearly this person", "likeness"),
+    "same": ("Stranger line: below it no more alike than a stranger", "likeness"),
+    "mutual": ("How alike the pictures are to each other", "likeness"),
+    "mutual_photos": ("How alike the photos are to each other", "likeness"),
+    "uplift": ("Gain over the same pictures without the LoRA", "likeness"),
+    "frontal": ("Mean likeness from the front", "likeness"),
+    "turned": ("Mean likeness of turned heads", "likeness"),
+    "retention": ("Identity kept, of that in the photos", "share"),
+    "turning": ("How far heads turn where the base model turns them", "share"),
+    "scene": ("How far the surroundings follow the prompt", "share"),
+    "variety_ratio": ("Variety, of that without the LoRA", "share"),
+    "detail_ratio": ("Detail of the skin, of that in the photos", "share"),
+    "contrast_ratio": ("Contrast, of that in the photos", "share"),
+}
+
+
+def templates() -> Iterator[str]:
+    """All that this module says, for translators."""
+    yield from (_OF_CEILING, _OF_PHOTOS, _RANGE, LIKENESS, *(name for name, _ in MEASURED.values()))
+
+
+def kept_message(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How much of the face is kept, of what the base model can show, or where that was not measured of the photos:
+    one percentage, for what is kept of the photos stands among the numbers. None where neither was measured.
+
+    Args:
+        facts: as the report holds them.
+    """
+    kept, ceiling = facts.get("retention"), facts.get("ceiling_retention")
+    best = kept if ceiling is None else facts.get("retention_best")
+    if best is None or kept is None:
+        return None
+    scale = best / kept if kept else 1.0
+    ends = [facts.get(f"retention_{end}") for end in ("low", "high")]
+    low, high = (None if end is None else 100 * end * scale for end in ends)
+    between = "" if low is None or high is None else Message(_RANGE, {"low": low, "high": high})
+    said = Message(_OF_PHOTOS if ceiling is None else _OF_CEILING, {"kept": best, "range": between})
+    return said.for_programs()
+
+
+def measured(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The facts of a report that are shown as they are, with their names and kinds; only those that were measured.
+
+    Args:
+        facts: as the report holds them.
+    """
+    return [
+        {"name": name, "kind": kind, "value": facts[key]}
+        for key, (name, kind) in MEASURED.items()
+        if facts.get(key) is not None
+    ]
 
 
 def verdict_of(values: Mapping[str, Any]) -> Verdict:

@@ -65,14 +65,18 @@ def of_server() -> Iterator[str]:
     from lib_lora.likeness.report.report import SHARES
     from lib_lora.likeness.verdict import prompt_adherence, verdict, verdict_tone
     from lib_lora.photos.audit import audit_words, finding_words
+    from lib_lora.queue import job_progress
     from lib_lora.queue.queue_rows import State
+    from lib_lora.remote.renting.gpu_offers import STOCK_WORDS
     from lib_lora.training.plan.form_fields import fields, preset_entries
-    from lib_lora.ui.views import advice_buttons, caption_checks, step_words
+    from lib_lora.ui.views import advice_buttons, caption_checks, invention, page_words, report_messages, step_words
     from lib_lora.workflows.produce.production import Reason
 
     for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words, weight_verdict):
         yield from part.templates()
-    yield from four_numbers.templates()
+    for part in (four_numbers, page_words, report_messages, invention):
+        yield from part.templates()
+    yield from (*job_progress.names(), *STOCK_WORDS.values())
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS
     yield from (*audit_words.words(), *verdict_tone.picture_words(), *get_args(State), *get_args(Framing))

@@ -18,7 +18,7 @@ from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.character.photo_routes import shrunk
 from lib_lora.ui.routes.train.run_routes import address
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
-from lib_lora.ui.views.invention import in_use, newest_lora, painted_of, plan_of, see_nobody_paints
+from lib_lora.ui.views.invention import LEFT_OUT, WHY, in_use, newest_lora, painted_of, plan_of, see_nobody_paints
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, SQUARE, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
 
@@ -81,7 +81,10 @@ def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
         "painted": sum(not is_mirrored(one) for one in further),
         "kept": sum(in_use(snapshot, one) and not is_mirrored(one) for one in further),
         "mirrored": sum(in_use(snapshot, one) and is_mirrored(one) for one in further),
-        "reasons": dict(Counter(one.why for one in further if one.why).most_common()),
+        "reasons": [
+            {"said": WHY.get(why, why), "count": count}
+            for why, count in Counter(one.why for one in further if one.why).most_common()
+        ],
         "rounds": {
             "without": _round(snapshot, further, ""),
             "with": _round(snapshot, further, lora[1]) if lora else None,
@@ -93,11 +96,13 @@ def read_invention(context: RequestContext, call: Call) -> dict[str, Any]:
 def _picture_values(invented: InventedFolder, one: InventedPicture, snapshot: CharacterSnapshot) -> dict[str, Any]:
     slug = invented.character.path.name
     url = address(slug, "invented", *one.file.split("/"), of=invented.path / one.file)
+    why = one.why or (LEFT_OUT if one.kept and not in_use(snapshot, one) else "")
     return {
         "number": one.number,
         "url": url,
         "kept": in_use(snapshot, one),
-        "why": one.why or ("left out by you" if one.kept and not in_use(snapshot, one) else ""),
+        "why": why,
+        "said": WHY.get(why, why),
         "likeness": one.likeness,
         "prompt": one.prompt,
         "with_lora": bool(one.lora),

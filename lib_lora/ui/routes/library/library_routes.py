@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lib_lora.civitai.api import civitai_consent
 from lib_lora.civitai.api.site_address import host_of
-from lib_lora.civitai.licence_lights import PURPOSES
+from lib_lora.civitai.licence_lights import OF_A_TRAINING, PURPOSES
 from lib_lora.civitai.licence_lights import together as of_all
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.civitai.starter_models import starter_models
@@ -168,4 +168,5 @@ def together(context: RequestContext, call: Call) -> dict[str, Any]:
         one.found or FoundModel(one.path.name)
         for one in entries(context.root, paths, ModelLookup(context.root, ask=False))
     ]
-    return of_all([one.assessment for one in found]).values()
+    named = {purpose: PURPOSES[purpose] for purpose in OF_A_TRAINING}
+    return {**of_all([one.assessment for one in found]).values(), "of_a_training": named}

@@ -19,7 +19,16 @@ from lib_lora.ui.http.responses import file, missing
 from lib_lora.ui.routes.train.run_routes import address, picture
 from lib_lora.ui.views.advice_buttons import TestedPoint, buttons
 from lib_lora.ui.views.character_snapshot import snapshot_of
-from lib_lora.ui.views.report_messages import facts_of, missed_message, number_messages, verdict_messages, verdict_of
+from lib_lora.ui.views.report_messages import (
+    LIKENESS,
+    facts_of,
+    kept_message,
+    measured,
+    missed_message,
+    number_messages,
+    verdict_messages,
+    verdict_of,
+)
 from lib_lora.workspace.workspace import CharacterFolder
 
 SHEET, PAGE = "sheet.png", "report.html"
@@ -72,6 +81,9 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "verdict": {key: value for key, value in report["verdict"].items() if key != "rule"}
             | {"tone": verdict_tone(verdict.kind, verdict.judged), "messages": verdict_messages(verdict, known)},
             "facts": facts,
+            "kept": kept_message(facts),
+            "measured": measured(facts),
+            "about_likeness": LIKENESS,
             "numbers": number_messages(known),
             "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
             "photos": [
@@ -126,6 +138,9 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
         "made": None,
         "verdict": None,
         "facts": {},
+        "kept": None,
+        "measured": [],
+        "about_likeness": "",
         "numbers": [],
         "rows": rows,
         "photos": [],

@@ -15,6 +15,7 @@ from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, ge
 from lib_lora.ui.http.responses import Refused, about, missing
 from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.train.run_routes import address
+from lib_lora.ui.views import page_words
 from lib_lora.workflows.produce import production_request, production_store
 from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
 from lib_lora.workflows.produce.production_log import ReadLog
@@ -289,6 +290,7 @@ def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
         "page": address(slug, "productions", one.id, "production.html"),
         "archive": address(slug, "productions", one.id, "pictures.zip"),
         "signing": _signing(context),
+        "signing_text": page_words.SIGNING[_signing(context)],
     }
 
 

@@ -19,7 +19,7 @@ from lib_lora.queue.runners import pod_terms
 from lib_lora.remote import api_key_store, places
 from lib_lora.remote.gpu_providers import USUAL
 from lib_lora.remote.renting import money, pod_rental
-from lib_lora.remote.renting.gpu_offers import GpuOffer
+from lib_lora.remote.renting.gpu_offers import STOCK_WORDS, GpuOffer
 from lib_lora.remote.renting.money import ExchangeRate
 from lib_lora.remote.renting.pod_ledger import PREFIX
 from lib_lora.remote.renting.user_currency import rate_of
@@ -235,7 +235,7 @@ def _offer(one: QuotedOffer, found: RentQuote) -> dict[str, Any]:
 
 def _gpu(offer: GpuOffer, rate: ExchangeRate) -> dict[str, Any]:
     gpu = offer.gpu
-    facts = {"id": gpu.id, "name": gpu.name, "memory": gpu.memory, "availability": gpu.availability}
+    facts = {"id": gpu.id, "name": gpu.name, "memory": gpu.memory, "stock": STOCK_WORDS.get(gpu.availability, "")}
     return {**facts, "hourly": rate.shown(offer.hourly)}
 
 

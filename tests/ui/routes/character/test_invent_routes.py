@@ -84,7 +84,10 @@ def test_each_further_picture_says_what_became_of_it(page):
     found = page.got("/characters/mara/invention")
     assert (found["painted"], found["kept"]) == (5, 2)
     assert [one["why"] for one in found["more"]] == ["", "other face", "near copy", "", "other face"]
-    assert found["reasons"] == {"other face": 2, "near copy": 1}
+    assert found["reasons"] == [
+        {"said": "another face", "count": 2},
+        {"said": "almost the same as a kept picture", "count": 1},
+    ]
     assert found["rounds"] == {"without": {"painted": 5, "kept": 2, "mirrored": 0}, "with": None}
     (folder.photos / "invented-0001.png").unlink()
     found = page.got("/characters/mara/invention")

@@ -86,7 +86,7 @@ def test_offers_with_prices_and_what_they_can_cost_at_most(page, runpod, toy):
     PodLedger(page.root).cost("sameface-0123456789abcdef", "mara", Decimal(3), None)
     found = page.done("/characters/mara/rent", wanted(toy("sd1"), hours=2.0, cap=4.0))
     first = found["offers"][0]
-    assert (first["name"], first["memory"], first["availability"]) == ("RTX A4000", 16, "HIGH")
+    assert (first["name"], first["memory"], first["stock"]) == ("RTX A4000", 16, "many are free")
     assert (first["hourly"], first["whole"], first["most"]) == ("0.13 GBP", "0.26 GBP", "0.26 GBP")
     assert (first["minutes"], first["total"]) == (None, "")
     assert (found["cap"], found["spent"], found["need"]) == ("2.00 GBP", "1.50 GBP", 7)
