@@ -13,7 +13,7 @@ from lib_lora.remote.renting.rental_api import account_at
 
 ROOT = Path(lib_lora.__file__).parent
 KEY = "rpa_0123456789abcdef"
-SAID = {  # what programs and routes go by, whatever the provider; `ui/routes/elsewhere` has its own
+SAID = {  # what programs and routes go by, whatever the provider; `ui/routes/train` has its own
     "rental-without-runpod",
     "runpod-key-missing",
 }
