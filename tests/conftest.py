@@ -16,6 +16,9 @@ pytest_plugins += ["main_job_elsewhere", "remote_fixtures", "toy_fixtures"]
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
+# Nobody here compiles a model, but bitsandbytes, which peft imports, has functions to be compiled some day: that loads
+# torch's compiler in every process that trains, for more than a second of processor time.
+os.environ["TORCHDYNAMO_DISABLE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; with torch's default of a thread a core each, they spend their time waiting.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -7,8 +7,8 @@ import runpy
 import sys
 import types
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import gradio
 import pytest
 
 from hosts.standin.stage import stand_in
@@ -17,6 +17,9 @@ from lib_lora.hosts.webui import detect, webui_page
 from lib_lora.setup import environment
 from lib_lora.ui.page import attach, broken
 from lib_lora.ui.views import caption_checks
+
+if TYPE_CHECKING:  # each worker collects this file
+    import gradio
 
 SCRIPT = environment.ROOT / "scripts" / "train_lora.py"
 
@@ -39,6 +42,8 @@ def run() -> None:
 
 
 def texts(blocks: gradio.Blocks) -> str:
+    import gradio
+
     return " ".join(str(block.value) for block in blocks.blocks.values() if isinstance(block, gradio.HTML))
 
 

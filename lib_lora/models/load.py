@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from lib_lora.errors import UserError
@@ -42,7 +43,7 @@ def load_unet(file: TensorFile, config: dict[str, Any], dtype: torch.dtype, devi
     Raises:
         UserError: tensors are missing or do not fit the architecture (a pruned or damaged model).
     """
-    with torch.device("meta"):
+    with _empty():
         unet = UNet2DConditionModel(**config)
     attention = ["CrossAttn" in kind for kind in config["up_block_types"]]
 
@@ -51,6 +52,29 @@ def load_unet(file: TensorFile, config: dict[str, Any], dtype: torch.dtype, devi
         return f"{UNET}{original_path(path, attention)}.{leaf}"
 
     return _fill(unet, file, lambda key, as_: file.read(source(key), as_), dtype, device)
+
+
+class _NoFirstNumbers(TorchFunctionMode):
+    """Layers that are made within draw no first numbers: on the meta device that changes nothing and takes half of
+    the time in which a text encoder is made."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in _DRAWS or getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
+_DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_}  # those that a library calls itself
+
+
+@contextmanager
+def _empty() -> Iterator[None]:
+    """Modules that are made within have tensors without numbers."""
+    with torch.device("meta"), _NoFirstNumbers():
+        yield
 
 
 @contextmanager
@@ -184,7 +208,7 @@ def _vae(file: TensorFile, scale: float, force_upcast: bool, dtype: torch.dtype,
     while f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight" in keys:
         widths.append(_shape(file, f"{VAE}encoder.down.{len(widths)}.block.0.conv1.weight", 1)[0])
     layers = sum(f"{VAE}encoder.down.0.block.{j}.conv1.weight" in keys for j in range(8))
-    with torch.device("meta"):
+    with _empty():
         vae = AutoencoderKL(
             in_channels=3,
             out_channels=3,
@@ -259,7 +283,7 @@ class _Wrapped(nn.Module):
 
 def _text_model(config: CLIPTextConfig, projection: bool = False) -> nn.Module:
     """A CLIP text encoder without numbers; its names are the same with every transformers."""
-    with torch.device("meta"):
+    with _empty():
         model = (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
     return model if hasattr(model, "text_model") else _Wrapped(model)
 

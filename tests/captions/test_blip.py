@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,9 @@ WORDS = VOCABULARY.split()
 DECODER, EMBEDDINGS = "text_decoder.cls.predictions.decoder.", "text_decoder.bert.embeddings.word_embeddings.weight"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A tiny BLIP as the hub holds one."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BLIP as the hub holds one; tests copy it."""
     narrow = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {"encoder_hidden_size": 32, "projection_dim": 32, "vocab_size": len(WORDS), "max_position_embeddings": 64}
     marks = {"bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0}
@@ -52,12 +53,18 @@ def folder(tmp_path: Path) -> Path:
         said = model.eval().generate(pixel_values=shown, num_beams=BEAMS, do_sample=False, max_new_tokens=LONGEST)
         if len({tuple(one) for one in said.tolist()}) > 2:
             break
-    path = tmp_path / "a BLIP ü"
+    path = tmp_path_factory.mktemp("blip") / "a BLIP ü"
     model.save_pretrained(path, safe_serialization=True)
     (path / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True}))
     processor.save_pretrained(path)
     return path
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """One that a test may change."""
+    return shutil.copytree(made, tmp_path / made.name)
 
 
 def pictures(count: int = 6) -> list[Image.Image]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from faults import misfit, raises
@@ -41,6 +40,8 @@ def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """tiny(): open_clip's own model of a size that no real one has, always with the same weights."""
+    import open_clip  # here, since each worker collects this file
+
     file = tmp_path_factory.mktemp("configs") / f"{TINY}.json"
     file.write_text(json.dumps(CONFIG), encoding="utf-8")
     open_clip.add_model_config(file)
@@ -78,6 +79,8 @@ def pictures(count: int) -> list[Image.Image]:
 
 def by_open_clip(model: Any, images: list[Image.Image], prompts: list[str], mean: Any = None) -> list[float]:
     """The cosines, one picture at a time, with open_clip's own functions."""
+    import open_clip
+
     prepare = open_clip.image_transform(CONFIG["vision_cfg"]["image_size"], is_train=False, mean=mean, std=mean)
     tokens = open_clip.get_tokenizer(TINY)
     with torch.no_grad():
@@ -246,6 +249,8 @@ def test_a_pickle_of_tensors_gives_the_same(
 def test_openai_s_kind_of_archive_is_read_without_its_code(
     tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_loaders: None
 ) -> None:
+    import open_clip
+
     model, path = tiny(quick=True), tmp_path / "ViT-T-8.pt"
     model.visual.proj.data = model.visual.proj.data.T.contiguous().T  # strides as OpenAI's files may have them
     example = (torch.zeros(1, 3, 32, 32), open_clip.tokenize("a"))
@@ -259,6 +264,8 @@ def test_openai_s_kind_of_archive_is_read_without_its_code(
 
 
 def test_another_model_s_weights_are_said(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import open_clip
+
     config = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "layers": 2}}
     (tmp_path / "sameface-flat.json").write_text(json.dumps(config), encoding="utf-8")
     open_clip.add_model_config(tmp_path / "sameface-flat.json")

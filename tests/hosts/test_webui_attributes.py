@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from faults import raises
-from gradio.routes import App
 from PIL import Image
 
 from hosts.standin.stage import stand_in
@@ -64,6 +63,8 @@ def webui(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module", autouse=True)
 def _routes_of_gradio_once() -> Iterator[None]:
     """They are the same for each page, nobody opens one here, and making them takes most of a page's time."""
+    from gradio.routes import App  # here, since each worker collects this file
+
     made: list[App] = []
     make = App.create_app
 

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from lora_makers import KINDS, SHAPES, checkpoint_tensors, furthest, metadata, outputs, parts_of, trained
+from lora_makers import SHAPES, checkpoint_tensors, furthest, metadata, outputs, parts_of, trained
 from safetensors.torch import load_file
 from webui_replay import webui_merge
 
@@ -19,8 +19,17 @@ def base(tmp_path_factory):
     return cache(lambda family: parts_of(checkpoint_tensors(family), tmp_path_factory.mktemp(family)))
 
 
-@pytest.mark.parametrize("family", KINDS)
-@pytest.mark.parametrize("shape", SHAPES)
+# Each shape of each layer once; of the families with other names each kind of layer, with and without a magnitude.
+CASES = [
+    *(("sd1", shape) for shape in SHAPES),
+    ("sd2", "LoCon"),
+    ("sd2", "DoRA"),
+    ("sdxl", "LoRA"),
+    ("sdxl", "DoRA LoCon"),
+]
+
+
+@pytest.mark.parametrize(("family", "shape"), CASES)
 def test_the_file_in_a1111_is_the_trained_model(family, shape, base, tmp_path):
     parts, adapter = trained(family, shape, tmp_path)
     path = tmp_path / "lora.safetensors"
@@ -42,7 +51,7 @@ def test_the_file_in_a1111_is_the_trained_model(family, shape, base, tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["LoCon", "DoRA LoCon"])
-@pytest.mark.parametrize("multiplier", [-0.5, 0.7, 1.3])
+@pytest.mark.parametrize("multiplier", [-0.5, 1.3])
 def test_other_weights_are_a1111s_too(shape, multiplier, base, tmp_path):
     _, adapter = trained("sd1", shape, tmp_path)
     path = tmp_path / "lora.safetensors"

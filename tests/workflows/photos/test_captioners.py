@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from faults import raises
@@ -46,6 +45,8 @@ def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A file with a tiny CLIP model of random numbers."""
+    import open_clip  # here, since each worker collects this file
+
     config = tmp_path / f"{TINY}.json"
     config.write_text(json.dumps(CONFIG), encoding="utf-8")
     open_clip.add_model_config(config)
