@@ -604,7 +604,8 @@ def test_what_its_limit_ends_is_kept_and_said(home):
     ],
 )
 def test_a_pod_about_which_runpod_lies_is_given_back_and_nothing_is_sent(home, monkeypatch, lie, code, said):
-    monkeypatch.setattr(pod_rental, "ready", partial(pod_rental.ready, patience=0.2))
+    patience = 0.2 if code == "pod-not-ready" else 60
+    monkeypatch.setattr(pod_rental, "ready", partial(pod_rental.ready, patience=patience))
     shown = home.runpod._shown
     monkeypatch.setattr(
         home.runpod, "_shown", lambda pod: {**shown(pod), **(lie if shown(pod)["status"] == "RUNNING" else {})}
