@@ -775,8 +775,10 @@ type AnswerOf<P extends string> =
   : P extends '/runpod' ? RunpodAccount
   : P extends '/pods' ? RentedPod[]
   : P extends `/jobs/${string}/log` ? { lines: string[] }
+  : P extends `/characters/${string}/runs/${string}/grids/${string}?since=${string}` ? PartChanges<Grid>
   : P extends `/characters/${string}/runs/${string}/grids/${string}` ? Grid
   : P extends `/characters/${string}/runs/${string}/lora/${string}` ? LoraFile
+  : P extends `/characters/${string}/runs/${string}?since=${string}` ? PartChanges<RunDetails>
   : P extends `/characters/${string}/runs/${string}` ? RunDetails
   : P extends `/characters/${string}/runs` ? RunRecord[]
   : P extends '/loras' ? OtherLora[]
@@ -823,6 +825,12 @@ interface StateAnswer {
   mark: string;
   changed?: Partial<Omit<PageState, 'characters' | 'queue'>> & { queue?: Omit<QueueState, 'jobs'> };
   lists?: { characters: ListChanges<Character>; jobs: ListChanges<Job> };
+}
+
+/** The answer of other routes with `since`: the parts that have changed, none where nothing has. */
+interface PartChanges<Whole> {
+  mark: string;
+  changed?: Partial<Whole>;
 }
 
 interface ListChanges<One> {

@@ -26,9 +26,9 @@ type GetPath =
   | `/jobs/${string}/events${string}`
   | `/jobs/${string}/log`
   | `/characters/${string}/runs`
-  | `/characters/${string}/runs/${string}`
+  | `/characters/${string}/runs/${string}${string}`
   | `/characters/${string}/runs/${string}/samples/${string}`
-  | `/characters/${string}/runs/${string}/grids/${string}`
+  | `/characters/${string}/runs/${string}/grids/${string}${string}`
   | `/characters/${string}/runs/${string}/grids/${string}/pictures/${string}`
   | `/characters/${string}/runs/${string}/grids/${string}/report.html`
   | `/characters/${string}/runs/${string}/grids/${string}/sheet.png`

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { merged } from '../../javascript/tab/base/state_changes.js';
+import { growing, merged } from '../../javascript/tab/base/state_changes.js';
 
 const lists = (characters, jobs, changed = {}) => ({
   characters: { keys: characters, changed: [], ...changed.characters },
@@ -54,4 +54,25 @@ test('jobs alone may change', () => {
     lists: lists(['mara', 'nova'], [7], { jobs: { changed: [{ id: 7, state: 'finished' }] } }),
   });
   assert.deepEqual(after.queue, { paused: false, jobs: [{ id: 7, state: 'finished' }] });
+});
+
+test('of what is asked for again only the parts that have changed are sent', async () => {
+  const asked = [];
+  const answers = [
+    { mark: 'a', changed: { loss: [1], warnings: [] } },
+    { mark: 'b', changed: { loss: [1, 2] } },
+    { mark: 'b' },
+    { mark: 'c', changed: { loss: [], warnings: ['slow'] } },
+  ];
+  const ask = growing(async (...given) => (asked.push(given), answers.shift()));
+  assert.deepEqual(await ask('mara', '001'), { loss: [1], warnings: [] });
+  assert.deepEqual(await ask('mara', '001'), { loss: [1, 2], warnings: [] });
+  assert.deepEqual(await ask('mara', '001'), { loss: [1, 2], warnings: [] });
+  assert.deepEqual(await ask('mara', '002'), { loss: [], warnings: ['slow'] }); // nothing is known of another one
+  assert.deepEqual(asked, [
+    ['', 'mara', '001'],
+    ['a', 'mara', '001'],
+    ['b', 'mara', '001'],
+    ['', 'mara', '002'],
+  ]);
 });

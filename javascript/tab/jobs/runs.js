@@ -7,6 +7,7 @@ import { el } from '../base/dom.js';
 import * as format from '../base/format.js';
 import { asError } from '../base/page_error.js';
 import { redraw } from '../base/redraw.js';
+import { growing } from '../base/state_changes.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 
@@ -66,6 +67,9 @@ export async function thenTest() {
   if (app.usualTest === undefined) app.usualTest = (await api.get('/settings')).then_test !== false;
   return app.usualTest;
 }
+
+/** Ask what has changed of a run, by its character and number. */
+export const askRun = growing((mark, slug, run) => api.get(`/characters/${slug}/runs/${run}?since=${mark}`));
 
 /** Ask for the runs anew, whatever has changed. */
 export function reloadRuns() {

@@ -6,9 +6,10 @@ import { app, visible } from '../base/app.js';
 import { chosenCharacter, openJobAt } from '../base/choice.js';
 import { appendTo, el, fillWith } from '../base/dom.js';
 import { asError } from '../base/page_error.js';
+import { growing } from '../base/state_changes.js';
 import { t } from '../base/texts.js';
 import { lastJobAt, logFold } from '../jobs/jobs.js';
-import { gridsOf, knownRuns, reloadRuns } from '../jobs/runs.js';
+import { askRun, gridsOf, knownRuns, reloadRuns } from '../jobs/runs.js';
 import { actOn } from './advice_actions.js';
 import { combinedCard } from './combined_card.js';
 import { earlierGrids } from './earlier_grids.js';
@@ -185,6 +186,11 @@ function showAgain(made, which) {
   else setTimeout(() => showAgain(made, which), AGAIN);
 }
 
+/** Ask what has changed of a grid, by its character, run and number. */
+const askGrid = growing((mark, slug, run, grid) =>
+  api.get(`/characters/${slug}/runs/${run}/grids/${grid}?since=${mark}`),
+);
+
 /**
  * While pictures are painted, look for those that are there; the grid may not be known yet.
  * @param {TestPanel} made
@@ -194,10 +200,10 @@ async function look(made) {
   const of = job && (job.run || job.arguments.run || newestOf(knownRuns()));
   if (!job || job.state !== 'running' || !of) return;
   const { slug } = app;
-  const run = await api.get(`/characters/${slug}/runs/${of}`);
+  const run = await askRun(slug, of);
   const open = run.grids.filter((grid) => !grid.kind).sort((a, b) => Number(b.id) - Number(a.id))[0];
   if (!open || app.slug !== slug) return;
-  const grid = await api.get(`/characters/${slug}/runs/${of}/grids/${open.id}`);
+  const grid = await askGrid(slug, of, open.id);
   if (app.slug !== slug) return;
   made.live = { ...grid, run: of };
   showGrid(made);

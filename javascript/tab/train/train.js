@@ -5,7 +5,7 @@ import { app } from '../base/app.js';
 import { chosenCharacter, openJob } from '../base/choice.js';
 import { appendTo } from '../base/dom.js';
 import { lastJob } from '../jobs/jobs.js';
-import { knownRuns } from '../jobs/runs.js';
+import { askRun, knownRuns } from '../jobs/runs.js';
 import { compareRuns } from './train_compare.js';
 import { goOnElsewhere } from './train_elsewhere.js';
 import { trainForm } from './train_form.js';
@@ -64,7 +64,7 @@ function make(root) {
 }
 
 /**
- * Ask for the whole of the shown run: always while it is being trained, else once.
+ * Ask what has changed of the shown run: always while it is being trained, else once.
  * @param {TrainPanel} made
  * @param {boolean} anyway
  */
@@ -73,7 +73,7 @@ async function loadRun(made, anyway) {
   if (!run) return;
   const goes = openJob('train') && openJob('train').state === 'running';
   if (made.details && !goes && !anyway) return;
-  const details = await api.get(`/characters/${slug}/runs/${run}`);
+  const details = await askRun(slug, run);
   if (slug !== made.slug || run !== made.run) return;
   made.details = details;
   update(made);

@@ -16,7 +16,7 @@ from lib_lora.runs.records.grid_records import CELLS, cells, report_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
-from lib_lora.ui.routes.train.run_routes import address, picture
+from lib_lora.ui.routes.train.run_routes import address, changes_since, picture
 from lib_lora.ui.views.advice_buttons import TestedPoint, buttons
 from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.ui.views.report_messages import (
@@ -38,7 +38,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 def routes() -> list[Route]:
     """The routes for test grids."""
     return [
-        get("/characters/{slug}/runs/{run}/grids/{grid}", read_grid),
+        get("/characters/{slug}/runs/{run}/grids/{grid}", grid_or_changes, "since"),
         get("/characters/{slug}/runs/{run}/grids/{grid}/pictures/{name}", cell),
         get("/characters/{slug}/runs/{run}/grids/{grid}/report.html", page),
         get("/characters/{slug}/runs/{run}/grids/{grid}/sheet.png", sheet),
@@ -57,8 +57,14 @@ def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path
     return folder, run, paths.grid(run, call.path["grid"])
 
 
+def grid_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
+    """A test grid; one that is still being painted has no verdict. With `since` (the `mark` of the previous response,
+    empty at first), only the parts that have `changed`; if none has, the `mark`."""
+    return changes_since(context, call, read_grid(context, call))
+
+
 def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
-    """A test grid; one that is still being painted has no verdict."""
+    """A test grid."""
     folder, run, grid = _folders(context, call)
     slug = folder.path.name
     planned = cells(grid)

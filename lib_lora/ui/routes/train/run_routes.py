@@ -35,7 +35,7 @@ def routes() -> list[Route]:
     """The routes for runs, except their grids."""
     return [
         get("/characters/{slug}/runs", listed),
-        get("/characters/{slug}/runs/{run}", read_run),
+        get("/characters/{slug}/runs/{run}", run_or_changes, "since"),
         get("/characters/{slug}/runs/{run}/samples/{name}", sample),
     ]
 
@@ -89,8 +89,21 @@ def seconds(iso: str) -> float | None:
         return None
 
 
+def run_or_changes(context: RequestContext, call: Call) -> dict[str, Any]:
+    """A run with its history: loss, samples, warnings, and test grids that are still being painted. With `since` (the
+    `mark` of the previous response, empty at first), only the parts that have `changed`; if none has, the `mark`."""
+    return changes_since(context, call, read_run(context, call))
+
+
+def changes_since(context: RequestContext, call: Call, whole: dict[str, Any]) -> dict[str, Any]:
+    """What of an answer has changed since the one that a page has, where it names that one; else all of it."""
+    if "since" not in call.query:
+        return whole
+    return context.changes.since(call.query["since"], whole, {})
+
+
 def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
-    """A run with its history: loss, samples, warnings, and test grids that are still being painted."""
+    """A run with its history."""
     folder = paths.character(context, call)
     record = run_records.run(paths.run(folder, call.path["run"]))
     history = history_of(RunFolder(record.folder).events)

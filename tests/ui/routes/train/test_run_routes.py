@@ -345,3 +345,22 @@ def test_labels_are_messages_too():
     ]
     assert found[0]["message"]["values"] == {"more": 1200}
     assert {one["message"]["template"] for one in found} <= {*advice_buttons.LABELS}
+
+
+def test_a_page_that_has_a_run_is_told_what_has_changed_alone(page, run):
+    whole = page.got(f"{RUNS}/001")
+    first = page.got(f"{RUNS}/001?since=")
+    assert first["changed"] == whole
+    assert page.got(f"{RUNS}/001?since={first['mark']}") == {"mark": first["mark"]}
+    EventLog(run / "events.jsonl")("probe", step=100, loss=0.1)
+    later = page.got(f"{RUNS}/001?since={first['mark']}")
+    assert later["changed"] == {"probe": [[100, 0.1]]}
+    assert page.got(f"{RUNS}/001?since=unknown")["changed"] == {**whole, "probe": [[100, 0.1]]}
+
+
+def test_a_page_that_has_a_grid_is_told_what_has_changed_alone(page, run):
+    plant_grid(run, report=False)
+    first = page.got(f"{RUNS}/001/grids/001?since=")
+    assert first["changed"] == page.got(f"{RUNS}/001/grids/001")
+    (run / "grids" / "001" / "cells" / "01-lora.png").unlink()
+    assert {*page.got(f"{RUNS}/001/grids/001?since={first['mark']}")["changed"]} == {"rows"}
