@@ -58,10 +58,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caption_checks, "begin", lambda: None)  # no tokenizer is needed
         patch.setattr(machine, "gpu_name", lambda: "")  # as on a machine without one
-        machine._looking.cache_clear()
+        machine._checking.cache_clear()
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
             yield page
-    machine._looking.cache_clear()
+    machine._checking.cache_clear()
 
 
 class Tab:

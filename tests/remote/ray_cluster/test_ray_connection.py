@@ -409,7 +409,7 @@ def test_what_ray_refuses_to_say_of_a_job_at_work_is_no_word_of_the_job(there, r
 
 
 def test_an_erasure_goes_on_after_a_request_that_was_refused_or_answered_by_another(there, ray, monkeypatch):
-    monkeypatch.setattr(ray_connection, "_LOOK_AT_END", 0.0)
+    monkeypatch.setattr(ray_connection, "_END_POLL", 0.0)
     ray.plan(400, 3)
     ray.answers[f"DELETE /api/jobs/sameface-{JOB}-1"] = (200, b"[]")
     forget, forgotten = there.api.forget, []
@@ -446,7 +446,7 @@ def test_where_ray_is_away_an_erasure_asks_once_and_ends_all_attempts_when_asked
     there.ask("kill", job=JOB)
     there._wants(JOB, replace(there._control(JOB), number=3))
     there._send(there._submission(JOB, 3), {})
-    monkeypatch.setattr(ray_connection, "_LOOK_AT_END", 0.0)
+    monkeypatch.setattr(ray_connection, "_END_POLL", 0.0)
     ask, asked = there.api.job, []
     monkeypatch.setattr(there.api, "job", lambda one, *more: asked.append(one) or ask(one, *more))
     ray.close()
@@ -465,7 +465,7 @@ def test_the_look_for_what_comes_back_takes_no_longer_than_it_says(there, ray, m
     monkeypatch.setattr(ray_connection, "_POLL", 0.01)
     ray.asked.clear()
     ray.plan(503, 50, wait=0.1)
-    there._look_again([f"sameface-{JOB}-{number}" for number in (1, 2, 3, 4, 5)])
+    there._read_again([f"sameface-{JOB}-{number}" for number in (1, 2, 3, 4, 5)])
     assert 1 <= ray.given <= 3
 
 

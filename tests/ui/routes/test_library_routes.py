@@ -187,20 +187,20 @@ def test_a_download_is_stopped_and_goes_on_where_it_was(page, civitai, monkeypat
     page.done("/library/consent", {"state": "agreed"})
     content = safetensors(b"\x05" * (3 << 20))
     offered(civitai, content)
-    own = library_tasks.LibraryTask.told
+    own = library_tasks.LibraryTask.report
 
     def told(task, done, total, about=""):
         if done > 1 << 20:
             task.stop()
         own(task, done, total, about)
 
-    monkeypatch.setattr(library_tasks.LibraryTask, "told", told)
+    monkeypatch.setattr(library_tasks.LibraryTask, "report", told)
     page.done("/library/fetch", {"what": "401"})
     assert ended(page, "fetch")["state"] == "stopped"
     left = [one.stat().st_size for one in page.host.loras[0].iterdir()]
     assert len(left) == 1
     assert 1 << 20 < left[0] < len(content)
-    monkeypatch.setattr(library_tasks.LibraryTask, "told", own)
+    monkeypatch.setattr(library_tasks.LibraryTask, "report", own)
     page.done("/library/fetch", {"what": "401"})
     until = time.monotonic() + 30
     while (task := ended(page, "fetch"))["number"] < 2 and time.monotonic() < until:

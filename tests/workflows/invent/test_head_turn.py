@@ -85,7 +85,7 @@ def test_what_cannot_be_turned_so_far_is_tried_once_and_then_less_far(eye, tmp_p
         looked.append(yaw)
         return image if abs(yaw) < reach else None
 
-    monkeypatch.setattr(turned_starts, "_looking", looking)
+    monkeypatch.setattr(turned_starts, "_turned_until", looking)
     turns = TurnedStarts(eye, tmp_path, 128)
     names = [turns.made("more/0001.png", "right", number).name for number in (1, 3, 5, 0)]
     assert names == ["more-0001-right-42.png"] * 4

@@ -491,7 +491,7 @@ def test_where_no_head_can_be_turned_a_view_from_the_side_is_painted_by_another_
     root, painter = begun
     painter.script = ("ines",)
     tried = []
-    monkeypatch.setattr(turned_starts, "_looking", lambda engine, image, yaw: tried.append(yaw))
+    monkeypatch.setattr(turned_starts, "_turned_until", lambda engine, image, yaw: tried.append(yaw))
     _more(root, painter, eye, budget=24, strategies=TURN_OR_OWN)
     done = [one for one in InventedFolder(Workspace(root).character(NAME)).painted() if not one.is_candidate]
     assert {"left", "right"} & {one.asked["angle"] for one in done}

@@ -113,13 +113,13 @@ def test_the_second_audit_opens_no_photo_and_says_the_same(copied_set, eye, monk
     first = run_audit(root, NAME, engine=eye)
     page = Workspace(root).character(NAME).path / "audit.html"
     written = page.stat().st_mtime_ns
-    look = audits.look
+    look = audits.measure_photo
 
     def only_the_wreck(engine, photo, digest):
         assert photo.name == "broken.jpg", "a photo was looked at again"
         return look(engine, photo, digest)
 
-    monkeypatch.setattr(audits, "look", only_the_wreck)
+    monkeypatch.setattr(audits, "measure_photo", only_the_wreck)
     second = run_audit(root, NAME, engine=eye)
     assert second == first
     assert page.stat().st_mtime_ns == written
@@ -321,11 +321,11 @@ def test_a_photo_that_could_not_be_read_is_tried_again(few, eye, monkeypatch):
             PhotoFacts(0, 0, "04.jpg needs pillow-heif."), Reference(photo.name, digest, False, "x")
         )
 
-    look = audits.look
-    monkeypatch.setattr(audits, "look", blind)
+    look = audits.measure_photo
+    monkeypatch.setattr(audits, "measure_photo", blind)
     _, audit = audit_photos(root, "Ines", engine=eye)
     assert kinds_of(audit)["04.jpg"] == {"unreadable"}
-    monkeypatch.setattr(audits, "look", look)
+    monkeypatch.setattr(audits, "measure_photo", look)
     _, audit = audit_photos(root, "Ines", engine=eye)
     assert kinds_of(audit)["04.jpg"] == set()
 
