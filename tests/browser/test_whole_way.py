@@ -25,7 +25,7 @@ pytestmark = pytest.mark.long
 
 MINI = ROOT / "tests" / "data" / "mini-face"
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:12]
-STEPS = 16
+STEPS = 12
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +142,15 @@ def test_trains_while_the_page_is_reloaded(person: Visitor, webui: Page) -> None
     person.sees("What it will cost")
     panel.get_by_text("All settings").first.click()
     panel.get_by_label("Steps", exact=True).fill(str(STEPS))
-    panel.get_by_label("Save every N steps", exact=True).fill(str(STEPS // 2))
+    panel.get_by_label("Save every N steps", exact=True).fill(str(STEPS))
+    panel.get_by_label("Likeness curve", exact=True).uncheck()  # it is test_training_a_face.py's, and half of the time
     panel.get_by_text("Paint and judge the test grid afterwards").locator("visible=true").first.click()
     person.sees(re.compile(rf"{STEPS} steps with 11 photos"))
     person.photograph("4-before-training")
     person.click("Start training")
     busy = person.waits_for(lambda: (job(webui, "train") or {}).get("standing"), 120, "the training")
     assert busy is not None
-    person.waits_for(lambda: (job(webui, "train") or {})["standing"]["done"] >= 6, 240, "the first steps")
+    person.waits_for(lambda: (job(webui, "train") or {})["standing"]["done"] >= 2, 240, "the first steps")
     assert webui.ask("/standin/state")["devices"] == ["cpu"] != at_home  # the webui's model has left the GPU
     person.page.get_by_text(re.compile(r"^\s*txt2img\s*$", re.IGNORECASE)).first.click()
     for setting, value in (("width", 64), ("height", 64), ("steps", 1)):  # it is painted once the training is done
