@@ -33,9 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--pins"):
         return
-    left_out = [item for item in items if not again(item)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if again(item)]
+    kept = [again(item) for item in items]
+    config.hook.pytest_deselected(items=[item for item, stays in zip(items, kept, strict=True) if not stays])
+    items[:] = [item for item, stays in zip(items, kept, strict=True) if stays]
 
 
 def again(item: pytest.Item) -> bool:
@@ -49,11 +49,18 @@ def _fixture_files(item: pytest.Item) -> Iterator[Path]:
     """Where the fixtures of a test are defined, those of our own."""
     info = getattr(item, "_fixtureinfo", None)
     for definitions in info.name2fixturedefs.values() if info else ():
-        path = Path(definitions[-1].func.__code__.co_filename)
-        if path.is_relative_to(ROOT / "tests") and path not in EVERYWHERE:
+        if path := _our_own(definitions[-1].func.__code__.co_filename):
             yield path
 
 
+@cache
+def _our_own(file: str) -> Path | None:
+    """The path of a file of our fixtures that count; cached, since thousands of tests have the same ones."""
+    path = Path(file)
+    return path if path.is_relative_to(ROOT / "tests") and path not in EVERYWHERE else None
+
+
+@cache
 def of_tools(path: Path) -> bool:
     """Whether a test is of what comes beside the program."""
     return any(name.split(".")[0] in ("bench", "tools") for name in _graph().of_tests(path))

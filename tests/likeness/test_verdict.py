@@ -28,6 +28,7 @@ pytestmark = pytest.mark.once("what is measured is repeated where it is measured
 
 PEOPLE = ("clara", "ines", "lena", "mara", "tomas", "viktor")
 PHOTOS = 14  # of 24; the other ten are held out
+SOME = range(PHOTOS, PHOTOS + 6)  # of those, where each has to be changed and looked at
 
 
 @pytest.fixture(scope="session")
@@ -125,14 +126,14 @@ def _draws(strangers: int, draws: int) -> tuple[float, float]:
 
 
 def test_a_grid_without_drift_raises_no_alarm():
-    """At most 2 % of a thousand grids."""
-    alarms, _ = _draws(0, 1000)
+    """At most 2 % of three hundred grids."""
+    alarms, _ = _draws(0, 300)
     assert alarms <= 0.02
 
 
 def test_six_strangers_of_twenty_raise_the_alarm():
-    """In at least 95 % of a thousand grids; the fixed threshold of 0.363 sees a quarter of them."""
-    alarms, fixed = _draws(6, 1000)
+    """In at least 95 % of three hundred grids; the fixed threshold of 0.363 sees a quarter of them."""
+    alarms, fixed = _draws(6, 300)
     assert alarms >= 0.95
     assert fixed < 0.5
 
@@ -242,19 +243,19 @@ def test_no_faces(report, strangers):
 
 def test_two_faces(report, portrait):
     both = []
-    for number in range(PHOTOS, 24):
+    for number in SOME:
         picture = Image.new("RGB", (640, 320))
         picture.paste(portrait("mara", number).resize((320, 320)), (0, 0))
         picture.paste(portrait("ines", number).resize((320, 320)), (320, 0))
         both.append(picture)
     made = report("mara", both)
     assert made.verdict.kind == "several people", made.verdict
-    assert made.facts.pictures.several == 10
+    assert made.facts.pictures.several == len(SOME)
 
 
 def test_tiny_faces(report, portrait):
     tiny = []
-    for number in range(PHOTOS, 24):
+    for number in SOME:
         picture = Image.new("RGB", (320, 320), "grey")
         picture.paste(portrait("mara", number).resize((48, 48), Image.Resampling.LANCZOS), (130, 130))
         tiny.append(picture)
@@ -265,20 +266,17 @@ def test_tiny_faces(report, portrait):
 
 
 def test_blurred_faces(report, portrait, strangers):
-    blurred = [portrait("mara", n).filter(ImageFilter.GaussianBlur(14)) for n in range(PHOTOS, 24)]
+    blurred = [portrait("mara", n).filter(ImageFilter.GaussianBlur(14)) for n in SOME]
     made = report("mara", blurred)
     assert made.verdict.kind == "blurred", made.verdict
     trained = {"training": Training(900, 1.0, (600, 900))}
     assert report("mara", blurred, blurred, **trained).verdict.rule == "blurred faces"
-    by_the_lora = report("mara", blurred, strangers, **trained).verdict
+    by_the_lora = report("mara", blurred, strangers[: len(SOME)], **trained).verdict
     assert (by_the_lora.rule, by_the_lora.value, by_the_lora.drift) == ("LoRA blurs, earlier step", 600, True)
 
 
 def test_plastic_and_burnt_skin(report, portrait):
-    smooth = [
-        Image.fromarray(cv2.bilateralFilter(np.asarray(portrait("mara", number)), 31, 60, 15))
-        for number in range(PHOTOS, 24)
-    ]
+    smooth = [Image.fromarray(cv2.bilateralFilter(np.asarray(portrait("mara", number)), 31, 60, 15)) for number in SOME]
     made = report("mara", smooth)
     assert made.verdict.rule == "plastic skin", (made.verdict, made.facts.surface.detail_ratio)
     burnt = []
@@ -304,7 +302,7 @@ def test_what_takes_fine_detail_besides_plastic_skin_is_not_called_so(report, po
         return Image.fromarray(np.clip(bands, 0, 255).astype(np.uint8))
 
     for change in (small, blurred, cast):
-        made = report("mara", [change(portrait("mara", number)) for number in range(PHOTOS, 24)])
+        made = report("mara", [change(portrait("mara", number)) for number in SOME])
         assert made.verdict.rule not in ("plastic skin", "burnt"), (change.__name__, made.facts.surface)
 
 

@@ -33,6 +33,7 @@ def test_switched_off_the_model_is_the_base(make_run, lora):
     assert all(parameter.grad is not None for parameter in session.parameters)
 
 
+@pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")
 def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run):
     apart = []
     for weight in (0.0, 1.0):
