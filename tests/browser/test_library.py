@@ -107,7 +107,7 @@ def test_from_agreeing_to_the_fetched_file(
     planted.character("Mara")
     refresh(page)
     go(page, "train", "mara")
-    line = page.locator(".sf-train-form", has_text="Sell the LoRA")
+    line = page.locator(".sf-train-form", has_text="Sell it, a LoRA trained on it, or a merge with it")
     line.get_by_text("with conditions").first.wait_for()
     line.get_by_role("button", name="Library").click()
 

@@ -1,6 +1,5 @@
 /** The panel "Train": what is to be done next, the training as it goes, a new training, and earlier ones. */
 
-import * as api from '../base/api.js';
 import { app } from '../base/app.js';
 import { chosenCharacter, openJob } from '../base/choice.js';
 import { appendTo } from '../base/dom.js';

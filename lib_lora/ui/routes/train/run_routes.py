@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -99,7 +100,7 @@ def changes_since(context: RequestContext, call: Call, whole: dict[str, Any]) ->
     """What of an answer has changed since the one that a page has, where it names that one; else all of it."""
     if "since" not in call.query:
         return whole
-    return context.changes.since(call.query["since"], whole, {})
+    return context.changes.since(call.query["since"], deepcopy(whole), {})  # a run's history grows in its place
 
 
 def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
