@@ -15,6 +15,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -380,7 +381,8 @@ class FakeRunpod:
 
     def _run(self, pod: FakePod) -> None:
         environment = {
-            "PATH": os.environ["PATH"],
+            # this Python first: on a machine with pyenv, python3 is a shell script that looks for one
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "HOME": str(pod.folder),
             "PYTHONUTF8": "1",
             **pod.body.get("env", {}),
