@@ -9,7 +9,7 @@ from lib_lora.training import state
 from lib_lora.training.loop import train
 from lib_lora.training.session import open_session
 
-STRONG = {"steps": 24, "photos": 4, "save_every": 24, "unet_lr": 5e-3, "te_lr": 5e-3, "preservation_share": 1.0}
+STRONG = {"steps": 12, "photos": 4, "save_every": 12, "unet_lr": 5e-3, "te_lr": 5e-3, "preservation_share": 1.0}
 
 
 def _silent(kind, **fields):
