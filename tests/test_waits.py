@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lib_lora.__main__ import LIBRARY_TESTS
 
 ROOT = Path(__file__).parents[1]
 MARA = ROOT / "tests" / "data" / "personas" / "mara"
@@ -94,3 +97,12 @@ def test_threads_that_wait_soon_sleep_unless_the_user_says_how(policy):
     variables |= {"PYTHONPATH": str(ROOT), **({"OMP_WAIT_POLICY": policy} if policy else {})}
     done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"{None if policy else 20000} False"
+
+
+def test_the_tests_of_one_library_load_it_when_they_run():
+    """Each worker imports every file of tests: what few of them need, they import in the test or its fixture."""
+    loads = re.compile(r"^(?:import|from) (?:gradio|open_clip)\b", re.MULTILINE)
+    alone = {ROOT / name for name in LIBRARY_TESTS}  # the main set does not collect them
+    files = set((ROOT / "tests").rglob("test_*.py")) - alone
+    assert len(files) > 300
+    assert [path.name for path in sorted(files) if loads.search(path.read_text(encoding="utf-8"))] == []
