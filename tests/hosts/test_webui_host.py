@@ -948,7 +948,7 @@ def test_the_workers_environment(webui: SimpleNamespace, tmp_path: Path, monkeyp
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(packages, "worker_packages", lambda: tmp_path / "packages")
     variables = webui.host.worker_environment()
-    root = str(Path(environment.__file__).parents[1])
+    root = str(environment.ROOT)
     assert variables["PYTHONPATH"] == root
     assert not {"COMMANDLINE_ARGS", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_VISIBLE_DEVICES"} & set(variables)
     assert {variables[name] for name in ("PYTHONUNBUFFERED", "PYTHONUTF8", "HF_HUB_OFFLINE")} == {"1"}
