@@ -3,7 +3,7 @@
 from lib_lora.ui.page import broken
 
 with broken.shown_in_tab():
-    from lib_lora.hosts.webui import detect, webui_page
+    from lib_lora.hosts.webuis import detect, webui_page
     from lib_lora.ui.page.attach import attach
 
     host = detect.host()

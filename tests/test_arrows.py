@@ -73,7 +73,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "faces": ("", "engines"),
     "runs": ("", "records"),
     "civitai": ("api", ""),
-    "hosts": ("", "webui"),
+    "hosts": ("", "webuis"),
     "cli": ("", "character", "machines"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
     "training": ("objective", "plan", "data", ""),
@@ -296,9 +296,9 @@ def plant(root: Path, files: dict[str, str]) -> Path:
         "runs/events.py": "from lib_lora import errors",
         "workflows/worker/work.py": "from lib_lora.training.loop import train\nfrom ..photos import intake",
         "hosts/__init__.py": "",
-        "hosts/webui/a1111.py": "def f():\n    from modules import shared\n    import launch",
+        "hosts/webuis/a1111.py": "def f():\n    from modules import shared\n    import launch",
         "ui/__init__.py": "",
-        "ui/page/tab.py": "from lib_lora.runs import events\nfrom lib_lora.hosts.webui import a1111\n"
+        "ui/page/tab.py": "from lib_lora.runs import events\nfrom lib_lora.hosts.webuis import a1111\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\n"
         "from lib_lora.training.plan.train_settings import S\n",
     }
@@ -347,7 +347,7 @@ def test_a_clean_house_is_clean(tmp_path: Path) -> None:
         ),
         (
             "workflows/worker/work.py",
-            "from lib_lora.hosts.webui import a1111",
+            "from lib_lora.hosts.webuis import a1111",
             "lib_lora.workflows.worker.work:1: workflows must not import hosts",
         ),
         ("ui/page/tab.py", "from modules import shared", "lib_lora.ui.page.tab:1: only hosts may import modules"),
@@ -360,9 +360,9 @@ def test_a_clean_house_is_clean(tmp_path: Path) -> None:
         ("ui/page/tab.py", "import torch.nn", "lib_lora.ui.page.tab loads torch at import"),
         ("ui/page/tab.py", "class A:\n    import peft", "lib_lora.ui.page.tab loads peft at import"),
         (
-            "hosts/webui/a1111.py",
+            "hosts/webuis/a1111.py",
             "if True:\n    from diffusers import x",
-            "lib_lora.hosts.webui.a1111 loads diffusers at import",
+            "lib_lora.hosts.webuis.a1111 loads diffusers at import",
         ),
         (
             "character/photo_files.py",

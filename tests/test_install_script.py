@@ -13,7 +13,7 @@ import pytest
 
 from hosts.standin.stage import stand_in
 from lib_lora.errors import UserError
-from lib_lora.hosts.webui import detect, webui_page
+from lib_lora.hosts.webuis import detect, webui_page
 from lib_lora.setup import environment
 from lib_lora.ui.page import attach, broken
 from lib_lora.ui.views import caption_checks
@@ -123,10 +123,11 @@ def test_whatever_fails_a_tab_opens_and_says_it(webui, attached, monkeypatch, ca
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_package_that_is_lost_is_said(webui, attached, monkeypatch):
+def test_a_module_of_its_own_that_is_lost_is_said(webui, attached, monkeypatch):
+    """As after an update and Reload UI: the script is new, and the modules of before are still loaded."""
     monkeypatch.setitem(sys.modules, "lib_lora.ui.page.attach", None)
     run()
-    assert "is not compatible with this webui" in texts(tabs(webui)[0][0])
+    assert "SameFace was updated while the webui was running" in texts(tabs(webui)[0][0])
 
 
 def test_an_old_python_is_said_before_anything_else(monkeypatch):

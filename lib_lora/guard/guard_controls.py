@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lib_lora.guard.guard_settings import ACTIONS, LINES, MOST_TRIES, GuardSettings
-from lib_lora.hosts.webui import webui_generation
+from lib_lora.hosts.webuis import webui_generation
 
 TITLE = "SameFace guard"
 

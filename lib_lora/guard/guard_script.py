@@ -13,9 +13,9 @@ from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.picture_guard import PictureGuard
-from lib_lora.hosts.webui import webui_generation
-from lib_lora.hosts.webui.detect import host
 from lib_lora.hosts.webui_attributes import report
+from lib_lora.hosts.webuis import webui_generation
+from lib_lora.hosts.webuis.detect import host
 
 NOBODY = "nobody"  # of the axis: not judged
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import INNER, number_of
-from lib_lora.hosts.webui import webui_generation
+from lib_lora.hosts.webuis import webui_generation
 
 _COLLECTED = ("latents_after_sampling", "pixels_after_sampling", "extra_result_images")  # by Forge, for the run
 _STATEFUL = ("controlnet",)  # scripts that are ready for the next batch only if their `process` runs again

@@ -22,8 +22,8 @@ from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings, settings_of
 from lib_lora.guard.guard_words import KEY, FaceFinding, finding_of, under_gallery
 from lib_lora.guard.guarded_run import AXIS, GuardedRun, number_of, run_of
-from lib_lora.hosts.webui import webui_generation
 from lib_lora.hosts.webui_attributes import report
+from lib_lora.hosts.webuis import webui_generation
 from lib_lora.provenance.marked_saving import mark_saving
 from lib_lora.provenance.source_type import PNG_KEY, packet, says_generated
 from lib_lora.provenance.xmp_files import put_xmp

@@ -32,7 +32,13 @@ def import_withheld(name: str) -> ModuleType:
     Raises:
         ImportError: it is not installed. Any other error is the package's own.
     """
-    if name in _withheld:
-        _withheld.remove(name)
-        del sys.modules[name]
-    return importlib.import_module(name)
+    if name not in _withheld:
+        return importlib.import_module(name)
+    _withheld.remove(name)
+    del sys.modules[name]
+    try:
+        return importlib.import_module(name)
+    except BaseException:
+        sys.modules[name] = None  # type: ignore[assignment]  # diffusers and peft must not find a broken one either
+        _withheld.add(name)
+        raise

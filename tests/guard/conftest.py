@@ -11,7 +11,7 @@ from painting_loop import Webui
 
 from lib_lora.errors import UserError
 from lib_lora.guard.picture_guard import PictureGuard
-from lib_lora.hosts.webui import webui_generation
+from lib_lora.hosts.webuis import webui_generation
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.workflows.produce.picture_check import Checked
 

@@ -21,8 +21,8 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from modules import deepbooru, deepbooru_model, paths, shared  # noqa: E402
 
-from lib_lora.hosts.webui import webui_captioners  # noqa: E402
-from lib_lora.hosts.webui.webui_captioners import BLIP, TAGS, webui_captioner  # noqa: E402
+from lib_lora.hosts.webuis import webui_captioners  # noqa: E402
+from lib_lora.hosts.webuis.webui_captioners import BLIP, TAGS, webui_captioner  # noqa: E402
 
 shared.interrogator.create_fake_fairscale()
 import models.blip  # noqa: E402

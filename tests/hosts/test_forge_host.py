@@ -15,7 +15,7 @@ from faults import raises
 from PIL import Image, ImageChops
 
 from hosts.standin.stage import stand_in
-from lib_lora.hosts.webui import detect, webui_captioners
+from lib_lora.hosts.webuis import detect, webui_captioners
 from lib_lora.pictures import Cell
 
 pytestmark = pytest.mark.once("A1111's versions are not Forge's; test_webui_host.py meets them")

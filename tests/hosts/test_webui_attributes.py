@@ -18,7 +18,6 @@ from PIL import Image
 from hosts.standin.stage import stand_in
 from lib_lora.errors import UserError
 from lib_lora.hosts import webui_attributes
-from lib_lora.hosts.webui import detect
 from lib_lora.hosts.webui_attributes import (
     ATTRIBUTES,
     BASES,
@@ -38,6 +37,7 @@ from lib_lora.hosts.webui_attributes import (
     full_name,
     lacking,
 )
+from lib_lora.hosts.webuis import detect
 from lib_lora.pictures import Cell
 from lib_lora.setup import environment
 from lib_lora.ui.page import attach as attaching

@@ -20,7 +20,7 @@ import transformers.utils
 from faults import raises
 from PIL import Image
 
-from lib_lora.hosts.webui.webui_captioners import BLIP, NAMES, TAGS, offered, webui_captioner
+from lib_lora.hosts.webuis.webui_captioners import BLIP, NAMES, TAGS, offered, webui_captioner
 
 BLIP_FILE, TAGS_FILE = "BLIP/some.pth", "torch_deepdanbooru/some.pt"
 

@@ -20,9 +20,9 @@ from safetensors.numpy import save_file
 
 from hosts.standin.stage import stand_in
 from lib_lora.errors import StoppedByUser
-from lib_lora.hosts.webui import detect, webui_captioners, webui_page
-from lib_lora.hosts.webui.queue_lock import take
-from lib_lora.hosts.webui.webui_painting import TOGETHER
+from lib_lora.hosts.webuis import detect, webui_captioners, webui_page
+from lib_lora.hosts.webuis.queue_lock import take
+from lib_lora.hosts.webuis.webui_painting import TOGETHER
 from lib_lora.models import clip_tokens
 from lib_lora.pictures import Cell
 from lib_lora.setup import environment, packages

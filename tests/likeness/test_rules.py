@@ -86,9 +86,9 @@ CASES = {
     "no face": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **NO_RUN, **NO_BASE},
     "no face in a few pictures": {"pictures": 2, "read": 2, "no_face": 2, "no_face_share": 1.0, **NO_RUN, **NO_BASE},
     "tiny faces": {"small": 14, "small_share": 0.7, "counted": 6},
-    "LoRA blurs, earlier step tested": BLURRED,
-    "LoRA blurs, earlier step": {**BLURRED, "best_step": None},
-    "LoRA blurs": {**BLURRED, **FIRST, "best_step": None, "midway": None},
+    "LoRA blurs, earlier step tested": {**BLURRED, "usable_step": 600},
+    "LoRA blurs, earlier step": BLURRED,
+    "LoRA blurs": {**BLURRED, **FIRST, "midway": None},
     "blurred faces": {**BLURRED, **NO_RUN, "base_blurred_share": 0.6},
     "unsure faces": {"unsure": 14, "unsure_share": 0.7, "counted": 6},
     "hidden faces": {"hidden": 12, "hidden_share": 0.6, "hidden_by": "eyes covered"},
@@ -430,6 +430,17 @@ def test_a_lower_weight_mends_no_lora_that_breaks_the_faces_at_weight_1():
 )
 def test_a_lora_is_not_blamed_for_blur_that_may_come_from_elsewhere(why):
     assert judge(changed(CLEAN, **{**BLURRED, **why})).rule == "blurred faces"
+
+
+def test_a_step_that_blurs_itself_is_not_called_usable():
+    tested = {"saved": (50, 100, 150), "tested": ((50, 0.3), (100, 0.5))}
+    assert training_facts(Training(150, **tested)).usable_step == 100
+    assert training_facts(Training(150, **tested, sent_back=(100,))).usable_step == 50
+    assert training_facts(Training(150, **tested, sent_back=(50, 100))).usable_step is None
+
+
+def test_a_run_on_photos_of_somebody_else_is_not_called_spoiled():
+    assert judge(changed(CLEAN, **{**SPOILED, "mutual": 0.8})).rule == "another face"
 
 
 def test_without_a_run_nothing_is_called_undertrained():

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from lib_lora.hosts.webui import webui_page
+from lib_lora.hosts.webuis import webui_page
 from lib_lora.queue.running.supervisor import Supervisor
 from lib_lora.ui.http import route_access
 from lib_lora.ui.page import attach as attaching
@@ -135,7 +135,7 @@ def test_the_script_of_the_webui_loads_little():
     """Counted in modules, since seconds are the machine's: they are a webui's start."""
     code = (
         "import sys, gradio, fastapi, yaml, PIL.Image; before = set(sys.modules);"
-        "from lib_lora.ui.page import broken; from lib_lora.hosts.webui import detect, webui_page;"
+        "from lib_lora.ui.page import broken; from lib_lora.hosts.webuis import detect, webui_page;"
         "from lib_lora.ui.page.attach import attach; import lib_lora.ui.page.tab;"
         "new = set(sys.modules) - before; ours = [name for name in new if name.startswith('lib_lora')];"
         "print(len(ours), sorted(name for name in ('sqlite3', 'numpy', 'lib_lora.ui.routes.route_table',"

@@ -17,8 +17,8 @@ from PIL import Image
 sys.path.insert(0, "@ROOT@")
 from lib_lora.errors import UserError
 from lib_lora.hosts import webui_attributes
-from lib_lora.hosts.webui import webui_page
-from lib_lora.hosts.webui.detect import host as detected
+from lib_lora.hosts.webuis import webui_page
+from lib_lora.hosts.webuis.detect import host as detected
 from lib_lora.pictures import Cell
 
 host = detected()

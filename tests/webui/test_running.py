@@ -12,7 +12,7 @@ CONSOLE = """*** Failed reading extension data from Git repository (sameface)
 ---
 Loading weights from sameface.safetensors
 Traceback (most recent call last):
-  File "lib_lora/hosts/webui/webui.py", line 1, in roots
+  File "lib_lora/hosts/webuis/webui.py", line 1, in roots
 AttributeError: ckpt_dir
 Startup time: 3 s
 """

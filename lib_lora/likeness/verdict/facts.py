@@ -363,6 +363,7 @@ class TrainingFacts:
     Attributes:
         step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
         lower, much_lower: 0.8 and 0.6 times the weight.
+        usable_step: the best tested checkpoint before this one whose own verdict does not send back.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         later_gain: how much more retention the later checkpoint has, where it was tested.
@@ -383,6 +384,7 @@ class TrainingFacts:
     earlier: int | None = None
     midway: int | None = None
     best_step: int | None = None
+    usable_step: int | None = None
     fallen: float | None = None
     risen: float | None = None
     later_gain: float | None = None

@@ -250,14 +250,16 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     )
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     if before:
-        facts = replace(facts, best_step=-max((kept, -step) for step, kept in before)[1])
+        usable = [(kept, -step) for step, kept in before if step not in run.sent_back]
+        facts = replace(facts, usable_step=-max(usable)[1] if usable else None)
     if now is None or best is None:
         return facts
     after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
     facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_gain=gain)
     if before:
-        facts = replace(facts, fallen=max(kept for _, kept in before) - now, risen=now - max(before)[1])
+        best_kept, best_step = max((kept, -step) for step, kept in before)
+        facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
         gained = [now - kept for step, kept in before if step == run.restarted]
         facts = replace(facts, gained=gained[0] if gained else None)
     return facts

@@ -58,7 +58,7 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _OTHER_FACES = (
-    "With the LoRA the faces are others than the base model's of the same seeds ({base_alike:.2f}), but no more like "
+    "With the LoRA the faces are others than the base model's of the same seeds (likeness {base_alike:.2f}), but no more like "
     "the photos ({uplift:+.2f}): the training has spoiled them."
 )
 _TURN_THEM = (
@@ -190,11 +190,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "LoRA blurs, earlier step tested",
         "over-baked",
-        (*LORA_BLURS, there(lambda f: f.training.best_step)),
+        (*LORA_BLURS, there(lambda f: f.training.usable_step)),
         _BLURRED,
-        "Use step {best_step}, whose faces can be judged; for a new run halve the learning rate.",
+        "Use step {usable_step}, whose faces can be judged; for a new run halve the learning rate.",
         "test_step",
-        lambda f: f.training.best_step,
+        lambda f: f.training.usable_step,
     ),
     Rule(
         "LoRA blurs, earlier step",
@@ -217,7 +217,8 @@ RULES: tuple[Rule, ...] = (
         "blurred",
         (at_least(lambda f: f.pictures.blurred_share, MANY),),
         "In {blurred} of {read} pictures the face is too blurred to judge.",
-        "Paint with more sampling steps, without blur in the prompt and with the LoRA at weight 1 or less.",
+        "Paint with more sampling steps, without blur in the prompt and with the LoRA at weight 1 or less; if only the "
+        "LoRA blurs, use an earlier checkpoint.",
     ),
     Rule(
         "unsure faces",
@@ -299,6 +300,18 @@ RULES: tuple[Rule, ...] = (
         "Train again with a third of the learning rate.",
     ),
     Rule(
+        "another face",
+        "another face",
+        (
+            *WEAK,
+            at_least(lambda f: f.identity.lost_share, MANY),
+            there(lambda f: f.base.uplift),
+            at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
+        ),
+        "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
+        "Make sure that no photo shows another person, and that LoRA and character belong together.",
+    ),
+    Rule(
         "spoiled, earlier step",
         "overtrained",
         (*SPOILED, there(lambda f: f.training.midway)),
@@ -313,18 +326,6 @@ RULES: tuple[Rule, ...] = (
         SPOILED,
         _OTHER_FACES,
         "Train again with a third of the learning rate.",
-    ),
-    Rule(
-        "another face",
-        "another face",
-        (
-            *WEAK,
-            at_least(lambda f: f.identity.lost_share, MANY),
-            there(lambda f: f.base.uplift),
-            at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
-        ),
-        "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
-        "Make sure that no photo shows another person, and that LoRA and character belong together.",
     ),
     Rule(
         "weak at a low weight",

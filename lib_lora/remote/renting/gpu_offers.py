@@ -67,11 +67,6 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes, at: str) -> list[GpuOf
         wishes: what it must be.
         at: the provider, as people write it.
 
-    Args:
-        catalog: what a provider lets.
-        wishes: what it must be.
-        at: the provider, as people write it.
-
     Raises:
         UserError: none will; the sentence says what most of them lack.
     """

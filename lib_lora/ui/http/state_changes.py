@@ -13,6 +13,7 @@ from typing import Any
 
 from lib_lora.files import digest_of
 
+_MOST_WHOLE = 4  # states that are kept whole: the page's, and those of the training and the test that it shows
 _MOST = 64  # states that are remembered; each open page has one
 
 
@@ -22,7 +23,7 @@ class StateChanges:
     def __init__(self) -> None:
         self._lock = Lock()
         self._sent: OrderedDict[str, dict[str, str]] = OrderedDict()
-        self._last: tuple[str, Any] = ("", None)  # the newest state's mark, and the state
+        self._whole: OrderedDict[str, Any] = OrderedDict()  # the newest states themselves, by their marks
 
     def since(
         self, mark: str, parts: Mapping[str, Any], lists: Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]]
@@ -39,8 +40,8 @@ class StateChanges:
             and ``lists``, each with the ``keys`` of all its entries in order and the entries that have ``changed``.
         """
         with self._lock:
-            last, state = self._last
-        if mark == last and state == (parts, lists):  # quick where it is the very same, as it is mostly
+            state = self._whole.get(mark)
+        if state == (parts, lists):  # quick where it is the very same, as it is mostly
             return {"mark": mark}
         now = {name: _digest(value) for name, value in parts.items()}
         for name, (key, entries) in lists.items():
@@ -50,7 +51,10 @@ class StateChanges:
             before = self._sent.get(mark, {})
             self._sent[new] = now
             self._sent.move_to_end(new)
-            self._last = new, (parts, lists)
+            self._whole[new] = parts, lists
+            self._whole.move_to_end(new)
+            while len(self._whole) > _MOST_WHOLE:
+                self._whole.popitem(last=False)
             while len(self._sent) > _MOST:
                 self._sent.popitem(last=False)
         if new == mark:

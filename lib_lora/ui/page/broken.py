@@ -65,6 +65,11 @@ def said(error: BaseException) -> tuple[str, str]:
             "Start the webui once without --skip-install and --skip-prepare-environment: it then installs its own "
             f"packages again. Or type: {_quoted(sys.executable)} -m pip install {_quoted((lost or [name])[0])}"
         )
+    if isinstance(error, ImportError) and error.name and error.name.split(".")[0] == "lib_lora":
+        # Reload UI runs the new script with the modules of before, which stay loaded.
+        return f"SameFace was updated while the webui was running: {_line(error)}", (
+            "Restart the webui. If the problem persists, install SameFace again."
+        )
     if isinstance(error, (ImportError, AttributeError)):
         return f"SameFace is not compatible with this webui: {_line(error)}", (
             "Update SameFace under Extensions, and restart the webui. If the problem persists, the webui may be newer "

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 from lib_lora.hosts.host_protocol import Host
-from lib_lora.hosts.webui.webui_page import ELEMENT, paste_button
+from lib_lora.hosts.webuis.webui_page import ELEMENT, paste_button
 from lib_lora.ui.page import page_modules
 
 # Gradio 6 lays a style over HTML, which takes the ring from what has the focus; the page has its own.

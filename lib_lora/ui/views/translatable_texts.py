@@ -59,7 +59,7 @@ def of_server() -> Iterator[str]:
     from lib_lora.captions.slots import Framing
     from lib_lora.civitai import licence_lights, starter_models
     from lib_lora.civitai.api import licence_flags
-    from lib_lora.hosts.webui import webui_captioners
+    from lib_lora.hosts.webuis import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
     from lib_lora.likeness.report import four_numbers
     from lib_lora.likeness.report.report import SHARES

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lib_lora.hosts.host_protocol import CardVisibility
-from lib_lora.hosts.webui.webui import Webui
-from lib_lora.hosts.webui.webui_painting import forget_conditions
 from lib_lora.hosts.webui_attributes import ask, ask_or, put
+from lib_lora.hosts.webuis.webui import Webui
+from lib_lora.hosts.webuis.webui_painting import forget_conditions
 from lib_lora.models.families.registry import family_named
 
 _PARAMETERS = "sd_models:model_data.forge_loading_parameters"

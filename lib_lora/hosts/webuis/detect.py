@@ -7,10 +7,10 @@ import os
 import sys
 from typing import Any
 
-from lib_lora.hosts.webui.a1111 import A1111
-from lib_lora.hosts.webui.forge import Forge, Neo, ReForge
-from lib_lora.hosts.webui.webui import Webui
 from lib_lora.hosts.webui_attributes import ask_or
+from lib_lora.hosts.webuis.a1111 import A1111
+from lib_lora.hosts.webuis.forge import Forge, Neo, ReForge
+from lib_lora.hosts.webuis.webui import Webui
 
 _known: dict[str, Any] = {}
 

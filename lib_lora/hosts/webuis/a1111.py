@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from lib_lora.hosts.webui.webui import Webui
-from lib_lora.hosts.webui.webui_painting import forget_conditions
 from lib_lora.hosts.webui_attributes import ask, ask_or, networks, put, report
+from lib_lora.hosts.webuis.webui import Webui
+from lib_lora.hosts.webuis.webui_painting import forget_conditions
 
 
 class A1111(Webui):

@@ -23,7 +23,7 @@ def register(
     """Make all registrations; to be called from ``scripts/``, whose calls alone the webui knows after a reload.
 
     Args:
-        host: of `lib_lora.hosts.webui.detect.host`; it is told of each new app.
+        host: of `lib_lora.hosts.webuis.detect.host`; it is told of each new app.
         tab: makes the tab's ``gr.Blocks``.
         started: gets the page (None where the webui runs without one) and the FastAPI app, at each start.
         unloaded: called before the scripts are loaded anew. The process goes on, and what runs in it should too.

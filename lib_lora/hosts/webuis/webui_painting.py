@@ -20,9 +20,9 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import atomic_file, printable
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.temporary_loras import temporary_loras
-from lib_lora.hosts.webui.queue_lock import turn
-from lib_lora.hosts.webui.webui_detailer import quiet_settings, script_runner
 from lib_lora.hosts.webui_attributes import ask, ask_or, put, reads_bundles
+from lib_lora.hosts.webuis.queue_lock import turn
+from lib_lora.hosts.webuis.webui_detailer import quiet_settings, script_runner
 from lib_lora.job_host import Each
 from lib_lora.pictures import Cell
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from lib_lora.hosts.webui.webui_painting import no_last_generation
 from lib_lora.hosts.webui_attributes import ask, ask_or, put
+from lib_lora.hosts.webuis.webui_painting import no_last_generation
 
 _XYZ = "xyz_grid.py"
 

@@ -20,9 +20,6 @@ from PIL import Image
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.hosts import auth
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, HostLack, OfferedCaptioner, Roots
-from lib_lora.hosts.webui import webui_captioners, webui_detailer, webui_page, webui_painting
-from lib_lora.hosts.webui.queue_lock import take, turn
-from lib_lora.hosts.webui.webui_painting import PaintingWebui
 from lib_lora.hosts.webui_attributes import (
     CARDS,
     PAINTING,
@@ -38,6 +35,9 @@ from lib_lora.hosts.webui_attributes import (
     sentence,
     works,
 )
+from lib_lora.hosts.webuis import webui_captioners, webui_detailer, webui_page, webui_painting
+from lib_lora.hosts.webuis.queue_lock import take, turn
+from lib_lora.hosts.webuis.webui_painting import PaintingWebui
 from lib_lora.job_host import Each, never
 from lib_lora.models import clip_tokens
 from lib_lora.models.families.registry import families
