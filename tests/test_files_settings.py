@@ -148,7 +148,7 @@ def test_wrong_settings_are_named(values, said):
 
 @dataclass(frozen=True)
 class Strict(Inner):
-    """Refuses what is too large; the sentence begins with the field's name."""
+    """Refuses what is too large: one value as a `Misfit`, which names its field, the others without one."""
 
     def __post_init__(self) -> None:
         if self.rank > 9:
@@ -171,7 +171,7 @@ class Around:
         (Outer, {"name": "x", "items": [{"rank": "x"}]}, "items.rank"),
         (Outer, {}, "name"),
         (Outer, [], ""),
-        (Around, {"inner": {"rank": 10}}, "inner.rank"),
+        (Around, {"inner": {"rank": 10}}, "inner"),  # no sentence is read for its first word
         (Around, {"inner": {"rank": 9}}, "inner.rank"),
         (TrainSettings, {"lora": {"rank": 0}}, "lora.rank"),
         (TrainSettings, {"objective": {"huber_c": 2}}, "objective.huber_c"),
