@@ -194,7 +194,7 @@ def measures(cluster, found):
 def test_what_a_training_takes_on_a_cluster_is_measured_there(cluster):
     measures(cluster, {"error": "", "measured": MEASURED_THERE})
     found, said, wanted = probed(cluster)
-    assert found.values() == {**MEASURED_THERE, "on": "ray:studio"}
+    assert found == {**MEASURED_THERE, "on": "ray:studio"}
     assert ("progress", "Measuring on studio") in said
     assert [one for one in said if one[0] == "warning"] == []
     train = preset(None, "sd1", wanted, narrow=identify(cluster.base).narrow)

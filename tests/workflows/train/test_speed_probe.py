@@ -113,7 +113,7 @@ def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
 
 def test_the_first_step_does_not_count(data, toy, monkeypatch):
     monkeypatch.setattr(speed_probe, "rehearse", lambda session, steps, each: [100.0, 1.0, 3.0, 2.0])
-    assert probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())["seconds_per_step"] == 2.0
+    assert probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said()).seconds_per_step == 2.0
 
 
 def test_too_little_memory_says_what_to_lower(data, toy, monkeypatch):
