@@ -93,8 +93,8 @@ def test_again_after_reload_ui(webui, attached):
         (ModuleNotFoundError("x", name="scipy.stats"), "package scipy is missing", "scipy&gt;=1.10"),
         (
             ModuleNotFoundError("no lib_lora.x", name="lib_lora.x"),
-            "is not compatible with this webui",
-            "Update SameFace",
+            "was updated while the webui was running",
+            "Restart the webui",
         ),
         (ImportError("cannot import name 'y'"), "ImportError: cannot import name", "Update SameFace"),
         (AttributeError("module has no attribute"), "AttributeError: module has", "A1111 1.9"),

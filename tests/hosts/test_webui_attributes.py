@@ -119,7 +119,7 @@ def texts(tab: Any) -> dict[str, str]:
 
 def test_nothing_of_a_webui_is_reached_but_through_the_list() -> None:
     known, sources = {one.name for one in ATTRIBUTES}, {}
-    for path in HOSTS.glob("*.py"):
+    for path in HOSTS.rglob("*.py"):
         sources[path.name] = path.read_text(encoding="utf-8")
         for call in (node for node in ast.walk(ast.parse(sources[path.name])) if isinstance(node, ast.Call)):
             called = getattr(call.func, "id", getattr(call.func, "attr", ""))

@@ -60,7 +60,7 @@ WEAK = {
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {
     "step": None, "later": None, "earlier": None, "midway": None, "more": None, "as_many": None, "fallen": None,
-    "best_step": None,
+    "best_step": None, "usable_step": None,
 }  # fmt: skip
 FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
@@ -99,9 +99,9 @@ CASES = {
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
     "collapsed, earlier step": COLLAPSED,
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
+    "another face": {**WEAK, "mutual": 0.8},
     "spoiled, earlier step": SPOILED,
     "spoiled": {**SPOILED, "midway": None, "earlier": None},
-    "another face": {**WEAK, "mutual": 0.8},
     "weak at a low weight": {**WEAK, "weight": 0.6},
     "trained on in vain": {**WEAK, **LAST, "gained": 0.01},
     "undertrained, later step is worse": {**WEAK, "later_gain": -0.1},

@@ -58,8 +58,8 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _OTHER_FACES = (
-    "With the LoRA the faces are others than the base model's of the same seeds (likeness {base_alike:.2f}), but no more like "
-    "the photos ({uplift:+.2f}): the training has spoiled them."
+    "With the LoRA the faces are others than the base model's of the same seeds (likeness {base_alike:.2f}), but no "
+    "more like the photos ({uplift:+.2f}): the training has spoiled them."
 )
 _TURN_THEM = (
     "Add 3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and "
