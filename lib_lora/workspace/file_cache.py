@@ -124,7 +124,7 @@ def unless_changed(key: Hashable, make: Callable[[], T]) -> T:
     with _lock:
         observations, result = _results.get(key, (None, None))
     if observations is None or not _the_same(observations):
-        outer, observations = getattr(_noting, "looks", None), {}
+        outer, observations = getattr(_noting, "observations", None), {}
         _noting.observations = observations
         try:
             result = make()
@@ -136,7 +136,7 @@ def unless_changed(key: Hashable, make: Callable[[], T]) -> T:
         _results.move_to_end(key)
         while len(_results) > _MOST:
             _results.popitem(last=False)
-    if (outer := getattr(_noting, "looks", None)) is not None:
+    if (outer := getattr(_noting, "observations", None)) is not None:
         for observe, found in observations.items():
             outer.setdefault(observe, found)
     return cast(T, result)
@@ -145,7 +145,7 @@ def unless_changed(key: Hashable, make: Callable[[], T]) -> T:
 def observed(observe: Callable[..., T], *arguments: Hashable) -> T:
     """What ``look(*arguments)`` gives; `unless_changed` asks it again to learn whether anything is another."""
     found = observe(*arguments)
-    if (observations := getattr(_noting, "looks", None)) is not None:
+    if (observations := getattr(_noting, "observations", None)) is not None:
         observations.setdefault((observe, *arguments), found)
     return found
 
