@@ -97,6 +97,7 @@ CASES = {
     "base too coarse": {"ceiling_separation": 2.0, "retention_best": 0.6},
     "base loses faces": {"ceiling_lost": 0.8, "retention_best": 0.6},
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
+    "collapsed, earlier step is better": {**COLLAPSED, "fallen": 0.05},
     "collapsed, earlier step": COLLAPSED,
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
     "another face": {**WEAK, "mutual": 0.8},

@@ -284,6 +284,15 @@ RULES: tuple[Rule, ...] = (
     # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
     # hardly trained, and more steps would be the worst advice.
     Rule(
+        "collapsed, earlier step is better",
+        "overtrained",
+        (*COLLAPSED, at_least(lambda f: f.training.fallen, RISING)),
+        _ONE_FACE,
+        "Keep step {best_step}; for a new run use a third of the learning rate.",
+        "test_step",
+        lambda f: f.training.best_step,
+    ),
+    Rule(
         "collapsed, earlier step",
         "overtrained",
         (*COLLAPSED, there(lambda f: f.training.midway)),
