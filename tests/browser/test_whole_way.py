@@ -143,7 +143,6 @@ def test_trains_while_the_page_is_reloaded(person: Visitor, webui: Page) -> None
     panel.get_by_text("All settings").first.click()
     panel.get_by_label("Steps", exact=True).fill(str(STEPS))
     panel.get_by_label("Save every N steps", exact=True).fill(str(STEPS))
-    panel.get_by_label("Likeness curve", exact=True).uncheck()  # test_training_a_face.py measures it
     panel.get_by_text("Paint and judge the test grid afterwards").locator("visible=true").first.click()
     person.sees(re.compile(rf"{STEPS} steps with 11 photos"))
     person.photograph("4-before-training")

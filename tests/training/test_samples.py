@@ -72,9 +72,10 @@ def test_every_family_paints_what_the_finished_lora_paints(make_run, events, toy
         assert not np.array_equal(shown[0], shown[2])  # another seed
     painter = DiffusersPainter(identify(toy(kind)), torch.device("cpu"), torch.float32)
     cells = [Cell(one["prompt"], NEGATIVE, 1000 + one["number"], path, width=128, height=128, steps=3) for one in said]
-    for ours, theirs in zip(shown, painter.paint(cells)):
-        off = np.abs(ours - np.asarray(theirs, dtype=np.float32))
-        assert off.mean() < 0.5
+    bare = [replace(cell, lora=None) for cell in cells]
+    for ours, theirs, without in zip(shown, painter.paint(cells), painter.paint(bare)):
+        off, of_the_lora = (np.abs(ours - np.asarray(other, dtype=np.float32)) for other in (theirs, without))
+        assert off.mean() < 0.5 < of_the_lora.mean()
         assert ours.std() > 1  # there is something on it
 
 

@@ -143,7 +143,7 @@ def test_what_was_seen_before_a_captioner_gives_up_is_kept_and_the_rest_is_said(
                 raise UserError("A LoRA is trained; wait until that is done.", code="some-fault")
             return ["outdoors"]
 
-    with raises("captions-left", written=2, left=3):
+    with raises("captions-left", has="A LoRA is trained; wait until that is done.", written=2, left=3):
         fill(root, NAME, Busy(2), engine=eye)
     texts = editing.captions_of(create(root, MARA)).texts
     assert len([text for text in texts.values() if "outdoors" in text]) == 2

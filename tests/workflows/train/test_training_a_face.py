@@ -54,7 +54,7 @@ def test_retention_rises(grids):
     """Measured once: 0.11 and 0.32."""
     early, late = (grids[step]["facts"]["retention"] for step in (EARLY, LATE))
     assert early < 0.25
-    assert late > early + 0.1
+    assert late > early + 0.15
 
 
 def test_the_curve_of_the_training_rises_too(grids, main):
@@ -62,7 +62,7 @@ def test_the_curve_of_the_training_rises_too(grids, main):
     curve = history_of(grids["run"] / "events.jsonl").likeness
     assert [one["step"] for one in curve] == [EARLY, 2 * EARLY, LATE]
     first, last = curve[0], curve[-1]
-    assert last["identity"] > first["identity"] + 0.1
+    assert last["identity"] > first["identity"] + 0.15
     assert all(one["faces"] >= 5 for one in curve)
     assert None not in last.values()
     shown = [path.name for path in (grids["run"] / "samples").iterdir()]

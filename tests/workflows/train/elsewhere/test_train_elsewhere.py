@@ -1,6 +1,7 @@
 """Which job a command on another machine follows; what happens there is tests/queue's."""
 
 import os
+from contextlib import contextmanager
 
 import pytest
 from faults import raises
@@ -8,6 +9,8 @@ from faults import raises
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue
+from lib_lora.remote import places
+from lib_lora.remote.places import Place, RayCluster
 from lib_lora.runs.lent_run import Loan, lend, loan_of, returned, see_that_it_is_here
 from lib_lora.workflows.train.elsewhere import train_elsewhere
 from lib_lora.workflows.worker import paint_plans
@@ -76,6 +79,24 @@ def test_a_job_that_failed_is_told_by_its_own_code(lent, error, code, said):
     queue.end(1, "failed", error, code=code)
     found = train_elsewhere._failure(queue.get(1))
     assert ((str(found), found.code), found.parameters) == (said, {"job": 1})
+
+
+def test_a_cluster_named_by_its_address_is_the_place_in_the_job(lent, monkeypatch, capsys):
+    queue, _ = lent
+    places.save(queue.root, Place("studio", "head.example.org", port=8265, ray=RayCluster("/shared")))
+
+    @contextmanager
+    def done_at_once(host, root):
+        queue.end(queue.take("remote", "me").id, "finished", "")
+        yield
+
+    monkeypatch.setattr(train_elsewhere, "supervised", done_at_once)
+    monkeypatch.setattr(train_elsewhere, "_POLL", 0.0)
+    queue.end(queue.take("remote", "me").id, "failed", "It broke.")  # the one that is left
+    asked = TrainArguments(base="base.safetensors", on="ray:http://head.example.org:8265")
+    job = train_elsewhere._done(None, queue.root, "Lena", asked, 0)
+    assert (job.state, job.arguments.on) == ("finished", "ray:studio")
+    assert "studio" in capsys.readouterr().out
 
 
 def test_a_painter_that_nobody_asks_any_more_ends(tmp_path):
