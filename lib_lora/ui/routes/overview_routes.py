@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
+from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.messages.message import Message
 from lib_lora.models.families.registry import families
-from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.run_history import history_of
@@ -355,9 +355,9 @@ def _next(
     """The step that is next, where the newest test may be good and the character invented."""
     if run is not None and run.saved:
         return "use" if is_good else "test"  # which says what to do first
-    if len(snapshot.used) < LEAST and is_invented:
+    if len(snapshot.used) < LEAST_TO_TRAIN and is_invented:
         return "invent"
-    if len(snapshot.used) < LEAST or snapshot.audit is None or snapshot.audit["stopped"]:
+    if len(snapshot.used) < LEAST_TO_TRAIN or snapshot.audit is None or snapshot.audit["stopped"]:
         return "photos"
     return "train" if is_captioned else "captions"
 
