@@ -1,4 +1,4 @@
-"""The entry: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
+"""Starts the commands: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
 
 Knows which Python will do, and that ``try``, ``ui`` and ``test`` bring their own environment. What the commands do is
 in `lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.

@@ -1,4 +1,4 @@
-"""The exception whose message is for a person to read, and helpers for its sentence."""
+"""Defines the exceptions whose messages are for people, and helpers that word them."""
 
 from __future__ import annotations
 

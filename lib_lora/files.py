@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, content hashes, names that are safe on every system.
+"""Writes files that are whole or absent, hashes their content, and makes names that are safe on every system.
 
 Knows nothing about what is in a file.
 """

@@ -1,4 +1,4 @@
-"""Painted pictures: what is asked for, and PNG files that say how they were painted and that they are generated.
+"""Defines what a painted picture is asked to be, and writes PNG files that say how they were generated.
 
 Knows the texts in the file; does not know who paints, or what becomes of the picture. Imports nothing heavy.
 """

@@ -1,4 +1,7 @@
-"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine or rule."""
+"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics).
+
+Knows no engine and no rule.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Captions as phrases between commas, as kohya's tools read them. Pure functions on text; no file is touched.
+"""Splits captions into phrases at commas, as kohya's tools do, and joins them again.
 
 Two phrases are the same one when they differ in case and blanks only. Every edit keeps the other phrases as they are
-written, in their order.
+written, in their order. Pure functions on text; no file is touched.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A character: who it is, why it may be trained on, and the file ``character.yaml`` in its folder.
+"""Reads and writes a character's file, ``character.yaml``: who it is, and why it may be trained on.
 
 Knows nothing of models or training.
 """

@@ -1,7 +1,7 @@
-"""Says as traffic lights what may be done with models from Civitai, alone and together: from flags and licences. Pure.
+"""Shows as traffic lights, from flags and licences, what may be done with models from Civitai, alone and together.
 
 A light shows what pages and licences say; it decides nothing. What is not known is grey, and nothing is green that
-depends on it. Of several models in a picture the worst light counts.
+depends on it. Of several models in a picture the worst light counts. Pure functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line: each module reads the arguments of some commands and calls the workflow that does the work."""
+"""Runs the command line: each module reads the arguments of some commands and calls the workflow that does the work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and how their values are read."""
+"""Defines the arguments that several commands share, and reads their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads what ComfyUI answers, which may be anything, into plain objects and sentences. Imports nothing heavy."""
+"""Reads ComfyUI's answers, which may be anything, into plain objects and sentences.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Defines a face, and the interface of every engine that finds faces. Knows no model."""
+"""Defines a face, and the interface of every engine that finds faces.
+
+Knows no model.
+"""
 
 from __future__ import annotations
 

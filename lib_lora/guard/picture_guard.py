@@ -1,4 +1,4 @@
-"""The guard's work at each point of the webui's painting: judging pictures, painting again, noting what was found.
+"""Does the guard's work at each point of the webui's painting: judges pictures, paints again, notes what was found.
 
 The webui calls, in this order: `begin` with each run; `finished` with each picture, once ADetailer and all others are
 done with it and before it is saved; `before_saved` and `saved` around each file that is written; `ended`. Whatever

@@ -1,4 +1,4 @@
-"""SameFace without a webui, as a host of its own: folders instead of a list of models, and nobody else on the GPU."""
+"""Hosts SameFace without a webui: with folders instead of a list of models, and no other program on the GPU."""
 
 from __future__ import annotations
 

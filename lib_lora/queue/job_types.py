@@ -1,7 +1,7 @@
-"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy.
+"""Defines what a queued job can be asked to do: one dataclass of arguments for each type.
 
 Plain values become such a dataclass here and nowhere else, once: when a request comes in (`arguments_of`), or when a
-row of the queue's file is read (`arguments_in_row`). Whoever has a job asks its attributes.
+row of the queue's file is read (`arguments_in_row`). Whoever has a job asks its attributes. Imports nothing heavy.
 """
 
 from __future__ import annotations

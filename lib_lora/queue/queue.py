@@ -1,6 +1,6 @@
-"""The queue of jobs in ``jobs.sqlite``, shared by every process on one data folder. It survives ``kill -9``.
+"""Keeps the queue of jobs in ``jobs.sqlite``, shared by every process on one data folder.
 
-Knows nothing of workers; who runs a job is told to it.
+Knows nothing of workers; who runs a job is told to it. It survives ``kill -9``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The file ``jobs.sqlite``: its tables, short transactions on it, and what happens to one that is damaged.
+"""Opens the file ``jobs.sqlite``: its tables, short transactions on it, and what happens to a damaged one.
 
 Knows nothing of what a job is.
 """

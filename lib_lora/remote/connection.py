@@ -1,4 +1,4 @@
-"""A connection to the agent on a place (`remote.agent`): requests, and their answers.
+"""Connects to the agent on a place (`remote.agent`), sends it requests and reads its answers.
 
 What comes back is hostile until it was looked at: it is JSON of a limited size, and whoever asks looks at each value.
 """

@@ -1,6 +1,6 @@
-"""Knows which providers let GPUs: the one list that a further one is added to. Imports none of them.
+"""Lists the providers that rent out GPUs; a further provider is added here.
 
-In ``--on`` and in a job's arguments a provider's name says that a GPU is rented there.
+In ``--on`` and in a job's arguments a provider's name says that a GPU is rented there. Imports none of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One request over HTTP and its answer, whose size and time are limited. Follows no redirect. Imports nothing heavy."""
+"""Sends one HTTP request and reads its answer, whose size and time are limited.
+
+Follows no redirect. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of a connection to a place: requests to the agent there, and files that go there and come from there.
+"""Defines the interface of a connection to a place: requests to the agent there, and files sent and fetched.
 
 `remote.connection` is one over SSH, `remote.ray_cluster.ray_connection` one to a Ray cluster. Which requests there are,
 and what they answer, the methods of `remote.agent.Agent` say.

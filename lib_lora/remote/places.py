@@ -1,5 +1,4 @@
-"""The machines and clusters on which a user trains, by the names they were given; kept in ``places.json`` of the data
-folder.
+"""Keeps the machines and clusters on which a user trains, by their names, in ``places.json`` of the data folder.
 
 Host names, users and paths end up on a command line, so each is looked at before it is kept. Imports nothing heavy.
 """

@@ -1,4 +1,7 @@
-"""Computes the loss of each item of a batch at one step. Everything random comes from seed and step."""
+"""Computes the loss of each item of a batch at one step.
+
+Everything random is derived from seed and step.
+"""
 
 from __future__ import annotations
 

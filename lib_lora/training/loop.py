@@ -1,4 +1,4 @@
-"""The training loop, and nothing else: step, report, save, stop.
+"""Runs the training loop, and nothing else: step, report, save, stop.
 
 Reads from top to bottom: `train` opens the session, goes on from the last state if there is one, and
 runs `_Loop.step` until the end. Everything random is a function of seed and step, so a run that was

@@ -1,4 +1,7 @@
-"""Lists a data folder: characters, their runs, and the verdict of the newest test. Imports nothing heavy."""
+"""Lists a data folder: characters, their runs, and the verdict of the newest test.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

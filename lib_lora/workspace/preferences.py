@@ -1,4 +1,7 @@
-"""Reads and writes the settings for all characters of a data folder: ``settings.json``. Imports nothing heavy."""
+"""Reads and writes the settings for all characters of a data folder: ``settings.json``.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

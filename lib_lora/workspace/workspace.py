@@ -1,9 +1,11 @@
-"""Names where everything lies in a data folder. Pure: nothing is read or made.
+"""Names where everything lies in a data folder.
 
 <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
                         /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/, combined/<id>/
        jobs.sqlite, jobs/<number>/events.jsonl, log.txt, result.json
        deleted/, uploads/, blip/, and the files of `Workspace`
+
+Pure functions: nothing is read or made.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Reads Civitai's answers into objects. An answer is hostile until it was read here: types, sizes and letters checked.
+"""Reads Civitai's answers into objects, and checks types, sizes and characters of everything in them.
 
 What makes no sense is left out, and is said as unknown later. No text of an answer is a path or an address that is
-asked, except the addresses of pictures, which are checked where they are asked. Imports nothing heavy.
+asked, except the addresses of pictures, which are checked where they are asked. Imports nothing heavy. An answer is not
+trusted before that.
 """
 
 from __future__ import annotations

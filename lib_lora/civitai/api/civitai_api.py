@@ -1,4 +1,4 @@
-"""Civitai's API, version 1: the few calls that a look-up needs, each tried again where that may help.
+"""Makes the few calls of Civitai's API, version 1, that a look-up needs, and repeats each where that may help.
 
 The size of an answer is limited, and `civitai_answers` must be able to read it before it counts. The token is in no
 address, error or ``repr``. Imports nothing heavy.

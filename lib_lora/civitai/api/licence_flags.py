@@ -1,4 +1,7 @@
-"""Reads the permissions that a model's page on Civitai gives, and says them in the site's own sentences. Pure."""
+"""Reads the permissions that a model's page on Civitai gives, and says them in the site's own sentences.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

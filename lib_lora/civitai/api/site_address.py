@@ -1,4 +1,7 @@
-"""Reads addresses: of a Civitai, and of what is on it, as people give them (URL, AIR, number or hash). Pure."""
+"""Reads addresses of a Civitai site, and of what is on it, as people give them (URL, AIR, number or hash).
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command about many jobs at once: fleet train, study, choose, produce, list, show, follow, stop and resume."""
+"""Adds the command about many jobs at once: fleet train, study, choose, produce, list, show, follow, stop, resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a host that A1111 and its forks share: folders, models by name, settings, access, a worker's needs.
+"""Implements the part of a host that A1111 and its forks share: folders, models, settings, access, what a worker needs.
 
 How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `webui_painting`.
 """

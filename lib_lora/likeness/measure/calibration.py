@@ -1,8 +1,8 @@
-"""Computes a character's thresholds ("lines") from what its own photos and strangers reach. Pure functions.
+"""Computes a character's thresholds ("lines") from what its own photos and strangers reach.
 
 A fixed threshold is wrong for every other character: pictures of one rendering look resemble each other, and a set of
-photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person
-gives), and from impostors: the same prompts painted without the LoRA, and an anonymous cohort.
+photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person gives),
+and from impostors: the same prompts painted without the LoRA, and an anonymous cohort. Pure functions.
 """
 
 from __future__ import annotations

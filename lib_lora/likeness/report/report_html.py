@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no network, no script, no file beside it.
+"""Makes one self-contained HTML page of a report: it needs no network, no script and no file beside it.
 
 Everything that comes from outside is escaped by the template engine; the page's own policy forbids scripts and the
 network besides.

@@ -1,4 +1,7 @@
-"""Computes facts from measured pictures; what cannot be measured is left out. Pure functions."""
+"""Computes facts from measured pictures, and leaves out what cannot be measured.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict's rules as data: the first whose conditions all hold gives the verdict and its one advice.
+"""Lists the verdict's rules as data: the first whose conditions all hold gives the verdict and its one advice.
 
 The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
 The conditions and limits that several rules share are in `rule_conditions`.

@@ -1,5 +1,6 @@
-"""Gives the tone (good, warning, bad) of a verdict and of each judged picture. Loads nothing, so that a page can
-ask.
+"""Gives the tone (good, warning, bad) of a verdict and of each judged picture.
+
+Imports nothing heavy, so that a page can ask.
 """
 
 from __future__ import annotations

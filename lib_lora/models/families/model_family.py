@@ -1,4 +1,4 @@
-"""The interface of a model family: all that differs between Stable Diffusion 1, 2, XL and what may come.
+"""Defines the interface of a model family: all that differs between Stable Diffusion 1, 2, XL and what may come.
 
 A family is one frozen object. What can be said without tensors (names, sizes, figures, presets) is data; loading the
 parts and running them are methods, which import torch when they are called. `registry` lists the families.

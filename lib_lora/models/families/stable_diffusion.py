@@ -1,4 +1,4 @@
-"""The parts that Stable Diffusion 1, 2 and XL share: a UNet, CLIP text encoders, a VAE of four channels."""
+"""Builds the parts that Stable Diffusion 1, 2 and XL share: a UNet, CLIP text encoders, a VAE of four channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit in words: for a terminal, for programs, and for the cards of the contact sheet."""
+"""Puts the audit into words: for a terminal, for programs, and for the cards of the contact sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Measures how varied a set of photos is (framing, angles, background, clothes, light), and what is missing. Pure."""
+"""Measures how varied a set of photos is (framing, angles, background, clothes, light), and what is missing.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds what is wrong with one photo by rules on plain facts. `finding_words` puts it into sentences.
+"""Finds what is wrong with one photo by rules on plain facts, which `finding_words` puts into sentences.
 
 Where the limits come from is said in docs/references.md.
 """

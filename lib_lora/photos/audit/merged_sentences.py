@@ -1,4 +1,7 @@
-"""Merges sentences that say the same of many photos into one. Pure."""
+"""Merges sentences that say the same of many photos into one.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

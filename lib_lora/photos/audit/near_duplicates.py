@@ -1,4 +1,7 @@
-"""Finds photos that show one picture, or one moment, more than once, and which of them to keep. Pure functions."""
+"""Finds photos that show one picture, or one moment, more than once, and which of them to keep.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

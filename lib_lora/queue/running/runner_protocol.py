@@ -1,4 +1,4 @@
-"""The interface of a runner: it starts workers on this machine (`runners.local_runner`) or on another one.
+"""Defines the interface of a runner, which starts workers on this machine (`runners.local_runner`) or on another one.
 
 A runner starts the worker of a job and gives a handle to it. All names of files that pass between the two sides are
 relative to the data folder, with slashes: the worker may have another one, on another machine. Imports nothing heavy.

@@ -1,4 +1,4 @@
-"""The worker's end of the pipe to the process that started it: JSON objects, one a line, both ways.
+"""Holds the worker's end of the pipe to the process that started it: one JSON object per line, both ways.
 
 To the parent go questions (``{"ask": "paint", "id": 1, ...}``); from it come their answers (``{"id": 1, ...}``) and
 wishes (``{"wish": "stop"}``). The end of the pipe means that the parent is gone; its process is watched as well. Knows

@@ -1,4 +1,7 @@
-"""Connects to a place, whichever kind it is. Imports nothing heavy."""
+"""Connects to a place, whichever kind it is.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray's Jobs REST API: submit a job, ask how it is, stop it; each request tried again where that may help.
+"""Calls Ray's Jobs REST API to submit a job, ask how it is and stop it, and repeats a call where that may help.
 
 The API is on the head node's dashboard, port 8265 unless set otherwise. No package of Ray is needed here. What it
 answers is read into objects: types are checked, sizes limited, no text of it is part of a path. Imports nothing heavy.

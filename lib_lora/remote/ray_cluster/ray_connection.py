@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster, which answers an agent's requests through shared storage and Ray's Jobs API.
+"""Connects to a Ray cluster, and answers an agent's requests through shared storage and Ray's Jobs API.
 
 A job's files and orders go into the storage, and a Ray job is submitted, whose program on a node (`ray_node`) does the
 rest. Where Ray loses it with its node, it is submitted again as the next attempt, which goes on from what is in the

@@ -1,4 +1,4 @@
-"""Storage that this computer and the nodes of a cluster share: a folder, such as a mounted share, or an fsspec URL.
+"""Reads and writes storage that this computer and a cluster's nodes share: a folder (such as a mount) or an fsspec URL.
 
 It is sent to the nodes, so it needs the standard library alone, and fsspec with its driver only where the storage is a
 URL. A file in it is whole or absent, and every name is plain: ``jobs/a1-7/1/report.json``. All errors are `OSError`.

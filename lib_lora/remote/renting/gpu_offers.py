@@ -1,4 +1,4 @@
-"""Chooses among the GPUs that a provider lets: which will do, what each costs an hour, in which order they are tried.
+"""Chooses among the GPUs that a provider offers: which are suitable, what each costs an hour, which to try first.
 
 Pure: the catalogue is given.
 """

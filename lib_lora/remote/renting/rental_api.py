@@ -1,4 +1,4 @@
-"""The interface of a provider that lets GPUs, with what is asked of it, what it answers, and how it refuses.
+"""Defines the interface of a provider that rents out GPUs: what it is asked, what it answers, and how it refuses.
 
 A rented machine is called a pod, whoever lets it. Imports nothing heavy.
 """

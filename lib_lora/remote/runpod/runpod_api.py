@@ -1,4 +1,4 @@
-"""RunPod's REST API, version 2: the few calls that renting a pod needs, each tried again where that may help.
+"""Makes the few calls of RunPod's REST API, version 2, that renting a pod needs, and repeats each where that may help.
 
 The size of an answer is limited, no text of one is ever part of a path, and `remote.runpod.runpod_answers` reads it.
 The API key is in no address, error, log or ``repr``. Imports nothing heavy.

@@ -1,4 +1,4 @@
-"""Reads a run's course from its events: loss, likeness, samples, warnings, interruptions. Each line is read once."""
+"""Reads a run's course from its events, each line once: loss, likeness, samples, warnings, interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Lists the graphics cards that the system knows of, whatever torch can do with them. Loads no torch."""
+"""Lists the graphics cards that the system knows of, whatever torch can do with them.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Makes captions without the trigger word, under which output preservation keeps the base's pictures. Pure.
+"""Makes captions without the trigger word, under which output preservation keeps the base model's pictures.
 
-They are a list that is known before the training, so that text encoders which are not trained can leave memory.
+They are a list that is known before the training, so that text encoders which are not trained can leave memory. Pure
+functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Holds what a command, a route or a job asks of a training: one object from there to the run. Loads no torch."""
+"""Holds what a command, a route or a job asks of a training, in one object that is passed on to the run.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

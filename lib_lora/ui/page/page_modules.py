@@ -1,4 +1,4 @@
-"""The page's ES modules: read once for this process, and served at an address with their digest in it.
+"""Reads the page's ES modules once for this process, and serves each at an address that contains its digest.
 
 The address of a module is ``<PREFIX>/static/<digest of all modules>/<path>``, so a relative import stays within one
 version, and an extension that was updated while the webui runs goes on with the modules that suit its loaded code.

@@ -1,4 +1,7 @@
-"""Checks what works here and how to fix what does not, in one sentence each. Loads no torch, changes nothing."""
+"""Checks what works here and how to fix what does not, in one sentence each.
+
+Loads no torch, and changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""All routes put together: one router for any FastAPI app. Run as a module, it prints their list."""
+"""Puts all routes together in one router for any FastAPI app.
+
+Run as a module, it prints their list.
+"""
 
 from __future__ import annotations
 

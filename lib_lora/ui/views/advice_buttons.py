@@ -1,4 +1,7 @@
-"""Makes buttons of what a verdict advises. Pure."""
+"""Makes buttons of what a verdict advises.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

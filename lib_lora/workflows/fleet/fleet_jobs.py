@@ -1,4 +1,7 @@
-"""Puts the jobs of a fleet in line, stops them, and takes them up again. Imports nothing heavy."""
+"""Queues the jobs of a fleet, stops them, and resumes them.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

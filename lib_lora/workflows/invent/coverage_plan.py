@@ -1,7 +1,7 @@
-"""Plans which pictures a set of references needs, and which to try next given what was kept. Pure functions.
+"""Plans which pictures a set of references needs, and which to try next given what was kept.
 
 Knows words and counts; does not know who paints, nor how a picture is judged. What a picture shows comes from outside:
-what it was asked for, corrected where something else was measured.
+what it was asked for, corrected where something else was measured. Pure functions.
 """
 
 from __future__ import annotations

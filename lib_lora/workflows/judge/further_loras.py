@@ -1,4 +1,7 @@
-"""Reads which further LoRAs are painted with beside a character's, as ``FILE[:WEIGHT]``. Imports nothing heavy."""
+"""Reads which further LoRAs are painted with beside a character's, as ``FILE[:WEIGHT]``.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Says what a model is on Civitai and what may be done with it: lines for people, plain values for programs. Pure."""
+"""Says what a model is on Civitai and what may be done with it: lines for people, plain values for programs.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Deletes what was computed of a character's faces. For the command and the page alike; imports nothing heavy."""
+"""Deletes what was computed of a character's faces, for the command and the page alike.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

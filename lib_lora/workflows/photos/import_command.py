@@ -1,4 +1,4 @@
-"""The command that takes photos into a character's folder."""
+"""Runs the command that takes photos into a character's folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A production as values: what is to be painted, and what has become of each picture. Imports nothing heavy.
+"""Describes a production as values: what is to be painted, and what has become of each picture.
 
 A production has items, one picture to be kept each. An item is painted with one seed after the other until a picture
-passes, or its tries are used up.
+passes, or its tries are used up. Imports nothing heavy.
 """
 
 from __future__ import annotations

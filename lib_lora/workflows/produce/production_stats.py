@@ -1,4 +1,4 @@
-"""The numbers of a production: how many pictures pass at the first try, why others fail, and which prompts fail."""
+"""Computes the numbers of a production: how many pictures pass at once, why others fail, and which prompts fail."""
 
 from __future__ import annotations
 

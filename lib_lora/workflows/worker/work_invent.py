@@ -1,4 +1,4 @@
-"""The jobs that invent a character: candidates for a face, and further pictures of the picked one."""
+"""Does the jobs that invent a character: candidates for a face, and further pictures of the picked one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job that trains: a new run or one that goes on, and a second try with less where memory ran out."""
+"""Does the job that trains: a new run or a resumed one, and a second try with less where memory ran out."""
 
 from __future__ import annotations
 

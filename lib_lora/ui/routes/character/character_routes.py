@@ -1,4 +1,4 @@
-"""The routes of characters: creating, changing, deleting, forgetting face data; and trigger words."""
+"""Answers the routes of characters: creating, changing, deleting, forgetting face data; and trigger words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of a character's photos: showing and importing them, and deciding on them."""
+"""Answers the routes of a character's photos: showing and importing them, and deciding on them."""
 
 from __future__ import annotations
 

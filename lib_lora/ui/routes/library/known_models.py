@@ -1,4 +1,4 @@
-"""The models that the webui knows: base models and LoRAs, the folders for them, the picture beside each."""
+"""Lists the models that the webui knows: base models and LoRAs, the folders for them, the picture beside each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel Library: looking models up on Civitai, finding one there, and fetching one, as tasks in the background."""
+"""Answers the routes of the panel Library that look models up on Civitai, find one there and fetch one, as tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks of the panel Library in this process: looking models up, finding one, fetching one; one each at a time."""
+"""Runs the tasks of the panel Library in this process, one of each at a time: look-up, search and fetching."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of productions: beginning and continuing them, and the state of each picture."""
+"""Answers the routes of productions: beginning and continuing them, and the state of each picture."""
 
 from __future__ import annotations
 

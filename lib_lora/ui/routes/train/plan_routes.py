@@ -1,4 +1,4 @@
-"""The routes of planning a training: its base model, preset and settings, and what it will cost."""
+"""Answers the routes of planning a training: its base model, preset and settings, and what it will cost."""
 
 from __future__ import annotations
 

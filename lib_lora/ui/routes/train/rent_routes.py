@@ -1,4 +1,4 @@
-"""GPUs that are rented at RunPod: the API key, what can be had at which price, and the pods that live and cost.
+"""Answers the routes of GPUs rented at RunPod: the API key, what is offered at which price, the pods that cost now.
 
 RunPod is asked once and for seconds only, so that a page does not wait for it. The key goes in and never out.
 """
