@@ -76,7 +76,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def opened_raw(path: Path) -> FileIO:
-    """As `opened`, without a buffer."""
+    """Like `opened`, without a buffer."""
     return open(path, "rb", buffering=0, opener=_open_file)
 
 

@@ -137,7 +137,7 @@ class Assessment:
     adult: bool | None = None
 
     def values(self) -> dict[str, Any]:
-        """For programs; sentences as templates with values, and in English."""
+        """The assessment as plain values for programs: sentences as templates with values, and in English."""
         return {
             "lights": {
                 purpose: {

@@ -255,7 +255,7 @@ def request_of(options: argparse.Namespace) -> TrainingRequest:
 
 
 def settings_given(options: argparse.Namespace) -> dict[str, Any]:
-    """As `overrides`, when each of them is a setting that there is.
+    """Like `overrides`, but checks that each is a known setting.
 
     Raises:
         UserError: as `overrides`, or there is no such setting; the nearest one is named.

@@ -146,7 +146,7 @@ class ComfyPainter:
             )
 
     def _finished(self, identifiers: Sequence[str]) -> list[tuple[str, Done]]:
-        """Those that are done."""
+        """The pictures that are done."""
         found = [(one, done) for one in identifiers if (done := self._api.done(one)) is not None]
         if found:
             return found

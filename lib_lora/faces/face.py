@@ -64,7 +64,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of its box, in pixels."""
+        """The area of its box, in square pixels."""
         return self.box[2] * self.box[3]
 
     @property

@@ -70,7 +70,7 @@ class Alone(Host):
         return next((checkpoint.path for checkpoint in self.checkpoints()), None)
 
     def samplers(self) -> list[str]:
-        """Those of the worker's painter (`grid.diffusers_painter`)."""
+        """The samplers of the worker's painter (`grid.diffusers_painter`)."""
         return ["Euler", "Euler a", "DPM++ 2M", "DDIM"]
 
     def busy(self) -> bool:

@@ -1,6 +1,6 @@
 """Keeps the queue of jobs in ``jobs.sqlite``, shared by every process on one data folder.
 
-Knows nothing of workers; who runs a job is told to it. It survives ``kill -9``.
+Knows nothing of workers, but is told who runs a job. The queue survives ``kill -9``.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Queue:
             return found + [self._job(row) for row in ended]
 
     def ended(self) -> list[Job]:
-        """All that have ended, the newest first."""
+        """All jobs that have ended, the newest first."""
         with self._file.open() as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY ended DESC, id DESC", OPEN
@@ -178,7 +178,7 @@ class Queue:
             return [self._job(row) for row in rows]
 
     def open(self) -> list[Job]:
-        """Those that wait, in line, and those that run or are paused."""
+        """The jobs that wait, in order, and those that run or are paused."""
         with self._file.open() as db:
             return self._open_ones(db)
 

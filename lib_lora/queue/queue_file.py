@@ -58,7 +58,7 @@ class QueueFile:
 
     @contextmanager
     def open(self, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction; an exception takes it back.
+        """One transaction, which an exception rolls back.
 
         Args:
             write: nobody else writes while the block runs.

@@ -164,7 +164,7 @@ def _sums(content: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
 
 
 def saved(path: Path, folder: Path) -> RecoveredRows:
-    """All that can still be read of a damaged file.
+    """Everything that can still be read of a damaged file.
 
     Args:
         path: of the file, which is not touched.

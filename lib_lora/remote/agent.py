@@ -512,7 +512,7 @@ def _folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
 
 
 def _bytes(path: Path) -> int:
-    """Of a file, or of all in a folder; what a link leads to is not in it."""
+    """The bytes of a file, or of all files in a folder; the targets of links do not count."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:

@@ -60,7 +60,7 @@ class Connection:
         return self.ask_bytes(what, **fields)[0]
 
     def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
-        """As `ask`, with the bytes that follow the answer."""
+        """Like `ask`, with the bytes that follow the answer."""
         with self._lock:
             process = self._process or self._connect()
             try:

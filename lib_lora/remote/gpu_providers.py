@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GpuProvider:
-    """Who lets GPUs.
+    """A provider that rents out GPUs.
 
     Attributes:
         name: in ``--on``, and of its API key.

@@ -69,7 +69,7 @@ class PlaceConnection(Protocol):
         ...
 
     def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
-        """As `ask`, with the bytes that follow the answer."""
+        """Like `ask`, with the bytes that follow the answer."""
         ...
 
     def put(self, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """All of them.
+    """The settings for all characters of a data folder.
 
     Attributes:
         allow_painting: the webui may paint while something trains; both are slower then, and memory may run out.

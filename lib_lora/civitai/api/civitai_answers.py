@@ -1,8 +1,8 @@
 """Reads Civitai's answers into objects, and checks types, sizes and characters of everything in them.
 
-What makes no sense is left out, and is said as unknown later. No text of an answer is a path or an address that is
-asked, except the addresses of pictures, which are checked where they are asked. Imports nothing heavy. An answer is not
-trusted before that.
+No answer is trusted before it was read here; what makes no sense is left out, and shown as unknown later. No text of an
+answer is a path or an address that is asked, except the addresses of pictures, which are checked where they are asked.
+Imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -380,7 +380,7 @@ def _device(number: str, visible: str | None) -> str:
 
 
 def _version() -> str:
-    """As the webui says it; git is asked at most once, by the webui itself at its start."""
+    """The version, as the webui says it; git is asked at most once, by the webui itself at its start."""
     with suppress(Exception):
         said = str(ask("launch_utils:git_tag")())
         return "" if said == "<none>" else said.removeprefix("v")

@@ -220,7 +220,7 @@ def separation(photos: Numbers, strangers: Numbers) -> float:
 
 
 def distance(one: Scores, other: Scores) -> float:
-    """The same d' from sums: `one` over `other`."""
+    """The distance d' of `one` over `other`, computed from their summaries."""
     return (one.median - other.median) / math.sqrt((one.spread**2 + other.spread**2) / 2)
 
 

@@ -88,7 +88,7 @@ class QualityNumber:
     why_not: Message | None
 
     def for_programs(self) -> dict[str, Any]:
-        """As plain values, its words as `Message.for_programs` gives them."""
+        """The number as plain values, its words as `Message.for_programs` gives them."""
         return {
             "code": self.code,
             "label": self.label.for_programs(),

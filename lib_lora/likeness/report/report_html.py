@@ -134,7 +134,7 @@ def _cell(row: Row, pictures: Pictures) -> PictureCell:
 
 
 def small_of(picture: Image.Image | None) -> Image.Image | None:
-    """A picture small enough for a page, without what its file says of itself; None of none."""
+    """A picture small enough for a page, without what its file says of itself; None if there is no picture."""
     if picture is None:
         return None
     copy = picture.convert("RGB")

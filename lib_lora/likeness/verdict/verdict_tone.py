@@ -66,5 +66,5 @@ def picture_mark(role: str, status: str, is_copy: bool) -> tuple[str, Tone]:
 
 
 def picture_words() -> list[str]:
-    """All that `picture_mark` can call one."""
+    """All words that `picture_mark` can give a picture."""
     return [*(word for words in _WORDS.values() for word, _ in words.values()), *STATUS_TONES, _UNJUDGED]

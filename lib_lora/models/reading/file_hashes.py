@@ -17,7 +17,7 @@ def cached_sha256(path: Path, cache: Path) -> str:
 
 
 def cached_hash(path: Path, cache: Path, kind: str = "", compute: Callable[[Path], str] | None = None) -> str:
-    """As `cached_sha256`, of another hash.
+    """Like `cached_sha256`, for another hash.
 
     Args:
         path: of the file.

@@ -89,7 +89,7 @@ def templates() -> Iterator[str]:
 
 
 def tone(item: Audited) -> Tone:
-    """Of a photo: none where the user has left it out."""
+    """The tone of a photo: "none" where the user has left it out."""
     if not item.used:
         return "none"
     if item.proposed:

@@ -66,7 +66,7 @@ def coverage(photos: Sequence[AuditedPhoto]) -> Coverage:
 
 
 def all_missing() -> list[str]:
-    """All that `Coverage.missing` can name."""
+    """Everything that `Coverage.missing` can name."""
     return [_lack(words) for words in (*MISSING.values(), *get_args(Framing))]
 
 

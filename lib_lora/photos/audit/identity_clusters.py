@@ -36,5 +36,5 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
 
 
 def large_groups(found: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Of groups those that are large enough to be a person of the set."""
+    """The groups that are large enough to be a person of the set."""
     return [list(group) for group in found if len(group) >= LEAST]

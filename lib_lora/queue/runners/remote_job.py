@@ -285,7 +285,7 @@ class RemoteJob:
 
 
 def key_of(workspace: Workspace, job: int, part: str = "") -> str:
-    """By what a place knows a job of this data folder.
+    """The key by which a place knows a job of this data folder.
 
     Args:
         workspace: the data folder.

@@ -53,7 +53,7 @@ def _refusal(error: UserError) -> str:
 
 @dataclass(frozen=True)
 class PodOrder:
-    """For what a pod is rented.
+    """What a pod is rented for.
 
     Attributes:
         slug: folder of the character.

@@ -38,5 +38,5 @@ class Connector:
 
 
 def connect(root: Path, place: Place) -> PlaceConnection:
-    """As `Connector.connect`, for who connects once."""
+    """Like `Connector.connect`, for a single connection."""
     return Connector().connect(root, place)

@@ -834,11 +834,11 @@ class _Here:
         self._target, self._path = target, path
 
     def tell(self) -> int:
-        """As of any file."""
+        """See `io.IOBase`."""
         return self._target.tell()
 
     def write(self, content: bytes, /) -> None:
-        """As of any file."""
+        """See `io.IOBase`."""
         with explained(self._path):
             self._target.write(content)
 
@@ -864,7 +864,7 @@ class _Hashing:
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of any file."""
+        """See `io.IOBase`."""
         with explained(self._one.path, "read"):
             chunk = self._source.read(size)
         self._digest.update(chunk)

@@ -63,7 +63,7 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes, at: str) -> list[GpuOf
     """The GPUs that will do, in the order in which they are to be tried.
 
     Args:
-        catalog: what a provider lets.
+        catalog: what a provider offers.
         wishes: what it must be.
         at: the provider, as people write it.
 

@@ -1,4 +1,4 @@
-"""Remembers every pod that was ever rented, so that none is forgotten and costs on: a line in a file for each event.
+"""Records every pod that was ever rented, one line per event, so that none is forgotten while it costs money.
 
 A pod's unique name is written down before it is asked for. Whatever is cut off then, the pod is found by that name.
 """

@@ -44,7 +44,7 @@ _SURELY_NOT = ("forbidden", "key", "no money", "absent", "request", "status", "b
 
 @dataclass(frozen=True)
 class RentTerms:
-    """On what terms a pod is rented.
+    """The terms on which a pod is rented.
 
     Attributes:
         public_key: that is let in; a line as OpenSSH writes it.
@@ -176,7 +176,7 @@ def rent(api: RentalApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
 
 
 def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
-    """In what a pod is not what was asked for; empty = it is, as far as the provider says.
+    """How a pod differs from what was asked for; empty = not at all, as far as the provider says.
 
     To be looked at again once it runs, since its data centre may only be known then.
     """

@@ -1,6 +1,6 @@
 """Defines the interface of a provider that rents out GPUs: what it is asked, what it answers, and how it refuses.
 
-A rented machine is called a pod, whoever lets it. Imports nothing heavy.
+A rented machine is called a pod, whichever provider it comes from. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DataCenterStock:
 
 @dataclass(frozen=True)
 class GpuType:
-    """A GPU that a provider lets.
+    """A GPU that a provider rents out.
 
     Attributes:
         id: for a request.
@@ -237,7 +237,7 @@ class RentalApi(Protocol):
         ...
 
     def terminate_pod(self, identifier: str) -> None:
-        """As `delete_pod`, by another way where the provider has one."""
+        """Like `delete_pod`, but in another way, where the provider has one."""
         ...
 
     def bill(self, identifier: str) -> PodBill:

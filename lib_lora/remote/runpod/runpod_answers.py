@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PodRequest:
-    """What a pod shall be.
+    """What a pod should be.
 
     Attributes:
         name: unique, so that the pod is found again if the answer is lost.
@@ -65,7 +65,7 @@ class PodRequest:
     min_cuda: str = ""
 
     def body(self) -> dict[str, Any]:
-        """As RunPod takes it; it refuses keys that it does not know."""
+        """The request as RunPod takes it, which refuses keys that it does not know."""
         gpu: dict[str, Any] = {"id": self.gpu, "count": self.count}
         if self.min_cuda:
             gpu["minCudaVersion"] = self.min_cuda

@@ -220,7 +220,7 @@ class RunpodApi:
         self._check(self._send("DELETE", _path(identifier)), absent=True)
 
     def terminate_pod(self, identifier: str) -> None:
-        """As `delete_pod`, by the other call that RunPod has for it."""
+        """Like `delete_pod`, by the other call that RunPod has for it."""
         self._check(self._send("POST", f"{_path(identifier)}/action", {"action": "terminate"}), absent=True)
 
     def bill(self, identifier: str) -> PodBill:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lora_origin(run: Run) -> LoraOrigin:
-    """Of all checkpoints of a run."""
+    """The origin of all checkpoints of a run."""
     from lib_lora.deploy.folder import LoraOrigin  # loads torch, which the picture does not need
 
     file = run.file

@@ -32,7 +32,7 @@ class StepMeasurement:
     on: str = ""
 
     def values(self) -> dict[str, Any]:
-        """As it is kept, and as a job's result."""
+        """The measurement as it is stored, and as a job's result."""
         found = asdict(self)
         if not self.on:
             del found["on"]

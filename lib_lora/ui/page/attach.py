@@ -61,12 +61,12 @@ class Attached:
 
     @property
     def queue(self) -> Queue:
-        """Of the data folder."""
+        """The queue of the data folder."""
         return self._parts()[0]
 
     @property
     def supervisor(self) -> Supervisor:
-        """Of the data folder."""
+        """The supervisor of the data folder."""
         return self._parts()[1]
 
     def _begin(self) -> None:

@@ -49,12 +49,12 @@ def contents() -> dict[str, bytes]:
 
 @cache
 def digest() -> str:
-    """Of all modules; it is in their address."""
+    """The digest of all modules, which is part of their addresses."""
     return digest_of(contents())
 
 
 def digest_of(modules: Mapping[str, bytes]) -> str:
-    """Of some modules by their paths, 16 hexadecimal digits."""
+    """The digest of some modules by their paths, 16 hexadecimal digits."""
     found = hashlib.sha256()
     for path, content in modules.items():
         found.update(f"{path}\0{len(content)}\0".encode() + content)

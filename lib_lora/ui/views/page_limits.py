@@ -36,7 +36,7 @@ class UsualRange:
 
 @dataclass(frozen=True)
 class Best:
-    """From how many to how many are best."""
+    """The range in which a number is best."""
 
     least: int
     most: int
@@ -107,7 +107,10 @@ class PageLimits:
 
 @cache
 def page_limits() -> PageLimits:
-    """All of them. Computed once: to look for packages takes milliseconds; what is installed later needs a restart."""
+    """All limits of the page.
+
+    Computed once, since looking for packages takes milliseconds; one that is installed later needs a restart.
+    """
     defaults = {
         field.name: None if field.default is MISSING else field.default
         for arguments in (TestArguments, InventArguments, MoreArguments)

@@ -93,7 +93,7 @@ def found(queue: Queue, number: int) -> Job | None:
 
 
 def tests_of(jobs: list[Job], character: str, run: str) -> list[Job]:
-    """Those among jobs that test a run."""
+    """The jobs that test a run."""
     name = slug(character)
     return [
         job

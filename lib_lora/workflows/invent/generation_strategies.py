@@ -31,7 +31,7 @@ class Strategy:
 
     @property
     def name(self) -> str:
-        """For people and for the file of what was painted."""
+        """The name for people, and for the file of what was painted."""
         return self.kind if self.kind == "text" else f"{self.kind} {self.amount:g}"
 
     @property

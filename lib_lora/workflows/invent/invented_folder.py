@@ -105,7 +105,7 @@ class InventedPicture:
 
     @property
     def number(self) -> int:
-        """By which it is picked."""
+        """The number by which it is picked."""
         return int(Path(self.file).stem)
 
     def is_candidate_of(self, plan: InventPlan) -> bool:

@@ -158,7 +158,7 @@ class CharacterLines:
         )
 
     def _of_painted(self, origin: PictureOrigin, painted: Sequence[PictureOrigin]) -> PictureLines:
-        """Of pictures that say that they were painted; `origin` is what they say together."""
+        """The lines for pictures that say that they were painted; `origin` is what they say together."""
         sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
@@ -202,7 +202,7 @@ class CharacterLines:
         )
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
-        """Of pictures that a checkpoint painted, as the user says."""
+        """The lines for pictures that a checkpoint painted, as the user says."""
         vaes, digest = {one.vae for one in read}, cached_sha256(base, self.folder.workspace.hashes)
         origin = PictureOrigin(
             "painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else ""
@@ -224,7 +224,7 @@ class CharacterLines:
         return ceiling_of(self.engine, self.template, list_photos(self.folder.photos), sizes, self._vae)
 
     def _judged_grids(self) -> list[JudgedGrid]:
-        """All of the character's, read again only where one has changed."""
+        """All judged grids of the character, read again only where one has changed."""
         files = sorted(self.folder.runs.glob("*/grids/*/report.json"))
         there = [(str(path), path.stat().st_mtime_ns) for path in files]
         if self._grids[0] != there:

@@ -40,7 +40,7 @@ class LibraryEntry:
     away: bool = False
 
     def values(self) -> dict[str, Any]:
-        """For programs."""
+        """The entry as plain values, for programs."""
         known = values_of(self.found) if self.found else None
         return {"file": str(self.path), "bytes": self.bytes, "civitai": known, "trouble": self.trouble or None}
 

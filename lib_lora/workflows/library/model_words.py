@@ -103,7 +103,7 @@ def unknown_line(found: FoundModel) -> str:
 
 
 def values_of(found: FoundModel) -> dict[str, Any]:
-    """The same for programs."""
+    """What is said of a model as plain values, for programs."""
     subject = found.subject()
     return {
         "name": found.name,

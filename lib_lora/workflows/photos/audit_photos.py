@@ -251,7 +251,7 @@ def _comparisons(
 
 
 def _cosines(references: Sequence[Reference]) -> npt.NDArray[np.float64]:
-    """Of all pairs of faces; NaN where there is none."""
+    """The cosines of all pairs of faces; NaN where a photo has no face."""
     count = len(references)
     found = np.full((count, count), np.nan)
     places = [place for place, item in enumerate(references) if item.embedding is not None]

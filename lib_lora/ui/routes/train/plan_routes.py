@@ -186,7 +186,7 @@ class TimeEstimate:
     run: str = ""
 
     def values(self) -> dict[str, Any]:
-        """For the page."""
+        """The estimate as plain values, for the page."""
         found = asdict(self)
         if not self.run:
             del found["run"]

@@ -51,7 +51,7 @@ def of_grid(run: Run, count: int = len(PROMPTS), steps: int = 20, side: int | No
 
 
 def grid_of(count: int, steps: int, side: int) -> PlannedPictures:
-    """As `of_grid`, for a run that is not made yet."""
+    """Like `of_grid`, for a run that is not made yet."""
     return PlannedPictures(2 * count + len(LEAK), steps, side)
 
 
@@ -129,7 +129,7 @@ class PaintingQuote:
     preparing: float
 
     def tried(self) -> list[QuotedPainting]:
-        """Those that would be tried, in their order; see `quote_painting` about the others."""
+        """The offers that would be tried, in their order; see `quote_painting` about the others."""
         named = self.rental.gpus
         if not named:
             return self.offers

@@ -180,7 +180,7 @@ class RentQuote:
     preparing_known: bool
 
     def tried(self) -> list[QuotedOffer]:
-        """Those that a job would try, in its order; see `quote` about the others."""
+        """The offers that a job would try, in its order; see `quote` about the others."""
         named = self.rental.gpus
         if not named:
             least = self.need.whole if self.need else 0
