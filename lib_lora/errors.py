@@ -34,7 +34,7 @@ class UserError(CodedError):
     and what to do. The command line prints it without a stack trace.
 
     Attributes:
-        field: of a form, a request or a file of settings, that is wrong (dotted); empty where it is none in particular.
+        field: of a form, a request or a file of settings, that is wrong (dotted); empty = none in particular.
     """
 
     def __init__(self, sentence: str, field: str = "", *, code: str, **parameters: object) -> None:

@@ -37,7 +37,7 @@ def add(caption: str, phrase: str, place: int | None = None) -> str:
     Args:
         caption: any text.
         phrase: to be added.
-        place: which one it shall be, counted from 0, or from the end where negative (-1 = the last); None = the last.
+        place: which one it should be, counted from 0, or from the end where negative (-1 = the last); None = the last.
     """
     present = split(caption)
     new = [one for one in _unique(split(phrase)) if key(one) not in {key(other) for other in present}]

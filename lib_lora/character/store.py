@@ -77,7 +77,7 @@ def declare_consent(kind: str) -> Consent:
     """A declaration made today.
 
     Raises:
-        UserError: `kind` is none of the three.
+        UserError: `kind` is not one of the three.
     """
     if kind not in get_args(ConsentKind):
         raise UserError(

@@ -168,7 +168,7 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
     """What may be rented, as the options that `on` has added say; None = nothing is.
 
     Raises:
-        UserError: a limit is none, nothing is rented, or the base model's address is none.
+        UserError: a limit is invalid, nothing is rented, or the base model's address is invalid.
     """
     given = {"gpus": options.gpu, "hours": options.max_hours, "cap": options.max_cost, "regions": options.region}
     values = {name: value for name, value in given.items() if value is not None}

@@ -195,7 +195,7 @@ def _read(content: bytes, size: tuple[int, int]) -> Image.Image:
     """A PNG that came; its size is known before a pixel of it is read.
 
     Raises:
-        UserError: it is none, or of another size.
+        UserError: it is not one, or of another size.
     """
     try:
         with warnings.catch_warnings():

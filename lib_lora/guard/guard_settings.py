@@ -76,7 +76,7 @@ def settings_of(values: Sequence[object]) -> GuardSettings:
 
 
 def _more(text: object) -> dict[str, object]:
-    """The JSON text's values; what is no such text holds none."""
+    """The JSON text's values; any other text holds none."""
     if not isinstance(text, str) or not 0 < len(text) <= _LONGEST:
         return {}
     try:

@@ -172,7 +172,7 @@ class PictureGuard:
         return replace(best, tries=tries), kept
 
     def _packet(self, params: Any, run: GuardedRun | None) -> str:
-        """The packet for a file; empty where it is none of ours."""
+        """The packet for a file; empty where it is not ours."""
         info = getattr(params.image, "info", None) or {}
         kept = info.get(PNG_KEY, "")
         if isinstance(kept, str) and says_generated(kept):

@@ -158,7 +158,7 @@ class TrainArguments:
         prediction: overrides what the checkpoint says of itself.
         few: train although there are fewer photos than can teach a face that holds.
         run: identifier of a run of the character that goes on; None = a new run.
-        steps: with `run`, how many the run shall have in all; None = as before.
+        steps: with `run`, how many the run should have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
         on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or a
             provider of GPUs (`remote.gpu_providers`).
@@ -357,7 +357,7 @@ class InventArguments:
     Attributes:
         describe: who is to be seen, as it stands after "photo of".
         base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
-        candidates: how many there shall be; those that are there are not painted again.
+        candidates: how many there should be; those that are there are not painted again.
         seed: of the first one.
     """
 
@@ -382,7 +382,7 @@ class MoreArguments:
     """Paint further pictures of the picked face (`workflows.invent.invent_more.more`).
 
     Attributes:
-        count: how many shall be kept, of all that were painted without a LoRA, or with this one.
+        count: how many should be kept, of all that were painted without a LoRA, or with this one.
         budget: how many of these may be painted, also by earlier jobs.
         with_lora: paint with the LoRA of the character's newest run.
         mirror: add mirror images of views from one side, where too few from the other side were kept.

@@ -54,7 +54,7 @@ class Job:
 
     Attributes:
         id: its number, never used again.
-        kind, arguments: what it shall do (`queue.job_types`).
+        kind, arguments: what it should do (`queue.job_types`).
         character, slug: whose; the name as the user writes it, and the name of its folder.
         state: see `State`; "paused" is still open, the last four have ended.
         created, started, ended: when; the latter two of the last attempt.
@@ -103,12 +103,12 @@ class Queue:
     def add(self, character: str, arguments: Arguments, first: bool = False, again: bool = False) -> Job:
         """Put a job in line.
 
-        The same job that waits already is returned, not doubled (unless `again`). Of light ones, which say what shall
+        The same job that waits already is returned, not doubled (unless `again`). Of light ones, which say what should
         hold of photos and captions, only the last of its kind in line: one behind it would undo what is asked for now.
 
         Args:
             character: its name.
-            arguments: what the job shall do; their class says of which type it is.
+            arguments: what the job should do; their class says of which type it is.
             first: before all others that wait, and also where the line is full: a job that has ended makes it.
             again: also where the same waits already.
 
@@ -268,7 +268,7 @@ class Queue:
         (`pause_all`).
 
         Raises:
-            UserError: it has ended, or is not running and shall pause.
+            UserError: it has ended, or is not running and should pause.
         """
         if wish not in get_args(Wish):
             raise UserError(

@@ -127,7 +127,7 @@ def head_of(response: HTTPResponse, content: bytes = b"") -> Reply:
 
 
 def json_of(content: bytes, fraction: Callable[[str], Any]) -> Any:
-    """An answer in JSON; None = it is none, or has whole numbers without end, or what is no number.
+    """An answer in JSON; None = it is not one, or has whole numbers without end, or what is no number.
 
     Args:
         content: bytes.

@@ -100,7 +100,7 @@ def whole_number(value: Any, least: int = 0) -> int:
     """A whole number in what a place has answered, which may be anything.
 
     Raises:
-        ValueError: it is none, or less than `least`.
+        ValueError: it is not one, or less than `least`.
     """
     if type(value) is not int or not least <= value < 1 << 63:
         raise ValueError("not a whole number")

@@ -32,8 +32,8 @@ def reopen(
         folder: of the run; also relative to the data folder.
         root: the data folder; None = `folder` is complete.
         base: where the base model is now; None = where it was.
-        out: where the finished LoRA shall go; None = as before.
-        steps: how many the run shall have in all; None = as before. Where a training was stopped, the learning rate
+        out: where the finished LoRA should go; None = as before.
+        steps: how many the run should have in all; None = as before. Where a training was stopped, the learning rate
             goes on as if it had been so from the start; where it had ended, its schedule begins anew, since it ends
             with next to none.
 

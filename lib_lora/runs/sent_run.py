@@ -41,7 +41,7 @@ _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,60}")
 
 
 def stage(run: Run, data: Path, base: str) -> RunFolder:
-    """Lay a run into a data folder as the other machine shall get it.
+    """Lay a run into a data folder as the other machine should get it.
 
     Args:
         run: as it is here.

@@ -31,7 +31,7 @@ class Sample:
     Attributes:
         items: what is trained.
         captions: of each item, as it is heard in this step.
-        latents, target, noisy: clean, what the denoiser shall find, and its input, [B, C, H, W] float32.
+        latents, target, noisy: clean, what the denoiser should predict, and its input, [B, C, H, W] float32.
         times: [B].
         micro_step, first_slot: see `Forward.draw`.
     """

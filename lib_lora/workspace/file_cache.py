@@ -43,7 +43,7 @@ def _mark(path: str) -> Mark | None:
 
 def observe_settled(path: Path | str) -> None:
     """Note a file that changes without another size: what is made from it is kept once its last change is old enough
-    for every later one to show. An empty one is none."""
+    for every later one to show. An empty one does not count."""
     observed(_settled, os.fspath(path))
 
 

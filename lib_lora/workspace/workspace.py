@@ -354,7 +354,7 @@ class RunFolder:
         return self.checkpoints / f"{stem}-{step:06d}.safetensors"
 
     def steps_among(self, stem: str, names: Iterable[str]) -> list[int]:
-        """The saved steps, ascending, by the names of the files in `checkpoints`. A file of another name is none."""
+        """The saved steps, ascending, by the names of the files in `checkpoints`. Other files do not count."""
         numbers = (int(match[1]) for name in names if (match := re.search(r"-([0-9]+)\.safetensors$", name)))
         there = set(names)
         return sorted(number for number in set(numbers) if self.checkpoint(stem, number).name in there)

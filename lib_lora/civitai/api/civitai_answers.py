@@ -142,12 +142,12 @@ class ModelPage:
 
 
 def parsed(content: bytes) -> Any:
-    """An answer's JSON; None = it is none."""
+    """An answer's JSON; None = it is not one."""
     return json_of(content, _finite)
 
 
 def version_of(row: Any) -> ModelVersion | None:
-    """A version in an answer; None = it is none."""
+    """A version in an answer; None = it is not one."""
     if not isinstance(row, Mapping) or not (number := _id(row.get("id"))):
         return None
     model = row.get("model")
@@ -172,7 +172,7 @@ def version_of(row: Any) -> ModelVersion | None:
 
 
 def model_of(row: Any) -> ModelPage | None:
-    """A model in an answer; None = it is none."""
+    """A model in an answer; None = it is not one."""
     if not isinstance(row, Mapping) or not (number := _id(row.get("id"))):
         return None
     creator = row.get("creator")

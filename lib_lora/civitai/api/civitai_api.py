@@ -43,7 +43,7 @@ class CivitaiApi:
         pause: waits that many seconds between two tries; for tests.
 
     Raises:
-        UserError: the address is none that a token may be sent to.
+        UserError: no token may be sent to the address.
     """
 
     def __init__(

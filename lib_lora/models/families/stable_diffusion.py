@@ -164,7 +164,7 @@ class StableDiffusion(ModelFamily):
         """The arguments of diffusers' ``UNet2DConditionModel`` that give this file's UNet.
 
         Raises:
-            UserError: the layout is none that diffusers' UNet has, or the file is incomplete.
+            UserError: diffusers' UNet has no such layout, or the file is incomplete.
         """
         from lib_lora.models.load import unet_config
 

@@ -60,7 +60,7 @@ class LocalRunner:
         """A process of its own for the job.
 
         Args:
-            job: what it shall do.
+            job: what it should do.
             more: further arguments of the worker's command.
 
         Raises:

@@ -63,7 +63,7 @@ class ParentPipe:
         stream = self._process.stdout
         with suppress(OSError, ValueError):
             for line in stream or ():
-                with suppress(ValueError, RecursionError):  # a line that is none of ours
+                with suppress(ValueError, RecursionError):  # a line that is not ours
                     message = json.loads(line)
                     if isinstance(message, dict):
                         self._inbox.put(message)

@@ -24,7 +24,7 @@ class WorkerFiles(Protocol):
     """The files of a worker's data folder, and those of this one."""
 
     def path_here(self, name: str) -> Path:
-        """Where a file is, or shall be, here that the worker calls so: by its name in the data folder, or its path.
+        """Where a file that the worker names is, or should be, here: by its name in the data folder, or its path.
 
         Raises:
             UserError: the worker may not name it.

@@ -33,7 +33,7 @@ _SAVING = 60.0  # seconds in which a worker saves once the step is done
 
 
 def patient(seconds: float, pace: float) -> float:
-    """How long a worker is waited for that shall end: `seconds`, or more where that would cut off a step.
+    """How long to wait for a worker that should end: `seconds`, or more where that would cut off a step.
 
     Args:
         seconds: usually.
@@ -79,13 +79,13 @@ class WorkerPipe:
             threading.Thread(target=self._watch, args=(parent,), name="parent", daemon=True).start()
 
     def stopping(self) -> bool:
-        """Whether the work shall be saved and ended."""
+        """Whether the work should be saved and ended."""
         return bool(self.wish) or self.gone
 
     def check(self) -> None:
         """
         Raises:
-            StoppedByUser: the work shall end.
+            StoppedByUser: the work should end.
         """
         if self.stopping():
             if self.wish:
@@ -97,7 +97,7 @@ class WorkerPipe:
 
         Raises:
             UserError: the parent answers with an error.
-            StoppedByUser: the work shall end.
+            StoppedByUser: the work should end.
         """
         self._asked += 1
         self.check()

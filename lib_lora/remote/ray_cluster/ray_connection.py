@@ -68,7 +68,7 @@ _ASKS = 60.0  # seconds between two signs to the node that somebody waits for wh
 _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
-_ENDS = 30.0  # seconds in which Ray ends a job that shall end
+_ENDS = 30.0  # seconds in which Ray ends a job that should end
 _END_POLL = 0.2  # seconds between two checks at it
 # seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each
 # second after the process that ran it, and takes a job that it does not know any more for lost
@@ -929,7 +929,7 @@ def _report_of(values: Any) -> _Report:
     """A node's report, of which all was looked at.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is none.
+        KeyError, TypeError, ValueError, AttributeError: it is not one.
     """
     if len(values["files"]) + len(values["logs"]) > _MOST_FILES:
         raise ValueError("too many files")

@@ -120,7 +120,7 @@ def checked(name: str) -> str:
     """A name that leads nowhere else.
 
     Raises:
-        OSError: it is none.
+        OSError: it is not one.
     """
     if not name or any(not _PART.fullmatch(part) for part in name.split("/")):
         raise OSError(errno.EINVAL, f"{name[:200]!r} is no name in the storage")

@@ -220,7 +220,7 @@ def known_cost(billed: Decimal, counted: Decimal, hourly: Decimal, minutes: Deci
 
 
 def compared(billed: Decimal, estimated: RentEstimate) -> BillCheck:
-    """A bill beside its estimate; a cent or a tenth more or less is none."""
+    """A bill beside its estimate; a difference of up to a cent or a tenth does not count."""
     expected = estimated.total
     if abs(billed - expected) <= max(CENT, expected * _NEAR):
         return BillCheck(billed, expected, "as estimated")

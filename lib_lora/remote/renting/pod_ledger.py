@@ -29,7 +29,7 @@ _COST = "cost"
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 _MOST = 64 << 20  # bytes of the file
 _LONGEST = 10_080.0  # minutes: no pod lives longer than a week
-_DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are none
+_DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are taken for errors
 _PATIENCE = 180.0  # seconds until a pod that was deleted is gone
 _HOPELESS = ("key", "forbidden")  # refusals that waiting does not mend
 
@@ -228,7 +228,7 @@ class PodLedger:
             return content(self.path)[-_MOST:].decode("utf-8", "replace").split("\n")
 
     def entries(self) -> list[PodEntry]:
-        """All of them, the oldest first. Lines that a crash has cut off, or that are none, are passed over.
+        """All of them, the oldest first. Lines that a crash has cut off, and other invalid ones, are skipped.
 
         Raises:
             UserError: the file is there and cannot be read.
@@ -368,7 +368,7 @@ def _minutes(value: Any) -> float | None:
 
 
 def _amount(text: Any) -> Decimal | None:
-    """USD, as a text; None = it is none."""
+    """USD, as a text; None = it is not one."""
     with suppress(ArithmeticError, TypeError, ValueError):
         usd = Decimal(text)
         if usd.is_finite() and 0 <= usd < _DEAREST:

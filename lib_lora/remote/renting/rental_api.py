@@ -233,7 +233,7 @@ class RentalApi(Protocol):
         ...
 
     def delete_pod(self, identifier: str) -> None:
-        """Delete a pod with all that is on it; one that is not there is none any more."""
+        """Delete a pod with all that is on it; it is no error where it is already gone."""
         ...
 
     def terminate_pod(self, identifier: str) -> None:

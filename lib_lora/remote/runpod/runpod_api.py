@@ -212,7 +212,7 @@ class RunpodApi:
         return [found for row in rows_of(self._json("GET", "/pods"), "pods") if (found := pod_of(row)) is not None]
 
     def delete_pod(self, identifier: str) -> None:
-        """Delete a pod with all that is on it; one that is not there is none any more.
+        """Delete a pod with all that is on it; it is no error where it is already gone.
 
         Raises:
             UserError: see the module's errors. That it is gone must be looked at: `pod`.

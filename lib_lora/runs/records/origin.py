@@ -49,7 +49,7 @@ def planned(values: Mapping[str, Any]) -> Cell:
     """A cell as it lies in a grid's ``plan.json``, without its LoRA.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is not one.
     """
     known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
     more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))

@@ -292,7 +292,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _rounded(numerator: int, denominator: int) -> int:
-    """numerator / denominator, halves up, without the error of floats: a cover that is a pixel short is none."""
+    """numerator / denominator, halves up, without the error of floats: a cover must not be a pixel short."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 

@@ -292,5 +292,5 @@ def versions() -> dict[str, str]:
 
 
 def saved_steps(run: Run) -> list[int]:
-    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
+    """The steps of a run's checkpoints, ascending. A file with another name does not count."""
     return run.place.steps_among(run.file.stem, [path.name for path in run.checkpoints.glob("*.safetensors")])

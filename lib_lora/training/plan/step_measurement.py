@@ -40,7 +40,7 @@ class StepMeasurement:
 
 
 def measurement_of(values: Mapping[str, Any]) -> StepMeasurement | None:
-    """A measurement as it was kept; None where it is none, as one of another version may be."""
+    """A measurement as it was kept; None where it is not one, as one of another version may be."""
     try:
         peak = values.get("peak_memory")
         return StepMeasurement(

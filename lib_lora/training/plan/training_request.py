@@ -21,7 +21,7 @@ class TrainingRequest:
         preset: None = the one for this base model.
         overrides: settings laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
         prediction: overrides what the checkpoint says of itself.
-        out: where the finished LoRA shall go, if anywhere.
+        out: where the finished LoRA should go, if anywhere.
         grid_steps: sampling steps of the test grid at the end; 0 = none.
         few: train although there are fewer photos than can teach a face that holds.
         fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.

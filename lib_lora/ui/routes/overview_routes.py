@@ -182,7 +182,7 @@ def of_character(folder: CharacterFolder, trains: bool = False) -> dict[str, Any
     except UserError as error:
         keep_nothing()  # a file that another program holds may be read in a second
         return _damaged(slug, str(error))
-    except Exception:  # one character's odd file shall not take the others from the page
+    except Exception:  # one character's odd file must not take the others from the page
         keep_nothing()
         LOG.exception("%s cannot be shown", slug)
         return _damaged(slug, f"A file in {folder.path} is damaged; the webui's log says which.")

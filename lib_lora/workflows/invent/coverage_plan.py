@@ -150,7 +150,7 @@ def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection
 
 
 def next_side(tried: Sequence[Tried], count: int) -> str:
-    """To which side a head shall look next in a view from the side: the one that was asked for less often.
+    """To which side a head should look next in a view from the side: the one that was asked for less often.
 
     By its gain, as in `next_wish`, a side that succeeded a few times would be asked for alone. One that has its goal,
     or that this painter cannot show, waits.

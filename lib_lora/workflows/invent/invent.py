@@ -51,7 +51,7 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 @dataclass(frozen=True)
 class CandidatesRequest:
-    """Which candidates shall be painted.
+    """Which candidates should be painted.
 
     Attributes:
         describe: who is to be seen ("a woman with short red hair, 30 years old").
@@ -99,8 +99,8 @@ def candidates(
 
     Args:
         root: the data folder.
-        name: of the character that there shall be.
-        request: who shall be seen, and what paints.
+        name: of the new character.
+        request: who should be seen, and what paints.
         painter: who paints; None = diffusers.
         engine: who looks at faces; None = the default one.
         each: is told of every picture.

@@ -60,7 +60,7 @@ def _one(text: str, loras: NamedLoras) -> tuple[Path, float]:
 
 
 def _parted(text: str) -> tuple[str, float]:
-    """Name and weight; the colon of a Windows drive is none before a weight."""
+    """Name and weight; the colon of a Windows drive does not begin a weight."""
     named, colon, last = text.rpartition(":")
     if not colon:
         return text, 1.0

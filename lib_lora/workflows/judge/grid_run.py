@@ -91,7 +91,7 @@ class GridRun:
         base: path of the checkpoint that is painted with.
 
     Raises:
-        UserError: the run's base model is gone or another; `base` is none of its family; or it must not be used.
+        UserError: the run's base model is gone or another; `base` is not of its family; or it must not be used.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ def start_run(
     Args:
         root: the data folder.
         name: of the character.
-        request: the base model, the settings, and what shall follow.
+        request: the base model, the settings, and what should follow.
         seen: what `asked_for` said of the request, where it was asked already.
 
     Raises:
@@ -128,7 +128,7 @@ def settings_for(info: ModelInfo, train: TrainSettings, elsewhere: bool = False)
         UserError: a setting does not fit the base model.
     """
     if info.small_side and not train.resolution:
-        train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
+        train = replace(train, resolution=info.small_side)  # the run should not depend on the .yaml later
     train.objective.check(info.prediction)
     if elsewhere:
         return train

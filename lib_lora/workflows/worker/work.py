@@ -65,7 +65,7 @@ def work(root: Path, number: int, pipe: WorkerPipe, prepare_only: bool = False) 
         root: the data folder.
         number: of the job.
         pipe: to the parent.
-        prepare_only: only make the run that another machine shall train (`work_train.prepare`). The job goes on after
+        prepare_only: only make the run that another machine should train (`work_train.prepare`). The job goes on after
             that, so its end is said only where this fails.
 
     Raises:

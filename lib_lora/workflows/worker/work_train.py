@@ -67,7 +67,7 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
 
 
 def prepare(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
-    """Make the run that another machine shall train; that is noted, and nothing is trained.
+    """Make the run that another machine should train; that is noted, and nothing is trained.
 
     Raises:
         UserError: it cannot be made.

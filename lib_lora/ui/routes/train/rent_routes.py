@@ -76,7 +76,7 @@ class RentRequest:
 
 @dataclass(frozen=True)
 class GoingOnRentRequest:
-    """How many steps the run shall have in all (null = as before), and what may be rented."""
+    """How many steps the run should have in all (null = as before), and what may be rented."""
 
     steps: int | None = None
     rental: Rental = field(default_factory=Rental)
