@@ -84,7 +84,7 @@ def _run(argv: "list[str]") -> int:
             code="tests-not-installed",
         )
     if command == "test":
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are not compiled yet: each process would do it anew
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are not compiled yet: each process would do it again
         purposes = {"--pins": "a1111", "--newest": "newest"}
         purpose = next((purposes[word] for word in argv if word in purposes), "test")
         left = bootstrap.enter(purpose, argv)

@@ -190,7 +190,7 @@ def _linked(source: Path, target: Path) -> None:
 
 
 def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines to a log and see that they are on the disk; a last line that was cut off ends first.
+    """Append whole lines to a log and make sure that they are on the disk; a last line that was cut off ends first.
 
     Raises:
         OSError: it cannot be done.

@@ -28,7 +28,7 @@ _READ = 10_000  # characters that are looked at; a captioner that says more has 
 
 
 class Captioner(Protocol):
-    """Something that says what is to be seen.
+    """Something that says what is visible.
 
     Attributes:
         id: what it is, with its model; another one may say something else of the same photo.

@@ -54,7 +54,7 @@ def remove(caption: str, phrase: str) -> str:
 
 
 def replace(caption: str, phrase: str, by: str) -> str:
-    """`caption` with `by` in the place of a phrase; where it has `by` already, the phrase just goes."""
+    """`caption` with `by` in place of a phrase; where it has `by` already, the phrase just goes."""
     present = split(caption)
     if not any(same(one, phrase) for one in present):
         return caption

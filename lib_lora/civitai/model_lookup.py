@@ -41,7 +41,7 @@ class FoundModel:
         asked: Unix time of the oldest answer that this follows from; 0 = nothing was ever asked.
         site: that has answered.
         sha256: of the file, upper-case hex; empty = of none, or not computed yet.
-        trouble: why it could not be asked anew; None = it was, or need not be.
+        trouble: why it could not be asked again; None = it was, or need not be.
     """
 
     name: str

@@ -41,7 +41,7 @@ class Done:
 
 
 def printable(text: Any) -> str:
-    """A text of somebody else's on one line, shortened; empty where it is not one."""
+    """A text from somebody else on one line, shortened; empty where it is not one."""
     if not isinstance(text, str):
         return ""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]

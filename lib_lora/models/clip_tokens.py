@@ -194,7 +194,7 @@ def chunk(ids: Sequence[int], comma: int, own: OwnTokens = ()) -> list[list[int]
 
 
 def _units(ids: Sequence[int], own: OwnTokens) -> Iterator[Sequence[int]]:
-    """What is never cut: each token, or the numbers that stand in the place of some."""
+    """What is never cut: each token, or the numbers that stand in place of some."""
     place = 0
     while place < len(ids):
         here = next(((word, numbers) for word, numbers in own if tuple(ids[place : place + len(word)]) == word), None)

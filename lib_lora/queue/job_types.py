@@ -123,7 +123,7 @@ class Rental:
         cap: USD that these may cost, together.
         cloud: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
-        anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
+        again: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
 
     gpus: list[str] = field(default_factory=list)
@@ -355,7 +355,7 @@ class InventArguments:
     """Paint candidates for a face (`workflows.invent.invent.candidates`).
 
     Attributes:
-        describe: who is to be seen, as it stands after "photo of".
+        describe: who should be visible, as it stands after "photo of".
         base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
         candidates: how many there should be; those that are there are not painted again.
         seed: of the first one.

@@ -97,7 +97,7 @@ class QueueFile:
     def kept_open(self) -> Iterator[None]:
         """While the block runs one idle connection stays.
 
-        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made anew:
+        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made again:
         then nothing could even be read.
         """
         self._keeps = True

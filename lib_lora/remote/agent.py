@@ -771,7 +771,7 @@ def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return {"error": "disk-full" if full else "file", "say": str(error)}, b""
-    except Exception as error:  # whoever asks is told, and the connection goes on
+    except Exception as error:  # the caller is told, and the connection goes on
         return {"error": "failed", "say": f"{type(error).__name__}: {error}"}, b""
 
 

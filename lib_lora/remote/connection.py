@@ -137,7 +137,7 @@ class Connection:
         return answer, data
 
     def _lost(self) -> UserError:
-        """Why the connection has ended; it is made anew with the next request."""
+        """Why the connection has ended; it is made again with the next request."""
         process, hearing = self._process, self._hearing
         if process:
             with suppress(subprocess.TimeoutExpired):

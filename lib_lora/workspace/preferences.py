@@ -15,7 +15,7 @@ from lib_lora.files import explained, read_json, write_json
 from lib_lora.workspace.file_lock import held
 from lib_lora.workspace.workspace import Workspace
 
-_PATIENCE = 10.0  # seconds for which another program that changes settings is waited for
+_PATIENCE = 10.0  # seconds to wait for another program that changes settings
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine

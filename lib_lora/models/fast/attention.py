@@ -104,7 +104,7 @@ class QuickProcessor:
     """What diffusers' attention does, for layers that do nothing but attention.
 
     Args:
-        blocks: take `attention` in the place of torch's, where that is faster.
+        blocks: take `attention` in place of torch's, where that is faster.
     """
 
     def __init__(self, blocks: bool) -> None:

@@ -64,6 +64,6 @@ def _known(cache: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _read(cache: str, *_mark: int) -> dict[str, Any]:
-    """The hashes in a file, read anew when it is another one; a list of models asks for each of them."""
+    """The hashes in a file, read again when it is another one; a list of models asks for each of them."""
     known = json.loads(Path(cache).read_text(encoding="utf-8"))
     return known if isinstance(known, dict) else {}

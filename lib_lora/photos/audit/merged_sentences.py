@@ -39,7 +39,7 @@ def of_error(error: UserError) -> Sentence:
 
 
 def merged(sentences: Iterable[Sentence], few: int = FEW) -> list[str]:
-    """The texts of `sentences`, where those that say the same are one, in the place of the first.
+    """The texts of `sentences`, where those that say the same are one, in place of the first.
 
     Args:
         sentences: in the order in which they are shown.

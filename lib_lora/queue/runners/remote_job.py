@@ -1,6 +1,6 @@
 """Does what every job on another machine needs, from installing SameFace there to deleting the job's files.
 
-Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
+Knows nothing of what is sent and brought back; `ssh_runner` (a training) and `place_painter` (pictures) say that.
 Imports nothing heavy.
 """
 
@@ -50,7 +50,7 @@ class RemoteJob:
         there: the connection to the place.
         folder: for files on their way, here; it is deleted at the end.
         say: is told what goes on, for the user.
-        gone: raises what is to be raised where the place cannot be reached because it is no more.
+        gone: raises what is to be raised where the place cannot be reached because it no longer exists.
         asked: says, beside `wish`, whether what has not started there yet should not start.
         pace: seconds for a step of the worker, by which it is given time to save (`patient`); 0 = not known.
         wish: what the user wants of the job: "", "stop" or "pause".
@@ -84,7 +84,7 @@ class RemoteJob:
 
         Args:
             ask: asks the place.
-            waiting: the worker is at work there, so it is waited for without end, until the user wants something of it.
+            waiting: the worker is at work there, so SameFace waits for it without limit, until the user wants something of it.
                 Otherwise, and from then on, for `PATIENCE` seconds.
 
         Raises:

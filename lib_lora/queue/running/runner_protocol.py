@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MachineGone(UserError):
-    """The machine of a worker is no more; what came home from it is kept, and the job can be resumed."""
+    """The machine of a worker is no more; what came back from it is kept, and the job can be resumed."""
 
 
 class WorkerFiles(Protocol):

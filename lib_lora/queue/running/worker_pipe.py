@@ -28,7 +28,7 @@ WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
 _FILES = ("file", "folder", "out", "base")  # what a question names
 _POLL = 2.0  # seconds between two checks at the parent
-_WAIT = 0.25  # seconds between two checks at the wish while an answer is waited for
+_WAIT = 0.25  # seconds between two checks at the wish while an answer is awaited
 _SAVING = 60.0  # seconds in which a worker saves once the step is done
 
 

@@ -74,7 +74,7 @@ _END_POLL = 0.2  # seconds between two checks at it
 # second after the process that ran it, and takes a job that it does not know any more for lost
 _COMES_BACK = 3.0
 _INSPECTION = 600.0  # seconds in which a node must have had room for a look
-_POLL = 0.5  # seconds between two checks at something that is waited for
+_POLL = 0.5  # seconds between two checks at something that is awaited
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 
 
@@ -443,7 +443,7 @@ class RayConnection:
         if control.wish:  # what it had saved is in the storage
             self._wants(job, replace(control, ended=_ENDED_OUTSIDE))
             return False, _ENDED_OUTSIDE, ""
-        if found is None and report is None:  # it was never submitted, or the cluster was started anew before it began
+        if found is None and report is None:  # it was never submitted, or the cluster was started again before it began
             self._submit(job, control)
             return True, None, ""
         if found is not None and found.state == STOPPED:

@@ -321,7 +321,7 @@ class PodLedger:
         )
 
     def _add(self, values: dict[str, Any]) -> None:
-        """Write a line, and see that it is on the disk."""
+        """Write a line, and make sure that it is on the disk."""
         line = json.dumps({**values, "t": round(time.time(), 3)}).encode("ascii") + b"\n"
         with explained(self.path):
             file_permissions.make_folder(self.path.parent)
@@ -329,7 +329,7 @@ class PodLedger:
 
 
 def _asked(api: RentalApi, identifier: str) -> Pod | None:
-    """A pod, asked for by its id; None = it is no more."""
+    """A pod, asked for by its id; None = it no longer exists."""
     try:
         pod = api.pod(identifier)
     except RentalRefused as error:

@@ -164,7 +164,7 @@ class PodLife:
 
 @dataclass(frozen=True)
 class PodWish:
-    """What is asked of a provider.
+    """What SameFace asks a provider.
 
     Attributes:
         name: unique, so that the pod is found again if the answer is lost.

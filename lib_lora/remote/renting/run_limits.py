@@ -140,7 +140,7 @@ def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None, so_f
         ledger: with the run's earlier pods.
         limits: those that hold.
         now: unix seconds; None = the present.
-        so_far: pods that live count with what they have cost by now, as if they ended now: to say what can be had,
+        so_far: pods that live count with what they have cost by now, as if they ended now: to say what is available,
             never to rent.
     """
     moment = time.time() if now is None else now

@@ -286,7 +286,7 @@ def picture(content: bytes, media: str = "image/jpeg") -> Response:
 
 
 def file(path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A file as it lies there. It may be written anew under its name, so a browser asks each time, unless `headers` say
+    """A file as it lies there. It may be rewritten under its name, so a browser asks each time, unless `headers` say
     otherwise.
 
     Raises:

@@ -24,7 +24,7 @@ def hurried(receive: Receive) -> Receive:
 
     async def received() -> MutableMapping[str, Any]:
         nonlocal got, whole
-        if whole:  # what is waited for now is that the browser goes
+        if whole:  # what is awaited now is that the browser goes
             return await receive()
         left = begun + BODY + got / RATE - time.monotonic()
         try:

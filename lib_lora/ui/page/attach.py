@@ -73,7 +73,7 @@ class Attached:
         try:
             self.supervisor.start()
             self._routes()
-        except Exception:  # whoever asks is told
+        except Exception:  # the caller is told
             _log.exception("SameFace could not begin")
 
     def _parts(self) -> tuple[Queue, Supervisor]:

@@ -84,7 +84,7 @@ def state(context: RequestContext) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _OnDisk:
-    """What of the state is read from files: computed anew when one of them has changed, asked for each second."""
+    """What of the state is read from files: computed again when one of them has changed, asked for each second."""
 
     open_jobs: list[Job]
     characters: list[dict[str, Any]]

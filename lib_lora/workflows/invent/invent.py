@@ -1,6 +1,6 @@
 """Invents a character, steps one and two: paints candidates of a description, and takes one of them (or a picture).
 
-`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
+`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class CandidatesRequest:
     """Which candidates should be painted.
 
     Attributes:
-        describe: who is to be seen ("a woman with short red hair, 30 years old").
+        describe: who should be visible ("a woman with short red hair, 30 years old").
         base: the checkpoint.
         count: of candidates; with more than before only the further ones are painted.
         seed: of the first candidate.
@@ -77,7 +77,7 @@ class OwnPicture:
     Attributes:
         file: the picture.
         base: the checkpoint to paint with; None is refused.
-        describe: who is to be seen; None = "a" and the class word.
+        describe: who should be visible; None = "a" and the class word.
         prediction: overrides what the checkpoint says of itself.
     """
 

@@ -153,7 +153,7 @@ class GridRun:
 
         Args:
             plan: what to paint.
-            again: paint with and without the trigger anew even where this very plan was finished before.
+            again: paint with and without the trigger again even where this very plan was finished before.
             parent: in which the folder is made; None = among the run's test grids.
 
         Raises:

@@ -29,7 +29,7 @@ from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
-_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn anew for each picture
+_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn again for each picture
 _REMEMBERED = 64  # sets of face sizes whose lines a scorer remembers
 PHOTOS = "photos"  # instead of a base model: the pictures were not painted
 _NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"

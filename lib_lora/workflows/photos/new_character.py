@@ -15,7 +15,7 @@ from lib_lora.photos.importing.photo_import import Imported, Progress, see_that_
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-_PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
+_PATIENCE = 20.0  # seconds to wait for another process at work on the photos
 
 
 @dataclass(frozen=True)

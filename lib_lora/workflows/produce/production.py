@@ -35,7 +35,7 @@ class ProductionPlan:
     Attributes:
         run, step, weight: which checkpoint of the character, and its weight.
         lora_sha256: of the checkpoint's file.
-        prompts: the list, which begins anew where there are more pictures than prompts.
+        prompts: the list, which begins again where there are more pictures than prompts.
         count: pictures to be kept.
         tries: of each item, at most.
         seed: of the first try of the first item.

@@ -103,7 +103,7 @@ class ProductionFolder:
         return [(item, attempt) for item, attempt in filter(None, numbers) if item <= progress.plan.count]
 
     def note(self, *ones: PaintedTry) -> None:
-        """Write the lines of pictures, and see that they are on the disk.
+        """Write the lines of pictures, and make sure that they are on the disk.
 
         Raises:
             UserError: they cannot be written.

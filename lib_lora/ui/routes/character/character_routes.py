@@ -22,7 +22,7 @@ from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workspace.workspace import Workspace
 
-PATIENCE = 5.0  # seconds that another process at work on the character is waited for
+PATIENCE = 5.0  # seconds to wait for another process at work on the character
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.workflows.photos.import_command import import_into
 
 LARGE = 1600  # pixels of the longer side
-PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
+PATIENCE = 20.0  # seconds to wait for an audit of the same photos
 _opening = BoundedSemaphore(PHOTOS_AT_ONCE)
 
 

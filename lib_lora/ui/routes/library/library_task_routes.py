@@ -27,7 +27,7 @@ _MOST = 60  # versions, or files of one, that can be chosen
 
 @dataclass(frozen=True)
 class LookupRequest:
-    """Whether everything is asked anew, also what was asked lately."""
+    """Whether everything is asked again, also what was asked lately."""
 
     refresh: bool = False
 

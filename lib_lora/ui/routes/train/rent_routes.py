@@ -163,7 +163,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def offered_to_go_on(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What RunPod offers now to go on with a run, with prices, minutes and sums, or why nothing can be had (`refused`);
+    """What RunPod offers now to continue a run, with prices, minutes and sums, or why nothing is available (`refused`);
     the limits that hold for the run as long as no others are given, and what is left of those that are asked for."""
     _see_owner(context)
     folder, body = paths.character(context, call), call.body

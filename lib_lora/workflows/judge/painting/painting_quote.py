@@ -95,7 +95,7 @@ def _side(run: Run) -> int:
 
 @dataclass(frozen=True)
 class QuotedPainting:
-    """A GPU that can be had, and what the pictures cost on it.
+    """An available GPU, and what the pictures cost on it.
 
     Attributes:
         offer: the provider's.
@@ -188,7 +188,7 @@ def quote_painting(
         to_choose_from: also the GPUs that are not named, by price.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
+        UserError: nothing is available, or could cost more than it may; or the provider cannot be asked.
     """
     slug, need = run.character_folder.path.name, pod_terms.painting_need(run)
     left = pod_terms.left_for(root, slug, run.file.id, rental, time.time(), painting=True, so_far=True)

@@ -138,7 +138,7 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
 
 @dataclass(frozen=True)
 class QuotedOffer:
-    """A GPU that can be had, and what the training costs on it.
+    """An available GPU, and what the training costs on it.
 
     Attributes:
         offer: the provider's.
@@ -250,7 +250,7 @@ def quote(
         left: of the limits of the run that goes on; None = a new one is made.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
+        UserError: nothing is available, or could cost more than it may; or the provider cannot be asked.
     """
     need = training.need()
     terms = pod_terms.terms_here(root, rental, need, left=left)
