@@ -175,7 +175,7 @@ def together(assessments: Sequence[Assessment]) -> Assessment:
     """What holds for a picture that is painted, or a LoRA that is trained, with all of these: the worst of each.
 
     Args:
-        assessments: of the base model and the LoRAs; of none, everything is unknown.
+        assessments: of the base model and the LoRAs; without any, everything is unknown.
     """
     lights: dict[Purpose, PurposeLight] = {}
     for purpose in PURPOSES:

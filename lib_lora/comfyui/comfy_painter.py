@@ -1,7 +1,7 @@
 """Paints through a running ComfyUI, on this machine or another.
 
-It queues a few workflows at a time, so that ComfyUI never waits and whoever stops waits for no more than one picture.
-Pictures of one seed are not those of A1111 or diffusers, see `workflow`. Imports nothing heavy.
+It queues a few workflows at a time, so that ComfyUI never waits, and stopping waits for one picture at most. The same
+seed gives other pictures than in A1111 or diffusers, see `workflow`. Imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Connects to the agent on a place (`remote.agent`), sends it requests and reads its answers.
 
-What comes back is hostile until it was looked at: it is JSON of a limited size, and whoever asks looks at each value.
+Answers are not trusted before they are checked: each is JSON of a limited size, and the caller checks every value.
 """
 
 from __future__ import annotations

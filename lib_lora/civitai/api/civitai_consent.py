@@ -1,6 +1,6 @@
 """Keeps whether Civitai may be asked: no hash is sent before the user agrees, and a switch keeps it off.
 
-Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other is asked for again.
+Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other needs a new agreement.
 """
 
 from __future__ import annotations

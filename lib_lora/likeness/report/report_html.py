@@ -1,7 +1,7 @@
 """Makes one self-contained HTML page of a report: it needs no network, no script and no file beside it.
 
-Everything that comes from outside is escaped by the template engine; the page's own policy forbids scripts and the
-network besides.
+Everything that comes from outside is escaped by the template engine; the page's own policy also forbids scripts and the
+network.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class RemoteJob:
 
         Args:
             ask: asks the place.
-            waiting: the worker is at work there, so SameFace waits for it without limit, until the user wants something of it.
+            waiting: the worker is at work there, so the wait is unlimited, until the user wants something of it.
                 Otherwise, and from then on, for `PATIENCE` seconds.
 
         Raises:

@@ -1,10 +1,10 @@
 """Reads the page's ES modules once for this process, and serves each at an address that contains its digest.
 
 The address of a module is ``<PREFIX>/static/<digest of all modules>/<path>``, so a relative import stays within one
-version, and an extension that was updated while the webui runs goes on with the modules that suit its loaded code.
+version, and an extension that was updated while the webui runs continues with the modules that match its loaded code.
 
 They are the same for everybody and hold no secret: a script that a browser imports cannot carry the page's token, so
-none is asked for. In front of the page without a webui stands `access_middleware`, which lets nobody in unknown.
+none is asked for. `access_middleware` stands in front of the standalone page, and lets in nobody unknown.
 """
 
 from __future__ import annotations

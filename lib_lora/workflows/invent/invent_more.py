@@ -305,7 +305,7 @@ class _Turned:
 def _turned(
     shop: InventPainter, roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[_Attempt]
 ) -> _Turned | None:
-    """The first of the roots, as `_start` has them, whose head can be turned; None where it can be of none.
+    """The first of the roots, as `_start` has them, whose head can be turned; None if there is none.
 
     To the side that the wish wants, or else to the other one.
     """

@@ -2,7 +2,7 @@
 
 Photos are judged by the lines that the character's photos draw. Painted pictures cannot keep more of the face than the
 base model's VAE lets through, so they are judged by the lines of the character's test grid of that base model and size.
-Where neither is known, nothing is said of the face, rather than something else than the grid says.
+Where neither is known, there is no verdict on the face, rather than one that may contradict the grid's.
 """
 
 from __future__ import annotations

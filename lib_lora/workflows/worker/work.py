@@ -1,6 +1,6 @@
 """Does a job of any type in a worker process, and returns its result.
 
-Imports torch and all the rest; whoever only wants to know what jobs there are reads `queue.job_types`.
+Imports torch and everything else; for the list of job types alone, use `queue.job_types`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Says what painting on a rented GPU will cost, before anything is rented: offers, minutes, sums, limits.
 
-How long it takes is taken from the user's own pictures on that GPU, and not guessed where there are none. Imports
-nothing heavy.
+The time is taken from the user's own pictures on that GPU, and is not guessed if there are none. Imports nothing heavy.
 """
 
 from __future__ import annotations
