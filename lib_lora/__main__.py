@@ -1,4 +1,4 @@
-"""The entry: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
+"""Starts the commands: ``python -m lib_lora COMMAND`` and ``sameface COMMAND``.
 
 Knows which Python will do, and that ``try``, ``ui`` and ``test`` bring their own environment. What the commands do is
 in `lib_lora.cli`. Written without ``from __future__``, so that an older Python reads it far enough to say its sentence.
@@ -84,7 +84,7 @@ def _run(argv: "list[str]") -> int:
             code="tests-not-installed",
         )
     if command == "test":
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are not compiled yet: each process would do it anew
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # packages are not compiled yet: each process would do it again
         purposes = {"--pins": "a1111", "--newest": "newest"}
         purpose = next((purposes[word] for word in argv if word in purposes), "test")
         left = bootstrap.enter(purpose, argv)

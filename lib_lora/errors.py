@@ -1,4 +1,4 @@
-"""The exception whose message is for a person to read, and helpers for its sentence."""
+"""Defines the exceptions whose messages are for people, and helpers that word them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class UserError(CodedError):
     and what to do. The command line prints it without a stack trace.
 
     Attributes:
-        field: of a form, a request or a file of settings, that is wrong (dotted); empty where it is none in particular.
+        field: of a form, a request or a file of settings, that is wrong (dotted); empty = none in particular.
     """
 
     def __init__(self, sentence: str, field: str = "", *, code: str, **parameters: object) -> None:

@@ -99,7 +99,7 @@ def rights(folder: Path) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """As ``path.mkdir(parents=True, exist_ok=True)``; what is private gets 0700."""
+    """Like ``path.mkdir(parents=True, exist_ok=True)``, but a private folder gets 0700."""
     if path.is_dir():
         return
     if path.parent != path:

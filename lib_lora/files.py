@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, content hashes, names that are safe on every system.
+"""Writes files that are whole or absent, hashes their content, and makes names that are safe on every system.
 
 Knows nothing about what is in a file.
 """
@@ -76,7 +76,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def opened_raw(path: Path) -> FileIO:
-    """As `opened`, without a buffer."""
+    """Like `opened`, without a buffer."""
     return open(path, "rb", buffering=0, opener=_open_file)
 
 
@@ -190,7 +190,7 @@ def _linked(source: Path, target: Path) -> None:
 
 
 def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines to a log and see that they are on the disk; a last line that was cut off ends first.
+    """Append whole lines to a log and make sure that they are on the disk; a last line that was cut off ends first.
 
     Raises:
         OSError: it cannot be done.

@@ -1,4 +1,4 @@
-"""The interface that running jobs need of the program around SameFace; `hosts.host_protocol.Host` extends it."""
+"""Defines what running jobs need of the program around SameFace; `hosts.host_protocol.Host` extends it."""
 
 from __future__ import annotations
 

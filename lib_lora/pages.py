@@ -1,4 +1,7 @@
-"""Makes HTML pages from templates, and escapes everything that comes from outside. Knows no page."""
+"""Makes HTML pages from templates, and escapes everything that comes from outside.
+
+Knows no page.
+"""
 
 from __future__ import annotations
 

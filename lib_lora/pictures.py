@@ -1,4 +1,4 @@
-"""Painted pictures: what is asked for, and PNG files that say how they were painted and that they are generated.
+"""Defines what a painted picture is asked to be, and writes PNG files that say how they were generated.
 
 Knows the texts in the file; does not know who paints, or what becomes of the picture. Imports nothing heavy.
 """
@@ -97,7 +97,7 @@ def is_painted_as(path: Path, cell: Cell) -> bool:
 
 
 def _quoted(value: str) -> str:
-    """As A1111 writes a value in which its own marks occur."""
+    """A value as A1111 writes it where its own marks occur in it."""
     return json.dumps(value, ensure_ascii=False) if set(value) & set(',:"\n') else value
 
 

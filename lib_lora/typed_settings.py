@@ -1,4 +1,4 @@
-"""Settings as dataclasses that can be written to a file and read back; a typo is an error, not a default.
+"""Writes dataclasses of settings to plain values and reads them back; a typo is an error, not a default.
 
 One dataclass is the single source for the command line, the files, the tab and the API.
 """

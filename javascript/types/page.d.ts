@@ -45,7 +45,7 @@ interface PageError extends Error {
   shown?: boolean;
 }
 
-/** What is shown: a step of a character's way, or something besides; empty = nothing yet. */
+/** What is shown: one of the steps of a character, or something else; empty = nothing yet. */
 type Step =
   'photos' | 'captions' | 'train' | 'test' | 'use' | 'produce' | 'library' | 'doctor' | 'new' | 'edit' | 'invent' | '';
 

@@ -101,7 +101,7 @@ interface Posts {
   '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
   /** What RunPod offers now for a training, with prices, minutes and sums; what was spent for this character. */
   '/characters/{slug}/rent': { path: `/characters/${string}/rent`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
-  /** What RunPod offers now to go on with a run, with prices, minutes and sums, or why nothing can be had (`refused`); the limits that hold for the run as long as no others are given, and what is left of those that are asked for. */
+  /** What RunPod offers now to continue a run, with prices, minutes and sums, or why nothing is available (`refused`); the limits that hold for the run as long as no others are given, and what is left of those that are asked for. */
   '/characters/{slug}/runs/{run}/rent-on': { path: `/characters/${string}/runs/${string}/rent-on`; body: { steps?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** What RunPod offers now to paint pictures with a run's LoRA, with prices, minutes and sums; what is left of the limits of the run. */
   '/characters/{slug}/runs/{run}/rent': { path: `/characters/${string}/runs/${string}/rent`; body: { prompts?: number; production?: number; steps?: number; side?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };

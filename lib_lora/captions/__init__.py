@@ -1,1 +1,1 @@
-"""Captions as phrases: written from facts, checked, edited; captioners and trigger words."""
+"""Writes, checks and edits captions as lists of phrases, with captioners and trigger words."""

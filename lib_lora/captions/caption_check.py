@@ -1,4 +1,7 @@
-"""Finds problems in a set of captions; `caption_words` puts them into sentences. Pure but for CLIP's tokenizer."""
+"""Finds problems in a set of captions, which `caption_words` puts into sentences.
+
+Pure functions, except that CLIP's tokenizer is loaded.
+"""
 
 from __future__ import annotations
 

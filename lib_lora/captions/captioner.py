@@ -1,8 +1,9 @@
-"""Defines what a captioner is, and turns what one says into phrases of a caption. Pure functions on text.
+"""Defines what a captioner is, and turns its answers into phrases of a caption.
 
 A caption of a LoRA names what may change (clothes, place, light, what someone does), so that the trigger learns what
 does not. Sentences as BLIP writes them are cut where a new thing begins; tags as the boorus' taggers write them lose
-their marks; both lose the person and the permanent (`permanent`). Knows no model and opens no file.
+their marks; both lose the person and the permanent (`permanent`). Knows no model and opens no file. Pure functions on
+text.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _READ = 10_000  # characters that are looked at; a captioner that says more has 
 
 
 class Captioner(Protocol):
-    """Something that says what is to be seen.
+    """Something that says what is visible.
 
     Attributes:
         id: what it is, with its model; another one may say something else of the same photo.

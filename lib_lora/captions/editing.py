@@ -181,7 +181,7 @@ def _append(folder: CharacterFolder, line: dict[str, Any]) -> None:
 
 
 def _history(folder: CharacterFolder) -> list[dict[str, Any]]:
-    """The changes that can be taken back, the newest last; a line that was cut off by a crash is none."""
+    """The changes that can be taken back, the newest last; a line that was cut off by a crash does not count."""
     path = folder.path / HISTORY
     if not path.is_file():
         return []

@@ -1,4 +1,7 @@
-"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics). Knows no engine or rule."""
+"""Holds what was measured of a photo: plain numbers that may be kept (no biometrics).
+
+Knows no engine and no rule.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +55,12 @@ class FaceFacts:
 
     @property
     def area(self) -> float:
-        """Of the box, as a share of the photo's."""
+        """The box's area as a share of the photo's."""
         return self.box[2] * self.box[3]
 
     @property
     def height(self) -> float:
-        """Of the box, as a share of the photo's height."""
+        """The box's height as a share of the photo's height."""
         return self.box[3]
 
 
@@ -109,7 +112,7 @@ class PhotoFacts:
 
     @property
     def short_side(self) -> int:
-        """In pixels."""
+        """The photo's shorter side in pixels."""
         return min(self.width, self.height)
 
 

@@ -1,7 +1,7 @@
-"""Captions as phrases between commas, as kohya's tools read them. Pure functions on text; no file is touched.
+"""Splits captions into phrases at commas, as kohya's tools do, and joins them again.
 
 Two phrases are the same one when they differ in case and blanks only. Every edit keeps the other phrases as they are
-written, in their order.
+written, in their order. Pure functions on text; no file is touched.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def add(caption: str, phrase: str, place: int | None = None) -> str:
     Args:
         caption: any text.
         phrase: to be added.
-        place: which one it shall be, counted from 0, or from the end where negative (-1 = the last); None = the last.
+        place: which one it should be, counted from 0, or from the end where negative (-1 = the last); None = the last.
     """
     present = split(caption)
     new = [one for one in _unique(split(phrase)) if key(one) not in {key(other) for other in present}]
@@ -54,7 +54,7 @@ def remove(caption: str, phrase: str) -> str:
 
 
 def replace(caption: str, phrase: str, by: str) -> str:
-    """`caption` with `by` in the place of a phrase; where it has `by` already, the phrase just goes."""
+    """`caption` with `by` in place of a phrase; where it has `by` already, the phrase just goes."""
     present = split(caption)
     if not any(same(one, phrase) for one in present):
         return caption

@@ -1,1 +1,1 @@
-"""The character that a LoRA shows: name, trigger word, class word, consent, and the folder that holds it all."""
+"""Keeps the character that a LoRA shows: name, trigger word, class word, consent, and the folder for it all."""

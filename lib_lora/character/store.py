@@ -1,4 +1,4 @@
-"""A character: who it is, why it may be trained on, and the file ``character.yaml`` in its folder.
+"""Reads and writes a character's file, ``character.yaml``: who it is, and why it may be trained on.
 
 Knows nothing of models or training.
 """
@@ -77,7 +77,7 @@ def declare_consent(kind: str) -> Consent:
     """A declaration made today.
 
     Raises:
-        UserError: `kind` is none of the three.
+        UserError: `kind` is not one of the three.
     """
     if kind not in get_args(ConsentKind):
         raise UserError(

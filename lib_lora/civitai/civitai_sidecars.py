@@ -95,7 +95,7 @@ def _filled(found: FoundModel) -> dict[str, Any]:
 
 
 def _png(content: bytes) -> bytes | None:
-    """A picture as PNG with nothing but its pixels, and not too large; None = it is none."""
+    """A picture as PNG with nothing but its pixels, and not too large; None = it is not one."""
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             image.draft("RGB", (_SIDE, _SIDE))

@@ -1,4 +1,7 @@
-"""Makes names of files that are safe on every system from what a site says, which is hostile. Pure."""
+"""Makes names of files that are safe on every system from what a site says, which is not trusted.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Says as traffic lights what may be done with models from Civitai, alone and together: from flags and licences. Pure.
+"""Shows as traffic lights, from flags and licences, what may be done with models from Civitai, alone and together.
 
 A light shows what pages and licences say; it decides nothing. What is not known is grey, and nothing is green that
-depends on it. Of several models in a picture the worst light counts.
+depends on it. Of several models in a picture the worst light counts. Pure functions.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Assessment:
     adult: bool | None = None
 
     def values(self) -> dict[str, Any]:
-        """For programs; sentences as templates with values, and in English."""
+        """The assessment as plain values for programs: sentences as templates with values, and in English."""
         return {
             "lights": {
                 purpose: {
@@ -175,7 +175,7 @@ def together(assessments: Sequence[Assessment]) -> Assessment:
     """What holds for a picture that is painted, or a LoRA that is trained, with all of these: the worst of each.
 
     Args:
-        assessments: of the base model and the LoRAs; of none, everything is unknown.
+        assessments: of the base model and the LoRAs; without any, everything is unknown.
     """
     lights: dict[Purpose, PurposeLight] = {}
     for purpose in PURPOSES:

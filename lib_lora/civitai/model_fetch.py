@@ -1,4 +1,7 @@
-"""Chooses a version and a file of a model on Civitai, and fetches it with what lies beside it. Refuses pickles."""
+"""Chooses a version and a file of a model on Civitai, and fetches it with the files beside it.
+
+Refuses pickles.
+"""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class FoundModel:
         how: by what it was found; empty = it was not.
         asked: Unix time of the oldest answer that this follows from; 0 = nothing was ever asked.
         site: that has answered.
-        sha256: of the file, upper-case hex; empty = of none, or not computed yet.
-        trouble: why it could not be asked anew; None = it was, or need not be.
+        sha256: of the file, upper-case hex; empty = there is no file, or it is not computed yet.
+        trouble: why it could not be asked again; None = it was, or need not be.
     """
 
     name: str

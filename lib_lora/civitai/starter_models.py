@@ -54,11 +54,11 @@ class StarterModel:
 
     @property
     def host(self) -> str:
-        """From where it is fetched."""
+        """The site from which it is fetched."""
         return host_in(self.url)
 
     def values(self) -> dict[str, Any]:
-        """For programs."""
+        """The model as plain values, for programs."""
         return {
             "key": self.key,
             "title": self.title,
@@ -79,7 +79,7 @@ class StarterModel:
 
 @cache
 def starter_models() -> tuple[StarterModel, ...]:
-    """All of them, in the order of the file."""
+    """All starter models, in the order of the file."""
     read = yaml.safe_load(_FILE.read_text(encoding="utf-8"))["models"]
     return tuple(
         StarterModel(
@@ -97,7 +97,7 @@ def starter_models() -> tuple[StarterModel, ...]:
 
 
 def starter_named(key: str) -> StarterModel:
-    """One of them.
+    """The starter model of a name.
 
     Raises:
         UserError: there is none of that name.

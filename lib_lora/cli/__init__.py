@@ -1,4 +1,4 @@
-"""The command line: each module reads the arguments of some commands and calls the workflow that does the work."""
+"""Runs the command line: each module reads the arguments of some commands and calls the workflow that does the work."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from lib_lora.workspace.workspace import data_root
 
 __all__ = ["DRIFTS", "NOT_GOOD", "NO_VERDICT", "STOPPED", "main"]
 
-HIDDEN = ("worker", "paint-plans", "rehearse")  # commands that are none for people
-ELSEWHERE = ("test",)  # `lib_lora.__main__` sees to it
+HIDDEN = ("worker", "paint-plans", "rehearse")  # commands for programs, not for people
+ELSEWHERE = ("test",)  # run by `lib_lora.__main__`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and how their values are read."""
+"""Defines the arguments that several commands share, and reads their values."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def rental_of(options: argparse.Namespace) -> Rental | None:
     """What may be rented, as the options that `on` has added say; None = nothing is.
 
     Raises:
-        UserError: a limit is none, nothing is rented, or the base model's address is none.
+        UserError: a limit is invalid, nothing is rented, or the base model's address is invalid.
     """
     given = {"gpus": options.gpu, "hours": options.max_hours, "cap": options.max_cost, "regions": options.region}
     values = {name: value for name, value in given.items() if value is not None}
@@ -255,7 +255,7 @@ def request_of(options: argparse.Namespace) -> TrainingRequest:
 
 
 def settings_given(options: argparse.Namespace) -> dict[str, Any]:
-    """As `overrides`, when each of them is a setting that there is.
+    """Like `overrides`, but checks that each is a known setting.
 
     Raises:
         UserError: as `overrides`, or there is no such setting; the nearest one is named.

@@ -1,4 +1,4 @@
-"""The command about Civitai: info, fetch, library, starter, token, agree, off and site."""
+"""Adds the command about Civitai: info, fetch, library, starter, token, agree, off and site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that paint and judge: grid, score, compare, choose, combine, scorer."""
+"""Adds the commands that paint and judge: grid, score, compare, choose, combine, scorer."""
 
 from __future__ import annotations
 

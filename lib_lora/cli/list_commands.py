@@ -1,4 +1,4 @@
-"""The commands that say what there is: list, settings and texts."""
+"""Adds the commands that list what there is: list, settings and texts."""
 
 from __future__ import annotations
 

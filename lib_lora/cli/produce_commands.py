@@ -1,4 +1,4 @@
-"""The commands about many pictures of one character: produce, and productions."""
+"""Adds the commands about many pictures of one character: produce and productions."""
 
 from __future__ import annotations
 

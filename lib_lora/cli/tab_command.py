@@ -1,4 +1,4 @@
-"""The commands that show the tab as a page of its own, and what its Doctor finds."""
+"""Adds the commands ui, which shows the tab as a page of its own, and doctor, which checks what works here."""
 
 from __future__ import annotations
 

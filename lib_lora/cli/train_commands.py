@@ -1,4 +1,4 @@
-"""The commands that train: run, train, resume, try, and info about what came of it."""
+"""Adds the commands that train (run, train, resume, try), and info, which says what a LoRA file holds."""
 
 from __future__ import annotations
 

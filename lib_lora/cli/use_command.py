@@ -1,4 +1,4 @@
-"""The command that puts a trained LoRA to use: in ComfyUI, with a workflow, or in any folder."""
+"""Adds the command that puts a trained LoRA to use: in ComfyUI, with a workflow, or in any folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that other programs run, not people: worker, paint-plans and rehearse."""
+"""Adds the commands that other programs run, not people: worker, paint-plans and rehearse."""
 
 from __future__ import annotations
 

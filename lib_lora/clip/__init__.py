@@ -1,1 +1,1 @@
-"""CLIP models that are already on this machine: how well a picture fits a prompt."""
+"""Measures with CLIP models that are already on this machine how well a picture fits a prompt."""

@@ -1,1 +1,1 @@
-"""ComfyUI: workflows as values, its HTTP interface, and a painter that paints through one that runs."""
+"""Describes ComfyUI's workflows as values, speaks its HTTP interface, and paints through a running ComfyUI."""

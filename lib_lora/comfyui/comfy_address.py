@@ -1,4 +1,7 @@
-"""The address at which ComfyUI answers, as people write it, and its name in plans. Imports nothing heavy."""
+"""Reads the address of a ComfyUI as people write it, and gives its name in plans.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads what ComfyUI answers, which may be anything, into plain objects and sentences. Imports nothing heavy."""
+"""Reads ComfyUI's answers, which may be anything, into plain objects and sentences.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Done:
 
 
 def printable(text: Any) -> str:
-    """A text of somebody else's on one line, shortened; empty where it is none."""
+    """A text from somebody else on one line, shortened; empty where it is not one."""
     if not isinstance(text, str):
         return ""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]

@@ -1,7 +1,7 @@
-"""ComfyUI's HTTP interface: what it has, queueing, how far it is, pictures. Imports nothing heavy.
+"""Speaks ComfyUI's HTTP interface: asks what it has, queues workflows, follows them and fetches their pictures.
 
 What it answers is read into objects (`comfy_answers`): types are checked, sizes limited, no text of it is part of a
-path. No header ``Origin`` is sent, since ComfyUI refuses one that is not its own.
+path. No header ``Origin`` is sent, since ComfyUI refuses one that is not its own. Imports nothing heavy.
 """
 
 from __future__ import annotations

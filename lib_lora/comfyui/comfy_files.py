@@ -158,6 +158,6 @@ def _file(name: str) -> str:
 
 
 def _called(names: list[str], wanted: str) -> list[str]:
-    """Those of a name, the exact one first, else in other capitals."""
+    """The files of a name, the exact one first, else those in other capitals."""
     exact = [one for one in names if _file(one) == wanted]
     return exact or [one for one in names if _file(one).casefold() == wanted.casefold()]

@@ -1,7 +1,7 @@
-"""A painter whose pictures are painted by a ComfyUI that runs, here or elsewhere. Imports nothing heavy.
+"""Paints through a running ComfyUI, on this machine or another.
 
-It queues a few workflows at a time, so that ComfyUI never waits and whoever stops waits for no more than one picture.
-Pictures of one seed are not those of A1111 or diffusers, see `workflow`.
+It queues a few workflows at a time, so that ComfyUI never waits, and stopping waits for one picture at most. The same
+seed gives other pictures than in A1111 or diffusers, see `workflow`. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class ComfyPainter:
             )
 
     def _finished(self, identifiers: Sequence[str]) -> list[tuple[str, Done]]:
-        """Those that are done."""
+        """The pictures that are done."""
         found = [(one, done) for one in identifiers if (done := self._api.done(one)) is not None]
         if found:
             return found
@@ -195,7 +195,7 @@ def _read(content: bytes, size: tuple[int, int]) -> Image.Image:
     """A PNG that came; its size is known before a pixel of it is read.
 
     Raises:
-        UserError: it is none, or of another size.
+        UserError: it is not one, or of another size.
     """
     try:
         with warnings.catch_warnings():

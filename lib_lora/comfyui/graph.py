@@ -1,7 +1,7 @@
-"""A graph of ComfyUI's nodes as values, in the two forms that ComfyUI reads. Imports nothing heavy.
+"""Describes graphs of ComfyUI's nodes as values, and writes them in the two forms that ComfyUI reads.
 
 The API form is what its server runs; the UI form is what its page opens, with places and sizes of the nodes. Both are
-plain values, ready for JSON.
+plain values, ready for JSON. Imports nothing heavy.
 """
 
 from __future__ import annotations

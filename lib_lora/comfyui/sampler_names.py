@@ -1,4 +1,7 @@
-"""A1111's names of samplers as ComfyUI's pairs of a sampler and a scheduler. Imports nothing heavy."""
+"""Translates A1111's names of samplers to ComfyUI's pairs of a sampler and a scheduler.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

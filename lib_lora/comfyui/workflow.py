@@ -1,7 +1,7 @@
-"""The workflow that paints one cell with Stable Diffusion in ComfyUI. Imports nothing heavy.
+"""Makes the workflow that paints one cell with Stable Diffusion in ComfyUI.
 
 ComfyUI's pictures are not A1111's of the same seed: it draws the noise on the CPU, weighs words of a prompt in another
-way, and rounds elsewhere.
+way, and rounds elsewhere. Imports nothing heavy.
 """
 
 from __future__ import annotations

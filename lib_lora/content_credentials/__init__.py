@@ -1,1 +1,4 @@
-"""Content Credentials (C2PA): pictures that say, signed, that they are generated. Needs the package `c2pa-python`."""
+"""Signs pictures with Content Credentials (C2PA) that say that they are generated.
+
+Needs the package `c2pa-python`.
+"""

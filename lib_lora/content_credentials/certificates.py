@@ -1,4 +1,4 @@
-"""Certificates to sign with: the user's own, or a home-made one, which nobody else trusts.
+"""Finds the certificate to sign with: the user's own, or a home-made one, which nobody else trusts.
 
 Loads the package `cryptography` where it is needed; `c2pa-python` brings it.
 """

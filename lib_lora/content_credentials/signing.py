@@ -1,4 +1,7 @@
-"""Signs pictures: a C2PA manifest that says that they were generated, and by what. Asks nothing of the network."""
+"""Signs pictures with a C2PA manifest that says that they were generated, and by what.
+
+Uses no network.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def folders(path: Path) -> ComfyFolders:
 
 
 def _workflows(home: Path) -> Path | None:
-    """Of a ComfyUI without accounts, which is the usual one."""
+    """The workflow folder of a ComfyUI without accounts, which is the usual one."""
     user = home / "user"
     return user / "default" / "workflows" if user.is_dir() or (home / "main.py").is_file() else None
 
@@ -98,7 +98,7 @@ def _named(file: Path) -> list[tuple[Path, bool]]:
 
 
 def _sections(file: Path) -> list[dict[Any, Any]]:
-    """Those that name folders for LoRAs."""
+    """The sections that name folders for LoRAs."""
     try:
         if file.stat().st_size > _LONGEST:
             return []

@@ -1,1 +1,1 @@
-"""Faces in pictures: what a face is, the engines that find and describe it, and their licences."""
+"""Finds and describes faces in pictures: what a face is, the engines for it, and their licences."""

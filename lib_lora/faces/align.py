@@ -1,4 +1,7 @@
-"""Aligns a face: computes from its five points the 112 x 112 crop that recognisers expect. Numpy and OpenCV alone."""
+"""Aligns a face: computes from its five points the 112 x 112 crop that recognisers expect.
+
+Needs only numpy and OpenCV.
+"""
 
 from __future__ import annotations
 

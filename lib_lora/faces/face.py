@@ -1,4 +1,7 @@
-"""Defines a face, and the interface of every engine that finds faces. Knows no model."""
+"""Defines a face, and the interface of every engine that finds faces.
+
+Knows no model.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of its box, in pixels."""
+        """The area of its box, in square pixels."""
         return self.box[2] * self.box[3]
 
     @property

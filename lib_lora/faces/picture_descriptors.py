@@ -1,4 +1,7 @@
-"""Describes a picture by a perceptual hash, or a part of it by a colour histogram, and compares two. Pure functions."""
+"""Describes a picture by a perceptual hash, or a part of it by a colour histogram, and compares two of them.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Measures an aligned face's surface: fine detail, contrast, colour. Numbers without identity.
+"""Measures the fine detail, contrast and colour of an aligned face's surface.
 
 Over-trained LoRAs paint skin like plastic (the fine detail goes) or burn it (contrast and colour rise, levels clip).
 Both are judged only against the same person's photos: skin, light and the crop's sharpness differ from set to set.
+These numbers identify nobody.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _exif_of(image: Image.Image) -> _Exif:
 
 
 def _of_a1111(text: str, size: tuple[int, int]) -> PictureOrigin | None:
-    """From A1111's "PNG info"."""
+    """The origin, read from A1111's "PNG info"."""
     lines = text.strip().splitlines() if len(text) <= _LONGEST else []
     if not lines or not re.match(r"\s*Steps: \d+", lines[-1]):
         return None

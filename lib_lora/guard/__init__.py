@@ -1,1 +1,1 @@
-"""The guard in txt2img and img2img: judges the user's own pictures as they are painted."""
+"""Judges the user's own pictures in txt2img and img2img as they are painted: the guard."""

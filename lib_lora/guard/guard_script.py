@@ -35,7 +35,7 @@ def guard_script() -> type[Any] | None:
 
 @cache
 def _guard() -> PictureGuard:
-    """One in the process: it outlives the scripts."""
+    """The only guard of the process, which outlives the scripts."""
     found = host()
     if found is None:
         raise RuntimeError("there is no webui in this process.")

@@ -1,4 +1,4 @@
-"""The values of the guard's controls: what the user asks of it, in an order that never changes.
+"""Holds the values of the guard's controls, which say what the user asks of it, in an order that never changes.
 
 Other programs keep these values by their places: the webui's API, queues of jobs that wait on the disk. So nothing is
 ever put between them; what is new goes into the last one, a JSON text.
@@ -76,7 +76,7 @@ def settings_of(values: Sequence[object]) -> GuardSettings:
 
 
 def _more(text: object) -> dict[str, object]:
-    """The JSON text's values; what is no such text holds none."""
+    """The JSON text's values; any other text holds none."""
     if not isinstance(text, str) or not 0 < len(text) <= _LONGEST:
         return {}
     try:

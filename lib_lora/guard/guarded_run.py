@@ -60,7 +60,7 @@ def is_inner(p: Any) -> bool:
 
 
 def number_of(p: Any) -> int:
-    """The number of the picture at hand in its run, from 0."""
+    """The number of the current picture in its run, from 0."""
     return int(getattr(p, "iteration", 0)) * int(p.batch_size) + int(getattr(p, "batch_index", 0))
 
 

@@ -1,4 +1,4 @@
-"""The guard's work at each point of the webui's painting: judging pictures, painting again, noting what was found.
+"""Does the guard's work at each point of the webui's painting: judges pictures, paints again, notes what was found.
 
 The webui calls, in this order: `begin` with each run; `finished` with each picture, once ADetailer and all others are
 done with it and before it is saved; `before_saved` and `saved` around each file that is written; `ended`. Whatever
@@ -172,7 +172,7 @@ class PictureGuard:
         return replace(best, tries=tries), kept
 
     def _packet(self, params: Any, run: GuardedRun | None) -> str:
-        """The packet for a file; empty where it is none of ours."""
+        """The packet for a file; empty where it is not ours."""
         info = getattr(params.image, "info", None) or {}
         kept = info.get(PNG_KEY, "")
         if isinstance(kept, str) and says_generated(kept):

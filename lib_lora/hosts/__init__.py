@@ -1,1 +1,4 @@
-"""The programs that SameFace runs in, A1111, its forks or none; the only package that imports their modules."""
+"""Adapts SameFace to the programs that it runs in: A1111, its forks, or none.
+
+No other package imports these programs' modules.
+"""

@@ -1,6 +1,7 @@
-"""Decides who may use SameFace's routes: whoever the webui itself lets in. Knows no webui; flags and app are given.
+"""Decides who may use SameFace's routes: whoever the webui itself lets in.
 
-Routes that an extension adds are protected by nothing, whatever flags the webui was started with.
+Routes that an extension adds are protected by nothing, whatever flags the webui was started with. Knows no webui; flags
+and app are given to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The interface of the program around SameFace: a webui, or SameFace alone. Imports nothing heavy."""
+"""Defines the interface of the program around SameFace: a webui, or SameFace alone.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SameFace without a webui, as a host of its own: folders instead of a list of models, and nobody else on the GPU."""
+"""Hosts SameFace without a webui: with folders instead of a list of models, and no other program on the GPU."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Alone(Host):
         return next((checkpoint.path for checkpoint in self.checkpoints()), None)
 
     def samplers(self) -> list[str]:
-        """Those of the worker's painter (`grid.diffusers_painter`)."""
+        """The samplers of the worker's painter (`grid.diffusers_painter`)."""
         return ["Euler", "Euler a", "DPM++ 2M", "DDIM"]
 
     def busy(self) -> bool:

@@ -1,1 +1,1 @@
-"""The adapter: where it attaches, kohya's names, metadata, hashes, reading, writing and merging the file."""
+"""Knows the adapter and its file: where it attaches, kohya's names, metadata, hashes, reading, writing, merging."""

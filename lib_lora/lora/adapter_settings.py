@@ -1,4 +1,7 @@
-"""The settings of an adapter. Knows nothing about models; imports no torch, so the tab may use it."""
+"""Defines the settings of an adapter.
+
+Knows nothing about models, and loads no torch, so that the tab may use it.
+"""
 
 from __future__ import annotations
 

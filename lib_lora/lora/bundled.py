@@ -1,7 +1,8 @@
-"""Names and finds the vectors of a word inside a LoRA file, as A1111 finds them. Knows nothing about files.
+"""Names and finds the vectors of a word inside a LoRA file, as A1111 finds them.
 
 Keys are ``bundle_emb.<word>.string_to_param.*`` for a base with one text encoder, and ``bundle_emb.<word>.clip_l`` and
-``.clip_g`` for one with two; A1111 cuts them at the first two dots. It reads other names too, as `words_in` does.
+``.clip_g`` for one with two; A1111 cuts them at the first two dots. It reads other names too, as `words_in` does. Knows
+nothing about files.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Computes the hashes by which kohya's tools, A1111 and Civitai know LoRA files and checkpoints. Bytes to hex.
+"""Computes the hashes by which kohya's tools, A1111 and Civitai know LoRA files and checkpoints.
 
-A file is given as its bytes in pieces, in order, and the pieces can be gone through more than once: a list
-of buffers, or `FileBytes` for what lies on disk.
+A file is given as its bytes in pieces, in order, and the pieces can be gone through more than once: a list of buffers,
+or `FileBytes` for what lies on disk. From bytes to hex digits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Converts the names of adapted layers to kohya's names and back. Strings to strings.
+"""Converts the names of adapted layers to kohya's names and back.
 
-A key of the file is ``<name>.<what>``: the name has a prefix for the part of the model and then the layer's
-path with every dot replaced by ``_``; readers split it at the FIRST dot. SDXL's UNet goes by the original
-("SAI") paths, everything else by diffusers' and transformers'.
+A key of the file is ``<name>.<what>``: the name has a prefix for the part of the model and then the layer's path with
+every dot replaced by ``_``; readers split it at the FIRST dot. SDXL's UNet goes by the original ("SAI") paths,
+everything else by diffusers' and transformers'. From strings to strings.
 """
 
 from __future__ import annotations

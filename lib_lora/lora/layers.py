@@ -1,7 +1,7 @@
-"""Groups the tensors of a kohya LoRA file into layers by their names and shapes alone. Loads no torch.
+"""Groups the tensors of a kohya LoRA file into layers by their names and shapes alone.
 
-Of the many kinds of adapter that A1111 reads, this program knows LoRA (linear, convolution, with or without
-a middle) and DoRA on the input axis.
+Of the many kinds of adapter that A1111 reads, this program knows LoRA (linear, convolution, with or without a middle)
+and DoRA on the input axis. Loads no torch.
 """
 
 from __future__ import annotations

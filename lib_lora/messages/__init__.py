@@ -1,1 +1,1 @@
-"""Sentences that can be said in another language: a template, and what fills it."""
+"""Holds sentences that can be said in another language: a template, and the values that fill it."""

@@ -34,11 +34,11 @@ class Message:
         return self.template.format_map({name: _english(self.values[name]) for name in self.names()})
 
     def names(self) -> list[str]:
-        """Of the values that the template names."""
+        """The names of the values that the template contains."""
         return [name for _, name, _, _ in string.Formatter().parse(self.template) if name]
 
     def capitalised(self) -> Message:
-        """The same as the beginning of a sentence."""
+        """The message with a capital letter, to begin a sentence."""
         if not self.template.startswith("{"):
             return replace(self, template=_capital(self.template))
         first = self.names()[0]

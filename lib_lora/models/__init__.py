@@ -1,1 +1,4 @@
-"""The base checkpoint: what it is, its parts as torch modules, its words and its pictures. No network, no hub."""
+"""Opens base checkpoints: their parts as torch modules, their tokens and their pictures.
+
+Uses no network and no hub.
+"""

@@ -1,4 +1,4 @@
-"""Makes CLIP tokens of prompts, cut into chunks of 75 as A1111 does. Knows no model, and loads no torch.
+"""Makes CLIP tokens of prompts, cut into chunks of 75 as A1111 does.
 
 The tokens are those of the ``CLIPTokenizer`` of transformers up to 4, with which A1111 and the Forges paint. That class
 brings torch along, which takes seconds; its parts do not: ftfy mends the text, regex cuts it into words, the package
@@ -7,7 +7,7 @@ brings torch along, which takes seconds; its parts do not: ftfy mends the text, 
 transformers 5 has another ``CLIPTokenizer``, which mends nothing: for it ``Mara’s “smile”``, with curly marks as a word
 processor sets them, is other tokens than ``Mara's "smile"``. OpenAI's own tokenizer, with which CLIP was trained, and
 open_clip's mend as ours does (they resolve HTML marks like ``&amp;`` once more). So ours are right, and stay whatever
-transformers is installed; tests/models/test_clip_tokens.py compares all of them.
+transformers is installed; tests/models/test_clip_tokens.py compares all of them. Knows no model, and loads no torch.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def chunk(ids: Sequence[int], comma: int, own: OwnTokens = ()) -> list[list[int]
 
 
 def _units(ids: Sequence[int], own: OwnTokens) -> Iterator[Sequence[int]]:
-    """What is never cut: each token, or the numbers that stand in the place of some."""
+    """What is never cut: each token, or the numbers that stand in place of some."""
     place = 0
     while place < len(ids):
         here = next(((word, numbers) for word, numbers in own if tuple(ids[place : place + len(word)]) == word), None)

@@ -121,7 +121,7 @@ def unet_config(
         size_conditioning: the UNet is told the picture's size and the pooled text, as SDXL's is.
 
     Raises:
-        UserError: the layout is none that diffusers' UNet has, or tensors are missing.
+        UserError: diffusers' UNet has no such layout, or tensors are missing.
     """
     with _complete(file):
         return _unet_config(file, sample_size, context_dim, heads, size_conditioning)

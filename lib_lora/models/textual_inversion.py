@@ -1,4 +1,4 @@
-"""Puts a word's own vectors (textual inversion) in the place of its tokens, as A1111 does."""
+"""Puts a word's own vectors (textual inversion) in place of its tokens, as A1111 does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def replaced(encoder: nn.Module, vectors: Sequence[torch.Tensor], ids: torch.Ten
         ids: [R, 77] with numbers from `FIRST` on.
 
     Yields:
-        What the encoder is to be given in the place of `ids`.
+        What the encoder is to be given in place of `ids`.
     """
     if not vectors:
         yield ids

@@ -1,7 +1,7 @@
-"""Converts names of the UNet's parts from diffusers' layout to the original ("SAI", "ldm") layout. Strings to strings.
+"""Converts names of the UNet's parts from diffusers' layout to the original ("SAI", "ldm") layout.
 
-All Stable Diffusion 1, 2 and XL UNets have two residual blocks a level on the way down and three on
-the way up, so one level is three numbers in the flat ``input_blocks`` / ``output_blocks`` lists.
+All Stable Diffusion 1, 2 and XL UNets have two residual blocks a level on the way down and three on the way up, so one
+level is three numbers in the flat ``input_blocks`` / ``output_blocks`` lists. From strings to strings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Encodes pictures to latents and decodes them. Latents here are scaled as the UNet sees them."""
+"""Encodes pictures to latents, scaled as the UNet sees them, and decodes them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The photos of a character: taking them in, and judging them from plain facts."""
+"""Takes in the photos of a character, and judges them from plain facts."""

@@ -1,1 +1,1 @@
-"""The queue of jobs on disk, and the worker processes that do them."""
+"""Keeps the queue of jobs on disk, and runs the worker processes that do them."""

@@ -1,4 +1,7 @@
-"""Explains in one sentence, from its log and exit status, why a worker ended without a result. Pure."""
+"""Explains in one sentence, from its log and exit status, why a worker ended without a result.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Defines what a queued job can be asked to do: one dataclass of arguments for each type. Imports nothing heavy.
+"""Defines what a queued job can be asked to do: one dataclass of arguments for each type.
 
 Plain values become such a dataclass here and nowhere else, once: when a request comes in (`arguments_of`), or when a
-row of the queue's file is read (`arguments_in_row`). Whoever has a job asks its attributes.
+row of the queue's file is read (`arguments_in_row`). Whoever has a job asks its attributes. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Rental:
         cap: USD that these may cost, together.
         cloud: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
-        anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
+        again: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
 
     gpus: list[str] = field(default_factory=list)
@@ -158,7 +158,7 @@ class TrainArguments:
         prediction: overrides what the checkpoint says of itself.
         few: train although there are fewer photos than can teach a face that holds.
         run: identifier of a run of the character that goes on; None = a new run.
-        steps: with `run`, how many the run shall have in all; None = as before.
+        steps: with `run`, how many the run should have in all; None = as before.
         then_test: paint and judge the test grid afterwards, as a job of its own.
         on: where it trains: "local", "ssh:NAME" or "ray:NAME" of a place (`remote.places`), or a
             provider of GPUs (`remote.gpu_providers`).
@@ -355,9 +355,9 @@ class InventArguments:
     """Paint candidates for a face (`workflows.invent.invent.candidates`).
 
     Attributes:
-        describe: who is to be seen, as it stands after "photo of".
+        describe: who should be visible, as it stands after "photo of".
         base: path of the checkpoint; None or empty = none is chosen, see `chosen_base`.
-        candidates: how many there shall be; those that are there are not painted again.
+        candidates: how many there should be; those that are there are not painted again.
         seed: of the first one.
     """
 
@@ -382,7 +382,7 @@ class MoreArguments:
     """Paint further pictures of the picked face (`workflows.invent.invent_more.more`).
 
     Attributes:
-        count: how many shall be kept, of all that were painted without a LoRA, or with this one.
+        count: how many should be kept, of all that were painted without a LoRA, or with this one.
         budget: how many of these may be painted, also by earlier jobs.
         with_lora: paint with the LoRA of the character's newest run.
         mirror: add mirror images of views from one side, where too few from the other side were kept.

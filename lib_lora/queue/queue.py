@@ -1,6 +1,6 @@
-"""The queue of jobs in ``jobs.sqlite``, shared by every process on one data folder. It survives ``kill -9``.
+"""Keeps the queue of jobs in ``jobs.sqlite``, shared by every process on one data folder.
 
-Knows nothing of workers; who runs a job is told to it.
+Knows nothing of workers, but is told who runs a job. The queue survives ``kill -9``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Job:
 
     Attributes:
         id: its number, never used again.
-        kind, arguments: what it shall do (`queue.job_types`).
+        kind, arguments: what it should do (`queue.job_types`).
         character, slug: whose; the name as the user writes it, and the name of its folder.
         state: see `State`; "paused" is still open, the last four have ended.
         created, started, ended: when; the latter two of the last attempt.
@@ -103,12 +103,12 @@ class Queue:
     def add(self, character: str, arguments: Arguments, first: bool = False, again: bool = False) -> Job:
         """Put a job in line.
 
-        The same job that waits already is returned, not doubled (unless `again`). Of light ones, which say what shall
+        The same job that waits already is returned, not doubled (unless `again`). Of light ones, which say what should
         hold of photos and captions, only the last of its kind in line: one behind it would undo what is asked for now.
 
         Args:
             character: its name.
-            arguments: what the job shall do; their class says of which type it is.
+            arguments: what the job should do; their class says of which type it is.
             first: before all others that wait, and also where the line is full: a job that has ended makes it.
             again: also where the same waits already.
 
@@ -170,7 +170,7 @@ class Queue:
             return found + [self._job(row) for row in ended]
 
     def ended(self) -> list[Job]:
-        """All that have ended, the newest first."""
+        """All jobs that have ended, the newest first."""
         with self._file.open() as db:
             rows = db.execute(
                 "SELECT * FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY ended DESC, id DESC", OPEN
@@ -178,7 +178,7 @@ class Queue:
             return [self._job(row) for row in rows]
 
     def open(self) -> list[Job]:
-        """Those that wait, in line, and those that run or are paused."""
+        """The jobs that wait, in order, and those that run or are paused."""
         with self._file.open() as db:
             return self._open_ones(db)
 
@@ -268,7 +268,7 @@ class Queue:
         (`pause_all`).
 
         Raises:
-            UserError: it has ended, or is not running and shall pause.
+            UserError: it has ended, or is not running and should pause.
         """
         if wish not in get_args(Wish):
             raise UserError(

@@ -1,4 +1,4 @@
-"""The file ``jobs.sqlite``: its tables, short transactions on it, and what happens to one that is damaged.
+"""Opens the file ``jobs.sqlite``: its tables, short transactions on it, and what happens to a damaged one.
 
 Knows nothing of what a job is.
 """
@@ -58,7 +58,7 @@ class QueueFile:
 
     @contextmanager
     def open(self, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction; an exception takes it back.
+        """One transaction, which an exception rolls back.
 
         Args:
             write: nobody else writes while the block runs.
@@ -97,7 +97,7 @@ class QueueFile:
     def kept_open(self) -> Iterator[None]:
         """While the block runs one idle connection stays.
 
-        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made anew:
+        The last one that is closed deletes the files beside this one, and on a full disk they cannot be made again:
         then nothing could even be read.
         """
         self._keeps = True

@@ -51,7 +51,7 @@ def damage(path: Path, version: int, patience: float) -> str:
     Args:
         path: of the file.
         version: of its layout; one of a later version is not judged.
-        patience: seconds that another process's transaction is waited for.
+        patience: seconds to wait for another process's transaction.
     """
     if not path.is_file():
         return ""
@@ -164,7 +164,7 @@ def _sums(content: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
 
 
 def saved(path: Path, folder: Path) -> RecoveredRows:
-    """All that can still be read of a damaged file.
+    """Everything that can still be read of a damaged file.
 
     Args:
         path: of the file, which is not touched.
@@ -187,7 +187,7 @@ def saved(path: Path, folder: Path) -> RecoveredRows:
 
 
 def _name_tables(db: sqlite3.Connection) -> None:
-    """Where the table of tables is damaged: say anew which there are. They lie where they were made, in their order."""
+    """Where the table of tables is damaged: list them again. They lie where they were made, in their order."""
     db.execute("PRAGMA writable_schema = ON")
     db.execute("DELETE FROM sqlite_master WHERE rootpage NOT IN (2, 3, 5)")
     columns = ", ".join([*(f"{name} {kind}" for name, kind in COLUMNS.items()), queue_rows.SEAL_COLUMN])

@@ -1,4 +1,4 @@
-"""The rows of the queue's table of jobs: their columns, the seal that shows a damaged one, and what a sound one is.
+"""Defines the rows of the queue's table of jobs: their columns, the seal that shows damage, and what a sound row is.
 
 SQLite looks at no checksum of what it stores, so each row holds one of itself. It is renewed by SQLite, in the
 transaction that changes the row. Knows nothing of what a job is.

@@ -7,7 +7,7 @@ It is started in four ways:
 - ``install``: makes a Python environment with SameFace in it, detached from the connection;
 - ``download``: fetches a base model from an address, detached.
 - ``keep``: starts the worker of a job and stays with it, detached as well. What there is to know of the worker is in
-  files of the job's folder: `BEAT` (while it runs), `WISH` (what it shall do), `EXIT` (how it ended), `LOG`.
+  files of the job's folder: `BEAT` (while it runs), `WISH` (what it should do), `EXIT` (how it ended), `LOG`.
 
 A request is a line of JSON, ``{"do": NAME, ...}``; its answer too, ``{"ok": ...}`` or ``{"error": CODE, "say": TEXT}``.
 An answer with ``"bytes": N`` is followed by N bytes. Names of files are relative to the job's data folder.
@@ -507,12 +507,12 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The folders in a folder whose name fits; a link is none."""
+    """The folders in a folder whose names fit; a link does not count."""
     return [one for one in _entries(folder) if pattern.fullmatch(one.name) and one.is_dir() and not one.is_symlink()]
 
 
 def _bytes(path: Path) -> int:
-    """Of a file, or of all in a folder; what a link leads to is not in it."""
+    """The bytes of a file, or of all files in a folder; the targets of links do not count."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -560,7 +560,7 @@ def _sha256(path: Path) -> str:
 
 
 def _marks(folder: Path) -> dict[str, list[int]]:
-    """Size and time of change of each file in a folder, by name. One that is being written is none yet."""
+    """Size and time of change of each file in a folder, by name. One that is still being written does not count."""
     found = {}
     for path in folder.rglob("*"):
         with suppress(OSError):
@@ -771,7 +771,7 @@ def _answered(folder: str, text: str, line: bytes) -> tuple[Answer, bytes]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return {"error": "disk-full" if full else "file", "say": str(error)}, b""
-    except Exception as error:  # whoever asks is told, and the connection goes on
+    except Exception as error:  # the caller is told, and the connection goes on
         return {"error": "failed", "say": f"{type(error).__name__}: {error}"}, b""
 
 

@@ -101,7 +101,7 @@ def save(root: Path, key: str, service: str = USUAL.name) -> str:
         Where: "keyring" or "file".
 
     Raises:
-        UserError: it is none, or cannot be kept.
+        UserError: it is not one, or cannot be kept.
     """
     key = key.strip()
     if not KEY.fullmatch(key):

@@ -24,7 +24,7 @@ def check(address: str) -> str:
     """An address as it was given.
 
     Raises:
-        UserError: it is none, or has a secret in it.
+        UserError: it is not one, or has a secret in it.
     """
     try:
         parts = urlsplit(address)

@@ -1,6 +1,6 @@
-"""A connection to the agent on a place (`remote.agent`): requests, and their answers.
+"""Connects to the agent on a place (`remote.agent`), sends it requests and reads its answers.
 
-What comes back is hostile until it was looked at: it is JSON of a limited size, and whoever asks looks at each value.
+Answers are not trusted before they are checked: each is JSON of a limited size, and the caller checks every value.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Connection:
         return self.ask_bytes(what, **fields)[0]
 
     def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
-        """As `ask`, with the bytes that follow the answer."""
+        """Like `ask`, with the bytes that follow the answer."""
         with self._lock:
             process = self._process or self._connect()
             try:
@@ -137,7 +137,7 @@ class Connection:
         return answer, data
 
     def _lost(self) -> UserError:
-        """Why the connection has ended; it is made anew with the next request."""
+        """Why the connection has ended; it is made again with the next request."""
         process, hearing = self._process, self._hearing
         if process:
             with suppress(subprocess.TimeoutExpired):

@@ -1,6 +1,6 @@
-"""Knows which providers let GPUs: the one list that a further one is added to. Imports none of them.
+"""Lists the providers that rent out GPUs; a further provider is added here.
 
-In ``--on`` and in a job's arguments a provider's name says that a GPU is rented there.
+In ``--on`` and in a job's arguments a provider's name says that a GPU is rented there. Imports none of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GpuProvider:
-    """Who lets GPUs.
+    """A provider that rents out GPUs.
 
     Attributes:
         name: in ``--on``, and of its API key.

@@ -1,4 +1,7 @@
-"""One request over HTTP and its answer, whose size and time are limited. Follows no redirect. Imports nothing heavy."""
+"""Sends one HTTP request and reads its answer, whose size and time are limited.
+
+Follows no redirect. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +127,7 @@ def head_of(response: HTTPResponse, content: bytes = b"") -> Reply:
 
 
 def json_of(content: bytes, fraction: Callable[[str], Any]) -> Any:
-    """An answer in JSON; None = it is none, or has whole numbers without end, or what is no number.
+    """An answer in JSON; None = it is not one, or has whole numbers without end, or what is no number.
 
     Args:
         content: bytes.

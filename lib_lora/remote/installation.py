@@ -140,7 +140,7 @@ def _is_full(said: str) -> bool:
 
 
 def _wheel_once(package: Path) -> tuple[bytes, str, str]:
-    """The bytes of the wheel, its version and its SHA-256; made anew only where a file of the code has changed."""
+    """The bytes of the wheel, its version and its SHA-256; made again only where a file of the code has changed."""
     marks = {}
     for path in _code(package):
         with explained(path, "read"):

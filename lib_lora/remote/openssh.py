@@ -243,7 +243,7 @@ def _started(
         stderr=subprocess.PIPE,
         cwd=folder,
         creationflags=flags,
-        start_new_session=True,  # Ctrl+C in a terminal is for SameFace, which then says what shall happen
+        start_new_session=True,  # Ctrl+C in a terminal is for SameFace, which then decides what happens
     )
 
 

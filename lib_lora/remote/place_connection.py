@@ -1,4 +1,4 @@
-"""The interface of a connection to a place: requests to the agent there, and files that go there and come from there.
+"""Defines the interface of a connection to a place: requests to the agent there, and files sent and fetched.
 
 `remote.connection` is one over SSH, `remote.ray_cluster.ray_connection` one to a Ray cluster. Which requests there are,
 and what they answer, the methods of `remote.agent.Agent` say.
@@ -69,7 +69,7 @@ class PlaceConnection(Protocol):
         ...
 
     def ask_bytes(self, what: str, **fields: Any) -> tuple[Any, bytes]:
-        """As `ask`, with the bytes that follow the answer."""
+        """Like `ask`, with the bytes that follow the answer."""
         ...
 
     def put(self, files: Sequence[Upload], check: Callable[[], None], stop: Callable[[], bool]) -> None:
@@ -100,7 +100,7 @@ def whole_number(value: Any, least: int = 0) -> int:
     """A whole number in what a place has answered, which may be anything.
 
     Raises:
-        ValueError: it is none, or less than `least`.
+        ValueError: it is not one, or less than `least`.
     """
     if type(value) is not int or not least <= value < 1 << 63:
         raise ValueError("not a whole number")

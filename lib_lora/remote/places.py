@@ -1,5 +1,4 @@
-"""The machines and clusters on which a user trains, by the names they were given; kept in ``places.json`` of the data
-folder.
+"""Keeps the machines and clusters on which a user trains, by their names, in ``places.json`` of the data folder.
 
 Host names, users and paths end up on a command line, so each is looked at before it is kept. Imports nothing heavy.
 """
@@ -172,7 +171,7 @@ class Place:
         return self.ray is not None and (self.ray.marked or self.machine is not None)
 
     def address(self) -> str:
-        """As a person writes it: ``user@host:port``, or ``http://head:port`` of a cluster."""
+        """The address as a person writes it: ``user@host:port``, or ``http://head:port`` for a cluster."""
         if self.ray:
             return f"{self.ray.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
         user = f"{self.user}@" if self.user else ""
@@ -184,7 +183,7 @@ class Place:
         return f"{self.address()} {self.ray.storage if self.ray else self.folder}"
 
     def on(self) -> str:
-        """As ``--on`` names it."""
+        """The place as ``--on`` names it."""
         return f"{RAY if self.ray else SSH}{self.name}"
 
 

@@ -1,7 +1,8 @@
 """Copies photos for another machine as pixels alone: no EXIF, no location, no name.
 
-A JPEG is not compressed anew: the parts of the file that hold no pixels are left out. Whatever else is saved as PNG. In
-both cases the copy is decoded and must give the same pixels, so that a training there is the training it would be here.
+A JPEG is not compressed again: the parts of the file that hold no pixels are left out. Anything else is saved as PNG.
+In both cases the copy is decoded and must give the same pixels, so that a training there is the training it would be
+here.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class StoredItem:
     where: str = ""
 
     def words(self) -> str:
-        """For people."""
+        """What it is, in words for people."""
         days = int(self.idle / _DAY)
         used = "in use" if self.needed else f"not used for {days} {'day' if days == 1 else 'days'}"
         return ", ".join(filter(None, [self.name, self.where, size(self.size), used]))
@@ -67,7 +67,7 @@ class StoredThere:
         return sum(item.size for item in (*self.versions, *self.models))
 
     def lines(self) -> list[str]:
-        """For people, a line for each."""
+        """The items in words for people, one line each."""
         shown = [f"  SameFace {item.words()}" for item in self.versions]
         return shown + [f"  {item.words()}" for item in self.models]
 
@@ -76,7 +76,7 @@ class StoredThere:
         return f"These nodes have not answered: {', '.join(self.silent)}." if self.silent else ""
 
     def values(self) -> dict[str, Any]:
-        """For programs."""
+        """All of it as plain values, for programs."""
         return {
             "versions": [vars(item) for item in self.versions],
             "models": [vars(item) for item in self.models],

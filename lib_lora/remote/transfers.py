@@ -119,7 +119,7 @@ def send(
 
 
 def _damaged(connection: PlaceConnection, one: Sent) -> UserError:
-    """Why a file arrives with another content than it shall have."""
+    """Why a file arrives with another content than it should have."""
     changed = sha256(one.path) != one.sha256
     reason = "it was changed meanwhile" if changed else "the connection, or the disk there, damages what is sent"
     return UserError(
@@ -196,7 +196,7 @@ def fetch(
     Args:
         connection: to the place.
         job: its key there.
-        names: where each file shall lie here, by its name there.
+        names: where each file should lie here, by its name there.
         folder: for what is on its way; what was cut off is kept in it.
         progress: is told how much is here.
         stop: asked meanwhile; true = give up. What has come is kept.

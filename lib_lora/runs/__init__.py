@@ -1,1 +1,1 @@
-"""Run folders, read without loading what trains."""
+"""Reads run folders without loading what trains."""

@@ -1,4 +1,4 @@
-"""The events of a run: one JSON object a line, ``{"t": unix time, "kind": "step", ...}``, only ever appended.
+"""Keeps the events of a run, one JSON object per line (``{"t": unix time, "kind": "step", ...}``), only ever appended.
 
 Progress bars, charts and tests read this file; nothing else is said by a running job.
 Imports nothing heavy, so that any screen can read it.

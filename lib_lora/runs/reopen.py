@@ -25,16 +25,16 @@ def reopen(
 ) -> Run:
     """A run that goes on.
 
-    The folder may have been moved together with its character's. What has moved without it is named anew, and
+    The folder may have been moved together with its character's. What has moved without it is named again, and
     remembered in the run's file.
 
     Args:
         folder: of the run; also relative to the data folder.
         root: the data folder; None = `folder` is complete.
         base: where the base model is now; None = where it was.
-        out: where the finished LoRA shall go; None = as before.
-        steps: how many the run shall have in all; None = as before. Where a training was stopped, the learning rate
-            goes on as if it had been so from the start; where it had ended, its schedule begins anew, since it ends
+        out: where the finished LoRA should go; None = as before.
+        steps: how many the run should have in all; None = as before. Where a training was stopped, the learning rate
+            goes on as if it had been so from the start; where it had ended, its schedule begins again, since it ends
             with next to none.
 
     Raises:
@@ -105,7 +105,7 @@ def check_base(run: Run) -> None:
 
 def trained_lora(run: Run) -> Path | None:
     """The LoRA of the last step, if the run has been trained to its end; None where steps are left to do, or where the
-    file is gone or damaged: then training writes it anew from the saved state.
+    file is gone or damaged: then training writes it again from the saved state.
 
     With it, a run whose delivery or grid failed is finished without its photos, and without loading the model.
     """

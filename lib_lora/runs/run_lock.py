@@ -25,7 +25,7 @@ def only_process(
     Args:
         folder: of the run.
         otherwise: what to do where another process holds it.
-        patience: for so many seconds it is waited for.
+        patience: seconds to wait for it.
         file: name of the lock. It stays in the folder; what counts is who holds it, not that it is there.
 
     Raises:

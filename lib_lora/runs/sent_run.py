@@ -1,7 +1,7 @@
 """Prepares a run for another machine, and takes over what that machine's run has made.
 
 The other machine sees photos under neutral names and without EXIF, the base model where it lies there, and nothing of
-this machine's folders. What it changes, such as settings that spare memory, is taken over when it comes home; photos,
+this machine's folders. What it changes, such as settings that spare memory, is taken over when it comes back; photos,
 paths and names stay as they are here.
 """
 
@@ -22,7 +22,7 @@ from lib_lora.training.plan.run_file import Run, RunFile, load_run, save_run, sa
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import RunFolder, Workspace
 
-_LARGEST = {"checkpoints": 8 << 30, "state": 32 << 30, "samples": 64 << 20}  # bytes of a file that comes home
+_LARGEST = {"checkpoints": 8 << 30, "state": 32 << 30, "samples": 64 << 20}  # bytes of a file that comes back
 _LAST_STEP = 1_000_000  # no run has more
 _SENT_EVENTS = ("state", "step")  # by which a run knows how far it is; others may name files of this machine
 # what a machine's own memory and kind decide; what else it says about settings is not its to say
@@ -41,7 +41,7 @@ _VERSION = re.compile(r"[0-9A-Za-z.+_-]{1,60}")
 
 
 def stage(run: Run, data: Path, base: str) -> RunFolder:
-    """Lay a run into a data folder as the other machine shall get it.
+    """Lay a run into a data folder as the other machine should get it.
 
     Args:
         run: as it is here.
@@ -102,7 +102,7 @@ def needed_files(run: Run) -> list[Path]:
 
 
 def comes_home(run: Run, name: str, mark: Any, after: int) -> bool:
-    """Whether a file of a run is brought home: no other one is ever written here.
+    """Whether a file of a run is brought back: no other one is ever written here.
 
     Args:
         run: the run.
@@ -158,7 +158,7 @@ def _shown(versions: dict[str, str]) -> dict[str, str]:
 
 def take_over(run: Run, come: Path) -> Run:
     """What another machine has made of a run's file, as far as it is that machine's to say: settings that spare memory,
-    how many steps it was asked for, and where its learning rate began anew.
+    how many steps it was asked for, and where its learning rate began again.
 
     Args:
         run: as it is here.

@@ -1,1 +1,4 @@
-"""The packages that SameFace needs: which are there, installing them, their releases; and the checks of `test`."""
+"""Knows which packages SameFace needs and which are there, installs them, and tracks their releases.
+
+The checks of the page's scripts are here too.
+"""

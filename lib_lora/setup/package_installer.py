@@ -81,7 +81,7 @@ def install_packages(
     with suppress(OSError):  # Windows: another program has it open, or it is read-only
         log.unlink(missing_ok=True)
     # Modules are compiled as they are first imported, since compiling all takes longer than installing; but with this
-    # variable, which containers set, each process would compile them anew.
+    # variable, which containers set, each process would compile them again.
     never_compiled = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     uv, pip = uv_command(), pip_command(python)
     if uv and not _is_configured(pip):

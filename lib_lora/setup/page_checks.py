@@ -1,4 +1,4 @@
-"""The checks of the page's scripts, with Node: unit tests, and where their packages are, eslint, prettier and tsc.
+"""Checks the page's scripts with Node: unit tests, and where their packages are installed, eslint, prettier and tsc.
 
 Knows which programs are there and how each is called; runs none but ``npm ci``. Imports the standard library alone.
 """

@@ -1,4 +1,4 @@
-"""The releases of the libraries: with which the tests last passed, which are out, and which our own bounds keep away.
+"""Compares releases of the libraries: those the tests last passed with, those that are out, those our bounds exclude.
 
 ``python -m lib_lora test`` says it at its end, and so does ``test --newest`` of its own set of packages; the command
 that records what has passed is printed with it. A release that works never makes a run fail. What does:

@@ -1,1 +1,1 @@
-"""From photos and captions to checkpoints of a LoRA: settings, data, objective, the loop, the run folder."""
+"""Trains checkpoints of a LoRA from photos and captions: settings, data, objective, the loop, the run folder."""

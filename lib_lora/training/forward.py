@@ -1,4 +1,7 @@
-"""Computes the loss of each item of a batch at one step. Everything random comes from seed and step."""
+"""Computes the loss of each item of a batch at one step.
+
+Everything random is derived from seed and step.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Sample:
     Attributes:
         items: what is trained.
         captions: of each item, as it is heard in this step.
-        latents, target, noisy: clean, what the denoiser shall find, and its input, [B, C, H, W] float32.
+        latents, target, noisy: clean, what the denoiser should predict, and its input, [B, C, H, W] float32.
         times: [B].
         micro_step, first_slot: see `Forward.draw`.
     """

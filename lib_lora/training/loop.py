@@ -1,4 +1,4 @@
-"""The training loop, and nothing else: step, report, save, stop.
+"""Runs the training loop, and nothing else: step, report, save, stop.
 
 Reads from top to bottom: `train` opens the session, goes on from the last state if there is one, and
 runs `_Loop.step` until the end. Everything random is a function of seed and step, so a run that was
@@ -102,7 +102,7 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
 
 
 def _note_end(run: Run, step: int) -> None:
-    """In the run's file as it is now, which somebody may have edited while it trained."""
+    """Note the end in the run's file as it is now, which somebody may have edited while it trained."""
     file = load_run(run.folder).file
     save_run(replace(run, file=replace(file, ended=step)))
 
@@ -112,7 +112,7 @@ class _Position:
 
 
 def _silent(kind: str, **fields: object) -> None:
-    """For all processes but the main one."""
+    """Ignore the message, in all processes but the main one."""
 
 
 class _Loop:
@@ -242,7 +242,7 @@ class _Loop:
         return path
 
     def step(self) -> None:
-        """One optimizer step."""
+        """Do one optimizer step."""
         session, began, step = self.session, time.perf_counter(), self.at.step
         restart, train = session.run.file.restart, self.train
         factor = restarted_lr_factor(step, session.total, restart, train.warmup, train.lr_schedule)

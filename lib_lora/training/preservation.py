@@ -1,4 +1,4 @@
-"""Output preservation: trains prompts without the trigger word to give what the frozen base model predicts.
+"""Preserves outputs: trains prompts without the trigger word to give what the frozen base model predicts.
 
 The target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
 model (in the field: "differential output preservation").

@@ -222,7 +222,7 @@ class Samples:
         return torch.split(painted, 1)
 
     def _arithmetic(self) -> AbstractContextManager[Any]:
-        """As in training."""
+        """The arithmetic of training."""
         forward = self.session.forward
         return torch.autocast(forward.device.type, dtype=forward.autocast) if forward.autocast else nullcontext()
 

@@ -1,1 +1,1 @@
-"""The tab, and the HTTP routes that it is drawn from."""
+"""Shows the tab, and serves the HTTP routes from which it is drawn."""

@@ -1,4 +1,7 @@
-"""Lists a data folder: characters, their runs, and the verdict of the newest test. Imports nothing heavy."""
+"""Lists a data folder: characters, their runs, and the verdict of the newest test.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +143,7 @@ def _run(folder: CharacterFolder, name: str, identifier: str) -> dict[str, Any]:
 
 
 def steps_of(run: Run) -> int:
-    """How many steps a run shall have: as its events say, which know of several processes, or else its settings."""
+    """How many steps a run should have: as its events say, which know of several processes, or else its settings."""
     if run.file.ended:
         return run.file.ended
     totals = [event.get("total") for event in read_events(run.events) if event["kind"] == "step"]

@@ -43,7 +43,7 @@ def _mark(path: str) -> Mark | None:
 
 def observe_settled(path: Path | str) -> None:
     """Note a file that changes without another size: what is made from it is kept once its last change is old enough
-    for every later one to show. An empty one is none."""
+    for every later one to show. An empty one does not count."""
     observed(_settled, os.fspath(path))
 
 
@@ -82,7 +82,7 @@ def _marks_in(folder: str) -> dict[str, Mark]:
 
 
 def kept(key: Hashable, state: Any, make: Callable[[], T]) -> T:
-    """What `make` gives, made anew only when `state` is another than last time.
+    """What `make` gives, made again only when `state` is another than last time.
 
     Nothing is kept of a `make` that raises, or in which `keep_nothing` was called.
 
@@ -112,7 +112,7 @@ def kept(key: Hashable, state: Any, make: Callable[[], T]) -> T:
 
 
 def unless_changed(key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gave last time, if all that it looked at through this module is still the same; else made anew.
+    """What `make` gave last time, if all that it looked at through this module is still the same; else made again.
 
     May be used inside itself: what the inner one looked at counts for the outer one too. Nothing is kept of a `make`
     that raises.
@@ -151,7 +151,7 @@ def observed(observe: Callable[..., T], *arguments: Hashable) -> T:
 
 
 def keep_nothing() -> None:
-    """What is being made is to be made anew next time: it depends on what cannot be asked.
+    """What is being made is to be made again next time: it depends on what cannot be asked.
 
     Whoever makes do without a file that could not be read calls this: another program may have held it for a moment,
     which changes no mark.
@@ -163,7 +163,7 @@ def keep_nothing() -> None:
 def _the_same(observations: dict[_Observation, Any]) -> bool:
     try:
         return all(observe(*arguments) == found for (observe, *arguments), found in observations.items())
-    except (OSError, UserError):  # whoever makes it anew says so
+    except (OSError, UserError):  # whoever makes it again says so
         return False
 
 

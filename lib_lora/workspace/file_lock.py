@@ -31,7 +31,7 @@ def held(path: Path, patience: float = 0.0, remove: bool = False) -> Iterator[bo
 
     Args:
         path: of the lock, whose folder is there.
-        patience: for so many seconds it is waited for.
+        patience: seconds to wait for it.
         remove: delete it afterwards; else it stays, which means nothing.
 
     Raises:
@@ -62,7 +62,7 @@ def _taken(path: Path, patience: float) -> BaseFileLock | None:
             before = os.fstat(stream.fileno())
         mode = stat.S_IMODE(before.st_mode)  # or some releases of filelock would set their own
         lock = FileLock(path, mode=mode, thread_local=False)
-        # asked before it is waited for: where there are no locks, the wait would be in vain
+        # asked before it is awaited: where there are no locks, the wait would be in vain
         if _is_busy(lock, path, 0) and _knows_locks(path.parent) and (patience <= 0 or _is_busy(lock, path, patience)):
             return None
         with suppress(OSError):

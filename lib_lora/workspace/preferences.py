@@ -1,4 +1,7 @@
-"""Reads and writes the settings for all characters of a data folder: ``settings.json``. Imports nothing heavy."""
+"""Reads and writes the settings for all characters of a data folder: ``settings.json``.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from lib_lora.files import explained, read_json, write_json
 from lib_lora.workspace.file_lock import held
 from lib_lora.workspace.workspace import Workspace
 
-_PATIENCE = 10.0  # seconds for which another program that changes settings is waited for
+_PATIENCE = 10.0  # seconds to wait for another program that changes settings
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """All of them.
+    """The settings for all characters of a data folder.
 
     Attributes:
         allow_painting: the webui may paint while something trains; both are slower then, and memory may run out.

@@ -1,9 +1,11 @@
-"""Names where everything lies in a data folder. Pure: nothing is read or made.
+"""Names where everything lies in a data folder.
 
 <data>/characters/<slug>/character.yaml, photos/, sheets/, cache/, invented/, audit.json
                         /runs/<id>/run.yaml, events.jsonl, checkpoints/, state/, samples/, grids/<id>/, combined/<id>/
        jobs.sqlite, jobs/<number>/events.jsonl, log.txt, result.json
        deleted/, uploads/, blip/, and the files of `Workspace`
+
+Pure functions: nothing is read or made.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Workspace:
 
     @property
     def characters(self) -> Path:
-        """One folder a character."""
+        """Where each character has a folder."""
         return self.root / "characters"
 
     def character(self, name: str) -> CharacterFolder:
@@ -54,7 +56,7 @@ class Workspace:
         return CharacterFolder(self.characters / folder_name)
 
     def character_folders(self) -> list[CharacterFolder]:
-        """Those that hold a character's file, by name. Reads the folder."""
+        """The folders that hold a character's file, by name. Reads the folder."""
         return [CharacterFolder(path.parent) for path in sorted(self.characters.glob(f"*/{CharacterFolder.FILE}"))]
 
     @property
@@ -94,7 +96,7 @@ class Workspace:
 
     @property
     def jobs(self) -> Path:
-        """One folder a job."""
+        """Where each job has a folder."""
         return self.root / "jobs"
 
     def job(self, number: int) -> JobFolder:
@@ -138,7 +140,7 @@ class Workspace:
 
     @property
     def base_addresses(self) -> Path:
-        """From where other machines may fetch base models (`remote.base_addresses`)."""
+        """The file with the addresses from which other machines may fetch base models (`remote.base_addresses`)."""
         return self.root / "base-addresses.json"
 
     @property
@@ -166,7 +168,7 @@ class Workspace:
 
     @property
     def computer(self) -> Path:
-        """By what other machines know this data folder on this computer."""
+        """The file with the name by which other machines know this data folder on this computer."""
         return self.remote / "home.txt"
 
     @property
@@ -296,7 +298,7 @@ class CharacterFolder:
 
     @property
     def runs(self) -> Path:
-        """One folder a training run."""
+        """Where each training run has a folder."""
         return self.path / "runs"
 
     def run_files(self) -> list[Path]:
@@ -352,7 +354,7 @@ class RunFolder:
         return self.checkpoints / f"{stem}-{step:06d}.safetensors"
 
     def steps_among(self, stem: str, names: Iterable[str]) -> list[int]:
-        """The saved steps, ascending, by the names of the files in `checkpoints`. A file of another name is none."""
+        """The saved steps, ascending, by the names of the files in `checkpoints`. Other files do not count."""
         numbers = (int(match[1]) for name in names if (match := re.search(r"-([0-9]+)\.safetensors$", name)))
         there = set(names)
         return sorted(number for number in set(numbers) if self.checkpoint(stem, number).name in there)
@@ -374,7 +376,7 @@ class RunFolder:
 
     @property
     def grids(self) -> Path:
-        """One folder a test grid."""
+        """Where each test grid has a folder."""
         return self.path / "grids"
 
     @property
@@ -384,7 +386,7 @@ class RunFolder:
 
     @property
     def uses(self) -> Path:
-        """Where its LoRAs were put."""
+        """The file that says where its LoRAs were put."""
         return self.path / self.USES
 
 

@@ -30,7 +30,7 @@ def test_what_resembles_nothing_is_only_named():
 
 
 def test_an_option_before_the_command_is_said(capsys):
-    """argparse took its value for the command, and listed those that are none for people."""
+    """argparse took its value for the command, and listed those that are for programs only."""
     with pytest.raises(SystemExit):
         cli.main(["--data", "x", "list"])
     said = capsys.readouterr().err

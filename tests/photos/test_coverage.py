@@ -6,6 +6,7 @@ from audit_toys import face, histograms, photo, sets, varied
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.faces.picture_descriptors import hellinger, largest_group
 from lib_lora.photos.audit import coverage
 from lib_lora.photos.audit.finding_words import sentence
@@ -95,7 +96,7 @@ def test_whatever_was_measured_makes_whole_sentences(photos):
     told = coverage.of_set(photos)
     assert all(one.photo == "" and sentence(one).endswith(".") and "{" not in sentence(one) for one in told)
     assert len({one.code for one in told}) == len(told)
-    assert ("too-few-photos" in {one.code for one in told}) == (len(photos) < coverage.LEAST)
+    assert ("too-few-photos" in {one.code for one in told}) == (len(photos) < LEAST_TO_TRAIN)
 
 
 def test_missing_views_are_named():

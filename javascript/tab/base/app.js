@@ -1,6 +1,6 @@
 /** What the whole page shares: the newest state, what is chosen, and the element that it is drawn into. */
 
-/** The steps of a character's way, in order. */
+/** The steps from a character's photos to its pictures, in order. */
 /** @type {Step[]} */
 export const STEPS = ['photos', 'captions', 'train', 'test', 'use', 'produce'];
 

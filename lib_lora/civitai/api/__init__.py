@@ -1,1 +1,1 @@
-"""Civitai's API: requests and answers, which are hostile, a cache of them, downloads, and consent."""
+"""Asks Civitai's API once the user has agreed, caches its answers, which are not trusted, and downloads files."""

@@ -1,6 +1,7 @@
-"""Keeps what Civitai has answered in the data folder, with when: also that it does not know a hash. Nothing is asked.
+"""Keeps Civitai's answers in the data folder with their times, including that it does not know a hash.
 
-An answer is kept as it came, and is read again each time, so a file here is trusted no more than the network.
+An answer is kept as it came, and is read again each time, so a file here is trusted no more than the network. Never
+asks Civitai.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Reads Civitai's answers into objects. An answer is hostile until it was read here: types, sizes and letters checked.
+"""Reads Civitai's answers into objects, and checks types, sizes and characters of everything in them.
 
-What makes no sense is left out, and is said as unknown later. No text of an answer is a path or an address that is
-asked, except the addresses of pictures, which are checked where they are asked. Imports nothing heavy.
+No answer is trusted before it was read here; what makes no sense is left out, and shown as unknown later. No text of an
+answer is a path or an address that is asked, except the addresses of pictures, which are checked where they are asked.
+Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -141,12 +142,12 @@ class ModelPage:
 
 
 def parsed(content: bytes) -> Any:
-    """An answer's JSON; None = it is none."""
+    """An answer's JSON; None = it is not one."""
     return json_of(content, _finite)
 
 
 def version_of(row: Any) -> ModelVersion | None:
-    """A version in an answer; None = it is none."""
+    """A version in an answer; None = it is not one."""
     if not isinstance(row, Mapping) or not (number := _id(row.get("id"))):
         return None
     model = row.get("model")
@@ -171,7 +172,7 @@ def version_of(row: Any) -> ModelVersion | None:
 
 
 def model_of(row: Any) -> ModelPage | None:
-    """A model in an answer; None = it is none."""
+    """A model in an answer; None = it is not one."""
     if not isinstance(row, Mapping) or not (number := _id(row.get("id"))):
         return None
     creator = row.get("creator")

@@ -1,4 +1,4 @@
-"""Civitai's API, version 1: the few calls that a look-up needs, each tried again where that may help.
+"""Makes the few calls of Civitai's API, version 1, that a look-up needs, and repeats each where that may help.
 
 The size of an answer is limited, and `civitai_answers` must be able to read it before it counts. The token is in no
 address, error or ``repr``. Imports nothing heavy.
@@ -43,7 +43,7 @@ class CivitaiApi:
         pause: waits that many seconds between two tries; for tests.
 
     Raises:
-        UserError: the address is none that a token may be sent to.
+        UserError: no token may be sent to the address.
     """
 
     def __init__(

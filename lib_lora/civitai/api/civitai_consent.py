@@ -1,6 +1,6 @@
 """Keeps whether Civitai may be asked: no hash is sent before the user agrees, and a switch keeps it off.
 
-Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other is asked for anew.
+Who agrees, or gives a key, means the site that is set then; Civitai's own are one, and any other needs a new agreement.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def set_site(root: Path, address: str) -> str:
 
 
 def what_is_sent(root: Path) -> str:
-    """What is sent, for whoever is to agree."""
+    """What is sent, for the person who should agree."""
     return SENT.format(host=host_of(site(root)))
 
 

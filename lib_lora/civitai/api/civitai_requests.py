@@ -1,4 +1,7 @@
-"""Requests to Civitai: the token goes to its own host alone, redirects to safe addresses; refusals are sentences."""
+"""Sends requests to Civitai: the token only to its own host, redirects only to safe addresses.
+
+Refusals are sentences.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reads the permissions that a model's page on Civitai gives, and says them in the site's own sentences. Pure."""
+"""Reads the permissions that a model's page on Civitai gives, and says them in the site's own sentences.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Permissions:
         return None not in (self.commercial, self.no_credit, self.derivatives, self.different)
 
     def values(self) -> dict[str, Any]:
-        """As Civitai writes it; what is not known is null."""
+        """The permissions as Civitai writes them; an unknown one is null."""
         commercial = None if self.commercial is None else [one for one in COMMERCIAL if one in self.commercial]
         return {
             "allowCommercialUse": commercial,

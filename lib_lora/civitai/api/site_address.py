@@ -1,4 +1,7 @@
-"""Reads addresses: of a Civitai, and of what is on it, as people give them (URL, AIR, number or hash). Pure."""
+"""Reads addresses of a Civitai site, and of what is on it, as people give them (URL, AIR, number or hash).
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def site_of(address: str) -> str:
     'https://civitai.red'
 
     Raises:
-        UserError: it is none that a token may be sent to: not encrypted, and not on this machine.
+        UserError: it is not one to which a token may be sent: not encrypted, and not on this machine.
     """
     text = address.strip()
     try:
@@ -84,7 +87,7 @@ def owner_of(site: str) -> str:
 
 
 def hash_in(text: str) -> str:
-    """A hash as Civitai has it: hex digits, upper case, as many as one of its kinds has; empty = it is none."""
+    """A hash as Civitai has it: hex digits, upper case, as many as one of its kinds has; empty = it is not one."""
     plain = text.strip().removeprefix("0x")
     return plain.upper() if len(plain) in _HASH_LENGTHS and re.fullmatch(r"[0-9A-Fa-f]+", plain) else ""
 
@@ -100,7 +103,7 @@ def pointer_of(text: str, site: str = DEFAULT) -> Pointer:
         site: that is asked, whose own addresses are read as well.
 
     Raises:
-        UserError: it is none of these.
+        UserError: it is not one of these.
     """
     given = text.strip()
     if len(given) > _LONGEST:

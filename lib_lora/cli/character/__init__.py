@@ -1,1 +1,1 @@
-"""The commands about a character, its photos and its words."""
+"""Holds the commands about a character, its photos and its words."""

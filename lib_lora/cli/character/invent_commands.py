@@ -1,4 +1,4 @@
-"""The command that makes a character from a description or one picture: invent."""
+"""Adds the command that makes a character from a description or one picture: invent."""
 
 from __future__ import annotations
 

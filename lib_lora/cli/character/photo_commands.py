@@ -1,4 +1,4 @@
-"""The commands about a character and its photos: new, import, audit, consent, forget."""
+"""Adds the commands about a character and its photos: new, import, audit, consent, forget."""
 
 from __future__ import annotations
 

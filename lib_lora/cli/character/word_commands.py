@@ -1,4 +1,4 @@
-"""The commands about words: caption and trigger."""
+"""Adds the commands about words: caption and trigger."""
 
 from __future__ import annotations
 

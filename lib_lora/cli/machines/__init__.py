@@ -1,1 +1,1 @@
-"""The commands about other machines, rented GPUs, and many jobs at once."""
+"""Holds the commands about other machines, rented GPUs, and many jobs at once."""

@@ -1,4 +1,4 @@
-"""The command about many jobs at once: fleet train, study, choose, produce, list, show, follow, stop and resume."""
+"""Adds the command about many jobs at once: fleet train, study, choose, produce, list, show, follow, stop, resume."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _searches(options: argparse.Namespace, names: list[str], rental: Rental | No
 def _productions(
     options: argparse.Namespace, names: list[str], rental: Rental | None
 ) -> tuple[list[FleetRow], dict[str, ProductionPlan]]:
-    """The rows, whose productions are not begun yet, and what each character's shall be.
+    """The rows, whose productions are not begun yet, and what each character's should be.
 
     Raises:
         UserError: there is something wrong with one, or a job is at it already.

@@ -1,4 +1,4 @@
-"""The command about machines and clusters to train on: place add, list, check, clean and remove."""
+"""Adds the command about machines and clusters to train on: place add, list, check, clean and remove."""
 
 from __future__ import annotations
 

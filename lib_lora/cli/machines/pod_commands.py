@@ -1,4 +1,4 @@
-"""The commands about rented GPUs: pods list and end, key, which keeps the API key, and money: the currency."""
+"""Adds the commands about rented GPUs: pods, which lists and ends them, key (the API key), and money."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The face engines that a user may choose, and their licences."""
+"""Offers the face engines that a user may choose, with their licences."""

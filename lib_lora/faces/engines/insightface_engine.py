@@ -1,4 +1,4 @@
-"""The optional face engine: a model pack of InsightFace, run by the package `insightface`, 0.7.3 to 2.x.
+"""Runs the optional face engine, a model pack of InsightFace, with the package `insightface`, 0.7.3 to 2.x.
 
 The pack is a folder that the user already has; nothing is ever downloaded. InsightFace's models may be used for
 research that is not commercial (`licences`). The package decodes the detector's output and prepares the networks'

@@ -1,4 +1,4 @@
-"""Rebuilds the ONNX files of face models byte for byte from packs that keep int8 weights as int8. Needs numpy alone.
+"""Rebuilds the ONNX files of face models byte for byte from packs that keep int8 weights as int8.
 
 A pack is an ``.npz`` file of six arrays:
 
@@ -9,9 +9,9 @@ A pack is an ``.npz`` file of six arrays:
     zero        int8: one number for each block, row by row
     scale       float32: one number for each block, row by row
 
-A region is a little-endian float32 matrix: ``(quantised - zero) * scale``, where one zero and one scale
-hold for `block` neighbours along a row. The difference is a whole number and the product is one IEEE
-multiplication, so every machine gets the same bytes. Knows nothing about what the models do.
+A region is a little-endian float32 matrix: ``(quantised - zero) * scale``, where one zero and one scale hold for
+`block` neighbours along a row. The difference is a whole number and the product is one IEEE multiplication, so every
+machine gets the same bytes. Knows nothing about what the models do. Needs only numpy.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The default face engine: YuNet finds faces, SFace describes them; OpenCV and numpy alone, offline.
+"""Runs the default face engine, in which YuNet finds faces and SFace describes them.
 
-The five points come from several sizes of the picture (`detection`), the crop from the picture at full
-resolution (`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences.
-SFace takes RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but different embedding.
+The five points come from several sizes of the picture (`detection`), the crop from the picture at full resolution
+(`align`). The embedding is averaged with that of the mirrored crop, which cancels left-right differences. SFace takes
+RGB, 0..255, no mean and no scale; fed BGR it gives a plausible but different embedding. Needs only OpenCV and numpy,
+and no network.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def upright(detector: YuNet, pixels: Pixels, row: Array, redetect: Redetect) -> 
         detector: YuNet.
         pixels: the RGB picture.
         row: 15 numbers of the face, as `YuNet.detect`.
-        redetect: places the points of a face anew (`detection.redetect`).
+        redetect: places the points of a face again (`detection.redetect`).
 
     Returns:
         `row` with its points by `redetect`, where it stands upright. Else the points of the turned face, its box about

@@ -1,1 +1,1 @@
-"""The webuis as hosts: A1111 and its forks."""
+"""Adapts SameFace to the webuis: A1111 and its forks."""

@@ -1,4 +1,4 @@
-"""A1111 (and its UX fork) as host: moves its models off the GPU and back.
+"""Hosts SameFace in A1111 (and its UX fork), whose models it moves off the GPU and back.
 
 It never moves a model back by itself: ``reload_model_weights`` does nothing while the file is the same. So as long as
 the model is away that function is another one, which brings it back first. A picture in between, or a way back that

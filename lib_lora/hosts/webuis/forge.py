@@ -1,4 +1,4 @@
-"""Forge, Forge Neo and reForge as hosts: they move models by themselves, and work on the main thread."""
+"""Hosts SameFace in Forge, Forge Neo and reForge, which move models by themselves and work on the main thread."""
 
 from __future__ import annotations
 

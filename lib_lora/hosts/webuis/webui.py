@@ -1,4 +1,4 @@
-"""The part of a host that A1111 and its forks share: folders, models by name, settings, access, a worker's needs.
+"""Implements the part of a host that A1111 and its forks share: folders, models, settings, access, what a worker needs.
 
 How each takes its models off the GPU is in `a1111` and `forge`; how all of them paint is in `webui_painting`.
 """
@@ -380,7 +380,7 @@ def _device(number: str, visible: str | None) -> str:
 
 
 def _version() -> str:
-    """As the webui says it; git is asked at most once, by the webui itself at its start."""
+    """The version, as the webui says it; git is asked at most once, by the webui itself at its start."""
     with suppress(Exception):
         said = str(ask("launch_utils:git_tag")())
         return "" if said == "<none>" else said.removeprefix("v")

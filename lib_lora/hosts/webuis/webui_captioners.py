@@ -1,4 +1,4 @@
-"""The webui's own BLIP and its booru tagger as captioners (A1111 1.10, Forge, reForge).
+"""Offers the webui's own BLIP and its booru tagger as captioners (A1111 1.10, Forge, reForge).
 
 The webui fetches their files from the internet when they are first used. Here each file is looked for first, where the
 webui itself will look, and nothing is fetched: a captioner whose files are missing says which button of the webui

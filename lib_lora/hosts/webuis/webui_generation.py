@@ -42,17 +42,17 @@ def on_before_page(work: Callable[[], None]) -> None:
 
 
 def is_cut_short() -> bool:
-    """Whether Interrupt or Skip was pressed: the picture at hand may be half painted."""
+    """Whether Interrupt or Skip was pressed: the current picture may be half painted."""
     return bool(ask_or("shared:state.interrupted") or ask_or("shared:state.skipped"))
 
 
 def is_ending() -> bool:
-    """Whether nothing more is to be painted after the picture at hand."""
+    """Whether nothing more is to be painted after the current picture."""
     return is_cut_short() or bool(ask_or("shared:state.stopping_generation"))
 
 
 def infotext(p: Any, place: int) -> str:
-    """What the webui will write about a picture of the batch at hand; empty where it cannot be asked.
+    """What the webui will write about a picture of the current batch; empty where it cannot be asked.
 
     Args:
         p: the ``StableDiffusionProcessing``.

@@ -26,7 +26,7 @@ def register(
         host: of `lib_lora.hosts.webuis.detect.host`; it is told of each new app.
         tab: makes the tab's ``gr.Blocks``.
         started: gets the page (None where the webui runs without one) and the FastAPI app, at each start.
-        unloaded: called before the scripts are loaded anew. The process goes on, and what runs in it should too.
+        unloaded: called before the scripts are loaded again. The process goes on, and what runs in it should too.
     """
     ask("shared:cmd_opts")  # they say who may come in
     on_tabs, on_started = ask("script_callbacks:on_ui_tabs"), ask("script_callbacks:on_app_started")

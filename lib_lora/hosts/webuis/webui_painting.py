@@ -207,7 +207,7 @@ def _painted(
     """
     task = ask_or("progress:create_task_id", "task({})".format)("sameface")
     ask("shared:state.begin")(job=task)
-    put("shared:state.job_count", len(some))  # or the progress bar would begin anew with each
+    put("shared:state.job_count", len(some))  # or the progress bar would begin again with each
     ask_or("progress:start_task", _nothing)(task)
     try:
         with no_last_generation(), host.on_checkpoint(title):

@@ -1,1 +1,1 @@
-"""Reports against each other: two sets of pictures, or the checkpoints and weights of a run."""
+"""Compares reports: two sets of pictures, or the checkpoints and weights of a run."""

@@ -1,8 +1,9 @@
-"""Chooses a checkpoint and weight: what must hold, what is traded, and no more training than is needed. Pure.
+"""Chooses a checkpoint and weight: what must hold, what is traded, and no more training than is needed.
 
 The best of many noisy numbers is too good by luck. So cells within one standard error of the best, and within 3 % of
 it, count as equal, and among equals the smallest step and then the smallest weight is taken; and the winner is
-confirmed on fresh seeds. There is always an answer: where every cell breaks a limit, the one that breaks fewest.
+confirmed on fresh seeds. There is always an answer: where every cell breaks a limit, the one that breaks fewest. Pure
+functions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A combination with another LoRA as one HTML page that needs nothing else: the curve, the numbers, the pictures."""
+"""Makes one self-contained HTML page of a combination with another LoRA: the curve, the numbers, the pictures."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def values_of(path: Path) -> dict[str, Any]:
 
 
 def as_text(report: CombinedReport) -> str:
-    """For a terminal."""
+    """The report as text for a terminal."""
     verdict = report.verdict
     lines = [f"{verdict.headline}.", verdict.because, f"Do next: {verdict.advice}"]
     if report.points:

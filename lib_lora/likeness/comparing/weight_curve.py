@@ -1,6 +1,6 @@
-"""Measures what is kept of a face as the weight of another LoRA grows: retention, paired differences. Pure.
+"""Measures how much of a face is kept as the weight of another LoRA grows: retention, paired differences.
 
-The pictures of all weights are of the same prompts and seeds: each is held against the one at weight 0.
+The pictures of all weights are of the same prompts and seeds: each is held against the one at weight 0. Pure functions.
 """
 
 from __future__ import annotations

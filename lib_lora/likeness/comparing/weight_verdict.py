@@ -1,8 +1,8 @@
-"""Says up to which weight a face survives another LoRA, and the one thing to do next. Pure.
+"""Says up to which weight a face survives another LoRA, and the one thing to do next.
 
 The weights are tested in their order: a weight counts as survived only where all lower ones are, so several weights
 give no more chances of a false "survives" than one (a fixed sequence of tests). How large that chance is depends on how
-the loss is spread over prompts: docs/likeness.md has what was measured.
+the loss is spread over prompts: docs/likeness.md has what was measured. Pure functions.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Measuring pictures against a character's template. Knows no rule and no verdict."""
+"""Measures pictures against a character's template.
+
+Knows no rule and no verdict.
+"""

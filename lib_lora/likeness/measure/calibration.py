@@ -1,8 +1,8 @@
-"""Computes a character's thresholds ("lines") from what its own photos and strangers reach. Pure functions.
+"""Computes a character's thresholds ("lines") from what its own photos and strangers reach.
 
 A fixed threshold is wrong for every other character: pictures of one rendering look resemble each other, and a set of
-photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person
-gives), and from impostors: the same prompts painted without the LoRA, and an anonymous cohort.
+photos is more or less alike. So the lines are drawn from the photos' leave-one-out scores (what the same person gives),
+and from impostors: the same prompts painted without the LoRA, and an anonymous cohort. Pure functions.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def separation(photos: Numbers, strangers: Numbers) -> float:
 
 
 def distance(one: Scores, other: Scores) -> float:
-    """The same d' from sums: `one` over `other`."""
+    """The distance d' of `one` over `other`, computed from their summaries."""
     return (one.median - other.median) / math.sqrt((one.spread**2 + other.spread**2) / 2)
 
 

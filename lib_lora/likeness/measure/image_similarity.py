@@ -1,4 +1,7 @@
-"""Compares whole pictures without recognising anyone: near copies, and how varied a set is. Pure functions."""
+"""Compares whole pictures without recognising anyone: near copies, and how varied a set is.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

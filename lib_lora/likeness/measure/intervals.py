@@ -1,4 +1,7 @@
-"""Computes intervals and tests: how sure a number is. Pure functions; the distributions are scipy's."""
+"""Computes intervals and tests that say how sure a number is.
+
+Pure functions; the distributions are scipy's.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Decides whether a picture shows the picked face, when there are only one or a few pictures of it. Pure functions.
+"""Decides whether a picture shows the picked face, when there are only one or a few pictures of it.
 
 `calibration` needs eight photos for its lines; here there may be one, so only the stranger line is drawn (T_id of
-docs/likeness.md): above it a face is more alike than strangers are. It is drawn anew for the mean of all that was kept.
-And a picture that goes out from the picked one must keep half of the way from strangers to it: pictures painted from
-its noise are no strangers to it, also where they show somebody else (seen on the small base model), and a chain of
-pictures that each resemble the one before cannot wander off. Knows embeddings; does not know who painted what.
+docs/likeness.md): above it a face is more alike than strangers are. It is drawn again for the mean of all kept
+pictures. And a picture that starts from the picked one must keep half of the way from strangers to it: pictures painted
+from its noise are no strangers to it, also where they show somebody else (seen on the small base model), and a chain of
+pictures that each resemble the one before cannot wander off. Knows embeddings; does not know who painted what. Pure
+functions.
 """
 
 from __future__ import annotations

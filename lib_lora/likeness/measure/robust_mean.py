@@ -1,4 +1,7 @@
-"""Computes the mean of a person's face embeddings so that a stranger among them does not spoil it. Pure functions."""
+"""Computes the mean of a person's face embeddings so that a stranger among them does not spoil it.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

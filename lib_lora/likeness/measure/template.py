@@ -168,7 +168,7 @@ def assemble(engine: str, references: Sequence[Reference], dropped: Collection[s
 
     Args:
         engine: id of the engine that saw the faces.
-        references: in the order that the template shall have.
+        references: in the order that the template should have.
         dropped: SHA-256 of the photos that the user has left out; they stay on the list, so that they need not be
             looked at again.
 

@@ -88,7 +88,7 @@ def faces_of(ceiling: Sequence[Ceiling]) -> list[Quality]:
 
 
 def lost_of(ceiling: Sequence[Ceiling]) -> float | None:
-    """The share of the photos whose face cannot be judged any more; None of none."""
+    """The share of the photos whose face cannot be judged any more; None if there are no photos."""
     return sum(item.likeness is None for item in ceiling) / len(ceiling) if ceiling else None
 
 

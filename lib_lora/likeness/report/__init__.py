@@ -1,1 +1,1 @@
-"""The report of a set of pictures: its values, its words, and how it is shown."""
+"""Reports what a set of pictures shows: the values, their words, and how they are shown."""

@@ -1,7 +1,7 @@
-"""Computes where the marks of a report's two charts lie. Pure functions; the template draws them.
+"""Computes where the marks of a report's two charts lie, which the template draws.
 
 Across, positions are percent of the width, so that a chart fits a phone and a desk with letters of one size; down they
-are pixels.
+are pixels. Pure functions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Makes the four numbers of a LoRA from the verdict's facts: identity, only when asked, obedience, variety. Pure.
+"""Makes the four numbers of a LoRA from the verdict's facts: identity, only when asked, obedience, variety.
 
 All are shares in which more is better. The tones follow the limits of the verdict's rules, which know from where
-identity is good, but of the others only from where they are too little.
+identity is good, but of the others only from where they are too little. Pure functions.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class QualityNumber:
     why_not: Message | None
 
     def for_programs(self) -> dict[str, Any]:
-        """As plain values, its words as `Message.for_programs` gives them."""
+        """The number as plain values, its words as `Message.for_programs` gives them."""
         return {
             "code": self.code,
             "label": self.label.for_programs(),

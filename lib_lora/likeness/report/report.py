@@ -163,7 +163,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the pictures of a `PictureSet` lie, each list in the same order, as they shall be named in the report."""
+    """Where the pictures of a `PictureSet` lie, each list in the same order, as they should be named in the report."""
 
     pictures: Sequence[str]
     base: Sequence[str] = ()

@@ -1,7 +1,7 @@
-"""A report as one HTML page that needs nothing else: no network, no script, no file beside it.
+"""Makes one self-contained HTML page of a report: it needs no network, no script and no file beside it.
 
-Everything that comes from outside is escaped by the template engine; the page's own policy forbids scripts and the
-network besides.
+Everything that comes from outside is escaped by the template engine; the page's own policy also forbids scripts and the
+network.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _cell(row: Row, pictures: Pictures) -> PictureCell:
 
 
 def small_of(picture: Image.Image | None) -> Image.Image | None:
-    """A picture small enough for a page, without what its file says of itself; None of none."""
+    """A picture small enough for a page, without what its file says of itself; None if there is no picture."""
     if picture is None:
         return None
     copy = picture.convert("RGB")

@@ -1,4 +1,7 @@
-"""A report as plain text for a terminal, at most `WIDTH` columns wide: the verdict first, the small print last."""
+"""Writes a report as plain text for a terminal, at most `WIDTH` columns wide.
+
+The verdict comes first, the small print last.
+"""
 
 from __future__ import annotations
 

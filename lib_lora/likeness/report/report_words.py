@@ -1,6 +1,6 @@
-"""A report in words: what its numbers, marks and gaps are called wherever it is shown. Pure functions.
+"""Puts a report into words: what its numbers, marks and gaps are called wherever it is shown.
 
-What comes from outside (names, prompts, remarks) passes `plain` before it is shown anywhere.
+What comes from outside (names, prompts, remarks) passes `plain` before it is shown anywhere. Pure functions.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""From measurements to facts, and from facts to one verdict with one piece of advice."""
+"""Derives facts from measurements, and from facts one verdict with one piece of advice."""

@@ -46,7 +46,7 @@ class Training:
         saved: the steps of all checkpoints.
         tested: step and retention of earlier grids of this run at this weight.
         sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
-        restarted: the step at which a finished training was trained on, its learning rate beginning anew; 0 = never.
+        restarted: the step at which a finished training was trained on, its learning rate beginning again; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.
         named: most captions say more than who it is.

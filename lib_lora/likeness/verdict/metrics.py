@@ -1,4 +1,7 @@
-"""Computes facts from measured pictures; what cannot be measured is left out. Pure functions."""
+"""Computes facts from measured pictures, and leaves out what cannot be measured.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -128,12 +131,12 @@ def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
 
 
 def _without_face(pictures: Sequence[Measured]) -> float | None:
-    """The share of pictures without a face; None of none."""
+    """The share of pictures without a face; None if there are no pictures."""
     return share(sum(item.score.reason == NO_FACE for item in pictures), len(pictures))
 
 
 def _blurred(pictures: Sequence[Measured]) -> float | None:
-    """The share of pictures whose face is too blurred to measure; None of none."""
+    """The share of pictures whose face is too blurred to measure; None if there are no pictures."""
     return share(
         sum(item.score.face is not None and item.score.face.fault == "blurred" for item in pictures), len(pictures)
     )

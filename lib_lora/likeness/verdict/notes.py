@@ -1,4 +1,7 @@
-"""Lists the notes beside the verdict, as data: each whose conditions all hold is shown. None changes the verdict."""
+"""Lists the notes beside the verdict as data: each whose conditions all hold is shown.
+
+No note changes the verdict.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class PictureSet:
 
     @property
     def without(self) -> Sequence[Measured] | None:
-        """Pictures without the LoRA, paired or not; None of none."""
+        """Pictures without the LoRA, paired or not; None if there are none."""
         return self.base if self.base is not None else self.unpaired or None
 
 
@@ -69,7 +69,7 @@ def without_drawn(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[
 
 
 def likenesses(pictures: Sequence[Measured]) -> Numbers:
-    """Of the pictures that count."""
+    """The likenesses of the pictures that count."""
     return np.array([item.score.likeness for item in pictures if item.score.counts], np.float64)
 
 
@@ -111,5 +111,5 @@ def paired_cosine(pictures: Sequence[Measured], others: Sequence[Measured]) -> f
 
 
 def share(hits: int, count: int) -> float | None:
-    """`hits` of `count`; None of none."""
+    """The share `hits` / `count`; None where `count` is 0."""
     return hits / count if count else None

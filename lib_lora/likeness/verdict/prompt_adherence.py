@@ -204,7 +204,7 @@ def _shows(wish: _Request, score: ImageScore) -> bool | None:
 
 
 def message(one: Missed) -> Message:
-    """All of it in a sentence, which a page can translate."""
+    """What was missed as one sentence, which a page can translate."""
     wish = next(wish for wish in _WISHES if wish.what == one.what)
     parts = [(wish.yes, one.given), (wish.no, one.measured - one.given), (_UNCLEAR, one.asked - one.measured)]
     base = {"given": one.base_given, "measured": one.base_measured}

@@ -1,4 +1,4 @@
-"""The conditions that several of the verdict's rules share, and their limits.
+"""Defines the conditions that several of the verdict's rules share, and their limits.
 
 Limits are proposals from measurements on faces of people who do not exist (docs/likeness.md has the tables).
 """

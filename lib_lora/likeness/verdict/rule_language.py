@@ -79,12 +79,12 @@ def above(fact: Fact, limit: Limit) -> Condition:
 
 
 def either(*conditions: Condition) -> Condition:
-    """At least one of them."""
+    """Holds where at least one of the conditions holds."""
     return Condition(lambda facts: any(one.holds(facts) for one in conditions))
 
 
 def every(*conditions: Condition) -> Condition:
-    """All of them."""
+    """Holds where all of the conditions hold."""
     return Condition(lambda facts: all(one.holds(facts) for one in conditions))
 
 
@@ -108,7 +108,7 @@ def _compared(fact: Fact, compare: Callable[[float, float], bool], limit: Limit)
 
 @dataclass(frozen=True)
 class Rule:
-    """One pattern.
+    """A rule of the verdict.
 
     Attributes:
         name: unique.

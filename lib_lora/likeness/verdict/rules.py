@@ -1,4 +1,4 @@
-"""The verdict's rules as data: the first whose conditions all hold gives the verdict and its one advice.
+"""Lists the verdict's rules as data: the first whose conditions all hold gives the verdict and its one advice.
 
 The rules are ordered: first what makes any verdict impossible, then what the pictures themselves lack, then the face.
 The conditions and limits that several rules share are in `rule_conditions`.
@@ -6,6 +6,7 @@ The conditions and limits that several rules share are in `rule_conditions`.
 
 from __future__ import annotations
 
+from lib_lora.character.photo_counts import BEST_COUNT, FEW_BELOW
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
 from lib_lora.likeness.verdict.rule_conditions import (
     BURNT,
@@ -105,7 +106,8 @@ RULES: tuple[Rule, ...] = (
         "not measurable",
         (there(lambda f: f.refusal), below(lambda f: f.photos.count, LEAST_PHOTOS)),
         "{refusal}.",
-        "Add photos until at least 15 show the face clearly (20 to 50 are best), then test again.",
+        f"Add photos until at least {FEW_BELOW} show the face clearly ({BEST_COUNT[0]} to {BEST_COUNT[1]} are best), "
+        "then test again.",
         "add_photos",
     ),
     Rule(

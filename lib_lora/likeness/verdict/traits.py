@@ -1,6 +1,6 @@
-"""Computes what a set of pictures shows besides identity: copies, variety, angles, attributes, skin. Pure functions.
+"""Computes what a set of pictures shows besides identity: copies, variety, angles, attributes, skin.
 
-Each function gives a part of `facts.Facts`; what cannot be measured stays out.
+Each function gives a part of `facts.Facts`; what cannot be measured stays out. Pure functions.
 """
 
 from __future__ import annotations

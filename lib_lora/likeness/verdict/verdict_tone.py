@@ -1,5 +1,6 @@
-"""Gives the tone (good, warning, bad) of a verdict and of each judged picture. Loads nothing, so that a page can
-ask.
+"""Gives the tone (good, warning, bad) of a verdict and of each judged picture.
+
+Imports nothing heavy, so that a page can ask.
 """
 
 from __future__ import annotations
@@ -65,5 +66,5 @@ def picture_mark(role: str, status: str, is_copy: bool) -> tuple[str, Tone]:
 
 
 def picture_words() -> list[str]:
-    """All that `picture_mark` can call one."""
+    """All words that `picture_mark` can give a picture."""
     return [*(word for words in _WORDS.values() for word, _ in words.values()), *STATUS_TONES, _UNJUDGED]

@@ -1,1 +1,1 @@
-"""The adapter in a model: attaching it, computing it quickly, merging it."""
+"""Attaches an adapter to a model, computes it quickly, and merges one."""

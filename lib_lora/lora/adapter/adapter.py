@@ -1,4 +1,4 @@
-"""The trainable adapter: attaching it to a model's parts, its state for resuming, its tensors for the file.
+"""Attaches the trainable adapter to a model's parts, and gives its state for resuming and its tensors for the file.
 
 Knows peft (0.13 to 0.17) and the DoRA layer of this room. Knows nothing about training or about files.
 """

@@ -1,1 +1,1 @@
-"""The LoRA file: writing, checking, reading and describing it."""
+"""Writes, checks, reads and describes LoRA files."""

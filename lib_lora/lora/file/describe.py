@@ -1,4 +1,7 @@
-"""Describes a LoRA file in plain values, for the command `info` and for lists. Loads no torch."""
+"""Describes a LoRA file in plain values, for the command `info` and for lists.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Says whether a LoRA file from anywhere can be painted with beside a character's. Loads no torch."""
+"""Says whether a LoRA file from anywhere can be painted with beside a character's.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

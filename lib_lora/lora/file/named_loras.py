@@ -1,4 +1,7 @@
-"""Finds LoRA files by their names in folders, and knows the weights that they may have. Imports nothing heavy."""
+"""Finds LoRA files by their names in folders, and knows the weights that they may have.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Opens a LoRA file without trusting it, and checks whether it is one and where its tensors lie. Loads no torch."""
+"""Opens a LoRA file without trusting it, and checks whether it is one and where its tensors lie.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two files beside a LoRA: ``.json`` (A1111's own notes on it) and ``.png`` (its card's picture).
+"""Writes the two files beside a LoRA: ``.json`` (A1111's own notes on it) and ``.png`` (its card's picture).
 
 Both belong to the user as soon as they edit them, so what was written last is remembered under the key
 "sameface" (A1111 keeps keys that it does not know), and only what is still as written, or empty, is renewed.

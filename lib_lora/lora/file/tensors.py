@@ -1,4 +1,7 @@
-"""The tensors of a kohya LoRA file, layer by layer, and what may be written. Knows nothing about files."""
+"""Groups the tensors of a kohya LoRA file by layer, and checks what may be written.
+
+Knows nothing about files.
+"""
 
 from __future__ import annotations
 

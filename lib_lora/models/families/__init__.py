@@ -1,1 +1,1 @@
-"""Model families: one object each for all that differs between them, and what a checkpoint file is."""
+"""Describes each model family by one object that holds all its differences, and says what a checkpoint file is."""

@@ -1,4 +1,4 @@
-"""The interface of a model family: all that differs between Stable Diffusion 1, 2, XL and what may come.
+"""Defines the interface of a model family: all that differs between Stable Diffusion 1, 2, XL and what may come.
 
 A family is one frozen object. What can be said without tensors (names, sizes, figures, presets) is data; loading the
 parts and running them are methods, which import torch when they are called. `registry` lists the families.
@@ -328,13 +328,13 @@ class ModelInfo:
         return self.model_family.narrow_guidance if self.narrow else self.model_family.guidance
 
     def load_denoiser(self, dtype: torch.dtype, device: torch.device) -> nn.Module:
-        """As `ModelFamily.load_denoiser`."""
+        """See `ModelFamily.load_denoiser`."""
         return self.model_family.load_denoiser(self, dtype, device)
 
     def load_vae(self, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
-        """As `ModelFamily.load_vae`."""
+        """See `ModelFamily.load_vae`."""
         return self.model_family.load_vae(self, dtype, device)
 
     def load_text(self, dtype: torch.dtype, device: torch.device) -> TextStack:
-        """As `ModelFamily.load_text`."""
+        """See `ModelFamily.load_text`."""
         return self.model_family.load_text(self, dtype, device)

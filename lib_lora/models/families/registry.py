@@ -1,4 +1,4 @@
-"""The families that are known, in the order in which a checkpoint is compared with them."""
+"""Lists the families that are known, in the order in which a checkpoint is compared with them."""
 
 from __future__ import annotations
 

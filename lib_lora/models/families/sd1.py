@@ -1,4 +1,4 @@
-"""Stable Diffusion 1: 512 pixels, CLIP-L, noise prediction."""
+"""Describes Stable Diffusion 1: 512 pixels, CLIP-L, noise prediction."""
 
 from __future__ import annotations
 

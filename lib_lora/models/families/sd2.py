@@ -1,4 +1,7 @@
-"""Stable Diffusion 2: 512 or 768 pixels, OpenCLIP-H, noise or velocity prediction, which the file does not say."""
+"""Describes Stable Diffusion 2: 512 or 768 pixels, OpenCLIP-H, noise or velocity prediction.
+
+The file does not say which of the two it predicts.
+"""
 
 from __future__ import annotations
 

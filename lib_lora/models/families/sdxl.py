@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: 1024 pixels, two text encoders, and a UNet that is told the picture's size."""
+"""Describes Stable Diffusion XL: 1024 pixels, two text encoders, and a UNet that is told the picture's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that Stable Diffusion 1, 2 and XL share: a UNet, CLIP text encoders, a VAE of four channels."""
+"""Builds the parts that Stable Diffusion 1, 2 and XL share: a UNet, CLIP text encoders, a VAE of four channels."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class StableDiffusion(ModelFamily):
         """The arguments of diffusers' ``UNet2DConditionModel`` that give this file's UNet.
 
         Raises:
-            UserError: the layout is none that diffusers' UNet has, or the file is incomplete.
+            UserError: diffusers' UNet has no such layout, or the file is incomplete.
         """
         from lib_lora.models.load import unet_config
 

@@ -35,7 +35,7 @@ def unet_pattern(convolutions: bool) -> str:
 
 
 def text_pattern() -> str:
-    """The same of a text encoder."""
+    """The pattern for the layers of a text encoder."""
     return rf"(.*\.)?encoder\.layers\.\d+\.({_any(TEXT)})"
 
 

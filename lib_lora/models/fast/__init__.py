@@ -1,1 +1,1 @@
-"""Faster operations that compute the same, and what this machine has for them: processor, memory, load."""
+"""Offers faster operations that compute the same, and knows what this machine has for them: processor, memory, load."""

@@ -96,7 +96,7 @@ def _shares(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[slice, tor
 
 
 def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Of many blocks, so in float32."""
+    """The sum over many blocks, so in float32."""
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0, dtype=torch.float32)
 
 
@@ -104,7 +104,7 @@ class QuickProcessor:
     """What diffusers' attention does, for layers that do nothing but attention.
 
     Args:
-        blocks: take `attention` in the place of torch's, where that is faster.
+        blocks: take `attention` in place of torch's, where that is faster.
     """
 
     def __init__(self, blocks: bool) -> None:
@@ -121,7 +121,7 @@ class QuickProcessor:
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """As diffusers calls it."""
+        """Compute the attention, with the arguments that diffusers passes."""
         if attention_mask is not None or hidden_states.ndim != 3:
             result: torch.Tensor = self.usual(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs

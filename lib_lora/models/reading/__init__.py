@@ -1,1 +1,1 @@
-"""Files of models, read without trusting them."""
+"""Reads files of models without trusting them."""

@@ -111,7 +111,7 @@ class Archive:
                 raise self._damaged(error) from error
 
     def entry(self, value: Any) -> Stored | None:
-        """The tensor that something in `tree` stands for; None where it is none.
+        """The tensor that something in `tree` stands for; None where it is not one.
 
         Raises:
             UserError: a tensor that makes no sense, has no numbers in the file, or is of an unknown type.

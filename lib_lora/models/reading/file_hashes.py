@@ -17,7 +17,7 @@ def cached_sha256(path: Path, cache: Path) -> str:
 
 
 def cached_hash(path: Path, cache: Path, kind: str = "", compute: Callable[[Path], str] | None = None) -> str:
-    """As `cached_sha256`, of another hash.
+    """Like `cached_sha256`, for another hash.
 
     Args:
         path: of the file.
@@ -64,6 +64,6 @@ def _known(cache: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _read(cache: str, *_mark: int) -> dict[str, Any]:
-    """The hashes in a file, read anew when it is another one; a list of models asks for each of them."""
+    """The hashes in a file, read again when it is another one; a list of models asks for each of them."""
     known = json.loads(Path(cache).read_text(encoding="utf-8"))
     return known if isinstance(known, dict) else {}

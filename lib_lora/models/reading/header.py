@@ -1,4 +1,7 @@
-"""Reads the header of a safetensors file: which tensors lie where. Loads no torch."""
+"""Reads the header of a safetensors file: which tensors lie where.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tells by a file's ending and its first bytes whether it can be a model, without reading it whole. Loads no torch."""
+"""Tells by a file's ending and its first bytes whether it can be a model, without reading it whole.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of a character's photos: what was found, what is proposed, and what the user decided.
+"""Puts together the audit of a character's photos: what was found, what is proposed, and what the user decided.
 
 Nothing is left out by itself: a photo stays in until the user says that it goes.
 """

@@ -1,4 +1,4 @@
-"""The contact sheet of an audit as one HTML page that needs nothing else: no network, no script, no file beside it."""
+"""Makes the contact sheet of an audit as one self-contained HTML page: no network, no script, no file beside it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class AuditStore:
     """What is kept.
 
     Attributes:
-        measured_by: id of the face engine and the version of the facts; those of another one are made anew.
+        measured_by: id of the face engine and the version of the facts; those of another one are made again.
         decisions: the user's, by SHA-256.
         facts: by SHA-256.
         files: by name.
@@ -67,7 +67,7 @@ def load(folder: CharacterFolder) -> AuditStore:
     """What is kept of a character's photos; empty where no audit was made yet.
 
     Raises:
-        UserError: the file is damaged. It holds decisions, so it is not simply written anew.
+        UserError: the file is damaged. It holds decisions, so it is not simply written again.
     """
     path = folder.path / FILE
     if not path.exists():

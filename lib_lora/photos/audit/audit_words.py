@@ -1,4 +1,4 @@
-"""The audit in words: for a terminal, for programs, and for the cards of the contact sheet."""
+"""Puts the audit into words: for a terminal, for programs, and for the cards of the contact sheet."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def templates() -> Iterator[str]:
 
 
 def tone(item: Audited) -> Tone:
-    """Of a photo: none where the user has left it out."""
+    """The tone of a photo: "none" where the user has left it out."""
     if not item.used:
         return "none"
     if item.proposed:

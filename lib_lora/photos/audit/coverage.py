@@ -1,4 +1,7 @@
-"""Measures how varied a set of photos is (framing, angles, background, clothes, light), and what is missing. Pure."""
+"""Measures how varied a set of photos is (framing, angles, background, clothes, light), and what is missing.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from typing import get_args
 
 from lib_lora.captions.photo_facts import AuditedPhoto, FaceFacts
 from lib_lora.captions.slots import Angle, Framing, angle, framing
+from lib_lora.character.photo_counts import BEST_COUNT, FEW_BELOW, LEAST_TO_TRAIN
 from lib_lora.faces.picture_descriptors import largest_group
 from lib_lora.photos.audit.findings import Code, Finding
 
-RIGHT, FEW, LEAST = (20, 50), 15, 8  # photos
 VARIED_FROM = 8  # photos from which variety can be told
 ALIKE = 0.4  # share of the photos that may have one background, or one set of clothes
 SAME_BACKDROP, SAME_CLOTHES = 0.35, 0.3  # Hellinger distance of the histograms; nearer ones are the same
@@ -63,7 +66,7 @@ def coverage(photos: Sequence[AuditedPhoto]) -> Coverage:
 
 
 def all_missing() -> list[str]:
-    """All that `Coverage.missing` can name."""
+    """Everything that `Coverage.missing` can name."""
     return [_lack(words) for words in (*MISSING.values(), *get_args(Framing))]
 
 
@@ -92,12 +95,12 @@ def of_people(people: Sequence[Sequence[str]]) -> list[Finding]:
 
 
 def _count(count: int) -> Iterator[Finding]:
-    if count < LEAST:
-        yield Finding("", "too-few-photos", "drop", count, LEAST)
-    elif count < FEW:
-        yield Finding("", "few-photos", "look", count, FEW)
-    elif count > RIGHT[1]:
-        yield Finding("", "many-photos", "look", count, RIGHT[1])
+    if count < LEAST_TO_TRAIN:
+        yield Finding("", "too-few-photos", "drop", count, LEAST_TO_TRAIN)
+    elif count < FEW_BELOW:
+        yield Finding("", "few-photos", "look", count, FEW_BELOW)
+    elif count > BEST_COUNT[1]:
+        yield Finding("", "many-photos", "look", count, BEST_COUNT[1])
 
 
 def _views(photos: Sequence[AuditedPhoto]) -> Iterator[Finding]:

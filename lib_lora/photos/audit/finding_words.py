@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lib_lora.character.photo_counts import BEST_COUNT, FEW_BELOW, LEAST_TO_TRAIN
 from lib_lora.messages.message import Message
-from lib_lora.photos.audit.coverage import FEW, LEAST, RIGHT, all_missing
+from lib_lora.photos.audit.coverage import all_missing
 from lib_lora.photos.audit.findings import Code, Finding
 
 
@@ -28,7 +29,7 @@ class _Words:
     text: str
 
 
-_FEW_TO_MOST = f"{RIGHT[0]} to {RIGHT[1]}"
+_FEW_TO_MOST = f"{BEST_COUNT[0]} to {BEST_COUNT[1]}"
 _ALIKE = (
     "{value:.0%} of the photos have nearly the same {what} (limit {limit:.0%}), which will be learned with the face; "
     "add others, or name the {what} in those captions."
@@ -88,10 +89,10 @@ _WORDS: Mapping[Code, _Words] = {
     ),
     "too-few-photos": _Words(
         "too few",
-        f"{{photos}} cannot teach a stable face; use at least {LEAST}, {_FEW_TO_MOST} are best.",
+        f"{{photos}} cannot teach a stable face; use at least {LEAST_TO_TRAIN}, {_FEW_TO_MOST} are best.",
     ),
     "few-photos": _Words(
-        "few", f"{{photos}} are few, so the face will look stiff; {_FEW_TO_MOST} are best (limit {FEW})."
+        "few", f"{{photos}} are few, so the face will look stiff; {_FEW_TO_MOST} are best (limit {FEW_BELOW})."
     ),
     "many-photos": _Words(
         "many", f"{{photos}} are more than the {{limit}} that help; the {_FEW_TO_MOST} most varied ones are enough."

@@ -1,4 +1,4 @@
-"""Finds what is wrong with one photo by rules on plain facts. `finding_words` puts it into sentences.
+"""Finds what is wrong with one photo by rules on plain facts, which `finding_words` puts into sentences.
 
 Where the limits come from is said in docs/references.md.
 """
@@ -122,7 +122,7 @@ def _faces(photo: AuditedPhoto) -> Iterator[Finding]:
 
 
 def _is_sheet(faces: list[FaceFacts]) -> bool:
-    """One face in each quarter."""
+    """Whether there is one face in each quarter."""
     quarters = {(face.box[0] + face.box[2] / 2 > 0.5, face.box[1] + face.box[3] / 2 > 0.5) for face in faces}
     return len(quarters) == len(faces)
 

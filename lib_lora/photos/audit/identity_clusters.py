@@ -1,7 +1,7 @@
-"""Groups the faces of a set by person. Pure functions on cosines; knows nobody.
+"""Groups the faces of a set by person.
 
 The template's outlier rule sees a stranger among many photos of one person. Where no person has the majority, there is
-no "many", and every face would pass.
+no "many", and every face would pass. Pure functions on cosines, which identify nobody.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ def groups(cosines: npt.NDArray[np.floating]) -> list[list[int]]:
 
 
 def large_groups(found: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Of groups those that are large enough to be a person of the set."""
+    """The groups that are large enough to be a person of the set."""
     return [list(group) for group in found if len(group) >= LEAST]

@@ -1,4 +1,7 @@
-"""Merges sentences that say the same of many photos into one. Pure."""
+"""Merges sentences that say the same of many photos into one.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def of_error(error: UserError) -> Sentence:
 
 
 def merged(sentences: Iterable[Sentence], few: int = FEW) -> list[str]:
-    """The texts of `sentences`, where those that say the same are one, in the place of the first.
+    """The texts of `sentences`, where those that say the same are one, in place of the first.
 
     Args:
         sentences: in the order in which they are shown.

@@ -1,4 +1,7 @@
-"""Finds photos that show one picture, or one moment, more than once, and which of them to keep. Pure functions."""
+"""Finds photos that show one picture, or one moment, more than once, and which of them to keep.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SAME_BITS, SAME_COSINE = 0, 0.9
 TONED_BITS, TONED_COSINE = 2, 0.935
 BURST_BITS, BURST_COSINE, BURST_BACKDROP = 20, 0.95, 0.35  # all three: taken in the same moment
 _FAR_BITS = 24  # faces as alike as copies in pictures that differ in more bits are not called copies
-# How many times as much is clearly more: of colour, of pixels, of a face's sharpness, of what is to be seen around it.
+# How many times as much is clearly more: of colour, of pixels, of a face's sharpness, of what is visible around it.
 _COLOUR, _PIXELS, _SHARP, _VIEW = 2.0, 1.19, 1.5, 1.03
 _CROPPED = 1.15  # the last, whatever their sizes are: the box of a face is not the same in a reduced copy
 _ENLARGED = 2.0  # times the pixels of a face; of two that differ more, the smaller is rather a reduced copy
@@ -118,7 +121,7 @@ def _better(
 
     Then the first of these that clearly differs decides: colour (a grey or toned copy has less), of a copy how much is
     to be seen around the face (a crop shows less, even enlarged), pixels, colours for a screen (not for printing),
-    sharpness, what is to be seen again, and then every pixel, and the bytes that are spent on them (a file saved again
+    sharpness, what is visible again, and then every pixel, and the bytes that are spent on them (a file saved again
     as JPEG has fewer).
     """
     a, b = one.facts, other.facts

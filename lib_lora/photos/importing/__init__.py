@@ -1,1 +1,1 @@
-"""Pictures from files, folders and zip files into a character's folder."""
+"""Brings pictures from files, folders and zip files into a character's folder."""

@@ -1,4 +1,7 @@
-"""Makes names of files that every system accepts, from names that any system made. Pure; touches no disk."""
+"""Makes names of files that every system accepts, from names that any system made.
+
+Pure functions; no file is touched.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Runners: who starts a worker, and where."""
+"""Decides who starts a worker, and where: the runners."""

@@ -60,7 +60,7 @@ class LocalRunner:
         """A process of its own for the job.
 
         Args:
-            job: what it shall do.
+            job: what it should do.
             more: further arguments of the worker's command.
 
         Raises:
@@ -95,7 +95,7 @@ class LocalWorker:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The number of the process."""
         return self._process.pid
 
     def poll(self) -> int | None:
@@ -132,16 +132,16 @@ class LocalWorker:
         return self._workspace.path_of(name)
 
     def fetch_events(self) -> None:
-        """The worker writes into this very data folder."""
+        """Do nothing, since the worker writes into this very data folder."""
 
     def fetch(self, names: Iterable[str]) -> None:
-        """As `fetch_events`."""
+        """Do nothing, like `fetch_events`."""
 
     def push(self, names: Iterable[str]) -> None:
-        """As `fetch_events`."""
+        """Do nothing, like `fetch_events`."""
 
     def fetch_results(self) -> None:
-        """As `fetch_events`."""
+        """Do nothing, like `fetch_events`."""
 
     def log_tail(self) -> list[str]:
         """See `WorkerHandle`."""

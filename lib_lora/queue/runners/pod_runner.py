@@ -68,7 +68,7 @@ class PodWorker(SshWorker):
     # -------------------------------------------------------------------------------------------------- the whole way
 
     def _done(self) -> int | None:
-        """As at any machine over SSH, with a pod rented before and deleted after."""
+        """Do the job as on any machine over SSH, with a pod that is rented before and deleted after."""
         pod_terms.account(self.workspace.root)  # without its key a pod cannot be deleted either: it stays remembered
         memo = self._pod.memo
         if memo is not None and memo.code is not None:  # only the pod's end is missing
@@ -150,7 +150,7 @@ class PodWorker(SshWorker):
 
     @property
     def _name(self) -> str:
-        """Of the pod; its place has that name only once it was reached."""
+        """The name of the pod, which its place has only once it was reached."""
         return self._pod.memo.name if self._pod.memo else self.place.name
 
     # -------------------------------------------------------------------------------------- what is on the pod alone

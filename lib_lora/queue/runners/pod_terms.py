@@ -50,7 +50,7 @@ def account(root: Path, provider: GpuProvider = USUAL) -> RentalApi:
 
 
 def terms_of(rental: Rental, public_key: str = "") -> RentTerms:
-    """On what terms a pod is rented.
+    """The terms on which a pod is rented.
 
     Args:
         rental: what the user allows.
@@ -130,7 +130,7 @@ def need_of(run: Run) -> GpuNeed | None:
 
 
 def need_for(family: str, narrow: bool, train: TrainSettings, given: Collection[str]) -> GpuNeed | None:
-    """As `need_of`.
+    """Like `need_of`.
 
     Args:
         family, narrow: of the base model.

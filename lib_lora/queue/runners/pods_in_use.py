@@ -1,4 +1,7 @@
-"""Knows by whom rented pods are used, and ends those whose user has died. Imports nothing heavy."""
+"""Knows who uses which rented pod, and ends those whose user has died.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

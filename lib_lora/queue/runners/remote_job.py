@@ -1,6 +1,6 @@
 """Does what every job on another machine needs, from installing SameFace there to deleting the job's files.
 
-Knows nothing of what is sent and brought home; `ssh_runner` (a training) and `place_painter` (pictures) say that.
+Knows nothing of what is sent and brought back; `ssh_runner` (a training) and `place_painter` (pictures) say that.
 Imports nothing heavy.
 """
 
@@ -50,11 +50,11 @@ class RemoteJob:
         there: the connection to the place.
         folder: for files on their way, here; it is deleted at the end.
         say: is told what goes on, for the user.
-        gone: raises what is to be raised where the place cannot be reached because it is no more.
-        asked: says whether what is not at work there yet shall not begin, beside `wish`.
+        gone: raises what is to be raised where the place cannot be reached because it no longer exists.
+        asked: says, beside `wish`, whether what has not started there yet should not start.
         pace: seconds for a step of the worker, by which it is given time to save (`patient`); 0 = not known.
         wish: what the user wants of the job: "", "stop" or "pause".
-        killed: set where it shall end at once.
+        killed: set where it should end at once.
         left: set where this program ends, and the worker goes on.
     """
 
@@ -84,7 +84,7 @@ class RemoteJob:
 
         Args:
             ask: asks the place.
-            waiting: the worker is at work there, so it is waited for without end, until the user wants something of it.
+            waiting: the worker is at work there, so the wait is unlimited, until the user wants something of it.
                 Otherwise, and from then on, for `PATIENCE` seconds.
 
         Raises:
@@ -120,19 +120,19 @@ class RemoteJob:
             return found
 
     def stopping(self) -> bool:
-        """Whether what is not at work there yet shall not begin."""
+        """Whether what has not started there yet should not start."""
         return bool(self.wish) or self.killed.is_set() or self.left.is_set() or self.asked()
 
     def check_stop(self) -> None:
         """
         Raises:
-            StoppedByUser: it shall not begin.
+            StoppedByUser: it should not start.
         """
         if self.stopping():
             raise StoppedByUser("Stopped.", code="job-stopped")
 
     def pause(self, seconds: float) -> None:
-        """Wait, less where it shall end at once."""
+        """Wait, less where it should end at once."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not (self.killed.is_set() or self.left.is_set()):
             time.sleep(0.05)
@@ -208,7 +208,7 @@ class RemoteJob:
         """Start the worker there, unless it runs.
 
         Raises:
-            StoppedByUser: it shall not begin.
+            StoppedByUser: it should not start.
         """
         self.check_stop()
         self.ask("start", job=self.key, version=version, arguments=list(arguments))
@@ -285,7 +285,7 @@ class RemoteJob:
 
 
 def key_of(workspace: Workspace, job: int, part: str = "") -> str:
-    """By what a place knows a job of this data folder.
+    """The key by which a place knows a job of this data folder.
 
     Args:
         workspace: the data folder.

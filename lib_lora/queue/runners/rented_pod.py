@@ -38,7 +38,7 @@ from lib_lora.workspace.workspace import JobFolder, Workspace
 POLL = 3.0  # seconds between two checks at a pod that is being prepared
 DELETING = 180.0  # seconds for which the deletion of a pod is tried
 RENTING = "rent.lock"  # in a run's folder: held from the look at what is left of its limits until a pod is written down
-_WAIT = 180.0  # seconds for which it is waited for
+_WAIT = 180.0  # seconds to wait for it
 _ASK_AGAIN = 10.0  # seconds between two questions to the provider whether a pod is still there
 _AWAY = ("unreachable", "busy")  # refusals that pass
 _WORDS = ("absent", "no key")  # refusals that say how things are
@@ -53,7 +53,7 @@ def _refusal(error: UserError) -> str:
 
 @dataclass(frozen=True)
 class PodOrder:
-    """For what a pod is rented.
+    """What a pod is rented for.
 
     Attributes:
         slug: folder of the character.
@@ -83,7 +83,7 @@ class PodMemo:
         id: the provider's; empty = it is not known whether there is one.
         hours, cap: that it may live, and USD that it may cost, of what its run is allowed; 0 = all of that.
         first: when the first step, or picture, was seen, unix seconds; 0 = none was yet.
-        code: the worker's exit status, once all came home and the pod is to be deleted.
+        code: the worker's exit status, once all came back and the pod is to be deleted.
         result: of the job then.
         slug: folder of the character that it is for; empty = as the job says.
     """
@@ -159,7 +159,7 @@ class RentedPod:
 
         Raises:
             MachineGone: the pod on which something had begun is no more.
-            UserError: none can be had, or it is not what was asked for; it may live on.
+            UserError: none is available, or it is not what was asked for; it may live on.
             StoppedByUser: it was stopped.
         """
         api = pod_terms.account(self._root)
@@ -275,7 +275,7 @@ class RentedPod:
                 self._job.pause(remote_job.AGAIN)
 
     def found(self, api: RentalApi) -> Pod | None:
-        """The pod that is remembered; None = it is no more, or works no more."""
+        """The pod that is remembered; None = it no longer exists, or works no more."""
         assert self.memo
         name = self.memo.name
         if not self.memo.id:  # the answer was never seen
@@ -296,7 +296,7 @@ class RentedPod:
         """Called while the pod cannot be reached.
 
         Raises:
-            MachineGone: the provider says that it is no more.
+            MachineGone: the provider says that it no longer exists.
         """
         if time.monotonic() - self._asked_at < _ASK_AGAIN or not (self.memo and self.memo.id):
             return
@@ -311,7 +311,7 @@ class RentedPod:
             raise self.vanished()
 
     def vanished(self) -> MachineGone:
-        """The error where it is no more."""
+        """The error where it no longer exists."""
         assert self.memo
         return MachineGone(
             f"The rented pod {self.memo.name} is gone: {USUAL.title}, its own limits or somebody ended it. {self.kept}",

@@ -1,4 +1,7 @@
-"""Chooses who runs a job: this machine, or the place that the job names. Imports nothing heavy."""
+"""Chooses who runs a job: this machine, or the place that the job names.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

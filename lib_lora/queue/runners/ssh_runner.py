@@ -1,4 +1,4 @@
-"""Trains on a machine that is reached over SSH: the run is sent, and what is made of it is brought home as it comes.
+"""Trains on a machine that is reached over SSH: the run is sent, and what is made of it is brought back as it comes.
 
 A worker there is detached from the connection. This program, this computer and the network may go away and come back:
 `SshRunner.start` finds a job there by its key and goes on where it is. Imports nothing heavy.
@@ -183,7 +183,7 @@ class SshWorker:
         """See `WorkerHandle`.
 
         Raises:
-            UserError: it could not be started, or not be brought home.
+            UserError: it could not be started, or not be brought back.
         """
         if self._error:
             raise self._error
@@ -356,7 +356,7 @@ class SshWorker:
     def _name_there(self, run: Run, name: str) -> str:
         return f"characters/{self.job.slug}/runs/{run.file.id}/{name}"
 
-    # ------------------------------------------------------------------------------------------------- what comes home
+    # ------------------------------------------------------------------------------------------------- what comes back
 
     def _bring(self, run: Run) -> None:
         """What is new: events each time, files now and then. Where the disk here is full, they stay there until it has
@@ -405,14 +405,14 @@ class SshWorker:
         self._known |= {name: made[name] for name in wanted if f"{before}{name}" in come}
 
     def _made_there(self, run: Run) -> dict[str, Any]:
-        """The files of the run there that may come home, by their names in its folder."""
+        """The files of the run there that may come back, by their names in its folder."""
         made, before = self._remote.there.ask("made", job=self._remote.key), self._name_there(run, "")
         names = {name[len(before) :]: mark for name, mark in made.items() if name.startswith(before)}
         return {name: mark for name, mark in names.items() if sent_run.comes_home(run, name, mark, self._memo.step)}
 
     def _bring_all(self, run: Run) -> None:
         """Everything, once the worker has ended. Where the disk here does not take it, it is the only copy: it stays
-        there, and is waited for.
+        there, and is awaited.
 
         Raises:
             UserError: the disk here has not taken it for long, or the user wants the job to end.
@@ -443,7 +443,7 @@ class SshWorker:
         )
 
     def _kept_for(self) -> str:
-        """What is said while it is waited for room."""
+        """What is said while waiting for room."""
         return f"What was made stays on {self.place.name} until then; it is tried again for {ROOM / 60:.0f} minutes."
 
     def _tell_no_room(self, when: str, text: str) -> None:

@@ -1,1 +1,1 @@
-"""Running the jobs of the queue: the supervisor, worker processes, and the pipe to each."""
+"""Runs the jobs of the queue: the supervisor, worker processes, and the pipe to each."""

@@ -1,4 +1,7 @@
-"""Lends the host's GPU to one job: asks for it, waits, holds it and gives it back. Imports nothing heavy."""
+"""Lends the host's GPU to one job: asks for it, waits, holds it and gives it back.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

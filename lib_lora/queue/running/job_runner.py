@@ -173,7 +173,7 @@ class JobRunner:
             return bool(self.wish) or self._close_sent or worker.poll() is not None
 
         def say(message: dict[str, Any]) -> None:
-            if not (self.wish or self._close_sent):  # who shall stop must not take the rest for a failure
+            if not (self.wish or self._close_sent):  # a worker that should stop must not take the rest for a failure
                 worker.send(message)
 
         while worker.poll() is None and not (worker.outlives and self.closing.is_set()):

@@ -1,4 +1,7 @@
-"""Deletes the temporary files that killed processes left (`files.atomic_file`). Imports nothing heavy."""
+"""Deletes the temporary files that killed processes left (`files.atomic_file`).
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parent's end of the pipe to a worker, and what is done when it asks its host to paint or to caption.
+"""Holds the parent's end of the pipe to a worker, and acts when the worker asks its host to paint or to caption.
 
 What goes over the pipe is said in `queue.worker_pipe`, its other end. Imports nothing heavy.
 """
@@ -63,7 +63,7 @@ class ParentPipe:
         stream = self._process.stdout
         with suppress(OSError, ValueError):
             for line in stream or ():
-                with suppress(ValueError, RecursionError):  # a line that is none of ours
+                with suppress(ValueError, RecursionError):  # a line that is not ours
                     message = json.loads(line)
                     if isinstance(message, dict):
                         self._inbox.put(message)

@@ -1,4 +1,4 @@
-"""The interface of a runner: it starts workers on this machine (`runners.local_runner`) or on another one.
+"""Defines the interface of a runner, which starts workers on this machine (`runners.local_runner`) or on another one.
 
 A runner starts the worker of a job and gives a handle to it. All names of files that pass between the two sides are
 relative to the data folder, with slashes: the worker may have another one, on another machine. Imports nothing heavy.
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class MachineGone(UserError):
-    """The machine of a worker is no more; what came home from it is kept, and the job can be resumed."""
+    """The machine of a worker is no more; what came back from it is kept, and the job can be resumed."""
 
 
 class WorkerFiles(Protocol):
     """The files of a worker's data folder, and those of this one."""
 
     def path_here(self, name: str) -> Path:
-        """Where a file is, or shall be, here that the worker calls so: by its name in the data folder, or its path.
+        """Where a file that the worker names is, or should be, here: by its name in the data folder, or its path.
 
         Raises:
             UserError: the worker may not name it.

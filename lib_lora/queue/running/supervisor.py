@@ -266,7 +266,7 @@ class Supervisor:
                 pass
 
     def _say_end(self, job: Job, outcome: Outcome, queue: Queue) -> None:
-        """In the job's events, where its worker has not."""
+        """Write the end into the job's events, where its worker has not."""
         if outcome.reported:
             return
         with suppress(UserError):  # the disk may be full

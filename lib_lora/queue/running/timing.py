@@ -1,4 +1,7 @@
-"""Holds the supervisor's timeouts and the clock that it uses. Imports nothing heavy."""
+"""Holds the supervisor's timeouts and the clock that it uses.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

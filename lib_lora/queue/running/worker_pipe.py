@@ -1,4 +1,4 @@
-"""The worker's end of the pipe to the process that started it: JSON objects, one a line, both ways.
+"""Holds the worker's end of the pipe to the process that started it: one JSON object per line, both ways.
 
 To the parent go questions (``{"ask": "paint", "id": 1, ...}``); from it come their answers (``{"id": 1, ...}``) and
 wishes (``{"wish": "stop"}``). The end of the pipe means that the parent is gone; its process is watched as well. Knows
@@ -28,12 +28,12 @@ WISHES = ("stop", "pause")
 PATIENCE = 60.0  # seconds in which the work is saved once the parent is gone; then this process ends as it is
 _FILES = ("file", "folder", "out", "base")  # what a question names
 _POLL = 2.0  # seconds between two checks at the parent
-_WAIT = 0.25  # seconds between two checks at the wish while an answer is waited for
+_WAIT = 0.25  # seconds between two checks at the wish while an answer is awaited
 _SAVING = 60.0  # seconds in which a worker saves once the step is done
 
 
 def patient(seconds: float, pace: float) -> float:
-    """How long a worker is waited for that shall end: `seconds`, or more where that would cut off a step.
+    """How long to wait for a worker that should end: `seconds`, or more where that would cut off a step.
 
     Args:
         seconds: usually.
@@ -79,13 +79,13 @@ class WorkerPipe:
             threading.Thread(target=self._watch, args=(parent,), name="parent", daemon=True).start()
 
     def stopping(self) -> bool:
-        """Whether the work shall be saved and ended."""
+        """Whether the work should be saved and ended."""
         return bool(self.wish) or self.gone
 
     def check(self) -> None:
         """
         Raises:
-            StoppedByUser: the work shall end.
+            StoppedByUser: the work should end.
         """
         if self.stopping():
             if self.wish:
@@ -97,7 +97,7 @@ class WorkerPipe:
 
         Raises:
             UserError: the parent answers with an error.
-            StoppedByUser: the work shall end.
+            StoppedByUser: the work should end.
         """
         self._asked += 1
         self.check()

@@ -34,7 +34,7 @@ def worker_arguments(number: int, root: Path) -> list[str]:
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
     """Start a worker: its standard input and output are UTF-8 pipes, its error output is added to `log`.
 
-    It has a group of its own, so that Ctrl+C in the webui's terminal does not reach it: it sees that its input ends.
+    It has a group of its own, so that Ctrl+C in the webui's terminal does not reach it: it notices that its input ends.
 
     Raises:
         UserError: the program is not there, or the log cannot be written.

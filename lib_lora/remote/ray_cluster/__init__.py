@@ -1,1 +1,1 @@
-"""A Ray cluster: its Jobs API, storage that both sides share, what runs on a node, and a connection made of these."""
+"""Connects to a Ray cluster through its Jobs API, storage that both sides share, and a program that runs on a node."""

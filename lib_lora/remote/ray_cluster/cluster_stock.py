@@ -37,7 +37,7 @@ class ClusterStock:
         storage: that its nodes share with this computer.
         api: of the cluster.
         send: submits a job of that id, told what to do, to a node.
-        end: sees that Ray has ended jobs, and forgets them.
+        end: ensures that Ray has ended jobs, and forgets them.
     """
 
     def __init__(

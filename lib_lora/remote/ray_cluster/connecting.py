@@ -1,4 +1,7 @@
-"""Connects to a place, whichever kind it is. Imports nothing heavy."""
+"""Connects to a place, whichever kind it is.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -35,5 +38,5 @@ class Connector:
 
 
 def connect(root: Path, place: Place) -> PlaceConnection:
-    """As `Connector.connect`, for who connects once."""
+    """Like `Connector.connect`, for a single connection."""
     return Connector().connect(root, place)

@@ -1,4 +1,4 @@
-"""Ray's Jobs REST API: submit a job, ask how it is, stop it; each request tried again where that may help.
+"""Calls Ray's Jobs REST API to submit a job, ask how it is and stop it, and repeats a call where that may help.
 
 The API is on the head node's dashboard, port 8265 unless set otherwise. No package of Ray is needed here. What it
 answers is read into objects: types are checked, sizes limited, no text of it is part of a path. Imports nothing heavy.
@@ -349,13 +349,13 @@ class RayApi:
 
 
 def last_line(text: Any) -> str:
-    """The last line of a text of somebody else's, printable; empty where there is none."""
+    """The last line of a text from somebody else, printable; empty where there is none."""
     lines = text[-20_000:].splitlines() if isinstance(text, str) else []
     return next((said for line in reversed(lines) if (said := printable(line))), "")
 
 
 def printable(text: str) -> str:
-    """A text of somebody else's on one line, shortened."""
+    """A text from somebody else on one line, shortened."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]
 
 

@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster, which answers an agent's requests through shared storage and Ray's Jobs API.
+"""Connects to a Ray cluster, and answers an agent's requests through shared storage and Ray's Jobs API.
 
 A job's files and orders go into the storage, and a Ray job is submitted, whose program on a node (`ray_node`) does the
 rest. Where Ray loses it with its node, it is submitted again as the next attempt, which goes on from what is in the
@@ -68,13 +68,13 @@ _ASKS = 60.0  # seconds between two signs to the node that somebody waits for wh
 _MOST_FILES = 100_000  # that a report names
 _MOST_ATTEMPTS = 1000
 _LAST = 1 << 16  # bytes of a log's end
-_ENDS = 30.0  # seconds in which Ray ends a job that shall end
+_ENDS = 30.0  # seconds in which Ray ends a job that should end
 _END_POLL = 0.2  # seconds between two checks at it
 # seconds in which Ray (seen in 2.60) may put a deleted job into its list again, as one that failed: it looks each
 # second after the process that ran it, and takes a job that it does not know any more for lost
 _COMES_BACK = 3.0
 _INSPECTION = 600.0  # seconds in which a node must have had room for a look
-_POLL = 0.5  # seconds between two checks at something that is waited for
+_POLL = 0.5  # seconds between two checks at something that is awaited
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold
 
 
@@ -443,7 +443,7 @@ class RayConnection:
         if control.wish:  # what it had saved is in the storage
             self._wants(job, replace(control, ended=_ENDED_OUTSIDE))
             return False, _ENDED_OUTSIDE, ""
-        if found is None and report is None:  # it was never submitted, or the cluster was started anew before it began
+        if found is None and report is None:  # it was never submitted, or the cluster was started again before it began
             self._submit(job, control)
             return True, None, ""
         if found is not None and found.state == STOPPED:
@@ -834,11 +834,11 @@ class _Here:
         self._target, self._path = target, path
 
     def tell(self) -> int:
-        """As of any file."""
+        """See `io.IOBase`."""
         return self._target.tell()
 
     def write(self, content: bytes, /) -> None:
-        """As of any file."""
+        """See `io.IOBase`."""
         with explained(self._path):
             self._target.write(content)
 
@@ -864,7 +864,7 @@ class _Hashing:
         self._digest = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of any file."""
+        """See `io.IOBase`."""
         with explained(self._one.path, "read"):
             chunk = self._source.read(size)
         self._digest.update(chunk)
@@ -929,7 +929,7 @@ def _report_of(values: Any) -> _Report:
     """A node's report, of which all was looked at.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is none.
+        KeyError, TypeError, ValueError, AttributeError: it is not one.
     """
     if len(values["files"]) + len(values["logs"]) > _MOST_FILES:
         raise ValueError("too many files")

@@ -282,7 +282,7 @@ class NodeJob:
                         break
                 else:
                     part.unlink()
-                    self.storage.delete(there)  # so it is sent anew
+                    self.storage.delete(there)  # so it is sent again
                     said = f"{there} in the shared storage is not the file that was sent; resume the job."
                     raise Failed("sent-file-damaged", said)
                 part.replace(path)
@@ -389,7 +389,7 @@ class NodeJob:
         path = agent_module._inside(self._folder / "data", name)
         copy = self._folder / "outgoing"
         try:
-            agent_module._link(path, copy)  # what is written anew gets another file
+            agent_module._link(path, copy)  # what is written again gets another file
             status = copy.stat()
         except FileNotFoundError:
             return None

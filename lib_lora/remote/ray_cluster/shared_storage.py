@@ -1,4 +1,4 @@
-"""Storage that this computer and the nodes of a cluster share: a folder, such as a mounted share, or an fsspec URL.
+"""Reads and writes storage that this computer and a cluster's nodes share: a folder (such as a mount) or an fsspec URL.
 
 It is sent to the nodes, so it needs the standard library alone, and fsspec with its driver only where the storage is a
 URL. A file in it is whole or absent, and every name is plain: ``jobs/a1-7/1/report.json``. All errors are `OSError`.
@@ -120,7 +120,7 @@ def checked(name: str) -> str:
     """A name that leads nowhere else.
 
     Raises:
-        OSError: it is none.
+        OSError: it is not one.
     """
     if not name or any(not _PART.fullmatch(part) for part in name.split("/")):
         raise OSError(errno.EINVAL, f"{name[:200]!r} is no name in the storage")

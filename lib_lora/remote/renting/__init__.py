@@ -1,1 +1,1 @@
-"""GPUs that are rented for a job, whoever lets them: offers, prices, the pods, their limits and what they cost."""
+"""Rents GPUs for jobs from any provider: offers, prices, the pods, their limits and what they cost."""

@@ -1,4 +1,4 @@
-"""Chooses among the GPUs that a provider lets: which will do, what each costs an hour, in which order they are tried.
+"""Chooses among the GPUs that a provider offers: which are suitable, what each costs an hour, which to try first.
 
 Pure: the catalogue is given.
 """
@@ -63,7 +63,7 @@ def offers(catalog: Iterable[GpuType], wishes: GpuWishes, at: str) -> list[GpuOf
     """The GPUs that will do, in the order in which they are to be tried.
 
     Args:
-        catalog: what a provider lets.
+        catalog: what a provider offers.
         wishes: what it must be.
         at: the provider, as people write it.
 

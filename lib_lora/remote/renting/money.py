@@ -83,7 +83,7 @@ class RentEstimate:
         return self.total <= self.cap
 
     def sentence(self, rate: ExchangeRate) -> str:
-        """For people."""
+        """The sentence for people."""
         much = f"about {self.minutes.quantize(Decimal(1), ROUND_CEILING)} min at {rate.shown(self.hourly)} an hour"
         if self.fits:
             return f"{much}: {rate.shown(self.total)}, and never more than {rate.shown(self.cap)}."
@@ -104,7 +104,7 @@ class BillCheck:
     verdict: str
 
     def sentence(self, rate: ExchangeRate) -> str:
-        """For people."""
+        """The sentence for people."""
         ending = {"less": ", so it was less.", "more": ", so it was more."}.get(self.verdict, ".")
         return f"It has cost {rate.shown(self.billed)}; {rate.shown(self.estimated)} were estimated{ending}"
 
@@ -157,7 +157,7 @@ class RunningCost:
     cap: Decimal
 
     def sentence(self, rate: ExchangeRate) -> str:
-        """For people."""
+        """The sentence for people."""
         much = f"About {rate.shown(self.so_far)} so far"
         if self.total is not None:
             much += f", about {rate.shown(self.total)} in all at this pace"
@@ -220,7 +220,7 @@ def known_cost(billed: Decimal, counted: Decimal, hourly: Decimal, minutes: Deci
 
 
 def compared(billed: Decimal, estimated: RentEstimate) -> BillCheck:
-    """A bill beside its estimate; a cent or a tenth more or less is none."""
+    """A bill beside its estimate; a difference of up to a cent or a tenth does not count."""
     expected = estimated.total
     if abs(billed - expected) <= max(CENT, expected * _NEAR):
         return BillCheck(billed, expected, "as estimated")

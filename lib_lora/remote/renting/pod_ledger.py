@@ -1,4 +1,4 @@
-"""Remembers every pod that was ever rented, so that none is forgotten and costs on: a line in a file for each event.
+"""Records every pod that was ever rented, one line per event, so that none is forgotten while it costs money.
 
 A pod's unique name is written down before it is asked for. Whatever is cut off then, the pod is found by that name.
 """
@@ -29,7 +29,7 @@ _COST = "cost"
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 _MOST = 64 << 20  # bytes of the file
 _LONGEST = 10_080.0  # minutes: no pod lives longer than a week
-_DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are none
+_DEAREST, _LATEST = Decimal(10**9), 1e12  # more USD, or seconds, are taken for errors
 _PATIENCE = 180.0  # seconds until a pod that was deleted is gone
 _HOPELESS = ("key", "forbidden")  # refusals that waiting does not mend
 
@@ -228,7 +228,7 @@ class PodLedger:
             return content(self.path)[-_MOST:].decode("utf-8", "replace").split("\n")
 
     def entries(self) -> list[PodEntry]:
-        """All of them, the oldest first. Lines that a crash has cut off, or that are none, are passed over.
+        """All of them, the oldest first. Lines that a crash has cut off, and other invalid ones, are skipped.
 
         Raises:
             UserError: the file is there and cannot be read.
@@ -321,7 +321,7 @@ class PodLedger:
         )
 
     def _add(self, values: dict[str, Any]) -> None:
-        """Write a line, and see that it is on the disk."""
+        """Write a line, and make sure that it is on the disk."""
         line = json.dumps({**values, "t": round(time.time(), 3)}).encode("ascii") + b"\n"
         with explained(self.path):
             file_permissions.make_folder(self.path.parent)
@@ -329,7 +329,7 @@ class PodLedger:
 
 
 def _asked(api: RentalApi, identifier: str) -> Pod | None:
-    """A pod, asked for by its id; None = it is no more."""
+    """A pod, asked for by its id; None = it no longer exists."""
     try:
         pod = api.pod(identifier)
     except RentalRefused as error:
@@ -368,7 +368,7 @@ def _minutes(value: Any) -> float | None:
 
 
 def _amount(text: Any) -> Decimal | None:
-    """USD, as a text; None = it is none."""
+    """USD, as a text; None = it is not one."""
     with suppress(ArithmeticError, TypeError, ValueError):
         usd = Decimal(text)
         if usd.is_finite() and 0 <= usd < _DEAREST:

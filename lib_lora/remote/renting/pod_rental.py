@@ -44,7 +44,7 @@ _SURELY_NOT = ("forbidden", "key", "no money", "absent", "request", "status", "b
 
 @dataclass(frozen=True)
 class RentTerms:
-    """On what terms a pod is rented.
+    """The terms on which a pod is rented.
 
     Attributes:
         public_key: that is let in; a line as OpenSSH writes it.
@@ -104,10 +104,10 @@ def fresh_key(path: Path) -> str:
 
 
 def find(api: RentalApi, terms: RentTerms) -> list[GpuOffer]:
-    """What can be had now on some terms, in the order in which it is tried, with prices to be shown.
+    """What is available now on some terms, in the order in which it is tried, with prices to be shown.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
+        UserError: nothing is available, or could cost more than it may; or the provider cannot be asked.
     """
     wishes = terms.wishes
     offers = gpu_offers.offers(api.gpus(wishes.cloud, wishes.count, terms.min_cuda or api.min_cuda), wishes, api.title)
@@ -130,7 +130,7 @@ def _affordable(offers: Sequence[GpuOffer], terms: RentTerms) -> list[GpuOffer]:
 
 
 def rent(api: RentalApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: RentTerms) -> tuple[Pod, GpuOffer]:
-    """Rent the first of some offers that can be had.
+    """Rent the first of some offers that are available.
 
     Args:
         api: of the user's account.
@@ -142,7 +142,7 @@ def rent(api: RentalApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
         The pod, which does not run yet, and the offer.
 
     Raises:
-        UserError: none can be had, or the provider refuses. What is uncertain stays in the ledger: `PodLedger.living`.
+        UserError: none is available, or the provider refuses. Uncertain pods stay in the ledger: `PodLedger.living`.
     """
     said = f"{api.title} offers none"
     limits = None if terms.left is None else terms.left.limits
@@ -176,7 +176,7 @@ def rent(api: RentalApi, ledger: PodLedger, offers: Sequence[GpuOffer], terms: R
 
 
 def unlike(pod: Pod, offer: GpuOffer, terms: RentTerms) -> str:
-    """In what a pod is not what was asked for; empty = it is, as far as the provider says.
+    """How a pod differs from what was asked for; empty = not at all, as far as the provider says.
 
     To be looked at again once it runs, since its data centre may only be known then.
     """

@@ -1,6 +1,6 @@
-"""The interface of a provider that lets GPUs, with what is asked of it, what it answers, and how it refuses.
+"""Defines the interface of a provider that rents out GPUs: what it is asked, what it answers, and how it refuses.
 
-A rented machine is called a pod, whoever lets it. Imports nothing heavy.
+A rented machine is called a pod, whichever provider it comes from. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DataCenterStock:
 
 @dataclass(frozen=True)
 class GpuType:
-    """A GPU that a provider lets.
+    """A GPU that a provider rents out.
 
     Attributes:
         id: for a request.
@@ -164,7 +164,7 @@ class PodLife:
 
 @dataclass(frozen=True)
 class PodWish:
-    """What is asked of a provider.
+    """What SameFace asks a provider.
 
     Attributes:
         name: unique, so that the pod is found again if the answer is lost.
@@ -233,11 +233,11 @@ class RentalApi(Protocol):
         ...
 
     def delete_pod(self, identifier: str) -> None:
-        """Delete a pod with all that is on it; one that is not there is none any more."""
+        """Delete a pod with all that is on it; it is no error where it is already gone."""
         ...
 
     def terminate_pod(self, identifier: str) -> None:
-        """As `delete_pod`, by another way where the provider has one."""
+        """Like `delete_pod`, but in another way, where the provider has one."""
         ...
 
     def bill(self, identifier: str) -> PodBill:

@@ -1,7 +1,8 @@
 """Knows what may still be rented for a run: its limits of money and time hold for all of its pods together.
 
 A pod that may still live counts with the most that it may cost and live. Pods that were rented before the limits were
-given do not count, nor do those of a deleted run whose identifier the run has got. Pure but for the ledger.
+given do not count, nor do those of a deleted run whose identifier the run now has. Pure functions, except that the
+ledger is read.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def left_of(ledger: PodLedger, limits: RunLimits, now: float | None = None, so_f
         ledger: with the run's earlier pods.
         limits: those that hold.
         now: unix seconds; None = the present.
-        so_far: pods that live count with what they have cost by now, as if they ended now: to say what can be had,
+        so_far: pods that live count with what they have cost by now, as if they ended now: to say what is available,
             never to rent.
     """
     moment = time.time() if now is None else now

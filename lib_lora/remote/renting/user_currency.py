@@ -39,7 +39,7 @@ def checked_rate(currency: str, per_usd: float) -> ExchangeRate:
     """A currency and its rate.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not one.
     """
     try:
         rate = ExchangeRate(currency.strip().upper(), money.exact(per_usd))

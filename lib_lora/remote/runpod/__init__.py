@@ -1,1 +1,1 @@
-"""A GPU that is rented at RunPod for one job: its API, offers and prices, the pods and what watches over them."""
+"""Rents GPUs at RunPod: its API and answers, the request for a pod, and the watchdog that runs on each pod."""

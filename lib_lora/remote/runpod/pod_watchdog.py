@@ -8,7 +8,7 @@ A pod costs money until it is deleted, whether its programs run or not. Its text
 - when no job runs, and nobody has been connected for long.
 
 No clock is trusted: ages are measured on this machine's monotonic clock, from when a change was first seen, and how old
-the pod is also by the ``Date`` of RunPod's answers, so that a restarted container does not begin to count anew.
+the pod is also by the ``Date`` of RunPod's answers, so that a restarted container does not begin to count again.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def server_time(url: str, key: str) -> float | None:
 
 
 def delete(url: str, key: str, pause: Callable[[float], None] = time.sleep) -> None:
-    """Delete the pod, by each way that there is, again and again until RunPod says that it is no more.
+    """Delete the pod, by each way that there is, again and again until RunPod says that it no longer exists.
 
     Args:
         url: of the pod.

@@ -1,7 +1,7 @@
 """Reads RunPod's answers into objects, and describes the pod that is asked for.
 
 An answer is hostile until it was read here: types are checked, numbers are Decimal, ids and addresses have the letters
-that such have. What makes no sense is none; a field that is not known is passed over. Imports nothing heavy.
+that such have. Values that make no sense are dropped, and unknown fields are ignored. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DATA_CENTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:-]{0,253}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_DEAREST = 10_000  # USD an hour, above which a price is none
+_DEAREST = 10_000  # USD an hour; a higher price is taken for an error
 _MOST_ROWS = 2000  # of a list
 
 Row = Mapping[str, Any]
@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PodRequest:
-    """What a pod shall be.
+    """What a pod should be.
 
     Attributes:
         name: unique, so that the pod is found again if the answer is lost.
@@ -65,7 +65,7 @@ class PodRequest:
     min_cuda: str = ""
 
     def body(self) -> dict[str, Any]:
-        """As RunPod takes it; it refuses keys that it does not know."""
+        """The request as RunPod takes it, which refuses keys that it does not know."""
         gpu: dict[str, Any] = {"id": self.gpu, "count": self.count}
         if self.min_cuda:
             gpu["minCudaVersion"] = self.min_cuda
@@ -85,7 +85,7 @@ class PodRequest:
 
 
 def parsed(content: bytes) -> Any:
-    """JSON, with Decimal for what is no whole number; None = it is none."""
+    """JSON, with Decimal for what is no whole number; None = it is not one."""
     return json_of(content, Decimal)
 
 
@@ -144,7 +144,7 @@ def _list(row: Row, name: str) -> list[Row]:
 
 
 def gpu_type(row: Row) -> GpuType | None:
-    """A GPU of the catalogue; None = the row is none, or has no id that can be one."""
+    """A GPU of the catalogue; None = the row describes none, or has no valid id."""
     identifier, memory = _text(row.get("id"), _GPU_ID), _whole(row.get("memory"), 100_000)
     prices, most = {}, {}
     for cloud, name in ((SECURE, "secure"), (COMMUNITY, "community")):
@@ -173,7 +173,7 @@ def gpu_type(row: Row) -> GpuType | None:
 
 
 def pod_of(row: Any) -> Pod | None:
-    """A pod; None = the answer is none, or has no id that can be one."""
+    """A pod; None = the answer describes none, or has no valid id."""
     identifier = _text(row.get("id"), POD_ID) if isinstance(row, dict) else ""
     if not identifier:
         return None

@@ -1,4 +1,4 @@
-"""RunPod's REST API, version 2: the few calls that renting a pod needs, each tried again where that may help.
+"""Makes the few calls of RunPod's REST API, version 2, that renting a pod needs, and repeats each where that may help.
 
 The size of an answer is limited, no text of one is ever part of a path, and `remote.runpod.runpod_answers` reads it.
 The API key is in no address, error, log or ``repr``. Imports nothing heavy.
@@ -212,7 +212,7 @@ class RunpodApi:
         return [found for row in rows_of(self._json("GET", "/pods"), "pods") if (found := pod_of(row)) is not None]
 
     def delete_pod(self, identifier: str) -> None:
-        """Delete a pod with all that is on it; one that is not there is none any more.
+        """Delete a pod with all that is on it; it is no error where it is already gone.
 
         Raises:
             UserError: see the module's errors. That it is gone must be looked at: `pod`.
@@ -220,7 +220,7 @@ class RunpodApi:
         self._check(self._send("DELETE", _path(identifier)), absent=True)
 
     def terminate_pod(self, identifier: str) -> None:
-        """As `delete_pod`, by the other call that RunPod has for it."""
+        """Like `delete_pod`, by the other call that RunPod has for it."""
         self._check(self._send("POST", f"{_path(identifier)}/action", {"action": "terminate"}), absent=True)
 
     def bill(self, identifier: str) -> PodBill:

@@ -34,7 +34,7 @@ def request_of(wish: PodWish, base: str) -> PodRequest:
     """What RunPod is asked for.
 
     Args:
-        wish: of whoever rents.
+        wish: what the user asks for.
         base: address of RunPod's API.
     """
     watchdog = watchdog_environment(limits_of(wish.life), base)

@@ -1,1 +1,1 @@
-"""Runs and test grids as they lie on disk, read as records."""
+"""Reads runs and test grids from disk as records."""

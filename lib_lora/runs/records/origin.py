@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def lora_origin(run: Run) -> LoraOrigin:
-    """Of all checkpoints of a run."""
+    """The origin of all checkpoints of a run."""
     from lib_lora.deploy.folder import LoraOrigin  # loads torch, which the picture does not need
 
     file = run.file
@@ -49,7 +49,7 @@ def planned(values: Mapping[str, Any]) -> Cell:
     """A cell as it lies in a grid's ``plan.json``, without its LoRA.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: it is not one.
     """
     known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
     more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))

@@ -1,4 +1,4 @@
-"""Reads a run's course from its events: loss, likeness, samples, warnings, interruptions. Each line is read once."""
+"""Reads a run's course from its events, each line once: loss, likeness, samples, warnings, interruptions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunHistory:
 
     Attributes:
         offset: bytes of the file that were read.
-        step, total: the last step done, and how many there shall be.
+        step, total: the last step done, and how many there should be.
         state: what the run said of itself last: "training", "stopped", "trained", ...
         loss: step and running average of the loss; `probe` step and loss on fixed noise.
         samples: ``sample`` events.
@@ -104,7 +104,7 @@ class RunHistory:
 
 
 def _numbers(event: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a ``likeness`` event (what is none becomes None), and why some are missing."""
+    """The numbers of a ``likeness`` event (what is no number becomes None), and why some are missing."""
     known = {name: event.get(name) for name in ("step", *LIKENESS)}
     plain = {name: value if type(value) in (int, float) else None for name, value in known.items()}
     return {**plain, "why": str(event.get("why") or "")[:_LETTERS]}

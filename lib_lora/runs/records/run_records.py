@@ -35,7 +35,7 @@ class RunRecord:
         id, stem, created: see `training.plan.run_file.RunFile`; created as unix seconds.
         base: path of the base model, `family` of it.
         settings: all of them.
-        total: steps that the run shall have.
+        total: steps that the run should have.
         photos: how many.
         saved: steps of its checkpoints, ascending.
     """
@@ -215,7 +215,7 @@ def _share(value: Any) -> float:
     """A finite number of JSON as it is.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is not a number")

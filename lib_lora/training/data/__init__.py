@@ -1,1 +1,1 @@
-"""The training set: buckets, batches, latents, text encodings and captions."""
+"""Makes the training set of photos and captions: buckets, batches, latents and text encodings."""

@@ -1,4 +1,4 @@
-"""Buckets: the few picture sizes that are trained, and how each photo is scaled and cropped into one.
+"""Chooses the bucket (one of a few picture sizes that are trained) for each photo, and scales and crops it into it.
 
 The rule is kohya's (`make_bucket_resolutions`, `BucketManager`), with a wide maximum of twice the side. It knows
 sizes and pixels; it does not know what is on a photo: the caller may say where the crop should lie.
@@ -292,7 +292,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _rounded(numerator: int, denominator: int) -> int:
-    """numerator / denominator, halves up, without the error of floats: a cover that is a pixel short is none."""
+    """numerator / denominator, halves up, without the error of floats: a cover must not be a pixel short."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 

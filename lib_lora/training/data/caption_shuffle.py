@@ -1,4 +1,7 @@
-"""Gives the words that are trained at one step: the caption, shuffled, thinned or dropped. Pure."""
+"""Gives the words that are trained at one step: the caption, shuffled, thinned or dropped.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Item:
 
     @property
     def mean(self) -> torch.Tensor:
-        """Of the VAE's distribution, scaled, [4, h, w] float32."""
+        """The mean of the VAE's distribution, scaled, [4, h, w] float32."""
         return self._distribution[0]
 
     @property

@@ -1,1 +1,4 @@
-"""Defines what is learned: noise, prediction target and loss, learning rate, optimizers. Reads no file."""
+"""Defines what is learned: noise, prediction target and loss, learning rate, optimizers.
+
+Reads no file.
+"""

@@ -1,4 +1,4 @@
-"""The objective of Stable Diffusion 1, 2 and XL: a fixed noise schedule, noise or velocity prediction."""
+"""Computes the objective of Stable Diffusion 1, 2 and XL: a fixed noise schedule, noise or velocity prediction."""
 
 from __future__ import annotations
 

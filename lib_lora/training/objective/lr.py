@@ -46,9 +46,9 @@ def restarted_lr_factor(
 ) -> float:
     """`lr_factor` of a training that ended at step `restart` and was continued there to step `total`.
 
-    The schedule begins anew at `restart` (Loshchilov and Hutter 2017, "SGDR"): stretched over all steps, a cosine would
-    have little left of its rate there, and half as many steps again would change the weights by a twelfth of what the
-    first ones did.
+    The schedule begins again at `restart` (Loshchilov and Hutter 2017, "SGDR"): stretched over all steps, a cosine
+    would have little left of its rate there, and half as many steps again would change the weights by a twelfth of what
+    the first ones did.
 
     Args:
         step, total, kind, minimum: see `lr_factor`.

@@ -71,7 +71,7 @@ def multires_noise(noise: torch.Tensor, iterations: int, discount: float, genera
 def training_noise(
     latent: torch.Tensor, settings: ObjectiveSettings, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The noise of one picture: what the UNet shall find, and what is put on its input.
+    """The noise of one picture: what the UNet should predict, and what is put on its input.
 
     The two differ only by ip-noise (Ning et al., arXiv 2301.11706), which is drawn last, so that turning it on
     leaves the target as it was.

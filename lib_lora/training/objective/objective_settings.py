@@ -1,4 +1,7 @@
-"""The settings of the objective: noise, timesteps and loss. Imports no torch, so that a form can read them."""
+"""Defines the settings of the objective: noise, timesteps and loss.
+
+Loads no torch, so that a form can read them.
+"""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ Predict = Callable[[torch.Tensor, float], torch.Tensor]
 
 
 class Objective(Protocol):
-    """How a denoiser is trained: what noise is put on a picture, what it shall predict, and how wrong it was."""
+    """How a denoiser is trained: what noise is put on a picture, what it should predict, and how wrong it was."""
 
     def draw_time(self, draw: torch.Generator) -> float:
         """A time for one picture."""
         ...
 
     def draw_noise(self, latent: torch.Tensor, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The noise of one latent [C, H, W]: what the denoiser shall find, and what is put on its input."""
+        """The noise of one latent [C, H, W]: what the denoiser should predict, and what is put on its input."""
         ...
 
     def noisy(self, latents: torch.Tensor, noise: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class Objective(Protocol):
         Args:
             predicted: what the denoiser gave for `noisy`, [B, C, H, W].
             latents: the clean latents.
-            noise: what it shall find.
+            noise: what it should predict.
             times: [B].
             weight_map: what each latent cell counts, [B, 1, H, W].
             is_class: [B] true for class pictures, which count less.

@@ -1,1 +1,4 @@
-"""Plans a run: its settings and presets, what it costs, and the run file. Loads no torch."""
+"""Plans a run: its settings and presets, what it costs, and the run file.
+
+Loads no torch.
+"""

@@ -84,7 +84,7 @@ class Estimate:
 
     @property
     def disk_bytes(self) -> int:
-        """All that the run leaves on the disk."""
+        """The bytes that the run leaves on the disk."""
         written = self.checkpoints * self.checkpoint_bytes + self.states * self.state_bytes
         return written + self.sample_bytes + self.cache_bytes
 

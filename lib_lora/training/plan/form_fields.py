@@ -1,6 +1,6 @@
-"""Gives the settings of a training as form fields and as a page of the documents, from the dataclasses alone. No torch.
+"""Gives the settings of a training, read from the dataclasses alone, as form fields and as a page of the documents.
 
-The page is made with ``python -m lib_lora.training.plan.form_fields > docs/settings.md``.
+The page is made with ``python -m lib_lora.training.plan.form_fields > docs/settings.md``. Loads no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Lists the graphics cards that the system knows of, whatever torch can do with them. Loads no torch."""
+"""Lists the graphics cards that the system knows of, whatever torch can do with them.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def _linux_makers(devices: Path) -> Iterator[str]:
 
 
 def _windows_makers() -> Iterator[str]:
-    """Of the installed display drivers, from the registry."""
+    """The makers of the installed display drivers, from the registry."""
     if sys.platform != "win32":
         return
     import winreg

@@ -1,6 +1,7 @@
-"""Makes captions without the trigger word, under which output preservation keeps the base's pictures. Pure.
+"""Makes captions without the trigger word, under which output preservation keeps the base model's pictures.
 
-They are a list that is known before the training, so that text encoders which are not trained can leave memory.
+They are a list that is known before the training, so that text encoders which are not trained can leave memory. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def free_caption(caption: str, character: Character, random: Random) -> str:
     """
     general, choice = random.random() < _GENERAL, random.choice(anybody(character))
     phrase = random.choice(phrases_for(caption)) if random.random() < _JOINED else ""
-    # a caption without the trigger is one that shall bring the person, so it cannot be kept free of the person
+    # a caption without the trigger is one that should show the person, so it cannot be kept free of the person
     if general or (caption and not calls(caption, character)):
         return choice
     own = without_character(caption, character)

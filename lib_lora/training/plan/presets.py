@@ -1,4 +1,4 @@
-"""Presets for faces: what all share, with what a family adds (`models.families`), each value with its reason.
+"""Gives the presets for faces: what all share, with what a family adds (`models.families`), each value with its reason.
 
 The values are the middle of what kohya's docs, its presets, EasyPhoto, hollowstrawberry's notebooks,
 OneTrainer and Hugging Face's guides use for 20 to 50 photos of one face.

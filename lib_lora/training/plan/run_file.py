@@ -86,7 +86,7 @@ class RunFile:
         versions: of what computes.
         out: where the finished LoRA is to go, if anywhere.
         grid_steps: sampling steps of the test grid that ends the main job; 0 = no grid.
-        restart: the step at which the finished training was continued, where the learning rate's schedule begins anew;
+        restart: the step at which the finished training was continued, where the learning rate's schedule begins again;
             0 = it was not.
         ended: the step at which it ended although its settings name more; 0 = it did not.
         version: of the file's layout.
@@ -292,5 +292,5 @@ def versions() -> dict[str, str]:
 
 
 def saved_steps(run: Run) -> list[int]:
-    """The steps of a run's checkpoints, ascending. A file that bears another name is none."""
+    """The steps of a run's checkpoints, ascending. A file with another name does not count."""
     return run.place.steps_among(run.file.stem, [path.name for path in run.checkpoints.glob("*.safetensors")])

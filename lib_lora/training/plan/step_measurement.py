@@ -32,7 +32,7 @@ class StepMeasurement:
     on: str = ""
 
     def values(self) -> dict[str, Any]:
-        """As it is kept, and as a job's result."""
+        """The measurement as it is stored, and as a job's result."""
         found = asdict(self)
         if not self.on:
             del found["on"]
@@ -40,7 +40,7 @@ class StepMeasurement:
 
 
 def measurement_of(values: Mapping[str, Any]) -> StepMeasurement | None:
-    """A measurement as it was kept; None where it is none, as one of another version may be."""
+    """A measurement as it was kept; None where it is not one, as one of another version may be."""
     try:
         peak = values.get("peak_memory")
         return StepMeasurement(

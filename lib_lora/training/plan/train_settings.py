@@ -1,4 +1,4 @@
-"""Every setting of a training run, in one dataclass: the command line, the run file and the presets use it."""
+"""Defines every setting of a training run in one dataclass, for the command line, the run file and the presets."""
 
 from __future__ import annotations
 

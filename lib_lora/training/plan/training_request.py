@@ -1,4 +1,7 @@
-"""Holds what a command, a route or a job asks of a training: one object from there to the run. Loads no torch."""
+"""Holds what a command, a route or a job asks of a training, in one object that is passed on to the run.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class TrainingRequest:
         preset: None = the one for this base model.
         overrides: settings laid over the preset, by name (`training.plan.train_settings.TrainSettings`).
         prediction: overrides what the checkpoint says of itself.
-        out: where the finished LoRA shall go, if anywhere.
+        out: where the finished LoRA should go, if anywhere.
         grid_steps: sampling steps of the test grid at the end; 0 = none.
         few: train although there are fewer photos than can teach a face that holds.
         fit: change what `overrides` leaves open so that a GPU's memory suffices, and print it.

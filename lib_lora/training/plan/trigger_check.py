@@ -1,4 +1,7 @@
-"""Says whether a trigger can learn vectors of its own, before anything is loaded. Loads no torch."""
+"""Says whether a trigger can learn vectors of its own, before anything is loaded.
+
+Loads no torch.
+"""
 
 from __future__ import annotations
 

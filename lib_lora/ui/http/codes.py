@@ -29,7 +29,7 @@ class Codes:
     """The code that counts now. For any thread.
 
     Args:
-        tell: shows a text to whoever runs the program.
+        tell: shows a text to the person who runs the program.
         now: seconds.
     """
 

@@ -65,7 +65,7 @@ def identifier(text: str, what: str) -> str:
     """A run's or grid's identifier: digits.
 
     Raises:
-        Refused: `text` is none.
+        Refused: `text` is not one.
     """
     if not _DIGITS.fullmatch(text):
         raise missing(f"There is no such {what}.")
@@ -76,7 +76,7 @@ def number(text: str, what: str) -> int:
     """A whole number in an address.
 
     Raises:
-        Refused: `text` is none.
+        Refused: `text` is not one.
     """
     return int(identifier(text, what))
 
@@ -85,7 +85,7 @@ def digest(text: str) -> str:
     """A SHA-256.
 
     Raises:
-        Refused: `text` is none.
+        Refused: `text` is not one.
     """
     if not _SHA256.fullmatch(text):
         raise missing("There is no such photo.")

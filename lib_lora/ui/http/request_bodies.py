@@ -63,7 +63,7 @@ class StreamedBody:
         most: bytes that the file may have.
 
     Attributes:
-        rest: the body with an empty text in the place of the file.
+        rest: the body with an empty text in place of the file.
     """
 
     def __init__(self, field: str, file: IO[bytes], most: int) -> None:

@@ -61,7 +61,7 @@ class Refused(Exception):
 
     Attributes:
         code: what kind of fault it is, as `UserError.code`; that of the status where none is given.
-        field: of the request that is wrong; empty where it is none in particular.
+        field: of the request that is wrong; empty where no particular one is wrong.
     """
 
     def __init__(self, status: int, sentence: str, field: str = "", code: str = "") -> None:
@@ -216,7 +216,7 @@ def refusal(error: Exception, where: str, given: Any = None) -> Response:
     Args:
         error: what was raised.
         where: the route, for the log.
-        given: plain values of the request, which no sentence shall repeat at length.
+        given: plain values of the request, which no sentence should repeat at length.
     """
     if isinstance(error, Full):
         error = Refused(429, "Other photos are being uploaded; send this again in a moment.")
@@ -286,7 +286,7 @@ def picture(content: bytes, media: str = "image/jpeg") -> Response:
 
 
 def file(path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A file as it lies there. It may be written anew under its name, so a browser asks each time, unless `headers` say
+    """A file as it lies there. It may be rewritten under its name, so a browser asks each time, unless `headers` say
     otherwise.
 
     Raises:

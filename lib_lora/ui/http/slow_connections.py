@@ -1,7 +1,7 @@
 """Closes connections that send nothing, or too slowly, so that they do not block others.
 
-In a webui the webui's own server sees to it, or does not; this is for the page alone. Headers are watched where the
-bytes come in, bodies where they are read.
+In a webui this is up to the webui's own server; here it is done only for the standalone page. Headers are watched where
+the bytes come in, bodies where they are read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def hurried(receive: Receive) -> Receive:
 
     async def received() -> MutableMapping[str, Any]:
         nonlocal got, whole
-        if whole:  # what is waited for now is that the browser goes
+        if whole:  # what is awaited now is that the browser goes
             return await receive()
         left = begun + BODY + got / RATE - time.monotonic()
         try:

@@ -1,1 +1,1 @@
-"""The tab itself: as a page of its own, or inside a webui."""
+"""Shows the tab itself, as a page of its own or inside a webui."""

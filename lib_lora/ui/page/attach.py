@@ -61,19 +61,19 @@ class Attached:
 
     @property
     def queue(self) -> Queue:
-        """Of the data folder."""
+        """The queue of the data folder."""
         return self._parts()[0]
 
     @property
     def supervisor(self) -> Supervisor:
-        """Of the data folder."""
+        """The supervisor of the data folder."""
         return self._parts()[1]
 
     def _begin(self) -> None:
         try:
             self.supervisor.start()
             self._routes()
-        except Exception:  # whoever asks is told
+        except Exception:  # the caller is told
             _log.exception("SameFace could not begin")
 
     def _parts(self) -> tuple[Queue, Supervisor]:

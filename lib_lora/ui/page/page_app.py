@@ -1,4 +1,4 @@
-"""The tab as a page of its own, without a webui: gradio's page with our scripts, and the routes in the same app.
+"""Serves the tab as a page of its own, without a webui: gradio's page with our scripts, and the routes in the same app.
 
 Loads no torch: the page is there in a few seconds, and what is heavy runs in the worker.
 """

@@ -1,10 +1,10 @@
-"""The page's ES modules: read once for this process, and served at an address with their digest in it.
+"""Reads the page's ES modules once for this process, and serves each at an address that contains its digest.
 
 The address of a module is ``<PREFIX>/static/<digest of all modules>/<path>``, so a relative import stays within one
-version, and an extension that was updated while the webui runs goes on with the modules that suit its loaded code.
+version, and an extension that was updated while the webui runs continues with the modules that match its loaded code.
 
 They are the same for everybody and hold no secret: a script that a browser imports cannot carry the page's token, so
-none is asked for. In front of the page without a webui stands `access_middleware`, which lets nobody in unknown.
+none is asked for. `access_middleware` stands in front of the standalone page, and lets in nobody unknown.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def contents() -> dict[str, bytes]:
 
 @cache
 def digest() -> str:
-    """Of all modules; it is in their address."""
+    """The digest of all modules, which is part of their addresses."""
     return digest_of(contents())
 
 
 def digest_of(modules: Mapping[str, bytes]) -> str:
-    """Of some modules by their paths, 16 hexadecimal digits."""
+    """The digest of some modules by their paths, 16 hexadecimal digits."""
     found = hashlib.sha256()
     for path, content in modules.items():
         found.update(f"{path}\0{len(content)}\0".encode() + content)

@@ -1,4 +1,4 @@
-"""The tab as gradio sees it: a place that our own modules draw in, and a hidden button that fills in a prompt.
+"""Makes the tab as gradio sees it: a place that our own modules draw in, and a hidden button that fills in a prompt.
 
 Works in gradio 3 to 6. Imports gradio alone.
 """

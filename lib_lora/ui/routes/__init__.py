@@ -1,1 +1,1 @@
-"""The HTTP routes, a module for each part of the page."""
+"""Answers the HTTP routes, with a module for each part of the page."""

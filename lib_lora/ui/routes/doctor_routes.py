@@ -1,4 +1,7 @@
-"""Checks what works here and how to fix what does not, in one sentence each. Loads no torch, changes nothing."""
+"""Checks what works here and how to fix what does not, in one sentence each.
+
+Loads no torch, and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ def checks(host: Host, root: Path, supervisor: Supervisor | None = None) -> list
 
 
 def _places(root: Path) -> Iterator[Check]:
-    """Those to train on, as they were when somebody looked last: a look takes a connection."""
+    """The places to train on, as they were when last inspected: inspecting one takes a connection."""
     for place in places.load(root):
         tone = "good" if place.machine else "none"
         again = errors.typed("place", "check", place.name)

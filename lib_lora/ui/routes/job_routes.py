@@ -1,4 +1,4 @@
-"""The routes of jobs: queueing, watching, stopping and moving them."""
+"""Answers the routes of jobs: queueing, watching, stopping and moving them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The LoRA of a saved step as a file: where it is, its bytes for a browser, and the prompt that activates it."""
+"""Gives the LoRA of a saved step as a file: where it is, its bytes for a browser, and the prompt that activates it."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lib_lora
+from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import kinds
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of
 from lib_lora.likeness.verdict.verdict_tone import verdict_tone
 from lib_lora.messages.message import Message
 from lib_lora.models.families.registry import families
-from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import lane_of
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.run_history import history_of
@@ -84,7 +84,7 @@ def state(context: RequestContext) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _OnDisk:
-    """What of the state is read from files: computed anew when one of them has changed, asked for each second."""
+    """What of the state is read from files: computed again when one of them has changed, asked for each second."""
 
     open_jobs: list[Job]
     characters: list[dict[str, Any]]
@@ -182,7 +182,7 @@ def of_character(folder: CharacterFolder, trains: bool = False) -> dict[str, Any
     except UserError as error:
         keep_nothing()  # a file that another program holds may be read in a second
         return _damaged(slug, str(error))
-    except Exception:  # one character's odd file shall not take the others from the page
+    except Exception:  # one character's odd file must not take the others from the page
         keep_nothing()
         LOG.exception("%s cannot be shown", slug)
         return _damaged(slug, f"A file in {folder.path} is damaged; the webui's log says which.")
@@ -355,9 +355,9 @@ def _next(
     """The step that is next, where the newest test may be good and the character invented."""
     if run is not None and run.saved:
         return "use" if is_good else "test"  # which says what to do first
-    if len(snapshot.used) < LEAST and is_invented:
+    if len(snapshot.used) < LEAST_TO_TRAIN and is_invented:
         return "invent"
-    if len(snapshot.used) < LEAST or snapshot.audit is None or snapshot.audit["stopped"]:
+    if len(snapshot.used) < LEAST_TO_TRAIN or snapshot.audit is None or snapshot.audit["stopped"]:
         return "photos"
     return "train" if is_captioned else "captions"
 

@@ -1,4 +1,7 @@
-"""All routes put together: one router for any FastAPI app. Run as a module, it prints their list."""
+"""Puts all routes together in one router for any FastAPI app.
+
+Run as a module, it prints their list.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ _ROOMS = (
 
 
 def all_routes() -> list[Route]:
-    """Every route, in the order of a character's way."""
+    """Every route, in the order of the steps from photos to a finished LoRA."""
     return [*(route for room in _ROOMS for route in room.routes()), get("/schema", _schema)]
 
 

@@ -1,6 +1,4 @@
-"""Generates the list of all routes from the routes: JSON for programs, a page for people, types for the page's
-scripts.
-"""
+"""Generates the list of all routes: JSON for programs, a page for people, types for the page's scripts."""
 
 from __future__ import annotations
 

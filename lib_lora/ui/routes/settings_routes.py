@@ -1,4 +1,7 @@
-"""The settings for all characters of a data folder: ``settings.json``. Shared by the tab, the routes and the host."""
+"""Answers the routes of the settings for all characters of a data folder, which ``settings.json`` holds.
+
+The tab, the routes and the host share these settings.
+"""
 
 from __future__ import annotations
 

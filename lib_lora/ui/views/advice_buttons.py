@@ -1,4 +1,7 @@
-"""Makes buttons of what a verdict advises. Pure."""
+"""Makes buttons of what a verdict advises.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class ButtonArguments:
     settings: Mapping[str, float] | None = None
 
     def for_programs(self) -> dict[str, Any]:
-        """By name, as the page sends them."""
+        """The arguments by name, as the page sends them."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -81,7 +84,7 @@ class AdviceButton:
     main: bool = False
 
     def for_programs(self) -> dict[str, Any]:
-        """As plain values, for the page."""
+        """The button as plain values, for the page."""
         return {
             "label": str(self.label),
             "message": replace(self.label, code=self.do).for_programs(),

@@ -125,5 +125,5 @@ def _all(root: Path) -> dict[str, Any]:
     try:
         found = json.loads((Workspace(root).bases).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return {}  # a damaged one is made anew
+        return {}  # a damaged one is made again
     return found if isinstance(found, dict) else {}

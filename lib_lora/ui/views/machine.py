@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class _Kept(Generic[T]):
-    """What a look has found, or how it failed, for a minute from then on. One that is going on is waited for."""
+    """What a look has found, or how it failed, for a minute from then on. One that is going on is awaited."""
 
     def __init__(self, measure: Callable[..., T]) -> None:
         self._measure = measure

@@ -9,12 +9,12 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 
 from lib_lora.captions.photo_facts import SMALL_FACE
+from lib_lora.character.photo_counts import BEST_COUNT, LEAST_TO_TRAIN
 from lib_lora.character.photo_files import SUFFIXES, suffixes_read
 from lib_lora.comfyui.comfy_address import DEFAULT
 from lib_lora.faces.engines.engine_names import INSIGHTFACE
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.rule_conditions import PRESERVATION_TIMES
-from lib_lora.photos.audit.coverage import LEAST, RIGHT
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
 from lib_lora.ui.http import request_context
@@ -36,7 +36,7 @@ class UsualRange:
 
 @dataclass(frozen=True)
 class Best:
-    """From how many to how many are best."""
+    """The range in which a number is best."""
 
     least: int
     most: int
@@ -107,7 +107,10 @@ class PageLimits:
 
 @cache
 def page_limits() -> PageLimits:
-    """All of them. Computed once: to look for packages takes milliseconds; what is installed later needs a restart."""
+    """All limits of the page.
+
+    Computed once, since looking for packages takes milliseconds; one that is installed later needs a restart.
+    """
     defaults = {
         field.name: None if field.default is MISSING else field.default
         for arguments in (TestArguments, InventArguments, MoreArguments)
@@ -115,8 +118,8 @@ def page_limits() -> PageLimits:
     }
     usual = {field.name: None if field.default is MISSING else field.default for field in fields(ProduceSettings)}
     return PageLimits(
-        photos=LEAST,
-        photos_best=Best(*RIGHT),
+        photos=LEAST_TO_TRAIN,
+        photos_best=Best(*BEST_COUNT),
         face_pixels=SMALL_FACE,
         photo_bytes=request_context.PHOTO_FILE,
         face_bytes=request_context.FACE_FILE,

@@ -63,7 +63,7 @@ class PageWords:
 
 @cache
 def page_words() -> PageWords:
-    """All of them."""
+    """All words of the page."""
     return PageWords(
         numbers=LABELS,
         statuses={name: PictureStatus(tone, PICTURE_MEANINGS[name]) for name, tone in STATUS_TONES.items()},
@@ -76,7 +76,7 @@ def page_words() -> PageWords:
 
 
 def templates() -> Iterator[str]:
-    """All of them, for translators."""
+    """All words of the page, for translators."""
     words = page_words()
     yield from (*words.numbers.values(), *words.angles.values(), *words.decisions.values())
     yield from (one.meaning for one in words.statuses.values())

@@ -109,7 +109,7 @@ def _asked_for(code: str) -> Iterator[tuple[int, int]]:
 
 
 def _end_of(code: str, start: int) -> int:
-    """Where the brackets end in which `start` is; brackets in texts are none."""
+    """Where the brackets end in which `start` is; brackets in texts do not count."""
     depth, place = 0, start
     while place < len(code):
         if literal := re.compile(_LITERAL).match(code, place):

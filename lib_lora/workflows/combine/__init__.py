@@ -1,1 +1,1 @@
-"""Another LoRA beside the character's: up to which weight the face survives it."""
+"""Finds up to which weight of another LoRA beside the character's the face survives."""

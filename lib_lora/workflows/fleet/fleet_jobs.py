@@ -1,4 +1,7 @@
-"""Puts the jobs of a fleet in line, stops them, and takes them up again. Imports nothing heavy."""
+"""Queues the jobs of a fleet, stops them, and resumes them.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def found(queue: Queue, number: int) -> Job | None:
 
 
 def tests_of(jobs: list[Job], character: str, run: str) -> list[Job]:
-    """Those among jobs that test a run."""
+    """The jobs that test a run."""
     name = slug(character)
     return [
         job

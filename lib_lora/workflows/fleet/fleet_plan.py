@@ -41,7 +41,7 @@ class FleetRow:
 
     @property
     def arguments(self) -> TrainArguments | ChooseArguments | ProduceArguments:
-        """Of the job.
+        """The arguments of the job.
 
         Raises:
             UserError: there are none.

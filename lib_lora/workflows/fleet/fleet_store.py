@@ -1,4 +1,7 @@
-"""Fleets on disk: a file each in ``fleets`` of the data folder. Imports nothing heavy."""
+"""Keeps fleets on disk, each as a file in ``fleets`` of the data folder.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

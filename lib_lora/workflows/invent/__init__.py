@@ -1,1 +1,1 @@
-"""A character from a description: candidates for a face, and further pictures of the one that was picked."""
+"""Makes a character from a description: candidates for a face, and further pictures of the one that was picked."""

@@ -1,7 +1,7 @@
-"""Plans which pictures a set of references needs, and which to try next given what was kept. Pure functions.
+"""Plans which pictures a set of references needs, and which to try next given what was kept.
 
 Knows words and counts; does not know who paints, nor how a picture is judged. What a picture shows comes from outside:
-what it was asked for, corrected where something else was measured.
+what it was asked for, corrected where something else was measured. Pure functions.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection
 
 
 def next_side(tried: Sequence[Tried], count: int) -> str:
-    """To which side a head shall look next in a view from the side: the one that was asked for less often.
+    """To which side a head should look next in a view from the side: the one that was asked for less often.
 
     By its gain, as in `next_wish`, a side that succeeded a few times would be asked for alone. One that has its goal,
     or that this painter cannot show, waits.

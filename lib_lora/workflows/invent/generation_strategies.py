@@ -1,6 +1,6 @@
-"""Chooses the strategy by which the next picture of a face is painted, by the results so far. Pure functions.
+"""Chooses the strategy by which the next picture of a face is painted, by the results so far.
 
-Knows how often a way was tried and kept; does not know who paints.
+Knows how often a way was tried and kept; does not know who paints. Pure functions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Strategy:
 
     @property
     def name(self) -> str:
-        """For people and for the file of what was painted."""
+        """The name for people, and for the file of what was painted."""
         return self.kind if self.kind == "text" else f"{self.kind} {self.amount:g}"
 
     @property

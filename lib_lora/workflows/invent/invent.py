@@ -1,6 +1,6 @@
 """Invents a character, steps one and two: paints candidates of a description, and takes one of them (or a picture).
 
-`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done anew.
+`invent_more` paints further pictures of the picked face. Every step can be given again: what is done is not done again.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 @dataclass(frozen=True)
 class CandidatesRequest:
-    """Which candidates shall be painted.
+    """Which candidates should be painted.
 
     Attributes:
-        describe: who is to be seen ("a woman with short red hair, 30 years old").
+        describe: who should be visible ("a woman with short red hair, 30 years old").
         base: the checkpoint.
         count: of candidates; with more than before only the further ones are painted.
         seed: of the first candidate.
@@ -77,7 +77,7 @@ class OwnPicture:
     Attributes:
         file: the picture.
         base: the checkpoint to paint with; None is refused.
-        describe: who is to be seen; None = "a" and the class word.
+        describe: who should be visible; None = "a" and the class word.
         prediction: overrides what the checkpoint says of itself.
     """
 
@@ -99,8 +99,8 @@ def candidates(
 
     Args:
         root: the data folder.
-        name: of the character that there shall be.
-        request: who shall be seen, and what paints.
+        name: of the new character.
+        request: who should be seen, and what paints.
         painter: who paints; None = diffusers.
         engine: who looks at faces; None = the default one.
         each: is told of every picture.

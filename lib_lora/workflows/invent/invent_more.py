@@ -50,10 +50,10 @@ _TOGETHER = 4  # pictures of one go: small ones are painted together, and a LoRA
 
 @dataclass(frozen=True)
 class MoreRequest:
-    """Which further pictures shall be painted.
+    """Which further pictures should be painted.
 
     Attributes:
-        count: how many shall be kept.
+        count: how many should be kept.
         budget: how many may be painted.
         lora: paint with this file, or with "newest": that of the character's newest run. None = without.
         strangers: how many pictures of the description alone the line is drawn from; candidates count.
@@ -305,7 +305,7 @@ class _Turned:
 def _turned(
     shop: InventPainter, roots: Sequence[InventedPicture], way: Strategy, wish: Wish, gone: Sequence[_Attempt]
 ) -> _Turned | None:
-    """The first of the roots, as `_start` has them, whose head can be turned; None where it can be of none.
+    """The first of the roots, as `_start` has them, whose head can be turned; None if there is none.
 
     To the side that the wish wants, or else to the other one.
     """

@@ -280,7 +280,7 @@ class InventPainter:
 def shown_by(job: PictureTask, measured: dict[str, str]) -> dict[str, str]:
     """What a picture shows, by kind: what was measured, else what was asked for, where nothing speaks against it.
 
-    What cannot be measured is believed only of a picture that was painted anew enough to follow its prompt. Where a
+    What cannot be measured is believed only of a picture that was painted again enough to follow its prompt. Where a
     head looks is always measured: between two views it shows neither.
     """
     anew = job.way is None or not job.way.over or job.way.amount >= REPAINTED

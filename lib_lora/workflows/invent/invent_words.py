@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_lora.character.photo_counts import FEW_BELOW, LEAST_TO_TRAIN
 from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
-from lib_lora.likeness.measure.calibration import LEAST_PHOTOS
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
-
-GOOD_SET = 15  # photos with which a face is usually learned well
 
 
 def candidates_sheet(invented: InventedFolder, found: Sequence[InventedPicture], title: str) -> Path:
@@ -159,16 +157,16 @@ def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int,
             f"The budget of {budget} pictures is spent before {count} were kept; paint more with: "
             + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--budget", str(2 * budget))
         )
-    if photos < LEAST_PHOTOS:
+    if photos < LEAST_TO_TRAIN:
         lines.append(
-            f"{name} has {photos} photos now, and {LEAST_PHOTOS} are the least to train with; paint more with: "
-            + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--count", str(GOOD_SET))
+            f"{name} has {photos} photos now, and {LEAST_TO_TRAIN} are the least to train with; paint more with: "
+            + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--count", str(FEW_BELOW))
         )
     else:
         if character.consent is None:
             lines.append("Record consent for this face with: " + typed("consent", name, "fictional"))
         lines.append(
-            ("Train a LoRA with: " if photos >= GOOD_SET else "Or train a first LoRA of these few with: ")
+            ("Train a LoRA with: " if photos >= FEW_BELOW else "Or train a first LoRA of these few with: ")
             + typed("train", name, "--base", base)
         )
         lines.append("and let it paint better references with: " + typed("invent", name, "--more", "--lora", "newest"))

@@ -35,7 +35,7 @@ class InventPlan:
     """What was decided.
 
     Attributes:
-        describe: who is to be seen, as it stands after "photo of".
+        describe: who should be visible, as it stands after "photo of".
         base: path of the checkpoint; `base_sha256` its hash.
         prediction: what its UNet predicts.
         seed: of the first candidate.
@@ -105,7 +105,7 @@ class InventedPicture:
 
     @property
     def number(self) -> int:
-        """By which it is picked."""
+        """The number by which it is picked."""
         return int(Path(self.file).stem)
 
     def is_candidate_of(self, plan: InventPlan) -> bool:

@@ -38,7 +38,7 @@ class Views:
 
 
 def to_mirror(views: Views, count: int) -> list[InventedPicture]:
-    """Which of the kept pictures shall be mirrored, those that look furthest to their side first.
+    """Which of the kept pictures should be mirrored, those that look furthest to their side first.
 
     Only from the side of which more were painted to the other one: where both sides have as many, mirror images would
     be more of the same.

@@ -39,7 +39,7 @@ _FAULTS = {"small": "face too small", "blurred": "blurred", "cut": "face cut off
 
 @dataclass(frozen=True, eq=False)
 class VisibleFace:
-    """What is to be seen in a picture.
+    """What is visible in a picture.
 
     Attributes:
         why: its face cannot be used; empty where it can.
@@ -148,7 +148,7 @@ class Judge:
             ) from error
 
     def keep(self, seen: Sequence[tuple[str, VisibleFace]]) -> None:
-        """Let these pictures (name, and what is to be seen) be part of the face; the lines are drawn anew."""
+        """Let these pictures (name, and what is visible) be part of the face; the lines are drawn again."""
         self._kept += [(name, one) for name, one in seen if one.sample is not None]
         if self.first.sample is not None:
             self.face = self._drawn(self.first.sample)
@@ -157,7 +157,7 @@ class Judge:
         """Judge one picture.
 
         Args:
-            seen: what is to be seen in it.
+            seen: what is visible in it.
             related: it goes out from the picked picture, or from one that does.
             original: the kept picture that it is the mirror image of, to which the engine finds nearly no difference;
                 it is judged by the line that the original was judged by.

@@ -1,1 +1,1 @@
-"""Painting test grids and judging pictures."""
+"""Paints test grids and judges pictures."""

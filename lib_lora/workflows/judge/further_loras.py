@@ -1,4 +1,7 @@
-"""Reads which further LoRAs are painted with beside a character's, as ``FILE[:WEIGHT]``. Imports nothing heavy."""
+"""Reads which further LoRAs are painted with beside a character's, as ``FILE[:WEIGHT]``.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def _one(text: str, loras: NamedLoras) -> tuple[Path, float]:
 
 
 def _parted(text: str) -> tuple[str, float]:
-    """Name and weight; the colon of a Windows drive is none before a weight."""
+    """Name and weight; the colon of a Windows drive does not begin a weight."""
     named, colon, last = text.rpartition(":")
     if not colon:
         return text, 1.0

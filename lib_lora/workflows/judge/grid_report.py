@@ -54,7 +54,7 @@ class GridReport:
 
     @property
     def text(self) -> str:
-        """For a terminal."""
+        """The report as text for a terminal."""
         lines = [
             as_text(self.report),
             f"The whole report: {self.folder / report_html.FILE_NAME}",

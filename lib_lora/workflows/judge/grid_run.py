@@ -91,7 +91,7 @@ class GridRun:
         base: path of the checkpoint that is painted with.
 
     Raises:
-        UserError: the run's base model is gone or another; `base` is none of its family; or it must not be used.
+        UserError: the run's base model is gone or another; `base` is not of its family; or it must not be used.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class GridRun:
 
         Args:
             plan: what to paint.
-            again: paint with and without the trigger anew even where this very plan was finished before.
+            again: paint with and without the trigger again even where this very plan was finished before.
             parent: in which the folder is made; None = among the run's test grids.
 
         Raises:

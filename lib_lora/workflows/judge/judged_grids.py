@@ -1,8 +1,8 @@
 """Finds a character's judged test grids, and the thresholds ("lines") of the one that knows most.
 
 A grid measures two things of its base model that pictures alone do not tell: what its VAE lets through of this face,
-and how like this character the people are whom it paints anyway. Lines drawn from them hold for every picture of the
-character that this base model paints at this size, so that a picture is called the same wherever it is judged.
+and how similar the people that it paints anyway are to this character. Lines drawn from them hold for every picture of
+the character that this base model paints at this size, so that a picture gets the same word wherever it is judged.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def fitting(grids: Iterable[JudgedGrid], origin: PictureOrigin, sizes: frozenset
 
 def knows_most(grids: Iterable[JudgedGrid]) -> JudgedGrid | None:
     """The grid whose lines hold for all: one with a ceiling, of the most pictures without the LoRA, and the oldest of
-    those, so that the lines stay; None of none."""
+    those, so that the lines stay; None if there are none."""
 
     def rank(grid: JudgedGrid) -> tuple[bool, int]:
         return bool(grid.report.ceiling), len(grid.base_cells)

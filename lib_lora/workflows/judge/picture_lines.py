@@ -2,7 +2,7 @@
 
 Photos are judged by the lines that the character's photos draw. Painted pictures cannot keep more of the face than the
 base model's VAE lets through, so they are judged by the lines of the character's test grid of that base model and size.
-Where neither is known, nothing is said of the face, rather than something else than the grid says.
+Where neither is known, there is no verdict on the face, rather than one that may contradict the grid's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workspace.workspace import CharacterFolder
 
-_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn anew for each picture
+_STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn again for each picture
 _REMEMBERED = 64  # sets of face sizes whose lines a scorer remembers
 PHOTOS = "photos"  # instead of a base model: the pictures were not painted
 _NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"
@@ -158,7 +158,7 @@ class CharacterLines:
         )
 
     def _of_painted(self, origin: PictureOrigin, painted: Sequence[PictureOrigin]) -> PictureLines:
-        """Of pictures that say that they were painted; `origin` is what they say together."""
+        """The lines for pictures that say that they were painted; `origin` is what they say together."""
         sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
@@ -202,7 +202,7 @@ class CharacterLines:
         )
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
-        """Of pictures that a checkpoint painted, as the user says."""
+        """The lines for pictures that a checkpoint painted, as the user says."""
         vaes, digest = {one.vae for one in read}, cached_sha256(base, self.folder.workspace.hashes)
         origin = PictureOrigin(
             "painted", base=base.stem, base_hash=digest[:10], vae=vaes.pop() if len(vaes) == 1 else ""
@@ -224,7 +224,7 @@ class CharacterLines:
         return ceiling_of(self.engine, self.template, list_photos(self.folder.photos), sizes, self._vae)
 
     def _judged_grids(self) -> list[JudgedGrid]:
-        """All of the character's, read again only where one has changed."""
+        """All judged grids of the character, read again only where one has changed."""
         files = sorted(self.folder.runs.glob("*/grids/*/report.json"))
         there = [(str(path), path.stat().st_mtime_ns) for path in files]
         if self._grids[0] != there:

@@ -1,4 +1,7 @@
-"""Gives what is known of a base model's page on Civitai, for the LoRAs trained on it. Nothing is asked for that."""
+"""Gives what is known of a base model's page on Civitai, for the LoRAs trained on it.
+
+Never asks Civitai.
+"""
 
 from __future__ import annotations
 

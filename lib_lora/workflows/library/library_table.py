@@ -29,7 +29,7 @@ class LibraryEntry:
         path: of the file.
         bytes: its size.
         found: what it is on Civitai; None = that could not be said.
-        trouble: why not, or not anew; empty = it could.
+        trouble: why not, or not again; empty = it could.
         away: because nobody there answers, or not now.
     """
 
@@ -40,7 +40,7 @@ class LibraryEntry:
     away: bool = False
 
     def values(self) -> dict[str, Any]:
-        """For programs."""
+        """The entry as plain values, for programs."""
         known = values_of(self.found) if self.found else None
         return {"file": str(self.path), "bytes": self.bytes, "civitai": known, "trouble": self.trouble or None}
 
@@ -98,7 +98,7 @@ def list_library(root: Path, folders: Sequence[Path], refresh: bool, said: Calla
     Args:
         root: the data folder.
         folders: to be looked at.
-        refresh: ask anew of everything.
+        refresh: ask for everything again.
         said: is told what takes long.
 
     Raises:

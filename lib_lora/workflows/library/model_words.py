@@ -1,4 +1,7 @@
-"""Says what a model is on Civitai and what may be done with it: lines for people, plain values for programs. Pure."""
+"""Says what a model is on Civitai and what may be done with it: lines for people, plain values for programs.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ def unknown_line(found: FoundModel) -> str:
 
 
 def values_of(found: FoundModel) -> dict[str, Any]:
-    """The same for programs."""
+    """What is said of a model as plain values, for programs."""
     subject = found.subject()
     return {
         "name": found.name,

@@ -1,4 +1,7 @@
-"""Sees that a model may be used: what is known to be marked as showing a child is refused. Asks and hashes nothing."""
+"""Checks that a model may be used: refuses one that is known to be marked as showing a child.
+
+Asks and hashes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The commands on a character's photos and captions."""
+"""Runs the commands on a character's photos and captions."""

@@ -1,4 +1,4 @@
-"""The command that audits: runs it, writes the contact sheet, and says what was found and what to type next."""
+"""Runs the command that audits, writes the contact sheet, and says what was found and what to type next."""
 
 from __future__ import annotations
 

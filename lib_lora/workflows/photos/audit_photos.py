@@ -39,7 +39,7 @@ from lib_lora.workflows.photos.measure_photos import PhotoMeasurement, measure_p
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 FACTS = 3  # raise it whenever the same photo may give other facts
-PATIENCE = 5.0  # seconds that another process is waited for: an import takes the photos for a moment at each picture
+PATIENCE = 5.0  # seconds to wait for another process: an import takes the photos for a moment at each picture
 RESOLUTION = usual_family().largest_side  # pixels, while no base model is known
 _MOST_THREADS = 4  # each loads its own networks, 100 MB
 
@@ -150,7 +150,7 @@ def _measured(
     store: AuditStore,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, PhotoMeasurement]:
-    """By file name. A photo is measured anew where its facts, or its face in the template, are not at hand."""
+    """By file name. A photo is measured again where its facts, or its face in the template, are not at hand."""
     old = kept_template(folder, engine)
     references: dict[str, Reference] = {}
     for item in old.references if old else ():
@@ -251,7 +251,7 @@ def _comparisons(
 
 
 def _cosines(references: Sequence[Reference]) -> npt.NDArray[np.float64]:
-    """Of all pairs of faces; NaN where there is none."""
+    """The cosines of all pairs of faces; NaN where a photo has no face."""
     count = len(references)
     found = np.full((count, count), np.nan)
     places = [place for place, item in enumerate(references) if item.embedding is not None]

@@ -1,4 +1,4 @@
-"""The commands about words: a character's captions, and trigger words."""
+"""Runs the commands about words: a character's captions, and trigger words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Captioners by name, as a user writes them: ``blip:FOLDER``, ``clip:FILE``, ``clip``. Nothing is ever downloaded."""
+"""Makes captioners by name, as a user writes them: ``blip:FOLDER``, ``clip:FILE``, ``clip``.
+
+Nothing is ever downloaded.
+"""
 
 from __future__ import annotations
 

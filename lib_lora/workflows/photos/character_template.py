@@ -18,7 +18,7 @@ JUDGING = 2  # raise it whenever the same face may be judged otherwise; 2: brush
 
 
 def template_of(folder: CharacterFolder, engine: FaceEngine) -> Template:
-    """The template of the character's photos as they are now; made anew only when they have changed.
+    """The template of the character's photos as they are now; made again only when they have changed.
 
     Raises:
         UserError: there are no photos, or no face in any.

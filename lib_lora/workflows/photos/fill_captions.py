@@ -96,7 +96,7 @@ def fill(
 
 
 def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -> str:
-    """Trigger and class word, the traits if captions shall name them, then what changes from photo to photo.
+    """Trigger and class word, the traits if captions should name them, then what changes from photo to photo.
 
     Args:
         character: whose photo it is.

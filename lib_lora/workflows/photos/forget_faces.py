@@ -1,4 +1,7 @@
-"""Deletes what was computed of a character's faces. For the command and the page alike; imports nothing heavy."""
+"""Deletes what was computed of a character's faces, for the command and the page alike.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.photos import audit_cache
 from lib_lora.workspace.workspace import CharacterFolder
 
-PATIENCE = 5.0  # seconds that another process at work on the character is waited for
+PATIENCE = 5.0  # seconds to wait for another process at work on the character
 # With a star at the end, also what a killed process left half written.
 _KINDS = (
     "cache/template*",  # embeddings, and the faces cut out

@@ -1,4 +1,4 @@
-"""The command that takes photos into a character's folder."""
+"""Runs the command that takes photos into a character's folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def import_into(
         name: of the character.
         sources: files, folders and zips.
         progress: see `take_in`.
-        patience: so many seconds another process at work on the photos is waited for, before each picture.
+        patience: seconds to wait for another process at work on the photos, before each picture.
         stop: see `take_in`.
 
     Raises:

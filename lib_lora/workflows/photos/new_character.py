@@ -15,17 +15,17 @@ from lib_lora.photos.importing.photo_import import Imported, Progress, see_that_
 from lib_lora.runs.run_lock import only_process
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-_PATIENCE = 20.0  # seconds that another process at work on the photos is waited for
+_PATIENCE = 20.0  # seconds to wait for another process at work on the photos
 
 
 @dataclass(frozen=True)
 class NewCharacter:
-    """Who a character shall be, as a command or a page says it.
+    """Who a new character is, as a command or a page says it.
 
     Attributes:
         name, trigger, class_word: see `Character`.
         consent: the kind that is declared now; None = not yet, and nothing can be trained until it is.
-        traits: permanent features that captions and prompts shall name.
+        traits: permanent features that captions and prompts should name.
     """
 
     name: str
@@ -60,7 +60,7 @@ def new_character(
 
     Args:
         root: the data folder.
-        who: who it shall be.
+        who: who it is.
         photos: files, folders and zips, or one of these; see `take_in`. None: the character has no photos yet.
         progress: see `take_in`.
 

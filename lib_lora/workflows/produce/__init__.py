@@ -1,1 +1,1 @@
-"""Hundreds of pictures of one character: painted, judged one by one, and painted again where the face is lost."""
+"""Produces hundreds of pictures of one character: judges each, and paints again where the face is lost."""

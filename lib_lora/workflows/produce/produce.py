@@ -1,4 +1,4 @@
-"""Paints a production: each picture is judged while the next ones are painted, and painted anew where it fails.
+"""Paints a production: each picture is judged while the next ones are painted, and painted again where it fails.
 
 Where the painter computes on this machine's processor, painting waits for the judging instead: side by side their
 threads take the cores from each other, and both wait, which takes longer than one after the other.

@@ -1,4 +1,4 @@
-"""A production from beginning to end: the checkpoint, who paints and who judges."""
+"""Runs a production from beginning to end: chooses the checkpoint, who paints and who judges."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A production as values: what is to be painted, and what has become of each picture. Imports nothing heavy.
+"""Describes a production as values: what is to be painted, and what has become of each picture.
 
 A production has items, one picture to be kept each. An item is painted with one seed after the other until a picture
-passes, or its tries are used up.
+passes, or its tries are used up. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ProductionPlan:
     Attributes:
         run, step, weight: which checkpoint of the character, and its weight.
         lora_sha256: of the checkpoint's file.
-        prompts: the list, which begins anew where there are more pictures than prompts.
+        prompts: the list, which begins again where there are more pictures than prompts.
         count: pictures to be kept.
         tries: of each item, at most.
         seed: of the first try of the first item.

@@ -35,7 +35,7 @@ def export(
     out: Path,
     identity: SigningIdentity | None = None,
 ) -> Path:
-    """Copy pictures into a folder, which is made; those of an earlier export are written anew, and what of it is no
+    """Copy pictures into a folder, which is made; those of an earlier export are written again, and what of it is no
     longer kept goes.
 
     Args:

@@ -30,7 +30,7 @@ class ReadLog:
     """What stands in a log.
 
     Attributes:
-        tries: the judged pictures, in the order of their lines; what was painted anew has two.
+        tries: the judged pictures, in the order of their lines; what was painted again has two.
         origin: changes where the file is another one, and did not just grow.
     """
 

@@ -1,4 +1,4 @@
-"""The page of a production: its numbers with plots, in one HTML file that needs nothing else."""
+"""Makes the page of a production: its numbers with plots, in one self-contained HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Makes the plan of a production from what is asked for. Loads nothing that paints or measures."""
+"""Makes the plan of a production from what is asked for.
+
+Loads nothing that paints or measures.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a production: how many pictures pass at the first try, why others fail, and which prompts fail."""
+"""Computes the numbers of a production: how many pictures pass at once, why others fail, and which prompts fail."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _prompts(progress: Progress) -> list[PromptStats]:
 
 
 def as_text(stats: ProductionStats) -> str:
-    """For a terminal."""
+    """The numbers as text for a terminal."""
     lines = [f"{stats.kept} of {stats.wanted} pictures are kept; {stats.painted} were painted."]
     if stats.first_try:
         first = stats.first_try

@@ -1,10 +1,10 @@
 """Reads and writes a production on disk.
 
 Its folder has ``production.json``, a line for each judged picture in ``log.jsonl``, ``pictures/``, and what the user
-has decided of them in ``decisions.json``.
+has decided about them in ``decisions.json``.
 
-A picture is whole or absent, and is there before its line is written; so whoever goes on after a kill judges what has
-no line, and paints nothing twice. Imports nothing heavy.
+A picture is whole or absent, and is there before its line is written; so after a kill the pictures without a line are
+judged, and none is painted twice. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ProductionFolder:
         return [(item, attempt) for item, attempt in filter(None, numbers) if item <= progress.plan.count]
 
     def note(self, *ones: PaintedTry) -> None:
-        """Write the lines of pictures, and see that they are on the disk.
+        """Write the lines of pictures, and make sure that they are on the disk.
 
         Raises:
             UserError: they cannot be written.

@@ -1,1 +1,1 @@
-"""From photos to a trained and tested LoRA."""
+"""Leads from photos to a trained and tested LoRA."""

@@ -1,4 +1,4 @@
-"""``python -m lib_lora try``: the main job on the bundled photos and the bundled small base model."""
+"""Runs ``python -m lib_lora try``: the main job on the bundled photos and the bundled small base model."""
 
 from __future__ import annotations
 

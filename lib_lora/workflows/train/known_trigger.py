@@ -49,7 +49,7 @@ class TriggerMeaning:
 
     @property
     def said(self) -> str:
-        """One sentence."""
+        """What was found, in one sentence."""
         compared = f"(likeness among themselves {self.alike:.2f}, without the word {self.usual:.2f})"
         if self.known:
             return f"The base model already paints one certain face for it {compared}; choose another word."

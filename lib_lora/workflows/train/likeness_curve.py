@@ -42,7 +42,7 @@ SHOWN: tuple[str, ...] = (
 )
 FIRST_SEED = 7000  # not those of the test grid, which would then see what was chosen
 PATIENCE = 2  # measured checkpoints in which likeness must rise
-NOTICEABLE = 0.01  # of identity; a smaller rise is none
+NOTICEABLE = 0.01  # of identity; a smaller rise does not count
 
 
 def curve_of(run: Run, emit: Callable[..., None]) -> CheckpointTest | None:

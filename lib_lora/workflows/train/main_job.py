@@ -91,7 +91,7 @@ def finish_run(
         make: gives the run; called in the main process.
         watch: gets every event that the run's file gets, in place of the terminal.
         asked: once it says true, the run stops as by its stop file.
-        patience: so many seconds another process at work on the run is waited for.
+        patience: seconds to wait for another process at work on the run.
         only_train: leave the delivery and the test grid that the run's file asks for to whoever calls.
         painter: gives who paints the test grid; None = diffusers, here.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lib_lora.character import caption_files
+from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
@@ -15,7 +16,6 @@ from lib_lora.models.families.identify import identify, inspect_checkpoint
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted
 from lib_lora.training.plan.presets import asked_beside, preset
@@ -40,7 +40,7 @@ def start_run(
     Args:
         root: the data folder.
         name: of the character.
-        request: the base model, the settings, and what shall follow.
+        request: the base model, the settings, and what should follow.
         seen: what `asked_for` said of the request, where it was asked already.
 
     Raises:
@@ -128,7 +128,7 @@ def settings_for(info: ModelInfo, train: TrainSettings, elsewhere: bool = False)
         UserError: a setting does not fit the base model.
     """
     if info.small_side and not train.resolution:
-        train = replace(train, resolution=info.small_side)  # the run shall not depend on the .yaml later
+        train = replace(train, resolution=info.small_side)  # the run should not depend on the .yaml later
     train.objective.check(info.prediction)
     if elsewhere:
         return train
@@ -257,14 +257,14 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
             f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS",
             code="no-photo",
         )
-    if len(files) < LEAST and not few:
+    if len(files) < LEAST_TO_TRAIN and not few:
         raise UserError(
-            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and at least {LEAST} "
-            f"are needed to learn a face; add some with: {typed('import', character.name)} PHOTOS (or train anyway "
-            "with --few)",
+            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and at least "
+            f"{LEAST_TO_TRAIN} are needed to learn a face; add some with: {typed('import', character.name)} PHOTOS "
+            "(or train anyway with --few)",
             code="too-few-photos",
             photos=len(files),
-            needed=LEAST,
+            needed=LEAST_TO_TRAIN,
         )
     return files
 

@@ -18,7 +18,7 @@ PAUSE = 10.0  # seconds between two lines where no bar can be drawn
 
 
 def print_warning(kind: str, **fields: object) -> None:
-    """Of the events of a painter those that a terminal shows: its warnings, on standard error."""
+    """Print a painter's warnings, the only events of it that a terminal shows, on standard error."""
     if kind == "warning":
         print(fields.get("text", ""), file=sys.stderr)
 

@@ -1,4 +1,7 @@
-"""Makes a folder for a run that is thrown away again. Imports nothing heavy."""
+"""Makes a folder for a run that is thrown away again.
+
+Imports nothing heavy.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Does a job of any type in a worker process, and returns its result.
 
-Imports torch and all the rest; whoever only wants to know what jobs there are reads `queue.job_types`.
+Imports torch and everything else; for the list of job types alone, use `queue.job_types`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def work(root: Path, number: int, pipe: WorkerPipe, prepare_only: bool = False) 
         root: the data folder.
         number: of the job.
         pipe: to the parent.
-        prepare_only: only make the run that another machine shall train (`work_train.prepare`). The job goes on after
+        prepare_only: only make the run that another machine should train (`work_train.prepare`). The job goes on after
             that, so its end is said only where this fails.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The jobs that invent a character: candidates for a face, and further pictures of the picked one."""
+"""Does the jobs that invent a character: candidates for a face, and further pictures of the picked one."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Counted:
         self._before = [one for one in painted if not is_mirrored(one)]
 
     def with_(self, one: InventedPicture) -> list[InventedPicture]:
-        """Those painted like `one`, and it."""
+        """The pictures painted like `one`, and `one` itself."""
         if not is_mirrored(one):
             self._before.append(one)
         alike = [other for other in self._before if (other.is_candidate, other.lora) == (one.is_candidate, one.lora)]

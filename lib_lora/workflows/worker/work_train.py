@@ -1,4 +1,4 @@
-"""The job that trains: a new run or one that goes on, and a second try with less where memory ran out."""
+"""Does the job that trains: a new run or a resumed one, and a second try with less where memory ran out."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def train(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
 
 
 def prepare(arguments: TrainArguments, context: JobContext) -> dict[str, Any]:
-    """Make the run that another machine shall train; that is noted, and nothing is trained.
+    """Make the run that another machine should train; that is noted, and nothing is trained.
 
     Raises:
         UserError: it cannot be made.

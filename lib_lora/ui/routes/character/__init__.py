@@ -1,1 +1,1 @@
-"""The routes of a character: its photos, captions, invention and undone changes."""
+"""Answers the routes of a character: its photos, captions, invention and undone changes."""

@@ -1,4 +1,4 @@
-"""The routes of captions: showing, writing, editing one or many at once, and undoing."""
+"""Answers the routes of captions: showing, writing, editing one or many at once, and undoing."""
 
 from __future__ import annotations
 

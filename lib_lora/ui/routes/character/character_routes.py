@@ -1,4 +1,4 @@
-"""The routes of characters: creating, changing, deleting, forgetting face data; and trigger words."""
+"""Answers the routes of characters: creating, changing, deleting, forgetting face data; and trigger words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workspace.workspace import Workspace
 
-PATIENCE = 5.0  # seconds that another process at work on the character is waited for
+PATIENCE = 5.0  # seconds to wait for another process at work on the character
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The routes of inventing a character: what was painted, which face was picked, which pictures were kept."""
+"""Answers the routes of inventing a character: what was painted, which face was picked, which pictures were kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of a character's photos: showing and importing them, and deciding on them."""
+"""Answers the routes of a character's photos: showing and importing them, and deciding on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.workflows.photos.import_command import import_into
 
 LARGE = 1600  # pixels of the longer side
-PATIENCE = 20.0  # seconds that an audit of the same photos is waited for
+PATIENCE = 20.0  # seconds to wait for an audit of the same photos
 _opening = BoundedSemaphore(PHOTOS_AT_ONCE)
 
 

@@ -1,4 +1,4 @@
-"""Undoing changes to a character, removing photos, and restoring deleted characters."""
+"""Answers the routes that undo changes to a character, remove photos, and restore deleted characters."""
 
 from __future__ import annotations
 

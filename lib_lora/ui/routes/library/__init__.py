@@ -1,1 +1,1 @@
-"""The routes of the panel Library: what models are on Civitai, and fetching them."""
+"""Answers the routes of the panel Library: what models are on Civitai, and fetching them."""

@@ -1,4 +1,4 @@
-"""The models that the webui knows: base models and LoRAs, the folders for them, the picture beside each."""
+"""Lists the models that the webui knows: base models and LoRAs, the folders for them, the picture beside each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def named_models(context: RequestContext, files: Sequence[str]) -> list[Path]:
     """The paths of models of the list.
 
     Raises:
-        Refused: one is none of these.
+        Refused: one is not among these.
     """
     bases, loras, _ = files_of(context)
     by_text = {str(path): path for path in (*bases, *loras)}

@@ -1,4 +1,4 @@
-"""The panel Library: the models that the webui knows, with what they are on Civitai, and what is set about it.
+"""Answers the routes of the panel Library that list the webui's models with what they are on Civitai, and its settings.
 
 Nothing here waits for the network or hashes a file: what is known is read from the cache. The API key goes in and never
 out.

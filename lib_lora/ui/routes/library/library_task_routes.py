@@ -1,4 +1,4 @@
-"""The panel Library: looking models up on Civitai, finding one there, and fetching one, as tasks in the background."""
+"""Answers the routes of the panel Library that look models up on Civitai, find one there and fetch one, as tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST = 60  # versions, or files of one, that can be chosen
 
 @dataclass(frozen=True)
 class LookupRequest:
-    """Whether everything is asked anew, also what was asked lately."""
+    """Whether everything is asked again, also what was asked lately."""
 
     refresh: bool = False
 

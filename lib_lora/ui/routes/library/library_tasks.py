@@ -1,4 +1,4 @@
-"""The tasks of the panel Library in this process: looking models up, finding one, fetching one; one each at a time."""
+"""Runs the tasks of the panel Library in this process, one of each at a time: look-up, search and fetching."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _tasks: dict[tuple[Path, TaskKind], LibraryTask] = {}
 
 @dataclass(eq=False)
 class LibraryTask:
-    """One of them, the newest of its kind for a data folder.
+    """A task, the newest of its kind for a data folder.
 
     Attributes:
         kind: what is done.
@@ -58,7 +58,7 @@ class LibraryTask:
         self._stop.set()
 
     def values(self) -> dict[str, Any]:
-        """For the page."""
+        """The task as plain values, for the page."""
         names = ("kind", "number", "about", "done", "total", "state", "error", "result")
         return {name: getattr(self, name) for name in names}
 

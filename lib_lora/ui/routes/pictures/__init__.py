@@ -1,1 +1,1 @@
-"""The routes of what a LoRA paints: test grids, combined LoRAs and productions."""
+"""Answers the routes of what a LoRA paints: test grids, combined LoRAs and productions."""

@@ -1,4 +1,4 @@
-"""The routes of combining another LoRA with the character's: which there are, and what was found with one."""
+"""Answers the routes of combining another LoRA with the character's: which there are, and what was found with one."""
 
 from __future__ import annotations
 

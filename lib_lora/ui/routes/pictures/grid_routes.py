@@ -1,4 +1,4 @@
-"""The routes of a test grid: its pictures, measurements and verdict, and the buttons that do what it advises."""
+"""Answers the routes of a test grid: its pictures, measurements, verdict, and buttons that do what it advises."""
 
 from __future__ import annotations
 

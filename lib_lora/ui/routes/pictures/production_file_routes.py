@@ -1,4 +1,4 @@
-"""The routes of a production's files: its pictures, the page with its numbers, and an archive of what is kept."""
+"""Answers the routes of a production's files: its pictures, the page with its numbers, an archive of what is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes of productions: beginning and continuing them, and the state of each picture."""
+"""Answers the routes of productions: beginning and continuing them, and the state of each picture."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def _last(context: RequestContext, folder: CharacterFolder, one: ProductionFolde
 def read_production(context: RequestContext, call: Call) -> dict[str, Any]:
     """A production with its pictures and its numbers. With `since` (the `mark` of the previous response), the mark
     alone where nothing has changed; else, where it is not `whole`, of the `pictures` those that are new or painted
-    anew, to be put among the earlier ones (`painted` in all), and all `decisions`."""
+    again, to be put among the earlier ones (`painted` in all), and all `decisions`."""
     from lib_lora.workflows.produce.production_stats import SIMILAR_BITS
 
     folder, one = production_of(context, call)

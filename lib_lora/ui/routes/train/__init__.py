@@ -1,1 +1,1 @@
-"""The routes of training: plans, runs, other machines and rented GPUs."""
+"""Answers the routes of training: plans, runs, other machines and rented GPUs."""

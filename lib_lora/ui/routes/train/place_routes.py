@@ -1,4 +1,4 @@
-"""The routes of other machines that train: which there are, and what a training sends there."""
+"""Answers the routes of other machines that train: which there are, and what a training sends there."""
 
 from __future__ import annotations
 

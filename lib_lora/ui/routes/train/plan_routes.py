@@ -1,4 +1,4 @@
-"""The routes of planning a training: its base model, preset and settings, and what it will cost."""
+"""Answers the routes of planning a training: its base model, preset and settings, and what it will cost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from lib_lora import typed_settings
 from lib_lora.character import caption_files
+from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
 from lib_lora.files import size
 from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
-from lib_lora.photos.audit.coverage import LEAST
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote import places
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
@@ -186,7 +186,7 @@ class TimeEstimate:
     run: str = ""
 
     def values(self) -> dict[str, Any]:
-        """For the page."""
+        """The estimate as plain values, for the page."""
         found = asdict(self)
         if not self.run:
             del found["run"]
@@ -236,8 +236,8 @@ def _problems(character: Character, photos: int, need: int, free: int) -> list[s
     found = []
     if character.consent is None:
         found.append(f"Record consent for {character.name} first.")
-    if photos < LEAST:
-        found.append(f"{plural(photos, 'photo')} in use; {LEAST} are the least that teach a face.")
+    if photos < LEAST_TO_TRAIN:
+        found.append(f"{plural(photos, 'photo')} in use; {LEAST_TO_TRAIN} are the least that teach a face.")
     if need > free:
         found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
     return found

@@ -1,4 +1,4 @@
-"""GPUs that are rented at RunPod: the API key, what can be had at which price, and the pods that live and cost.
+"""Answers the routes of GPUs rented at RunPod: the API key, what is offered at which price, the pods that cost now.
 
 RunPod is asked once and for seconds only, so that a page does not wait for it. The key goes in and never out.
 """
@@ -76,7 +76,7 @@ class RentRequest:
 
 @dataclass(frozen=True)
 class GoingOnRentRequest:
-    """How many steps the run shall have in all (null = as before), and what may be rented."""
+    """How many steps the run should have in all (null = as before), and what may be rented."""
 
     steps: int | None = None
     rental: Rental = field(default_factory=Rental)
@@ -163,7 +163,7 @@ def offered(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def offered_to_go_on(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What RunPod offers now to go on with a run, with prices, minutes and sums, or why nothing can be had (`refused`);
+    """What RunPod offers now to continue a run, with prices, minutes and sums, or why nothing is available (`refused`);
     the limits that hold for the run as long as no others are given, and what is left of those that are asked for."""
     _see_owner(context)
     folder, body = paths.character(context, call), call.body

@@ -1,4 +1,4 @@
-"""The routes of a character's runs: their settings, progress, checkpoints, samples and test grids."""
+"""Answers the routes of a character's runs: their settings, progress, checkpoints, samples and test grids."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Has the pictures that are judged painted: on this machine, by ComfyUI, on other machines, on rented GPUs."""
+"""Has pictures painted for judging: on this machine, by ComfyUI, on other machines, on rented GPUs."""

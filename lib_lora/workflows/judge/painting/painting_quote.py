@@ -1,7 +1,6 @@
 """Says what painting on a rented GPU will cost, before anything is rented: offers, minutes, sums, limits.
 
-How long it takes is taken from the user's own pictures on that GPU, and not guessed where there are none. Imports
-nothing heavy.
+The time is taken from the user's own pictures on that GPU, and is not guessed if there are none. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def of_grid(run: Run, count: int = len(PROMPTS), steps: int = 20, side: int | No
 
 
 def grid_of(count: int, steps: int, side: int) -> PlannedPictures:
-    """As `of_grid`, for a run that is not made yet."""
+    """Like `of_grid`, for a run that is not made yet."""
     return PlannedPictures(2 * count + len(LEAK), steps, side)
 
 
@@ -95,7 +94,7 @@ def _side(run: Run) -> int:
 
 @dataclass(frozen=True)
 class QuotedPainting:
-    """A GPU that can be had, and what the pictures cost on it.
+    """An available GPU, and what the pictures cost on it.
 
     Attributes:
         offer: the provider's.
@@ -129,7 +128,7 @@ class PaintingQuote:
     preparing: float
 
     def tried(self) -> list[QuotedPainting]:
-        """Those that would be tried, in their order; see `quote_painting` about the others."""
+        """The offers that would be tried, in their order; see `quote_painting` about the others."""
         named = self.rental.gpus
         if not named:
             return self.offers
@@ -188,7 +187,7 @@ def quote_painting(
         to_choose_from: also the GPUs that are not named, by price.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
+        UserError: nothing is available, or could cost more than it may; or the provider cannot be asked.
     """
     slug, need = run.character_folder.path.name, pod_terms.painting_need(run)
     left = pod_terms.left_for(root, slug, run.file.id, rental, time.time(), painting=True, so_far=True)

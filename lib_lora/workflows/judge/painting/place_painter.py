@@ -1,7 +1,7 @@
 """Paints pictures with diffusers on another machine; they are judged here.
 
-Of the character only the LoRA goes there, beside prompts and the base model: neither photos nor templates of the face.
-The worker there (`workflows.worker.paint_plans`) keeps the base model loaded from one call to the next.
+Only the LoRA, prompts and the base model are sent there, neither photos nor templates of the face. The worker there
+(`workflows.worker.paint_plans`) keeps the base model loaded from one call to the next.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class PodPainter(PlacePainter):
         """See `PlacePainter.paint`. At first a pod is rented.
 
         Raises:
-            UserError: none can be had, the limits of the run are used up, or it could not paint.
+            UserError: none is available, the limits of the run are used up, or it could not paint.
             StoppedByUser: see `PlacePainter.paint`.
         """
         self._paces.begin()

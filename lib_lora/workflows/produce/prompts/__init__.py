@@ -1,1 +1,1 @@
-"""The prompts of a production: lists, wildcards, further LoRAs in them."""
+"""Reads the prompts of a production: lists, wildcards, further LoRAs in them."""

@@ -33,7 +33,7 @@ class LoraTags:
         """A prompt without its LoRAs, and these with their weights, in their order.
 
         Raises:
-            UserError: there is no such LoRA, its weight is none, or it must not be used.
+            UserError: there is no such LoRA, its weight is no number, or it must not be used.
         """
         found = tuple((self._file(tag[1].strip()), _weight(tag[0], tag[2])) for tag in _TAG.finditer(prompt))
         return (" ".join(_TAG.sub("", prompt).split()), found) if found else (prompt, ())

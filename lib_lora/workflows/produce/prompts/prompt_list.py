@@ -50,7 +50,7 @@ class PromptRow:
 
 
 def read_prompts(path: Path) -> list[PromptRow]:
-    """The prompts of a file, in its order. Empty lines, and lines that begin with #, are none.
+    """The prompts of a file, in its order. Empty lines, and lines that begin with #, do not count.
 
     Args:
         path: a text with a prompt a line; or a table (CSV with commas, semicolons or tabs) whose first line names its

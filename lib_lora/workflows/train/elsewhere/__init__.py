@@ -1,1 +1,1 @@
-"""Training on other machines and rented GPUs: keeping, probing, prices, what is sent."""
+"""Trains on other machines and rented GPUs: keeps and probes machines, quotes prices, shows what is sent."""

@@ -26,7 +26,7 @@ def place_of(name: str, address: str, given: Mapping[str, Any]) -> Place:
     """A place from what is said of it.
 
     Args:
-        name: that it shall have.
+        name: the name that it should have.
         address: ``[user@]host[:port]``, or of a Ray cluster that of its dashboard.
         given: key, port, folder, python, and what `OF_CLUSTERS` names; None = nothing is said of it.
 

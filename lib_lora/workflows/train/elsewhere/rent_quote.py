@@ -1,7 +1,6 @@
 """Says what renting a GPU for a training will cost, before anything is rented: offers, minutes, sums, limits.
 
-How long it takes is taken from the user's own runs on that GPU, and not guessed where there is none. Imports nothing
-heavy.
+The time is taken from the user's own runs on that GPU, and is not guessed if there are none. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -138,7 +137,7 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
 
 @dataclass(frozen=True)
 class QuotedOffer:
-    """A GPU that can be had, and what the training costs on it.
+    """An available GPU, and what the training costs on it.
 
     Attributes:
         offer: the provider's.
@@ -180,7 +179,7 @@ class RentQuote:
     preparing_known: bool
 
     def tried(self) -> list[QuotedOffer]:
-        """Those that a job would try, in its order; see `quote` about the others."""
+        """The offers that a job would try, in its order; see `quote` about the others."""
         named = self.rental.gpus
         if not named:
             least = self.need.whole if self.need else 0
@@ -250,7 +249,7 @@ def quote(
         left: of the limits of the run that goes on; None = a new one is made.
 
     Raises:
-        UserError: nothing can be had, or could cost more than it may; or the provider cannot be asked.
+        UserError: nothing is available, or could cost more than it may; or the provider cannot be asked.
     """
     need = training.need()
     terms = pod_terms.terms_here(root, rental, need, left=left)

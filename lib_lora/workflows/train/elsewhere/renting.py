@@ -35,13 +35,13 @@ class CostingPod:
         return self.living.pod.name
 
     def values(self) -> dict[str, Any]:
-        """For programs."""
+        """The pod as plain values, for programs."""
         pod = self.living.pod
         hourly = None if pod.cost is None else float(pod.cost)
         return {"name": pod.name, "gpu": pod.gpu, "status": pod.status, "hourly": hourly, "job": self.job}
 
     def line(self, rate: ExchangeRate) -> str:
-        """For people, who see how to end it in a terminal.
+        """The pod in words for people, with how to end it in a terminal.
 
         Args:
             rate: in which the price is said.

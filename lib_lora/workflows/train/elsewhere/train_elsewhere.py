@@ -98,8 +98,8 @@ def go_on_elsewhere(
         host, root, where: see `train_elsewhere`.
         run: which.
         base: where its base model is here, if it was moved.
-        steps: how many the run shall have in all; None = as before.
-        out: where the LoRA shall go; None = as before.
+        steps: how many the run should have in all; None = as before.
+        out: where the LoRA should go; None = as before.
 
     Raises:
         UserError, StoppedByUser: as `train_elsewhere`.
