@@ -125,7 +125,8 @@ def _entered(progress: JobProgress, event: dict[str, Any]) -> JobProgress:
         return progress
     text = text if isinstance(text, str) and text else PHASES.get(phase, progress.text)
     if phase in _FRESH:
-        return JobProgress(phase=phase, text=text, rented=progress.rented, best=progress.best)
+        best = None if phase == "starting" else progress.best  # a new attempt may be on another machine
+        return JobProgress(phase=phase, text=text, rented=progress.rented, best=best)
     step, total = _whole(event.get("step")), _whole(event.get("total"))
     done = progress.done if step is None else step
     if phase == "resumed":

@@ -30,12 +30,13 @@ def run(judgeable) -> Run:
 
 @pytest.fixture
 def paint(monkeypatch, fake_painter):
-    """paint(who): with the LoRA and the trigger the cells show that person, or other strangers, else strangers."""
+    """paint(who): with the LoRA and the trigger the cells show that person, or other strangers, else strangers. With
+    "nobody" the LoRA changes nothing."""
 
     def use(who: str, reconstruct=lambda image: None) -> None:
         class Painter(fake_painter):
             def picture(self, cell):
-                known = cell.lora is not None and "mrxa" in cell.prompt
+                known = cell.lora is not None and "mrxa" in cell.prompt and who != "nobody"
                 shift = 1 if known and who == "strangers" else 0
                 other = (OTHERS[(cell.seed + shift) % 4], cell.seed % 2)
                 name, number = (who, 12 + cell.seed % 8) if known and not shift else other
@@ -93,7 +94,7 @@ def test_a_base_model_that_loses_the_faces_gets_no_verdict(run, eye, paint):
 
 def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monkeypatch):
     monkeypatch.setattr("sys.argv", ["sameface"])
-    paint("strangers")
+    paint("nobody")
     earlier = _judged(run, eye, step=2)
     assert (earlier.report.verdict.action, earlier.report.verdict.value) == ("test_step", 3.0)
     (line,) = [line for line in earlier.text.splitlines() if line.startswith("To do that: ")]
@@ -112,7 +113,7 @@ def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):
 
 
 def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_the_verdict(run, eye, paint):
-    paint("strangers")
+    paint("nobody")
     earlier = _judged(run, eye, step=2).report.facts.identity.retention
     settings = replace(run.file.settings, class_photos="women")
     continued = replace(run, file=replace(run.file, settings=settings, restart=2))
@@ -120,6 +121,11 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.facts.training.class_photos
     assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
+
+
+def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_spoiled(run, eye, paint):
+    paint("strangers")
+    assert _judged(run, eye).report.verdict.rule == "spoiled, earlier step"
 
 
 def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, paint):

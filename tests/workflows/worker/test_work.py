@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import types
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from lib_lora.queue.queue import Queue
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.combine.combine import CombineRequest
 from lib_lora.workflows.judge import grid_run
@@ -175,11 +177,12 @@ def test_a_probe_is_left_to_who_knows_how(at_work, copied, monkeypatch):
     def probe(*arguments):
         asked.append(arguments)
         arguments[-1]("progress", done=1, total=5, text="Measuring")
-        return {"seconds_per_step": 0.5, "steps": 5}
+        return StepMeasurement("a processor", 0.5, steps=5)
 
     monkeypatch.setitem(sys.modules, "lib_lora.workflows.train.speed_probe", types.SimpleNamespace(probe=probe))
     outcome = at_work("probe", base=str(copied.base), preset="sd15-face", settings={"batch_size": 2})
-    assert outcome["result"] == {"seconds_per_step": 0.5, "steps": 5}
+    measured = asdict(StepMeasurement("a processor", 0.5, steps=5))
+    assert outcome["result"] == {name: value for name, value in measured.items() if name != "on"}
     assert asked[0][:-1] == (copied.root, NAME, TrainingRequest(copied.base, "sd15-face", {"batch_size": 2}))
     assert _of(at_work.events, "progress")[0]["text"] == "Measuring"
 

@@ -240,7 +240,7 @@ def test_a_worker_that_ended_while_pictures_were_judged_is_started_again(tmp_pat
         def _order(self, number, cells):
             orders.append(number)
 
-        def _look(self, number):
+        def _ended(self, number):
             return None
 
         def _come(self, number, count, have):
