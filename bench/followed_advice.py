@@ -326,7 +326,7 @@ class Workplace:
             "holds": bool(line is not None and (facts.identity.likeness or 0.0) >= line),
             "counted": facts.pictures.counted,
             "followed": facts.prompt.followed, "varied": facts.variety.ratio, "copies": facts.copies.count,
-            "uplift": facts.base.uplift, "mutual": facts.identity.mutual,
+            "uplift": facts.base.uplift, "alike": facts.base.alike, "mutual": facts.identity.mutual,
             "pictures": {name: [round(value, 4) for value in values] for name, values in pictures.items()},
         }  # fmt: skip
 
