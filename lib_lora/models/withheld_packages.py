@@ -32,10 +32,10 @@ def import_withheld(name: str) -> ModuleType:
     Raises:
         ImportError: it is not installed. Any other error is the package's own.
     """
-    if name not in _withheld:
+    if name not in _withheld or sys.modules.get(name) is not None:
         return importlib.import_module(name)
     _withheld.remove(name)
-    del sys.modules[name]
+    sys.modules.pop(name, None)
     try:
         return importlib.import_module(name)
     except BaseException:

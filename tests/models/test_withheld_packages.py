@@ -29,6 +29,12 @@ def test_a_broken_package_stays_withheld(package):
         assert importlib.util.find_spec(package) is None
 
 
+def test_one_that_is_there_meanwhile_is_given(package):
+    withheld_packages.withhold_packages()
+    sys.modules[package] = sys
+    assert withheld_packages.import_withheld(package) is sys
+
+
 def test_a_package_that_is_needed_is_imported(package, tmp_path):
     (tmp_path / f"{package}.py").write_text("here = True", encoding="utf-8")
     withheld_packages.withhold_packages()
