@@ -14,6 +14,8 @@ import { actionButton, keyedList, notice, openDialog, progressBar, toast, toneBa
 
 const FREQUENT = 1000; // milliseconds between two drawings while it is open
 
+let moving = 0; // moves whose result the page's state does not know yet
+
 export function open() {
   const list = el('div', { class: 'sf-jobs' });
   const none = notice('none', 'The queue is empty, and nothing has run yet.');
@@ -37,7 +39,7 @@ export function open() {
   draggedJobs(list, (id, before) => moved(id, before, say));
   const draw = () => {
     if (timer && !body.isConnected) clearInterval(timer); // the host has drawn its page anew
-    if (list.querySelector('.sf-dragged')) return; // what is held must not move by itself
+    if (moving || list.querySelector('.sf-dragged')) return; // what is held or was just dropped must not move by itself
     const { jobs, paused, more } = pageState().queue;
     rest.hidden = !more;
     setText(rest, more ? plural(more, '{n} more job waits.', '{n} more jobs wait.') : '');
@@ -188,11 +190,13 @@ function queued() {
  * @param {(text: string) => void} say
  */
 async function moved(id, before, say) {
-  const waiting = queued().map((one) => one.id);
-  const at = waiting.indexOf(id);
-  if (id === before || at < 0 || waiting[at + 1] === (before ?? undefined)) return; // it is there already
-  await api.post(`/jobs/${String(id)}/move`, { before });
-  await refresh();
+  moving += 1;
+  try {
+    await api.post(`/jobs/${String(id)}/move`, { before });
+    await refresh();
+  } finally {
+    moving -= 1;
+  }
   const now = queued();
   const place = now.findIndex((one) => one.id === id);
   if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));

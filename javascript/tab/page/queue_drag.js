@@ -12,7 +12,13 @@ export function draggedJobs(list, moved) {
   let held = null;
   const waiting = () =>
     [...list.children].filter((node) => node instanceof HTMLElement).filter((node) => node.draggable);
-  const numberOf = (/** @type {HTMLElement} */ node) => Number(node.dataset.job);
+  /** @type {number | null} */
+  let nextAtStart = null;
+  const nextOf = (/** @type {HTMLElement} */ node) => {
+    const all = waiting();
+    const next = all[all.indexOf(node) + 1];
+    return next ? Number(next.dataset.job) : null;
+  };
 
   list.addEventListener('dragstart', (event) => {
     const { target, dataTransfer } = event;
@@ -21,6 +27,7 @@ export function draggedJobs(list, moved) {
     dataTransfer.effectAllowed = 'move';
     dataTransfer.setData('text/plain', held.dataset.job || ''); // without any, some browsers do not begin
     held.classList.add('sf-dragged');
+    nextAtStart = nextOf(held); // what is drawn, since the state may be older than the previous drop
   });
   list.addEventListener('dragover', (event) => {
     if (!held) return;
@@ -37,9 +44,8 @@ export function draggedJobs(list, moved) {
     held = null;
     node.classList.remove('sf-dragged');
     if (event.dataTransfer?.dropEffect === 'none') return; // given up; the next drawing puts it back
-    const all = waiting();
-    const next = all[all.indexOf(node) + 1];
-    moved(numberOf(node), next ? numberOf(next) : null).catch((error) => toast(error.message, 'bad'));
+    const next = nextOf(node);
+    if (next !== nextAtStart) moved(Number(node.dataset.job), next).catch((error) => toast(error.message, 'bad'));
   });
 }
 
