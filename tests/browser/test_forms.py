@@ -389,9 +389,8 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     becomes(["Zoe", "Mara", "Nova", "Empty"])
     tab.page.get_by_role("button", name="Move up: Train Empty").press("Enter")
     becomes(["Zoe", "Mara", "Empty", "Nova"])
-    tab.page.route(
-        re.compile(r"/state\b"), lambda _: None
-    )  # the page does not hear of the first drop before the second
+    # the page does not hear of the first drop before the second
+    tab.page.route(re.compile(r"/state\b"), lambda _: None)
     dragged("Nova", "Zoe", 2)
     becomes(["Nova", "Zoe", "Mara", "Empty"])
     tab.page.wait_for_timeout(1500)  # longer than between two drawings
