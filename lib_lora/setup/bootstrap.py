@@ -135,10 +135,10 @@ def prepare(env: Path, lines: Sequence[str], base: str) -> None:
         _make(env, base)
         with explained(env / MARKER):
             (env / MARKER).unlink(missing_ok=True)
-        if _is_ours(env):
-            for name in forget_damaged(env):
-                _say(f"{name} was not installed to the end; doing it again.")
-        _fill(env, lines)
+        damaged = forget_damaged(env) if _is_ours(env) else []
+        for name in damaged:
+            _say(f"{name} was not installed to the end; doing it again.")
+        _fill(env, lines, cached=not damaged)
         write_text(env / MARKER, "".join(f"{line}\n" for line in lines))
 
 
@@ -229,7 +229,7 @@ def _quiet(command: list[str]) -> str | None:
     return None if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _fill(env: Path, lines: Sequence[str]) -> None:
+def _fill(env: Path, lines: Sequence[str], cached: bool) -> None:
     """Install `lines` into the environment; a spinner says what is done, and the log has all of it.
 
     Raises:
@@ -243,7 +243,7 @@ def _fill(env: Path, lines: Sequence[str]) -> None:
         def each(line: str) -> None:
             spinner.what = of_installer(line) or spinner.what
 
-        code, said = install_packages(python, lines, log, each)
+        code, said = install_packages(python, lines, log, each, cached=cached)
     if code != 0 or missing(lines, site_packages(env)):
         said = said or f"ERROR: pip ended with code {code}"
         raise UserError(explain(said, env, python, log, _ENVIRONMENT), code="pip-failed")

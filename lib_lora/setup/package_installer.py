@@ -5,6 +5,7 @@ Imports the standard library alone, since it is needed before there are packages
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 _REASONS = (  # the first whose pattern is in what pip said; the words in brackets are the place's
     (
@@ -37,17 +39,15 @@ _REASONS = (  # the first whose pattern is in what pip said; the words in bracke
         "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
     ),
 )
-_SOURCES = {  # what pip is told about where packages come from
-    "index-url",
-    "extra-index-url",
-    "no-index",
-    "find-links",
-    "trusted-host",
-    "cert",
-    "client-cert",
-    "proxy",
-    "constraint",
+# What pip may be told about where packages come from, as uv is told it: in words of its command, or in variables.
+_UV_WORDS = {
+    "index-url": "--index-url",
+    "extra-index-url": "--extra-index-url",
+    "find-links": "--find-links",
+    "trusted-host": "--allow-insecure-host",
+    "constraint": "--constraints",
 }
+_UV_VARIABLES = {"cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
 
 
 def install_packages(
@@ -57,12 +57,13 @@ def install_packages(
     each: Callable[[str], None],
     target: Path | None = None,
     index: str = "",
+    cached: bool = True,
 ) -> tuple[int, str]:
     """Install requirement lines for the interpreter `python`.
 
-    uv does it in a fraction of the time, where it is there; it does not know pip's configuration, so it is not asked
-    where there is one. Where it fails, pip does it, and says why it cannot. An interpreter without pip, as uv makes
-    them, is lent the one that comes with Python.
+    uv does it in a fraction of the time, where it is there; it does not read pip's configuration, so it is told what
+    that says about where packages come from. Where it fails, pip does it, and says why it cannot. An interpreter
+    without pip, as uv makes them, is lent the one that comes with Python.
 
     Args:
         python: the interpreter.
@@ -72,6 +73,8 @@ def install_packages(
         target: a folder for exactly these packages, without what they need, and as wheels only; None = the
             interpreter's own, with what they need.
         index: address of the package index; empty = the usual one.
+        cached: whether uv may take packages from its cache. Its files are hard links into environments, so what was
+            damaged in one is damaged there too.
 
     Returns:
         Exit code, 0 = done, and what was said by who did it last.
@@ -84,9 +87,12 @@ def install_packages(
     # variable, which containers set, each process would compile them again.
     never_compiled = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     uv, pip = uv_command(), pip_command(python)
-    if uv and not _is_configured(pip):
-        compiling = ["--compile-bytecode"] if never_compiled else []
-        code, said = _watched([*uv, "pip", "install", "--python", python, *compiling, *where, *lines], each)
+    if uv:
+        how = ["--compile-bytecode"] if never_compiled else []
+        how += [] if cached else ["--no-cache"]
+        sources, variables = _sources_for_uv(pip, "" if index else "index-url")
+        command = [*uv, "pip", "install", "--python", python, *how, *where, *sources, *lines]
+        code, said = _watched(command, each, variables)
         if code == 0:
             with suppress(OSError):
                 log.write_text(said, encoding="utf-8")
@@ -146,23 +152,51 @@ def _said(command: list[str]) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _is_configured(pip: list[str]) -> bool:
-    """Whether somebody has told pip, by file or variable, where packages come from or how to get there.
+def _sources_for_uv(pip: list[str], index: str = "index-url") -> tuple[list[str], dict[str, str]]:
+    """What pip's files and variables say about where packages come from and how to get there, for uv.
 
-    A variable that is empty tells nothing: so a workflow passes on a value that has not been set.
+    pip looks for the best version in all its indexes; uv, unless it is told to, in the first that has the package.
+
+    Args:
+        pip: the command of pip.
+        index: the name of the setting for the usual index; empty where another index is asked for.
+
+    Returns:
+        Words for `uv pip install`, and variables of its environment.
     """
-    said = _said([*pip, "config", "list"])  # lines like global.index-url='https://...'
-    given = [line.partition("=") for line in said.splitlines()]
-    return any(key.rpartition(".")[2] in _SOURCES for key, _, value in given if value not in ("''", '""'))
+    told = _pip_configuration(pip)
+    names = [name for name in _UV_WORDS if name != "index-url" or index]
+    words = [word for name in names for value in told.get(name, "").split() for word in (_UV_WORDS[name], value)]
+    if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        words.append("--no-index")
+    if told.get("extra-index-url"):
+        words += ["--index-strategy", "unsafe-best-match"]
+    return words, {variable: told[name] for name, variable in _UV_VARIABLES.items() if told.get(name)}
 
 
-def _watched(command: list[str], each: Callable[[str], None]) -> tuple[int, str]:
-    """Run a command, and pass on what it says; its exit code, and all it said."""
+def _pip_configuration(pip: list[str]) -> dict[str, str]:
+    """What `pip install` has been told by files and variables, by the long name of the option; a variable that is empty
+    tells nothing, as where a workflow passes on a value that has not been set."""
+    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}  # the later ones count more
+    for line in _said([*pip, "config", "list"]).splitlines():  # lines like global.index-url='https://...'
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        with suppress(ValueError, SyntaxError):
+            text = str(ast.literal_eval(value))
+            if section in found and text:
+                found[section][name] = text
+    return {name: value for section in found.values() for name, value in section.items()}
+
+
+def _watched(
+    command: list[str], each: Callable[[str], None], variables: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str]:
+    """Run a command with these further variables, and pass on what it says; its exit code, and all it said."""
     said = []
     try:
         with subprocess.Popen(
             command,
-            env={**plain_environment(), "PYTHONIOENCODING": "utf-8"},
+            env={**plain_environment(), "PYTHONIOENCODING": "utf-8", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -351,6 +351,7 @@ class Checkout:
     def start(self, *argv: str, **variables: str) -> subprocess.Popen[str]:
         base = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "SAMEFACE_", "PYTHON"))}
         index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.wheels.as_uri(), "PIP_CONFIG_FILE": os.devnull}
+        index["UV_CACHE_DIR"] = str(self.root.parent / "cache of uv")
         return subprocess.Popen(
             [sys.executable, "-m", "lib_lora", *argv],
             cwd=self.root,
@@ -405,6 +406,7 @@ def test_what_a_kill_left_behind_is_mended(built: tuple[Checkout, list[tuple[int
     checkout, _ = built
     (site,) = environment.site_packages(checkout.env)
     (checkout.env / environment.MARKER).unlink()
+    (site / "tinypack.py").unlink()
     (site / "tinypack.py").write_text("VAL", encoding="utf-8")
     code, out, err = checkout.run("try")
     assert (code, json.loads(out)[2]) == (7, "tinypack 1.5")
@@ -444,11 +446,12 @@ def test_an_environment_elsewhere_that_is_ours_is_mended_too(
 ) -> None:
     checkout, _ = built
     env = tmp_path / "ours"
-    assert checkout.run("try", SAMEFACE_ENV=str(env))[0] == 7
+    where = {"SAMEFACE_ENV": str(env), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    assert checkout.run("try", **where)[0] == 7
     (env / environment.MARKER).unlink()
     (site,) = environment.site_packages(env)
-    (site / "tinypack.py").write_text("VAL", encoding="utf-8")
-    code, out, err = checkout.run("try", SAMEFACE_ENV=str(env))
+    (site / "tinypack.py").write_text("VAL", encoding="utf-8")  # in uv's cache as well, by a hard link
+    code, out, err = checkout.run("try", **where)
     assert (code, json.loads(out)[2]) == (7, "tinypack 1.5"), err
     assert "tinypack was not installed to the end; doing it again." in err
 

@@ -34,7 +34,7 @@ class Place:
         monkeypatch.setattr(Path, "home", lambda: home)
         for name in ("UV", "PYTHONDONTWRITEBYTECODE"):
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(package_installer, "_is_configured", lambda python: False)
+        monkeypatch.setattr(package_installer, "_pip_configuration", lambda pip: {})
         monkeypatch.setattr(package_installer.importlib.util, "find_spec", lambda name: None)
         for name, value in {"NO_INDEX": "1", "FIND_LINKS": self.wheels.as_uri(), "CONFIG_FILE": os.devnull}.items():
             monkeypatch.setenv(f"PIP_{name}", value)
@@ -140,37 +140,51 @@ def test_a_uv_that_does_not_start_is_passed_over(place: Place) -> None:
 
 
 @posix
-def test_where_pip_is_configured_uv_is_not_asked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would look for packages elsewhere than the user said."""
+def test_uv_is_told_where_pip_was_told_to_look(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.undo()
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": place.wheels.as_uri(), "CONFIG_FILE": os.devnull}.items():
+    given = {
+        "CONFIG_FILE": os.devnull,  # pip then reads no file at all
+        "INDEX_URL": "https://mirror/simple",
+        "EXTRA_INDEX_URL": "https://a/simple https://b/simple",
+        "FIND_LINKS": place.wheels.as_uri(),
+        "NO_INDEX": "1",
+        "TRUSTED_HOST": "",  # as a workflow passes on what is not set
+        "NO_CACHE_DIR": "1",
+        "CERT": str(tmp_path / "ca.pem"),
+        "PROXY": "http://proxy:1",
+    }
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    asked = place.uv("exit 0")
+    asked = place.uv('echo "$SSL_CERT_FILE" "$ALL_PROXY" >> "$0.asked"')
     monkeypatch.setenv("PATH", f"{place.bin}{os.pathsep}{os.environ['PATH']}")
     assert place.install("tiny>=1") == 0
-    assert place.installed() == {"tiny": "1.5"}
-    assert not asked.exists()
+    words = asked.read_text(encoding="utf-8").splitlines()
+    assert words[words.index("--only-binary=:all:") + 1 :] == [
+        *("--index-url", "https://mirror/simple", "--extra-index-url", "https://a/simple"),
+        *("--extra-index-url", "https://b/simple", "--find-links", place.wheels.as_uri()),
+        *("--no-index", "--index-strategy", "unsafe-best-match", "tiny>=1"),
+        f"{tmp_path / 'ca.pem'} http://proxy:1",
+    ]
+    assert place.install("tiny>=1", index="https://other/simple") == 0
+    words = asked.read_text(encoding="utf-8").splitlines()
+    assert words.count("--index-url") == 1
+    assert words[words.index("--index-url") + 1] == "https://other/simple"
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "configured"),
-    [
-        ("PIP_INDEX_URL", "1", True),
-        ("PIP_EXTRA_INDEX_URL", "1", True),
-        ("PIP_EXTRA_INDEX_URL", "", False),  # as a workflow passes on what is not set
-        ("PIP_NO_CACHE_DIR", "1", False),
-        ("NOTHING", "1", False),
-    ],
-)
-def test_pip_itself_says_whether_it_is_configured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, configured: bool
+def test_the_settings_of_pip_install_count_and_a_broken_pip_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # pip then reads no file at all
-    monkeypatch.setenv(variable, value)
-    assert package_installer._is_configured([sys.executable, "-m", "pip"]) == configured
-    assert not package_installer._is_configured([str(tmp_path / "nowhere")])
+    settings = tmp_path / "pip ü.ini"
+    text = "[global]\nindex-url = https://one\nproxy = p:1\n[install]\nindex-url = https://two\n"
+    settings.write_text(f"{text}[download]\nconstraint = x\n", encoding="utf-8")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(settings))
+    found = package_installer._pip_configuration([sys.executable, "-m", "pip"])
+    assert (found["index-url"], found["proxy"], found.get("constraint")) == ("https://two", "p:1", None)
+    assert package_installer._pip_configuration([str(tmp_path / "nowhere")]) == {}
 
 
 def test_nothing_of_it_reaches_the_screen_by_itself(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
