@@ -43,7 +43,7 @@ def add(command: Commands) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="a prompt a line, or a table with a column 'prompt' and others: negative, seed, size, weight, steps, cfg",
+        help="one prompt per line, or a table with a column 'prompt' and any of negative, seed, size, weight, steps, cfg",
     )
     produce.add_argument("--count", type=at_least(1), metavar="N", help="pictures (default: one for each prompt)")
     produce.add_argument("--run", metavar="ID", help="which run of the character (default: the newest)")

@@ -229,8 +229,8 @@ class TestArguments:
         again: paint also what has been painted before.
         painter: who paints: the webui with its own pipeline, or the worker with diffusers.
         base: path of the checkpoint to paint with; None = the run's own. Only the webui paints with another one.
-        on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or a provider of GPUs. Judged is here
-            in any case.
+        on: where the worker paints: "local", "ssh:NAME" or "ray:NAME" of a place, or a provider of GPUs. The
+            pictures are judged here in any case.
         rental: with a provider, what may be rented; None = as `Rental` has it.
         loras: further LoRAs, with which the character's is tested together.
     """

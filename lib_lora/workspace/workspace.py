@@ -130,7 +130,7 @@ class Workspace:
 
     @property
     def places(self) -> Path:
-        """The machines on which can be trained (`remote.places`)."""
+        """The machines that can train (`remote.places`)."""
         return self.root / "places.json"
 
     @property

@@ -81,11 +81,11 @@ def test_from_the_key_to_the_job(chromium: Any, planted: Planted, runpod: FakeRu
     start = page.get_by_role("button", name="Start training")
     assert start.is_disabled()  # without a key
     page.get_by_label("API key of RunPod").fill(KEY)
-    page.get_by_role("button", name="Keep the API key").click()
+    page.get_by_role("button", name="Save the API key").click()
     page.locator(".sf-offer", has_text="RTX 4090").click()
     page.locator(".sf-offer", has_text="48 GB").click()
-    page.get_by_label("Hours at most").fill("2")
-    page.get_by_label("Cost at most (GBP)").fill("1.5")
+    page.get_by_label("Maximum hours").fill("2")
+    page.get_by_label("Maximum cost (GBP)").fill("1.5")
     page.get_by_text("Starting rents a GPU (RTX 4090) and costs 0.45 GBP at most: after 2 hours").wait_for()
     assert KEY not in page.content()
 
@@ -139,14 +139,14 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     go(page, "train", "lena")
     fold.locator("summary").first.click()
     fold.get_by_label("Where to continue").select_option("runpod")
-    begin = fold.get_by_role("button", name="Go on there")
+    begin = fold.get_by_role("button", name="Continue there")
     fold.get_by_text("0.00 USD and 2 min are left after 1 pod, which is too little to continue").wait_for()
     fold.get_by_text("New time and cost limits start now").wait_for()
     assert begin.is_disabled()  # nothing can be had within its limits
-    fold.get_by_label("Cost at most (USD)").fill("1.5")
+    fold.get_by_label("Maximum cost (USD)").fill("1.5")
     fold.get_by_text("costs 0.51 USD at most: after 2 hours").wait_for()
-    assert fold.get_by_label("Hours at most").input_value() == "2"  # the run's own, as nobody has written others
-    fold.get_by_label("Hours at most").fill("3")
+    assert fold.get_by_label("Maximum hours").input_value() == "2"  # the run's own, as nobody has written others
+    fold.get_by_label("Maximum hours").fill("3")
     fold.get_by_text("Starting rents a GPU (RTX A4000) and costs 0.77 USD at most: after 3 hours").wait_for()
     begin.click()
     page.get_by_text("The training continues.").wait_for()
@@ -161,7 +161,7 @@ def test_a_run_goes_on_with_new_limits(chromium: Any, planted: Planted, runpod: 
     fold = page.locator("details", has_text="Train more steps").first
     fold.locator("summary").first.click()
     fold.get_by_label("Where to continue").select_option("runpod")
-    fold.get_by_label("Hours at most").fill("3")
+    fold.get_by_label("Maximum hours").fill("3")
     fold.get_by_text("at most: after 3 hours it is deleted").wait_for()
     fold.get_by_label("More steps", exact=True).fill("10")
     fold.get_by_text("How long 10 steps take").wait_for()
@@ -207,7 +207,7 @@ def test_pictures_on_a_rented_gpu(
     test.get_by_role("button", name="Paint 20 test pictures and judge").last.click()
     page.get_by_text("The test begins.").wait_for()
     test.get_by_text("Test another step or weight").click()
-    test.get_by_label("Hours at most").fill("1")
+    test.get_by_label("Maximum hours").fill("1")
     test.get_by_text("and costs 0.41 USD at most: after 1 hours").wait_for()
     test.get_by_role("button", name="Find the best step and weight").last.click()
     page.get_by_text("The search begins.").wait_for()

@@ -123,14 +123,14 @@ export function editCard(shownFiles, took) {
     const { slug } = app; // another may be chosen before the answer is there
     await saveCaptions();
     took(slug, await api.post(`/characters/${slug}/captions/edit`, body));
-    toast('Changed', 'good');
+    toast('Changed.', 'good');
   }
 
   async function takeBack() {
     const { slug } = app;
     await saveCaptions();
     took(slug, await api.post(`/characters/${slug}/captions/undo`));
-    toast('Undone', 'good');
+    toast('Undone.', 'good');
   }
 
   const card = el(

@@ -204,7 +204,7 @@ function leave() {
 async function change() {
   const values = known.form.values();
   await known.form.send(() => api.post(`/characters/${known.slug}`, values));
-  toast('Saved', 'good');
+  toast('Saved.', 'good');
   await refresh();
   leave();
 }
@@ -220,7 +220,7 @@ async function erase() {
   const character = chosenCharacter();
   if (!character) return;
   const text = t(
-    'Delete {name}, with all its photos, captions and runs? The folder is moved to "deleted" and can be brought back by hand.',
+    'Delete {name}, with all its photos, captions and runs? The folder is moved to "deleted" and can be restored on the page of a new character.',
     {
       name: character.name,
     },

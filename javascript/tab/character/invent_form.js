@@ -80,7 +80,7 @@ function countField(label, name, help) {
     faults: (less = 0) => {
       const number = Number(input.value);
       const highest = most - less;
-      const spent = t('{n} are painted already, and {most} are the most.', { n: less, most });
+      const spent = t('{n} have been painted already; the maximum is {most}.', { n: less, most });
       if (highest < least) return [{ target: input, text: spent }];
       const good = Number.isInteger(number) && number >= least && number <= highest;
       const text = t('Enter a whole number from {least} to {most}.', { least, most: highest });
@@ -236,10 +236,10 @@ export function inventMoreForm() {
   const count = countField(
     'Stop after keeping',
     'count',
-    t('{least} or more train a face well.', pageState().limits.photos_best),
+    t('{least} or more are enough to learn a face well.', pageState().limits.photos_best),
   );
   const budget = countField(
-    'Paint at most',
+    'Maximum number of pictures',
     'budget',
     'Most are not kept: they show another face, or nearly the same picture again.',
   );

@@ -81,7 +81,7 @@ function running(view, standing) {
  */
 function endedWords(last, view) {
   const again = {
-    label: last.state === 'failed' ? 'Try again' : 'Go on',
+    label: last.state === 'failed' ? 'Try again' : 'Continue',
     main: true,
     do: () => controlJob(last, 'resume'),
   };
@@ -143,7 +143,7 @@ function pickedWords(character, view, doing) {
     };
   const text = t('{kept} kept of {painted} painted', view);
   const there = enough
-    ? t('{n} photos are there to train on.', { n: character.photos.used })
+    ? t('{n} photos are ready for training.', { n: character.photos.used })
     : t('{n} photos so far; training needs at least {least}.', {
         n: character.photos.used,
         least: pageState().limits.photos,

@@ -24,7 +24,7 @@ export const RUNPOD = {
  */
 export function keyField(changed, service) {
   const input = el('input', { class: 'sf-input', type: 'password', autocomplete: 'off', spellcheck: false });
-  const keep = actionButton('Keep the API key', () => store());
+  const keep = actionButton('Save the API key', () => store());
   const typing = el('div', { class: 'sf-stack' }, formField(service.label, input, service.where), el('div', {}, keep));
   const said = el('span', { class: 'sf-help' });
   const forget = actionButton('Forget the key', () => remove(), { small: true, quiet: true });
@@ -35,7 +35,7 @@ export function keyField(changed, service) {
     refuseForm([!input.value.trim() && { target: input, text: 'Paste the API key first.' }]);
     const { kept_in } = await sendForm({ key: input }, () => api.post(service.path, { key: input.value }));
     input.value = '';
-    toast('The API key is kept.', 'good');
+    toast('The API key is saved.', 'good');
     changed(kept_in);
   }
 

@@ -10,14 +10,14 @@ import { foldSection } from '../widgets/widgets.js';
 const WITH_PICTURES = {
   run:
     '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, at the pace of ' +
-    'your run {run} ({seconds} s a step).',
+    'your run {run} ({seconds} s per step).',
   measured:
     '{steps} steps, with the pictures that are painted meanwhile, take about {minutes} on the {name}, as Measure found ' +
-    'on yours ({seconds} s a step).',
+    'on yours ({seconds} s per step).',
 };
 const ALONE = {
-  run: '{steps} steps take about {minutes} on the {name}, at the pace of your run {run} ({seconds} s a step).',
-  measured: '{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s a step).',
+  run: '{steps} steps take about {minutes} on the {name}, at the pace of your run {run} ({seconds} s per step).',
+  measured: '{steps} steps take about {minutes} on the {name}, as Measure found on yours ({seconds} s per step).',
 };
 
 /** @returns a fold, with `set(quote, offer, hours)`: RunPod's answer, the first GPU that is tried. */
@@ -55,7 +55,7 @@ export function rentTime(quote, offer) {
   if (offer.minutes === null || !offer.pace)
     return t(
       'How long {steps} steps take on the {name} is not known before the first ones: none of your runs had these ' +
-        'settings there. What it will cost in all is shown then.',
+        'settings there. The total cost is shown then.',
       values,
     );
   const { run, seconds } = offer.pace;

@@ -46,7 +46,7 @@ export function rentForm(changed, settled, words = forTraining) {
   });
   const hours = el('input', { class: 'sf-input', type: 'number', step: 'any' });
   const cap = el('input', { class: 'sf-input', type: 'number', step: 'any' });
-  const capField = formField('Cost at most', cap);
+  const capField = formField('Maximum cost', cap);
   const region = el('select', { class: 'sf-input sf-select' });
   fillWith(
     region,
@@ -71,7 +71,7 @@ export function rentForm(changed, settled, words = forTraining) {
   const limits = el(
     'div',
     { class: 'sf-three' },
-    formField('Hours at most', hours),
+    formField('Maximum hours', hours),
     capField,
     formField('Where', region),
   );
@@ -215,7 +215,7 @@ function show(form) {
   [view.cap.min, view.cap.max] = account.cap_range.map((usd) => String(usd * account.per_usd));
   write(view.hours, now.hours ?? '');
   write(view.cap, now.cap === undefined ? '' : Math.round(now.cap * account.per_usd * 100) / 100);
-  setText(view.capField.querySelector('label'), `${t('Cost at most')} (${account.currency})`);
+  setText(view.capField.querySelector('label'), `${t('Maximum cost')} (${account.currency})`);
   view.region.value = (now.regions || [])[0] || '';
   setText(view.need, quote && quote.need ? t(form.words.need, { need: quote.need }) : '');
   view.need.hidden = !view.need.textContent;
@@ -283,7 +283,7 @@ function showOffers(form) {
 function about(words, one, first, need) {
   const said = [t('{n} GB', { n: format.number(one.memory) }), t(one.stock)];
   const total = words.total(one);
-  if (total) said.push(t('about {total} in all', { total }));
+  if (total) said.push(t('about {total} in total', { total }));
   if (first) said.push(need ? t('the cheapest with enough memory') : t('the cheapest'));
   return [said.filter(Boolean).join(', '), words.changed(one, need)].filter(Boolean).join('. ');
 }

@@ -270,12 +270,12 @@ function settingsFold(made) {
   const address = el('input', { class: 'sf-input', type: 'text', autocomplete: 'off', spellcheck: false });
   const help =
     'Use https://civitai.red if civitai.com is unreachable, or for adult content. Leave empty for the default.';
-  const keep = actionButton('Keep the address', async () => {
+  const keep = actionButton('Save the address', async () => {
     refuseForm([]);
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
     if (made.library) made.library.civitai = civitai;
     const other = address.value.trim() && !civitai.site.includes(address.value.trim().replace(/^https?:\/\//, ''));
-    if (other) toast('It is kept, but the variable SAMEFACE_CIVITAI names another address, which comes first.', 'warn');
+    if (other) toast('The address is saved, but the variable SAMEFACE_CIVITAI names another one, which comes first.', 'warn');
     else toast(t('Requests now go to {site}.', { site: civitai.site }), 'good');
     show(made);
   });

@@ -220,7 +220,7 @@ export async function log(job) {
   const { lines } = await api.get(`/jobs/${job.id}/log`);
   const text = lines.length ? lines.join('\n') : t('The log is empty.');
   const shown = el('pre', { class: 'sf-log', tabindex: '0', text });
-  const copy = actionButton('Copy', () => navigator.clipboard.writeText(text).then(() => toast('Copied', 'good')));
+  const copy = actionButton('Copy', () => navigator.clipboard.writeText(text).then(() => toast('Copied.', 'good')));
   const body = el('div', { class: 'sf-dialog-body' }, job.error ? notice('bad', job.error) : null, shown);
   if (navigator.clipboard) body.append(el('div', { class: 'sf-row' }, copy));
   openDialog('Log', body, { wide: true });

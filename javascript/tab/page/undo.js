@@ -82,7 +82,7 @@ async function settled(slug) {
   }
 }
 
-/** Characters that were put away, each with a button; `made.shown()` asks for them. */
+/** Deleted characters, each with a button that restores it; `made.shown()` asks for them. */
 export function deletedList() {
   const list = el('ul', { class: 'sf-stack' });
   const made = el('div', { class: 'sf-card', hidden: true }, el('h3', { text: t('Deleted characters') }), list);
@@ -98,7 +98,7 @@ export function deletedList() {
             .filter(Boolean)
             .join(' '),
         }),
-        actionButton('Bring back', () => bringBack(one.folder), { small: true }),
+        actionButton('Restore', () => bringBack(one.folder), { small: true }),
       );
     fillWith(list, all.slice(0, 20).map(entry));
   };
@@ -106,7 +106,7 @@ export function deletedList() {
 }
 
 /**
- * Bring a character back by its folder's name.
+ * Restore a character by its folder's name.
  * @param {string} folder
  */
 export async function bringBack(folder) {

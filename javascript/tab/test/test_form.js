@@ -135,7 +135,7 @@ export function testForm(changed) {
       grid_steps: wholeNumber(steps, ranges.grid_steps.usual),
       ...actions.by(),
     };
-    return startJob('combine', values, 'The pictures with the other LoRA begin.');
+    return startJob('combine', values, 'Painting with the other LoRA begins.');
   };
 
   const searched = () => {

@@ -79,7 +79,7 @@ function paintsAll(main, made) {
 function paints(made, about) {
   const cell = made.form.cell();
   const what = cell && cellName(cell.run, cell.step, cell.weight);
-  const said = what && t('To be painted: {cell}.', { cell: what });
+  const said = what && t('Selected for the test: {cell}.', { cell: what });
   return [about, said].filter(Boolean).join(' ');
 }
 

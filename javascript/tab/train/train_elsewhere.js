@@ -17,7 +17,7 @@ export function goOnElsewhere() {
     await startJob('train', { run: run?.id, then_test: await thenTest(), ...where.by() }, 'The training continues.');
     where.reset();
   };
-  const button = actionButton('Go on there', begin);
+  const button = actionButton('Continue there', begin);
   const node = foldSection(
     'Continue elsewhere, or with other limits',
     where.node,

@@ -141,9 +141,9 @@ function costs(job) {
   const { so_far, total, cap, billed } = (job && job.cost) || {};
   return [
     { name: 'Cost so far', text: so_far },
-    { name: 'Cost in all, about', text: total },
-    { name: 'Never more than', text: cap },
-    { name: 'It has cost', text: billed },
+    { name: 'Estimated total cost', text: total },
+    { name: 'Maximum cost', text: cap },
+    { name: 'Final cost', text: billed },
   ];
 }
 
@@ -160,7 +160,7 @@ function numbers(standing) {
     },
     { name: 'Left', text: format.duration(standing.seconds_left) },
     { name: 'Done at', text: format.isNumber(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
-    { name: 'Pace', text: rate ? t('{n} s a step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
+    { name: 'Pace', text: rate ? t('{n} s per step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
     { name: 'Loss', text: number(standing.loss, 4) },
     { name: 'Memory', text: standing.memory ? format.bytes(standing.memory) : '' },
   ];

@@ -55,7 +55,7 @@ export function settingsForm(changed) {
   function summary() {
     const n = Object.keys(changes).length;
     const wrong = [...rows.values()].some((row) => row.wrong());
-    setText(count, n ? plural(n, '{n} setting changed', '{n} settings changed') : t('as the preset has them'));
+    setText(count, n ? plural(n, '{n} setting changed', '{n} settings changed') : t('no changes to the preset'));
     reset.hidden = !n && !wrong;
   }
 
@@ -65,7 +65,7 @@ export function settingsForm(changed) {
     const differs = key in changes;
     row.node.classList.toggle('sf-changed', differs);
     row.was.hidden = !differs && !row.wrong();
-    const words = differs ? 'changed; the preset has {value}' : 'the preset has {value}';
+    const words = differs ? 'changed; in the preset: {value}' : 'in the preset: {value}';
     setText(row.said, t(words, { value: inWords(base[key]) }));
   }
 
@@ -229,12 +229,12 @@ function control(field) {
 }
 
 /**
- * A list of texts, one a line.
+ * A list of texts, one per line.
  * @returns {SettingControl}
  */
 function linesControl() {
   const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
-  input.placeholder = t('one a line, such as: photo of {trigger} woman at the beach');
+  input.placeholder = t('One per line, for example: photo of {trigger} woman at the beach');
   const read = () => ({
     value: input.value
       .split('\n')

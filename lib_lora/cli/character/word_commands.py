@@ -20,7 +20,7 @@ def add(command: Commands) -> None:
     edits.add_argument("--remove", metavar="PHRASE", help="a whole phrase between commas; capitals do not matter")
     edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"), help="a whole phrase by another")
     edits.add_argument("--move", nargs=2, metavar=("PHRASE", "PLACE"), help="to the PLACE-th phrase from 0 (-1: last)")
-    edits.add_argument("--undo", action="store_true", help="take the newest edit back")
+    edits.add_argument("--undo", action="store_true", help="undo the newest edit")
     caption.add_argument(
         "--captioner", metavar="WHICH", help="with --fill: blip:FOLDER, clip:FILE or clip, a model on this machine"
     )
@@ -39,7 +39,7 @@ def add(command: Commands) -> None:
         "--base",
         type=Path,
         metavar="CHECKPOINT",
-        help="also see whether this model paints one face for the word",
+        help="also check whether this model already paints one particular face for the word",
     )
     trigger.add_argument("--class", dest="class_word", default="person", help="with --base (default: person)")
 

@@ -82,7 +82,7 @@ def add(command: Commands) -> None:
         "--grid-steps", type=at_least(1), default=20, metavar="N", help="sampling steps (default: 20); with produce too"
     )
     made = fleet.add_argument_group("with produce")
-    made.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line, or a table, as of produce")
+    made.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a table, as for produce")
     made.add_argument("--count", type=at_least(1), metavar="N", help="pictures of each (default: one for each prompt)")
     made.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
 

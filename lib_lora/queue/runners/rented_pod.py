@@ -327,7 +327,7 @@ class RentedPod:
     # ------------------------------------------------------------------------------------------------------- afterwards
 
     def give_back(self, painted: Painted | None = None) -> bool:
-        """Delete the pod, look until it is gone, and write down what it has cost. Raises nothing.
+        """Delete the pod, wait until it is gone, and record what it has cost. Raises nothing.
 
         Args:
             painted: how long pictures took there.

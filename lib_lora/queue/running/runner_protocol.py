@@ -52,8 +52,8 @@ class WorkerHandle(WorkerFiles, Protocol):
     """One worker at work. None of these waits for the worker but `receive` and `wait`.
 
     Attributes:
-        outlives: it goes on when this program ends, and `Runner.start` finds it again; it sees itself that it ends in
-            time once it was asked to.
+        outlives: it keeps running when this program ends, and `Runner.start` finds it again; once asked to end, it
+            ends in time without further help.
     """
 
     outlives: bool

@@ -1,4 +1,4 @@
-"""Runs a scorer that stays loaded: one JSON object a line in, one a line out.
+"""Runs a scorer that stays loaded: one JSON object per line in, one per line out.
 
 {"image": "PATH"}            -> {"image": "PATH", "likeness": 0.71, "status": "ok", ...}
 {"images": ["PATH", ...]}    -> {"verdict": {...}, "facts": {...}, "pictures": [...], ...}   a whole report

@@ -142,7 +142,7 @@ def site(context: RequestContext, call: Call) -> dict[str, str]:
 
 
 def token(context: RequestContext, call: Call) -> dict[str, str]:
-    """Keep the API key of the site that is asked now; it is never told again, and goes to no other."""
+    """Store the API key of the site that is set now; no answer contains it, and it is sent to no other site."""
     see_owner(context)
     with about("key"):
         api_key_store.save(context.root, call.body.key, _key_name(context))

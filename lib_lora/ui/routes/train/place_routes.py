@@ -58,8 +58,8 @@ def routes() -> list[Route]:
 
 
 def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The other machines on which can be trained, what each has, and what would be sent there; none are told to others
-    than this machine's user."""
+    """The other machines that can train, what each has, and what would be sent there; empty where other machines can
+    open the page."""
     return [_values(place) for place in ([] if context.host.remote() else places.load(context.root))]
 
 
@@ -75,8 +75,8 @@ def _values(place: places.Place) -> dict[str, Any]:
 
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Add a machine, after it was reached and looked at; one of its name is replaced. A cluster that has no room now is
-    added unchecked, which `said` says."""
+    """Add a machine once SameFace has logged in and checked it; it replaces one of the same name. A cluster without free
+    resources is added unchecked, and `said` says so."""
     _see_owner(context)
     body = call.body
     name, address = body.name.strip(), body.address.strip()
@@ -103,7 +103,7 @@ def add(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def check(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Look what a machine has now."""
+    """Check again what a machine has."""
     _see_owner(context)
     place = _named(context, call)
     try:

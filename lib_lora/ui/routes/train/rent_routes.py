@@ -88,8 +88,8 @@ class GoingOnRentRequest:
 
 @dataclass(frozen=True)
 class PaintingRentRequest:
-    """How many pictures are painted: `prompts` of a test (a search for the best step and weight is told of beside it),
-    or the pictures of a `production`; their sampling steps, the side in pixels (null = as trained), what may be rented.
+    """How many pictures are painted: those of a test with `prompts` prompts (the answer covers a search for the best
+    step and weight too), or of a `production`; sampling steps, side in pixels (null = as trained), what may be rented.
     """
 
     prompts: int = len(PROMPTS)
@@ -140,7 +140,7 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
 
 
 def keep_key(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Keep RunPod's API key; it is never told again."""
+    """Store RunPod's API key; no answer contains it."""
     _see_owner(context)
     paths.ensure_folder(context.root)
     return {"kept_in": api_key_store.save(context.root, call.body.key)}
@@ -293,7 +293,7 @@ def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 
 def end(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Delete a pod, and look until it is gone."""
+    """Delete a pod, and wait until RunPod confirms that it is gone."""
     _see_owner(context)
     if not _NAME.fullmatch(call.path["name"]):
         raise missing("There is no such pod.")

@@ -1,4 +1,4 @@
-"""Reads a list of prompts (one a line, or a table with a column for each value), and names the folders they refer to.
+"""Reads a list of prompts (one per line, or a table with a column for each value), and names the folders they refer to.
 
 The file may have any encoding that such files have in practice. Pure but for reading the file. Imports nothing heavy.
 """
@@ -53,7 +53,7 @@ def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts of a file, in its order. Empty lines, and lines that begin with #, do not count.
 
     Args:
-        path: a text with a prompt a line; or a table (CSV with commas, semicolons or tabs) whose first line names its
+        path: a text with one prompt per line; or a table (CSV with commas, semicolons or tabs) whose first line names its
             columns, one of them ``prompt``.
 
     Raises:
@@ -98,7 +98,7 @@ def parse(text: str, where: str) -> list[PromptRow]:
     separator = _separator(first)
     rows = _table(text, separator, where) if separator else _plain(lines, where)
     if not rows:
-        raise UserError(f"{where} holds no prompt; write one a line.", code="prompts-empty", file=where)
+        raise UserError(f"{where} contains no prompt; write one per line.", code="prompts-empty", file=where)
     if len(rows) > MOST_ROWS:
         raise UserError(
             f"{where} holds {len(rows):,} prompts, and at most {MOST_ROWS:,} are taken; make several files of it.",

@@ -213,7 +213,7 @@ class RentQuote:
         if not self.preparing_known:
             prepared = f"{self.preparing:.0f} min to prepare it, which is a guess, as sending the base model takes long"
         return (
-            f"{self.training.sentence(pace.seconds, name)}, by {source} ({pace.seconds:.2f} s a step); with "
+            f"{self.training.sentence(pace.seconds, name)}, by {source} ({pace.seconds:.2f} s per step); with "
             f"{prepared}, {quoted.estimate.sentence(self.terms.rate)}"
         )
 

@@ -81,12 +81,12 @@ def costing_pods(root: Path, api: RentalApi | None = None) -> list[CostingPod]:
 def end_pods(
     root: Path, name: str | None, patience: float = rented_pod.DELETING, api: RentalApi | None = None
 ) -> list[CostingPod]:
-    """Delete a pod, or all of them, and look until they are gone.
+    """Delete a pod, or all of them, and wait until the provider confirms that they are gone.
 
     Args:
         root: the data folder.
         name: of the pod; None = all.
-        patience: seconds for each, after which it is said that it may still be there.
+        patience: seconds to wait for each, after which an error says that it may still be there.
         api: see `costing_pods`.
 
     Returns:
