@@ -65,7 +65,9 @@ def who(parser: argparse.ArgumentParser, consent: bool = True) -> None:
     """Who the character is; where `consent` is false, it may be declared later."""
     parser.add_argument("--trigger", required=True, help="the invented word for this character, e.g. mrxa")
     parser.add_argument("--class", dest="class_word", required=True, help="what it is, e.g. woman")
-    parser.add_argument("--consent", required=consent, help="fictional, myself, or consented (an adult, documented)")
+    parser.add_argument(
+        "--consent", required=consent, help="fictional, myself, or consented (adult, with documentation)"
+    )
 
 
 def training(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +89,7 @@ def training(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="any setting of the preset, e.g. --set lora.rank=16 --set resolution=768",
     )
-    parser.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
+    parser.add_argument("--few", action="store_true", help="train even with fewer than 8 photos")
 
 
 _COST = "maximum total cost, in USD or the currency set with 'money' (default: 5 USD)"
@@ -128,7 +130,7 @@ def comfyui(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=DEFAULT,
         metavar="ADDRESS",
-        help=f"paint through the ComfyUI that runs there (without ADDRESS: {DEFAULT})",
+        help=f"paint through the ComfyUI running there (without ADDRESS: {DEFAULT})",
     )
 
 
@@ -140,7 +142,7 @@ def lora_folders(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="folders of LoRAs that are given by their names, beside the folder loras in the data folder",
+        help="folders in which LoRAs are found by name, besides the folder loras in the data folder",
     )
 
 

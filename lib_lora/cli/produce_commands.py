@@ -43,20 +43,27 @@ def add(command: Commands) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="one prompt per line, or a table with a column 'prompt' and any of negative, seed, size, weight, steps, cfg",
+        help="one prompt per line, or a table: prompt, and any of negative, seed, size, weight, steps, cfg",
     )
     produce.add_argument("--count", type=at_least(1), metavar="N", help="pictures (default: one for each prompt)")
     produce.add_argument("--run", metavar="ID", help="which run of the character (default: the newest)")
     produce.add_argument("--step", type=int, help="which checkpoint (default: the one its tests recommend)")
     produce.add_argument("--weight", type=finite, help="of the LoRA (default: the one its tests recommend, else 1)")
-    produce.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
-    produce.add_argument("--seed", type=at_least(0), default=1000, metavar="N", help="of the first (default: 1000)")
+    produce.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="tries per picture (default: 4)")
     produce.add_argument(
-        "--line", choices=_LINES, default="keep", help="keep: above the keep line (default); same: surely this person"
+        "--seed", type=at_least(0), default=1000, metavar="N", help="of the first picture (default: 1000)"
     )
-    produce.add_argument("--several", action="store_true", help="other people may be in the picture too")
+    produce.add_argument(
+        "--line",
+        choices=_LINES,
+        default="keep",
+        help="keep: above the keep line (default); same: certainly this person",
+    )
+    produce.add_argument("--several", action="store_true", help="allow other people in the picture")
     produce.add_argument("--negative", metavar="TEXT", help="the negative prompt, where the list has none")
-    produce.add_argument("--side", type=at_least(64), metavar="PIXELS", help="of a square (default: as trained)")
+    produce.add_argument(
+        "--side", type=at_least(64), metavar="PIXELS", help="side of a square picture (default: as trained)"
+    )
     produce.add_argument("--cfg", type=finite, help="guidance scale (default: the base model's usual one)")
     produce.add_argument("--sampler", default="Euler", metavar="NAME", help="(default: Euler)")
     produce.add_argument(
@@ -65,7 +72,7 @@ def add(command: Commands) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="folders of files for __wildcards__, beside the folder wildcards in the data folder",
+        help="folders of files for __wildcards__, besides the folder wildcards in the data folder",
     )
     produce.add_argument(
         "--loras",
@@ -73,7 +80,7 @@ def add(command: Commands) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="folders of further LoRAs, for <lora:name:weight>, beside the folder loras in the data folder",
+        help="folders of further LoRAs, for <lora:name:weight>, besides the folder loras in the data folder",
     )
     produce.add_argument(
         "--second-pass",
@@ -89,10 +96,10 @@ def add(command: Commands) -> None:
     on(produce, rents=True)
     comfyui(produce)
 
-    made = command("productions", _productions, "List what was produced of a character; show, or export, one of it.")
+    made = command("productions", _productions, "List the productions of a character, or show or export one.")
     made.add_argument("name", metavar="NAME")
     made.add_argument("number", nargs="?", metavar="ID", help="which production (default: list them)")
-    made.add_argument("--export", type=Path, metavar="DIR", help="copy the pictures that are kept, with captions")
+    made.add_argument("--export", type=Path, metavar="DIR", help="copy the kept pictures, with captions")
     made.add_argument(
         "--c2pa",
         nargs="?",

@@ -25,7 +25,7 @@ def add(command: Commands) -> None:
     tab.add_argument("--listen", action="store_true", help="let other machines in; the address then has a token")
     tab.add_argument("--no-open", action="store_true", help="do not open the page in a browser")
 
-    doctor = command("doctor", _doctor, "Say what works on this machine and what does not; for reports of faults, too.")
+    doctor = command("doctor", _doctor, "Say what works on this machine and what does not, also for bug reports.")
     doctor.add_argument(
         "--models", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="folders of base models"
     )

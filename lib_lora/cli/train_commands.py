@@ -26,14 +26,16 @@ def add(command: Commands) -> None:
     painting(whole, least=0)
     on(whole, rents=True)
 
-    train = command("train", _train, "Train a character that was made with 'new'.")
+    train = command("train", _train, "Train a character that was created with 'new'.")
     train.add_argument("name", metavar="NAME")
     training(train)
     on(train, rents=True)
 
     resume = command("resume", _resume, "Continue a run that was stopped or killed, or train a finished one longer.")
     resume.add_argument("run", metavar="RUN", help=HOW)
-    resume.add_argument("--steps", type=at_least(1), metavar="N", help="total steps of the run, those done included")
+    resume.add_argument(
+        "--steps", type=at_least(1), metavar="N", help="total steps of the run, including those already done"
+    )
     resume.add_argument("--base", type=Path, metavar="CHECKPOINT", help="where the base model is now, if it was moved")
     resume.add_argument("--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default: as before)")
 
@@ -43,7 +45,7 @@ def add(command: Commands) -> None:
     demo.add_argument("--steps", type=at_least(1), metavar="N", help="of training (default: the preset's)")
     demo.add_argument("--no-open", action="store_true", help="do not show the result in a browser")
 
-    info = command("info", _info, "Say what a LoRA file holds.")
+    info = command("info", _info, "Show what a LoRA file contains.")
     info.add_argument("file", type=Path, metavar="LORA.safetensors")
 
 

@@ -84,8 +84,8 @@ def _workflows(home: Path) -> Path | None:
 def _named(file: Path) -> list[tuple[Path, bool]]:
     """The folders for LoRAs in ``extra_model_paths.yaml`` that are there, and whether each is a default one.
 
-    As ComfyUI reads it: folders, one per line, from ``base_path`` (in which ``~`` and variables count), or from the file's
-    folder; the names of the sections mean nothing. Anybody may have written the file.
+    As ComfyUI reads it: folders, one per line, from ``base_path`` (in which ``~`` and variables count), or from the
+    file's folder; the names of the sections mean nothing. Anybody may have written the file.
     """
     found = []
     for place in _sections(file):

@@ -62,7 +62,7 @@ RANGES: dict[RangeName, Range] = {  # of arguments, by name
 
 @dataclass(frozen=True)
 class AuditArguments:
-    """How to look through a character's photos (`workflows.photos.audit_photos.audit_photos`).
+    """How to audit a character's photos (`workflows.photos.audit_photos.audit_photos`).
 
     Attributes:
         resolution: pixels of a side of what will be trained; 0 = as of its pictures, else the usual family's.

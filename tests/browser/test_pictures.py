@@ -145,7 +145,7 @@ def test_a_picture_opens_large_beside_its_photo(person: Visitor) -> None:
     large = person.page.locator("dialog[open]")
     large.get_by_text("1 of 4").wait_for()
     assert large.locator(".sf-side-label").all_inner_texts() == [
-        "Photo: the one most alike", "without the LoRA", "with the LoRA"
+        "Photo: the most similar one", "without the LoRA", "with the LoRA"
     ]  # fmt: skip
     person.page.keyboard.press("ArrowRight")
     large.get_by_text("2 of 4").wait_for()

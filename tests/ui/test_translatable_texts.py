@@ -38,7 +38,10 @@ def test_what_the_scripts_say_is_listed() -> None:
     "words",
     [
         {"undecided", "saving …", "+ New", "‹ Previous", "woman", "man", "person", "left", "ahead", "right"},
-        {"{least} to {most} photos of this one face, alone in the picture", "{least} or more are enough to learn a face well."},
+        {
+            "{least} to {most} photos of this one face, alone in the picture",
+            "{least} or more are enough to learn a face well.",
+        },
         {"sharp, well lit, the face at least {n} pixels high"},
         {"close-ups, some of the upper body, a few of the whole body"},
         {"look", "leave out?", "new", "good", "kept by you", "waiting", "running", "stopped"},

@@ -155,7 +155,7 @@ export function updateCaptionCard(card, item) {
   state(card, drafts.get(keyOf(slug, item.file)));
   card.classList.toggle('sf-out', !item.used);
   const found = item.problems.map((text, place) => say((item.messages || [])[place], text));
-  const sentences = item.used ? found : [t('Left out: this photo is not trained on.')];
+  const sentences = item.used ? found : [t('Left out: this photo is not used for training.')];
   if (problems.dataset.text !== sentences.join('\n'))
     fillWith(
       problems,

@@ -183,7 +183,7 @@ function consentField() {
     const date = before && same ? before.date : new Date().toISOString().slice(0, 10);
     const words = same
       ? 'You declared this on {date}.'
-      : 'This is kept with the date, {date}. Nothing is trained without it.';
+      : 'This is stored with the date, {date}. Nothing is trained without it.';
     setText(note, t(words, { date }));
   };
   node.addEventListener('change', show);

@@ -36,13 +36,13 @@ function make(root) {
   const heading = el('h3', { text: t('Settings') });
   const checks = el('div', { class: 'sf-halves' }, left, right);
   appendTo(root, [made.lead, made.pods, checks, heading, made.settings.node]);
-  made.lead.set({ tone: 'busy', text: 'Looking …' });
+  made.lead.set({ tone: 'busy', text: 'Checking …' });
   return made;
 }
 
 /** @param {DoctorPanel} made */
 async function load(made) {
-  const again = { label: 'Look again', do: () => load(made) };
+  const again = { label: 'Check again', do: () => load(made) };
   try {
     const [doctor, settings] = await Promise.all([api.get('/doctor'), api.get('/settings')]);
     const copy = { label: 'Copy for a report', do: () => copyText(doctor.text) };

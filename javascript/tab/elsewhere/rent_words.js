@@ -65,11 +65,11 @@ const PAINTED = {
   test: 'A test of {n} pictures takes about {time} there and costs about {total}.',
   choose:
     'A search for the best step and weight, of up to {n} pictures, takes about {time} there and costs about {total}.',
-  produce: 'To paint each picture once takes about {time} there and costs about {total}.',
+  produce: 'Painting each picture once takes about {time} there and costs about {total}.',
 };
 const UNKNOWN = {
   test: 'How long a test of {n} pictures takes on the {name} is not known: none of this size were painted on one for you.',
-  choose: 'Nor is it for a search for the best step and weight, of up to {n} pictures.',
+  choose: 'Nor is the time for a search for the best step and weight, which paints up to {n} pictures.',
   produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
 };
 

@@ -31,7 +31,7 @@ export function sentList(wanted) {
     if (key === shown || !asked) return;
     shown = key;
     failed = false;
-    setText(said, t('Looking through the photos …'));
+    setText(said, t('Reading the photos …'));
     try {
       const list = await api.post(`/characters/${slug}/sent`, asked);
       if (key !== shown) return;

@@ -275,7 +275,8 @@ function settingsFold(made) {
     const civitai = await sendForm({ address }, () => api.post('/library/site', { address: address.value }));
     if (made.library) made.library.civitai = civitai;
     const other = address.value.trim() && !civitai.site.includes(address.value.trim().replace(/^https?:\/\//, ''));
-    if (other) toast('The address is saved, but the variable SAMEFACE_CIVITAI names another one, which comes first.', 'warn');
+    if (other)
+      toast('The address is saved, but the variable SAMEFACE_CIVITAI names another one, which comes first.', 'warn');
     else toast(t('Requests now go to {site}.', { site: civitai.site }), 'good');
     show(made);
   });

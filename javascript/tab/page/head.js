@@ -46,7 +46,7 @@ function whoRow() {
   const face = el('img', { class: 'sf-face', alt: '', hidden: true, width: 36, height: 36 });
   const choice = selectBox([], '', (slug) => goTo({ slug, step: stepOf(slug) }));
   choice.setAttribute('aria-label', t('Character'));
-  const add = actionButton('+ New', () => goTo({ step: 'new' }), { title: 'Make a new character' });
+  const add = actionButton('+ New', () => goTo({ step: 'new' }), { title: 'Create a new character' });
   const edit = actionButton('Edit', () => goTo({ step: 'edit' }), {
     title: 'Trigger word, consent, traits; delete',
   });

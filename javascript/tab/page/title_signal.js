@@ -163,7 +163,7 @@ function notify(job) {
 
 /** A box to tick: the browser is asked when it is ticked, and never otherwise. Hidden where there are none. */
 export function tick() {
-  const help = 'A notification of this browser, when a training or a test ends while you look elsewhere.';
+  const help = 'A browser notification when a training or a test ends while you are looking elsewhere.';
   const made = checkbox('Notify me at the end', wanted(), () => ask(box), help);
   made.classList.add('sf-notify');
   made.hidden = !possible();
@@ -185,7 +185,7 @@ async function ask(box) {
   const refused = yes && !wanted();
   showFault(
     box.input,
-    refused ? 'The browser does not allow it; allow notifications of this page in its settings.' : '',
+    refused ? 'The browser does not allow it; allow notifications for this page in its settings.' : '',
   );
 }
 

@@ -183,7 +183,7 @@ function facts(production) {
   return [
     { name: 'Kept', text: t('{kept} of {wanted}, {painted} painted', { kept, wanted, painted }) },
     { name: 'Passed at the first try', text: passed },
-    { name: 'Painted for each one kept', text: tries && format.number(tries, 2) },
+    { name: 'Painted for each kept picture', text: tries && format.number(tries, 2) },
     { name: 'Why pictures failed', text: why },
     { name: 'Small faces', text: repainted(production) },
     { name: 'Without a picture after all tries', text: without ? String(without) : '', tone: 'warn' },

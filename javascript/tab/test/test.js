@@ -262,7 +262,7 @@ function showLinks(made, grid) {
   fillWith(
     made.links,
     link('The whole report', grid.html || `${folder}/report.html`),
-    link('All on one picture', `${folder}/sheet.png`),
+    link('All in one picture', `${folder}/sheet.png`),
   );
 }
 

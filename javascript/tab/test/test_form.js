@@ -38,7 +38,7 @@ export function testForm(changed) {
   const many = radioGroup(
     'Pictures',
     [
-      { value: 'all', text: t('All {n}', { n: limits.test_pictures }), help: 'A sure verdict.' },
+      { value: 'all', text: t('All {n}', { n: limits.test_pictures }), help: 'A reliable verdict.' },
       {
         value: 'quick',
         text: t('Quick: {n}', { n: limits.quick_pictures }),

@@ -51,7 +51,7 @@ export function countedText(standing, words) {
 export function timeLeft(standing) {
   const seconds = standing?.seconds_left;
   if (!format.isNumber(seconds)) return '';
-  return t('{left} left, done at {clock}', { left: format.duration(seconds), clock: clockTime(seconds) });
+  return t('{left} left, finished at {clock}', { left: format.duration(seconds), clock: clockTime(seconds) });
 }
 
 /**
@@ -159,7 +159,7 @@ function numbers(standing) {
         : '',
     },
     { name: 'Left', text: format.duration(standing.seconds_left) },
-    { name: 'Done at', text: format.isNumber(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
+    { name: 'Finished at', text: format.isNumber(standing.seconds_left) ? clockTime(standing.seconds_left) : '' },
     { name: 'Pace', text: rate ? t('{n} s per step', { n: number(rate, rate < 1 ? 2 : 1) }) : '' },
     { name: 'Loss', text: number(standing.loss, 4) },
     { name: 'Memory', text: standing.memory ? format.bytes(standing.memory) : '' },

@@ -67,7 +67,7 @@ export function moreSteps() {
     setText(
       help,
       gone ||
-        t('Run {run} continues after step {step}; its steps so far stay.', {
+        t('Run {run} continues after step {step}; its steps so far are kept.', {
           run: run.id,
           step: format.number(run.saved),
         }),

@@ -248,7 +248,7 @@ function copyPrompt(made) {
 /** @param {UsePanel} made */
 async function toComfy(made) {
   const folder = made.comfy.input.value.trim();
-  refuseForm(folder ? [] : [{ target: made.comfy.input, text: 'Where is ComfyUI? Type its folder.' }]);
+  refuseForm(folder ? [] : [{ target: made.comfy.input, text: 'Enter the folder of ComfyUI.' }]);
   if (!made.settings || folder !== made.settings.comfyui) {
     const keep = () => postWithCode('/settings', { comfyui: folder });
     made.settings = await sendForm({ comfyui: made.comfy.input }, keep);
@@ -259,7 +259,7 @@ async function toComfy(made) {
 /** @param {UsePanel} made */
 async function toFolder(made) {
   const folder = made.folder.input.value.trim();
-  refuseForm(folder ? [] : [{ target: made.folder.input, text: 'Into which folder? Type its path.' }]);
+  refuseForm(folder ? [] : [{ target: made.folder.input, text: 'Enter the path of the folder.' }]);
   const used = await use(made, 'folder', folder);
   writeStored('folder', folder);
   made.result.set(used);

@@ -163,7 +163,7 @@ export async function copyText(text) {
     await navigator.clipboard.writeText(text);
   } catch {
     if (!copiedByHand(text))
-      throw new Error(t('The browser does not let this page copy; mark the text and press Ctrl+C.'));
+      throw new Error(t('The browser does not allow this page to copy; select the text and press Ctrl+C.'));
   }
   toast('Copied.', 'good');
 }

@@ -107,7 +107,7 @@ function photoSide(slug) {
     const src = url(`/characters/${slug}/photos/${one.sha256}/picture`);
     if (image.getAttribute('src') !== src) image.src = src;
     image.alt = t('Photo {file}', { file: one.file });
-    setText(label, t(one.file === wanted ? 'Photo: the one most alike' : 'Photo'));
+    setText(label, t(one.file === wanted ? 'Photo: the most similar one' : 'Photo'));
     setText(name, one.file);
     name.title = one.file;
     turn.hidden = photos.length < 2;
@@ -209,7 +209,7 @@ function comparison() {
     slider.hidden = line.hidden = !both;
     box.classList.toggle('sf-both', both);
     box.classList.remove('sf-zoomed');
-    box.title = both ? '' : t('Click, or press Z, to look closer');
+    box.title = both ? '' : t('Click, or press Z, to zoom in');
     slide();
   };
   return { node, set, zoom };

@@ -19,7 +19,7 @@ from lib_lora.workspace.workspace import Workspace, data_root
 
 def add(command: Commands) -> None:
     """Add these commands."""
-    new = command("new", _new, "Make a character, from photos or for photos to come.")
+    new = command("new", _new, "Create a character, with photos or without.")
     new.add_argument("name", metavar="NAME")
     new.add_argument("--photos", type=Path, nargs="+", default=[], metavar="PATH", help="files, folders, zips")
     who(new, consent=False)
@@ -30,7 +30,7 @@ def add(command: Commands) -> None:
         help='features for captions to mention: "brown eyes, sharp jawline"',
     )
 
-    take = command("import", _import, "Take photos into a character's folder; the originals stay as they are.")
+    take = command("import", _import, "Import photos into a character's folder; the originals stay unchanged.")
     take.add_argument("name", metavar="NAME")
     take.add_argument("sources", type=Path, nargs="+", metavar="PATH", help="files, folders, zips")
 
@@ -40,14 +40,14 @@ def add(command: Commands) -> None:
     audit.add_argument("--drop", nargs="+", default=[], metavar="PHOTO", help="leave these out")
     audit.add_argument("--undecided", nargs="+", default=[], metavar="PHOTO", help="withdraw the decisions on these")
     audit.add_argument("--undo", action="store_true", help="undo the newest decision on photos, or their removal")
-    audit.add_argument("--accept", action="store_true", help="leave out all photos that are proposed")
+    audit.add_argument("--accept", action="store_true", help="leave out all proposed photos")
     side = usual_family().largest_side
     text = f"of training, in pixels (default: {side})"
     audit.add_argument("--resolution", type=at_least(64), default=side, metavar="N", help=text)
 
     consent = command("consent", _consent, "Declare why a character's face may be trained on.")
     consent.add_argument("name", metavar="NAME")
-    consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (an adult, documented)")
+    consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (adult, with documentation)")
 
     forget = command("forget", _forget, "Delete what was computed of a character's face (biometric data); photos stay.")
     forget.add_argument("name", metavar="NAME")

@@ -15,16 +15,18 @@ def add(command: Commands) -> None:
     caption = command("caption", _caption, "Show a character's captions, write them, or edit many at once.")
     caption.add_argument("name", metavar="NAME")
     edits = caption.add_mutually_exclusive_group()
-    edits.add_argument("--fill", action="store_true", help="write those that are missing from what the photos show")
-    edits.add_argument("--add", metavar="PHRASE", help="to every caption that lacks it")
-    edits.add_argument("--remove", metavar="PHRASE", help="a whole phrase between commas; capitals do not matter")
-    edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"), help="a whole phrase by another")
-    edits.add_argument("--move", nargs=2, metavar=("PHRASE", "PLACE"), help="to the PLACE-th phrase from 0 (-1: last)")
+    edits.add_argument("--fill", action="store_true", help="write the missing captions from what the photos show")
+    edits.add_argument("--add", metavar="PHRASE", help="add it to every caption that lacks it")
+    edits.add_argument("--remove", metavar="PHRASE", help="remove a whole phrase between commas; case does not matter")
+    edits.add_argument("--replace", nargs=2, metavar=("PHRASE", "BY"), help="replace a whole phrase by another")
+    edits.add_argument(
+        "--move", nargs=2, metavar=("PHRASE", "PLACE"), help="move it to this place, counted from 0 (-1: last)"
+    )
     edits.add_argument("--undo", action="store_true", help="undo the newest edit")
     caption.add_argument(
         "--captioner", metavar="WHICH", help="with --fill: blip:FOLDER, clip:FILE or clip, a model on this machine"
     )
-    caption.add_argument("--rewrite", action="store_true", help="with --fill: also captions that are there")
+    caption.add_argument("--rewrite", action="store_true", help="with --fill: also replace existing captions")
     caption.add_argument("--place", type=int, metavar="N", help="where --add puts it (default: at the end)")
     caption.add_argument("--only", nargs="+", default=[], metavar="PHOTO", help="file names (default: all photos)")
 

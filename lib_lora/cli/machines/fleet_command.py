@@ -59,14 +59,14 @@ def add(command: Commands) -> None:
     on(fleet, rents=True)
     trained = fleet.add_argument_group("with train and study")
     trained.add_argument("--base", type=Path, metavar="CHECKPOINT", help="the .safetensors or .ckpt file")
-    trained.add_argument("--preset", metavar="NAME", help="as of the command train")
+    trained.add_argument("--preset", metavar="NAME", help="as for the command train")
     trained.add_argument("--steps", type=at_least(1), metavar="N", help="optimizer steps")
     trained.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of the preset")
     trained.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[], metavar="N", help="train with each of them"
     )
     trained.add_argument("--no-test", action="store_true", help="paint and judge no test grids afterwards")
-    trained.add_argument("--few", action="store_true", help="train although there are fewer than 8 photos")
+    trained.add_argument("--few", action="store_true", help="train even with fewer than 8 photos")
     study = fleet.add_argument_group("with study")
     study.add_argument(
         "--vary",
@@ -83,8 +83,10 @@ def add(command: Commands) -> None:
     )
     made = fleet.add_argument_group("with produce")
     made.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a table, as for produce")
-    made.add_argument("--count", type=at_least(1), metavar="N", help="pictures of each (default: one for each prompt)")
-    made.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="of a picture (default: 4)")
+    made.add_argument(
+        "--count", type=at_least(1), metavar="N", help="pictures of each character (default: one for each prompt)"
+    )
+    made.add_argument("--tries", type=at_least(1), default=4, metavar="N", help="tries per picture (default: 4)")
 
 
 def _fleet(options: argparse.Namespace) -> Answer:

@@ -58,7 +58,7 @@ class GridReport:
         lines = [
             as_text(self.report),
             f"The whole report: {self.folder / report_html.FILE_NAME}",
-            f"All on one picture: {self.folder / SHEET}",
+            f"All in one picture: {self.folder / SHEET}",
         ]
         step = next_command(RunFolder.of_grid(self.folder), self.report)
         return "\n".join([*lines, *([f"To do that: {step}"] if step else [])])

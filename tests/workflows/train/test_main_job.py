@@ -132,7 +132,7 @@ def test_the_command_says_what_it_did(finished):
     assert re.search(r"^photos/Bild ü 00\.jpg and \d more +640x640 +128x128", out, re.MULTILINE)
     assert re.search(r"^\[.\] NO VERDICT", out, re.MULTILINE)
     grid = finished.run / "grids" / "001"
-    assert out.rstrip().endswith(f"The whole report: {grid / 'report.html'}\nAll on one picture: {grid / 'sheet.png'}")
+    assert out.rstrip().endswith(f"The whole report: {grid / 'report.html'}\nAll in one picture: {grid / 'sheet.png'}")
     assert "Traceback" not in finished.said.err
 
 

@@ -71,7 +71,7 @@ def routes() -> list[Route]:
 
 
 def library(context: RequestContext, _call: Call) -> dict[str, Any]:
-    """The models that the webui knows with what is known of them, the starter models, and what is set."""
+    """The models that the webui knows, with what is known of them, the starter models, and the settings."""
     bases, loras, trouble = files_of(context)
     lookup = ModelLookup(context.root, ask=False)
     found = [*entries(context.root, bases, lookup), *entries(context.root, loras, lookup)]
@@ -134,7 +134,7 @@ def consent(context: RequestContext, call: Call) -> dict[str, str]:
 
 
 def site(context: RequestContext, call: Call) -> dict[str, str]:
-    """Ask another Civitai, such as https://civitai.red."""
+    """Set another address of Civitai to ask, such as https://civitai.red."""
     see_owner(context)
     with about("address"):
         civitai_consent.set_site(context.root, call.body.address)

@@ -27,7 +27,7 @@ _MOST = 60  # versions, or files of one, that can be chosen
 
 @dataclass(frozen=True)
 class LookupRequest:
-    """Whether everything is asked again, also what was asked lately."""
+    """Whether to ask about everything again, even if it was asked recently."""
 
     refresh: bool = False
 
@@ -187,7 +187,7 @@ def fetch(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def fetch_starter_model(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Fetch a base model to begin with, from where the list says."""
+    """Fetch a base model to begin with, from the address in the list."""
     see_owner(context)
     with about("name"):
         model = starter_named(call.body.name)

@@ -57,8 +57,8 @@ def page(context: RequestContext, call: Call) -> Response:
 
 def archive(context: RequestContext, call: Call) -> Response:
     """The pictures that are kept, as a zip: with names, captions, a table (CSV and JSON) and a contact sheet. With
-    `signed=1` the pictures are signed (C2PA), by the user's certificate where one lies in the data folder, else by a
-    home-made one."""
+    `signed=1` the pictures are signed (C2PA), with the user's certificate if there is one in the data folder, otherwise
+    with a home-made one."""
     from lib_lora.workflows.produce.production_export import exported
 
     folder, one = production_of(context, call)

@@ -35,7 +35,7 @@ _PROMPTS = 4 * MB  # of a list of prompts
 class NewProduction(ProduceSettings):
     """What is painted: `prompts` is the text of a list of prompts, or of a table; `painter` is "webui", "worker" or
     "comfyui", the last with the `comfyui` that paints (its address); `rental` says what may be rented with `on`
-    "runpod"; the rest is as the command `produce` has it, where null means: as usual."""
+    "runpod"; the other values are those of the command `produce`; null = its default."""
 
     prompts: str
     painter: str = "worker"
@@ -169,7 +169,7 @@ def _stats(one: ProductionFolder, found: _ReadProduction) -> ProductionStats:
 
 
 def begin(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Begin a production, or continue the one that was begun with the very same values; its number, and the job."""
+    """Begin a production, or continue the one with exactly the same values; answers its number and the job."""
     folder = paths.character(context, call)
     if call.body.run is not None:
         paths.run(folder, call.body.run)
@@ -236,7 +236,7 @@ def _queued(
 
 
 def go_on(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Paint what is missing of a production, also in place of what the user has dropped."""
+    """Paint the missing pictures of a production, and replace those that the user has dropped."""
     folder, one = production_of(context, call)
     last = _last(context, folder, one)
     on = call.body.on if call.body.on is not None else last.on
@@ -333,7 +333,7 @@ def _picture(slug: str, one: ProductionFolder, painted: PaintedTry, progress: Pr
 
 
 def decide(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Keep pictures, drop them, or take such decisions back."""
+    """Keep pictures, drop them, or undo such decisions."""
     _, one = production_of(context, call)
     one.decide(call.body.decisions)
     found = _read(one)

@@ -75,8 +75,8 @@ def _values(place: places.Place) -> dict[str, Any]:
 
 
 def add(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Add a machine once SameFace has logged in and checked it; it replaces one of the same name. A cluster without free
-    resources is added unchecked, and `said` says so."""
+    """Add a machine once SameFace has logged in and checked it; it replaces one of the same name. A cluster without
+    free resources is added unchecked, and `said` says so."""
     _see_owner(context)
     body = call.body
     name, address = body.name.strip(), body.address.strip()
@@ -117,7 +117,7 @@ def check(context: RequestContext, call: Call) -> dict[str, Any]:
 
 
 def remove(context: RequestContext, call: Call) -> dict[str, Any]:
-    """Forget a machine; what lies there stays there."""
+    """Forget a machine; its files there are kept."""
     _see_owner(context)
     place = _named(context, call)
     see_unused(context.root, place.name)
@@ -143,7 +143,7 @@ def _see_owner(context: RequestContext) -> None:
 
 
 def sent(context: RequestContext, call: Call) -> dict[str, Any]:
-    """What a training would send to another machine: each photo, caption and setting, by the rules of sending."""
+    """What a training would send to another machine: each photo, caption and setting."""
     if context.host.remote():
         raise forbidden("This webui is open to other machines, so nothing can be sent elsewhere from here.")
     folder, body = paths.character(context, call), call.body

@@ -76,7 +76,7 @@ class RentRequest:
 
 @dataclass(frozen=True)
 class GoingOnRentRequest:
-    """How many steps the run should have in all (null = as before), and what may be rented."""
+    """How many steps the run should have in total (null = as before), and what may be rented."""
 
     steps: int | None = None
     rental: Rental = field(default_factory=Rental)
@@ -284,7 +284,7 @@ def _offer_to_paint(one: QuotedPainting, found: PaintingQuote, plans: dict[str, 
 
 
 def living(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
-    """The pods of SameFace at RunPod that live and cost; none without an API key."""
+    """SameFace's pods at RunPod that are running and cost money; empty without an API key."""
     if context.host.remote() or not api_key_store.kept_here(context.root):
         return []
     api = pod_terms.account(context.root).hurried()

@@ -53,8 +53,8 @@ def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts of a file, in its order. Empty lines, and lines that begin with #, do not count.
 
     Args:
-        path: a text with one prompt per line; or a table (CSV with commas, semicolons or tabs) whose first line names its
-            columns, one of them ``prompt``.
+        path: a text with one prompt per line; or a table (CSV with commas, semicolons or tabs) whose first line names
+            its columns, one of them ``prompt``.
 
     Raises:
         UserError: it cannot be read, is too large, holds no prompt, or a value that cannot be; with its line.
