@@ -90,7 +90,7 @@ function make(root) {
   const models = el('div', { class: 'sf-stack' }, el('h3', { text: t('Your models') }), made.choice, made.together);
   appendTo(models, [made.cards, made.none]);
   appendTo(root, [made.lead, made.fetching, find, models, advice, starters, made.settings]);
-  made.lead.set({ tone: 'busy', text: 'Looking …' });
+  made.lead.set({ tone: 'busy', text: 'Loading …' });
   return made;
 }
 
@@ -99,7 +99,7 @@ async function load(made) {
   try {
     made.library = await api.get('/library');
   } catch (error) {
-    const again = { label: 'Look again', do: () => load(made) };
+    const again = { label: 'Try again', do: () => load(made) };
     made.lead.set({ tone: 'bad', text: asError(error).message, buttons: [again] });
     return;
   }
@@ -193,7 +193,7 @@ function leading(made, library) {
     };
   const task = tasks.look;
   if (task && task.state === 'running') {
-    const words = task.total ? 'Looking up {name} ({n} of {all})' : 'Looking …';
+    const words = task.total ? 'Looking up {name} ({n} of {all})' : 'Looking up models …';
     const text = t(words, { name: task.about, n: task.done + 1, all: task.total });
     const stop = { label: 'Stop', do: () => api.post('/library/stop', { kind: 'look' }).then(() => follow(made)) };
     return { tone: 'busy', text, buttons: [stop] };
