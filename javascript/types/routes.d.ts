@@ -87,15 +87,15 @@ interface Posts {
   '/characters/{slug}/captions/fill': { path: `/characters/${string}/captions/fill`; body: { captioner?: string; rewrite?: boolean; only?: (string)[] } };
   /** What a training would take: steps, disk space, and time and memory if they have been measured; and how many of its photos have a caption that says more than who it is. */
   '/characters/{slug}/estimate': { path: `/characters/${string}/estimate`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; on?: string } };
-  /** Add a machine, after it was reached and looked at; one of its name is replaced. A cluster that has no room now is added unchecked, which `said` says. */
+  /** Add a machine once SameFace has logged in and checked it; it replaces one of the same name. A cluster without free resources is added unchecked, and `said` says so. */
   '/places': { path: `/places`; body: { name: string; address: string; key?: string; folder?: string; python?: string; storage?: string; code?: string } };
-  /** Look what a machine has now. */
+  /** Check again what a machine has. */
   '/places/{name}/check': { path: `/places/${string}/check`; body: {} };
-  /** Forget a machine; what lies there stays there. */
+  /** Forget a machine; its files there are kept. */
   '/places/{name}/remove': { path: `/places/${string}/remove`; body: {} };
-  /** What a training would send to another machine: each photo, caption and setting, by the rules of sending. */
+  /** What a training would send to another machine: each photo, caption and setting. */
   '/characters/{slug}/sent': { path: `/characters/${string}/sent`; body: { base: string; preset?: string | null; settings?: Record<string, unknown>; on?: string; base_address?: string } };
-  /** Keep RunPod's API key; it is never told again. */
+  /** Store RunPod's API key; no answer contains it. */
   '/runpod/key': { path: `/runpod/key`; body: { key: string } };
   /** Forget RunPod's API key; one in the environment of this program stays. */
   '/runpod/key/forget': { path: `/runpod/key/forget`; body: {} };
@@ -105,7 +105,7 @@ interface Posts {
   '/characters/{slug}/runs/{run}/rent-on': { path: `/characters/${string}/runs/${string}/rent-on`; body: { steps?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
   /** What RunPod offers now to paint pictures with a run's LoRA, with prices, minutes and sums; what is left of the limits of the run. */
   '/characters/{slug}/runs/{run}/rent': { path: `/characters/${string}/runs/${string}/rent`; body: { prompts?: number; production?: number; steps?: number; side?: number | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } } };
-  /** Delete a pod, and look until it is gone. */
+  /** Delete a pod, and wait until RunPod confirms that it is gone. */
   '/pods/{name}/end': { path: `/pods/${string}/end`; body: {} };
   /** Add a job to the queue. */
   '/jobs': { path: `/jobs`; body: { kind: string; character: string; arguments?: Record<string, unknown> } };
@@ -123,17 +123,17 @@ interface Posts {
   '/queue': { path: `/queue`; body: { paused: boolean } };
   /** Copy a LoRA to where it is used, with its preview and notes beside it. */
   '/characters/{slug}/use': { path: `/characters/${string}/use`; body: { run: string; step: number; weight?: number; to?: string; folder?: string; code?: string } };
-  /** Begin a production, or continue the one that was begun with the very same values; its number, and the job. */
+  /** Begin a production, or continue the one with exactly the same values; answers its number and the job. */
   '/characters/{slug}/productions': { path: `/characters/${string}/productions`; body: { count?: number; run?: string | null; step?: number | null; weight?: number | null; tries?: number; seed?: number; line?: 'keep' | 'same'; several?: boolean; negative?: string | null; side?: number | null; steps?: number; cfg?: number | null; sampler?: string; trigger?: boolean; second_pass?: number; prompts: string; painter?: string; on?: string; comfyui?: string; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } | null } };
-  /** Paint what is missing of a production, also in place of what the user has dropped. */
+  /** Paint the missing pictures of a production, and replace those that the user has dropped. */
   '/characters/{slug}/productions/{production}/continue': { path: `/characters/${string}/productions/${string}/continue`; body: { on?: string | null; comfyui?: string | null; rental?: { gpus?: (string)[]; dearest?: number | null; hours?: number; cap?: number; cloud?: 'SECURE' | 'COMMUNITY'; regions?: (string)[]; anew?: boolean } | null } };
-  /** Keep pictures, drop them, or take such decisions back. */
+  /** Keep pictures, drop them, or undo such decisions. */
   '/characters/{slug}/productions/{production}/decisions': { path: `/characters/${string}/productions/${string}/decisions`; body: { decisions?: Record<string, 'keep' | 'drop' | null> } };
   /** Agree that hashes are sent to Civitai, or switch it off. */
   '/library/consent': { path: `/library/consent`; body: { state: 'agreed' | 'off' | '' } };
-  /** Ask another Civitai, such as https://civitai.red. */
+  /** Set another address of Civitai to ask, such as https://civitai.red. */
   '/library/site': { path: `/library/site`; body: { address?: string } };
-  /** Keep the API key of the site that is asked now; it is never told again, and goes to no other. */
+  /** Store the API key of the site that is set now; no answer contains it, and it is sent to no other site. */
   '/library/token': { path: `/library/token`; body: { key: string } };
   /** Forget the API key of the site that is asked now; one in the environment of this program stays. */
   '/library/token/forget': { path: `/library/token/forget`; body: {} };
@@ -145,7 +145,7 @@ interface Posts {
   '/library/find': { path: `/library/find`; body: { what: string; version?: string } };
   /** Fetch a model from Civitai into the webui's folder for its kind; a download that was stopped is continued. */
   '/library/fetch': { path: `/library/fetch`; body: { what: string; version?: string; file?: string } };
-  /** Fetch a base model to begin with, from where the list says. */
+  /** Fetch a base model to begin with, from the address in the list. */
   '/library/starter': { path: `/library/starter`; body: { name: string; agreed?: boolean } };
   /** Stop the running task of a kind; what was fetched or found is kept. */
   '/library/stop': { path: `/library/stop`; body: { kind: 'look' | 'find' | 'fetch' } };
