@@ -43,7 +43,7 @@ def test_without_a_command_all_are_listed(capsys):
         cli.main([])
     said = capsys.readouterr()
     assert (end.value.code, said.out) == (2, "")
-    assert "Take photos into a character's folder" in said.err
+    assert "Import photos into a character's folder" in said.err
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["--vers"], ["train", "x"], ["-h"]])

@@ -62,7 +62,7 @@ SD1 = StableDiffusion(
         ),
         # on a CPU (docs/mini-face.md has the measurements)
         NARROW: FamilyPreset(
-            "A face on a small model of small pictures, minutes on a processor: for trying things out.",
+            "A face on a small model that paints small pictures; takes minutes on a CPU, for trying things out.",
             {
                 "passes": 56,  # 336 steps with 24 photos
                 "batch_size": 4,  # a small step costs little more for four than for one
