@@ -38,7 +38,7 @@ def add(command: Commands) -> None:
         "--budget",
         type=at_least(1),
         metavar="N",
-        help="with --more: how many to paint, besides 20 strangers (default: 200)",
+        help="with --more: how many to paint, beside 20 strangers (default: 200)",
     )
     invent.add_argument("--lora", metavar="FILE", help="with --more: paint with this LoRA; newest: the character's own")
     invent.add_argument(
