@@ -123,7 +123,7 @@ class Rental:
         cap: USD that these may cost, together.
         cloud: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
-        again: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
+        anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
 
     gpus: list[str] = field(default_factory=list)
