@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,20 +152,17 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
 
 def cell_of(record: RunRecord, pictures: list[PromptSource], framing: str) -> Cell:
     """The picture to begin with: a test's, or a plain portrait; see `text_of`."""
-    from lib_lora.runs.records.origin import planned, portrait_of
+    from lib_lora.runs.records.origin import portrait_of
     from lib_lora.training.plan.run_file import load_run
 
-    found = next((one for one in pictures if one.fits(framing)), None)
-    return planned(found.cell) if found else portrait_of(load_run(record.folder), framing)
+    found = next((one.cell for one in pictures if one.cell and one.fits(framing)), None)
+    return found or portrait_of(load_run(record.folder), framing)
 
 
 def framing_of(snapshot: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
-    table = (snapshot.audit or {}).get("coverage") or {}
-    counts = {
-        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
-        for word in _FRAMINGS
-    }
+    table: Mapping[str, Mapping[str, int]] = snapshot.audit.coverage if snapshot.audit else {}
+    counts = {word: sum(table.get(word, {}).values()) for word in _FRAMINGS}
     if not any(counts.values()):
         counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in _FRAMINGS}
     most = max(counts, key=lambda word: counts[word])
