@@ -16,6 +16,7 @@ from lib_lora.files import atomic_file, opened
 from lib_lora.provenance.source_type import GENERATED, PNG_KEY, address, packet
 
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
+LIGHTEST, HEAVIEST = -10, 10  # weights that a LoRA may have in a prompt
 SMALL_FACE = 1 / 3  # of the side for which a model was made: larger faces are painted well the first time
 _MODEL = ", Model: "
 _COMPRESSION = 4  # of zlib's nine levels; Pillow's usual one (6) takes 2.6 times as long for files 3.5 % smaller

@@ -12,6 +12,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import slug
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
+from lib_lora.queue.job_types import PROMPT_WEIGHT
 from lib_lora.queue.running import leftovers
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.grid_records import PromptSource, painted
@@ -22,7 +23,6 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views import step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
-from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
 
 _FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
