@@ -62,9 +62,9 @@ class FurtherSteps:
         share: of the run's steps, which is proposed; rounded to `round_to`, and no less than that.
     """
 
-    least: int = 1
-    share: float = 0.25
-    round_to: int = 10
+    least: int
+    share: float
+    round_to: int
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def page_limits() -> PageLimits:
         description_letters=job_types.LONGEST,
         ranges={name: UsualRange(one.least, one.most, defaults[name]) for name, one in job_types.RANGES.items()},
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
-        further_steps=FurtherSteps(),
+        further_steps=FurtherSteps(least=1, share=0.25, round_to=10),
         per_usd=UsualRange(0, money.MOST_PER_USD, None),
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
         second_pass=SECOND_PASS,
