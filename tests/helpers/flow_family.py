@@ -130,7 +130,7 @@ class FlowFamily(ModelFamily):
         words: Conditioning,
         sizes: Sequence[Sequence[int]],
     ) -> torch.Tensor:
-        flow: torch.Tensor = denoiser(latents, times / 1000, words.context.to(latents.dtype))
+        flow: torch.Tensor = denoiser(latents, (times / 1000).expand(len(latents)), words.context.to(latents.dtype))
         return flow
 
 

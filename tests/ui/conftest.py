@@ -167,7 +167,7 @@ class Page:
     def _fault(self, path: str, body: Any, status: int) -> dict[str, str]:
         answer = self.post(path, body)
         assert answer.status_code == status, answer.text
-        fault = answer.json()
+        fault: dict[str, str] = answer.json()
         assert fault.keys() - {"field"} == {"error", "code"}
         check_sentence(fault["error"], fault["code"])
         return fault

@@ -185,6 +185,7 @@ def cells_of(grid: JudgedGrid | None, origins: Sequence[PictureOrigin]) -> list[
     """For each picture the cell of the grid with its prompt and seed; None where there is none."""
     if grid is None:
         return [None] * len(origins)
+    known: dict[tuple[str, int | None], Cell]
     known = {(" ".join(cell.prompt.split()), cell.seed): cell for cell in grid.cells}
     return [known.get((origin.prompt, origin.seed)) for origin in origins]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 
@@ -13,6 +14,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import atomic_file, write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.models.families.identify import identify
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.remote.agent import ASKED, HEARTBEAT
@@ -76,7 +78,7 @@ def _painter(setup: PainterSetup) -> Painter:
 
     device = distributed.device()
     wanted = "auto" if setup.precision == "fp16" and device.type == "cpu" else setup.precision
-    info = identify(Path(setup.base), prediction=setup.prediction)
+    info = identify(Path(setup.base), prediction=cast(Prediction, setup.prediction))
     return DiffusersPainter(info, device, dtype_of(resolve(wanted, device)), setup.clip_skip)
 
 
