@@ -61,7 +61,7 @@ class Trained:
         own, others: embeddings (n x d) that pictures are made of: the person's, and strangers'.
         kept: of the identity, by step and weight.
         loss: share of the pictures without a face that can be measured.
-        random: of the run.
+        seed: of the run.
     """
 
     own: Any

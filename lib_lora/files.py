@@ -291,7 +291,7 @@ _FINE, _COARSE = 0.05, 2.0
 _HUNDREDTH = 10_000_000  # nanoseconds
 
 
-def known_sha256(path: Path) -> str:
+def sha256_once(path: Path) -> str:
     """As `sha256`; a file that this process has read already, and that has not changed since, is not read again."""
     with explained(path, "read"):
         before = _mark(path)
@@ -305,7 +305,7 @@ def known_sha256(path: Path) -> str:
 
 
 def note_sha256(path: Path, digest: str) -> None:
-    """Say which digest a file has that was just written, so that `known_sha256` need not read it.
+    """Say which digest a file has that was just written, so that `sha256_once` need not read it.
 
     Nothing is kept where the file system's times are too coarse to tell a change right after this one.
     """

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from typing import TYPE_CHECKING
 
 from lib_lora.files import atomic_file, opened
 from lib_lora.provenance.source_type import GENERATED, PNG_KEY, address, packet
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 NEGATIVE = "blurry, deformed, extra limbs, lowres"  # the negative prompt of all test pictures
+LIGHTEST, HEAVIEST = -10, 10  # weights that a LoRA may have in a prompt
 SMALL_FACE = 1 / 3  # of the side for which a model was made: larger faces are painted well the first time
 _MODEL = ", Model: "
 _COMPRESSION = 4  # of zlib's nine levels; Pillow's usual one (6) takes 2.6 times as long for files 3.5 % smaller
@@ -113,6 +115,8 @@ def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "
     Raises:
         UserError: the file cannot be written.
     """
+    from PIL.PngImagePlugin import PngInfo  # the limits above are read where no picture is
+
     about = PngInfo()
     about.add_itxt("parameters", infotext or parameters(cell))
     about.add_itxt("DigitalSourceType", address(GENERATED))
@@ -123,6 +127,8 @@ def save_picture(path: Path, picture: Image.Image, cell: Cell, infotext: str = "
 
 def parameters_of(path: Path) -> str | None:
     """The `parameters` that a PNG says it was painted with; None where it does not say, or cannot be read."""
+    from PIL import Image
+
     try:
         with opened(path) as stream, Image.open(stream) as image:
             text = getattr(image, "text", {}).get("parameters")

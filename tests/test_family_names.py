@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,22 @@ NAMES = {
 _NAMED = re.compile(rf"(?<![\w/-])({'|'.join(map(re.escape, sorted(NAMES, key=len, reverse=True)))})(?![\w-]|\.\w)")
 
 
-def _texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The string literals of a module, without its docstrings."""
+@cache
+def _texts(path: Path) -> list[tuple[int, str]]:
+    """The string literals of a module, without its docstrings, each with its line."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
-            yield node.lineno, node.value
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [(node.lineno, str(node.value)) for node in strings if id(node) not in said]
+
+
+OBJECTIVES = {one.objective for one in families()}
+MAKER_OF_OBJECTIVES = ROOT / "lib_lora" / "training" / "objective" / "objectives.py"
+
+
+def _objectives_in(path: Path) -> list[str]:
+    """Places of string literals that are an objective's name: families differ by their objects, not by its name."""
+    return [f"{path.name}:{line} {text}" for line, text in _texts(path) if text in OBJECTIVES]
 
 
 def _named_in(path: Path) -> list[str]:
@@ -58,6 +68,13 @@ def test_no_family_is_named_elsewhere() -> None:
     modules = _modules("lib_lora", "scripts")
     assert len(modules) > 500
     assert [place for path in modules for place in _named_in(path)] == []
+
+
+def test_no_objective_is_named_elsewhere() -> None:
+    modules = [path for path in _modules("lib_lora", "scripts", "bench", "tools") if path != MAKER_OF_OBJECTIVES]
+    assert [place for path in modules for place in _objectives_in(path)] == []
+    assert _objectives_in(MAKER_OF_OBJECTIVES)
+    assert _objectives_in(FAMILIES / "stable_diffusion.py")
 
 
 def test_no_benchmark_or_tool_asks_for_a_family_by_its_name() -> None:

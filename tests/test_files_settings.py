@@ -67,7 +67,7 @@ def test_a_digest_is_kept_once_another_change_would_bear_another_time(tmp_path, 
     monkeypatch.setattr(files, "_mark", lambda file: (3, 1, changed, changed))
     monkeypatch.setattr(files.time, "time_ns", lambda: changed + int(age * 1e9))
     monkeypatch.setattr(files, "sha256", lambda file: read.append(file) or digest(file))
-    assert files.known_sha256(path) == files.known_sha256(path) == digest(path)
+    assert files.sha256_once(path) == files.sha256_once(path) == digest(path)
     assert len(read) == reads
 
 
@@ -77,7 +77,7 @@ def test_what_was_just_written_need_not_be_read_where_times_are_fine(tmp_path, m
     path.write_bytes(b"one")
     monkeypatch.setattr(files, "_mark", lambda file: (3, 1, changed, changed))
     files.note_sha256(path, "what was written")
-    assert (files.known_sha256(path) == "what was written") == known
+    assert (files.sha256_once(path) == "what was written") == known
 
 
 @given(st.text(max_size=200))

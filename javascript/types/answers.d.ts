@@ -645,6 +645,8 @@ interface Place {
 }
 
 interface RunpodAccount {
+  /** As a job names a GPU that is rented there. */
+  on: string;
   available: boolean;
   kept_in: string;
   currency: string;

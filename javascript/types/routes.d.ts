@@ -183,6 +183,8 @@ interface PageLimits {
   description_letters: number;
   ranges: Record<'grid_steps' | 'weight' | 'side' | 'first_seed' | 'cfg' | 'candidates' | 'seed' | 'count' | 'budget', { least: number; most: number; usual: number | null }>;
   prompt_weight: { least: number; most: number; usual: number | null };
+  further_steps: { least: number; share: number; round_to: number };
+  per_usd: { least: number; most: number; usual: number | null };
   search: { checkpoints: number; weights: number; confirmed: number; more_steps: number };
   produced: Record<string, { least: number; most: number; usual: number | null }>;
   second_pass: number;

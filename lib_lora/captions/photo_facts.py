@@ -11,7 +11,7 @@ from typing import Literal
 
 Expression = Literal["", "smiling", "slight smile", "serious"]
 SMALL_FACE = 64  # pixels of a face's longer side; of a smaller one little can be seen
-BINS = 128  # of a colour histogram (`likeness.measure.image_similarity.colours`)
+BINS = 128  # of a colour histogram (`faces.picture_descriptors.colours`)
 
 
 @dataclass(frozen=True)

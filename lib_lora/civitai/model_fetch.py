@@ -28,7 +28,7 @@ from lib_lora.civitai.civitai_sidecars import write_beside
 from lib_lora.civitai.file_names import SUFFIX, numbered, safe_name
 from lib_lora.civitai.model_lookup import FoundModel, ModelLookup
 from lib_lora.errors import UserError
-from lib_lora.files import known_sha256, names
+from lib_lora.files import names, sha256_once
 from lib_lora.lora.file.named_loras import stems_in
 from lib_lora.models.reading.file_hashes import note_sha256_of
 from lib_lora.workspace.workspace import Workspace
@@ -262,7 +262,7 @@ def _free_name(folder: Path, name: str, sha256: str) -> str:
     while True:
         candidate = name if number == 1 else numbered(name, number)
         path = folder / candidate
-        if path.is_file() and known_sha256(path) == sha256:
+        if path.is_file() and sha256_once(path) == sha256:
             return candidate
         stem = path.stem.casefold()
         if stem not in models and not any(one.startswith(f"{stem}.") for one in beside):

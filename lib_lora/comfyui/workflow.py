@@ -1,4 +1,4 @@
-"""Makes the workflow that paints one cell with Stable Diffusion in ComfyUI.
+"""Makes the workflow that paints one cell in ComfyUI.
 
 ComfyUI's pictures are not A1111's of the same seed: it draws the noise on the CPU, weighs words of a prompt in another
 way, and rounds elsewhere. Imports nothing heavy.
@@ -12,6 +12,8 @@ from typing import Any
 
 from lib_lora.comfyui.graph import Graph, Link, Node
 from lib_lora.comfyui.sampler_names import comfy_sampler
+from lib_lora.errors import UserError
+from lib_lora.models.families.painting import ComfyNodes
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
 
@@ -38,6 +40,23 @@ class ComfyBase:
     clip_skip: int = 1
 
 
+def family_nodes(family: str, checkpoint: str) -> ComfyNodes:
+    """What a model family changes in the workflow.
+
+    Raises:
+        UserError: the workflow cannot paint with that family; `checkpoint` names the model in the sentence.
+    """
+    found = family_named(family)
+    if found.comfy_nodes is None:
+        raise UserError(
+            f"{checkpoint} is {found.label}, which needs another workflow in ComfyUI than SameFace's; choose the webui "
+            "as the painter.",
+            code="comfyui-family-unknown",
+            family=family,
+        )
+    return found.comfy_nodes
+
+
 def workflow(
     cell: Cell,
     base: ComfyBase,
@@ -55,18 +74,20 @@ def workflow(
         start: the name of the picture to begin from, as ComfyUI knows it; empty = from noise alone.
 
     Raises:
-        UserError: ComfyUI has no such sampler, or the cell asks for something that it cannot do.
+        UserError: ComfyUI has no such sampler, or the cell asks for something that it cannot do; or this workflow does
+            not paint with the family.
     """
+    special = family_nodes(base.family, base.checkpoint)
     nodes: dict[str, Node] = {"4": Node(LOADER, values={"ckpt_name": base.checkpoint})}
     model, clip = _loras(nodes, loras)
-    model = _sampling(nodes, base, model)
+    model = _sampling(nodes, base, special, model)
     if base.clip_skip > 1 and family_named(base.family).most_clip_skip:
         layer = max(_LAST_LAYER, -base.clip_skip)
         nodes["11"] = Node("CLIPSetLastLayer", {"clip": clip}, {"stop_at_clip_layer": layer}, column=1)
         clip = ("11", 0)
     nodes["6"] = Node("CLIPTextEncode", {"clip": clip}, {"text": cell.prompt}, "Prompt", column=2)
     nodes["7"] = Node("CLIPTextEncode", {"clip": clip}, {"text": cell.negative}, "Negative prompt", column=2)
-    latent = _latent(nodes, cell, start)
+    latent = _latent(nodes, cell, special, start)
     sampler, scheduler = comfy_sampler(cell.sampler)
     nodes["3"] = Node(
         SAMPLER,
@@ -99,22 +120,21 @@ def _loras(nodes: dict[str, Node], loras: Sequence[tuple[str, float]]) -> tuple[
     return model, clip
 
 
-def _sampling(nodes: dict[str, Node], base: ComfyBase, model: Link) -> Link:
-    """A model that predicts v: ComfyUI sees it in few files, so it is told."""
-    if base.prediction != "v":
+def _sampling(nodes: dict[str, Node], base: ComfyBase, special: ComfyNodes, model: Link) -> Link:
+    """The model, and behind it what ComfyUI does not see in the file."""
+    told = special.sampling.get(base.prediction)
+    if told is None:
         return model
-    nodes["12"] = Node(
-        "ModelSamplingDiscrete", {"model": model}, {"sampling": "v_prediction", "zsnr": base.zero_snr}, column=1
-    )
+    schedule = {told.zero_snr: base.zero_snr} if told.zero_snr else {}
+    nodes["12"] = Node(told.kind, {"model": model}, {**told.values, **schedule}, column=1)
     return ("12", 0)
 
 
-def _latent(nodes: dict[str, Node], cell: Cell, start: str) -> Link:
+def _latent(nodes: dict[str, Node], cell: Cell, special: ComfyNodes, start: str) -> Link:
     """What is painted over: nothing, or a picture."""
     if not start:
-        nodes["5"] = Node(
-            "EmptyLatentImage", values={"width": cell.width, "height": cell.height, "batch_size": 1}, column=2
-        )
+        size = {"width": cell.width, "height": cell.height, "batch_size": 1}
+        nodes["5"] = Node(special.latent, values=size, column=2)
         return ("5", 0)
     nodes["13"] = Node("LoadImage", values={"image": start})
     scaled = {"upscale_method": "lanczos", "width": cell.width, "height": cell.height, "crop": "disabled"}

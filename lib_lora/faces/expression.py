@@ -26,7 +26,7 @@ FILE = Path(__file__).parent / "models" / "expression.npz"
 KINDS: tuple[Expression, ...] = ("smiling", "slight smile", "serious")  # in the order of the model's outputs
 SURE = {"smiling": 0.5, "slight smile": 0.6, "serious": 0.7}  # probability from which each is said
 LEAST_PX = 64  # of a face's longer side
-MOST_YAW = 0.5  # of `faces.yaw_proxy`; beyond it a corner of the mouth is hidden
+MOST_YAW = 0.5  # of `faces.face.yaw_proxy`; beyond it a corner of the mouth is hidden
 LEAST_SHOWN = 0.85  # of the crop; less may have lost the mouth
 _ROWS, _COLUMNS = slice(64, 112), slice(24, 88)  # of the crop: from beneath the nose to the chin
 _CELL, _BINS = 8, 9  # pixels; directions of an edge
@@ -39,7 +39,7 @@ def expression(crop: Pixels, px: float, yaw: float, shown: float) -> Expression:
 
     Args:
         crop: the aligned face, 112 x 112 x 3 RGB.
-        px, yaw, shown: of the face (`faces.Face`).
+        px, yaw, shown: of the face (`faces.face.Face`).
     """
     if px < LEAST_PX or abs(yaw) >= MOST_YAW or shown < LEAST_SHOWN:
         return ""

@@ -20,7 +20,7 @@ def eye_colour(pixels: Pixels, points: Array) -> tuple[float, float, float] | No
 
     Args:
         pixels: RGB picture.
-        points: 5 x 2, as in `faces.Face`.
+        points: 5 x 2, as in `faces.face.Face`.
     """
     right, left = np.asarray(points[:2], np.float64)
     distance = float(np.linalg.norm(left - right))

@@ -9,13 +9,8 @@ from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any, cast
 
+import diffusers
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-)
 from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
@@ -24,61 +19,57 @@ from lib_lora.grid.noise_inversion import noise_of
 from lib_lora.lora.adapter.merge import merged
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.models.families.painting import Sampler, Sampling
 from lib_lora.models.fast.memory import is_out_of_memory, spilled
 from lib_lora.models.text_conditioning import Conditioning, join
 from lib_lora.models.vae import decode, encode, reconstruct, to_tensor
 from lib_lora.pictures import Cell, parameters
 
-SAMPLERS: dict[str, tuple[type, dict[str, Any]]] = {
-    "Euler": (EulerDiscreteScheduler, {"timestep_spacing": "linspace"}),
-    "Euler a": (EulerAncestralDiscreteScheduler, {"timestep_spacing": "linspace"}),
-    # A1111 1.10 paints this one with Karras' sigmas unless told otherwise; the other name is that of older versions
-    "DPM++ 2M": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
-    "DPM++ 2M Karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
-    "DDIM": (DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}),
-}
-INVERTIBLE = "Euler"  # the sampler that `noise_of` goes back by
-_ZERO_SNR_SAMPLERS = ("Euler", "Euler a", "DDIM")
 _TOGETHER = {"cuda": 2 * 512 * 512, "cpu": 4 * 128 * 128}  # pixels; on a CPU only small pictures gain by it
 _MOST = 4  # pictures painted at a time: who stops waits for all of them
 _REMEMBERED = 128  # texts: those of the pictures that are painted together, and the negative prompt of all
 
 
-def make_scheduler(name: str, info: ModelInfo) -> Any:
-    """diffusers' scheduler for one of A1111's sampler names.
-
-    Raises:
-        UserError: an unknown sampler, one that cannot paint with a zero-terminal-SNR model, or a model of another
-            objective than Stable Diffusion's.
-    """
-    if info.model_family.objective != "diffusion":  # these schedulers would paint noise, and nobody would be told
+def _sampling(info: ModelInfo) -> Sampling:
+    found = info.model_family.sampling
+    if found is None:
         raise UserError(
             f"{info.path.name} is {info.model_family.label}, which can be tested in a webui only; choose the webui as "
             "the painter.",
             code="painter-without-samplers",
             family=info.family,
         )
-    if name not in SAMPLERS:
+    return found
+
+
+def _sampler(name: str, info: ModelInfo) -> Sampler:
+    samplers = _sampling(info).samplers
+    if name not in samplers:
         raise UserError(
-            f"There is no sampler {name!r}; there are {', '.join(SAMPLERS)}.", code="sampler-unknown", sampler=name
+            f"There is no sampler {name!r}; there are {', '.join(samplers)}.", code="sampler-unknown", sampler=name
         )
-    kind, options = SAMPLERS[name]
+    return samplers[name]
+
+
+def make_scheduler(name: str, info: ModelInfo) -> Any:
+    """diffusers' scheduler for one of A1111's sampler names.
+
+    Raises:
+        UserError: an unknown sampler, one that cannot paint with a zero-terminal-SNR model, or a model of a family that
+            has no samplers here.
+    """
+    sampler, sampling = _sampler(name, info), _sampling(info)
+    options = {**sampling.options, **sampling.predictions.get(info.prediction, {}), **sampler.options}
     if info.zero_terminal_snr:
-        if name not in _ZERO_SNR_SAMPLERS:
+        if not sampler.zero_snr:
+            usable = next(one for one, about in sampling.samplers.items() if about.zero_snr)
             raise UserError(
-                f"{info.path.name} has a zero-terminal-SNR schedule; paint it with the sampler 'Euler'.",
+                f"{info.path.name} has a zero-terminal-SNR schedule; paint it with the sampler {usable!r}.",
                 code="sampler-unsuitable",
                 sampler=name,
             )
-        options = {**options, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return kind(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction" if info.prediction == "v" else "epsilon",
-        **options,
-    )
+        options.update(sampling.zero_snr)
+    return getattr(diffusers, sampler.scheduler)(**options)
 
 
 def steps_over(steps: int, strength: float) -> int:
@@ -177,14 +168,9 @@ class DiffusersPainter:
     def _latents(self, cells: Sequence[Cell], words: Callable[[str], Conditioning]) -> torch.Tensor:
         """Denoised latents [B, C, h, w] float32 of cells that differ only by prompt, seed, variation and start."""
         like = cells[0]
-        scheduler = make_scheduler(like.sampler, self.info)
-        if like.start and like.inverted and like.sampler != INVERTIBLE:
-            raise UserError(
-                f"The noise of a picture cannot be found with the sampler {like.sampler!r}; paint it with "
-                f"{INVERTIBLE!r}.",
-                code="sampler-without-inversion",
-                sampler=like.sampler,
-            )
+        scheduler, sampler = make_scheduler(like.sampler, self.info), _sampler(like.sampler, self.info)
+        if like.start and like.inverted and not sampler.reversible:
+            raise self._irreversible(like.sampler)
         scheduler.set_timesteps(like.steps, device=self.device)
         first = like.steps - steps_over(like.steps, like.strength) if like.start else 0
         draws = [torch.Generator().manual_seed(cell.seed) for cell in cells]  # on the CPU: the same on every device
@@ -195,13 +181,22 @@ class DiffusersPainter:
         else:
             noise = (_noise(cell, draw, channels).to(self.device) for cell, draw in zip(cells, draws, strict=True))
             latents = torch.cat([self._begun(*each) for each in zip(cells, repeat(scheduler), repeat(first), noise)])
-        # only the samplers that add noise on the way have this argument
-        options = {} if like.sampler.startswith("DPM++") or like.sampler == "Euler" else {"generator": draws}
+        options = {"generator": draws} if sampler.draws else {}
         for time in scheduler.timesteps[first:]:
-            scaled = scheduler.scale_model_input(latents, time).to(self.dtype)
-            predicted = self._predict(scaled, time, like, positive, negative)
+            scaled = scheduler.scale_model_input(latents, time) if hasattr(scheduler, "scale_model_input") else latents
+            predicted = self._predict(scaled.to(self.dtype), time, like, positive, negative)
             latents = scheduler.step(predicted, time, latents, **options).prev_sample
         return latents
+
+    def _irreversible(self, sampler: str) -> UserError:
+        """The noise of a picture was to be found with a sampler that cannot be gone back by."""
+        usable = [repr(name) for name, about in _sampling(self.info).samplers.items() if about.reversible]
+        advice = f"paint it with {' or '.join(usable)}" if usable else "choose another base model"
+        return UserError(
+            f"The noise of a picture cannot be found with the sampler {sampler!r}; {advice}.",
+            code="sampler-without-inversion",
+            sampler=sampler,
+        )
 
     def _begun(self, cell: Cell, scheduler: Any, first: int, noise: torch.Tensor) -> torch.Tensor:
         """Latents [1, C, h, w] float32 before step `first` of the schedule (0 = its beginning).
@@ -210,7 +205,7 @@ class DiffusersPainter:
         belongs to that step. A1111's DDIM noises one step more than it takes away; that is not repeated.
         """
         if cell.start is None:
-            return noise * float(scheduler.init_noise_sigma)
+            return noise * float(getattr(scheduler, "init_noise_sigma", 1))  # a flow's begin with the noise itself
         latents = self._encoded(cell)
         return latents if first >= cell.steps else _noised(latents, noise, scheduler, first)
 
@@ -279,7 +274,10 @@ def _noised(latents: torch.Tensor, noise: torch.Tensor, scheduler: Any, first: i
     """Latents with the noise that belongs to step `first` of the schedule, which is set to begin there."""
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
-    return cast(torch.Tensor, scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1]))
+    time = scheduler.timesteps[first : first + 1]
+    if hasattr(scheduler, "scale_noise"):  # diffusers' name for it where pictures flow to noise in a straight line
+        return cast(torch.Tensor, scheduler.scale_noise(latents, time, noise))
+    return cast(torch.Tensor, scheduler.add_noise(latents, noise, time))
 
 
 def _turned(noise: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:

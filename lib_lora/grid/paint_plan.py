@@ -16,7 +16,7 @@ from PIL import Image
 
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, known_sha256, read_json, write_json
+from lib_lora.files import atomic_file, explained, read_json, sha256_once, write_json
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.pictures import Cell, save_picture
@@ -74,7 +74,7 @@ def file_name(role: str, number: int) -> str:
 
 
 def _plain(cell: Cell) -> dict[str, Any]:
-    more = [[path.name, weight, known_sha256(path)] for path, weight in cell.more]
+    more = [[path.name, weight, sha256_once(path)] for path, weight in cell.more]
     values = {**typed_settings.to_dict(replace(cell, more=())), "lora": cell.lora.name if cell.lora else None}
     values["more"] = more
     unused: dict[str, Any] = {"start": None, "strength": 1.0, "variation": 0.0, "variation_seed": 0, "more": []}

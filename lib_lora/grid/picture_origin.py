@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 
 from lib_lora.character.photo_files import formats_of
 from lib_lora.files import opened, printable
+from lib_lora.pictures import HEAVIEST, LIGHTEST
 from lib_lora.provenance.source_type import PNG_KEY, says_generated
 
 Kind = Literal["painted", "photo", ""]
@@ -28,7 +29,6 @@ _LONGEST_GRAPH = 1 << 20  # of ComfyUI's, which may have hundreds of nodes
 _LONGEST_NAME = 255  # of a file
 _LONGEST_KEY = 40  # of a name before a colon
 _DIGITS = 20  # of a seed
-_HEAVIEST = 10.0  # weight of a LoRA, either sign
 _OTHERS = {  # names of PNG texts that only a painting program writes
     "invokeai_metadata": "InvokeAI",
     "sd-metadata": "InvokeAI",
@@ -272,4 +272,4 @@ def _weight(value: Any) -> float | None:
         weight = float(value)
     except (TypeError, ValueError):
         return None
-    return weight if abs(weight) <= _HEAVIEST else None  # no for what is no number, and for infinity
+    return weight if LIGHTEST <= weight <= HEAVIEST else None  # no for what is no number, and for infinity

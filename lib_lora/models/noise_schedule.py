@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 1000
 BETA_START, BETA_END = 0.00085, 0.012
@@ -14,6 +17,8 @@ def noise_schedule(zero_terminal_snr: bool = False) -> torch.Tensor:
     "Scaled linear" betas (Rombach et al., arXiv 2112.10752). With `zero_terminal_snr` the square roots are
     shifted and scaled so that the last is zero and the first unchanged (Lin et al., arXiv 2305.08891, algorithm 1).
     """
+    import torch
+
     betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, STEPS, dtype=torch.float64) ** 2
     alphas = torch.cumprod(1 - betas, dim=0)
     if zero_terminal_snr:

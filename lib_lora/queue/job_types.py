@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
+from lib_lora.pictures import HEAVIEST, LIGHTEST
 from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
 
@@ -46,6 +47,7 @@ class Range:
         return f"{self.least} to {self.most}"
 
 
+PROMPT_WEIGHT = Range(LIGHTEST, HEAVIEST)  # of a LoRA in a prompt
 RangeName = Literal["grid_steps", "weight", "side", "first_seed", "cfg", "candidates", "seed", "count", "budget"]
 RANGES: dict[RangeName, Range] = {  # of arguments, by name
     "grid_steps": Range(1, 150),
@@ -123,7 +125,7 @@ class Rental:
         cap: USD that these may cost, together.
         cloud: vetted data centres, or other people's machines.
         regions: beginnings of data centres' names, such as EU or EU-RO-1; empty = anywhere.
-        again: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
+        anew: hours and cap count from when the job was queued; otherwise those hold that its run had before, if any.
     """
 
     gpus: list[str] = field(default_factory=list)
@@ -208,8 +210,8 @@ class LoraBeside:
     def __post_init__(self) -> None:
         if not self.file:
             raise Misfit("no LoRA file is given; choose one.", "file")
-        if not -10 <= self.weight <= 10:
-            raise Misfit(f"the weight of another LoRA is {self.weight:g}; it must be from -10 to 10.", "weight")
+        if self.weight not in PROMPT_WEIGHT:
+            raise Misfit(f"the weight of another LoRA is {self.weight:g}; it must be from {PROMPT_WEIGHT}.", "weight")
 
 
 @dataclass(frozen=True)

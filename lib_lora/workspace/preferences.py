@@ -33,7 +33,7 @@ class Settings:
         engine: the face engine (`faces.engines.engine_names`); empty = the one that comes with SameFace.
         currency: three letters; amounts of money are said in it.
         per_usd: how much of it one USD is, as the user says.
-        civitai: whether Civitai may be asked (`civitai.civitai_consent`): "agreed", "agreed ADDRESS"
+        civitai: whether Civitai may be asked (`civitai.api.civitai_consent`): "agreed", "agreed ADDRESS"
             with a site that is not Civitai's own, "off", or empty = nobody has said.
         civitai_address: of the Civitai that is asked; empty = the usual one.
     """

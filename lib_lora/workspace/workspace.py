@@ -35,7 +35,7 @@ class Workspace:
 
     @property
     def wildcards(self) -> Path:
-        """Files for wildcards in lists of prompts, which the user puts there (`workflows.produce.wildcards`)."""
+        """Files for wildcards in lists of prompts, which the user puts there (`produce.prompts.wildcards`)."""
         return self.root / "wildcards"
 
     @property
@@ -145,7 +145,7 @@ class Workspace:
 
     @property
     def civitai(self) -> Path:
-        """What Civitai has answered (`civitai.answer_cache`)."""
+        """What Civitai has answered (`civitai.api.answer_cache`)."""
         return self.root / "civitai"
 
     @property
@@ -193,7 +193,7 @@ class Workspace:
 
     @property
     def licences(self) -> Path:
-        """Licences of face engines that the user has agreed to (`faces.licences`)."""
+        """Licences of face engines that the user has agreed to (`faces.engines.licences`)."""
         return self.root / "licences.json"
 
     def name_of(self, path: Path) -> str:

@@ -284,7 +284,7 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
 def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: Tab, planted: Planted) -> None:
     tab.turn("train", "zoe")  # the form has been seen, with other settings
     run = plant_run(photographed(planted, "Rita"), steps=140, saved=(140,), base=str(BASE))
-    plant_grid(run, step=140, action="train_again", value=1.0)
+    plant_grid(run, step=140, advice=("train_again", 1.0))
     preservation, steps = (
         tab.page.get_by_role("textbox", name=name, exact=True) for name in ("Output preservation", "Steps")
     )

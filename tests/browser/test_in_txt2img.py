@@ -209,7 +209,7 @@ def test_a_webui_that_is_not_there_is_hardly_asked(person: Visitor) -> None:
 
 
 def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
-    """As `ui.routes.grid_routes` tells a grid that is being painted, and one whose file somebody has deleted."""
+    """As `ui.routes.pictures.grid_routes` tells a grid that is being painted, and one whose file was deleted."""
     person.come()
     shown = """() => {
         const none = { prompt: 'p', status: null, likeness: null, url: '' };

@@ -11,6 +11,9 @@ from lib_lora.comfyui.comfy_address import base_of
 from lib_lora.comfyui.graph import api_form, ui_form
 from lib_lora.comfyui.sampler_names import SAMPLERS, comfy_sampler
 from lib_lora.comfyui.workflow import ComfyBase, workflow
+from lib_lora.models.families import registry
+from lib_lora.models.families.painting import ComfyNodes, ComfySampling
+from lib_lora.models.families.registry import families, family_named
 from lib_lora.pictures import Cell
 
 CELL = Cell("mrxa woman", "blurry", seed=7, lora=Path("x"), width=512, height=768, sampler="DPM++ 2M")
@@ -67,6 +70,21 @@ def test_a_model_that_predicts_v_says_so_and_clip_skip_is_for_sd1_alone():
     assert "11" not in inputs(workflow(CELL, replace(BASES["SD1"], clip_skip=1)))
 
 
+def test_a_family_says_which_nodes_it_needs():
+    told = ComfySampling("ModelSamplingSD3", {"shift": 3.0})
+    needs = ComfyNodes("EmptySD3LatentImage", {"flow": told})
+    base = ComfyBase("f.safetensors", "flowing", "flow")
+    with registry.registered(replace(family_named("sd1"), name="flowing", comfy_nodes=needs)):
+        graph = workflow(CELL, base)
+        assert inputs(graph)["12"] == {"model": ["4", 0], "shift": 3.0}
+        assert graph["5"].kind == "EmptySD3LatentImage"
+    with (
+        registry.registered(replace(family_named("sd1"), name="flowing", comfy_nodes=None)),
+        raises("comfyui-family-unknown", family="flowing"),
+    ):
+        workflow(CELL, base)
+
+
 def test_several_loras_one_after_the_other():
     found = inputs(workflow(CELL, BASES["SD2"], [("one", 0.5), ("two", -1.0)]))
     assert found["20"]["model"] == ["4", 0]
@@ -119,9 +137,9 @@ def test_samplers(name, pair):
 
 
 def test_every_sampler_of_diffusers_painter_has_one():
-    from lib_lora.grid.diffusers_painter import SAMPLERS as OURS
-
-    assert all(comfy_sampler(name) for name in OURS)
+    ours = [name for family in families() if family.sampling for name in family.sampling.samplers]
+    assert ours
+    assert all(comfy_sampler(name) for name in ours)
     assert len(set(SAMPLERS.values())) == len(SAMPLERS)
     for name in ("Nope", "", "Karras"):
         with raises("comfyui-sampler-unknown"):

@@ -9,7 +9,8 @@ import pytest
 from lib_lora.character.store import Character
 from lib_lora.deploy.infotext import infotext, portrait
 from lib_lora.pictures import Cell
-from lib_lora.runs.records.origin import planned, portrait_of
+from lib_lora.runs.records.grid_records import planned
+from lib_lora.runs.records.origin import portrait_of
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.typed_settings import to_dict

@@ -13,13 +13,14 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from faults import raises
 from safetensors.torch import save_file
 
-from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, at_a_time, make_scheduler
+from lib_lora.grid.diffusers_painter import DiffusersPainter, at_a_time, make_scheduler
 from lib_lora.lora.adapter.adapter import attach
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.metadata import LoraFacts, build
 from lib_lora.lora.file.writing import write
 from lib_lora.models.clip_tokens import tokenizer
 from lib_lora.models.families.identify import identify
+from lib_lora.models.families.stable_diffusion import SAMPLING
 from lib_lora.pictures import Cell
 
 CPU = torch.device("cpu")
@@ -149,7 +150,7 @@ def test_several_loras_add_up_and_leave_no_trace(painter, lora, tmp_path):
 ONE_IS_REPEATED = pytest.mark.once("each sampler is repeated below; of those painted together, the two other families'")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", SAMPLING.samplers)
 def test_every_sampler_paints_the_same_twice(painter, sampler):
     cells = [_cell(sampler=sampler, seed=seed, width=64, height=64) for seed in (7, 7, 8)]
     first, second, other = painter.paint(cells)
@@ -160,7 +161,7 @@ def test_every_sampler_paints_the_same_twice(painter, sampler):
 @pytest.mark.parametrize(
     ("kind", "sampler"),
     [
-        *(pytest.param("sd1", name, marks=ONE_IS_REPEATED if name != "DDIM" else ()) for name in SAMPLERS),
+        *(pytest.param("sd1", name, marks=ONE_IS_REPEATED if name != "DDIM" else ()) for name in SAMPLING.samplers),
         ("sd2v", "Euler a"),
         ("sdxl", "DPM++ 2M Karras"),
     ],

@@ -12,9 +12,10 @@ from diffusers import EulerDiscreteScheduler
 from faults import raises
 from PIL import Image
 
-from lib_lora.grid.diffusers_painter import SAMPLERS, DiffusersPainter, _turned, steps_over
+from lib_lora.grid.diffusers_painter import DiffusersPainter, _turned, steps_over
 from lib_lora.grid.noise_inversion import noise_of
 from lib_lora.models.families.identify import identify
+from lib_lora.models.families.stable_diffusion import SAMPLING
 from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
 
 
@@ -50,7 +51,7 @@ def test_strength_nought_is_what_the_vae_makes_of_the_start(painter, start):
         assert np.array_equal(_pixels(ours), _pixels(painter.reconstruct(image)))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", SAMPLING.samplers)
 def test_full_strength_is_nearly_a_picture_from_noise_and_less_strength_is_nearer_to_the_start(painter, start, sampler):
     full, most, little, none, again = (
         _pixels(image)

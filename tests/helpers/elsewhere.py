@@ -20,7 +20,7 @@ from lib_lora.workspace.workspace import Workspace
 
 
 class ElsewhereRunner:
-    """See `queue.runner_protocol.Runner`.
+    """See `queue.running.runner_protocol.Runner`.
 
     Args:
         home: the data folder of the queue.
@@ -67,7 +67,7 @@ class ElsewhereRunner:
 
 
 class ElsewhereWorker:
-    """See `queue.runner_protocol.WorkerHandle`; the process itself is one of this machine."""
+    """See `queue.running.runner_protocol.WorkerHandle`; the process itself is one of this machine."""
 
     outlives = False
 

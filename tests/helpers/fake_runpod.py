@@ -110,15 +110,23 @@ class FakePod:
 
 @dataclass
 class Planned:
-    """An answer that is given in place of the right one."""
+    """An answer that is given in place of the right one.
+
+    Attributes:
+        request: how the requests begin that get it, e.g. "POST /pods".
+        status, headers, body: of the answer.
+        done: what they ask is done all the same.
+        cut: there is no answer at all.
+        wait: seconds before it.
+    """
 
     request: str
-    status: int
-    headers: dict[str, str]
-    body: bytes | None
-    done: bool  # what was asked is done all the same
-    cut: bool  # and the connection is closed without an answer
-    wait: float
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    done: bool = False
+    cut: bool = False
+    wait: float = 0.0
 
 
 class FakeRunpod:
@@ -182,29 +190,9 @@ class FakeRunpod:
             for pod in self.pods.values():
                 self._end(pod)
 
-    def plan(
-        self,
-        request: str,
-        status: int = 500,
-        times: int = 1,
-        headers: dict[str, str] | None = None,
-        body: bytes | None = None,
-        done: bool = False,
-        cut: bool = False,
-        wait: float = 0.0,
-    ) -> None:
-        """Give another answer to the next requests.
-
-        Args:
-            request: how they begin, e.g. "POST /pods".
-            status, headers, body: of the answer.
-            times: to how many.
-            done: what they ask is done all the same.
-            cut: there is no answer at all.
-            wait: seconds before it.
-        """
-        one = Planned(request, status, headers or {}, body, done, cut, wait)
-        self._planned += [one] * times
+    def plan(self, request: str, status: int = 500, times: int = 1, **answer: Any) -> None:
+        """Give another answer to the next so many requests; see `Planned`."""
+        self._planned += [Planned(request, status, **answer)] * times
 
     def living(self) -> list[FakePod]:
         """The pods that cost something now."""

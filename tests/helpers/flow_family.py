@@ -21,6 +21,7 @@ from torch import nn
 from lib_lora.models.clip_tokens import EOS
 from lib_lora.models.families import registry
 from lib_lora.models.families.model_family import FamilyPreset, MemoryFigures, ModelFamily, ModelInfo, Shapes
+from lib_lora.models.families.painting import Sampler, Sampling
 from lib_lora.models.families.unet_layers import text_paths, text_pattern
 from lib_lora.models.load import load_text_encoder
 from lib_lora.models.reading.weights import TensorFile, open_tensors
@@ -129,7 +130,7 @@ class FlowFamily(ModelFamily):
         words: Conditioning,
         sizes: Sequence[Sequence[int]],
     ) -> torch.Tensor:
-        flow: torch.Tensor = denoiser(latents, times / 1000, words.context.to(latents.dtype))
+        flow: torch.Tensor = denoiser(latents, (times / 1000).expand(len(latents)), words.context.to(latents.dtype))
         return flow
 
 
@@ -185,6 +186,7 @@ FLOW = FlowFamily(
     version_prefix="toy_flow",
     latent_channels=CHANNELS,
     objective="toy-flow",
+    sampling=Sampling({"Euler": Sampler("FlowMatchEulerDiscreteScheduler")}),
     predictions=("flow",),
     guidance=2.0,
     memory=MemoryFigures(

@@ -33,8 +33,7 @@ def mini_face(
     negative: str,
     seed: int,
     loras: list[tuple[str, float]],
-    width: int,
-    height: int,
+    size: tuple[int, int],
     steps: int,
     cfg: float,
 ) -> Image.Image:
@@ -46,6 +45,6 @@ def mini_face(
 
     file = Path(networks.loaded_networks[-1].filename) if loras else None
     weight = loras[-1][1] if loras else 1.0
-    cell = Cell(prompt, negative, seed, file if weight else None, weight, width, height, steps, cfg)
+    cell = Cell(prompt, negative, seed, file if weight else None, weight, *size, steps, cfg)
     [picture] = painter.paint([cell])
     return picture

@@ -103,11 +103,11 @@ def plant_grid(
     step: int = 100,
     weight: float = 1.0,
     report: bool = True,
-    action: str = "keep",
-    value: float | None = None,
+    advice: tuple[str, float | None] = ("keep", None),
     pictures: int = 2,
 ) -> Path:
-    """A test grid with small pictures; without `report` one that is still being painted."""
+    """A test grid with small pictures; without `report` one that is still being painted. `advice` is the verdict's
+    action and its value."""
     grid = run / "grids" / f"{number:03d}"
     (grid / "cells").mkdir(parents=True)
 
@@ -125,14 +125,14 @@ def plant_grid(
             if report or role == "base":
                 Image.new("RGB", (8, 8), "red").save(grid / "cells" / f"{place:02d}-{role}.png")
     if report:
-        write_json(grid / "report.json", report_of(plan, run, step, weight, action, value))
+        write_json(grid / "report.json", report_of(plan, run, step, weight, advice))
         (grid / "report.html").write_text("<p>The whole report</p>")
         Image.new("RGB", (8, 8)).save(grid / "sheet.png")
     return grid
 
 
 def report_of(
-    plan: Mapping[str, list[dict[str, Any]]], run: Path, step: int, weight: float, action: str, value: float | None
+    plan: Mapping[str, list[dict[str, Any]]], run: Path, step: int, weight: float, advice: tuple[str, float | None]
 ) -> dict[str, Any]:
     """Plain values as `likeness.report.report` writes them."""
     from lib_lora.likeness.verdict.facts import flat, from_flat
@@ -151,7 +151,14 @@ def report_of(
         for place, cell in enumerate(cells, 1)
     ]
     verdict: dict[str, Any] = {"kind": "consistent", "rule": "keep", "headline": "The face holds", "because": "Seen."}
-    verdict |= {"advice": "Keep it.", "action": action, "value": value, "drift": False, "judged": True, "notes": []}
+    verdict |= {
+        "advice": "Keep it.",
+        "action": advice[0],
+        "value": advice[1],
+        "drift": False,
+        "judged": True,
+        "notes": [],
+    }
     facts = flat(from_flat({"step": step, "weight": weight, "retention": 0.9}))
     report: dict[str, Any] = json.loads(json.dumps({
         "version": 1, "verdict": verdict, "facts": facts, "calibration": {}, "engine": "e", "licence": "l", "clip": "",

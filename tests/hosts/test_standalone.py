@@ -10,6 +10,7 @@ from faults import raises
 from lib_lora.hosts import standalone
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.hosts.standalone import Alone
+from lib_lora.models.families.registry import families
 from lib_lora.setup import environment
 
 
@@ -78,9 +79,8 @@ def test_without_any_model_nothing_is_chosen(tmp_path):
 
 
 def test_its_samplers_are_those_of_its_painter(tmp_path):
-    from lib_lora.grid.diffusers_painter import SAMPLERS
-
-    assert set(Alone(tmp_path).samplers()) <= set(SAMPLERS)
+    samplers = set(Alone(tmp_path).samplers())
+    assert all(one.sampling and samplers <= set(one.sampling.samplers) for one in families())
     assert Alone(tmp_path).samplers()[0] == "Euler"
 
 

@@ -194,7 +194,7 @@ def test_hostile_bytes_are_refused_in_a_sentence(folder, raw):
 def reads(monkeypatch):
     """The names of the files whose bytes were read, in order."""
     names = []
-    monkeypatch.setattr(audit_store, "known_sha256", lambda path: names.append(path.name) or sha256(path))
+    monkeypatch.setattr(audit_store, "sha256_once", lambda path: names.append(path.name) or sha256(path))
     return names
 
 

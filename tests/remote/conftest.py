@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_runpod import KEY, FakeRunpod
@@ -16,31 +18,31 @@ VERSION = hashlib.sha256(b"a wheel").hexdigest()
 
 
 @pytest.fixture(autouse=True)
-def _no_key_and_no_proxy(monkeypatch):
+def _no_key_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a computer that has no key of RunPod yet, and reaches the loopback directly."""
     monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
 @pytest.fixture
-def runpod(tmp_path):
+def runpod(tmp_path: Path) -> Iterator[FakeRunpod]:
     with FakeRunpod(tmp_path / "pods").running() as server:
         yield server
 
 
 @pytest.fixture
-def pauses():
+def pauses() -> list[float]:
     """How long was waited between tries, in seconds; nothing is."""
     return []
 
 
 @pytest.fixture
-def api(runpod, pauses):
+def api(runpod: FakeRunpod, pauses: list[float]) -> RunpodApi:
     return RunpodApi(KEY, runpod.base, timeout=2, pause=pauses.append)
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home folder of the other machine."""
     folder = tmp_path / "home ü"
     folder.mkdir()
@@ -49,7 +51,7 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def here(home):
+def here(home: Path) -> Iterator[Agent]:
     """An agent of the other machine; what it started is ended."""
     made = Agent("same face", TEXT)
     yield made
@@ -58,10 +60,10 @@ def here(home):
 
 
 @pytest.fixture
-def worker(here):
+def worker(here: Agent) -> Callable[..., dict[str, Any]]:
     """Puts the code of a worker in the place of an installation; returns what starts it."""
 
-    def put(code, job="home-1"):
+    def put(code: str, job: str = "home-1") -> dict[str, Any]:
         here.arrange(job, {}, {})
         python = here._version(VERSION) / "venv" / "bin" / "python"
         python.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,22 @@
 """Runs on toys, for the tests of training."""
 
+from __future__ import annotations
+
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter
 
+if TYPE_CHECKING:
+    from lib_lora.training.plan.run_file import Run
+
 PHOTOS = Path(__file__).parents[1] / "data" / "personas" / "mara"
-QUICK = {
+QUICK: dict[str, Any] = {
     "samples": 0,
     "likeness_curve": False,
     "steps": 4,
@@ -27,7 +34,7 @@ QUICK = {
 
 
 @pytest.fixture
-def make_run(toy, tmp_path, monkeypatch):
+def make_run(toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """make_run(kind, photos=3, **settings): a run that can be trained.
 
     Its check loss is of one photo at one timestep: of four at two, as always, it takes longer than the training.
@@ -39,7 +46,7 @@ def make_run(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "PROBE_ITEMS", 1)
     monkeypatch.setattr(loop, "PROBE_TIMESTEPS", loop.PROBE_TIMESTEPS[:1])
 
-    def make(kind="sd1", photos=3, trigger="mrxa", **settings):
+    def make(kind: str = "sd1", photos: int = 3, trigger: str = "mrxa", **settings: Any) -> Run:
         source = tmp_path / "source"
         source.mkdir(exist_ok=True)
         for path in sorted(PHOTOS.iterdir())[:photos]:
@@ -52,25 +59,26 @@ def make_run(toy, tmp_path, monkeypatch):
     return make
 
 
-class Events(list):
+class Events(list[tuple[str, dict[str, Any]]]):
     """Collects events as (kind, fields)."""
 
-    def __call__(self, kind, **fields):
+    def __call__(self, kind: str, **fields: Any) -> None:
         self.append((kind, fields))
 
-    def of(self, kind):
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The fields of all events of a kind."""
         return [fields for found, fields in self if found == kind]
 
 
 @pytest.fixture
-def events():
+def events() -> Events:
     return Events()
 
 
 @pytest.fixture(params=[False, True], ids=["at once", "aside"])
-def aside(request, monkeypatch):
+def aside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Both ways to save: as on a CPU, and as on a GPU."""
     from lib_lora.training import saving
 
     monkeypatch.setattr(saving, "worth_a_thread", lambda device: request.param)
-    return request.param
+    return bool(request.param)

@@ -1,15 +1,20 @@
 """A family that the code does not know goes through every stage of a training: another objective, 16 channels."""
 
+from dataclasses import replace
+
 import flow_family
+import numpy as np
 import pytest
 import torch
 from faults import raises
 
-from lib_lora.grid.diffusers_painter import make_scheduler
+from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.file.describe import describe
 from lib_lora.lora.file.metadata import family_of
 from lib_lora.lora.file.reading import read
 from lib_lora.models.families.identify import identify
+from lib_lora.models.vae import decode
+from lib_lora.pictures import Cell
 from lib_lora.training.loop import train
 from lib_lora.training.plan.estimate import estimate, shapes_of
 from lib_lora.training.plan.memory_fitting import memory_needed
@@ -93,6 +98,40 @@ def test_its_costs_are_estimated(make_run, toy, events):
     assert 0.8e9 < memory_needed("toy-flow", settings) < 2e9
 
 
-def test_a_painter_that_has_no_samplers_for_it_says_so(toy):
+def _painter(toy):
+    return DiffusersPainter(identify(toy("flow")), torch.device("cpu"), torch.float32)
+
+
+def _cell(**changes):
+    return Cell("photo of a woman", "", seed=7, steps=4, width=128, height=128, sampler="Euler", cfg=2.0, **changes)
+
+
+def test_the_painter_of_test_grids_follows_the_flow_to_the_picture(toy, monkeypatch, tmp_path):
+    painter = _painter(toy)
+    goal = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(3))
+
+    def straight(self, denoiser, latents, times, words, sizes):
+        return (latents - goal) / (times / 1000)  # noise minus picture, wherever between them the latents are
+
+    monkeypatch.setattr(flow_family.FlowFamily, "denoise", straight)
+    (expected,) = decode(painter.vae, goal)
+    expected.save(tmp_path / "start.png")
+    from_noise, painted_over = painter.paint([_cell(), _cell(start=tmp_path / "start.png", strength=0.5)])
+    for found in (from_noise, painted_over):
+        assert np.abs(np.asarray(found).astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_the_painter_of_test_grids_paints_with_its_lora(toy, make_run, events):
+    lora = train(make_run("flow", steps=2, unet_lr=1e-2, lora={"te": True}), events)
+    plain, same, with_lora = _painter(toy).paint([_cell(), _cell(), _cell(lora=lora)])
+    assert np.array_equal(plain, same)
+    assert not np.array_equal(plain, with_lora)
+
+
+def test_what_the_painter_of_test_grids_cannot_do_with_it(toy, tmp_path):
+    painter = _painter(toy)
+    with raises("sampler-without-inversion", has="another base model"):
+        painter.paint([_cell(start=tmp_path / "start.png", inverted=True)])
+    painter.info = replace(painter.info, model_family=replace(flow_family.FLOW, sampling=None))
     with raises("painter-without-samplers", family="toy-flow"):
-        make_scheduler("Euler", identify(toy("flow")))
+        painter.paint([_cell()])

@@ -119,11 +119,12 @@ def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, m
     assert same(tensors_of(resumed), expected)
 
 
-def test_it_resumes_to_the_same_file_however_it_saves(make_run, events, monkeypatch):
+@pytest.mark.parametrize("settings", [{"ema": 0.9}, {"optimizer": "adafactor", "accumulation": 2}], ids=str)
+def test_it_resumes_to_the_same_file_however_it_saves(make_run, events, monkeypatch, settings):
     """Killed in step 4 and gone on with, a run that is saved aside ends with the tensors of one saved at once."""
-    expected = tensors_of(train(make_run(ema=0.9), events))
+    expected = tensors_of(train(make_run(**settings), events))
     monkeypatch.setattr(saving, "worth_a_thread", lambda device: True)
-    broken = make_run(ema=0.9)
+    broken = make_run(**settings)
     _killed_at(monkeypatch, broken, events, 4)
     resumed = train(load_run(broken.folder), events)
     assert ("state", {"state": "resumed", "step": 2}) in events

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from faults import check_sentence
+from PIL import Image
 
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.hosts.host_protocol import CardVisibility, Checkpoint, Host, OfferedCaptioner, Roots
+from lib_lora.job_host import Each, never
+from lib_lora.pictures import Cell
 from lib_lora.queue.queue import Queue
 from lib_lora.ui.http import codes
 from lib_lora.ui.routes import route_table
 from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import CharacterFolder
+
+if TYPE_CHECKING:
+    from lib_lora.queue.running.supervisor import Supervisor
 
 MARA = Path(__file__).parents[1] / "data" / "personas" / "mara"
 TOKEN = "a page's token"
@@ -54,22 +61,22 @@ class FakeHost(Host):
         return False
 
     @contextmanager
-    def gpu_session(self, allow_painting: bool = False, give_up=None):
+    def gpu_session(self, allow_painting: bool = False, give_up: Callable[[], bool] = never) -> Iterator[None]:
         yield
 
     def paints(self) -> bool:
         return False
 
-    def paint(self, pictures, base, each, stop) -> None:
+    def paint(self, pictures: Sequence[Cell], base: Path | None, each: Each, stop: Callable[[], bool]) -> None:
         raise AssertionError
 
-    def reconstruct(self, image, stop=None):
+    def reconstruct(self, image: Image.Image, stop: Callable[[], bool] = never) -> Image.Image | None:
         return None
 
     def captioners(self) -> list[OfferedCaptioner]:
         return self.offers
 
-    def caption(self, captioner, image, stop=None):
+    def caption(self, captioner: str, image: Image.Image, stop: Callable[[], bool] = never) -> list[str]:
         raise AssertionError
 
     def refresh_loras(self, stem: str) -> None:
@@ -84,7 +91,7 @@ class FakeHost(Host):
     def remote(self) -> bool:
         return self.is_remote
 
-    def admits(self, headers, cookies) -> bool:
+    def admits(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> bool:
         return self.lets_in
 
     def worker_command(self) -> list[str]:
@@ -160,7 +167,7 @@ class Page:
     def _fault(self, path: str, body: Any, status: int) -> dict[str, str]:
         answer = self.post(path, body)
         assert answer.status_code == status, answer.text
-        fault = answer.json()
+        fault: dict[str, str] = answer.json()
         assert fault.keys() - {"field"} == {"error", "code"}
         check_sentence(fault["error"], fault["code"])
         return fault
@@ -175,13 +182,13 @@ class Page:
 
 
 @pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     file_cache.forget()
     root = tmp_path / "data 名前"
     root.mkdir()
     host, queue, supervisor = FakeHost(root), Queue(root), FakeSupervisor()
     app = FastAPI()
-    app.include_router(route_table.router(host, queue, supervisor, TOKEN))
+    app.include_router(route_table.router(host, queue, cast("Supervisor", supervisor), TOKEN))
     with TestClient(app, "http://127.0.0.1") as client:
         page = Page(root, host, queue, supervisor, client)
         monkeypatch.setattr(codes, "show", page.shown.append)

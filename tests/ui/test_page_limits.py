@@ -22,7 +22,7 @@ from lib_lora.ui.views.report_messages import MEASURED
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "javascript" / "tab").rglob("*.js"))
 LIST = re.compile(r"\[((?:\s*'\w+'\s*,?)+)\]")
-OWN_LIMIT = re.compile(r"maxLength: ?\d|type: 'number'[^}]*\bmax: ?\d")
+OWN_LIMIT = re.compile(r"maxLength: ?\d|type: 'number'[^}]*\b(?:min|max|value): ?-?\d")
 COUNT = re.compile(r"\b\d+ to \d+\b|\b\d+ (?:photos|pixels)\b|\d+ % of")  # in a sentence: it is a limit of the server's
 KEY = re.compile(r"^ +'?([a-z][\w ]*?)'?: '", re.MULTILINE)  # of a table of texts
 TABLE = re.compile(r"= \{\n((?: +'?[\w ]+'?: '(?:[^'\\\n]|\\.)*',\n)+)", re.MULTILINE)
@@ -94,7 +94,9 @@ def test_no_script_repeats_a_limit_or_a_list_of_jobs():
     "line",
     [
         "el('input', { type: 'text', maxLength: 80 })",
-        "el('input', { class: 'x', type: 'number', min: 1, max: 64, value })",
+        "el('input', { class: 'x', type: 'number', min: least, max: 64, value })",
+        "el('input', { class: 'x', type: 'number', min: 1, step: 10 })",
+        "el('input', { class: 'x', type: 'number', step: 10, value: 100 })",
         "const KINDS = ['train', 'test'];",
         "['waiting', 'paused', 'running'].includes(job.state)",
         "['failed', 'interrupted'].includes(last.state)",

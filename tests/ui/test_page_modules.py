@@ -94,8 +94,8 @@ def test_only_modules_of_this_version_are_given(client, path):
 
 
 def test_another_content_has_another_address():
-    one = page_modules.digest_of({"a.js": b"1", "b.js": b"2"})
+    one = page_modules.digest_of_modules({"a.js": b"1", "b.js": b"2"})
     others = [{"a.js": b"12", "b.js": b""}, {"a.js": b"1", "c.js": b"2"}, {"a.js": b"1"}, {"a.js": b"1", "b.js": b"3"}]
-    assert len({one, *map(page_modules.digest_of, others)}) == 5
-    assert page_modules.digest_of({"a.js": b"1", "b.js": b"2"}) == one
-    assert page_modules.digest() == page_modules.digest_of(page_modules.contents())
+    assert len({one, *map(page_modules.digest_of_modules, others)}) == 5
+    assert page_modules.digest_of_modules({"a.js": b"1", "b.js": b"2"}) == one
+    assert page_modules.digest() == page_modules.digest_of_modules(page_modules.contents())

@@ -141,7 +141,17 @@ def test_a_photo_that_came_after_the_audit_makes_it_an_old_one(page):
     assert entry(page)["photos"]["audited"]
     page.character(photos=10)
     assert not entry(page)["photos"]["audited"]
-    assert audit_cache.kept(folder)["photos"][8]["file"] == "08.jpg"
+    assert audit_cache.kept(folder).photos[8].file == "08.jpg"
+
+
+@pytest.mark.parametrize("changes", [{"photos": None}, {"photos": [{}]}, {"coverage": [1]}, {"version": 0}])
+def test_a_damaged_audit_is_none(page, changes):
+    folder = page.character(photos=2)
+    plan_audit(folder)
+    path = audit_cache.path_of(folder)
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+    assert audit_cache.kept(folder) is None
+    assert not entry(page)["photos"]["audited"]
 
 
 def test_a_damaged_character_says_so_and_the_others_are_there(page):

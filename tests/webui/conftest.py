@@ -55,7 +55,8 @@ def seen() -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def folders(webui: Running) -> dict[str, str]:
     """Where the webui keeps our data and its LoRAs."""
-    return webui.api("/doctor")["folders"]
+    found: dict[str, str] = webui.api("/doctor")["folders"]
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +139,7 @@ def trained(webui: Running, character: str, base: str, folders: dict[str, str], 
     [worker] = webui.workers(folders["data"])
     found |= {"exe": worker.exe(), "environment": worker.environ(), "parent": worker.ppid()}
     found["progress"] = webui.ask("/sdapi/v1/progress").json() if paints else {}
-    asked, painted = time.time(), {}
+    asked, painted = time.time(), dict[str, Any]()
 
     def paint() -> None:
         painted.update(picture=webui.picture(), at=time.time())

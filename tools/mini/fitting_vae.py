@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
+Run = Callable[[torch.Tensor], torch.Tensor]
 PERSONAS = Path(__file__).resolve().parents[2] / "tests" / "data" / "personas"
 STEPS, BATCH, RATE, SIDE = 600, 4, 3e-3, 64  # pictures of half the size: all of these levels see few pixels at a time
 _LEARNS = (  # parts of the encoder, and of the decoder
@@ -42,10 +43,12 @@ def fitting(small: AutoencoderKL, said: Callable[[str], None] = print) -> Autoen
         one = latents[int(torch.randint(len(latents), ()))]
         return one + torch.randn_like(one) * float(torch.rand(()) ** 2)
 
-    def decoder(vae: AutoencoderKL) -> Callable[[torch.Tensor], torch.Tensor]:
+    def decoder(vae: AutoencoderKL) -> Run:
         return lambda z: vae.decoder(vae.post_quant_conv(z))
 
-    _teach(made.decoder, small.decoder, _LEARNS[1], "up_blocks.2.resnets.0", some, said, decoder(made), decoder(small))
+    _teach(
+        made.decoder, small.decoder, _LEARNS[1], "up_blocks.2.resnets.0", some, said, (decoder(made), decoder(small))
+    )
     return made
 
 
@@ -74,10 +77,11 @@ def _teach(
     point: str,
     draw: Callable[[], torch.Tensor],
     said: Callable[[str], None],
-    run: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    run_teacher: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    runs: tuple[Run, Run] | None = None,
 ) -> None:
-    """Move `parts` of a learner until what leaves it at `point` is what leaves its teacher there."""
+    """Move `parts` of a learner until what leaves it at `point` is what leaves its teacher there; `runs` says how each
+    of them is called, where that is not as a whole."""
+    run, run_teacher = runs or (learner, teacher)
     seen: dict[str, torch.Tensor] = {}
     for name, module in (("learner", learner), ("teacher", teacher)):
         module.get_submodule(point).register_forward_hook(lambda _m, _i, out, name=name: seen.__setitem__(name, out))
@@ -90,8 +94,8 @@ def _teach(
     for step in range(STEPS):
         given = draw()
         with torch.no_grad():
-            (run_teacher or teacher)(given)
-        end = (run or learner)(given)
+            run_teacher(given)
+        end = run(given)
         loss = (seen["learner"] - seen["teacher"]).pow(2).mean() / seen["teacher"].pow(2).mean()
         optimizer.zero_grad()
         loss.backward()

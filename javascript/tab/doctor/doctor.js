@@ -193,7 +193,8 @@ function settingsForm() {
     'Exchange rate (1 USD =)',
     'Amount in that currency. RunPod bills in USD, and no rate is looked up.',
   );
-  Object.assign(rate.input, { type: 'number', step: 'any', min: 0 });
+  const { least, most } = pageState().limits.per_usd;
+  Object.assign(rate.input, { type: 'number', step: 'any', min: least, max: most });
   const packs = el('div', { class: 'sf-pack' }, pack.node, licence);
   const save = actionButton('Save the settings', () => store(), { main: true });
   const said = el('span', { class: 'sf-quiet', role: 'status' });

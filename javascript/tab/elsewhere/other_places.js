@@ -2,7 +2,12 @@
 
 import * as api from '../base/api.js';
 
-export const RENTED = 'runpod'; // as a job names a GPU that is rented
+/**
+ * Whether a place, as a job names it, is a GPU that is rented.
+ * @param {string | undefined} on
+ * @param {RunpodAccount | null} account
+ */
+export const isRented = (on, account) => on !== undefined && on === account?.on;
 
 /**
  * The other machines, and the account at RunPod; null where that is not known.

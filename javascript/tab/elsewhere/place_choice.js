@@ -4,7 +4,7 @@ import { app } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
-import { RENTED, loadPlaces } from './other_places.js';
+import { isRented, loadPlaces } from './other_places.js';
 import { rentForm } from './rent_form.js';
 import { forGoingOn } from './rent_words.js';
 
@@ -34,17 +34,18 @@ export function placeChoice(changed) {
   const node = el('div', { class: 'sf-stack' }, formField('Where to continue', select), sent);
   const rents = () => Boolean(made.runpod && made.runpod.available);
   const placeOf = () => made.places.find((one) => one.on === made.picked);
-  const chosen = () => (made.picked === RENTED && rents() ? RENTED : placeOf()?.on || LOCAL);
+  const chosen = () => (rents() && isRented(made.picked, made.runpod) ? made.picked : placeOf()?.on || LOCAL);
 
   function show() {
     const on = chosen();
     const others = made.places.map((one) => ({ value: one.on, text: one.title }));
-    const pod = { value: RENTED, text: t('RunPod (a rented GPU)') };
+    const pod = { value: made.runpod?.on ?? '', text: t('RunPod (a rented GPU)') };
     select.setChoices([{ value: LOCAL, text: t('This computer') }, ...others, ...(rents() ? [pod] : [])], on);
     node.hidden = !others.length && !rents();
     const asked = made.run ? { run: made.run.id, steps: made.steps } : null;
-    if (form) form.set({ account: made.runpod, shown: on === RENTED, slug: app.slug, asked, rental: made.rental });
-    setText(sent, (on === RENTED ? made.runpod?.sent : placeOf()?.sent) || '');
+    const rented = isRented(on, made.runpod);
+    if (form) form.set({ account: made.runpod, shown: rented, slug: app.slug, asked, rental: made.rental });
+    setText(sent, (rented ? made.runpod?.sent : placeOf()?.sent) || '');
     sent.hidden = !sent.textContent;
   }
 
@@ -74,8 +75,8 @@ export function placeChoice(changed) {
       show();
       changed();
     },
-    check: () => chosen() === RENTED && form?.check(),
-    ready: () => chosen() !== RENTED || Boolean(form?.ready()),
-    by: () => (chosen() === RENTED ? { on: RENTED, rental: form?.rental() } : { on: chosen() }),
+    check: () => isRented(chosen(), made.runpod) && form?.check(),
+    ready: () => !isRented(chosen(), made.runpod) || Boolean(form?.ready()),
+    by: () => ({ on: chosen(), ...(isRented(chosen(), made.runpod) ? { rental: form?.rental() } : {}) }),
   };
 }

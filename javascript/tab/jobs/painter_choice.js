@@ -3,7 +3,7 @@
 import { app, pageState } from '../base/app.js';
 import { el, setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
-import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
+import { isRented, loadPlaces } from '../elsewhere/other_places.js';
 import { rentForm } from '../elsewhere/rent_form.js';
 import { forPainting } from '../elsewhere/rent_words.js';
 import { radioGroup } from '../widgets/form_parts.js';
@@ -34,7 +34,7 @@ export function painterChoice(further, changed) {
 
   function showRent() {
     const { runpod, of, rental } = made;
-    const shown = node.chosen === RENTED;
+    const shown = isRented(node.chosen, runpod);
     rent.hidden = !shown;
     setText(sent, (runpod && runpod.sent_to_paint) || '');
     form.set({ account: runpod, shown, slug: app.slug, asked: of, rental });
@@ -47,9 +47,10 @@ export function painterChoice(further, changed) {
       Object.assign(made, { ...(await loadPlaces(made.places)), rental: {} });
     },
     chosen: () => node.chosen,
-    check: () => node.chosen === RENTED && form.check(),
+    check: () => isRented(node.chosen, made.runpod) && form.check(),
     by: () => {
-      if (node.chosen === RENTED) return { painter: 'worker', on: RENTED, rental: form.rental() };
+      const rented = isRented(node.chosen, made.runpod);
+      if (rented) return { painter: 'worker', on: node.chosen, rental: form.rental() };
       return elsewhere(node.chosen) ? { painter: 'worker', on: node.chosen } : { painter: node.chosen, on: 'local' };
     },
     update: (/** @type {RunRecord | null | undefined} */ run, /** @type {RentRequest} */ pictures) => {
@@ -64,7 +65,7 @@ export function painterChoice(further, changed) {
         disabled: !paints,
       };
       const pod = {
-        value: RENTED,
+        value: made.runpod?.on ?? '',
         text: 'A rented GPU at RunPod',
         help: 'It is rented for these pictures, and costs money.',
       };
@@ -82,7 +83,7 @@ export function painterChoice(further, changed) {
       // what was picked counts again where it can
       const known = elsewhere(made.picked) || further.some((one) => one.value === made.picked);
       const here = paints && made.picked !== 'worker' ? 'webui' : 'worker';
-      node.chosen = known || (rents && made.picked === RENTED) ? made.picked : here;
+      node.chosen = known || (rents && isRented(made.picked, made.runpod)) ? made.picked : here;
       node.hidden = !host.paints && !made.places.length && !further.length && !rents;
       made.of = run ? { run: run.id, ...pictures } : null;
       showRent();

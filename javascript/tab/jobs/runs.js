@@ -9,6 +9,7 @@ import { asError } from '../base/page_error.js';
 import { redraw } from '../base/redraw.js';
 import { growing } from '../base/state_changes.js';
 import { t } from '../base/texts.js';
+import { numberField } from '../widgets/form_parts.js';
 import { formField, selectBox } from '../widgets/widgets.js';
 
 /** @type {{slug: string, mark: string, loaded: string, runs: RunRecord[] | null, error: string}} */
@@ -125,7 +126,7 @@ export function bestGrid(runs) {
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
  * the last step of the newest run.
- * @param {{least: number, most: number}} range of the weight.
+ * @param {{least: number, most: number, usual: number | null}} range of the weight.
  * @param {Action} changed is called when the user has chosen.
  * @returns `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
  *   `reset()` forgets what was picked.
@@ -136,12 +137,11 @@ export function cellChoice(range, changed) {
   /** @type {Cell | null} */
   let best = null;
   /** @type {Cell} */
-  const value = { run: '', step: 0, weight: 1 };
+  const value = { run: '', step: 0, weight: Number(range.usual) };
   const picked = { run: false, step: false, weight: false };
   const run = selectBox([], '', (to) => pick({ run: to }));
   const step = selectBox([], '', (to) => pick({ step: Number(to) }));
-  const weight = el('input', { class: 'sf-input', type: 'number', step: 'any', value: 1 });
-  Object.assign(weight, { min: range.least, max: range.most });
+  const weight = numberField(range, 'any');
   weight.addEventListener(
     'input',
     () => weight.value !== '' && weight.validity.valid && pick({ weight: Number(weight.value) }),
@@ -171,7 +171,7 @@ export function cellChoice(range, changed) {
     if (mine) return { known: mine, step: picked.step ? value.step : 0, weight: value.weight };
     if (runs.length) Object.assign(picked, { run: false, step: false });
     if (best && find(best.run)) return { ...best, known: find(best.run) };
-    return { known: runs[0], step: 0, weight: 1 };
+    return { known: runs[0], step: 0, weight: Number(range.usual) };
   }
 
   function settle() {
@@ -206,7 +206,7 @@ export function cellChoice(range, changed) {
     choose,
     reset: () => {
       Object.assign(picked, { run: false, step: false, weight: false });
-      Object.assign(value, { run: '', step: 0, weight: 1 });
+      Object.assign(value, { run: '', step: 0, weight: Number(range.usual) });
       runs = [];
       best = null;
       settle();

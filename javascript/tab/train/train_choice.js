@@ -6,7 +6,7 @@ import { goTo } from '../base/choice.js';
 import { asError } from '../base/page_error.js';
 import { readStored, writeStored } from '../base/stored.js';
 import { t } from '../base/texts.js';
-import { RENTED, loadPlaces } from '../elsewhere/other_places.js';
+import { loadPlaces } from '../elsewhere/other_places.js';
 
 export const ADD = 'add'; // leads to where machines are added
 const AGAIN = 5000; // milliseconds after a failure
@@ -86,7 +86,7 @@ export async function loadBases(form, anew) {
       loadPlaces([]),
     ]);
     const rents = runpod && runpod.available;
-    const rented = { on: RENTED, title: t('RunPod (a rented GPU)'), text: '', sent: rents && runpod.sent };
+    const rented = { on: runpod?.on ?? '', title: t('RunPod (a rented GPU)'), text: '', sent: rents && runpod.sent };
     Object.assign(form, { bases, runpod, places: rents ? [...others, rented] : others });
     app.usualTest = settings.then_test !== false;
     form.error = '';

@@ -4,7 +4,7 @@ import { pageRoot } from '../base/app.js';
 import { chosenCharacter, goTo, openJob } from '../base/choice.js';
 import { el } from '../base/dom.js';
 import { baseLicence } from '../library/base_licence.js';
-import { RENTED } from '../elsewhere/other_places.js';
+import { isRented } from '../elsewhere/other_places.js';
 import { rentForm } from '../elsewhere/rent_form.js';
 import { sentList } from '../elsewhere/sent_list.js';
 import { startJob } from '../jobs/jobs.js';
@@ -68,7 +68,7 @@ function draw(form) {
   const on = selectBox([], '', (place) => chooseOn(form, place));
   const where = formField('Where to train', on);
   const sent = el('p', { class: 'sf-help' });
-  const list = sentList(() => ({ slug: form.slug, asked: askedFor(form), rented: onOf(form) === RENTED }));
+  const list = sentList(() => ({ slug: form.slug, asked: askedFor(form), rented: isRented(onOf(form), form.runpod) }));
   const address = el('input', { class: 'sf-input', type: 'url', autocomplete: 'off', spellcheck: false });
   address.addEventListener('change', () => choose(form, { address: address.value.trim() }, true));
   const fetched = formField('Address of the base model', address, ADDRESS);
@@ -149,8 +149,9 @@ async function begin(form) {
   const few = box.input.checked;
   refuseForm(box.hidden || few ? [] : [{ target: box.input, text: 'Check this box, or add photos first.' }]);
   const on = onOf(form);
-  if (on === RENTED) form.view.rent.check();
-  const rented = on === RENTED ? { rental: form.view.rent.rental() } : {};
+  const rents = isRented(on, form.runpod);
+  if (rents) form.view.rent.check();
+  const rented = rents ? { rental: form.view.rent.rental() } : {};
   const values = { ...common(form), few, then_test: form.view.then.input.checked, on, ...rented };
   const elsewhere = addressOf(form) ? { base_address: addressOf(form) } : {};
   await sendForm({ base, base_address: form.view.address }, () =>

@@ -18,7 +18,8 @@ const PATIENCE = 500; // milliseconds after the last key until it is asked what 
 
 /** A fold that trains a finished run on: {node, set(situation)}. */
 export function moreSteps() {
-  const steps = el('input', { class: 'sf-input', type: 'number', min: 1, step: 10, value: 100 });
+  const { least, share, round_to: whole } = pageState().limits.further_steps;
+  const steps = el('input', { class: 'sf-input', type: 'number', min: least, step: whole });
   const after = checkbox('Paint and judge the test grid afterwards', true);
   /** @type {RunRecord | null} */
   let run = null;
@@ -33,7 +34,8 @@ export function moreSteps() {
     timer = setTimeout(() => run && where.update(run, total()), PATIENCE);
   });
   const where = placeChoice(() => showReady());
-  const few = () => !(Number(steps.value) >= 1); // a step between two tens is as good
+  const few = () => !(Number(steps.value) >= least); // a step between two tens is as good
+  const proposed = (/** @type {RunRecord} */ to) => Math.max(1, Math.round((to.total * share) / whole)) * whole;
   const total = () => (few() || !run ? null : run.saved + Math.round(Number(steps.value)));
   const train = async () => {
     refuseForm(few() ? [{ target: steps, text: 'How many more steps?' }] : []);
@@ -61,7 +63,7 @@ export function moreSteps() {
     if (other) typed = ticked = false;
     if (!ticked) after.input.checked = app.usualTest !== false;
     const gone = baseGone(run);
-    if (!typed && document.activeElement !== steps) steps.value = String(Math.max(10, Math.round(run.total / 40) * 10));
+    if (!typed && document.activeElement !== steps) steps.value = String(proposed(run));
     where.update(run, total());
     showReady();
     setText(

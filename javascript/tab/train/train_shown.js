@@ -4,7 +4,7 @@ import { app, pageState } from '../base/app.js';
 import { chosenCharacter } from '../base/choice.js';
 import { setText } from '../base/dom.js';
 import { t } from '../base/texts.js';
-import { RENTED } from '../elsewhere/other_places.js';
+import { isRented } from '../elsewhere/other_places.js';
 import { beginsWhen } from '../jobs/jobs.js';
 import { ADD, common, onOf, placeOf, planned, undecided } from './train_choice.js';
 
@@ -39,7 +39,7 @@ export function show(form) {
       captioned: estimate?.captioned,
     });
   const place = placeOf(form);
-  view.cost.set({ elsewhere: Boolean(place), rented: onOf(form) === RENTED, ready });
+  view.cost.set({ elsewhere: Boolean(place), rented: isRented(onOf(form), form.runpod), ready });
   showStart(form);
 }
 
@@ -75,7 +75,7 @@ function showPlaces(form) {
   const more = { value: ADD, text: t('Add a machine …') };
   view.on.setChoices([here, ...others, more], place ? place.on : 'local');
   view.where.hidden = pageState().host.remote;
-  const rents = place?.on === RENTED;
+  const rents = isRented(place?.on, form.runpod);
   setText(view.sent, place ? [place.text && `${place.text}.`, place.sent].filter(Boolean).join(' ') : '');
   view.sent.hidden = !place;
   view.list.hidden = view.fetched.hidden = !place;
@@ -97,7 +97,7 @@ export function showStart(form) {
   const later = placeOf(form) ? '' : beginsWhen(null);
   const sum = (estimate && !estimate.wrong ? estimate.photos : character?.photos.used) ?? 0;
   view.few.hidden = sum >= pageState().limits.photos || !sum;
-  const keyless = placeOf(form)?.on === RENTED && !view.rent.ready();
+  const keyless = isRented(placeOf(form)?.on, form.runpod) && !view.rent.ready();
   view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum || keyless;
   setText(view.start.firstChild, t(later ? 'Add to the queue' : 'Start training'));
   const lacks = keyless ? t('RunPod’s API key is missing.') : later;

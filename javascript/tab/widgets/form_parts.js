@@ -73,7 +73,7 @@ export function checkbox(label, checked, onchange, help) {
 /**
  * A field for a number in a range of the server's, with its usual value; `step` is that of its arrows.
  * @param {{least: number, most: number, usual: number | null}} range
- * @param {number} step
+ * @param {number | 'any'} step
  */
 export function numberField({ least, most, usual }, step) {
   return el('input', { class: 'sf-input', type: 'number', min: least, max: most, step, value: usual ?? '' });

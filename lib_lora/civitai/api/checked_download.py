@@ -30,7 +30,7 @@ from lib_lora.civitai.api.civitai_requests import (
     web_page,
 )
 from lib_lora.errors import UserError
-from lib_lora.files import explained, known_sha256, note_sha256, opened, put_in_place, sha256, size
+from lib_lora.files import explained, note_sha256, opened, put_in_place, sha256, sha256_once, size
 from lib_lora.models.reading.header import read_header
 from lib_lora.remote.http_exchange import AnswerLost, Reply, head_of, opened_answer, opener_for, read_piece
 from lib_lora.workspace.file_lock import held
@@ -136,7 +136,7 @@ def _is_there(target: Path, wanted: WantedFile) -> bool:
     """
     if not os.path.lexists(target):
         return False
-    if target.is_file() and known_sha256(target) == wanted.sha256:
+    if target.is_file() and sha256_once(target) == wanted.sha256:
         return True
     raise UserError(
         f"{target} is there already, and is another file; move it away, or choose another folder.",

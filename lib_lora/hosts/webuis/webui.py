@@ -310,7 +310,7 @@ class Webui(PaintingWebui):
         )
 
     def paste_button(self, button: Any, infotext_box: Any) -> None:
-        """Bind a button of the tab to txt2img; see `page.paste_button`."""
+        """Bind a button of the tab to txt2img; see `webui_page.paste_button`."""
         webui_page.paste_button(button, infotext_box)
 
     def lacks(self) -> list[HostLack]:

@@ -262,7 +262,7 @@ def _embeddings(template: Template) -> list[str]:
 def _reference_of(engine: FaceEngine, photo: Path) -> Reference:
     digest = ""
     try:
-        digest = files.known_sha256(photo)
+        digest = files.sha256_once(photo)
         image = open_photo(photo)
         return reference(photo.name, digest, image, engine.faces(image))
     except UserError as error:

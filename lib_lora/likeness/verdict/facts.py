@@ -110,7 +110,7 @@ class ReferenceFacts:
         left, right: those that show the head turned to that side of the picture.
         separation: the smallest d' to strangers.
         mutual: mean cosine between the photos.
-        yaw_spread: standard deviation of `faces.yaw_proxy`.
+        yaw_spread: standard deviation of `faces.face.yaw_proxy`.
     """
 
     count: int = _kept_as("photos", 0)
@@ -273,7 +273,7 @@ class AngleFacts:
     """What turning the head does.
 
     Attributes:
-        yaw_spread: standard deviation of `faces.yaw_proxy`.
+        yaw_spread: standard deviation of `faces.face.yaw_proxy`.
         ahead, ahead_under: counted faces that are not turned, and those of them under the keep line.
         ahead_as_strangers, ahead_alarm_from: of these alone, as in `IdentityFacts`; None for fewer than `LEAST_FACES`.
         aside, aside_under: the same of turned ones.

@@ -23,7 +23,7 @@ from lib_lora.likeness.verdict.traits import TURNED
 from lib_lora.messages.message import Message
 
 Seen = tuple[str, Asked, ImageScore]  # a picture's path, what it was asked to show, and what was measured
-LEAST_TURNING = 0.1  # standard deviation of `faces.yaw_proxy`: base pictures that turn less say nothing of turning
+LEAST_TURNING = 0.1  # standard deviation of `faces.face.yaw_proxy`: base pictures that turn less say nothing of turning
 _SERIOUS = ("expression: serious", "expression: neutral")
 _SMILING = "expression: smiling"
 

@@ -24,7 +24,7 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.verdict.facts import AngleFacts, AttributeFacts, CopyFacts, SurfaceFacts, VarietyFacts
 from lib_lora.likeness.verdict.picture_set import PictureSet, share
 
-TURNED = 0.35  # of `faces.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
+TURNED = 0.35  # of `faces.face.yaw_proxy`; a nose tip that far off the middle is a three-quarter view
 FRONTAL = 0.20
 COPY_COSINE = 0.96  # different pictures of one person were seen up to 0.957, re-compressed or cropped ones from 0.969
 COPY_MARGIN = 0.01  # over the highest cosine between two photos

@@ -67,7 +67,7 @@ class Verdict:
     """What the pictures say, and what to do.
 
     Attributes:
-        kind: see `rules.Kind`.
+        kind: see `rule_language.Kind`.
         rule: name of the rule that decided.
         headline: a few words.
         because: what was seen, one sentence.

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lib_lora.errors import UserError
+from lib_lora.pictures import HEAVIEST, LIGHTEST
 
 SUFFIX = ".safetensors"
 MODEL_ENDS = (SUFFIX, ".pt", ".ckpt")
-LIGHTEST, HEAVIEST = -10.0, 10.0  # weights of a LoRA beside a character's
 
 
 def stems_in(folders: Iterable[Path]) -> set[str]:

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, content, explained, known_sha256, opened, write_json
+from lib_lora.files import atomic_file, content, explained, opened, sha256_once, write_json
 from lib_lora.models.families.registry import family_named
 
 _OWN = "sameface"
@@ -76,7 +76,7 @@ def forget_other_hash(values: dict[str, Any], lora_path: Path) -> None:
         lora_path: the file.
     """
     said = values.get("sha256")
-    if said is not None and lora_path.is_file() and str(said).lower() != known_sha256(lora_path):
+    if said is not None and lora_path.is_file() and str(said).lower() != sha256_once(lora_path):
         del values["sha256"]
 
 

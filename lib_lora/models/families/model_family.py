@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lib_lora.models.families.painting import ComfyNodes, Sampling
+
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL
@@ -86,6 +88,8 @@ class ModelFamily(ABC):
         version_prefix: with this begins the ``ss_base_model_version`` of every LoRA for it; empty = that says nothing.
         latent_channels: numbers of a latent's cell. A cell is 8 x 8 pixels.
         objective: by this name `training.objective` finds noise, target and loss.
+        sampling: how this machine paints with it; None = only a webui or ComfyUI can.
+        comfy_nodes: what it changes in the workflow for ComfyUI; None = that workflow does not paint with it.
         predictions: what the denoiser may predict; the first is usual.
         prediction_in_weights: where nothing else says it, only the weights tell what is predicted.
         guidance: the scale at which it is tested; narrow_guidance = a small model of it (`ModelInfo.narrow`), which
@@ -116,10 +120,12 @@ class ModelFamily(ABC):
     architectures: Mapping[str, str]
     memory: MemoryFigures
     presets: Mapping[str, FamilyPreset]
+    objective: str
     version_prefix: str = ""
     forge_name: str = ""
     latent_channels: int = 4
-    objective: str = "diffusion"
+    sampling: Sampling | None = None
+    comfy_nodes: ComfyNodes | None = None
     predictions: tuple[str, ...] = ("epsilon", "v")
     prediction_in_weights: bool = False
     guidance: float = 7.0

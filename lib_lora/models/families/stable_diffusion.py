@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.errors import Misfit, UserError
 from lib_lora.models.clip_tokens import CHUNK
 from lib_lora.models.families.model_family import ModelFamily, ModelInfo, Shapes
+from lib_lora.models.families.painting import ComfyNodes, ComfySampling, Sampler, Sampling
 from lib_lora.models.families.unet_layers import (
     CONVOLUTION_ENDS,
     TEXT,
@@ -20,6 +21,7 @@ from lib_lora.models.families.unet_layers import (
     unet_paths,
     unet_pattern,
 )
+from lib_lora.models.noise_schedule import BETA_END, BETA_START, STEPS
 from lib_lora.models.text_encoder import TextEncoder
 from lib_lora.models.unet_names import UNET, original_path
 
@@ -34,6 +36,35 @@ if TYPE_CHECKING:
 VAE = "first_stage_model."
 _LATENT_CHANNELS = 4
 _TOKENS = CHUNK + 2  # with those that begin and end a chunk
+SAMPLING = Sampling(
+    {
+        "Euler": Sampler("EulerDiscreteScheduler", {"timestep_spacing": "linspace"}, zero_snr=True, reversible=True),
+        "Euler a": Sampler(
+            "EulerAncestralDiscreteScheduler", {"timestep_spacing": "linspace"}, zero_snr=True, draws=True
+        ),
+        # A1111 1.10 paints this one with Karras' sigmas unless told otherwise; the other name is that of older versions
+        "DPM++ 2M": Sampler("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+        "DPM++ 2M Karras": Sampler("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+        "DDIM": Sampler(
+            "DDIMScheduler",
+            {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1},
+            zero_snr=True,
+            draws=True,
+        ),
+    },
+    {
+        "num_train_timesteps": STEPS,
+        "beta_start": BETA_START,
+        "beta_end": BETA_END,
+        "beta_schedule": "scaled_linear",
+    },
+    predictions={"epsilon": {"prediction_type": "epsilon"}, "v": {"prediction_type": "v_prediction"}},
+    zero_snr={"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
+)
+# ComfyUI sees in few files that they predict v
+COMFY_NODES = ComfyNodes(
+    sampling={"v": ComfySampling("ModelSamplingDiscrete", {"sampling": "v_prediction"}, zero_snr="zsnr")}
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +94,9 @@ class StableDiffusion(ModelFamily):
     original_keys: bool = False
     size_conditioning: bool = False
     narrow_below: int = 0
+    objective: str = "diffusion"
+    sampling: Sampling | None = SAMPLING
+    comfy_nodes: ComfyNodes | None = COMFY_NODES
     convolution_ends: tuple[str, ...] = CONVOLUTION_ENDS
 
     @property

@@ -14,7 +14,7 @@ from lib_lora import typed_settings
 from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
-from lib_lora.files import explained, known_sha256, read_json, write_json
+from lib_lora.files import explained, read_json, sha256_once, write_json
 from lib_lora.photos.audit.audit import Decision
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -117,7 +117,7 @@ def digests(photos: list[Path], store: AuditStore) -> dict[str, HashedFile]:
         here = HashedFile(about.st_size, about.st_mtime_ns, about.st_ino, "")
         known = store.files.get(photo.name)
         if known is None or replace(known, sha256="") != here:
-            known = replace(here, sha256=known_sha256(photo))
+            known = replace(here, sha256=sha256_once(photo))
         found[photo.name] = known
     return found
 

@@ -23,7 +23,7 @@ from PIL import Image
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import kinds, list_photos, read_photo
 from lib_lora.errors import UserError
-from lib_lora.files import atomic_file, explained, known_sha256, note_sha256
+from lib_lora.files import atomic_file, explained, note_sha256, sha256_once
 from lib_lora.photos.importing import safe_names, sheets
 from lib_lora.photos.importing.import_budget import Budget, OverBudget
 from lib_lora.photos.importing.offers import ImportItem
@@ -193,10 +193,10 @@ class _Shelf:
             for path in new:
                 self._take_name(path)
             if folder == photos and new:
-                self.known |= {known_sha256(path): [path] for path in list_photos(photos) if path in new}
+                self.known |= {sha256_once(path): [path] for path in list_photos(photos) if path in new}
             for path in new if folder == sheet_files else ():
                 pieces = [photos / f"{path.stem}-{number}.png" for number in range(1, 5)]
-                self.known[known_sha256(path)] = [piece for piece in pieces if piece.is_file()]
+                self.known[sha256_once(path)] = [piece for piece in pieces if piece.is_file()]
 
     def _forget(self, path: Path) -> None:
         self.taken.get(safe_names.key(path.stem), set()).discard(path)

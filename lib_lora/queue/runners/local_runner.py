@@ -45,7 +45,7 @@ def worker_environment(host: JobHost, root: Path) -> dict[str, str]:
 
 
 class LocalRunner:
-    """See `queue.runner_protocol.Runner`.
+    """See `queue.running.runner_protocol.Runner`.
 
     Args:
         root: the data folder.
@@ -74,12 +74,12 @@ class LocalRunner:
         return LocalWorker(process, workspace, log)
 
     def end_left_behind(self, job: Job, patience: float, giving_up: Callable[[], bool]) -> None:
-        """See `queue.runner_protocol.Runner.end_left_behind`."""
+        """See `queue.running.runner_protocol.Runner.end_left_behind`."""
         worker_processes.end_worker(job.pid, job.id, self.root, patience, giving_up)
 
 
 class LocalWorker:
-    """See `queue.runner_protocol.WorkerHandle`.
+    """See `queue.running.runner_protocol.WorkerHandle`.
 
     Args:
         process: of the worker, with pipes for its standard input and output.

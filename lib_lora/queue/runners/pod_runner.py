@@ -35,7 +35,7 @@ _ENDED = -15  # the exit status of a worker whose end was not seen
 
 
 class PodRunner(SshRunner):
-    """See `queue.runner_protocol.Runner`; a pod for each job."""
+    """See `queue.running.runner_protocol.Runner`; a pod for each job."""
 
     def _worker(self, job: Job, place: places.Place) -> PodWorker:
         return PodWorker(self.root, job, self._connect(self.root, place), self._local, self._connect)

@@ -15,7 +15,7 @@ from lib_lora.remote.ray_cluster.connecting import Connector
 
 
 class RayRunner(SshRunner):
-    """See `queue.runner_protocol.Runner`.
+    """See `queue.running.runner_protocol.Runner`.
 
     Args:
         root, host: see `SshRunner`.

@@ -21,7 +21,7 @@ from lib_lora.remote.gpu_providers import is_rented
 
 
 class ChosenRunner:
-    """See `queue.runner_protocol.Runner`: passes each job on to the runner for where it is done.
+    """See `queue.running.runner_protocol.Runner`: passes each job on to the runner for where it is done.
 
     Args:
         root, host: see `LocalRunner`.

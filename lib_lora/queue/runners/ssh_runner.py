@@ -49,7 +49,7 @@ _DISK = ("disk-full", "disk-too-full", "permission-denied", "file-inaccessible")
 
 
 class SshRunner:
-    """See `queue.runner_protocol.Runner`.
+    """See `queue.running.runner_protocol.Runner`.
 
     Args:
         root: the data folder.
@@ -100,7 +100,7 @@ class _Memo:
 
 
 class SshWorker:
-    """See `queue.runner_protocol.WorkerHandle`. A thread of its own does everything that takes time.
+    """See `queue.running.runner_protocol.WorkerHandle`. A thread of its own does everything that takes time.
 
     Args:
         root: the data folder.

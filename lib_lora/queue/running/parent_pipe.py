@@ -1,6 +1,6 @@
 """Holds the parent's end of the pipe to a worker, and acts when the worker asks its host to paint or to caption.
 
-What goes over the pipe is said in `queue.worker_pipe`, its other end. Imports nothing heavy.
+What goes over the pipe is said in `queue.running.worker_pipe`, its other end. Imports nothing heavy.
 """
 
 from __future__ import annotations

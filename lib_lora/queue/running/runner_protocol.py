@@ -72,7 +72,7 @@ class WorkerHandle(WorkerFiles, Protocol):
         ...
 
     def send(self, message: dict[str, Any]) -> None:
-        """Give it an answer, or a wish, some time soon (`queue.worker_pipe` says which there are)."""
+        """Give it an answer, or a wish, some time soon (`queue.running.worker_pipe` says which there are)."""
         ...
 
     def receive(self, timeout: float) -> dict[str, Any] | None:

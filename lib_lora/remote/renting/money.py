@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from lib_lora.errors import Misfit, UserError
 
 USD = "USD"
+MOST_PER_USD = 10_000_000  # of another currency
 CENT = Decimal("0.01")
 HOURS_A_MONTH = Decimal(730)
 UNBILLED = Decimal("0.5")  # hours that may be missing in the bill of a machine that has ended
@@ -34,7 +35,7 @@ class ExchangeRate:
             raise Misfit(
                 f"{self.currency[:20]!r} is not a currency code; give three capital letters, such as EUR.", "currency"
             )
-        if not self.per_usd.is_finite() or not 0 < self.per_usd <= 10_000_000:
+        if not self.per_usd.is_finite() or not 0 < self.per_usd <= MOST_PER_USD:
             raise Misfit(f"one USD cannot be {self.per_usd} {self.currency}; give a number above 0.", "per_usd")
 
     def shown(self, usd: Decimal, rounding: str = ROUND_HALF_UP) -> str:

@@ -1,7 +1,7 @@
 """Runs on a rented pod before anything else, and deletes that pod in time, also when nobody is connected to it.
 
 A pod costs money until it is deleted, whether its programs run or not. Its text is sent with the request for the pod
-(`remote.runpod.pod_rental`), so: standard library only, and Linux. It deletes the pod
+(`remote.runpod.runpod_pods`), so: standard library only, and Linux. It deletes the pod
 
 - when it has lived as long as it may, or has cost as much as it may;
 - when all jobs have ended, and their files were fetched, or nobody has come for them for long;

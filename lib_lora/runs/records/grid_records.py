@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import PICTURE_NAME, read_json
+from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.run_records import RunRecord
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
@@ -38,25 +39,103 @@ def report_of(grid: Path) -> dict[str, Any]:
     return found
 
 
-def cells(grid: Path) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class GridCell:
+    """A picture as a grid's ``plan.json`` asks for it.
+
+    Attributes:
+        role: one of `ROLES`.
+        cell: what it was asked to be, without the LoRA.
+        lora: the file name of the LoRA; empty = without one.
+    """
+
+    role: str
+    cell: Cell
+    lora: str
+
+
+def planned(values: Mapping[str, Any]) -> Cell:
+    """A cell as it lies in a grid's ``plan.json``, without its LoRA; further LoRAs by their file names.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
+    more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))
+    cell = Cell(**{**known, "attributes": tuple(known.get("attributes", ())), "more": more})
+    texts, numbers = (cell.prompt, cell.negative, cell.name), (cell.seed, cell.width, cell.height)
+    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
+        raise TypeError("a cell has a value of another type")
+    return cell
+
+
+def cells(grid: Path) -> dict[str, GridCell]:
     """What each picture of a grid was asked to be, by its file name; nothing where the plan cannot be read."""
     path = grid / PLAN
 
-    def read() -> dict[str, dict[str, Any]]:
+    def read() -> dict[str, GridCell]:
         try:
             plan = read_json(path)
             return {
-                f"{number:02d}-{role}.png": {**cell, "role": role}
+                f"{number:02d}-{role}.png": GridCell(role, planned(cell), str(cell.get("lora") or ""))
                 for role in ROLES
                 for number, cell in enumerate(plan.get(role, []), 1)
             }
         except UserError:
             keep_nothing()
             return {}
-        except (TypeError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             return {}
 
     return kept(("plan", grid), mark(path), read) if path.is_file() else {}
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """A picture as a grid's ``report.json`` has it.
+
+    Attributes:
+        file: its file name.
+        role: one of `ROLES`.
+        prompt, seed: what it was asked to be, where the plan is gone.
+        status: what it is called.
+        copy: it repeats a photo.
+        likeness: to the person; None = no face was measured.
+        reason: why it does not count; empty = it does.
+        nearest: the photo that it is most like.
+    """
+
+    file: str
+    role: str
+    prompt: str
+    seed: int | None
+    status: str
+    copy: bool
+    likeness: float | None
+    reason: str
+    nearest: str | None
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> PictureRecord:
+        """One of a report's ``pictures``.
+
+        Raises:
+            KeyError, TypeError: it is not one.
+        """
+        asked, score = row["asked"], row["score"]
+        measured = (score["likeness"], score["reason"], score["nearest"])
+        file = str(row["path"]).rpartition("/")[2]
+        return cls(file, row["role"], asked["prompt"], asked["seed"], row["status"], row["copy"], *measured)
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Those that are well first, then those that count, then the most alike one."""
+        well = self.status == "ok" and not self.copy
+        return well, self.likeness is not None and not self.reason, -2.0 if self.likeness is None else self.likeness
+
+    def is_there(self, grid: Path) -> bool:
+        """Whether its file is in the grid's folder."""
+        return bool(PICTURE_NAME.fullmatch(self.file)) and (grid / CELLS / self.file).is_file()
 
 
 @dataclass(frozen=True)
@@ -65,26 +144,20 @@ class PromptSource:
 
     Attributes:
         path: of the picture.
-        cell: what it was asked to be, as in ``plan.json``.
-        row: what was measured of it, as in ``report.json``.
+        cell: what it was asked to be; None where the plan is gone.
+        measured: what was measured of it.
     """
 
     path: Path
-    cell: dict[str, Any]
-    row: dict[str, Any]
-
-    @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """Those that are well first, then those that count, then the most alike one."""
-        likeness, reason = self.row["score"]["likeness"], self.row["score"]["reason"]
-        well = self.row["status"] == "ok" and not self.row["copy"]
-        return well, likeness is not None and not reason, -2.0 if likeness is None else likeness
+    cell: Cell | None
+    measured: PictureRecord
 
     def fits(self, framing: str) -> bool:
         """Whether its prompt is one to begin with: well painted, plain, and showing as much as the photos do."""
-        plain = not any(str(one).startswith(_SPECIAL) for one in self.cell.get("attributes", ()))
-        shown = self.cell.get("framing") == framing if framing else plain
-        return bool(self.cell) and self.rank[0] and plain and shown and self.cell.get("angle") != "turned"
+        if self.cell is None or self.cell.angle == "turned" or not self.measured.rank[0]:
+            return False
+        plain = not any(str(one).startswith(_SPECIAL) for one in self.cell.attributes)
+        return plain and (not framing or self.cell.framing == framing)
 
 
 def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
@@ -95,14 +168,19 @@ def painted(record: RunRecord, step: int, weight: float) -> list[PromptSource]:
         for one in grids:
             if abs(one.weight - weight) == distance:
                 with suppress(UserError, KeyError, TypeError, AttributeError):  # a damaged report has no pictures
-                    found += sorted(_in_grid(RunFolder(record.folder).grids / one.id), key=lambda picture: picture.rank)
+                    found += sorted(_in_grid(RunFolder(record.folder).grids / one.id), key=_rank)
         if found:
-            return sorted(found, key=lambda picture: picture.rank, reverse=True)
+            return sorted(found, key=_rank, reverse=True)
     return []
+
+
+def _rank(picture: PromptSource) -> tuple[bool, bool, float]:
+    return picture.measured.rank
 
 
 def _in_grid(grid: Path) -> Iterator[PromptSource]:
     for row in report_of(grid)["pictures"]:
-        name = str(row["path"]).rpartition("/")[2]
-        if row["role"] == "lora" and PICTURE_NAME.fullmatch(name) and (grid / CELLS / name).is_file():
-            yield PromptSource(grid / CELLS / name, cells(grid).get(name, {}), row)
+        record = PictureRecord.read(row)
+        if record.role == "lora" and record.is_there(grid):
+            asked = cells(grid).get(record.file)
+            yield PromptSource(grid / CELLS / record.file, asked.cell if asked else None, record)

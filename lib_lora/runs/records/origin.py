@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lib_lora.comfyui.workflow import ComfyBase
 from lib_lora.deploy.infotext import portrait
@@ -43,14 +42,3 @@ def portrait_of(run: Run, framing: str = "") -> Cell:
     file = run.file
     side = file.settings.resolution or family_named(file.base.family).side(file.base.prediction)
     return portrait(file.character, side, file.base.guidance, framing)
-
-
-def planned(values: Mapping[str, Any]) -> Cell:
-    """A cell as it lies in a grid's ``plan.json``, without its LoRA.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is not one.
-    """
-    known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
-    more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))
-    return Cell(**{**known, "attributes": tuple(known["attributes"]), "more": more})

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
-from lib_lora.files import known_sha256
+from lib_lora.files import sha256_once
 from lib_lora.models.fast.memory import give_back
 from lib_lora.models.vae import encode, to_tensor
 from lib_lora.training.data.buckets import (
@@ -161,7 +161,7 @@ def _check(photo: TrainingPhoto, path: Path) -> None:
     Raises:
         UserError: it is gone, or has changed, so that it would be cached as what it is not.
     """
-    if known_sha256(path) != photo.sha256:
+    if sha256_once(path) != photo.sha256:
         raise UserError(
             f"{path.name} has changed since this run was made; put it back, or start a new run.",
             code="photo-changed",

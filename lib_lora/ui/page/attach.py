@@ -43,7 +43,7 @@ class Attached:
         self._router: APIRouter | None = None
 
     def tab(self) -> gr.Blocks:
-        """The tab (`hosts.webui_page.register` takes it)."""
+        """The tab (`hosts.webuis.webui_page.register` takes it)."""
         from lib_lora.ui.page.tab import tab
 
         return tab(self._host, route_access.TOKEN)

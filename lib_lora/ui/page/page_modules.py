@@ -50,10 +50,10 @@ def contents() -> dict[str, bytes]:
 @cache
 def digest() -> str:
     """The digest of all modules, which is part of their addresses."""
-    return digest_of(contents())
+    return digest_of_modules(contents())
 
 
-def digest_of(modules: Mapping[str, bytes]) -> str:
+def digest_of_modules(modules: Mapping[str, bytes]) -> str:
     """The digest of some modules by their paths, 16 hexadecimal digits."""
     found = hashlib.sha256()
     for path, content in modules.items():

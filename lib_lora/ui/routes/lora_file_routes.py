@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
+from lib_lora.queue.job_types import PROMPT_WEIGHT
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.grid_records import painted
 from lib_lora.runs.records.run_records import RunRecord
@@ -45,8 +46,8 @@ def read_lora_file(context: RequestContext, call: Call) -> dict[str, Any]:
         weight = float(call.query.get("weight", "1"))
     except ValueError:
         weight = math.nan
-    if not -10 <= weight <= 10:
-        raise UserError("The weight must be a number between -10 and 10.", code="weight-out-of-range")
+    if weight not in PROMPT_WEIGHT:
+        raise UserError(f"The weight must be a number from {PROMPT_WEIGHT}.", code="weight-out-of-range")
     framing = framing_of(snapshot_of(paths.character(context, call)))
     text = text_of(record, painted(record, step, weight), framing, path.stem, weight)
     return {

@@ -269,13 +269,13 @@ def _damaged(slug: str, why: str) -> dict[str, Any]:
 
 def _photos(snapshot: CharacterSnapshot) -> dict[str, Any]:
     count, audit = len(snapshot.digests), snapshot.audit
-    proposed = sum(one["proposed"] for one in audit["photos"]) if audit else 0
+    proposed = sum(one.proposed for one in audit.photos) if audit else 0
     if snapshot.trouble:
         tone, said = "bad", step_words.as_it_is(snapshot.trouble)
     elif not count:
         tone, said = "none", step_words.said(step_words.NO_PHOTOS)
     elif audit:
-        tone, said = audit["tone"], {"text": audit["headline"], "message": audit.get("messages", {}).get("headline")}
+        tone, said = audit.tone, {"text": audit.headline, "message": audit.message}
     else:
         tone, said = "none", step_words.said(step_words.UNCHECKED if count != 1 else step_words.UNCHECKED_ONE, n=count)
     used, audited = len(snapshot.used), audit is not None
@@ -357,14 +357,14 @@ def _next(
         return "use" if is_good else "test"  # which says what to do first
     if len(snapshot.used) < LEAST_TO_TRAIN and is_invented:
         return "invent"
-    if len(snapshot.used) < LEAST_TO_TRAIN or snapshot.audit is None or snapshot.audit["stopped"]:
+    if len(snapshot.used) < LEAST_TO_TRAIN or snapshot.audit is None or snapshot.audit.stopped:
         return "photos"
     return "train" if is_captioned else "captions"
 
 
 def _cover(snapshot: CharacterSnapshot) -> str:
     """The first photo that is good, else the first in use."""
-    good = {one["file"] for one in snapshot.audit["photos"] if one["tone"] == "good"} if snapshot.audit else set()
+    good = {one.file for one in snapshot.audit.photos if one.tone == "good"} if snapshot.audit else set()
     for file in [*(one for one in snapshot.used if one in good), *snapshot.used]:
         return snapshot.digests[file]
     return ""

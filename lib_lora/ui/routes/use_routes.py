@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import slug
 from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
+from lib_lora.queue.job_types import PROMPT_WEIGHT
 from lib_lora.queue.running import leftovers
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.grid_records import PromptSource, painted
@@ -21,7 +23,6 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, post
 from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views import step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
-from lib_lora.ui.views.page_limits import PROMPT_WEIGHT
 from lib_lora.workspace import preferences
 
 _FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
@@ -151,20 +152,17 @@ def text_of(record: RunRecord, pictures: list[PromptSource], framing: str, stem:
 
 def cell_of(record: RunRecord, pictures: list[PromptSource], framing: str) -> Cell:
     """The picture to begin with: a test's, or a plain portrait; see `text_of`."""
-    from lib_lora.runs.records.origin import planned, portrait_of
+    from lib_lora.runs.records.origin import portrait_of
     from lib_lora.training.plan.run_file import load_run
 
-    found = next((one for one in pictures if one.fits(framing)), None)
-    return planned(found.cell) if found else portrait_of(load_run(record.folder), framing)
+    found = next((one.cell for one in pictures if one.cell and one.fits(framing)), None)
+    return found or portrait_of(load_run(record.folder), framing)
 
 
 def framing_of(snapshot: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
-    table = (snapshot.audit or {}).get("coverage") or {}
-    counts = {
-        word: sum(number for number in (table.get(word) or {}).values() if isinstance(number, int))
-        for word in _FRAMINGS
-    }
+    table: Mapping[str, Mapping[str, int]] = snapshot.audit.coverage if snapshot.audit else {}
+    counts = {word: sum(table.get(word, {}).values()) for word in _FRAMINGS}
     if not any(counts.values()):
         counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in _FRAMINGS}
     most = max(counts, key=lambda word: counts[word])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import SUFFIXES
@@ -18,6 +17,7 @@ from lib_lora.files import sha256
 from lib_lora.photos.audit import audit_store
 from lib_lora.photos.audit.audit_store import AuditStore
 from lib_lora.workflows.photos import audit_cache
+from lib_lora.workflows.photos.audit_cache import KeptAudit
 from lib_lora.workspace.file_cache import Mark, keep_nothing, kept, mark, marks_in
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -32,7 +32,7 @@ class CharacterSnapshot:
         dropped: SHA-256 of those that the user has left out.
         used: file names of those that a training takes, as `photos.audit.audit_store.photos_to_use` gives them.
         texts: captions by file name; empty = there is none. `unreadable`: a sentence for each that cannot be read.
-        audit: what the last audit said (`workflows.photos.audit_cache`); None where there is none of these very photos.
+        audit: what the last audit said (`KeptAudit`); None where there is none of these very photos.
         trouble: why the photos cannot be shown; empty where all is well.
     """
 
@@ -43,7 +43,7 @@ class CharacterSnapshot:
     used: list[str]
     texts: dict[str, str]
     unreadable: dict[str, str] = field(default_factory=dict)
-    audit: dict[str, Any] | None = None
+    audit: KeptAudit | None = None
     trouble: str = ""
 
     @property
@@ -106,7 +106,7 @@ def _read_snapshot(folder: CharacterFolder, files: Mapping[str, Mark]) -> Charac
         [name for digest, name in first.items() if digest not in known.dropped],
         texts,
         unreadable,
-        audit if audit and {one["file"]: one["sha256"] for one in audit["photos"]} == digests else None,
+        audit if audit and {one.file: one.sha256 for one in audit.photos} == digests else None,
         trouble,
     )
 

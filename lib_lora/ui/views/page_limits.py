@@ -16,13 +16,13 @@ from lib_lora.faces.engines.engine_names import INSIGHTFACE
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
 from lib_lora.likeness.verdict.rule_conditions import PRESERVATION_TIMES
 from lib_lora.queue import job_types
-from lib_lora.queue.job_types import InventArguments, MoreArguments, Range, RangeName, TestArguments
+from lib_lora.queue.job_types import PROMPT_WEIGHT, InventArguments, MoreArguments, RangeName, TestArguments
+from lib_lora.remote.renting import money
 from lib_lora.ui.http import request_context
 from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceSettings
 
 # Letters of a character's texts. The first three stand in one line of the page, and two of them in every caption.
 LETTERS = {"name": 80, "trigger": 60, "class_word": 40, "notes": 2000, "traits": 2000}
-PROMPT_WEIGHT = Range(-10, 10)  # of a LoRA in a prompt
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,20 @@ class Search:
 
 
 @dataclass(frozen=True)
+class FurtherSteps:
+    """How many more steps a finished run is trained.
+
+    Attributes:
+        least: that may be asked for.
+        share: of the run's steps, which is proposed; rounded to `round_to`, and no less than that.
+    """
+
+    least: int
+    share: float
+    round_to: int
+
+
+@dataclass(frozen=True)
 class PageLimits:
     """What the page's forms allow and propose.
 
@@ -70,6 +84,8 @@ class PageLimits:
         description_letters: of the description of an invented one.
         ranges: of the arguments of jobs, by name.
         prompt_weight: of a LoRA in a prompt.
+        further_steps: of a run that is trained on.
+        per_usd: how much of another currency one USD is; `least` itself is too little.
         search: for the best step and weight.
         second_pass: the usual denoising strength of a production's second pass over small faces.
         comfyui: the usual address of a ComfyUI that runs.
@@ -97,6 +113,8 @@ class PageLimits:
     description_letters: int
     ranges: dict[RangeName, UsualRange]
     prompt_weight: UsualRange
+    further_steps: FurtherSteps
+    per_usd: UsualRange
     search: Search
     produced: dict[str, UsualRange]
     second_pass: float
@@ -137,6 +155,8 @@ def page_limits() -> PageLimits:
         description_letters=job_types.LONGEST,
         ranges={name: UsualRange(one.least, one.most, defaults[name]) for name, one in job_types.RANGES.items()},
         prompt_weight=UsualRange(PROMPT_WEIGHT.least, PROMPT_WEIGHT.most, 1),
+        further_steps=FurtherSteps(least=1, share=0.25, round_to=10),
+        per_usd=UsualRange(0, money.MOST_PER_USD, None),
         search=Search(job_types.CHECKPOINTS, len(job_types.WEIGHTS), job_types.CONFIRMED, job_types.MORE_STEPS),
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib_lora.errors import UserError
-from lib_lora.files import known_sha256
+from lib_lora.files import sha256_once
 from lib_lora.grid.cells import with_lora
 from lib_lora.grid.paint_plan import CELLS, PaintPlan
 from lib_lora.lora.file.fitting import check_fits
@@ -183,7 +183,7 @@ def _written(
         step=request.step,
         weight=request.weight,
         lora=request.lora.name,
-        lora_sha256=known_sha256(request.lora),
+        lora_sha256=sha256_once(request.lora),
         base=before.report.subject.base,
         engine=before.report.engine,
         ruler=before.report.ruler,

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lib_lora.errors import UserError
-from lib_lora.lora.file.named_loras import HEAVIEST, LIGHTEST, SUFFIX, NamedLoras, is_weight
+from lib_lora.lora.file.named_loras import SUFFIX, NamedLoras, is_weight
+from lib_lora.pictures import HEAVIEST, LIGHTEST
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
 
 FurtherLoras = tuple[tuple[Path, float], ...]  # files with their weights
@@ -44,7 +45,7 @@ def _one(text: str, loras: NamedLoras) -> tuple[Path, float]:
         raise UserError("Name the LoRA as FILE, or as FILE:0.6.", "lora", code="lora-without-name")
     if not is_weight(weight):
         raise UserError(
-            f"The weight of {named} is {weight:g}; give {LIGHTEST:g} to {HEAVIEST:g}, such as {named}:0.6.",
+            f"The weight of {named} is {weight:g}; give {LIGHTEST} to {HEAVIEST}, such as {named}:0.6.",
             "lora",
             code="lora-weight-wrong",
             lora=named,

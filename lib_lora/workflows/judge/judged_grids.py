@@ -7,7 +7,7 @@ the character that this base model paints at this size, so that a picture gets t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from lib_lora.likeness.measure.vae_ceiling import scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.likeness.verdict.picture_set import likenesses
+from lib_lora.pictures import Cell
+from lib_lora.runs.records.grid_records import planned
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workspace.file_cache import kept, mark
 from lib_lora.workspace.workspace import CharacterFolder
@@ -36,14 +38,14 @@ class JudgedGrid:
     Attributes:
         folder: its folder.
         report: its report.
-        cells: what each picture with the LoRA was asked to be, as in ``plan.json``; `base_cells` of those without.
+        cells: what each picture with the LoRA was asked to be; `base_cells` of those without. LoRAs are left out.
         painted: the base model and VAE that painted it.
     """
 
     folder: Path
     report: Report
-    cells: Sequence[dict[str, Any]]
-    base_cells: Sequence[dict[str, Any]]
+    cells: Sequence[Cell]
+    base_cells: Sequence[Cell]
     painted: PictureOrigin
 
     @property
@@ -117,11 +119,13 @@ def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
     cells, base = (plan.get(role) for role in ("lora", "base")) if isinstance(plan, dict) else (None, None)
     if report.calibration.lines is None or not isinstance(cells, list) or not isinstance(base, list) or not cells:
         return None
-    if not all(isinstance(cell, dict) for cell in [*cells, *base]):
+    try:
+        with_lora, without = [planned(cell) for cell in cells], [planned(cell) for cell in base]
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     by = plan.get("by", "")
     painted = base_painted(run, report.subject.base, by if isinstance(by, str) else "", folder)
-    return JudgedGrid(folder, report, cells, base, painted)
+    return JudgedGrid(folder, report, with_lora, without, painted)
 
 
 def base_painted(run: Run, base: str, by: str, folder: Path) -> PictureOrigin:
@@ -141,10 +145,9 @@ def base_painted(run: Run, base: str, by: str, folder: Path) -> PictureOrigin:
     return PictureOrigin("painted", base=Path(base).stem, base_hash=digest[:10], vae=vae)
 
 
-def sizes_of(cells: Sequence[Mapping[str, Any]]) -> frozenset[tuple[int, int]]:
-    """Widths and heights that cells of a ``plan.json`` ask for."""
-    sides = [(cell.get("width"), cell.get("height")) for cell in cells]
-    return frozenset((wide, high) for wide, high in sides if isinstance(wide, int) and isinstance(high, int))
+def sizes_of(cells: Iterable[Cell]) -> frozenset[tuple[int, int]]:
+    """Widths and heights that cells ask for."""
+    return frozenset((cell.width, cell.height) for cell in cells)
 
 
 def fitting(grids: Iterable[JudgedGrid], origin: PictureOrigin, sizes: frozenset[tuple[int, int]]) -> list[JudgedGrid]:
@@ -172,8 +175,7 @@ def governing_grid(run: Run, base: Path, plan: PaintPlan, folder: Path, ruler: s
         plan: its pictures; `folder` where they lie.
         ruler: see `Report`.
     """
-    values = plan.values()
     origin = base_painted(run, base.name, plan.by, folder)
     others = (grid for grid in judged_grids(run.character_folder, ruler) if grid.folder != folder)
-    best = knows_most(fitting(others, origin, sizes_of(values["lora"])))
-    return best if best and best.report.ceiling and len(best.base_cells) >= len(values["base"]) else None
+    best = knows_most(fitting(others, origin, sizes_of(plan["lora"])))
+    return best if best and best.report.ceiling and len(best.base_cells) >= len(plan["base"]) else None

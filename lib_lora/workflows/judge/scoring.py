@@ -20,8 +20,8 @@ from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
-from lib_lora.runs.records.origin import planned
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.judge.grid_report import asked_of, measured_by_clip, sent_back, tested, training_of
@@ -128,7 +128,7 @@ class PictureJudge:
         origins, pictures = origins_of(files), self.measure(files)
         drawn = self.lines.of(pictures, origins)
         cells = cells_of(drawn.grid, origins)
-        asked = [asked_of_plan(cell) if cell else Asked() for cell in cells]
+        asked = [asked_of(cell) if cell else Asked() for cell in cells]
         if cells and all(cells):  # as the grid asked for them
             pictures = without_drawn(pictures, asked)
         if named:
@@ -145,7 +145,7 @@ class PictureJudge:
         return reports.make(shown, paths, basis, subject, tested), drawn.note
 
     def _beside(
-        self, shown: PictureSet, grid: JudgedGrid, cells: Sequence[dict[str, Any] | None], files: Sequence[Path]
+        self, shown: PictureSet, grid: JudgedGrid, cells: Sequence[Cell | None], files: Sequence[Path]
     ) -> PictureSet:
         """The pictures beside the grid's own without the LoRA: in pairs where all show what the grid asked for."""
         if self._base[0] != grid.folder:
@@ -154,9 +154,9 @@ class PictureJudge:
         if not all(cells) or len(base) != len(grid.cells):
             return replace(shown, unpaired=base)
         places = [grid.cells.index(cell) for cell in cells if cell]
-        asked = [asked_of_plan(grid.cells[place]) for place in places]
+        asked = [asked_of(grid.cells[place]) for place in places]
         paired = without_drawn([base[place] for place in places], asked)
-        beside, prompts = grid.files("base"), [str(cell.get("prompt", "")) for cell in grid.base_cells]
+        beside, prompts = grid.files("base"), [cell.prompt for cell in grid.base_cells]
         clip = measured_by_clip(files, [beside[n] for n in places], [prompts[n] for n in places], lambda *_, **__: None)
         shown = replace(shown, base=paired)
         if clip is None:
@@ -181,17 +181,13 @@ class PictureJudge:
         return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 
-def cells_of(grid: JudgedGrid | None, origins: Sequence[PictureOrigin]) -> list[dict[str, Any] | None]:
+def cells_of(grid: JudgedGrid | None, origins: Sequence[PictureOrigin]) -> list[Cell | None]:
     """For each picture the cell of the grid with its prompt and seed; None where there is none."""
     if grid is None:
         return [None] * len(origins)
-    known = {(" ".join(str(cell.get("prompt", "")).split()), cell.get("seed")): cell for cell in grid.cells}
+    known: dict[tuple[str, int | None], Cell]
+    known = {(" ".join(cell.prompt.split()), cell.seed): cell for cell in grid.cells}
     return [known.get((origin.prompt, origin.seed)) for origin in origins]
-
-
-def asked_of_plan(cell: dict[str, Any]) -> Asked:
-    """What a cell of a ``plan.json`` asks for."""
-    return asked_of(planned(cell))
 
 
 def checkpoint_called(folder: CharacterFolder, stem: str) -> tuple[Run, int] | None:

@@ -5,6 +5,8 @@ Plain words and numbers, no biometric data. Imports nothing heavy, so that a scr
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,66 @@ FILE = "audit-told.json"
 VERSION = 1
 
 
+@dataclass(frozen=True)
+class KeptPhoto:
+    """What an audit said of a photo.
+
+    Attributes:
+        file, sha256: which one.
+        tone: how it looks on a page.
+        proposed: the audit proposes to leave it out.
+        shown: all that a page shows of it.
+    """
+
+    file: str
+    sha256: str
+    tone: str
+    proposed: bool
+    shown: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class KeptAudit:
+    """What an audit said of a character's photos.
+
+    Attributes:
+        headline: in English.
+        message: the headline's template and values; None where an earlier version kept none.
+        tone: how it looks on a page.
+        stopped: it could not say anything of the set.
+        coverage: photos by framing and angle.
+        photos: in their order.
+        shown: all that a page shows of the set.
+    """
+
+    headline: str
+    message: Mapping[str, Any] | None
+    tone: str
+    stopped: bool
+    coverage: Mapping[str, Mapping[str, int]]
+    photos: Sequence[KeptPhoto]
+    shown: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> KeptAudit:
+        """An audit of its plain values.
+
+        Raises:
+            AttributeError, KeyError, TypeError: they are none.
+        """
+        photos = [
+            KeptPhoto(str(one["file"]), str(one["sha256"]), str(one["tone"]), bool(one["proposed"]), one)
+            for one in values["photos"]
+        ]
+        message = values.get("messages", {}).get("headline")
+        coverage = {
+            str(framing): {str(angle): int(number) for angle, number in angles.items()}
+            for framing, angles in values["coverage"].items()
+        }
+        stopped = bool(values["stopped"])
+        return cls(str(values["headline"]), message, str(values["tone"]), stopped, coverage, photos, values)
+
+
 def path_of(folder: CharacterFolder) -> Path:
     """Where it is kept."""
     return folder.cache / FILE
@@ -32,12 +94,20 @@ def keep(folder: CharacterFolder, audit: Audit) -> None:
         UserError: the file cannot be written.
     """
     current = values(audit)
-    if kept(folder) != current:
+    if _values_kept(folder) != current:
         write_json(path_of(folder), current)
 
 
-def kept(folder: CharacterFolder) -> dict[str, Any] | None:
+def kept(folder: CharacterFolder) -> KeptAudit | None:
     """What was kept last; None where nothing was, or where it cannot be read: it is only a cache."""
+    values_kept = _values_kept(folder)
+    try:
+        return KeptAudit.read(values_kept) if values_kept else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _values_kept(folder: CharacterFolder) -> dict[str, Any] | None:
     try:
         found = read_json(path_of(folder)) if path_of(folder).is_file() else None
     except UserError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.faces.face import FaceEngine
-from lib_lora.files import digest_of, known_sha256
+from lib_lora.files import digest_of, sha256_once
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.template import Template
 from lib_lora.photos.audit import audit_store
@@ -54,4 +54,4 @@ def template_path(folder: CharacterFolder, engine: FaceEngine) -> Path:
 
 def _hashes(photos: Sequence[Path]) -> list[tuple[str, str]]:
     """Name and SHA-256 of each photo."""
-    return [(photo.name, known_sha256(photo)) for photo in photos]
+    return [(photo.name, sha256_once(photo)) for photo in photos]

@@ -11,7 +11,7 @@ from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import known_sha256
+from lib_lora.files import sha256_once
 from lib_lora.models.families.identify import identify, inspect_checkpoint
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import cached_sha256
@@ -230,7 +230,7 @@ def own_photos(
     return [
         TrainingPhoto(
             file=path.relative_to(folder.path).as_posix(),
-            sha256=known_sha256(path),
+            sha256=sha256_once(path),
             caption=caption_files.read(path) or default,
             regions=regions.get(path, []),
         )
@@ -277,9 +277,7 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """
     default = train.class_caption or f"photo of {character.class_word}"
     return [
-        TrainingPhoto(
-            file=str(path), sha256=known_sha256(path), caption=caption_files.read(path) or default, prior=True
-        )
+        TrainingPhoto(file=str(path), sha256=sha256_once(path), caption=caption_files.read(path) or default, prior=True)
         for path in _class_files(train)
     ]
 

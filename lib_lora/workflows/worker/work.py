@@ -188,7 +188,7 @@ def _counting(context: JobContext, text: str) -> Callable[[int, int], None]:
 
 
 def probe(arguments: ProbeArguments, context: JobContext) -> Result:
-    """See `workflows.train.speed_probe.probe`, or `workflows.train.place_probe.probe_on`."""
+    """See `workflows.train.speed_probe.probe`, or `workflows.train.elsewhere.place_probe.probe_on`."""
     request = TrainingRequest(chosen_base(arguments), arguments.preset, arguments.settings)
     if arguments.on != LOCAL:
         from lib_lora.workflows.train.elsewhere.place_probe import probe_on

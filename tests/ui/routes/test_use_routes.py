@@ -146,7 +146,7 @@ def test_the_picture_is_of_the_nearest_weight(run):
     plant_grid(run, 3, step=50, weight=0.9)
     best = painted(record_of(run), 100, 0.9)[0]
     assert best.path == near / "cells" / "02-lora.png"
-    assert best.cell["seed"] == 1001
+    assert best.cell.seed == 1001
     assert painted(record_of(run), 70, 1.0) == []
     (near / "report.json").write_text('{"version": 1, "verdict": 3}', encoding="utf-8")
     assert painted(record_of(run), 100, 0.9)[0].path.parents[1].name == "001"

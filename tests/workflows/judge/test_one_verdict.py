@@ -26,7 +26,7 @@ from lib_lora.guard.guard_settings import GuardSettings
 from lib_lora.hosts.standalone import Alone
 from lib_lora.pictures import parameters, save_picture
 from lib_lora.queue.queue import Queue
-from lib_lora.runs.records.origin import planned
+from lib_lora.runs.records.grid_records import planned
 from lib_lora.training.plan.run_file import Run
 from lib_lora.ui.routes import route_table
 from lib_lora.workflows.judge import grid_run

@@ -89,8 +89,8 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
     assert len([cell for cell in painter.cells if cell.prompt != f"photo of {WHO}"]) == 5
     assert emit.progress.text == f"{found['kept']} kept of 5 painted"
     told = audit_cache.kept(folder)
-    assert len(told["photos"]) == found["kept"] + 1 == found["photos"]
-    assert told["resolution"] == 128  # that of the base, not that of Stable Diffusion
+    assert len(told.photos) == found["kept"] + 1 == found["photos"]
+    assert told.shown["resolution"] == 128  # that of the base, not that of Stable Diffusion
 
 
 def test_a_wrong_use_is_one_sentence(way, tmp_path):

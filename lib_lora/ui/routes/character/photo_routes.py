@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -74,7 +75,8 @@ def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
     """All photos with the findings of the last audit."""
     snapshot = snapshot_of(paths.character(context, call))
     busy = any(job.slug == snapshot.folder.path.name and job.kind == "audit" for job in context.queue.open())
-    set_values = snapshot.audit or {
+    audited = snapshot.audit
+    set_values: Mapping[str, Any] = {
         "headline": snapshot.trouble,
         "counts": "",
         "messages": {},
@@ -84,10 +86,12 @@ def read_photos(context: RequestContext, call: Call) -> dict[str, Any]:
         "coverage": {},
         "people": [],
     }
+    if audited:
+        set_values = audited.shown
     wanted = ("headline", "counts", "messages", "tone", "findings", "missing", "coverage", "people")
-    known = {one["file"]: one for one in snapshot.audit["photos"]} if snapshot.audit else {}
+    known = {one.file: one.shown for one in audited.photos} if audited else {}
     return {
-        "audited": snapshot.audit is not None,
+        "audited": audited is not None,
         "busy": busy,
         **{key: set_values.get(key, {}) for key in wanted},  # an earlier version kept no messages
         "photos": [

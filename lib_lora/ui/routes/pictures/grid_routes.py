@@ -9,10 +9,10 @@ from typing import Any
 from fastapi.responses import Response
 
 from lib_lora.errors import UserError
-from lib_lora.files import PICTURE_NAME, names
+from lib_lora.files import names
 from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs.records import run_records
-from lib_lora.runs.records.grid_records import CELLS, cells, report_of
+from lib_lora.runs.records.grid_records import CELLS, GridCell, PictureRecord, cells, report_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
@@ -45,10 +45,9 @@ def routes() -> list[Route]:
     ]
 
 
-def _side(planned: Mapping[str, dict[str, Any]]) -> int:
-    """Pixels of the narrower side of the pictures; 0 if the plan does not say."""
-    sides = [one.get("width") for one in planned.values()]
-    return min((side for side in sides if isinstance(side, int)), default=0)
+def _side(planned: Mapping[str, GridCell]) -> int:
+    """Pixels of the narrower side of the pictures; 0 without a plan."""
+    return min((one.cell.width for one in planned.values()), default=0)
 
 
 def _folders(context: RequestContext, call: Call) -> tuple[CharacterFolder, Path, Path]:
@@ -91,7 +90,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
             "measured": measured(facts),
             "about_likeness": LIKENESS,
             "numbers": number_messages(known),
-            "rows": [_row(slug, run, grid, one, planned) for one in report["pictures"]],
+            "rows": [_row(slug, run, grid, PictureRecord.read(one), planned) for one in report["pictures"]],
             "photos": [
                 {"file": one["file"], "sha256": digests.get(one["file"], ""), "likeness": one["likeness"]}
                 for one in report["photos"]
@@ -114,33 +113,32 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
         ) from error
 
 
-def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, GridCell]) -> dict[str, Any]:
     if not planned:
         raise missing("This test grid has no plan; paint a new one.")
     there = set(names(grid / CELLS))
     rows = [
         {
-            "role": cell["role"],
-            "name": cell.get("name", ""),
-            "prompt": cell.get("prompt", ""),
-            "seed": cell.get("seed"),
+            "role": one.role,
+            "name": one.cell.name,
+            "prompt": one.cell.prompt,
+            "seed": one.cell.seed,
             "status": None,
             "mark": None,
             "copy": False,
             "likeness": None,
             "url": _url(slug, run, grid, name) if name in there else "",
         }
-        for name, cell in planned.items()
+        for name, one in planned.items()
     ]
     first = next(iter(planned.values()))
-    stem = str(first.get("lora") or "").removesuffix(".safetensors")
-    step = stem.rpartition("-")[2]
+    step = first.lora.removesuffix(".safetensors").rpartition("-")[2]
     return {
         "id": grid.name,
         "run": run.name,
         "step": int(step) if step.isascii() and step.isdecimal() else None,
-        "weight": first.get("weight", 1.0),
-        "more": [f"{Path(str(one[0])).stem}:{one[1]:g}" for one in first.get("more", ())],
+        "weight": first.cell.weight,
+        "more": [f"{path.stem}:{weight:g}" for path, weight in first.cell.more],
         "made": None,
         "verdict": None,
         "facts": {},
@@ -159,24 +157,20 @@ def _begun(slug: str, run: Path, grid: Path, planned: Mapping[str, dict[str, Any
     }
 
 
-def _row(
-    slug: str, run: Path, grid: Path, one: Mapping[str, Any], planned: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
-    name = str(one["path"]).rpartition("/")[2]
-    cell, asked, score = planned.get(name, {}), one["asked"], one["score"]
-    url = _url(slug, run, grid, name) if PICTURE_NAME.fullmatch(name) and (grid / CELLS / name).is_file() else ""
+def _row(slug: str, run: Path, grid: Path, one: PictureRecord, planned: Mapping[str, GridCell]) -> dict[str, Any]:
+    asked = planned[one.file].cell if one.file in planned else None
     return {
-        "role": one["role"],
-        "name": cell.get("name") or asked["prompt"],
-        "prompt": cell.get("prompt", asked["prompt"]),
-        "seed": cell.get("seed", asked["seed"]),
-        "status": one["status"],
-        "mark": dict(zip(("word", "tone"), picture_mark(one["role"], one["status"], one["copy"]), strict=True)),
-        "copy": one["copy"],
-        "likeness": score["likeness"],
-        "reason": score["reason"],
-        "nearest": score["nearest"],
-        "url": url,
+        "role": one.role,
+        "name": (asked.name if asked else "") or one.prompt,
+        "prompt": asked.prompt if asked else one.prompt,
+        "seed": asked.seed if asked else one.seed,
+        "status": one.status,
+        "mark": dict(zip(("word", "tone"), picture_mark(one.role, one.status, one.copy), strict=True)),
+        "copy": one.copy,
+        "likeness": one.likeness,
+        "reason": one.reason,
+        "nearest": one.nearest,
+        "url": _url(slug, run, grid, one.file) if one.is_there(grid) else "",
     }
 
 

@@ -126,6 +126,7 @@ def account(context: RequestContext, _call: Call) -> dict[str, Any]:
     """Whether GPUs can be rented: where RunPod's API key is kept (empty = there is none), the currency, the limits."""
     usual, rate = Rental(), rate_of(context.root)
     return {
+        "on": places.RENTED.name,
         "available": not context.host.remote(),
         "kept_in": "" if context.host.remote() else api_key_store.kept_here(context.root),
         "currency": rate.currency,

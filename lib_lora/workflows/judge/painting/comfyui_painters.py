@@ -13,11 +13,11 @@ from lib_lora.comfyui.comfy_address import BY
 from lib_lora.comfyui.comfy_api import ComfyApi
 from lib_lora.comfyui.comfy_files import ComfyFiles, sweep_copies
 from lib_lora.comfyui.comfy_painter import ComfyJob, ComfyPainter
+from lib_lora.comfyui.workflow import family_nodes
 from lib_lora.deploy.comfyui import folder
 from lib_lora.errors import UserError
 from lib_lora.files import slug
 from lib_lora.lora.file.own_vectors import refuse_vectors
-from lib_lora.models.families.registry import family_named
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.origin import comfy_base
 from lib_lora.training.plan.run_file import Run
@@ -79,14 +79,7 @@ class LateComfyPainter:
 
 def _connected(root: Path, address: str, run: Run, stopping: Callable[[], bool], vae: LocalVae) -> ComfyPainter:
     base = run.file.base
-    family = family_named(base.family)
-    if family.objective != "diffusion":
-        raise UserError(
-            f"{Path(base.path).name} is {family.label}, which needs another workflow in ComfyUI than SameFace's; "
-            "choose the webui as the painter.",
-            code="comfyui-family-unknown",
-            family=base.family,
-        )
+    family_nodes(base.family, Path(base.path).name)  # before anything is asked of ComfyUI
     api = ComfyApi(address)
     api.version()  # whatever is wrong with the address is said first
     loras = _loras(root)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.ray_cluster.connecting import connect
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painting.painters import LocalVae
+from lib_lora.workflows.judge.painting.sent_plans import SETUP, PainterSetup, plan_file, plan_values
 from lib_lora.workspace.workspace import Workspace
 
 _MOST = 64 << 20  # bytes of a picture
@@ -131,14 +132,8 @@ class PlacePainter:
         address = base_addresses.known(self._job.workspace.root, base.sha256)
         there = self._job.share({name: replace(transfers.sent(path, base.sha256), address=address)})[name]
         train = self._run.file.settings
-        how = {
-            "base": there,
-            "prediction": base.prediction,
-            "precision": train.precision,
-            "clip_skip": train.clip_skip,
-            "forgotten": self.forgotten,
-        }
-        data = self._job.send({"how.json": self._written("how.json", how)})
+        setup = PainterSetup(there, base.prediction, train.precision, train.clip_skip, self.forgotten)
+        data = self._job.send({SETUP: self._written(SETUP, setup.values())})
         self._job.start(version, ["paint-plans", "--data", data])
         self._base = there
 
@@ -149,17 +144,8 @@ class PlacePainter:
         digests = {path: sha256(path) for path in named}
         names = {path: f"{named[path]}/{digest[:32]}{path.suffix}" for path, digest in digests.items()}
         files = {names[path]: transfers.sent(path, digest) for path, digest in digests.items()}
-        rows = [
-            {
-                **asdict(cell),
-                "lora": names[cell.lora] if cell.lora else None,
-                "start": names[cell.start] if cell.start else None,
-                "more": [[names[path], weight] for path, weight in cell.more],
-            }
-            for cell in cells
-        ]
-        plan = self._written(f"plan-{number}.json", {"cells": rows})
-        self._job.send({**files, f"plans/{number}.json": plan})
+        plan = self._written(f"plan-{number}.json", plan_values(cells, names))
+        self._job.send({**files, plan_file(number): plan})
 
     def _written(self, name: str, values: dict[str, Any]) -> transfers.Sent:
         path = self._job.folder / name

@@ -102,10 +102,10 @@ def test_a_cluster_named_by_its_address_is_the_place_in_the_job(lent, monkeypatc
 def test_a_painter_that_nobody_asks_any_more_ends(tmp_path):
     data = tmp_path / "job" / "data"
     data.mkdir(parents=True)
-    assert not paint_plans._forgotten(data, {"forgotten": 1800.0})
+    assert not paint_plans._forgotten(data, 1800.0)
     asked = data.parent / "asked"
     asked.touch()
     os.utime(asked, (1.0, 1.0))
-    assert paint_plans._forgotten(data, {"forgotten": 1800.0})
+    assert paint_plans._forgotten(data, 1800.0)
     asked.touch()
-    assert not paint_plans._forgotten(data, {"forgotten": 1800.0})
+    assert not paint_plans._forgotten(data, 1800.0)

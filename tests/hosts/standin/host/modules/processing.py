@@ -15,16 +15,16 @@ _EMPTY = [None] * (3 if FORGES else 2)
 pause = float(os.environ.get("SAMEFACE_STANDIN_PAUSE", "0"))  # seconds a picture takes
 
 
-def _noise(key, width, height):
+def _noise(key, size):
     small = bytes(hashlib.shake_256(key.encode("utf-8", "replace")).digest(8 * 8 * 3))
-    return Image.frombytes("RGB", (8, 8), small).resize((width, height), Image.BICUBIC)
+    return Image.frombytes("RGB", (8, 8), small).resize(size, Image.BICUBIC)
 
 
-def default_picture(prompt, negative, seed, loras, width, height, steps, cfg):
+def default_picture(prompt, negative, seed, loras, size, steps, cfg):
     """Clouds that every word of the request changes; a LoRA adds clouds of its own, as strong as its weight."""
-    picture = _noise(f"{prompt}|{negative}|{seed}|{steps}|{cfg}", width, height)
+    picture = _noise(f"{prompt}|{negative}|{seed}|{steps}|{cfg}", size)
     for content, weight in loras:
-        picture = Image.blend(picture, _noise(f"{content}|{prompt}", width, height), max(0.0, min(1.0, weight * 0.6)))
+        picture = Image.blend(picture, _noise(f"{content}|{prompt}", size), max(0.0, min(1.0, weight * 0.6)))
     return picture
 
 
@@ -190,7 +190,7 @@ def _inner(p):
             time.sleep(pause)
             layers = networks.applied()
             loras = [(f"{a[0]}|{b[0]}", b[1]) for a, b in zip(encoded, layers)] if encoded else layers
-            picture = painter(told, p.negative_prompt, seed, loras, p.width, p.height, p.steps, p.cfg_scale)
+            picture = painter(told, p.negative_prompt, seed, loras, (p.width, p.height), p.steps, p.cfg_scale)
             if getattr(p, "init_images", None):
                 begin = p.init_images[0].convert("RGB").resize((p.width, p.height))
                 picture = Image.blend(begin, picture, p.denoising_strength)

@@ -18,7 +18,7 @@ DATA: str = _GIVEN["data"]
 EXTENSIONS: list[str] = _GIVEN.get("extensions", [])  # folders with scripts/, javascript/, style.css
 FLAGS: dict[str, Any] = _GIVEN.get("flags", {})  # of the command line, with underscores
 OPTIONS: dict[str, Any] = _GIVEN.get("options", {})  # as if from config.json
-PAINTER: str = _GIVEN.get("painter", "")  # FILE.py:FUNCTION(prompt, negative, seed, loras, width, height, steps, cfg)
+PAINTER: str = _GIVEN.get("painter", "")  # FILE.py:FUNCTION(prompt, negative, seed, loras, (width, height), steps, cfg)
 
 PRESENT: list[str] = _GIVEN.get("present", [])  # names as in lib_lora.hosts.webui_attributes that this webui has,
 ABSENT: list[str] = _GIVEN.get("absent", [])  # and that it lacks
