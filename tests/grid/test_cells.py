@@ -8,8 +8,13 @@ import pytest
 from lib_lora.character.store import Character, Consent
 from lib_lora.grid.cells import base_cells, leak_cells, test_cells, with_lora
 from lib_lora.grid.prompts import LEAK, PROMPTS, QUICK
+from lib_lora.likeness.comparing import weight_curve
 
 MARA = Character("Mara", "mrxa", "woman", Consent("fictional", "2026-11-25"))
+
+
+def test_a_curve_knows_how_many_prompts_there_are():
+    assert len(PROMPTS) == weight_curve.PROMPTS
 
 
 def test_twenty_cells_with_own_prompts_and_seeds():
