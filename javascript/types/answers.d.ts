@@ -729,11 +729,16 @@ interface SentList {
 
 // The Doctor and the settings
 
+/** `name`, `text` and `mend` are English, as a terminal shows them; the page shows the messages. */
 interface DoctorCheck {
+  code: string;
   name: string;
   tone: Tone;
   text: string;
   mend: string;
+  title: Message;
+  message: Message;
+  remedy: Message | null;
 }
 
 interface DoctorView {
