@@ -211,7 +211,7 @@ interface Captioner {
 
 interface TriggerWord {
   trigger: string;
-  tokens: number;
+  tokens: string[];
   problems: string[];
 }
 
@@ -449,8 +449,8 @@ interface Grid {
 interface CombinedPoint {
   weight: number;
   retention: number | null;
-  low: number;
-  high: number;
+  low: number | null;
+  high: number | null;
 }
 
 interface Combined {
