@@ -581,8 +581,8 @@ def _lines(rows: list[dict[str, Any]], variant: str, pace: list[float] | None) -
         apart = {} if variant == "base" else differences(kept, base.get(at, {}))
         seen = [_mean((point[name] for point in points), ".2f") for name in ("variety", "faces", "copies")]
         ends = (seconds, reach) if at == steps[-1] else ("", "")
-        cells = [variant, str(at * BATCH), str(len(kept)), _told(interval([*kept.values()]), "")]
-        cells += [_told(interval([*apart.values()]), "+"), str(len(apart) or ""), _better(apart), *seen, *ends]
+        cells = [variant, str(at * BATCH), str(len(kept)), _with_interval(interval([*kept.values()]), "")]
+        cells += [_with_interval(interval([*apart.values()]), "+"), str(len(apart) or ""), _better(apart), *seen, *ends]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -594,7 +594,7 @@ def _better(apart: dict[Pair, float]) -> str:
     return f"{risen} of {len(people)}" if people else ""
 
 
-def _told(value: Interval | None, sign: str) -> str:
+def _with_interval(value: Interval | None, sign: str) -> str:
     if value is None:
         return ""
     if math.isnan(value.low):

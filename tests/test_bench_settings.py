@@ -112,7 +112,7 @@ def test_images_to_reach_what_the_base_reaches():
     assert study.images_to_reach({60: {("tomas", 1): 0.9}}, base) == "-"
 
 
-def test_runs_without_faces_and_broken_ones_are_told():
+def test_runs_without_faces_and_broken_ones_are_reported():
     rows = [
         row("base", "mara", 1, {60: 0.2}),
         row("lr2", "mara", 1, {60: None}),

@@ -77,7 +77,7 @@ interface Character {
   touched: number;
 }
 
-interface Standing {
+interface JobProgress {
   phase: string;
   name: string;
   text: string;
@@ -128,7 +128,7 @@ interface Job {
   arguments: { run?: string | null; steps?: number | null; settings?: { steps?: number } };
   text: string;
   base_gone: string;
-  standing: Standing | null;
+  standing: JobProgress | null;
   cost: { so_far: string; total: string; cap: string; billed: string } | null;
 }
 

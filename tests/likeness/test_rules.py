@@ -425,7 +425,7 @@ def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_onl
         assert (made.kind, made.drift) == ("drift", True)
 
 
-def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
+def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
     """Whatever else is measured, where the last steps brought nothing "train more" is no advice."""
     for values in (WEAK, UNDER, {**WEAK, "uplift": 0.01}):
         known = {**values, **LAST, "fallen": None}
@@ -556,7 +556,7 @@ def test_blur_and_a_colour_cast_are_not_plastic_skin(other):
     assert judge(changed(CLEAN, detail_ratio=0.4, **other)).rule == "consistent"
 
 
-def test_trained_past_the_best_to_nothing_is_not_told_to_train_on():
+def test_trained_past_the_best_to_nothing_is_not_advised_to_train_on():
     made = judge(changed(CLEAN, **{**WEAK, **LAST, "retention_best": 0.05, "uplift": 0.02, "fallen": 0.8}))
     assert (made.rule, made.value) == ("over-baked", CLEAN.training.best_step)
 

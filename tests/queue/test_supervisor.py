@@ -586,7 +586,7 @@ def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
         (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
     ],
 )
-def test_what_goes_wrong_in_painting_is_told_to_the_worker(harness, host, error, said):
+def test_what_goes_wrong_in_painting_is_reported_to_the_worker(harness, host, error, said):
     host.painting, host.paint_error = True, error
     job = harness.ended(harness.add("paints", "test", painter="webui"))
     assert (job.state, job.error) == ("failed", said)
