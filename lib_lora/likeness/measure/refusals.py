@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lib_lora.errors import UserError
 from lib_lora.messages.message import Message, recognised
 from lib_lora.typed_settings import to_dict
 
@@ -93,6 +94,11 @@ class LineRefusal:
 
     def __str__(self) -> str:
         return str(self.message())
+
+
+def refusal_of(error: UserError) -> LineRefusal:
+    """The refusal that an error is: its code and its sentence."""
+    return LineRefusal(error.code, {"text": str(error).rstrip(".")})
 
 
 def recognised_refusal(text: str, remedy: str = "") -> LineRefusal | None:

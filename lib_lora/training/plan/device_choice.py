@@ -6,8 +6,9 @@ Pure functions of plain facts: `training.distributed` asks torch for them, `trai
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from lib_lora.messages.message import Message
@@ -245,10 +246,12 @@ def choose(torch: TorchFacts, machine: MachineFacts) -> DeviceChoice:
         return _said("cpu", "torch-missing")
     variable, value = _limit(torch)
     values = {"torch": torch.version, "cuda": torch.cuda, "rocm": torch.rocm, "variable": variable, "value": value}
-    return _said("cpu", _why_cpu(torch, machine), card=machine.nvidia, driver=machine.driver, **values)
+    return _said("cpu", _why_cpu(torch, machine), {**values, "card": machine.nvidia, "driver": machine.driver})
 
 
-def _said(kind: Kind, code: str, memory: int = 0, free: int = 0, **values: str) -> DeviceChoice:
+def _said(
+    kind: Kind, code: str, values: Mapping[str, str] = MappingProxyType({}), memory: int = 0, free: int = 0
+) -> DeviceChoice:
     if code in _CPU_REASONS:
         tone, why, mend = _CPU_REASONS[code]
         text = Message(_CPU, {"why": Message(why, values)}, code)
@@ -261,9 +264,10 @@ def _said(kind: Kind, code: str, memory: int = 0, free: int = 0, **values: str) 
 def _of_cuda(torch: TorchFacts) -> DeviceChoice:
     if not runs(torch.architecture, torch.architectures):
         values = {"gpu": torch.gpu, "torch": torch.version, "architecture": torch.architecture}
-        return _said("cuda", "architecture-unknown", **values)
+        return _said("cuda", "architecture-unknown", values)
     code = "zluda" if "ZLUDA" in torch.gpu else "rocm" if torch.rocm else "cuda"
-    return _said("cuda", code, torch.memory, torch.free, gpu=torch.gpu, version=torch.rocm or torch.cuda)
+    values = {"gpu": torch.gpu, "version": torch.rocm or torch.cuda}
+    return _said("cuda", code, values, torch.memory, torch.free)
 
 
 def runs(architecture: str, held: Sequence[str]) -> bool:

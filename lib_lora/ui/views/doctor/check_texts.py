@@ -22,7 +22,7 @@ _TITLES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckOutcome:
     """What a check can find.
 
     Attributes:
@@ -36,49 +36,49 @@ class Outcome:
     mend: str = ""
 
 
-OUTCOMES: dict[str, Outcome] = {
-    "check-failed": Outcome("warn", "This could not be checked ({problem})."),
-    "webui": Outcome("good", "{webui}."),
-    "python-runs": Outcome("good", "Python {version}: {program}"),
-    "packages-installed": Outcome("good", "All packages needed for training are installed."),
-    "packages-missing": Outcome("bad", "Missing for training: {packages}."),
-    "packages-not-installed": Outcome(
+OUTCOMES: dict[str, CheckOutcome] = {
+    "check-failed": CheckOutcome("warn", "This could not be checked ({problem})."),
+    "webui": CheckOutcome("good", "{webui}."),
+    "python-runs": CheckOutcome("good", "Python {version}: {program}"),
+    "packages-installed": CheckOutcome("good", "All packages needed for training are installed."),
+    "packages-missing": CheckOutcome("bad", "Missing for training: {packages}."),
+    "packages-not-installed": CheckOutcome(
         "bad", "Missing for training: {packages}. The last installation failed: {problem}"
     ),
-    "packages-missing-elsewhere": Outcome("bad", "Missing from the Python that trains: {packages}.", TYPE),
-    "installation-failed": Outcome("warn", "{problem}"),
-    "gpu-memory-free": Outcome("good", "{device} It has {memory} of memory, {free} free now."),
-    "gpu-memory-small": Outcome(
+    "packages-missing-elsewhere": CheckOutcome("bad", "Missing from the Python that trains: {packages}.", TYPE),
+    "installation-failed": CheckOutcome("warn", "{problem}"),
+    "gpu-memory-free": CheckOutcome("good", "{device} It has {memory} of memory, {free} free now."),
+    "gpu-memory-small": CheckOutcome(
         "warn",
         "{device} It has {memory} of memory; {needed} GB are needed for {family}.",
         "Train with batch size 1, gradient checkpointing and a small resolution.",
     ),
-    "disk-free": Outcome("good", _DISK),
-    "disk-low": Outcome("warn", _DISK, _ROOM),
-    "disk-full": Outcome("bad", _DISK, _ROOM),
-    "folder-writable": Outcome("good", "{folder} can be written."),
-    "folder-not-writable": Outcome("bad", *_FOLDER_REFUSED),
-    "loras-writable": Outcome("good", "{folder} can be written."),
-    "loras-not-writable": Outcome("bad", *_FOLDER_REFUSED),
-    "loras-not-shown": Outcome(
+    "disk-free": CheckOutcome("good", _DISK),
+    "disk-low": CheckOutcome("warn", _DISK, _ROOM),
+    "disk-full": CheckOutcome("bad", _DISK, _ROOM),
+    "folder-writable": CheckOutcome("good", "{folder} can be written."),
+    "folder-not-writable": CheckOutcome("bad", *_FOLDER_REFUSED),
+    "loras-writable": CheckOutcome("good", "{folder} can be written."),
+    "loras-not-writable": CheckOutcome("bad", *_FOLDER_REFUSED),
+    "loras-not-shown": CheckOutcome(
         "warn",
         "The webui shows no LoRAs: its built-in extension Lora is turned off.",
         "Turn it on under Extensions, and restart the webui.",
     ),
-    "face-models-installed": Outcome("good", "YuNet and SFace are installed, and work offline."),
-    "face-models-damaged": Outcome(
+    "face-models-installed": CheckOutcome("good", "YuNet and SFace are installed, and work offline."),
+    "face-models-damaged": CheckOutcome(
         "bad", "Faces cannot be compared: {files} in {folder} is missing or cut off.", "Install SameFace again."
     ),
-    "base-model": Outcome("good", "1 base model."),
-    "base-models": Outcome("good", "{n} base models."),
-    "base-model-only-small": Outcome("warn", "There is only the small test model, which paints 128 x 128 pixels."),
-    "base-model-missing": Outcome("bad", "There is no base model to train on."),
-    "queue-active": Outcome("good", "Jobs are run by this process."),
-    "queue-waiting": Outcome("warn", "{reason}"),
-    "queue-inactive": Outcome("bad", "Jobs are not run."),
-    "queue-elsewhere": Outcome("bad", "{reason}"),
-    "machine-checked": Outcome("good", "{machine}."),
-    "machine-unchecked": Outcome(
+    "base-model": CheckOutcome("good", "1 base model."),
+    "base-models": CheckOutcome("good", "{n} base models."),
+    "base-model-only-small": CheckOutcome("warn", "There is only the small test model, which paints 128 x 128 pixels."),
+    "base-model-missing": CheckOutcome("bad", "There is no base model to train on."),
+    "queue-active": CheckOutcome("good", "Jobs are run by this process."),
+    "queue-waiting": CheckOutcome("warn", "{reason}"),
+    "queue-inactive": CheckOutcome("bad", "Jobs are not run."),
+    "queue-elsewhere": CheckOutcome("bad", "{reason}"),
+    "machine-checked": CheckOutcome("good", "{machine}."),
+    "machine-unchecked": CheckOutcome(
         "none", "{machine}.", "On the computer where SameFace runs, press Check beside it, under Other machines."
     ),
 }

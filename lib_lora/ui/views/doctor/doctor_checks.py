@@ -85,12 +85,12 @@ def _gpu(host: Host, root: Path) -> Iterator[CheckResult]:
     if choice.tone == "bad" or not choice.memory:
         yield CheckResult(Message("GPU"), choice.tone, choice.text, choice.mend)
         return
-    memory = {"device": choice.text, "memory": f"{choice.memory / _GB:.0f} GB", "free": size(choice.free)}
     if choice.memory < card * _GB:
-        memory["memory"] = size(choice.memory)
-        yield result("GPU", "gpu-memory-small", needed=card, family=smallest.full_name, **memory)
+        memory, family = size(choice.memory), smallest.full_name
+        yield result("GPU", "gpu-memory-small", device=choice.text, memory=memory, needed=card, family=family)
     else:
-        found = result("GPU", "gpu-memory-free", **memory)
+        memory, free = f"{choice.memory / _GB:.0f} GB", size(choice.free)
+        found = result("GPU", "gpu-memory-free", device=choice.text, memory=memory, free=free)
         yield replace(found, tone=choice.tone, mend=choice.mend)
 
 
