@@ -55,7 +55,7 @@ GERMAN = {
     "Remove the variable to use a GPU.": "Entferne die Variable.",
 }
 
-IN_ENGLISH = re.compile(r"^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
+IN_ENGLISH = re.compile(r"^attic: |^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
 
 
 def test_the_german_templates_are_those_of_today() -> None:
@@ -141,7 +141,8 @@ window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => voi
 
 
 def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -> None:
-    """But for what docs/tab.md says is in English, and what was made of a text of the list and is asked for again."""
+    """But for what docs/tab.md says is in English, such as the name of another machine in a list to choose from, and
+    what was made of a text of the list and is asked for again."""
     guest = Visitor(chromium, planted.address, "Mara", language="de-DE")
     guest.page.add_init_script(ASKED)
     guest.come()
