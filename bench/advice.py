@@ -330,7 +330,7 @@ def _line(rule: str, done: str, rows: list[Row]) -> str:
     sign = -1 if measure in LESS else 1
     means = [sign * statistics.fmean(_mean(row[side], measure) for row in rows) for side in ("before", "after")]
     cells = [rule, done, f"{len(people)} ({unseen})", measure]
-    cells += [f"{value:.2f}" for value in means] + [_told(gains)]
+    cells += [f"{value:.2f}" for value in means] + [_mean_with_interval(gains)]
     cells += [
         " to ".join(f"{statistics.fmean(_mean(row[side], name) for row in rows):.2f}" for side in ("before", "after"))
         for name in ("first", "second")
@@ -343,7 +343,7 @@ def _mean(side: Row, measure: str) -> float:
     return statistics.fmean(values(side, measure))
 
 
-def _told(gains: Sequence[float]) -> str:
+def _mean_with_interval(gains: Sequence[float]) -> str:
     """The mean over people, with Student's interval."""
     found = interval(gains)
     if found is None:

@@ -48,7 +48,7 @@ from lib_lora.models.families.identify import identify  # noqa: E402
 from lib_lora.models.families.model_family import ModelInfo  # noqa: E402
 from lib_lora.models.reading.weights import open_tensors  # noqa: E402
 from lib_lora.models.text_conditioning import TextStack  # noqa: E402
-from lib_lora.training.fast_parts import quicken  # noqa: E402
+from lib_lora.training.fast_parts import use_fast_parts  # noqa: E402
 from lib_lora.training.session import recompute_activations  # noqa: E402
 
 META = torch.device("meta")
@@ -145,7 +145,7 @@ def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
     parts: dict[str, nn.Module] = {"unet": unet, **(stack.parts() if stack else {})}
     with META:
         attach(parts, info.family, LoraSettings(rank=case.rank, alpha=case.rank / 2, te=case.text))
-    if not quicken(info.model_family, parts, torch.device("cuda")):
+    if not use_fast_parts(info.model_family, parts, torch.device("cuda")):
         raise RuntimeError("the adapter's layers were not fused")
     if case.recomputed:
         recompute_activations(info.model_family, parts)

@@ -58,6 +58,7 @@ DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "tomas": "man", "viktor": "man"}
 RESULTS, STUDY_FILE, PACE_FILE = "results.jsonl", "study.json", "pace.json"
+ORIGIN = "origin"  # in each: `results_file.origin`; in PACE_FILE by variant
 PACE_ROUNDS, PACE_STEPS = 3, 6
 # written out, so that the preset can become better and what was measured against this still counts
 START: dict[str, Any] = {
@@ -231,9 +232,11 @@ def same_study(work: Path, study: Study) -> Study:
     path = work / STUDY_FILE
     if not path.exists():
         known = Study(**{**asdict(study), "precision": _resolved(study.precision)})
-        path.write_text(json.dumps(asdict(known), indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({**asdict(known), ORIGIN: results_file.origin()}, indent=2)
+        path.write_text(f"{text}\n", encoding="utf-8")
         return known
-    known = Study(**json.loads(path.read_text(encoding="utf-8")))
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    known = Study(**{name: value for name, value in stored.items() if name != ORIGIN})
     asked = {**asdict(study), **({"precision": known.precision} if study.precision == "auto" else {})}
     other = [name for name, value in asdict(known).items() if asked[name] != value]
     if other:
@@ -343,6 +346,7 @@ def measure_pace(options: argparse.Namespace) -> None:
                 shutil.rmtree(left)
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         known |= {name: [round(seconds, 2), round(found["base"], 2)] for name, seconds in found.items()}
+        known[ORIGIN] = {**known.get(ORIGIN, {}), **dict.fromkeys(found, results_file.origin())}
         path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
@@ -555,7 +559,8 @@ def table(rows: list[dict[str, Any]], pace: dict[str, list[float]] | None = None
 
     Args:
         rows: of the runs.
-        pace: seconds that a variant's steps take, where they were measured, and base's in the same sitting.
+        pace: seconds that a variant's steps take, where they were measured, and base's in the same sitting; what else
+            PACE_FILE holds is left aside.
     """
     names = list(dict.fromkeys(row["variant"] for row in rows))
     names.sort(key=list(VARIANTS).index)
@@ -581,8 +586,8 @@ def _lines(rows: list[dict[str, Any]], variant: str, pace: list[float] | None) -
         apart = {} if variant == "base" else differences(kept, base.get(at, {}))
         seen = [_mean((point[name] for point in points), ".2f") for name in ("variety", "faces", "copies")]
         ends = (seconds, reach) if at == steps[-1] else ("", "")
-        cells = [variant, str(at * BATCH), str(len(kept)), _told(interval([*kept.values()]), "")]
-        cells += [_told(interval([*apart.values()]), "+"), str(len(apart) or ""), _better(apart), *seen, *ends]
+        cells = [variant, str(at * BATCH), str(len(kept)), _with_interval(interval([*kept.values()]), "")]
+        cells += [_with_interval(interval([*apart.values()]), "+"), str(len(apart) or ""), _better(apart), *seen, *ends]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -594,7 +599,7 @@ def _better(apart: dict[Pair, float]) -> str:
     return f"{risen} of {len(people)}" if people else ""
 
 
-def _told(value: Interval | None, sign: str) -> str:
+def _with_interval(value: Interval | None, sign: str) -> str:
     if value is None:
         return ""
     if math.isnan(value.low):

@@ -38,7 +38,7 @@ def test_race_gives_both_rows(base: Path, tmp_path: Path, capsys: pytest.Capture
     assert text.count("| sd15-1-text |") == 3
 
 
-def test_a_racer_that_dies_is_told(tmp_path: Path) -> None:
+def test_a_racer_that_dies_is_reported(tmp_path: Path) -> None:
     recipe = plain.Recipe("base.safetensors", (), 1, False, "fp32", 128)
     errors: dict[str, str] = {}
     with open(tmp_path / "log", "w+b") as log:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_images_to_reach_what_the_base_reaches():
     assert study.images_to_reach({60: {("tomas", 1): 0.9}}, base) == "-"
 
 
-def test_runs_without_faces_and_broken_ones_are_told():
+def test_runs_without_faces_and_broken_ones_are_reported():
     rows = [
         row("base", "mara", 1, {60: 0.2}),
         row("lr2", "mara", 1, {60: None}),
@@ -150,4 +151,22 @@ def test_paces_are_of_one_sitting_and_a_broken_variant_is_left_out(tmp_path, mon
     options = ["--work", str(tmp_path), "--pace", "--precision", "fp32", "--variants", "lr4", "batch2"]
     study.measure_pace(study._options(options))
     assert rounds == ["base", "lr4", "batch2"] * 2 + ["base", "batch2"] * 2
-    assert json.loads((tmp_path / "pace.json").read_text()) == {"base": [250.0, 250.0], "batch2": [250.0, 250.0]}
+    found = json.loads((tmp_path / "pace.json").read_text(encoding="utf-8"))
+    origins = found.pop("origin")
+    assert found == {"base": [250.0, 250.0], "batch2": [250.0, 250.0]}
+    assert {*origins} == {*found}
+    assert len(origins["base"]["commit"]) in (0, 40)  # none outside a clone
+
+
+@pytest.mark.parametrize("name", ["study.json", "pace.json"])
+def test_what_was_measured_lies_beside_its_commit(name):
+    found = json.loads((study.results_file.FOLDER / "settings" / name).read_text(encoding="utf-8"))
+    origins = found.pop("origin")
+    each = [origins] if name == "study.json" else [origins.pop(variant) for variant in found]
+    assert all(len(one["commit"]) == 40 for one in each)
+    assert name == "study.json" or origins == {}
+
+
+def test_the_study_that_was_done_is_still_known(tmp_path):
+    shutil.copy(study.results_file.FOLDER / "settings" / "study.json", tmp_path)
+    assert study.same_study(tmp_path, study.Study(250, [60, 120, 250], 8, "auto", study.START)).precision == "fp32"

@@ -66,8 +66,14 @@ def _as_test_runs_them(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_commit_is_checked_by_commands_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     hooks = read(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
-    commands = [hook["entry"] for hook in hooks]
+    commands = [hook["entry"] for hook in hooks if hook.get("types") == ["python"]]
     assert [hook["language"] for hook in hooks] == ["system"] * len(hooks)
+    [of_the_page] = [hook for hook in hooks if hook["entry"] not in commands]
+    assert of_the_page["entry"] == f"python -m {page_checks.__name__}"
+    for path in ("javascript/tab/main.js", "tests/javascript/runs.test.js", "package-lock.json", "eslint.config.js"):
+        assert re.match(of_the_page["files"], path)
+        assert (ROOT / path).is_file()
+    assert not re.match(of_the_page["files"], "lib_lora/files.py")
     assert set(commands) == {command for command in _as_test_runs_them(monkeypatch) if "pytest" not in command}
 
 

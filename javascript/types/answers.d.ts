@@ -77,7 +77,7 @@ interface Character {
   touched: number;
 }
 
-interface Standing {
+interface JobProgress {
   phase: string;
   name: string;
   text: string;
@@ -128,7 +128,7 @@ interface Job {
   arguments: { run?: string | null; steps?: number | null; settings?: { steps?: number } };
   text: string;
   base_gone: string;
-  standing: Standing | null;
+  standing: JobProgress | null;
   cost: { so_far: string; total: string; cap: string; billed: string } | null;
 }
 
@@ -211,7 +211,7 @@ interface Captioner {
 
 interface TriggerWord {
   trigger: string;
-  tokens: number;
+  tokens: string[];
   problems: string[];
 }
 
@@ -449,8 +449,8 @@ interface Grid {
 interface CombinedPoint {
   weight: number;
   retention: number | null;
-  low: number;
-  high: number;
+  low: number | null;
+  high: number | null;
 }
 
 interface Combined {
@@ -729,11 +729,16 @@ interface SentList {
 
 // The Doctor and the settings
 
+/** `name`, `text` and `mend` are English, as a terminal shows them; the page shows the messages. */
 interface DoctorCheck {
+  code: string;
   name: string;
   tone: Tone;
   text: string;
   mend: string;
+  title: Message;
+  message: Message;
+  remedy: Message | null;
 }
 
 interface DoctorView {

@@ -153,10 +153,10 @@ def _produce(options: argparse.Namespace) -> Answer:
 
     with painter_for(options, run, pictures, late=True) as painter:
         produce_command.work_on(run, folder, measured_with, emit, folders, painter)
-    return _shown(run.file.character.name, folder)
+    return _summary(run.file.character.name, folder)
 
 
-def _shown(name: str, folder: ProductionFolder) -> Answer:
+def _summary(name: str, folder: ProductionFolder) -> Answer:
     """What a production came to; its page is written."""
     from lib_lora.typed_settings import to_dict
     from lib_lora.workflows.produce.production_page import write_page
@@ -201,7 +201,7 @@ def _productions(options: argparse.Namespace) -> Answer:
     if options.number is not None or options.export is not None:
         folder = production_store.named(character, options.number or "")
         if options.export is None:
-            return _shown(name, folder)
+            return _summary(name, folder)
         kept = folder.progress().kept
         out = export(folder, name, kept, options.export, identity)
         text = f"{plural(len(kept), 'picture')} in {out}"

@@ -40,10 +40,11 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> Answer:
     from lib_lora.hosts.standalone import Alone
-    from lib_lora.ui.routes.doctor_routes import as_text, checks
+    from lib_lora.ui.views.doctor.check_result import as_text
+    from lib_lora.ui.views.doctor.doctor_checks import checks
 
     root = data_root(options.data)
     host = Alone(root, options.models)
     found = checks(host, root)
-    bad = any(one["tone"] == "bad" for one in found)
-    return Answer(as_text(host, found), {"checks": found}, NOT_GOOD if bad else 0)
+    bad = any(one.tone == "bad" for one in found)
+    return Answer(as_text(host, found), {"checks": [one.for_programs() for one in found]}, NOT_GOOD if bad else 0)

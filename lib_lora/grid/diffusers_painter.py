@@ -103,7 +103,7 @@ class DiffusersPainter:
         self.family = info.model_family
         self.text = info.load_text(dtype, device)
         self.unet = info.load_denoiser(dtype, device)
-        self.family.quicken(self.unet, device)
+        self.family.use_fast_ops(self.unet, device)
         self.vae = info.load_vae(self.family.vae_dtype(device, dtype), device)
         self._alone = False  # once memory did not hold several pictures
 

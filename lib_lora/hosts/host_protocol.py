@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib_lora.job_host import JobHost
+from lib_lora.messages.message import Message
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class HostLack:
 
     Attributes:
         name: of the feature, as the Doctor says it.
-        text: what is missing and what that costs, one sentence.
+        text: what is missing and what that costs, one sentence; its code says of which feature.
         mend: what to do.
     """
 
     name: str
-    text: str
-    mend: str
+    text: Message
+    mend: Message
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import content
+from lib_lora.messages.message import Message
 
 _log = logging.getLogger("sameface")
 _NOTHING: Any = object()
@@ -49,6 +50,7 @@ class Feature:
     mend: str
 
 
+_LACK = "This webui lacks {attributes}, so {lost}."
 _UPDATE = "Update SameFace under Extensions, and restart the webui"
 START = Feature("Start", "SameFace cannot start in it", f"{_UPDATE}.")
 BASES = Feature("Base models", "not all of its base models are known", "Name a base model by its file.")
@@ -293,6 +295,18 @@ def sentence(feature: Feature, names: list[str]) -> str:
     return (
         f"This webui has no {' and no '.join(map(full_name, names))}, so {feature.lost}: {mend[0].lower()}{mend[1:]}."
     )
+
+
+def lack(feature: Feature, names: list[str]) -> Message:
+    """Which attributes are missing, and what that costs; what to do is said beside it."""
+    code = f"webui-lacks-{feature.name.lower().replace(' ', '-')}"
+    return Message(_LACK, {"attributes": [*map(full_name, names)], "lost": Message(feature.lost)}, code)
+
+
+def templates() -> list[str]:
+    """Of `lack`, and the names of the features and what to do without them."""
+    features = dict.fromkeys(one.feature for one in ATTRIBUTES if one.feature)
+    return [_LACK, *(text for one in features for text in (one.name, one.lost, one.mend))]
 
 
 def full_name(name: str) -> str:

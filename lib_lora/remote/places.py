@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lib_lora import typed_settings
-from lib_lora.errors import Misfit, UserError, plural, typed
+from lib_lora.errors import Misfit, UserError, typed
 from lib_lora.files import read_json, size, write_json
+from lib_lora.messages.message import Message
 from lib_lora.remote.base_addresses import has_secret
 from lib_lora.remote.gpu_providers import NAMES, USUAL, is_rented
 from lib_lora.workspace.workspace import Workspace
@@ -37,6 +38,19 @@ _RAY_ADDRESS = re.compile(r"((?i:https?))://(\[[0-9A-Fa-f:.]{2,45}\]|[^/:@?#\[\]
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[!-~]{1,400}")
 _LONGEST_PATH = 255  # letters
 _MOST_OF_A_KIND = 10_000  # GPUs, cores or GB that a job may ask a cluster for
+# What a place is and has
+_ADDRESS = "{address}"
+_CLUSTER = "Ray cluster {address}, storage {storage}"
+_UNCHECKED = "{where}, not checked yet"
+_NO_GPU = "no NVIDIA GPU"
+_MEMORY = "{size} memory"
+_CORE, _CORES = "{n} core", "{n} cores"
+_FREE = "{size} free on the disk"
+_MACHINE = "{where}, {has}"
+_NODE = "{where}; a node has {has}"
+_NO_GPUS_ASKED = (
+    "{found}; so jobs ask for no GPU: where nodes with some are started when needed, add the place with --gpus 1"
+)
 _CHANGING = threading.Lock()  # several jobs may note at once what they found
 
 
@@ -421,29 +435,40 @@ def _change(root: Path, place: Place, change: Callable[[Place], Place]) -> None:
 
 def described(place: Place) -> str:
     """A place on one line, with what it has."""
-    machine = place.machine
-    where = f"Ray cluster {place.address()}, storage {place.ray.storage}" if place.ray else place.address()
+    return str(description(place))
+
+
+def description(place: Place) -> Message:
+    """What `described` says, for other languages too."""
+    machine, ray = place.machine, place.ray
+    values: dict[str, Any] = {"address": place.address(), "storage": ray.storage if ray else ""}
+    where = Message(_CLUSTER if ray else _ADDRESS, values)
     if machine is None:
-        return f"{where}, not checked yet"
-    gpus = _gpus(machine)
-    memory = f", {size(machine.memory)} memory" if machine.memory else ""
-    cores = plural(machine.cores, "core")
-    free = size(machine.disk_free)
-    node = "; a node has " if place.ray else ", "
-    has = f"{where}{node}{gpus}{memory}, {cores}, {free} free on the disk, Python {machine.python}"
-    if place.ray and place.ray.gpus < 0 and not machine.gpus:
-        has += "; so jobs ask for no GPU: where nodes with some are started when needed, add the place with --gpus 1"
-    return has
+        return Message(_UNCHECKED, {"where": where})
+    has = [
+        _gpus(machine) or Message(_NO_GPU),
+        *([Message(_MEMORY, {"size": size(machine.memory)})] if machine.memory else []),
+        Message(_CORE if machine.cores == 1 else _CORES, {"n": machine.cores}),
+        Message(_FREE, {"size": size(machine.disk_free)}),
+        f"Python {machine.python}",
+    ]
+    found = Message(_NODE if ray else _MACHINE, {"where": where, "has": has})
+    return Message(_NO_GPUS_ASKED, {"found": found}) if ray and ray.gpus < 0 and not machine.gpus else found
+
+
+def templates() -> tuple[str, ...]:
+    """Of `description`."""
+    return (_ADDRESS, _CLUSTER, _UNCHECKED, _NO_GPU, _MEMORY, _CORE, _CORES, _FREE, _MACHINE, _NODE, _NO_GPUS_ASKED)
 
 
 def title(place: Place) -> str:
     """A place for a list to choose from: its name, and its GPU."""
     kind = "Ray cluster, " if place.ray else ""
-    return f"{place.name}: {kind}{_gpus(place.machine) if place.machine else place.address()}"
+    return f"{place.name}: {kind}{(_gpus(place.machine) or _NO_GPU) if place.machine else place.address()}"
 
 
 def _gpus(machine: Machine) -> str:
-    return ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus) or "no NVIDIA GPU"
+    return ", ".join(f"{gpu.name} ({size(gpu.memory)})" for gpu in machine.gpus)
 
 
 def sent_sentence(place: Place) -> str:

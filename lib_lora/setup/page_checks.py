@@ -1,12 +1,14 @@
 """Checks the page's scripts with Node: unit tests, and where their packages are installed, eslint, prettier and tsc.
 
-Knows which programs are there and how each is called; runs none but ``npm ci``. Imports the standard library alone.
+Knows which programs are there and how each is called. Imports the standard library alone, so that the hook before a
+commit (``python -m lib_lora.setup.page_checks``) needs no environment.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -58,3 +60,20 @@ def _without_packages(root: Path, which: Which, run: Run) -> str:
         return "npm ci could not install their packages; is the network there?"
     installed.touch()  # npm keeps the times of the files that it unpacks
     return ""
+
+
+def run_all(root: Path = ROOT, which: Which = shutil.which, run: Run = _run) -> int:
+    """Run the checks, all of them, and say what was left out; 1 where one failed.
+
+    Args:
+        root, which, run: as in `checks`.
+    """
+    found, skipped = checks(root, which, run)
+    codes = {name: run(command, root) for name, command in found.items()}
+    words = [f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()]
+    sys.stderr.write(f"== {', '.join([*words, *skipped])}\n")
+    return 1 if any(codes.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_all())

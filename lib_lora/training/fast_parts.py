@@ -15,7 +15,7 @@ from lib_lora.lora.adapter.fused import fuse
 from lib_lora.models.families.model_family import ModelFamily
 
 
-def quicken(family: ModelFamily, parts: Mapping[str, nn.Module], device: torch.device) -> bool:
+def use_fast_parts(family: ModelFamily, parts: Mapping[str, nn.Module], device: torch.device) -> bool:
     """Put the quicker operations into a run's parts, in place.
 
     Args:
@@ -26,6 +26,6 @@ def quicken(family: ModelFamily, parts: Mapping[str, nn.Module], device: torch.d
     Returns:
         Whether all arithmetic is in the parts' own number formats, so that no autocast is needed.
     """
-    family.quicken(parts["unet"], device)
+    family.use_fast_ops(parts["unet"], device)
     fused = [fuse(part) for part in parts.values()]
     return all(fused)

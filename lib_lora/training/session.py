@@ -32,7 +32,7 @@ from lib_lora.training.data import caption_shuffle
 from lib_lora.training.data.buckets import report
 from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
 from lib_lora.training.data.dataset import Item, load_items
-from lib_lora.training.fast_parts import quicken
+from lib_lora.training.fast_parts import use_fast_parts
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import make_objective
@@ -116,13 +116,13 @@ class Session:
         return cast(torch.device, self.accelerator.device)
 
 
-def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] = ()) -> Session:
+def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] = ()) -> Session:
     """Load and prepare everything.
 
     Args:
         run: what is trained.
         emit: called as ``emit(kind, **fields)``.
-        quick: with `quicken`; off only to measure and to test what it does.
+        fast: with `use_fast_parts`; off only to measure and to test what it does.
         words: texts that the text encoders will be asked for beside captions and sample prompts.
 
     Raises:
@@ -177,7 +177,7 @@ def open_session(run: Run, emit: Emit, quick: bool = True, words: Sequence[str] 
     adapter = attach(parts, info.family, train.lora)
     if stack and stack.inversions:
         adapter.trigger = stack.inversions[0]
-    own_formats = quicken(info.model_family, parts, device) if quick else False
+    own_formats = use_fast_parts(info.model_family, parts, device) if fast else False
     heard = stack.parts() if stack and train.gradient_checkpointing else {}  # the gradient of vectors goes through them
     working = parts | heard
     if train.gradient_checkpointing:

@@ -301,7 +301,7 @@ def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: 
         tab.settle()
 
 
-def test_a_training_is_told_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:
+def test_a_training_is_reported_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:
     page = tab.page
     own = page.title()
     icons = "[...document.querySelectorAll('link[rel~=icon]')].map(one => one.href)"
@@ -404,7 +404,7 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     planted.queue.wish(jobs[1], "stop")
 
 
-def test_a_paused_training_is_told_before_one_that_waits(tab: Tab, planted: Planted) -> None:
+def test_a_paused_training_is_shown_before_one_that_waits(tab: Tab, planted: Planted) -> None:
     planted.character("Pia")
     paused = planted.running("train", "Pia", {"base": str(BASE)})
     planted.queue.wish(paused.id, "pause")
@@ -584,17 +584,17 @@ def test_the_modules_come_from_one_versioned_address_and_are_waited_for(chromium
     assert len(others) == len(set(others)) > 30  # each once
 
 
-def test_a_page_is_told_only_what_has_changed(tab: Tab, planted: Planted) -> None:
-    def told() -> Any:
+def test_a_page_is_sent_only_what_has_changed(tab: Tab, planted: Planted) -> None:
+    def state_changes() -> Any:
         with tab.page.expect_response("**/state?since=*") as answer:
             refresh(tab.page)
         return answer.value.json()
 
     tab.settle()
     before = in_page(tab.page, "() => shared.app.state.characters.length")
-    assert set(told()) == {"mark"}
+    assert set(state_changes()) == {"mark"}
     planted.character("Yara")
-    assert [one["slug"] for one in told()["lists"]["characters"]["changed"]] == ["yara"]
+    assert [one["slug"] for one in state_changes()["lists"]["characters"]["changed"]] == ["yara"]
     tab.settle()
     assert in_page(tab.page, "() => shared.app.state.characters.length") == before + 1
 

@@ -19,6 +19,8 @@ from lib_lora.files import read_json, write_json
 from lib_lora.likeness.verdict.facts import flat
 from lib_lora.likeness.verdict.verdict import judge
 from lib_lora.photos.audit import finding_words
+from lib_lora.remote import places
+from lib_lora.training.plan.device_choice import MachineFacts, TorchFacts, choose
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.views import machine, translatable_texts
 
@@ -46,9 +48,14 @@ GERMAN = {
     "not measured: {why}": "nicht gemessen: {why}",
     "the base model itself does too little of what was asked": "das Basismodell tut es selbst kaum",
     "What the four numbers mean": "Was die vier Zahlen bedeuten",
+    "Machine {name}": "Rechner {name}",
+    "{where}, not checked yet": "{where}, noch nicht geprüft",
+    "On the computer where SameFace runs, press Check beside it, under Other machines.": "Drücke Prüfen.",
+    "Training uses the CPU: {why}.": "Der Prozessor trainiert: {why}.",
+    "Remove the variable to use a GPU.": "Entferne die Variable.",
 }
 
-IN_ENGLISH = re.compile(r"^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
+IN_ENGLISH = re.compile(r"^attic: |^Close-up\.$|^(mini|sd15)-face$|SAMEFACE_CLIP|nothing is downloaded by itself")
 
 
 def test_the_german_templates_are_those_of_today() -> None:
@@ -59,6 +66,10 @@ def test_the_german_templates_are_those_of_today() -> None:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "gpu_name", lambda: "")
+        patch.setattr(machine, "lacks", lambda *_: ("3.11.4", []))
+        patch.setattr(
+            machine, "training_device", lambda *_: choose(TorchFacts("2.13.0", cpu_asked=True), MachineFacts())
+        )
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
             _plant(page)
             yield page
@@ -67,6 +78,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 def _plant(page: Planted) -> None:
     """A character with two findings, captions without the trigger, and a judged test."""
     folder = page.character("Mara")
+    places.save(page.root, places.parsed("attic", "mara@attic.example.org"))
     for photo in MARA[:10]:
         shutil.copy(photo, folder.photos)
         (folder.photos / photo.name).with_suffix(".txt").write_text("photo of a woman", encoding="utf-8")
@@ -111,6 +123,13 @@ def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, c
     guest.page.get_by_text("Was die vier Zahlen bedeuten").click()
     guest.sees(varied)
     guest.photograph("german-test")
+    guest.page.locator("#sf-tab-doctor").click()
+    guest.sees("Rechner attic")
+    guest.sees("mara@attic.example.org, noch nicht geprüft.")
+    guest.sees("Drücke Prüfen.")
+    guest.sees("Der Prozessor trainiert: the variable ACCELERATE_USE_CPU asks for it.")
+    guest.sees("Entferne die Variable.")
+    guest.photograph("german-doctor")
     assert guest.page.locator("#sameface img[src='x']").count() == 0
     assert guest.page.title() != "1"
     assert guest.errors == []
@@ -122,11 +141,12 @@ window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => voi
 
 
 def test_all_that_is_asked_for_is_in_the_list(planted: Planted, chromium: Any) -> None:
-    """But for what docs/tab.md says is in English, and what was made of a text of the list and is asked for again."""
+    """But for what docs/tab.md says is in English, such as the name of another machine in a list to choose from, and
+    what was made of a text of the list and is asked for again."""
     guest = Visitor(chromium, planted.address, "Mara", language="de-DE")
     guest.page.add_init_script(ASKED)
     guest.come()
-    for step in ("photos", "captions", "train", "test", "use"):  # the Doctor is in English
+    for step in ("photos", "captions", "train", "test", "use", "doctor"):
         guest.page.locator(f"#sf-tab-{step}").click()
         guest.page.wait_for_timeout(700)
         for fold in guest.page.locator(f"#sf-panel-{step} summary:visible").all():

@@ -89,7 +89,7 @@ def test_a_person_makes_a_character(person: Visitor, webui: Page) -> None:
     assert (made["name"], made["trigger"], made["consent"]["kind"]) == ("Mara", "mrxa", "fictional")
 
 
-def test_gives_photos_and_is_told_what_they_show(person: Visitor, webui: Page) -> None:
+def test_gives_photos_and_reads_what_they_show(person: Visitor, webui: Page) -> None:
     with person.page.expect_file_chooser() as chosen:
         person.click("Choose photos")
     chosen.value.set_files([str(path) for path in PHOTOS])

@@ -32,7 +32,7 @@ def test_the_same_caption_everywhere_is_one_problem():
     assert (problem.code, problem.details, problem.command[2:]) == ("captions-identical", {"captions": 8}, ("--fill",))
 
 
-def test_a_phrase_in_nearly_every_caption_is_told_but_not_the_characters_own():
+def test_a_phrase_in_nearly_every_caption_is_reported_but_not_the_characters_own():
     with_hat = {name: f"{text}, Hat" for name, text in photos(20).items()}
     (problem,) = problems(with_hat, MARA)
     assert problem.code == "constant-phrase"

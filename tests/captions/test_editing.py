@@ -83,7 +83,7 @@ def test_a_history_that_names_a_file_elsewhere_reaches_nothing(folder):
 
 
 @pytest.mark.parametrize("raw", [b"mrxa \x81\x8d\x90", b"\x00\x01", b"a" * 200_000])
-def test_what_is_no_text_is_told_and_left_alone(folder, raw):
+def test_what_is_no_text_is_reported_and_left_alone(folder, raw):
     (folder.photos / "a.txt").write_bytes(raw)
     found = editing.captions_of(folder)
     assert sorted(found.texts) == ["b.png", "c.jpg"]

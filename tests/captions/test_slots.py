@@ -14,7 +14,7 @@ BACKDROPS = ["dark background", "light background"]
     ("height", "expected"),
     [(0.36, "close-up"), (0.35, "upper body"), (0.13, "upper body"), (0.12, "full body"), (0.01, "full body")],
 )
-def test_framing_is_told_by_the_faces_height(height, expected):
+def test_framing_follows_from_the_faces_height(height, expected):
     assert slots.framing(face(box=(0, 0, 0.9, height))) == expected
 
 
@@ -58,16 +58,16 @@ def test_words_stand_in_the_order_of_a_caption():
     assert slots.words(shown.facts) == ["close-up", "looking at the camera", "smiling", "dark background"]
 
 
-def test_the_largest_face_is_the_one_that_is_told():
+def test_the_largest_face_is_the_one_that_is_described():
     assert slots.words(photo(faces=[face(yaw=0.9), face(yaw=-0.9)]).facts) == ["upper body", "profile, looking right"]
 
 
-def test_without_a_face_nothing_is_told():
+def test_without_a_face_nothing_is_described():
     assert slots.words(photo(faces=[], level=20.0).facts) == []
 
 
 @given(READABLE)
-def test_each_word_is_told_once_and_only_of_a_face(facts):
+def test_each_word_is_said_once_and_only_of_a_face(facts):
     told = slots.words(facts)
     assert all(told)
     assert len(told) == len(set(told))

@@ -111,7 +111,7 @@ def test_a_delivered_lora_is_known_by_its_tensors(comfy, lora, tmp_path):
     assert comfy.painted[0]["20"]["inputs"]["lora_name"] == "mara-2.safetensors"
 
 
-def test_a_file_of_the_name_is_taken_where_nothing_is_told_of_it(comfy, lora):
+def test_a_file_of_the_name_is_taken_where_nothing_is_known_of_it(comfy, lora):
     comfy.loras = {"mara-001-000100.safetensors": None}
     painter(comfy).paint([replace(CELLS[0], lora=lora)])
     assert len(comfy.painted) == 1

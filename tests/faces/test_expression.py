@@ -41,28 +41,28 @@ def seen(engine):
     return [(label, engine.faces(planted.opened(path))[0]) for label, path in chosen]
 
 
-def told(seen, label):
+def expressions_of(seen, label):
     return [face.expression for mine, face in seen if mine == label]
 
 
 @pytest.mark.once("numbers of a model of ours; OpenCV's are repeated in test_face_engine.py")
-def test_open_smiles_of_unseen_people_are_told(seen):
-    words = told(seen, "O")
+def test_open_smiles_of_unseen_people_are_recognised(seen):
+    words = expressions_of(seen, "O")
     assert len(words) >= 20
     assert words.count("smiling") >= 0.9 * len(words)
     assert "serious" not in words
 
 
-def test_serious_faces_of_an_unseen_person_are_told_and_never_called_smiling(seen):
+def test_serious_faces_of_an_unseen_person_are_recognised_and_never_called_smiling(seen):
     """Of seven one may be taken for a slight smile; how often that happens in many is in docs/references.md."""
-    words = told(seen, "S")
+    words = expressions_of(seen, "S")
     assert len(words) == 7
     assert words.count("serious") >= 6
     assert "smiling" not in words
 
 
 def test_a_closed_smile_is_never_called_serious(seen):
-    words = told(seen, "C")
+    words = expressions_of(seen, "C")
     assert len(words) >= 9
     assert "serious" not in words
 
@@ -73,7 +73,7 @@ def test_a_closed_smile_is_never_called_serious(seen):
     lambda image: image.convert("L").convert("RGB"),
     lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
 ], ids=["phone", "small base", "grey", "mirrored"])  # fmt: skip
-def test_it_is_told_at_any_size_and_colour(engine, make):
+def test_it_is_recognised_at_any_size_and_colour(engine, make):
     for name, number, word in (("mara", 0, "smiling"), ("ines", 1, "smiling"), ("clara", 20, "serious")):
         (face, *_) = engine.faces(make(planted.opened(planted.portraits(name)[number])))
         assert face.expression == word, (name, face.px)

@@ -38,7 +38,7 @@ def _pixels(image):
 def _theirs(painter, cell):
     """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
     scheduler = make_scheduler(cell.sampler, painter.info)
-    unet = painter.info.load_denoiser(torch.float32, CPU)  # the painter's own is quickened
+    unet = painter.info.load_denoiser(torch.float32, CPU)  # the painter's own is fast
     parts = {"vae": painter.vae, "unet": unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
     noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
     if painter.info.family == "sdxl":

@@ -7,6 +7,7 @@ from typing import Any
 
 from lib_lora.likeness.measure.calibration import BASE, COHORT, Calibration, Lines, Scores
 from lib_lora.likeness.measure.face_measure import ImageScore
+from lib_lora.likeness.measure.refusals import recognised_refusal
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Role, Row, Share, Subject, Tested
 from lib_lora.likeness.verdict.facts import Asked, Facts, Status, from_flat
 from lib_lora.likeness.verdict.verdict import Verdict
@@ -105,7 +106,7 @@ def refused() -> Report:
     return Report(
         verdict=verdict,
         facts=from_flat({"refusal": reason, "pictures": 1, "read": 1}),
-        calibration=Calibration(None, None, [], None, reason),
+        calibration=Calibration(None, None, [], None, recognised_refusal(reason)),
         subject=Subject("Mara"),
         engine="toy",
         licence="toy",

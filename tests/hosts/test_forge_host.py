@@ -63,7 +63,7 @@ def same(one: Image.Image, other: Image.Image) -> bool:
     return ImageChops.difference(one, other).getbbox() is None
 
 
-def test_they_are_told_apart(webui: SimpleNamespace) -> None:
+def test_they_are_distinguished(webui: SimpleNamespace) -> None:
     assert webui.host.name == webui.kind
     assert webui.host.roots().loras == [webui.data / "models" / "Lora"]
     assert len(webui.host.checkpoints()) == 3
@@ -107,7 +107,7 @@ def test_it_paints_on_the_main_thread(webui: SimpleNamespace) -> None:
     assert same(painted(webui, [PICTURE])[0][0], found[0][0])
 
 
-def test_an_error_on_the_main_thread_is_told_and_not_only_printed(webui: SimpleNamespace) -> None:
+def test_an_error_on_the_main_thread_is_raised_and_not_only_printed(webui: SimpleNamespace) -> None:
     def painter(*_: Any) -> Image.Image:
         raise RuntimeError("CUDA out of memory")
 

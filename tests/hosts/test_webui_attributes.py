@@ -41,7 +41,7 @@ from lib_lora.hosts.webuis import detect
 from lib_lora.pictures import Cell
 from lib_lora.setup import environment
 from lib_lora.ui.page import attach as attaching
-from lib_lora.ui.routes.doctor_routes import checks
+from lib_lora.ui.views.doctor.doctor_checks import checks
 
 pytestmark = pytest.mark.once("what a missing attribute costs is ours; test_webui_host.py meets each gradio")
 
@@ -166,8 +166,8 @@ def test_a_stand_in_has_what_its_webui_has(webui: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize(("webui", "name"), ASKED, indirect=["webui"])
 def test_each_may_be_missing(webui: SimpleNamespace, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for look in ("_python", "_gpu"):  # they start processes, and look at no webui
-        monkeypatch.setattr(f"lib_lora.ui.routes.doctor_routes.{look}", lambda *_: iter(()))
+    for look in ("package_checks.python", "doctor_checks._gpu"):  # they start processes, and look at no webui
+        monkeypatch.setattr(f"lib_lora.ui.views.doctor.{look}", lambda *_: iter(()))
     with without(name):
         tabs, host = opened(webui, monkeypatch)
         here = lacking(webui.kind)
@@ -184,11 +184,11 @@ def test_each_may_be_missing(webui: SimpleNamespace, name: str, monkeypatch: pyt
             return
         assert "sameface_mount" in texts(tab), texts(tab)
         assert all(one == name or one.startswith(f"{name}.") for names in here.values() for one in names)
-        rows = {one["name"]: one for one in checks(host, webui.data / "sameface")}
+        rows = {str(one.title): one for one in checks(host, webui.data / "sameface")}
         for feature in here:
-            assert full_name(here[feature][0]) in rows[feature.name]["text"]
-            assert feature.lost in rows[feature.name]["text"]
-            assert rows[feature.name]["mend"] == feature.mend
+            assert full_name(here[feature][0]) in str(rows[feature.name].text)
+            assert feature.lost in str(rows[feature.name].text)
+            assert str(rows[feature.name].mend) == feature.mend
             where(feature, host, webui)
         assert {one.name for one in FEATURES} & set(rows) - {one.name for one in here} <= {BASES.name, LORAS.name}
 

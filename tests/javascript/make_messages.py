@@ -16,7 +16,7 @@ from finding_examples import PROBLEMS, findings  # noqa: E402
 from report_toys import FACTS, facts_by_name  # noqa: E402
 
 from lib_lora.captions import caption_words  # noqa: E402
-from lib_lora.likeness.measure import calibration  # noqa: E402
+from lib_lora.likeness.measure.refusals import LineRefusal  # noqa: E402
 from lib_lora.likeness.report.four_numbers import four_numbers  # noqa: E402
 from lib_lora.likeness.verdict import prompt_adherence, verdict  # noqa: E402
 from lib_lora.likeness.verdict.facts import Facts, flat  # noqa: E402
@@ -39,7 +39,7 @@ def messages() -> list[Message]:
     """Of each kind that there is."""
     small = facts_by_name(**{**flat(FACTS), "counted": 20, "read": 20, "faces": 20})
     said = []
-    for facts in (small, Facts(refusal=calibration.REFUSALS[0].format(count=7, least=8))):
+    for facts in (small, Facts(refusal=LineRefusal("too-few-photos", {"count": "7", "least": "8"}))):
         made = verdict.judge(facts)
         of = verdict.messages(made, facts)
         assert of is not None

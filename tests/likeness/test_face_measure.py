@@ -104,7 +104,7 @@ def test_a_copy_in_worse_quality_stays_near(measure, portrait):
 # -- several faces
 
 
-def test_of_several_faces_the_most_alike_counts_and_the_largest_is_told(measure, portrait):
+def test_of_several_faces_the_most_alike_counts_and_the_largest_is_described(measure, portrait):
     both = Image.new("RGB", (1000, 640), "grey")
     both.paste(portrait("viktor", 3), (0, 0))
     both.paste(portrait("mara", 8).resize((360, 360)), (640, 140))

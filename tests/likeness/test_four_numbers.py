@@ -155,7 +155,7 @@ def test_what_could_not_be_measured_says_why(code: str, values: dict[str, Any], 
     assert str(number.meaning)
 
 
-def test_without_a_ceiling_identity_is_told_of_the_photos() -> None:
+def test_without_a_ceiling_identity_is_measured_against_the_photos() -> None:
     assert "VAE" in str(one("identity").meaning)
     assert "VAE" not in str(one("identity", ceiling_retention=None).meaning)
 

@@ -13,11 +13,16 @@ from faults import raises
 
 from lib_lora.files import read_json, write_json
 from lib_lora.likeness.comparing.set_comparison import compare
+from lib_lora.likeness.measure.refusals import EARLIER
 from lib_lora.likeness.report.report import load, save
 from lib_lora.likeness.report.report_text import as_text
+from lib_lora.likeness.verdict.facts import GONE as DROPPED
+from lib_lora.likeness.verdict.facts import from_flat
+from lib_lora.likeness.verdict.verdict import judge
+from lib_lora.typed_settings import to_dict
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "old-reports"
-GONE = {"0.1.0.json": {"alarm_at", "half"}, "2026-11-27.json": {"alarm_at", "ahead_alarm", "half"}}
+GONE = {"0.1.0.json": {"alarm_at", "half"}, "2026-11-27.json": {"alarm_at", "ahead_alarm", "half", "remedy"}}
 
 
 def test_each_old_report_is_tested():
@@ -32,13 +37,41 @@ def test_an_old_report_opens_with_all_that_is_still_known(name, tmp_path):
     again = read_json(tmp_path / "again.json")
     kept = {key: value for key, value in values["facts"].items() if key not in GONE[name]}
     assert len(values["facts"]) - len(kept) == len(GONE[name])
-    assert {key: again["facts"][key] for key in kept} == kept
+    assert {key: again["facts"][key] for key in kept} == {**kept, "refusal": None}  # was "" where there was none
     assert again["verdict"] == values["verdict"]
     assert len(again["pictures"]) == len(values["pictures"]) == 12
     text = " ".join(as_text(report).split())
     assert report.verdict.because in text
     assert "In percent: identity 86. Not measured: only when asked (no pictures without the trigger word);" in text
     assert "obedience, variety (this report says nothing of it)." in text
+
+
+@pytest.mark.parametrize(
+    ("why", "remedy", "rule", "code"),
+    [
+        (
+            "there are no strangers to compare with (pictures without the LoRA, or a cohort)",
+            "",
+            "no lines",
+            "no-strangers",
+        ),
+        ("these pictures were painted, nobody says with what", "Name it", "origin unknown", EARLIER),
+    ],
+)
+def test_an_old_report_without_lines_says_why_as_it_did(tmp_path, why, remedy, rule, code):
+    values = read_json(OLD / "2026-11-27.json")
+    for table in (values["facts"], values["calibration"]):
+        table |= {"refusal": why, "remedy": remedy}
+    values["calibration"]["lines"] = None
+    made = judge(from_flat({name: one for name, one in values["facts"].items() if name not in DROPPED}))
+    assert (made.rule, made.because) == (rule, f"{why[:1].upper()}{why[1:]}.")
+    values["verdict"] = to_dict(made)
+    write_json(tmp_path / "report.json", values)
+    report = load(tmp_path / "report.json")
+    assert (report.facts.refusal, report.facts.refusal.code) == (report.calibration.refusal, code)
+    assert f"No lines were drawn: {why}." in " ".join(as_text(report).split())
+    save(report, tmp_path / "again.json")
+    assert load(tmp_path / "again.json") == report
 
 
 def test_two_old_reports_are_compared():

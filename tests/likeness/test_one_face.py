@@ -98,7 +98,7 @@ def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = Non
     return FaceSample(embedding, digest, crop)
 
 
-def test_near_copies_are_told_by_the_face_or_by_face_and_picture_together():
+def test_near_copies_are_recognised_by_the_face_or_by_face_and_picture_together():
     rng = np.random.default_rng(3)
     one, other = _person(1, 0.0, 1)[0], _person(2, 0.7, 1, of=1)[0]
     crop, different = (rng.integers(0, 255, (112, 112), dtype=np.uint8) for _ in range(2))

@@ -14,6 +14,7 @@ from message_templates import templates_of
 from report_toys import facts_by_name
 
 from lib_lora.likeness.measure.calibration import COHORT, calibrate
+from lib_lora.likeness.measure.refusals import REFUSALS, LineRefusal, recognised_refusal
 from lib_lora.likeness.verdict import rule_language
 from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
@@ -21,6 +22,7 @@ from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
+from lib_lora.typed_settings import to_dict
 from lib_lora.ui.views.report_messages import facts_of, verdict_messages
 
 # Twenty pictures of a good LoRA with everything measured.
@@ -266,6 +268,45 @@ def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
     assert "{" in because.values["refusal"].template or not strangers
 
 
+def test_a_refusal_is_a_code_with_values_on_the_disk():
+    found = calibrate(PHOTOS[:7], [(COHORT, STRANGERS)]).refusal
+    kept = json.loads(json.dumps(flat(changed(CLEAN, refusal=to_dict(found)))))
+    assert kept["refusal"] == {"code": "too-few-photos", "values": {"count": "7", "least": "8"}}
+    assert from_flat(kept).refusal == found
+
+
+@pytest.mark.parametrize(
+    ("code", "values"),
+    [
+        ("too-few-photos", {"count": "7", "least": "8"}),
+        ("no-strangers", {}),
+        ("strangers-alike", {"separation": "1.2", "strangers": "base model", "least": "3"}),
+    ],
+)
+def test_an_earlier_report_s_sentence_becomes_its_code(code, values):
+    refusal = LineRefusal(code, values)
+    assert recognised_refusal(str(refusal)) == refusal
+    assert changed(CLEAN, refusal=str(refusal), remedy="").refusal == refusal
+    assert changed(CLEAN, refusal="", remedy="").refusal is None
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_each_refusal_is_said_with_its_values(code):
+    values = dict.fromkeys(("count", "least", "separation", "painted", "taken", "names", "size"), "7")
+    for more in ({}, {"base": "dream"}, {"vae": "mse"}, {"base": "dream", "vae": "mse", "strangers": "cohort"}):
+        refusal = LineRefusal(code, {"base": "", "strangers": "others", **values, **more})
+        assert "{" not in f"{refusal}; {refusal.remedy() or ''}"
+        facts = changed(CLEAN, refusal=to_dict(refusal), separation=None)
+        verdict = judge(facts)
+        assert verdict.rule == ("origin unknown" if refusal.remedy() else "no lines")
+        assert str(refusal)[1:] in verdict.because
+        used = messages(verdict, facts)
+        parts = [*templates_of(used.because.for_programs()), *templates_of(used.advice.for_programs())]
+        assert {*parts} <= {*templates()}
+    painted = str(LineRefusal(code, {**values, "base": "dream", "vae": "mse"})) if code.startswith("no-grid") else ""
+    assert ("painted with dream and the VAE mse" in painted) == code.startswith("no-grid")
+
+
 @pytest.mark.parametrize(
     ("attribute", "said"),
     [
@@ -329,7 +370,7 @@ def test_words_name_facts(part):
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
         "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
-        "fallen_points", "younger",
+        "fallen_points", "younger", "remedy",
     }  # fmt: skip
 
 
@@ -384,7 +425,7 @@ def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_onl
         assert (made.kind, made.drift) == ("drift", True)
 
 
-def test_what_was_trained_on_in_vain_is_not_told_to_train_on_again():
+def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
     """Whatever else is measured, where the last steps brought nothing "train more" is no advice."""
     for values in (WEAK, UNDER, {**WEAK, "uplift": 0.01}):
         known = {**values, **LAST, "fallen": None}
@@ -515,7 +556,7 @@ def test_blur_and_a_colour_cast_are_not_plastic_skin(other):
     assert judge(changed(CLEAN, detail_ratio=0.4, **other)).rule == "consistent"
 
 
-def test_trained_past_the_best_to_nothing_is_not_told_to_train_on():
+def test_trained_past_the_best_to_nothing_is_not_advised_to_train_on():
     made = judge(changed(CLEAN, **{**WEAK, **LAST, "retention_best": 0.05, "uplift": 0.02, "fallen": 0.8}))
     assert (made.rule, made.value) == ("over-baked", CLEAN.training.best_step)
 

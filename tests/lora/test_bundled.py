@@ -87,7 +87,7 @@ def test_strange_vectors_are_refused(tmp_path, more):
             reader(path)
 
 
-def test_vectors_that_are_no_numbers_are_told(tmp_path):
+def test_vectors_that_are_no_numbers_are_reported(tmp_path):
     for reader in (read, describe):
         with raises("lora-vectors-not-finite", has="mrxa"):
             reader(_file(tmp_path, {ONE: torch.full((1, 8), float("nan"))}))

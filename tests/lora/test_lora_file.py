@@ -316,7 +316,7 @@ def test_impossible_shapes(tmp_path, changes):
         read(_plain(tmp_path / "x.safetensors", tensors))
 
 
-def test_a_broken_training_is_told(tmp_path):
+def test_a_broken_training_is_reported(tmp_path):
     tensors = flat_tensors(["lora_unet_x", "lora_unet_y"])
     tensors["lora_unet_y.lora_up.weight"][0, 0] = float("nan")
     with raises("lora-not-finite", has=("1", "2")):

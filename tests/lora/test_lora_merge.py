@@ -159,7 +159,7 @@ def test_a_projection_may_be_stored_as_convolution_or_linear():
     assert float((results[0] - torch.arange(16.0) / 9).abs().max()) > 0.1
 
 
-def test_what_the_model_does_not_have_is_told():
+def test_what_the_model_does_not_have_is_reported():
     tensors = flat_tensors([kohya_name("sd1", "te1", path) for path in TEXT] + ["lora_unet_mid_block_x"])
     with merged({"te1": _text_encoder()}, "sd1", _lora(tensors)) as merge:
         assert merge.ignored == ("lora_unet_mid_block_x",)

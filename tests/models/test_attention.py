@@ -6,7 +6,7 @@ from diffusers import UNet2DConditionModel
 from torch.nn import functional
 
 from lib_lora.models.fast import attention as module
-from lib_lora.models.fast.attention import QuickProcessor, attention, attention_layers
+from lib_lora.models.fast.attention import FastProcessor, attention, attention_layers
 
 
 def _inputs(shape, keys, spread=1.0):
@@ -84,6 +84,6 @@ def test_a_unet_computes_the_same(monkeypatch, blocks):
     layers = attention_layers(unet)
     assert [layer.is_cross_attention for layer in layers] == [False, True] * (len(layers) // 2)
     for layer in layers:
-        layer.set_processor(QuickProcessor(blocks))
+        layer.set_processor(FastProcessor(blocks))
     for own, theirs in zip(both(), before, strict=True):
         torch.testing.assert_close(own, theirs, rtol=1e-4, atol=1e-4)

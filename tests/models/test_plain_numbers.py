@@ -59,7 +59,7 @@ def test_a_file_that_became_shorter_is_said(tmp_path):
 
 @pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("wrong", [None, float("nan"), float("inf")])
-def test_a_lora_is_told_as_it_is_or_refused(tmp_path, name, wrong):
+def test_a_lora_is_described_as_it_is_or_refused(tmp_path, name, wrong):
     layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     down = torch.ones(4, 768, dtype=torch_dtype(name))
     if wrong is not None:

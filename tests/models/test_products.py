@@ -30,7 +30,7 @@ def test_products(monkeypatch, library, dtype):
             torch.testing.assert_close(add_product(start, left, right).float(), 1 + expected - bias.float(), **near)
 
 
-def test_a_torch_without_the_operator_is_told_apart(monkeypatch):
+def test_a_torch_without_the_operator_is_recognised(monkeypatch):
     class Nothing:
         def __getattr__(self, name):
             raise AttributeError(name)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 
-from lib_lora.models.fast.resnet import QuickResnet, quicken_resnets
+from lib_lora.models.fast.resnet import FastResnet, use_fast_resnets
 
 
 def both(block, layout):
@@ -21,8 +21,8 @@ def test_values_and_gradients(layout, width):
     torch.manual_seed(0)
     block = ResnetBlock2D(in_channels=8, out_channels=width, temb_channels=5, groups=4).to(memory_format=layout)
     before = both(block, layout)
-    quicken_resnets(torch.nn.Sequential(block))
-    assert type(block) is QuickResnet
+    use_fast_resnets(torch.nn.Sequential(block))
+    assert type(block) is FastResnet
     assert (block.conv_shortcut is None) == (width == 8)
     after = both(block, layout)
     torch.testing.assert_close(after[0], before[0], rtol=1e-5, atol=1e-5)
@@ -35,7 +35,7 @@ def test_the_shortcut_is_given_what_came_in():
     block = ResnetBlock2D(in_channels=8, out_channels=12, temb_channels=5, groups=4).to(
         memory_format=torch.channels_last
     )
-    quicken_resnets(torch.nn.Sequential(block))
+    use_fast_resnets(torch.nn.Sequential(block))
     seen = []
     block.conv_shortcut.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     x = torch.randn(1, 8, 6, 4).to(memory_format=torch.channels_last)
@@ -58,5 +58,5 @@ def test_the_shortcut_is_given_what_came_in():
 )
 def test_unusual_blocks_stay_as_they_are(unusual):
     block = ResnetBlock2D(**{"in_channels": 8, "temb_channels": 5, "groups": 4, **unusual})
-    quicken_resnets(torch.nn.Sequential(block))
+    use_fast_resnets(torch.nn.Sequential(block))
     assert type(block) is ResnetBlock2D

@@ -174,7 +174,7 @@ def test_values_are_for_programs():
     assert "no full body" in values["missing"]
 
 
-def test_what_cannot_be_read_is_told_in_its_own_words():
+def test_what_cannot_be_read_is_reported_in_its_own_words():
     said = "a.jpg is damaged (bad header); replace or remove it."
     assert (
         f"  {said}" in audit_words.text(audited(AuditedPhoto("a.jpg", "0" * 64, PhotoFacts(0, 0, said)))).splitlines()
@@ -182,7 +182,7 @@ def test_what_cannot_be_read_is_told_in_its_own_words():
 
 
 @given(sets(), st.lists(st.sampled_from(DECISIONS), min_size=12, max_size=12))
-def test_every_photo_is_counted_once_and_each_finding_told(photos, chosen):
+def test_every_photo_is_counted_once_and_each_finding_reported(photos, chosen):
     decisions = {one.sha256: decision for one, decision in zip(photos, chosen) if decision}
     found = audit(photos, decisions, 512)
     tones = [audit_words.tone(item) for item in found.photos]

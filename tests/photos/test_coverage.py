@@ -41,7 +41,7 @@ def test_a_varied_set_is_left_in_peace():
         (51, "many-photos", "look", 50),
     ],
 )
-def test_the_number_of_photos_is_told_just_beyond_each_limit(count, code, advice, limit):
+def test_the_number_of_photos_is_reported_just_beyond_each_limit(count, code, advice, limit):
     photos = varied(count)
     if code is None:
         assert not {"too-few-photos", "few-photos", "many-photos"} & set(codes(photos))
@@ -162,7 +162,7 @@ def test_light_counts_as_one_where_it_varies_in_nothing(measure, spread, limit):
     assert "one-light" not in codes(photos(spread * 1.01))
 
 
-def test_light_is_not_told_of_few_faces():
+def test_light_is_not_reported_of_few_faces():
     def photos(faces):
         return [photo(f"{n}.jpg", faces=[face()] if n < faces else []) for n in range(20)]
 

@@ -103,13 +103,13 @@ def test_a_face_far_softer_than_the_others_is_worth_a_look(usual, expected):
     assert codes(photo(of_face={"blur": 60.0}), usual=usual) == expected
 
 
-def test_the_softer_face_is_told_with_its_value_and_a_tenth_of_the_median():
+def test_the_softer_face_is_reported_with_its_value_and_a_tenth_of_the_median():
     (finding,) = found(photo(of_face={"blur": 60.0}), usual=1000)
     assert "(60; a tenth of the median is 100)" in sentence(finding)
     assert (finding.advice, finding.value, finding.limit) == ("look", 60, 100)
 
 
-def test_a_blurred_face_is_told_once():
+def test_a_blurred_face_is_reported_once():
     assert codes(photo(of_face={"blur": 20.0}), usual=1000) == ["blurred-face"]
 
 
@@ -118,11 +118,11 @@ def test_a_face_that_is_bad_otherwise_is_not_called_unsure_as_well():
 
 
 @pytest.mark.parametrize(("px", "expected"), [(32, ["writing", "small-face"]), (31, ["small-face"])])
-def test_nobody_is_told_to_crop_the_writing_off_a_photo_whose_face_is_too_small_to_keep(px, expected):
+def test_nobody_is_advised_to_crop_the_writing_off_a_photo_whose_face_is_too_small_to_keep(px, expected):
     assert codes(photo(letters=9, of_face={"px": px})) == expected
 
 
-def test_several_things_wrong_with_a_face_are_all_told():
+def test_several_things_wrong_with_a_face_are_all_reported():
     assert codes(photo(of_face={"px": 40, "blur": 20, "shown": 0.5, "roll": 90})) == [
         "small-face",
         "blurred-face",
@@ -143,7 +143,7 @@ def test_in_the_dark_nothing_else_is_asked_of_the_face():
         ({"white": 0.4, "black": 0.3}, [("black-areas", "30%"), ("white-areas", "40%")]),
     ],
 )
-def test_dark_and_bright_are_told_once_each(wrong, expected):
+def test_dark_and_bright_are_reported_once_each(wrong, expected):
     told = sorted(found(photo(of_face=wrong)), key=lambda one: one.code)
     assert [one.code for one in told] == [code for code, _ in expected]
     assert all(words in sentence(one) for one, (_, words) in zip(told, expected))
@@ -212,7 +212,7 @@ def test_of_a_photo_that_cannot_be_read_only_that_is_said():
         (PhotoComparison(0.123, 0.567, True), "another-person", "(likeness 0.12, usual is 0.57)"),
     ],
 )
-def test_how_a_photo_stands_to_the_others_is_told(comparison, code, words):
+def test_how_a_photo_compares_with_the_others_is_reported(comparison, code, words):
     (finding,) = found(photo(comparison=comparison))
     assert (finding.code, finding.advice) == (code, "drop")
     assert words in sentence(finding)

@@ -9,7 +9,7 @@ import time
 import pytest
 from faults import raises
 from PIL import Image
-from test_supervisor import PATIENCE, FakeHost, Harness, alive, eventually
+from supervisor_harness import PATIENCE, FakeHost, Harness, alive, eventually
 
 from lib_lora.errors import UserError
 from lib_lora.queue.queue import Queue

@@ -17,7 +17,7 @@ import ray_nodes
 from PIL import Image, ImageChops
 from ray_nodes import RayNodes
 from safetensors.numpy import load_file
-from test_supervisor import FakeHost, eventually
+from supervisor_harness import FakeHost, eventually
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue

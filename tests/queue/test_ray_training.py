@@ -18,7 +18,7 @@ from faults import raises
 from remote_harness import NAME, SETTINGS
 from s3_server import BUCKET, packages, s3_served
 from safetensors.numpy import load_file
-from test_supervisor import FakeHost, eventually
+from supervisor_harness import FakeHost, eventually
 
 from lib_lora.models.families.identify import identify
 from lib_lora.queue.job_types import ProbeArguments, TrainArguments

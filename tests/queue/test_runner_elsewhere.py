@@ -10,7 +10,7 @@ import job_files
 import pytest
 from elsewhere import ElsewhereRunner
 from PIL import Image
-from test_supervisor import FakeHost, eventually
+from supervisor_harness import FakeHost, eventually
 
 from lib_lora.queue.job_types import TestArguments, TrainArguments
 from lib_lora.queue.queue import Queue

@@ -16,7 +16,7 @@ from PIL import Image
 from rented import Rented
 from safetensors.numpy import load_file
 from ssh_server import MISSING, available
-from test_supervisor import FakeHost, eventually
+from supervisor_harness import FakeHost, eventually
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.queue.queue import Queue

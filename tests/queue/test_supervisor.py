@@ -1,4 +1,8 @@
-"""The supervisor, with small workers that speak the protocol: the character's name says what each of them does."""
+"""The supervisor, with small workers that speak the protocol: the character's name says what each of them does.
+
+What it decides is tried with workers that are no processes (`scripted_workers`); what kills, signals, pipes, logs, exit
+codes and starting are about, with processes (`real`).
+"""
 
 import json
 import os
@@ -7,260 +11,29 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from PIL import Image
+from scripted_workers import ScriptedRunner
+from supervisor_harness import FakeHost, Harness, alive, eventually
 
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.job_host import JobHost
 from lib_lora.pictures import Cell
 from lib_lora.queue.job_progress import Follower
-from lib_lora.queue.job_types import AuditArguments, ProduceArguments, TestArguments, arguments_of
+from lib_lora.queue.job_types import AuditArguments, ProduceArguments, TestArguments
 from lib_lora.queue.queue import Queue
-from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.running import job_runner, supervisor, worker_processes
 from lib_lora.queue.running.parent_pipe import ParentPipe
-from lib_lora.queue.running.supervisor import Supervisor, Timeouts
+from lib_lora.queue.running.supervisor import Timeouts
 from lib_lora.remote import places
-from lib_lora.runs.events import read_events
 from lib_lora.runs.records import run_records
 
 pytestmark = pytest.mark.once("who runs which job is ours; the whole way in a browser is repeated")
 
 PACKAGE = Path(__file__).parents[2]
-PATIENCE = Timeouts(stop=20, pause=20, close=20, poll=0.05, again=0.05)
-WORKER = """
-import json, os, signal, sqlite3, subprocess, sys, time
-from pathlib import Path
-
-number, root = sys.argv[-3], Path(sys.argv[-1])
-folder = root / "jobs" / number
-db = sqlite3.connect(root / "jobs.sqlite")
-does, kind, arguments = db.execute("SELECT slug, kind, arguments FROM jobs WHERE id = ?", (number,)).fetchone()
-db.close()
-arguments = json.loads(arguments)
-
-def event(kind, **fields):
-    with open(folder / "events.jsonl", "a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"t": time.time(), "kind": kind, **fields}) + "\\n")
-
-def end(state, error="", code="", **result):
-    part = folder / "result.part"
-    part.write_text(json.dumps({"state": state, "error": error, "code": code, "result": result}), encoding="utf-8")
-    os.replace(part, folder / "result.json")
-    sys.exit(0)
-
-def say(**message):
-    print(json.dumps(message), flush=True)
-
-def hear():
-    line = sys.stdin.readline()
-    return json.loads(line) if line else {"wish": "stop"}
-
-def obey(message):
-    if "wish" in message:
-        end("paused" if message["wish"] == "pause" else "stopped", step=7)
-
-if kind == "train":
-    event("run", run=arguments["run"] or "003")
-event("state", state="training")
-print("no message", flush=True)
-print("to the log", file=sys.stderr, flush=True)
-if does == "finishes":
-    end("finished", run="003", lora="a.safetensors")
-elif does == "fails":
-    end("failed", "There is no photo in x.", "photos-missing")
-elif does == "runs-out":
-    sys.exit("RuntimeError: CUDA out of memory.")
-elif does == "is-killed":
-    os.kill(os.getpid(), signal.SIGKILL)
-elif does == "leaves-a-child":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / "child").write_text(str(child.pid))
-    os.kill(os.getpid(), signal.SIGKILL)
-elif does == "ends-without-a-word":
-    sys.exit(0)
-elif does == "writes-nonsense":
-    (folder / "result.json").write_text("[1")
-    sys.exit(0)
-elif does == "obeys":
-    obey(hear())
-elif does == "ignores":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / "child").write_text(str(child.pid))
-    while True:
-        time.sleep(600)
-elif does == "waits":
-    while not (root / "go").exists():
-        time.sleep(0.02)
-    end("finished")
-elif does == "names-a-latin-1-file":
-    event("run", run="0\\udcfc3")
-    end("failed", "Cannot read M\\udcfcller.jpg", files=[{"M\\udcfcller.jpg": 1}])
-elif does in ("stays", "stays-stopped"):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / "child").write_text(str(child.pid))
-    if does == "stays-stopped":
-        hear()
-    os._exit = sys.exit = lambda code: time.sleep(600)
-    end("finished" if does == "stays" else "stopped", steps=3)
-elif does == "ends-and-leaves-a-child":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / "child").write_text(str(child.pid))
-    end("finished")
-elif does == "steps-slowly":
-    event("step", step=1, total=9, seconds_per_step=1.0)
-    event("state", state="stepping")
-    message = hear()
-    time.sleep(1.5)
-    obey(message)
-elif does == "closes-its-output":
-    os.close(1)
-    while not (root / "go").exists():
-        time.sleep(0.02)
-    end("finished")
-elif does == "rebuilds":
-    say(ask="reconstruct", id=1, file=str(root / "in.png"), out=str(root / "out.png"))
-    answer = hear()
-    end("finished", answer=answer)
-elif does == "captions":
-    say(ask="caption", id=1, captioner="webui-blip", file=str(root / "in.png"))
-    end("finished", answer=hear())
-elif does == "asks-nonsense":
-    say(ask="dance", id=1)
-    end("finished", answer=hear())
-elif does == "paints":
-    pictures = [dict(prompt=f"p{k}", negative="", seed=k, lora=None if k else "L ü.safetensors") for k in range(3)]
-    pictures[1]["further_loras"] = [["ink ü.safetensors", 0.4]]
-    (folder / "cells").mkdir()
-    say(ask="paint", id=1, base="base.safetensors", pictures=pictures, folder=str(folder / "cells"))
-    got = []
-    while True:
-        answer = hear()
-        obey(answer)
-        if "error" in answer:
-            end("failed", answer["error"])
-        if answer.get("done"):
-            end("finished", got=got)
-        got.append([answer["number"], os.path.exists(answer["file"]), answer["file"], answer["infotext"]])
-"""
-
-
-class FakeHost(JobHost):
-    """A host whose GPU and painting are only pretended."""
-
-    def __init__(self, folder):
-        self.script = folder / "worker.py"
-        self.script.write_text(WORKER, encoding="utf-8")
-        self.painting = False  # whether `paint` works
-        self.said = []  # what happened to the GPU: "in" and "out", each with its thread
-        self.free = threading.Event()  # whether the GPU can be had
-        self.free.set()
-        self.refuses = self.keeps = None  # an exception, on entering and on leaving
-        self.painted, self.held_while_painting = [], []
-        self.paint_error = None
-        self.picture_done = threading.Event()  # whether the next picture gets done
-        self.picture_done.set()
-        self.rebuilt = Image.new("RGB", (8, 8), "blue")
-        self.says = ["red coat"]  # of a photo; or an exception
-
-    def worker_command(self):
-        return [sys.executable, "-S", str(self.script)]
-
-    def worker_environment(self):
-        return {**os.environ, "PYTHONUTF8": "1"}
-
-    @contextmanager
-    def gpu_session(self, allow_painting, give_up):
-        arrived = False
-        while not arrived:
-            arrived = self.free.wait(0.02)
-            if give_up():
-                raise StoppedByUser("It was given up.", code="webui-wait-stopped")
-        if self.refuses:
-            raise self.refuses
-        self.said.append(("in", threading.get_ident(), allow_painting))
-        try:
-            yield
-        finally:
-            self.said.append(("out", threading.get_ident(), allow_painting))
-            if self.keeps:
-                raise self.keeps
-
-    def paints(self):
-        return self.painting
-
-    def paint(self, pictures, base, each, stop):
-        for number, picture in enumerate(pictures):
-            while not self.picture_done.wait(0.02):
-                if stop():
-                    return
-            if stop():
-                return
-            if self.paint_error:
-                raise self.paint_error
-            self.painted.append((picture, base))
-            each(number, Image.new("RGB", (8, 8), "red"), f"{picture.prompt}\nSteps: 20")
-
-    def reconstruct(self, image, stop):
-        while not self.picture_done.wait(0.02):
-            if stop():
-                return None
-        return self.rebuilt
-
-    def caption(self, captioner, image, stop):
-        if isinstance(self.says, Exception):
-            raise self.says
-        return [captioner, *self.says, str(image.getpixel((0, 0)))]
-
-    @property
-    def held(self):
-        """How often the GPU was taken; it must have been given back by the same thread each time."""
-        pairs = list(zip(self.said[::2], self.said[1::2], strict=True))
-        assert all((a[0], b[0]) == ("in", "out") and a[1:] == b[1:] for a, b in pairs), self.said
-        return len(pairs)
-
-
-class Harness:
-    """A data folder, its queue and its supervisor."""
-
-    def __init__(self, root, host, patience=PATIENCE):
-        self.root, self.host = root, host
-        self.queue = Queue(root)
-        self.supervisor = Supervisor(root, host, LocalRunner(root, lambda: host), patience=patience)
-
-    def add(self, does, kind="train", **arguments):
-        fitting = {"train": {"base": "x", "then_test": False}, "probe": {"base": "x"}}.get(kind, {})
-        job = self.queue.add(does, arguments_of(kind, {**fitting, **arguments}))
-        self.supervisor.wake()
-        return job.id
-
-    def until(self, number, *states, seconds=20.0):
-        eventually(lambda: self.queue.get(number).state in states, seconds, lambda: self.queue.get(number))
-        return self.queue.get(number)
-
-    def ended(self, number):
-        return self.until(number, "paused", "stopped", "interrupted", "failed", "finished")
-
-    def at_work(self, number):
-        """Wait until the worker itself has begun."""
-        eventually(lambda: {"kind": "state", "state": "training"} in self.events(number))
-
-    def events(self, number):
-        found = list(read_events(self.queue.folder(number) / "events.jsonl"))
-        return [{key: value for key, value in event.items() if key != "t"} for event in found]
-
-
-def eventually(true, seconds=20.0, about=lambda: ""):
-    began = time.monotonic()
-    while not true():
-        waited = time.monotonic() - began
-        assert waited < seconds, about()
-        time.sleep(min(max(waited / 20, 0.01), 0.1))  # a worker that trains for a minute is not asked 6,000 times
 
 
 @pytest.fixture
@@ -268,9 +41,14 @@ def host(tmp_path):
     return FakeHost(tmp_path)
 
 
+real = pytest.mark.parametrize("harness", ["processes"], indirect=True)
+
+
 @pytest.fixture
-def harness(tmp_path, host):
-    made = Harness(tmp_path / "Daten ü 名前", host)
+def harness(request, tmp_path, host):
+    root = tmp_path / "Daten ü 名前"
+    runner = None if getattr(request, "param", "") == "processes" else ScriptedRunner(root)
+    made = Harness(root, host, runner=runner)
     made.supervisor.start()
     yield made
     host.free.set()
@@ -280,6 +58,7 @@ def harness(tmp_path, host):
     eventually(lambda: host.held >= 0 and not [one for one in threading.enumerate() if one.name == "sameface-gpu"])
 
 
+@real
 def test_a_job_that_finishes(harness, host):
     number = harness.add("finishes")
     job = harness.ended(number)
@@ -302,19 +81,21 @@ def test_who_allows_painting_meanwhile_says_so_to_the_host(harness, host):
 
 
 @pytest.mark.parametrize(
-    ("does", "state", "code"),
+    ("harness", "does", "state", "code"),
     [
-        ("fails", "failed", "photos-missing"),
-        ("runs-out", "failed", "gpu-memory-full"),
-        ("ends-without-a-word", "failed", "worker-failed"),
-        ("writes-nonsense", "failed", "worker-failed"),
+        ("", "fails", "failed", "photos-missing"),
+        ("processes", "runs-out", "failed", "gpu-memory-full"),
+        ("processes", "ends-without-a-word", "failed", "worker-failed"),
+        ("processes", "writes-nonsense", "failed", "worker-failed"),
         pytest.param(
+            "processes",
             "is-killed",
             "interrupted",
             "worker-killed",
             marks=pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL"),
         ),
     ],
+    indirect=["harness"],
 )
 def test_ends_that_are_none(harness, host, does, state, code):
     number, following = harness.add(does), harness.add("finishes")
@@ -329,6 +110,7 @@ def test_ends_that_are_none(harness, host, does, state, code):
         assert harness.events(number)[-2:] == [said, {"kind": "state", "state": state}]
 
 
+@real
 def test_stop_is_honoured(harness, host):
     number = harness.add("obeys")
     harness.at_work(number)
@@ -360,18 +142,13 @@ def test_who_does_not_stop_is_killed_with_all_it_started(tmp_path, host, wish, s
     assert host.held == 1
 
 
+@real
 @pytest.mark.skipif(sys.platform == "win32", reason="a dead parent's children are not known there")
 def test_what_a_dead_worker_has_left_on_the_gpu_goes_too(harness):
     number = harness.add("leaves-a-child")
     assert harness.ended(number).state == "interrupted"
     pid = int((harness.queue.folder(number) / "child").read_text())
     eventually(lambda: not alive(pid))
-
-
-def alive(pid):
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def test_after_a_pause_nothing_heavy_starts_until_it_is_over(harness):
@@ -460,15 +237,20 @@ def test_closing_ends_all_that_run_beside_each_other(harness):
     assert [harness.queue.get(one).state for one in numbers] == ["interrupted"] * 3
 
 
-def test_one_job_that_cannot_be_started_does_not_hold_up_those_beside_it(harness, host, monkeypatch):
+def test_one_job_that_cannot_be_started_does_not_hold_up_those_beside_it(harness, monkeypatch):
     first = harness.add("waits", on="ssh:attic")
     harness.at_work(first)
-    monkeypatch.setattr(host, "worker_command", lambda: [str(harness.root / "no python")])
+
+    def refused(job):
+        raise UserError("There is no such Python.", code="worker-python-missing")
+
+    monkeypatch.setattr(harness.runner, "start", refused)
     assert harness.ended(harness.add("waits", on="ssh:cellar")).state == "failed"
     (harness.root / "go").touch()
     assert harness.ended(first).state == "finished"
 
 
+@real
 def test_a_worker_that_closes_its_output_is_waited_for(harness):
     number = harness.add("closes-its-output", "audit")
     harness.at_work(number)
@@ -521,26 +303,27 @@ def test_pausing_while_the_gpu_is_waited_for(harness, host):
     "error", [UserError("The model is being loaded; try again.", code="some-fault"), ValueError("odd")]
 )
 def test_a_gpu_that_cannot_be_had_fails_the_job_and_not_the_queue(harness, host, error):
-    host.refuses = error
+    host.entering_error = error
     number = harness.add("finishes")
     job = harness.ended(number)
     assert (job.state, job.code) == ("failed", "gpu-not-lent")
     assert str(error) in job.error
     assert job.error.endswith(".")
-    host.refuses = None
+    host.entering_error = None
     assert harness.ended(harness.add("finishes")).state == "finished"
 
 
 def test_a_model_that_does_not_come_back_is_a_warning(harness, host):
-    host.keeps = RuntimeError("CUDA error")
+    host.leaving_error = RuntimeError("CUDA error")
     number = harness.add("finishes")
     assert harness.ended(number).state == "finished"
     eventually(lambda: harness.events(number)[-1]["kind"] == "warning")
     assert "could not take its model back (CUDA error)" in harness.events(number)[-1]["text"]
-    host.keeps = None
+    host.leaving_error = None
     assert harness.ended(harness.add("finishes")).state == "finished"
 
 
+@real
 def test_a_worker_that_cannot_be_started_fails_its_job(harness, host):
     works, host.worker_command = host.worker_command, lambda: ["/no/such/python"]
     job = harness.ended(harness.add("finishes"))
@@ -554,7 +337,11 @@ def test_a_worker_that_cannot_be_started_fails_its_job(harness, host):
     assert host.held == 3
 
 
-@pytest.mark.parametrize("kind", ["test", "choose", "combine", "produce"])
+@pytest.mark.parametrize(
+    ("harness", "kind"),
+    [("processes", "test"), ("", "choose"), ("", "combine"), ("", "produce")],
+    indirect=["harness"],
+)
 def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
     host.painting = True
     more = {"produce": {"production": "001"}, "combine": {"lora": "ink.safetensors"}}.get(kind, {})
@@ -586,16 +373,14 @@ def test_the_webui_paints_and_keeps_its_gpu(harness, host, kind):
         (RuntimeError("NaN in latents"), "The webui could not paint (NaN in latents); its own log says more."),
     ],
 )
-def test_what_goes_wrong_in_painting_is_told_to_the_worker(harness, host, error, said):
+def test_what_goes_wrong_in_painting_is_reported_to_the_worker(harness, host, error, said):
     host.painting, host.paint_error = True, error
     job = harness.ended(harness.add("paints", "test", painter="webui"))
     assert (job.state, job.error) == ("failed", said)
 
 
 @pytest.mark.parametrize(("wish", "state"), [("stop", "stopped"), ("pause", "paused")])
-def test_stop_during_painting(harness, host, wish, state, monkeypatch):
-    sent, send = [], ParentPipe.send
-    monkeypatch.setattr(ParentPipe, "send", lambda pipe, message: (sent.append(message), send(pipe, message)))
+def test_stop_during_painting(harness, host, wish, state):
     host.painting = True
     host.picture_done.clear()
     number = harness.add("paints", "choose", painter="webui")
@@ -603,9 +388,11 @@ def test_stop_during_painting(harness, host, wish, state, monkeypatch):
     harness.queue.wish(number, wish)
     assert harness.ended(number).state == state
     assert host.painted == []
-    assert sent == [{"wish": wish}]  # and no "done" with pictures missing, which would be a failure
+    # and no "done" with pictures missing, which would be a failure
+    assert harness.runner.workers[number].sent == [{"wish": wish}]
 
 
+@real
 def test_a_worker_that_is_killed_during_painting(harness, host):
     host.painting = True
     host.picture_done.clear()
@@ -702,6 +489,7 @@ def test_no_test_after_a_training_that_failed(harness):
     assert len(harness.queue.jobs()) == 1
 
 
+@real
 def test_closing_the_host_interrupts_what_runs(harness, host):
     number = harness.add("obeys")
     harness.at_work(number)
@@ -736,7 +524,7 @@ def test_starting_twice_is_starting_once(harness):
 
 def test_the_second_supervisor_waits_for_the_first_to_go(harness, host):
     eventually(lambda: harness.supervisor.active)
-    other = Harness(harness.root, host)
+    other = Harness(harness.root, host, runner=ScriptedRunner(harness.root))
     other.supervisor.start()
     eventually(lambda: "Another process is using" in other.supervisor.reason)
     assert not other.supervisor.active
@@ -756,8 +544,8 @@ def test_the_second_supervisor_waits_for_the_first_to_go(harness, host):
 HOST = """
 import sys, time
 from pathlib import Path
-sys.path[:0] = ["tests/queue", "tests/helpers"]
-from test_supervisor import FakeHost, Harness
+sys.path[:0] = ["tests/helpers"]
+from supervisor_harness import FakeHost, Harness
 harness = Harness(Path(sys.argv[1]), FakeHost(Path(sys.argv[1])))
 harness.supervisor.start()
 time.sleep(600)
@@ -800,7 +588,7 @@ def test_jobs_of_a_supervisor_that_was_killed(tmp_path, host, does, state):
 
 
 def test_a_damaged_queue_is_said_while_it_goes_on(tmp_path, host):
-    harness = Harness(tmp_path / "data", host)
+    harness = Harness(tmp_path / "data", host, runner=ScriptedRunner(tmp_path / "data"))
     harness.add("finishes")
     (harness.root / "jobs.sqlite").write_bytes(b"x" * 5000)
     harness.supervisor.start()

@@ -657,7 +657,7 @@ def test_a_file_that_is_replaced_there_while_it_comes(there, made, tmp_path):
     assert (tmp_path / "a").read_bytes() == b"new"
 
 
-def test_what_is_sent_is_told_by_its_hash(tmp_path):
+def test_what_is_sent_is_identified_by_its_hash(tmp_path):
     one = _file(tmp_path / "a", b"abc")
     assert one == Sent(tmp_path / "a", _sha(b"abc"), 3)
     assert sent(tmp_path / "a", "f" * 64).sha256 == "f" * 64

@@ -172,7 +172,7 @@ def test_nothing_is_listed_where_nothing_is(main, tmp_path):
     assert "Ada has no run yet; make one with: sameface train Ada" in main("list", "Ada", "--data", tmp_path).out
 
 
-def test_what_came_of_a_training_is_told(root):
+def test_what_came_of_a_training_is_reported(root):
     values = result_values(run_named(root, f"{NAME}/2"), Path("/out/x.safetensors"))
     assert (values["character"], values["run"], values["step"]) == (NAME, "002", 3)
     assert (Path(values["lora"]).name, values["delivered"]) == (

@@ -271,7 +271,7 @@ def test_each_failure_has_its_sentence(said: str, sentence: str, tmp_path: Path)
     assert "\n" not in text
 
 
-def test_a_missing_package_is_told_from_a_fault_of_our_own() -> None:
+def test_a_missing_package_is_distinguished_from_a_fault_of_our_own() -> None:
     assert environment.about_missing(ModuleNotFoundError("x", name="lib_lora.nothing")) is None
     assert environment.about_missing(ModuleNotFoundError("x")) is None
     # torch is here, so the fault is elsewhere:

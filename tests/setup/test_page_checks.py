@@ -64,6 +64,25 @@ def test_newer_requirements_are_installed_again(root: Path) -> None:
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize(("failing", "code"), [("none", 0), ("eslint", 1)])
+def test_all_are_run_whatever_the_first_says(root: Path, capsys, failing: str, code: int) -> None:
+    asked, install = installing(root)
+
+    def run(command, folder: Path) -> int:
+        install(command, folder)
+        return int(failing in "".join(command))
+
+    assert page_checks.run_all(root, lambda name: f"/bin/{name}", run) == code
+    assert len(asked) == 5  # with npm ci
+    assert f"eslint {'FAILED' if code else 'passed'}, prettier passed, tsc passed" in capsys.readouterr().err
+
+
+def test_without_node_a_commit_passes_and_says_so(root: Path, capsys) -> None:
+    _, run = installing(root)
+    assert page_checks.run_all(root, lambda name: None, run) == 0
+    assert "skipped: no Node.js" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("npm", "why"), [("", "no npm on this machine"), ("/bin/npm", "npm ci could not install")])
 def test_without_packages_the_unit_tests_run_all_the_same(root: Path, npm: str, why: str) -> None:
     asked, run = installing(root, code=1)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from lib_lora.faces.align import PLACES, SIZE
 from lib_lora.models.families.identify import identify
-from tools.mini import data, export, quick, running, sface, unet
+from tools.mini import data, export, fast_routes, running, sface, unet
 
 CPU = torch.device("cpu")
 TEXT = {
@@ -107,12 +107,12 @@ def test_the_fast_routes_give_the_same():
     model = UNet2DConditionModel(**UNET)
     given = torch.randn(2, 4, 16, 16), torch.tensor([10, 900]), torch.randn(2, 77, 64)
     before = model(*given).sample
-    quick.quicken(model)
+    fast_routes.use_fast_routes(model)
     after = model(*given).sample
     assert torch.allclose(before, after, atol=1e-5)
     values = [torch.randn(1, 2, size, 8) for size in (5, 300, 300)]
     assert torch.allclose(
-        quick.attention(*values), torch.nn.functional.scaled_dot_product_attention(*values), atol=1e-5
+        fast_routes.attention(*values), torch.nn.functional.scaled_dot_product_attention(*values), atol=1e-5
     )
 
 

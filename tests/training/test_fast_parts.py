@@ -8,8 +8,8 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from lib_lora.lora.adapter.fused import FusedLayer
 from lib_lora.models.fast import attention, products
-from lib_lora.models.fast.attention import QuickProcessor
-from lib_lora.models.fast.resnet import QuickResnet
+from lib_lora.models.fast.attention import FastProcessor
+from lib_lora.models.fast.resnet import FastResnet
 from lib_lora.training import fast_parts, loop
 from lib_lora.training.loop import train
 from lib_lora.training.session import open_session
@@ -38,46 +38,46 @@ def losses_of(run, events, monkeypatch, **how):
 def test_the_losses_of_a_run_are_the_same(make_run, events, monkeypatch, kind, settings, makers):
     monkeypatch.setattr(attention, "_FEWEST_KEYS", 1)
     settings = {"steps": 2, "save_every": 2, **settings}
-    plain = losses_of(make_run(kind, **settings), events, monkeypatch, quick=False)
+    plain = losses_of(make_run(kind, **settings), events, monkeypatch, fast=False)
     assert len(plain) == 2
     # dropout draws its mask in the order of memory, which is another one in a convolution's input
     near = 2e-3 if settings.get("lora", {}).get("dropout") else 2e-4
     for amd in makers:
         monkeypatch.setattr("lib_lora.models.fast.fast_ops.is_amd", lambda amd=amd: amd)
         events.clear()
-        quickened = losses_of(make_run(kind, **settings), events, monkeypatch)
-        torch.testing.assert_close(quickened, plain, rtol=near, atol=0)
+        fast = losses_of(make_run(kind, **settings), events, monkeypatch)
+        torch.testing.assert_close(fast, plain, rtol=near, atol=0)
 
 
 def test_and_where_onednn_computes_every_product(make_run, events, monkeypatch):
     """A toy's products are too small for it, which a real model's are not."""
     settings = {"steps": 2, "save_every": 2, "lora": CONVOLUTIONS}
-    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    plain = losses_of(make_run(**settings), events, monkeypatch, fast=False)
     events.clear()
     monkeypatch.setattr(products, "_LARGE", 0)
     monkeypatch.setattr(products, "is_amd", lambda: True)
-    quickened = losses_of(make_run(**settings), events, monkeypatch)
-    torch.testing.assert_close(quickened, plain, rtol=2e-4, atol=0)
+    fast = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(fast, plain, rtol=2e-4, atol=0)
 
 
 @pytest.mark.parametrize("lora", [CONVOLUTIONS, {"use_dora": True}])
 def test_and_in_half_precision_where_autocast_stays(make_run, events, monkeypatch, lora):
     settings = {"steps": 2, "save_every": 2, "precision": "bf16", "lora": lora}
-    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    plain = losses_of(make_run(**settings), events, monkeypatch, fast=False)
     events.clear()
-    quickened = losses_of(make_run(**settings), events, monkeypatch)
-    torch.testing.assert_close(quickened, plain, rtol=0.02, atol=0)
+    fast = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(fast, plain, rtol=0.02, atol=0)
 
 
 def test_and_in_half_precision_within_its_own_rounding(make_run, events, monkeypatch):
     settings = {"steps": 4, "save_every": 4, "precision": "bf16"}
-    exact = losses_of(make_run(**{**settings, "precision": "fp32"}), events, monkeypatch, quick=False)
+    exact = losses_of(make_run(**{**settings, "precision": "fp32"}), events, monkeypatch, fast=False)
     events.clear()
-    plain = losses_of(make_run(**settings), events, monkeypatch, quick=False)
+    plain = losses_of(make_run(**settings), events, monkeypatch, fast=False)
     events.clear()
-    quickened = losses_of(make_run(**settings), events, monkeypatch)
-    torch.testing.assert_close(quickened, exact, rtol=0.02, atol=0)
-    assert (quickened - exact).abs().mean() < 2 * (plain - exact).abs().mean() + 1e-4
+    fast = losses_of(make_run(**settings), events, monkeypatch)
+    torch.testing.assert_close(fast, exact, rtol=0.02, atol=0)
+    assert (fast - exact).abs().mean() < 2 * (plain - exact).abs().mean() + 1e-4
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("sd1", {}), ("sd1", {"lora": {"use_dora": True}}), ("sdxl", {})])
@@ -91,11 +91,11 @@ def test_the_gradient_of_every_weight_is_the_same(make_run, kind, settings):
         session.forward.training(sample).mean().backward()
         return {name: item.grad for name, item in session.adapter._named().items()}
 
-    plain, quickened = gradients(quick=False), gradients()
-    assert plain.keys() == quickened.keys()
+    plain, fast = gradients(fast=False), gradients()
+    assert plain.keys() == fast.keys()
     whole = torch.stack([one.norm() for one in plain.values()]).norm()
     for name, expected in plain.items():  # a toy's norm of single channels makes some gradients nothing but rounding
-        off = (quickened[name] - expected).norm() / (expected.norm() + 1e-4 * whole)
+        off = (fast[name] - expected).norm() / (expected.norm() + 1e-4 * whole)
         assert off < 1e-3, (name, off)
 
 
@@ -111,14 +111,14 @@ def test_what_is_put_where(make_run, monkeypatch, amd):
     assert len(layers) == 32
     blocks = [module for module in modules if isinstance(module, ResnetBlock2D)]
     assert len(blocks) == 22
-    assert all(isinstance(block, QuickResnet) for block in blocks)
-    assert all(isinstance(layer.processor, QuickProcessor) and layer.processor.blocks == amd for layer in layers)
+    assert all(isinstance(block, FastResnet) for block in blocks)
+    assert all(isinstance(layer.processor, FastProcessor) and layer.processor.blocks == amd for layer in layers)
 
 
 def test_elsewhere_the_layout_stays_torch_s_own(make_run):
-    session = open_session(make_run(), lambda *_, **__: None, quick=False)
-    fast_parts.quicken(session.info.model_family, {"unet": session.modules[0]}, torch.device("mps"))
-    assert not any(isinstance(module, QuickResnet) for module in session.modules[0].modules())
+    session = open_session(make_run(), lambda *_, **__: None, fast=False)
+    fast_parts.use_fast_parts(session.info.model_family, {"unet": session.modules[0]}, torch.device("mps"))
+    assert not any(isinstance(module, FastResnet) for module in session.modules[0].modules())
     assert session.modules[0].conv_in.weight.is_contiguous()
 
 

@@ -1,11 +1,11 @@
-"""What the scripts' types say of the routes' answers is there in the answers."""
+"""What the scripts' types say of the routes' answers is there in the answers, and of that type."""
 
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 from planting import MINI, plan_audit, plant_combined, plant_grid, plant_invented, plant_production, plant_run, tried
+from script_types import ScriptTypes
 
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.runs.events import EventLog
@@ -15,17 +15,9 @@ from lib_lora.workspace.workspace import RunFolder
 pytestmark = pytest.mark.once("the names of our own answers depend on no package")
 
 ROOT = Path(__file__).parents[2]
-TYPES = (ROOT / "javascript" / "types" / "answers.d.ts").read_text(encoding="utf-8")
+FOLDER = ROOT / "javascript" / "types"
+TYPES = ScriptTypes(*(FOLDER / f"{name}.d.ts" for name in ("answers", "routes", "page")))
 PHOTOS = sorted((ROOT / "tests" / "data" / "personas" / "mara").glob("*.jpg"))[:2]
-INTERFACE = re.compile(r"^interface (\w+)(?:<\w+>)?(?: extends (\w+))? \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
-FIELD = re.compile(r"^  (\w+): ", re.MULTILINE)  # one that may be left out has a question mark
-
-
-def needed(name: str) -> set[str]:
-    """The fields that an answer of this type must have."""
-    blocks = {found[1]: found for found in INTERFACE.finditer(TYPES)}
-    block = blocks[name]
-    return {*FIELD.findall(block[3])} | (needed(block[2]) if block[2] else set())
 
 
 @pytest.fixture
@@ -95,12 +87,74 @@ def answers(page, monkeypatch):
     }
 
 
-def test_every_field_that_the_scripts_read_is_in_the_answer(answers):
-    lacking = {name: sorted(needed(name) - {*answer}) for name, answer in answers.items()}
-    assert {name: fields for name, fields in lacking.items() if fields} == {}
-    assert sum(len(needed(name)) for name in answers) > 250
+def test_what_the_scripts_read_is_in_the_answer_and_of_its_type(answers):
+    found = {name: TYPES.misfits(answer, name) for name, answer in answers.items()}
+    assert {name: misfits for name, misfits in found.items() if misfits} == {}
+    assert sum(len(TYPES.needed(name)) for name in answers) > 250
 
 
-def test_a_field_that_no_answer_has_would_be_found(answers):
-    assert needed("RunDetails") > needed("RunRecord") > {"id", "base_there"}
-    assert needed("Job") - {*answers["Character"]}
+def test_what_must_be_there_comes_from_what_is_extended_too():
+    assert TYPES.needed("RunDetails") > TYPES.needed("RunRecord") > {"id", "base_there"}
+    assert "notes" not in TYPES.needed("Combined")
+
+
+SOME = """
+type Lane = 'light' | 'heavy'; // a comment: {
+/** Another: '. */
+interface Part {
+  step: number;
+  name: string | null;
+}
+interface Base {
+  id: number;
+}
+interface Whole extends Base {
+  kind: 'train';
+  open: boolean;
+  note?: string;
+  maybe: number | null;
+  rows: (number)[][];
+  part: (Omit<Part, 'name'> & { more?: string }) | null;
+  words: Record<string, string>;
+  lanes: Record<Lane, number>;
+  half: Partial<Part>;
+  less: Omit<Part, 'name'>;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"more": 1, "maybe": 2.5, "note": "x"}, []),
+        ({"id": "1"}, ["Whole.id is '1', not number"]),
+        ({"id": True}, ["Whole.id is True, not number"]),
+        ({"kind": "dance"}, ["Whole.kind is 'dance', not 'train'"]),
+        ({"open": 1}, ["Whole.open is 1, not boolean"]),
+        ({"note": 4}, ["Whole.note is 4, not string"]),
+        ({"rows": None}, ["Whole.rows is None, not a list"]),
+        ({"rows": [[1, "x"]]}, ["Whole.rows[0][1] is 'x', not number"]),
+        ({"part": {}}, ["Whole.part.step is not there"]),
+        ({"part": []}, ["Whole.part is [], not a table"]),
+        ({"words": {"a": 3}}, ["Whole.words.a is 3, not string"]),
+        ({"lanes": {"light": 1}}, ["Whole.lanes.heavy is not there"]),
+        ({"half": {"step": "1"}}, ["Whole.half.step is '1', not number"]),
+        ({"less": {}}, ["Whole.less.step is not there"]),
+    ],
+)
+def test_an_answer_that_does_not_fit_would_be_found(tmp_path, change, said):
+    (tmp_path / "some.d.ts").write_text(SOME, encoding="utf-8")
+    value = {
+        "id": 1,
+        "kind": "train",
+        "open": True,
+        "maybe": None,
+        "rows": [[1.5]],
+        "part": None,
+        "words": {"a": "b"},
+        "lanes": {"light": 1, "heavy": 2},
+        "half": {},
+        "less": {"step": 1},
+    }
+    assert ScriptTypes(tmp_path / "some.d.ts").misfits({**value, **change}, "Whole") == said

@@ -249,7 +249,7 @@ def test_what_an_exception_says_is_not_logged_whole_either(page, caplog):
     assert "q" * 201 not in caplog.text
 
 
-def test_a_name_in_a_zip_is_not_told_whole(page):
+def test_a_name_in_a_zip_is_not_repeated_whole(page):
     page.character()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -172,7 +172,7 @@ def test_a_damaged_audit_says_so(page):
     assert "audit.json" in found["photos"]["text"]
 
 
-def test_ten_characters_of_fifty_photos_are_told_at_once(page):
+def test_ten_characters_of_fifty_photos_are_answered_at_once(page):
     for number in range(10):
         folder = page.character(f"Mara {number}")
         for photo in range(50):
@@ -188,7 +188,7 @@ def test_ten_characters_of_fifty_photos_are_told_at_once(page):
     assert min(took) < 0.1  # 20 ms on a quiet machine
 
 
-def test_jobs_are_told_with_what_they_do(page):
+def test_jobs_are_listed_with_what_they_do(page):
     folder = page.character(photos=8)
     job = page.done("/jobs", {"kind": "train", "character": "mara", "arguments": {"base": str(folder.file)}})
     [told] = page.got("/state")["queue"]["jobs"]
@@ -270,7 +270,7 @@ def test_another_page_with_an_older_state_gets_all_that_it_lacks(page):
     assert [one["slug"] for one in answer["lists"]["characters"]["changed"]] == ["nova", "zoe"]
 
 
-def test_a_character_that_is_gone_and_comes_back_is_told_anew(page):
+def test_a_character_that_is_gone_and_comes_back_is_sent_anew(page):
     folder = page.character("Mara")
     first = page.got("/state?since=")
     away = folder.path.with_name("away")
@@ -290,7 +290,7 @@ def test_a_mark_that_nobody_has_given_stands_for_nothing(page, mark):
     assert merged(None, answer) == page.got("/state")
 
 
-def test_states_that_were_told_long_ago_are_forgotten():
+def test_states_that_were_sent_long_ago_are_forgotten():
     changes = StateChanges()
     first = changes.since("", {"n": -1}, {})["mark"]
     for n in range(100):

@@ -131,7 +131,7 @@ def reconstruct(body: dict) -> dict:
     return {"there": back is not None}
 
 
-def told(body: dict) -> dict:
+def host_facts(body: dict) -> dict:
     roots = host.roots()
     host.refresh_loras(body.get("stem", ""))
     return {
@@ -147,7 +147,7 @@ def told(body: dict) -> dict:
         "why": host.shows("sdxl").why,
         "remote": host.remote(),
         "paints": host.paints(),
-        "lacks": [one.text for one in host.lacks()],
+        "lacks": [str(one.text) for one in host.lacks()],
         "gone": [one for one in webui_attributes.GONE[host.name] if webui_attributes._there(one)],
         "refused": [family for family in ("sd1", "sd2", "sdxl") if host.refuses(family)],
         "captioners": [one.name for one in host.captioners()],
@@ -167,7 +167,7 @@ def tab() -> object:
 
 
 def started(demo: object, app: object) -> None:
-    for route in (begin, end, paint, reconstruct, told):
+    for route in (begin, end, paint, reconstruct, host_facts):
         app.add_api_route(f"/trial/{route.__name__}", route, methods=["POST"])  # type: ignore[attr-defined]
     app.add_api_route("/trial/state", state, methods=["GET"])  # type: ignore[attr-defined]
 

@@ -13,10 +13,10 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-import kinds
 import numpy as np
 import pytest
 import torch
+import webui_under_test
 import yaml
 from PIL import Image
 from transformers import CLIPTextConfig
@@ -101,8 +101,8 @@ def _config(webui, clip):
 @pytest.fixture(scope="module")
 def home(toy, tmp_path_factory):
     """A data folder for the webui: the toy, its config, a tokenizer, and a LoRA of each kind."""
-    if kinds.kind() != "a1111":
-        pytest.skip(f"{kinds.kind()} does not load a model as small as the toy")
+    if webui_under_test.kind() != "a1111":
+        pytest.skip(f"{webui_under_test.kind()} does not load a model as small as the toy")
     home = tmp_path_factory.mktemp("webui")
     clip = home / "clip"
     write_tokenizer(clip)
@@ -150,7 +150,7 @@ def _train(checkpoint, data, target):
 
 @pytest.fixture(scope="module")
 def webui(home):
-    with kinds.started(home, home / "models" / "Stable-diffusion" / "toy.safetensors") as port:
+    with webui_under_test.started(home, home / "models" / "Stable-diffusion" / "toy.safetensors") as port:
         yield Webui(port)
 
 

@@ -13,8 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-import kinds
 import pytest
+import webui_under_test
 from guarded_character import guarded_character
 from PIL import Image
 from test_hand_over import ROOT, Webui
@@ -40,8 +40,8 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("guard")
     models = home / "models" / "Stable-diffusion"
     models.mkdir(parents=True)
-    base = kinds.base()
-    if kinds.kind() == "a1111":
+    base = webui_under_test.base()
+    if webui_under_test.kind() == "a1111":
         put(base, models)
     else:
         (models / base.name).symlink_to(base)
@@ -57,7 +57,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def webui(home):
-    with kinds.started(home, home / "models" / "Stable-diffusion" / kinds.base().name) as port:
+    with webui_under_test.started(home, home / "models" / "Stable-diffusion" / webui_under_test.base().name) as port:
         yield Webui(port, home)
 
 
@@ -162,7 +162,7 @@ def test_every_kind_of_file_says_that_it_was_generated(webui, more):
 def test_hires_fix_is_painted_again_in_both_passes(webui):
     seed = seed_that(shows_stranger=False, start=STRANGER)
     more = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.6, "n_iter": 2}
-    if kinds.kind() == "forge":  # its API takes nothing else for it
+    if webui_under_test.kind() == "forge":  # its API takes nothing else for it
         more["hr_additional_modules"] = ["Use same choices"]
     pictures, info, _ = painted(webui, wish(True, "mara", "keep", 3, "repaint", seed=seed, **more))
     assert matches(pictures)[1].endswith("(mara, ok, try 2)")
@@ -234,7 +234,9 @@ def test_a_part_painted_into_a_photo_is_called_so(webui):
 @pytest.mark.parametrize("word", ["interrupt", "skip"])
 def test_a_wish_to_stop_is_heard(webui, word):
     answer = {}
-    body = wish(True, "mara", "keep", 20, "repaint", n_iter=3, steps=40 if kinds.kind() == "a1111" else 12, seed=OWN)
+    body = wish(
+        True, "mara", "keep", 20, "repaint", n_iter=3, steps=40 if webui_under_test.kind() == "a1111" else 12, seed=OWN
+    )
     thread = threading.Thread(
         target=lambda: answer.update(zip(("pictures", "info"), painted(webui, body), strict=False))
     )

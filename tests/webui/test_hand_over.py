@@ -17,10 +17,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import kinds
 import numpy as np
 import pytest
 import torch
+import webui_under_test
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -35,7 +35,7 @@ PORTRAIT = Path(__file__).resolve().parents[1] / "data" / "personas" / "mara" / 
 ADETAILER = os.environ.get("SAMEFACE_ADETAILER", "")  # a copy of it, as for test_guard_in_webui.py
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.webui
-KIND = kinds.kind() if os.environ.get("SAMEFACE_WEBUI") else ""
+KIND = webui_under_test.kind() if os.environ.get("SAMEFACE_WEBUI") else ""
 # How a version begins, and gradio's: Forge Classic is taken for reForge, and upstream's Neo tells no version.
 VERSIONS = {"a1111": ({"1.10"}, 3), "forge": ({"f2.0"}, 4), "reforge": ({"f1.0", "clas"}, 3), "neo": ({"2.26", ""}, 4)}
 SMALL = KIND == "a1111"
@@ -98,7 +98,7 @@ def _lora(path, seed):
     torch.manual_seed(seed)
     precision = torch.float32 if SMALL else torch.bfloat16
     adapter = attach(
-        {"unet": identify(kinds.base()).load_denoiser(precision, torch.device("cpu"))},
+        {"unet": identify(webui_under_test.base()).load_denoiser(precision, torch.device("cpu"))},
         "sd1",
         LoraSettings(rank=4, alpha=2),
     )
@@ -116,8 +116,8 @@ def _other(base, file):
 
 
 def _two_small_ones(models):
-    put(kinds.MINI, models)
-    _other(kinds.MINI, models / "other.safetensors")
+    put(webui_under_test.MINI, models)
+    _other(webui_under_test.MINI, models / "other.safetensors")
     (models / "other.yaml").write_text((models / "mini-face.yaml").read_text(encoding="utf-8"), encoding="utf-8")
 
 
@@ -131,8 +131,8 @@ def home(tmp_path_factory):
     if SMALL:
         _two_small_ones(models)
     else:
-        shutil.copyfile(kinds.base(), models / kinds.base().name)
-        _other(kinds.base(), models / "other.safetensors")
+        shutil.copyfile(webui_under_test.base(), models / webui_under_test.base().name)
+        _other(webui_under_test.base(), models / "other.safetensors")
     for number in (1, 2):
         _lora(home / f"lora {number} ü.safetensors", number)
     scripts = home / "extensions" / "sameface-trial" / "scripts"
@@ -146,37 +146,37 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def webui(home):
-    with kinds.started(home, home / "models" / "Stable-diffusion" / kinds.base().name) as port:
+    with webui_under_test.started(home, home / "models" / "Stable-diffusion" / webui_under_test.base().name) as port:
         api = Webui(port, home)
-        if kinds.kind() == "a1111":  # the others load their model with the first picture
+        if webui_under_test.kind() == "a1111":  # the others load their model with the first picture
             api.until(lambda state: state["loaded"], 180)
         yield api
 
 
 def test_it_is_known_as_it_is(webui, home):
-    told = webui.ask("/trial/told", {})
-    assert told["name"] == ("ux" if kinds.with_ux() else KIND)
+    facts = webui.ask("/trial/host_facts", {})
+    assert facts["name"] == ("ux" if webui_under_test.with_ux() else KIND)
     versions, gradio = VERSIONS[KIND]
-    assert told["version"][:4] in versions
-    assert told["gradio"] == gradio
-    assert told["lacks"] == []
-    assert told["gone"] == []
-    assert told["data"] == str(home / "sameface")
-    assert told["loras"][0] == str(home / "models" / "Lora")
-    assert str(home / "models" / "Stable-diffusion") in told["bases"]
-    assert {Path(one).name for one in told["checkpoints"]} == {kinds.base().name, "other.safetensors"}
-    assert told["samplers"][0] == "Euler"
-    assert (told["remote"], told["paints"]) == (False, True)
-    assert told["shows"] == ([True, False, False] if SMALL else [True, True, True])
-    assert not SMALL or "SDXL" in told["why"]
-    assert told["refused"] == (["sd2"] if KIND == "neo" else [])
-    dropped = KIND == "neo" or told["version"].startswith("clas")
-    assert bool(told["captioners"]) is not dropped
-    variables = told["environment"]
+    assert facts["version"][:4] in versions
+    assert facts["gradio"] == gradio
+    assert facts["lacks"] == []
+    assert facts["gone"] == []
+    assert facts["data"] == str(home / "sameface")
+    assert facts["loras"][0] == str(home / "models" / "Lora")
+    assert str(home / "models" / "Stable-diffusion") in facts["bases"]
+    assert {Path(one).name for one in facts["checkpoints"]} == {webui_under_test.base().name, "other.safetensors"}
+    assert facts["samplers"][0] == "Euler"
+    assert (facts["remote"], facts["paints"]) == (False, True)
+    assert facts["shows"] == ([True, False, False] if SMALL else [True, True, True])
+    assert not SMALL or "SDXL" in facts["why"]
+    assert facts["refused"] == (["sd2"] if KIND == "neo" else [])
+    dropped = KIND == "neo" or facts["version"].startswith("clas")
+    assert bool(facts["captioners"]) is not dropped
+    variables = facts["environment"]
     assert variables["PYTHONPATH"].split(os.pathsep)[-1] == str(ROOT)
     assert variables["HF_HUB_OFFLINE"] == "1"
     code = "import lib_lora.errors, sys; sys.exit('modules' in sys.modules)"
-    ran = subprocess.run([*told["command"], "-c", code], env=variables, cwd=home, capture_output=True, text=True)
+    ran = subprocess.run([*facts["command"], "-c", code], env=variables, cwd=home, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
 
 

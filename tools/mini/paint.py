@@ -11,7 +11,7 @@ from PIL import Image
 from lib_lora.grid.diffusers_painter import make_scheduler
 from lib_lora.models.families.identify import identify
 from lib_lora.models.vae import decode
-from tools.mini import quick
+from tools.mini import fast_routes
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ class Painter:
         self.vae = self.info.load_vae(torch.float32, CPU)
         self.text = self.info.load_text(torch.float32, CPU)
         self.side = side
-        quick.quicken(self.unet)
+        fast_routes.use_fast_routes(self.unet)
 
     @torch.no_grad()
     def paint(

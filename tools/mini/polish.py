@@ -20,7 +20,7 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.files import atomic_file
 from lib_lora.models.clip_tokens import EOS, padded, token_ids
 from lib_lora.models.noise_schedule import noise_schedule
-from tools.mini import captions, data, quick
+from tools.mini import captions, data, fast_routes
 from tools.mini.unet import Examples, Pair, begun, fill, starting_pair, train
 
 KEPT = 0.6  # share of the pictures, the easiest of each direction
@@ -94,7 +94,7 @@ def main() -> None:
     seen = looks(faces, options.work / "seen.npy")
     pair = starting_pair(options.material)
     fill(pair, options.work / "unet_text.safetensors")
-    quick.quicken(pair.unet)
+    fast_routes.use_fast_routes(pair.unet)
     train(pair, polished(given, faces, seen, pair, options.work), options.work, options.until, "polish", FACTOR, DECAY)
 
 

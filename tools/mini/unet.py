@@ -23,7 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from lib_lora.models.clip_tokens import EOS, padded, token_ids
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.training.objective.ema import EMA
-from tools.mini import captions, data, quick, running
+from tools.mini import captions, data, fast_routes, running
 from tools.mini.vae import starting, tensors
 
 BATCH = 32
@@ -289,7 +289,7 @@ def main() -> None:
     if not (options.work / "unet.pt").exists():
         louder(pair)
         lesson(pair, options.work)
-    quick.quicken(pair.unet)
+    fast_routes.use_fast_routes(pair.unet)
     train(pair, given, options.work, options.until)
 
 

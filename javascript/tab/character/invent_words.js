@@ -68,7 +68,7 @@ function jobWords(open, view) {
 /**
  * Of all rounds, as the pictures below show it.
  * @param {InventionView | null} view
- * @param {Standing} standing
+ * @param {JobProgress} standing
  */
 function running(view, standing) {
   return view ? { kept: view.kept, painted: view.painted } : { kept: 0, painted: standing.done };

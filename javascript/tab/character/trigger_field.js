@@ -103,7 +103,7 @@ function offer(one, choose) {
     text: one.trigger,
     on: { click: choose },
   });
-  node.title = (one.problems || []).join(' ') || t('{n} tokens', { n: one.tokens });
+  node.title = (one.problems || []).join(' ') || t('{n} tokens', { n: one.tokens.length });
   return node;
 }
 

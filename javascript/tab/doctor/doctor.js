@@ -4,7 +4,7 @@ import * as api from '../base/api.js';
 import { app, pageState } from '../base/app.js';
 import { appendTo, el, setText } from '../base/dom.js';
 import { asError } from '../base/page_error.js';
-import { plural, t } from '../base/texts.js';
+import { plural, say, t } from '../base/texts.js';
 import { livingPods } from '../elsewhere/living_pods.js';
 import { placesPanel } from '../elsewhere/places_panel.js';
 import { postWithCode } from '../widgets/confirmation_code.js';
@@ -104,9 +104,9 @@ function showChecks(made, checks) {
     el(
       'li',
       { class: `sf-check sf-${one.tone}` },
-      el('div', { class: 'sf-check-head' }, el('b', { text: t(one.name) }), toneBadge(one.tone, t(WORDS[one.tone]))),
-      el('p', { text: one.text }),
-      one.mend ? el('p', { class: 'sf-mend' }, el('b', { text: t('What to do:') }), ' ', one.mend) : null,
+      el('div', { class: 'sf-check-head' }, el('b', { text: say(one.title) }), toneBadge(one.tone, t(WORDS[one.tone]))),
+      el('p', { text: say(one.message) }),
+      one.remedy ? el('p', { class: 'sf-mend' }, el('b', { text: t('What to do:') }), ' ', say(one.remedy)) : null,
     );
   keyedList(made.checks, sorted, (one) => JSON.stringify(one), entry);
 }

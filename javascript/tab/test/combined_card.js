@@ -56,13 +56,13 @@ export function combinedCard() {
 
 /** @param {CombinedPoint[]} points */
 function options(points) {
-  const bars = points.map((one) => [one.weight, one.low, one.high]);
+  const bars = points.map((one) => [one.weight, one.low ?? NaN, one.high ?? NaN]);
   return {
     title: 'Identity kept, by the weight of the other LoRA',
     xLabel: 'weight',
     xStep: 0.05,
-    yMin: Math.min(0, ...points.map((one) => one.low)),
-    yMax: Math.max(1, ...points.map((one) => one.high)),
+    yMin: Math.min(0, ...points.map((one) => one.low ?? 0)),
+    yMax: Math.max(1, ...points.map((one) => one.high ?? 1)),
     xFormat: (/** @type {number} */ value) => format.number(value, 2),
     yFormat: format.percent,
     series: [

@@ -35,7 +35,7 @@ export function phaseName(job) {
 
 /**
  * "Step 840 of 2,000", "Picture 3 of 44"; empty where nothing is counted yet.
- * @param {Standing | null | undefined} standing
+ * @param {JobProgress | null | undefined} standing
  * @param {string} words
  */
 export function countedText(standing, words) {
@@ -46,7 +46,7 @@ export function countedText(standing, words) {
 
 /**
  * "12 min left, done at 14:32"; empty where it is not known.
- * @param {Standing | null | undefined} standing
+ * @param {JobProgress | null | undefined} standing
  */
 export function timeLeft(standing) {
   const seconds = standing?.seconds_left;
@@ -147,7 +147,7 @@ function costs(job) {
   ];
 }
 
-/** @param {Standing} standing */
+/** @param {JobProgress} standing */
 function numbers(standing) {
   const number = format.number;
   const { rate } = standing;

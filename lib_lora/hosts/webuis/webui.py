@@ -27,6 +27,7 @@ from lib_lora.hosts.webui_attributes import (
     AttributeMissing,
     ask,
     ask_or,
+    lack,
     lacking,
     loras_work,
     missing,
@@ -39,6 +40,7 @@ from lib_lora.hosts.webuis import webui_captioners, webui_detailer, webui_page, 
 from lib_lora.hosts.webuis.queue_lock import take, turn
 from lib_lora.hosts.webuis.webui_painting import PaintingWebui
 from lib_lora.job_host import Each, never
+from lib_lora.messages.message import Message
 from lib_lora.models import clip_tokens
 from lib_lora.models.families.registry import families
 from lib_lora.pictures import Cell
@@ -314,8 +316,7 @@ class Webui(PaintingWebui):
         webui_page.paste_button(button, infotext_box)
 
     def lacks(self) -> list[HostLack]:
-        found = lacking(self.name)
-        return [HostLack(one.name, sentence(one, names), one.mend) for one, names in found.items()]
+        return [HostLack(one.name, lack(one, names), Message(one.mend)) for one, names in lacking(self.name).items()]
 
     # Who may do what
 

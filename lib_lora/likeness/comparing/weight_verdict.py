@@ -164,7 +164,7 @@ def judge_curve(points: Sequence[WeightPoint], lora: str) -> CombinedVerdict:
     return _verdict("cannot be told", lora, because, lowered)
 
 
-def without_curve(lora: str, headline: str, refusal: str = "") -> CombinedVerdict:
+def without_curve(lora: str, headline: str, refusal: Message | str = "") -> CombinedVerdict:
     """The verdict where nothing is painted, since the test of the LoRA alone says that there is nothing to hold on to.
 
     Args:

@@ -15,6 +15,8 @@ import numpy as np
 
 from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Numbers
+from lib_lora.likeness.measure import refusals
+from lib_lora.likeness.measure.refusals import LineRefusal
 from lib_lora.likeness.measure.robust_mean import LEAST_SPREAD, spread
 from lib_lora.likeness.measure.template import Template
 
@@ -25,10 +27,10 @@ COVERED, SURE = 0.95, 0.98  # the keep line leaves this share of the person's pi
 SKEWED = 1.35  # leave-one-out scores have a long lower tail; measured, see docs/likeness.md
 STRANGER_SPREADS = 3.0  # above the impostors' median
 MANY_STRANGERS = 100  # from so many on their 99th percentile is known, and nothing is assumed of their distribution
+STRANGERS = BASE, COHORT, GIVEN = refusals.STRANGERS
 MARGIN = 0.02  # of the keep line over the impostors' 99th percentile
 ABOVE, UNDER = 0.05, 0.10  # of the keep line, and of the impostors' 99th percentile: see `Lines.as_strangers`
 _SHARES = 199  # points at which a distribution is looked at
-STRANGERS = BASE, COHORT, GIVEN = "base model", "cohort", "given pictures"
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,15 @@ class Calibration:
         impostors: each source of strangers, as it would look after the VAE where there is a ceiling.
         shrunk: what the median likeness of strangers that did not pass the base model was multiplied by (`calibrate`).
         lines: None where `refusal` says why none can be drawn.
-        refusal: empty where there can be a verdict.
-        remedy: what to do about the refusal, where it is not about the photos.
+        refusal: None where there can be a verdict.
     """
 
     photos: Scores | None
     ceiling: Scores | None
     impostors: list[Scores]
     lines: Lines | None
-    refusal: str = ""
+    refusal: LineRefusal | None = None
     shrunk: float = 1.0
-    remedy: str = ""
 
     def least_mean(self, pictures: int) -> float:
         """What the mean likeness of so many of the person's next pictures hardly ever falls below: the lower end of
@@ -282,27 +282,17 @@ def _reach(strangers: Scores) -> float:
     return max(strangers.q99, strangers.median + STRANGER_SPREADS * strangers.spread)
 
 
-_TOO_FEW = (
-    "only {count} photos show a face that can be measured and compared; {least} are needed to know how alike this "
-    "person's pictures are"
-)
-_NO_STRANGERS = "there are no strangers to compare with (pictures without the LoRA, or a cohort)"
-_OVERLAP = (
-    "the face engine cannot tell this character from strangers (separation d' {separation} to the {strangers}, "
-    "{least} is needed): a drawn or masked face, or photos of several people"
-)
-REFUSALS = (_TOO_FEW, _NO_STRANGERS, _OVERLAP)  # the templates of `Calibration.refusal`
+def _too_few(photos: Numbers) -> LineRefusal | None:
+    if len(photos) >= LEAST_PHOTOS:
+        return None
+    return LineRefusal("too-few-photos", {"count": str(len(photos)), "least": str(LEAST_PHOTOS)})
 
 
-def _too_few(photos: Numbers) -> str:
-    return "" if len(photos) >= LEAST_PHOTOS else _TOO_FEW.format(count=len(photos), least=LEAST_PHOTOS)
-
-
-def _overlap(strangers: Sequence[Scores]) -> str:
+def _overlap(strangers: Sequence[Scores]) -> LineRefusal | None:
     if not strangers:
-        return _NO_STRANGERS
+        return LineRefusal("no-strangers")
     worst = min(strangers, key=lambda item: item.separation or 0.0)
     if worst.separation is None or worst.separation >= LEAST_SEPARATION:
-        return ""
+        return None
     numbers = {"separation": f"{worst.separation:.1f}", "least": f"{LEAST_SEPARATION:.0f}"}
-    return _OVERLAP.format(strangers=worst.name, **numbers)
+    return LineRefusal("strangers-alike", {"strangers": worst.name, **numbers})

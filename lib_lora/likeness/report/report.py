@@ -17,6 +17,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
+from lib_lora.likeness.measure.refusals import LineRefusal, with_refusal
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
 from lib_lora.likeness.verdict.facts import GONE, Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
@@ -298,13 +299,15 @@ def from_values(values: dict[str, Any], where: str = "the report") -> Report:
         UserError: a value is unknown, missing or of the wrong type.
     """
     facts = values.get("facts")
+    if isinstance(values.get("calibration"), dict):
+        values = {**values, "calibration": with_refusal(values["calibration"])}
     if isinstance(facts, dict):
         values = {**values, "facts": nested({name: value for name, value in facts.items() if name not in GONE})}
     return typed_settings.from_dict(Report, values, where)
 
 
 def refused(
-    reason: str,
+    refusal: LineRefusal,
     paths: Paths,
     asked: Sequence[Asked],
     subject: Subject,
@@ -315,7 +318,7 @@ def refused(
     """The report of pictures that cannot be compared with anything, because no photo shows a face.
 
     Args:
-        reason: why, one sentence.
+        refusal: why.
         paths, asked: of the pictures.
         subject: what was tested.
         engine: that looked at the photos.
@@ -323,7 +326,7 @@ def refused(
         training: where in a run they come from; None = from none.
     """
     pictures = PictureFacts(count=len(paths.pictures))
-    facts = Facts(refusal=reason.rstrip("."), pictures=pictures, training=training_facts(training or Training()))
+    facts = Facts(refusal=refusal, pictures=pictures, training=training_facts(training or Training()))
 
     def rows(role: Role, names: Sequence[str]) -> list[Row]:
         return [
@@ -335,7 +338,7 @@ def refused(
     return Report(
         verdict=judge(facts),
         facts=facts,
-        calibration=Calibration(None, None, [], None, facts.refusal),
+        calibration=Calibration(None, None, [], None, refusal),
         subject=subject,
         engine=engine.id,
         licence=engine.licence,

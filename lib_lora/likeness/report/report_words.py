@@ -163,7 +163,7 @@ def _of_ceiling(calibration: Calibration) -> float | None:
 def why_not_kept(report: Report) -> str:
     """Why there is no retention."""
     if report.facts.refusal:
-        return report.facts.refusal
+        return str(report.facts.refusal)
     return f"only {report.facts.pictures.counted} pictures show a face that can be measured; {LEAST_FACES} are needed"
 
 
@@ -243,7 +243,7 @@ def small_print(report: Report) -> list[str]:
 def how_drawn(calibration: Calibration) -> list[str]:
     """How the two lines and the zero of retention were found."""
     if calibration.lines is None or calibration.photos is None:
-        return [f"No lines were drawn: {plain(calibration.refusal)}."] if calibration.refusal else []
+        return [f"No lines were drawn: {plain(str(calibration.refusal))}."] if calibration.refusal else []
     lines, goal = calibration.lines, "photos after the base model's VAE" if calibration.ceiling else "photos"
     sources = ", ".join(
         f"{plain(item.name)} ({item.n} faces, median {number(item.median)}, 99th percentile {number(item.q99)})"

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
-from lib_lora.typed_settings import from_dict
+from lib_lora.likeness.measure.refusals import LineRefusal, with_refusal
+from lib_lora.typed_settings import from_dict, to_dict
 
 GONE = frozenset(("alarm_at", "ahead_alarm", "quarter", "full", "half"))  # facts of earlier reports, of no use now
 Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
@@ -403,13 +404,11 @@ class Facts:
     """Everything the rules may ask. Counts are numbers of pictures, shares 0..1, likenesses cosines.
 
     Attributes:
-        refusal: why no line could be drawn; empty where there are lines.
-        remedy: what to do about that, where it is not about the photos; empty = nothing in particular.
+        refusal: why no line could be drawn; None where there are lines.
         least: how many pictures a verdict needs.
     """
 
-    refusal: str = ""
-    remedy: str = ""
+    refusal: LineRefusal | None = None
     least: int = LEAST_FACES
     lines: LineFacts = field(default_factory=LineFacts)
     photos: ReferenceFacts = field(default_factory=ReferenceFacts)
@@ -428,7 +427,8 @@ class Facts:
 
 def flat(facts: Facts) -> dict[str, Any]:
     """Facts by one name each, as reports keep them and sentences name them."""
-    return {key: getattr(group, name) for key, group, name in _places(facts)}
+    values = {key: getattr(group, name) for key, group, name in _places(facts)}
+    return {**values, "refusal": to_dict(facts.refusal) if facts.refusal else None}
 
 
 def from_flat(values: Mapping[str, Any], where: str = "facts") -> Facts:
@@ -441,10 +441,10 @@ def from_flat(values: Mapping[str, Any], where: str = "facts") -> Facts:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `flat` gave, each value in its part of `Facts`; unknown names stay outside."""
+    """What `flat` gave, in any version, each value in its part of `Facts`; unknown names stay outside."""
     known = {key: (part.name, name) for part in fields(Facts) for key, name in _keys(part)}
     parts: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in with_refusal(values).items():
         part, name = known.get(key, ("", key))
         (parts.setdefault(part, {}) if part else parts)[name] = value
     return parts

@@ -52,7 +52,6 @@ def facts_of(shown: PictureSet, template: Template, calibration: Calibration) ->
     lines = calibration.lines
     return Facts(
         refusal=calibration.refusal,
-        remedy=calibration.remedy,
         lines=LineFacts(lines.keep, lines.same) if lines else LineFacts(),
         photos=_photos(template, calibration),
         ceiling=_ceiling(calibration, shown.ceiling_lost),

@@ -93,7 +93,7 @@ def unless(condition: Condition) -> Condition:
     return Condition(lambda facts: not condition.holds(facts))
 
 
-def there(fact: Callable[[Facts], float | str | None]) -> Condition:
+def there(fact: Callable[[Facts], object]) -> Condition:
     """`fact` is known, and neither empty nor 0."""
     return Condition(lambda facts: bool(fact(facts)))
 

@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "origin unknown",
         "not measurable",
-        (there(lambda f: f.refusal), there(lambda f: f.remedy)),
+        (there(lambda f: f.refusal), there(lambda f: f.refusal and f.refusal.remedy())),
         "{refusal}.",
         "{remedy}.",
     ),

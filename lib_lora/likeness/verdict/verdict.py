@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from lib_lora.likeness.measure.calibration import REFUSALS, STRANGERS
+from lib_lora.likeness.measure import refusals
 from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_conditions import learned_at
@@ -171,8 +171,9 @@ def templates() -> Iterator[str]:
     for rule in RULES:
         yield from (text for text in (rule.headline, rule.because, rule.advice) if text)
     yield from (note.text for note in NOTES)
-    yield from (*_PARTS, *_HIDDEN.values(), *TEXTURES, *SIGHTS.values(), *STRANGERS)
-    yield from (Message(text).capitalised().template for text in (_KEPT_UNKNOWN, *REFUSALS))
+    yield from (*_PARTS, *_HIDDEN.values(), *TEXTURES, *SIGHTS.values())
+    yield Message(_KEPT_UNKNOWN).capitalised().template
+    yield from refusals.templates()
 
 
 def _lost(facts: Facts) -> bool:
@@ -189,7 +190,8 @@ def _in_words(facts: Facts) -> dict[str, Any]:
     lost = Message(_LOST, {"lost": pictures.lost, "counted": pictures.counted})
     cell = Message(_CELL, {"step": training.step, "weight": training.weight})
     return {
-        "refusal": _refusal(facts),
+        "refusal": facts.refusal.message() if facts.refusal else "",
+        "remedy": (facts.refusal and facts.refusal.remedy()) or "",
         "shared": recognised(facts.attribute.shared or "", SIGHTS.values()),
         "kept_in_words": _kept(facts),
         "hidden_in_words": Message(_MOST_OFTEN, {"what": hidden}) if pictures.hidden > 1 else hidden,
@@ -202,13 +204,6 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "younger": abs(round(surface.age_change or 0.0)),
         "texture_of": Message(surface.texture_of) if surface.texture_of in TEXTURES else surface.texture_of,
     }
-
-
-def _refusal(facts: Facts) -> Message | str:
-    said = recognised(facts.refusal, REFUSALS)
-    if isinstance(said, Message) and (strangers := said.values.get("strangers")) in STRANGERS:
-        return replace(said, values={**said.values, "strangers": Message(strangers)})
-    return said
 
 
 def _kept(facts: Facts) -> Message:

@@ -269,7 +269,7 @@ class ModelFamily(ABC):
                 width, in pixels.
         """
 
-    def quicken(self, denoiser: nn.Module, device: torch.device) -> None:  # noqa: B027 - may have nothing quicker
+    def use_fast_ops(self, denoiser: nn.Module, device: torch.device) -> None:  # noqa: B027 - may have nothing quicker
         """Put quicker operations for this device into the denoiser, in place, which compute the same."""
 
     def recompute_activations(self, part: str, module: nn.Module) -> None:

@@ -249,10 +249,10 @@ class StableDiffusion(ModelFamily):
         ).sample
         return sample
 
-    def quicken(self, denoiser: nn.Module, device: torch.device) -> None:
-        from lib_lora.models.fast.fast_ops import quicken_unet
+    def use_fast_ops(self, denoiser: nn.Module, device: torch.device) -> None:
+        from lib_lora.models.fast.fast_ops import use_fast_unet
 
-        quicken_unet(denoiser, device)
+        use_fast_unet(denoiser, device)
 
     def conditioning_bytes(self, shapes: Shapes) -> int:
         width = next(

@@ -100,7 +100,7 @@ def _sum(parts: list[torch.Tensor]) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0, dtype=torch.float32)
 
 
-class QuickProcessor:
+class FastProcessor:
     """What diffusers' attention does, for layers that do nothing but attention.
 
     Args:
@@ -141,7 +141,7 @@ def _flash(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: i
 
 
 def attention_layers(unet: nn.Module) -> list[Attention]:
-    """The layers of a UNet that `QuickProcessor` can compute: what else diffusers can add to one is not in it."""
+    """The layers of a UNet that `FastProcessor` can compute: what else diffusers can add to one is not in it."""
     return [module for module in unet.modules() if isinstance(module, Attention) and _ordinary(module)]
 
 

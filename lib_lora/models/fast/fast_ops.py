@@ -11,16 +11,16 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from lib_lora.models.fast.attention import QuickProcessor, attention_layers
+from lib_lora.models.fast.attention import FastProcessor, attention_layers
 from lib_lora.models.fast.processor import is_amd
-from lib_lora.models.fast.resnet import quicken_resnets
+from lib_lora.models.fast.resnet import use_fast_resnets
 
 
-def quicken_unet(unet: nn.Module, device: torch.device) -> None:
+def use_fast_unet(unet: nn.Module, device: torch.device) -> None:
     """Put the quicker layout and operations into a UNet that is on `device`, in place."""
     if device.type in ("cpu", "cuda"):  # elsewhere convolutions of this layout have had faults
         cast(Any, unet).to(memory_format=torch.channels_last)
-        quicken_resnets(unet)
+        use_fast_resnets(unet)
     blocks = device.type == "cpu" and is_amd()
     for layer in attention_layers(unet):
-        layer.set_processor(QuickProcessor(blocks))
+        layer.set_processor(FastProcessor(blocks))

@@ -13,7 +13,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
 
-class QuickResnet(ResnetBlock2D):  # type: ignore[misc]
+class FastResnet(ResnetBlock2D):  # type: ignore[misc]
     """A block that neither enlarges nor reduces the picture, and adds the time's embedding."""
 
     def forward(self, input_tensor: torch.Tensor, temb: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -26,11 +26,11 @@ class QuickResnet(ResnetBlock2D):  # type: ignore[misc]
         return result
 
 
-def quicken_resnets(unet: nn.Module) -> None:
-    """Let a UNet's residual blocks compute as `QuickResnet`, in place, where they are as Stable Diffusion has them."""
+def use_fast_resnets(unet: nn.Module) -> None:
+    """Let a UNet's residual blocks compute as `FastResnet`, in place, where they are as Stable Diffusion has them."""
     for module in unet.modules():
         if type(module) is ResnetBlock2D and _ordinary(module):
-            module.__class__ = QuickResnet
+            module.__class__ = FastResnet
 
 
 def _ordinary(block: ResnetBlock2D) -> bool:

@@ -118,7 +118,7 @@ class SshWorker:
         key = remote_job.key_of(self.workspace, job.id)
         self._remote = RemoteJob(self.workspace, key, there, self._files.path / "on its way", self._say)
         self._remote.wish = job.wish  # of who took it back from an earlier program
-        self._memo = self._remembered()
+        self._memo = self._stored_memo()
         self._code: int | None = None
         self._error: UserError | None = None
         self._ended = threading.Event()
@@ -206,7 +206,7 @@ class SshWorker:
     def _move_to(self, there: PlaceConnection) -> None:
         """Do it on another place than was known at first."""
         self._remote.there, self.place = there, there.place
-        self._memo = self._remembered()
+        self._memo = self._stored_memo()
 
     def _work(self) -> None:
         code: int | None = 1
@@ -503,7 +503,7 @@ class SshWorker:
         with suppress(UserError):
             EventLog(self._files.events)("progress", done=0, total=0, text=text)
 
-    def _remembered(self) -> _Memo:
+    def _stored_memo(self) -> _Memo:
         path = self._files.remote
         return typed_settings.from_dict(_Memo, read_json(path), str(path)) if path.is_file() else _Memo("")
 

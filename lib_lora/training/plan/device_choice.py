@@ -6,15 +6,19 @@ Pure functions of plain facts: `training.distributed` asks torch for them, `trai
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
+
+from lib_lora.messages.message import Message
 
 Kind = Literal["cuda", "mps", "xpu", "cpu"]
 _UNUSED = frozenset(
     (
         "no-visible-gpu",
         "torch-without-cuda",
+        "cuda-and-driver-missing",
         "driver-missing",
         "driver-outdated",
         "torch-without-rocm",
@@ -34,8 +38,113 @@ _GENERIC = {
     "gfx11-generic": r"gfx11[05]\d",
     "gfx12-generic": r"gfx120\d",
 }
+_CPU = "Training uses the CPU: {why}."
 _SLOW = "A full-size model would train for days; the small test model takes minutes"
 _START = 'the page "Get Started" of pytorch.org gives the command for your system'
+Tone = Literal["good", "warn", "bad"]
+# By code: tone, sentence and what to do. Of the CPU the sentence is the reason, which `_CPU` says.
+_GPU_TEXTS: dict[str, tuple[Tone, str, str]] = {
+    "cuda": ("good", "Training uses {gpu} (CUDA {version}).", ""),
+    "rocm": ("good", "Training uses {gpu} (ROCm {version}).", ""),
+    "mps": ("good", "Training uses the Apple GPU (Metal).", ""),
+    "xpu": ("good", "Training uses the Intel GPU (XPU).", ""),
+    "architecture-unknown": (
+        "bad",
+        "{gpu} cannot compute with torch {torch}, which holds no code for {architecture}.",
+        f"Install a newer torch into the Python that trains; {_START}.",
+    ),
+    "zluda": (
+        "warn",
+        "Training uses {gpu}, which passes itself off as CUDA; SameFace was not tried on it.",
+        "If it fails or the loss is not a number, use ROCm.",
+    ),
+    "torch-missing": (
+        "bad",
+        "Training cannot start: the Python that trains has no torch that loads.",
+        "Install what is lacking, or install torch again.",
+    ),
+}
+_CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
+    "cpu-asked": ("warn", "the variable ACCELERATE_USE_CPU asks for it", "Remove the variable to use a GPU."),
+    "gpus-hidden": ("warn", 'the variable {variable} is "{value}", which hides every GPU', "Remove {variable}."),
+    "no-visible-gpu": (
+        "warn",
+        'the variable {variable} is "{value}", and this torch ({torch}) finds no GPU among those that it names',
+        "Remove {variable}, or correct it; if that changes nothing, look here again.",
+    ),
+    "rocm-no-device": (
+        "bad",
+        "this torch ({torch}) is built for ROCm {rocm}, but finds no GPU that it can use",
+        "Install AMD's driver; on Linux your account must be in the groups render and video.",
+    ),
+    "torch-without-cuda": (
+        "bad",
+        "this torch ({torch}) is built without CUDA, and this machine has an NVIDIA GPU ({card})",
+        f"Install a torch with CUDA into the Python that trains; {_START}.",
+    ),
+    # "warn": without its driver nothing tells how old the card is
+    "cuda-and-driver-missing": (
+        "warn",
+        "this torch ({torch}) is built without CUDA, and this machine has an NVIDIA GPU, whose driver is not there or "
+        "does not run",
+        f"If CUDA still supports that GPU, install its driver and a torch with CUDA into the Python that trains; "
+        f"{_START}.",
+    ),
+    "driver-missing": (
+        "bad",
+        "this machine has an NVIDIA GPU, but NVIDIA's driver is not there or does not run",
+        "Install NVIDIA's driver and restart the machine.",
+    ),
+    "driver-outdated": (
+        "bad",
+        "this torch ({torch}) is built for CUDA {cuda} and cannot use {card} with its driver {driver}",
+        f"Update NVIDIA's driver, or install a torch for an older CUDA; {_START}.",
+    ),
+    "directml": (
+        "bad",
+        "torch-directml is there, but SameFace cannot train through DirectML",
+        f"Install a torch with ROCm, where your card and system have one ({_START}), or train elsewhere.",
+    ),
+    # "warn": many processors contain a small AMD GPU that cannot train
+    "torch-without-rocm": (
+        "warn",
+        "this torch ({torch}) is built without ROCm, and this machine has an AMD GPU",
+        f"If ROCm supports that GPU, install a torch with ROCm into the Python that trains; {_START}.",
+    ),
+    "translated": (
+        "bad",
+        "this torch ({torch}) was built for Intel processors, and this Mac has an Apple one",
+        "Install a Python for Apple processors (arm64).",
+    ),
+    "mps-unavailable": (
+        "bad",
+        "this torch ({torch}) cannot use the Apple GPU",
+        "Update macOS (12.3 or newer) and torch.",
+    ),
+    "xpu-no-device": (
+        "warn",
+        "this torch ({torch}) is built for Intel GPUs (XPU), but finds none that it can use. " + _SLOW,
+        "If this machine has an Intel Arc GPU, install Intel's newest driver.",
+    ),
+    # most such machines have only the small GPU of their processor, so nothing is promised
+    "torch-without-xpu": (
+        "warn",
+        "this torch ({torch}) is built without XPU, and the only GPU found is one of Intel's. " + _SLOW,
+        "If it is an Arc GPU, a torch with XPU may be able to use it, which was not tried with SameFace "
+        f"({_START}); most GPUs inside a processor are too small to train.",
+    ),
+    "no-gpu": (
+        "warn",
+        "there is no GPU that it could use. " + _SLOW,
+        "Where there is a GPU, its driver may be missing.",
+    ),
+}
+
+
+def templates() -> list[str]:
+    """Of all that is said of a device."""
+    rows = [*_GPU_TEXTS.values(), *_CPU_REASONS.values()]
+    return [_CPU, *(template for _, *both in rows for template in both if template)]
 
 
 @dataclass(frozen=True)
@@ -98,16 +207,16 @@ class DeviceChoice:
         kind: torch's name of it; ROCm's GPUs are "cuda" too.
         code: the reason, for programs and tests.
         tone: "good"; "warn" = as it must be, and slow; "bad" = there is something to mend.
-        text: one or two sentences.
-        mend: what to do; empty = nothing.
+        text: one or two sentences, with the same code.
+        mend: what to do; None = nothing.
         memory, free: of the GPU that is used, in bytes; 0 = unknown.
     """
 
     kind: Kind
     code: str
-    tone: Literal["good", "warn", "bad"]
-    text: str
-    mend: str = ""
+    tone: Tone
+    text: Message
+    mend: Message | None = None
     memory: int = 0
     free: int = 0
 
@@ -131,29 +240,34 @@ def choose(torch: TorchFacts, machine: MachineFacts) -> DeviceChoice:
     kind = kind_of(torch)
     if kind == "cuda":
         return _of_cuda(torch)
-    if kind == "mps":
-        return DeviceChoice("mps", "mps", "good", "Training uses the Apple GPU (Metal).")
-    if kind == "xpu":
-        return DeviceChoice("xpu", "xpu", "good", "Training uses the Intel GPU (XPU).")
+    if kind in ("mps", "xpu"):
+        return _said(kind, kind)
     if not torch.version:
-        text = "Training cannot start: the Python that trains has no torch that loads."
-        return DeviceChoice("cpu", "torch-missing", "bad", text, "Install what is lacking, or install torch again.")
-    code, tone, why, mend = _why_cpu(torch, machine)
-    return DeviceChoice("cpu", code, tone, f"Training uses the CPU: {why}.", mend)
+        return _said("cpu", "torch-missing")
+    variable, value = _limit(torch)
+    values = {"torch": torch.version, "cuda": torch.cuda, "rocm": torch.rocm, "variable": variable, "value": value}
+    return _said("cpu", _why_cpu(torch, machine), {**values, "card": machine.nvidia, "driver": machine.driver})
+
+
+def _said(
+    kind: Kind, code: str, values: Mapping[str, str] = MappingProxyType({}), memory: int = 0, free: int = 0
+) -> DeviceChoice:
+    if code in _CPU_REASONS:
+        tone, why, mend = _CPU_REASONS[code]
+        text = Message(_CPU, {"why": Message(why, values)}, code)
+    else:
+        tone, template, mend = _GPU_TEXTS[code]
+        text = Message(template, values, code)
+    return DeviceChoice(kind, code, tone, text, Message(mend, values) if mend else None, memory, free)
 
 
 def _of_cuda(torch: TorchFacts) -> DeviceChoice:
-    through = f"ROCm {torch.rocm}" if torch.rocm else f"CUDA {torch.cuda}"
     if not runs(torch.architecture, torch.architectures):
-        text = f"{torch.gpu} cannot compute with torch {torch.version}, which holds no code for {torch.architecture}."
-        newer = "Install a newer torch into the Python that trains; " + _START + "."
-        return DeviceChoice("cuda", "architecture-unknown", "bad", text, newer)
-    if "ZLUDA" in torch.gpu:
-        text = f"Training uses {torch.gpu}, which passes itself off as CUDA; SameFace was not tried on it."
-        mend = "If it fails or the loss is not a number, use ROCm."
-        return DeviceChoice("cuda", "zluda", "warn", text, mend, torch.memory, torch.free)
-    text = f"Training uses {torch.gpu} ({through})."
-    return DeviceChoice("cuda", "rocm" if torch.rocm else "cuda", "good", text, "", torch.memory, torch.free)
+        values = {"gpu": torch.gpu, "torch": torch.version, "architecture": torch.architecture}
+        return _said("cuda", "architecture-unknown", values)
+    code = "zluda" if "ZLUDA" in torch.gpu else "rocm" if torch.rocm else "cuda"
+    values = {"gpu": torch.gpu, "version": torch.rocm or torch.cuda}
+    return _said("cuda", code, values, torch.memory, torch.free)
 
 
 def runs(architecture: str, held: Sequence[str]) -> bool:
@@ -186,70 +300,37 @@ def _amd_runs(architecture: str, held: str) -> bool:
     return held == architecture or not (re.fullmatch(plain, held) and re.fullmatch(plain, architecture))
 
 
-def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> tuple[str, Literal["warn", "bad"], str, str]:
-    """Code, tone, reason and remedy; the first that holds."""
-    this = f"this torch ({torch.version})"
+def _limit(torch: TorchFacts) -> tuple[str, str]:
+    """The variable that keeps torch from the GPUs, and its value: one that hides all of them before any other."""
+    limits = [(name, value) for name, _, value in (one.partition("=") for one in torch.limits)]
+    hiding = [(name, value) for name, value in limits if _hides(value)]
+    return (hiding or limits or [("", "")])[0]
+
+
+def _hides(value: str) -> bool:
+    return value.strip().lower() in _HIDING
+
+
+def _why_cpu(torch: TorchFacts, machine: MachineFacts) -> str:
+    """The first code that holds."""
     if torch.cpu_asked:
-        return "cpu-asked", "warn", "the variable ACCELERATE_USE_CPU asks for it", "Remove the variable to use a GPU."
+        return "cpu-asked"
     if (torch.cuda or torch.rocm) and torch.limits:
-        limits = [(name, value) for name, _, value in (one.partition("=") for one in torch.limits)]
-        hiding = [(name, value) for name, value in limits if value.strip().lower() in _HIDING]
-        name, value = (hiding or limits)[0]
-        if hiding:
-            return "gpus-hidden", "warn", f'the variable {name} is "{value}", which hides every GPU', f"Remove {name}."
-        why = f'the variable {name} is "{value}", and {this} finds no GPU among those that it names'
-        return "no-visible-gpu", "warn", why, f"Remove {name}, or correct it; if that changes nothing, look here again."
+        return "gpus-hidden" if _hides(_limit(torch)[1]) else "no-visible-gpu"
     if torch.rocm and "amd" in machine.makers:
-        why = f"{this} is built for ROCm {torch.rocm}, but finds no GPU that it can use"
-        mend = "Install AMD's driver; on Linux your account must be in the groups render and video."
-        return "rocm-no-device", "bad", why, mend
+        return "rocm-no-device"
     if "nvidia" in machine.makers:
-        return _why_not_nvidia(torch, machine, this)
+        if not torch.cuda:
+            return "torch-without-cuda" if machine.nvidia else "cuda-and-driver-missing"
+        return "driver-outdated" if machine.nvidia else "driver-missing"
     if torch.directml:
-        why = "torch-directml is there, but SameFace cannot train through DirectML"
-        mend = f"Install a torch with ROCm, where your card and system have one ({_START}), or train elsewhere."
-        return "directml", "bad", why, mend
+        return "directml"
     if "amd" in machine.makers:
-        # "warn": many processors contain a small AMD GPU that cannot train
-        why = f"{this} is built without ROCm, and this machine has an AMD GPU"
-        mend = f"If ROCm supports that GPU, install a torch with ROCm into the Python that trains; {_START}."
-        return "torch-without-rocm", "warn", why, mend
-    if machine.system == "darwin":
-        if machine.translated:
-            why = f"{this} was built for Intel processors, and this Mac has an Apple one"
-            return "translated", "bad", why, "Install a Python for Apple processors (arm64)."
-        if "apple" in machine.makers:
-            why = f"{this} cannot use the Apple GPU"
-            return "mps-unavailable", "bad", why, "Update macOS (12.3 or newer) and torch."
+        return "torch-without-rocm"
+    if machine.system == "darwin" and machine.translated:
+        return "translated"
+    if machine.system == "darwin" and "apple" in machine.makers:
+        return "mps-unavailable"
     if "intel" in machine.makers:
-        if "xpu" in torch.version:
-            why = f"{this} is built for Intel GPUs (XPU), but finds none that it can use. {_SLOW}"
-            return "xpu-no-device", "warn", why, "If this machine has an Intel Arc GPU, install Intel's newest driver."
-        # most such machines have only the small GPU of their processor, so nothing is promised
-        why = f"{this} is built without XPU, and the only GPU found is one of Intel's. {_SLOW}"
-        mend = (
-            "If it is an Arc GPU, a torch with XPU may be able to use it, which was not tried with SameFace "
-            f"({_START}); most GPUs inside a processor are too small to train."
-        )
-        return "torch-without-xpu", "warn", why, mend
-    why = f"there is no GPU that it could use. {_SLOW}"
-    return "no-gpu", "warn", why, "Where there is a GPU, its driver may be missing."
-
-
-def _why_not_nvidia(
-    torch: TorchFacts, machine: MachineFacts, this: str
-) -> tuple[str, Literal["warn", "bad"], str, str]:
-    card = f"an NVIDIA GPU ({machine.nvidia})" if machine.nvidia else "an NVIDIA GPU"
-    if not torch.cuda:
-        why = f"{this} is built without CUDA, and this machine has {card}"
-        install = f"a torch with CUDA into the Python that trains; {_START}."
-        if machine.nvidia:
-            return "torch-without-cuda", "bad", why, f"Install {install}"
-        # "warn": without its driver nothing tells how old the card is
-        why += ", whose driver is not there or does not run"
-        return "torch-without-cuda", "warn", why, f"If CUDA still supports that GPU, install its driver and {install}"
-    if not machine.nvidia:
-        why = f"this machine has {card}, but NVIDIA's driver is not there or does not run"
-        return "driver-missing", "bad", why, "Install NVIDIA's driver and restart the machine."
-    why = f"{this} is built for CUDA {torch.cuda} and cannot use {machine.nvidia} with its driver {machine.driver}"
-    return "driver-outdated", "bad", why, f"Update NVIDIA's driver, or install a torch for an older CUDA; {_START}."
+        return "xpu-no-device" if "xpu" in torch.version else "torch-without-xpu"
+    return "no-gpu"

@@ -72,7 +72,7 @@ def state(context: RequestContext) -> dict[str, Any]:
             "samplers": context.host.samplers(),
             "detailer": context.host.detailer(),
             "gpu": machine.has_gpu(),
-            "photos": _kinds(),
+            "photos": _photo_kinds(),
         },
         "limits": asdict(page_limits()),
         "words": _words(),
@@ -131,7 +131,7 @@ def _words() -> dict[str, Any]:
 
 
 @cache
-def _kinds() -> list[str]:
+def _photo_kinds() -> list[str]:
     """To look for packages that are not there takes milliseconds each time; what is installed later needs a restart."""
     return kinds()
 

@@ -59,6 +59,7 @@ def of_server() -> Iterator[str]:
     from lib_lora.captions.slots import Framing
     from lib_lora.civitai import licence_lights, starter_models
     from lib_lora.civitai.api import licence_flags
+    from lib_lora.hosts import webui_attributes
     from lib_lora.hosts.webuis import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
     from lib_lora.likeness.report import four_numbers
@@ -67,14 +68,19 @@ def of_server() -> Iterator[str]:
     from lib_lora.photos.audit import audit_words, finding_words
     from lib_lora.queue import job_progress
     from lib_lora.queue.queue_rows import State
+    from lib_lora.remote import places
     from lib_lora.remote.renting.gpu_offers import STOCK_WORDS
+    from lib_lora.training.plan import device_choice
     from lib_lora.training.plan.form_fields import fields, preset_entries
     from lib_lora.ui.views import advice_buttons, caption_checks, invention, page_words, report_messages, step_words
+    from lib_lora.ui.views.doctor import check_texts
     from lib_lora.workflows.produce.production import Reason
 
     for part in (finding_words, audit_words, caption_words, verdict, prompt_adherence, step_words, weight_verdict):
         yield from part.templates()
     for part in (four_numbers, page_words, report_messages, invention):
+        yield from part.templates()
+    for part in (check_texts, device_choice, places, webui_attributes):  # of the Doctor
         yield from part.templates()
     yield from (*job_progress.names(), *STOCK_WORDS.values())
     yield caption_checks.UNCHECKED

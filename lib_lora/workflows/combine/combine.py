@@ -105,7 +105,9 @@ def combine(
     before = paint_and_score(run, alone, rounds, False, grid_run, engine)
     name, report = request.lora.stem, before.report
     if report.calibration.lines is None:
-        verdict = without_curve(name, report.verdict.headline, report.calibration.refusal or report.verdict.because)
+        refusal = report.calibration.refusal
+        why = refusal.message() if refusal else report.verdict.because
+        verdict = without_curve(name, report.verdict.headline, why)
     elif report.verdict.drift or not report.verdict.judged:
         verdict = without_curve(name, report.verdict.headline)
     else:

@@ -18,6 +18,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, write_text
 from lib_lora.grid.paint_plan import CELLS, PaintPlan
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.refusals import refusal_of
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
@@ -153,7 +154,7 @@ def judge_grid(
     try:
         template = template_of(run.character_folder, engine)
     except UserError as error:
-        report = reports.refused(str(error), paths, asked, subject, engine, ruler, training)
+        report = reports.refused(refusal_of(error), paths, asked, subject, engine, ruler, training)
     else:
         measure = Measurer(engine, template)
         measured = {role: measure(list(paths)) for role, paths in files.items()}

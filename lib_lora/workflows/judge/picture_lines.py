@@ -20,6 +20,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.picture_origin import OWN_VAE, PictureOrigin, is_same_base, read_origin
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.refusals import LineRefusal
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_of, scores_of
 from lib_lora.likeness.verdict.facts import Status, statuses
@@ -32,7 +33,6 @@ from lib_lora.workspace.workspace import CharacterFolder
 _STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn again for each picture
 _REMEMBERED = 64  # sets of face sizes whose lines a scorer remembers
 PHOTOS = "photos"  # instead of a base model: the pictures were not painted
-_NAME_BASE = "name that base model's file (--base), or test the LoRA with it at this size, and judge again"
 
 
 @dataclass(frozen=True)
@@ -117,27 +117,15 @@ class CharacterLines:
         if not painted:
             return self._of_unknown(pictures, read)
         if taken:
-            return self._refused(
-                f"{len(painted)} of these pictures were painted and {taken} taken by a camera, which are not judged "
-                "alike",
-                "Judge photos and painted pictures apart",
-            )
+            return self._refused("painted-and-taken", painted=str(len(painted)), taken=str(taken))
         if not all(is_same_base(one, other) for one in painted for other in painted):
             names = sorted({_painter_of(origin) for origin in painted} - {""})
-            return self._refused(
-                f"these pictures were painted with different base models or VAEs ({'; '.join(names)}), which show a "
-                "face with different exactness",
-                "Judge the pictures of each base model and VAE apart",
-            )
+            return self._refused("several-bases", names="; ".join(names))
         drawn = self._of_painted(max(painted, key=_known), painted)
         silent = [one.size != (0, 0) and not one.kind for one in origins]
         unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
         if unknown and drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos):
-            return self._refused(
-                f"{len(unknown)} of these pictures do not say whether they were painted, and by the lines of the test "
-                "grid, which hold for the others, they are judged otherwise than photos are",
-                "Judge them apart, or name the base model's file (--base) if all were painted",
-            )
+            return self._refused("some-unknown", count=str(len(unknown)))
         return drawn
 
     def sizes(self, origin: PictureOrigin) -> frozenset[tuple[int, int]]:
@@ -162,28 +150,15 @@ class CharacterLines:
         sizes = frozenset(one.size for one in painted)
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
-        named = f" with {_painter_of(origin)}" if _painter_of(origin) else ""
         at = " and ".join(f"{wide} x {high}" for wide, high in sorted(sizes)[:3]) + (", ..." if len(sizes) > 3 else "")
         if any(not is_same_base(one.painted, other.painted) for one in found for other in found):
-            return self._refused(
-                "these pictures were painted, their files do not say with which base model and VAE, and there are test "
-                "grids of several",
-                "Name the base model's file (--base), and judge again",
-            )
+            return self._refused("base-unknown")
         if best := knows_most(found):
             return replace(self.of_grid(best), painted=replace(origin, base=origin.base or best.painted.base))
-        why = (
-            "there is no judged test grid with these photos"
-            if not grids
-            else "no test grid was painted with it"
-            if not any(is_same_base(origin, grid.painted) for grid in grids)
-            else f"its test grids have another size than {at}"
-        )
-        return self._refused(
-            f"these pictures were painted{named}, and what that base model can show of this face at this size is not "
-            f"known: {why}",
-            _NAME_BASE,
-        )
+        known = any(is_same_base(origin, grid.painted) for grid in grids)
+        code = "no-grid-of-size" if known else "no-grid-of-base" if grids else "no-grid"
+        base, vae = _names_of(origin)
+        return self._refused(code, base=base, vae=vae, size=at)
 
     def _of_unknown(self, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """Of pictures whose files do not say whether they were painted: the photos' lines, where no grid has their
@@ -195,11 +170,7 @@ class CharacterLines:
         other = [grid for grid in grids if _said(pictures, grid.calibration(self.template, self._given)) != plain]
         if not other:
             return as_photos
-        return self._refused(
-            "the files do not say whether these pictures were painted, and they have the size of the test grid of "
-            f"{other[0].painted.base}, by whose lines they are judged otherwise than photos are",
-            "Name the base model's file (--base), or say that they are photos (--base photos), and judge again",
-        )
+        return self._refused("origin-unknown", base=other[0].painted.base)
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for pictures that a checkpoint painted, as the user says."""
@@ -231,17 +202,21 @@ class CharacterLines:
             self._grids = (there, list(judged_grids(self.folder, self.ruler)))
         return self._grids[1]
 
-    def _refused(self, why: str, remedy: str) -> PictureLines:
+    def _refused(self, code: str, **values: str) -> PictureLines:
         if self.photos.lines is None:  # what is wrong with the photos comes first
             return PictureLines(self.photos)
-        return PictureLines(replace(self.photos, lines=None, refusal=why, remedy=remedy))
+        return PictureLines(replace(self.photos, lines=None, refusal=LineRefusal(code, values)))
+
+
+def _names_of(origin: PictureOrigin) -> tuple[str, str]:
+    """The base model, and a VAE that stood in for its own; empty where that is not known."""
+    return origin.base or origin.base_hash, origin.vae if origin.vae not in ("", OWN_VAE) else ""
 
 
 def _painter_of(origin: PictureOrigin) -> str:
-    """The base model, and a VAE that stood in for its own, in words; empty where neither is known."""
-    base = origin.base or origin.base_hash
-    vae = f"the VAE {origin.vae}" if origin.vae not in ("", OWN_VAE) else ""
-    return " and ".join(part for part in (base, vae) if part)
+    """Both in words; empty where neither is known."""
+    base, vae = _names_of(origin)
+    return " and ".join(part for part in (base, vae and f"the VAE {vae}") if part)
 
 
 def _known(origin: PictureOrigin) -> tuple[bool, bool, bool]:

@@ -67,7 +67,7 @@ class Scorer:
         lines = self.judge.lines.of(measured, origins_of(path)).calibration
         score = measured[0].score
         values = typed_settings.to_dict(score)
-        return {**values, "image": image, "status": status_of(score, lines), "refusal": lines.refusal}
+        return {**values, "image": image, "status": status_of(score, lines), "refusal": str(lines.refusal or "")}
 
     def _many(self, images: list[str]) -> dict[str, Any]:
         report, _ = self.judge.report([Path(image) for image in images])

@@ -14,6 +14,7 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.picture_origin import PictureOrigin
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.refusals import refusal_of
 from lib_lora.likeness.measure.vae_ceiling import faces_of, lost_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report, Subject
@@ -101,7 +102,7 @@ def judge_files(
     except UserError as error:
         paths = reports.Paths([path.as_posix() for path in files])
         asked = [Asked(path.stem if named else "") for path in files]
-        return reports.refused(str(error), paths, asked, Subject(name), engine, ruler), ""
+        return reports.refused(refusal_of(error), paths, asked, Subject(name), engine, ruler), ""
     given = Measurer(engine, template)(strangers)
     return PictureJudge(name, CharacterLines(folder, engine, template, ruler, given, base)).report(files, named)
 

@@ -115,7 +115,7 @@ class PictureCheck:
         if status == "unreadable":
             return "unreadable", score.reason
         if status == "unjudged":
-            return "not judged", lines.refusal
+            return "not judged", str(lines.refusal or "")
         if score.face is not None and status == "suspect":
             return _FAULTS.get(score.face.fault, "unsure"), score.reason
         if status == "lost":

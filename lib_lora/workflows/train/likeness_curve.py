@@ -104,7 +104,7 @@ class LikenessCurve:
         _, template = self._compared()
         lines = lines_for(template)
         if lines.refusal:
-            raise UserError(lines.refusal, code="likeness-not-measurable")
+            raise UserError(str(lines.refusal), code="likeness-not-measurable")
 
     def _compared(self) -> tuple[FaceEngine, Template]:
         if self._with is None:

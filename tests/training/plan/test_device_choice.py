@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from lib_lora.messages.message import Message
 from lib_lora.training import distributed
 from lib_lora.training.plan import graphics_cards
-from lib_lora.training.plan.device_choice import MachineFacts, TorchFacts, choose, runs
+from lib_lora.training.plan.device_choice import MachineFacts, TorchFacts, choose, runs, templates
 from lib_lora.training.plan.graphics_cards import NvidiaCard
 
 NVIDIA = MachineFacts("linux", frozenset({"nvidia", "intel"}), "GeForce RTX 4090", "550.54.14")
@@ -64,7 +65,7 @@ def limited(*variables: str) -> TorchFacts:
             "bad",
             "(2.13.0+cpu) is built without CUDA, and this machine has an N",
         ),
-        (CPU, NO_DRIVER, "cpu", "torch-without-cuda", "warn", "an NVIDIA GPU, whose driver is not there"),
+        (CPU, NO_DRIVER, "cpu", "cuda-and-driver-missing", "warn", "an NVIDIA GPU, whose driver is not there"),
         (ROCM, NVIDIA, "cpu", "torch-without-cuda", "bad", "without CUDA"),
         (
             BLIND,
@@ -113,14 +114,17 @@ def limited(*variables: str) -> TorchFacts:
 )
 def test_what_is_used_and_why(torch, machine, kind, code, tone, words) -> None:
     choice = choose(torch, machine)
-    assert (choice.kind, choice.code, choice.tone) == (kind, code, tone)
-    assert words in choice.text
+    text, mend = str(choice.text), str(choice.mend or "")
+    assert (choice.kind, choice.code, choice.tone, choice.text.code) == (kind, code, tone, code)
+    assert words in text
     others = {"architecture-unknown": "GeForce RTX 5090 cannot compute", "torch-missing": "Training cannot start"}
-    assert choice.text.startswith(others.get(code, "Training uses "))
-    assert choice.text.endswith(".")
-    assert "\n" not in choice.text
-    assert (choice.mend == "") == (tone == "good")
-    assert choice.mend.endswith(".") or not choice.mend
+    assert text.startswith(others.get(code, "Training uses "))
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert (mend == "") == (tone == "good")
+    assert mend.endswith(".") or not mend
+    parts = [choice.text, choice.mend, choice.text.values.get("why")]
+    assert {part.template for part in parts if isinstance(part, Message)} <= {*templates()}
 
 
 @pytest.mark.parametrize(

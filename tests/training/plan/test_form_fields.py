@@ -44,7 +44,7 @@ def test_a_field_can_be_shown(field):
     assert field["kind"] != "choice" or default in field["choices"]
 
 
-def test_labels_are_told_apart():
+def test_labels_are_distinct():
     assert len({(field["group"], field["label"]) for field in ALL}) == len(ALL)
 
 
@@ -117,7 +117,7 @@ def test_the_least_value_of_the_metadata_is_held(kind, name, least):
         kind(**{name: least - 1})
 
 
-def test_presets_are_told():
+def test_presets_are_listed():
     assert [one["name"] for one in form_fields.preset_entries()] == list(presets())
     assert all(20 < len(one["text"]) < 200 for one in form_fields.preset_entries())
     assert [one["name"] for one in form_fields.preset_entries("sd1")] == ["sd15-face"]

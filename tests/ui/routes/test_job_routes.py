@@ -137,7 +137,7 @@ def test_on_another_machine_only_where_there_is_one(page, base, kind):
     assert page.queue.take("remote", "me").id == job["id"]
 
 
-def test_a_log_is_told_from_its_end(page):
+def test_a_log_is_sent_from_its_end(page):
     plant_run(page.character())
     job = put(page)
     assert page.got(f"/jobs/{job['id']}/log") == {"lines": []}

@@ -189,12 +189,12 @@ def test_a_download_is_stopped_and_goes_on_where_it_was(page, civitai, monkeypat
     offered(civitai, content)
     own = library_tasks.LibraryTask.report
 
-    def told(task, done, total, about=""):
+    def stopping(task, done, total, about=""):
         if done > 1 << 20:
             task.stop()
         own(task, done, total, about)
 
-    monkeypatch.setattr(library_tasks.LibraryTask, "report", told)
+    monkeypatch.setattr(library_tasks.LibraryTask, "report", stopping)
     page.done("/library/fetch", {"what": "401"})
     assert ended(page, "fetch")["state"] == "stopped"
     left = [one.stat().st_size for one in page.host.loras[0].iterdir()]

@@ -8,6 +8,7 @@ from faults import raises
 from lib_lora.files import read_json, write_json
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.runners.local_runner import worker_command, worker_environment
+from lib_lora.ui.views.doctor.check_texts import result
 from lib_lora.workspace import preferences
 
 
@@ -74,11 +75,11 @@ def test_they_lie_over_the_host_s_own(page, tmp_path):
 
 
 def test_the_doctor_says_where_things_lie(page, monkeypatch):
-    asked, found = [], [{"name": "GPU", "tone": "good", "text": "Fast.", "mend": ""}]
+    asked, found = [], [result("Queue", "queue-active")]
     monkeypatch.setattr("lib_lora.ui.routes.doctor_routes.checks", lambda *given: asked.append(given) or found)
     said = page.got("/doctor")
-    assert said["checks"] == found
-    assert said["text"].endswith("[fine] GPU: Fast.")
+    assert said["checks"] == [one.for_programs() for one in found]
+    assert said["text"].endswith("[fine] Queue: Jobs are run by this process. (queue-active)")
     assert said["folders"] == {"data": str(page.root), "loras": "", "log": str(page.root / "jobs")}
     assert asked == [(page.host, page.root, page.supervisor)]
 

@@ -121,7 +121,7 @@ def test_a_broken_picture_costs_its_pair_only(root, sets, eye, tmp_path):
     assert _compare(root, sets["sharp"], tmp_path / "kaputt", eye).values["n"] == len(SHOWN) - 1
 
 
-def test_folders_of_one_name_are_told_apart_by_their_parents(root, sets, eye, tmp_path):
+def test_folders_of_one_name_are_distinguished_by_their_parents(root, sets, eye, tmp_path):
     for name in ("eins", "zwei"):
         (tmp_path / name).mkdir()
         shutil.copytree(sets["sharp"], tmp_path / name / "bilder")

@@ -156,7 +156,7 @@ def test_the_model_that_is_found_is_known_by_its_file_too(
 
 
 @pytest.mark.parametrize("name", ["", "blip", "blip:", "clip:", "webui-blip", "http://somewhere/model", "CLIP"])
-def test_an_unknown_name_is_told_what_there_is(name: str, tmp_path: Path) -> None:
+def test_an_unknown_name_is_answered_with_what_there_is(name: str, tmp_path: Path) -> None:
     with raises("captioner-unknown", has=("FOLDER", "FILE")):
         captioner_of(name, tmp_path)
 

@@ -94,7 +94,7 @@ def test_a_smile_that_nearly_all_photos_have_is_left_out_and_said_to_be_learned(
 
 
 @pytest.mark.once("which words are written is ours; what is seen is repeated in faces")
-def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_told(eye, tmp_path):
+def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_reported(eye, tmp_path):
     folder = create(tmp_path, MARA)
     for number in range(12):
         shutil.copy(planted.portraits("mara")[number], folder.photos)

@@ -38,7 +38,7 @@ def test_ctrl_c_has_a_status_of_its_own(main, heap, tmp_path, monkeypatch):
     assert (said.status, values["known"], values["added"], values["stopped"]) == (0, 1, ["1.jpg", "2.jpg"], False)
 
 
-def test_a_log_is_told_now_and_then(main, heap, tmp_path, monkeypatch):
+def test_a_log_gets_a_line_now_and_then(main, heap, tmp_path, monkeypatch):
     assert main("import", "Mara", heap / "0.jpg", "--data", tmp_path / "data").err == ""
     monkeypatch.setattr(progress, "PAUSE", 0.0)
     said = main("import", "Mara", heap, "--data", tmp_path / "data")

@@ -159,7 +159,7 @@ def test_the_progress_line_shows_the_numbers_of_the_events(finished):
         assert peak == size(event["peak_memory"])
 
 
-def test_the_events_tell_the_whole_story(finished):
+def test_the_events_hold_the_whole_run(finished):
     events = list(read_events(finished.run / "events.jsonl"))
     assert _states(finished.run) == ["preparing", "training", "trained", "finished"]
     assert [event["done"] for event in events if event["kind"] == "painting"] == list(range(45))

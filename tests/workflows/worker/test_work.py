@@ -507,7 +507,7 @@ def _raising(error):
         (RuntimeError("CUDA out of memory."), "", ("failed", "out-of-memory", "Out of memory; close other programs")),
     ],
 )
-def test_every_end_is_told(pipe, error, wish, ended, capsys):
+def test_every_end_is_reported(pipe, error, wish, ended, capsys):
     pipe.wish = wish
     outcome = work.came_of(_raising(error), pipe)
     assert (outcome["state"], outcome["code"], outcome["result"]) == (ended[0], ended[1], {})

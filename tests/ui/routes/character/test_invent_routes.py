@@ -95,7 +95,7 @@ def test_each_further_picture_says_what_became_of_it(page):
     assert entry(page)["invented"]["kept"] == 1
 
 
-def test_mirror_images_are_told_and_do_not_count_as_painted_or_kept(page):
+def test_mirror_images_are_counted_apart_and_not_as_painted_or_kept(page):
     folder = page.character()
     invented = plant_invented(folder, picked=1, more=["", "other face"])
     first = invented.painted()[-2]

@@ -159,7 +159,7 @@ def test_pictures_are_listed_with_what_was_measured_and_decided(page, trained):
     assert page.code_of(f"{PATH}/001/decisions", {"decisions": {"00001-01.png": "burn"}}) == "setting-not-a-choice"
 
 
-def test_a_production_that_grows_is_told_by_what_is_new(page, trained):
+def test_of_a_production_that_grows_only_what_is_new_is_sent(page, trained):
     made = plant_production(trained, tried(1, 1, "lost", 0.2), tried(2, 1))
     first = page.got(f"{PATH}/001")
     assert (first["whole"], first["decisions"], len(first["pictures"])) == (True, {}, 2)

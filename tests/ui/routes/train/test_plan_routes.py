@@ -29,7 +29,7 @@ def models(page, toy, tmp_path):
     return page.host.models
 
 
-def test_base_models_are_told_once(page, models, monkeypatch):
+def test_base_models_are_listed_once(page, models, monkeypatch):
     toy, junk, v = page.got("/bases")
     assert (toy["title"], toy["family"], toy["usable"], toy["current"]) == ("Toy", "sd1", True, True)
     assert (junk["usable"], junk["current"]) == (False, False)
@@ -145,7 +145,7 @@ def test_the_setting_that_is_wrong_is_named(page, models, changes, field):
     assert page.faulted("/characters/mara/estimate", {"base": str(models[0].path), **changes}) == field
 
 
-def test_what_was_measured_is_told(page, models):
+def test_what_was_measured_is_in_the_answer(page, models):
     page.character(photos=10)
     base = models[0].path
     train = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)

@@ -47,7 +47,7 @@ def wanted(base, **rental):
     return {"base": str(base), "rental": rental}
 
 
-def test_the_key_is_kept_and_told_to_nobody(page, runpod):
+def test_the_key_is_kept_and_sent_to_nobody(page, runpod):
     assert page.got("/runpod")["kept_in"] == ""
     assert page.got("/pods") == []
     assert page.done("/runpod/key", {"key": f" {KEY}\n"}) == {"kept_in": "file"}

@@ -50,7 +50,7 @@ def test_runs_are_listed_the_newest_first(page, run):
     assert page.get(f"{RUNS}/012").status_code == 404
 
 
-def test_the_last_saved_step_is_told(page, run):
+def test_the_last_saved_step_is_in_the_answer(page, run):
     plant_run(page.character("Mara 名前"), number=2, saved=[])
     assert [one["saved"] for one in page.got(RUNS)] == [0, 100]
 
@@ -106,7 +106,7 @@ def test_a_run_that_is_worked_on_names_its_job(page, run):
     assert page.got(RUNS)[0]["job"] == job["id"]
 
 
-def test_the_course_of_a_run_is_told(page, run):
+def test_the_course_of_a_run_is_in_the_answer(page, run):
     emit = EventLog(run / "events.jsonl")
     (run / "samples").mkdir()
     Image.new("RGB", (8, 8)).save(run / "samples" / "000050-1.png")
@@ -152,7 +152,7 @@ def test_a_run_that_goes_on_from_a_state_goes_back(tmp_path):
         history.take(odd)
 
 
-def test_a_story_begins_again_where_the_file_is_another(tmp_path):
+def test_a_history_begins_again_where_the_file_is_another(tmp_path):
     path = tmp_path / "events.jsonl"
     emit = EventLog(path)
     for step in range(1, 9):
@@ -163,7 +163,7 @@ def test_a_story_begins_again_where_the_file_is_another(tmp_path):
     assert (history_of(path).step, history_of(path).total) == (1, 5)
 
 
-def test_a_judged_grid_is_told_whole(page, run):
+def test_a_judged_grid_is_sent_whole(page, run):
     plant_grid(run)
     [grid] = page.got(RUNS)[0]["grids"]
     assert grid == {
@@ -192,7 +192,7 @@ def test_a_judged_grid_is_told_whole(page, run):
         assert page.get(row["url"]).headers["content-type"] == "image/png"
 
 
-def test_what_was_asked_and_not_given_is_told(page, run):
+def test_what_was_asked_and_not_given_is_in_the_answer(page, run):
     grid = plant_grid(run)
     assert page.got(f"{RUNS}/001/grids/001")["missed"] == []  # an older report says nothing of it
     report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
@@ -217,7 +217,7 @@ def test_a_verdict_of_todays_rules_can_be_translated(page, run):
     assert said["template"] in translatable_texts.texts()
 
 
-def test_the_four_numbers_are_told_with_what_they_mean(page, run):
+def test_the_four_numbers_are_sent_with_what_they_mean(page, run):
     grid = plant_grid(run)
     report = json.loads((grid / "report.json").read_text(encoding="utf-8"))
     facts = facts_by_name(keep=0.7, read=20, counted=20, retention_best=0.9, leak=3, leak_cells=4, leak_share=0.75)
@@ -347,7 +347,7 @@ def test_labels_are_messages_too():
     assert {one["message"]["template"] for one in found} <= {*advice_buttons.LABELS}
 
 
-def test_a_page_that_has_a_run_is_told_what_has_changed_alone(page, run):
+def test_a_page_that_has_a_run_is_sent_what_has_changed_alone(page, run):
     whole = page.got(f"{RUNS}/001")
     first = page.got(f"{RUNS}/001?since=")
     assert first["changed"] == whole
@@ -358,7 +358,7 @@ def test_a_page_that_has_a_run_is_told_what_has_changed_alone(page, run):
     assert page.got(f"{RUNS}/001?since=unknown")["changed"] == {**whole, "probe": [[100, 0.1]]}
 
 
-def test_a_page_that_has_a_grid_is_told_what_has_changed_alone(page, run):
+def test_a_page_that_has_a_grid_is_sent_what_has_changed_alone(page, run):
     plant_grid(run, report=False)
     first = page.got(f"{RUNS}/001/grids/001?since=")
     assert first["changed"] == page.got(f"{RUNS}/001/grids/001")

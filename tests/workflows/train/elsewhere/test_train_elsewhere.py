@@ -73,7 +73,7 @@ def test_on_yet_another_machine_it_is_refused(lent):
         ("", "", ("The job ended as failed.", "job-failed")),
     ],
 )
-def test_a_job_that_failed_is_told_by_its_own_code(lent, error, code, said):
+def test_a_job_that_failed_is_reported_by_its_own_code(lent, error, code, said):
     queue, _ = lent
     queue.take("remote", "me")
     queue.end(1, "failed", error, code=code)

@@ -21,7 +21,7 @@ SAFE = (64, 128, 256)  # channels in and out with which bfloat16 was never slow 
 FUSED = 200  # keys from which fused attention is the faster one
 
 
-def quicken(unet: UNet2DConditionModel) -> None:
+def use_fast_routes(unet: UNet2DConditionModel) -> None:
     """Put the convolutions and the attention of `unet` on their fast routes; its weights stay as they are."""
     for module in unet.modules():
         if isinstance(module, nn.Conv2d):

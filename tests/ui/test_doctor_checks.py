@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,16 +21,20 @@ from lib_lora.errors import UserError
 from lib_lora.files import write_json
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
+from lib_lora.messages.message import Message
+from lib_lora.remote import places
 from lib_lora.setup import environment, packages
 from lib_lora.training.plan import graphics_cards
 from lib_lora.training.plan.device_choice import DeviceChoice
 from lib_lora.training.plan.graphics_cards import NvidiaCard
-from lib_lora.ui.routes import doctor_routes
-from lib_lora.ui.routes.doctor_routes import as_text, check, checks
-from lib_lora.ui.views import machine
+from lib_lora.ui.views import machine, translatable_texts
+from lib_lora.ui.views.doctor import check_texts, doctor_checks, package_checks
+from lib_lora.ui.views.doctor.check_result import CheckResult, as_text
+from lib_lora.ui.views.doctor.check_texts import OUTCOMES, result
+from lib_lora.ui.views.doctor.doctor_checks import checks
 
 NAMES = ["Python that trains", "Packages", "GPU", "Disk", "Data folder", "LoRA folder", "Face models", "Base models"]
-CUDA = DeviceChoice("cuda", "cuda", "good", "Training uses the GPU.", "", 12 << 30, 8 << 30)
+CUDA = DeviceChoice("cuda", "cuda", "good", Message("Training uses the GPU.", {}, "cuda"), None, 12 << 30, 8 << 30)
 ASKED = machine.training_device
 posix = pytest.mark.skipif(os.name == "nt", reason="uses shell scripts of POSIX")
 
@@ -71,15 +76,29 @@ def absent(monkeypatch):
 
 
 def by_name(found):
-    assert len({one["name"] for one in found}) == len(found)
-    for one in found:
-        assert set(one) == {"name", "tone", "text", "mend"}
-        assert one["tone"] in ("good", "warn", "bad", "none")
-        assert one["text"]
-        assert "\n" not in one["text"]
-        assert "Traceback" not in one["text"]
-    json.dumps(found)
-    return {one["name"]: one for one in found}
+    """The results as plain values, by name; each has a code, and each of its sentences can be translated."""
+    rows = [one.for_programs() for one in found]
+    assert len({row["name"] for row in rows}) == len(rows)
+    listed = {*translatable_texts.of_server(), "{problem}", "Training uses the GPU.", "Metal.", "The CPU.", "Mend."}
+    for row in rows:
+        assert row["tone"] in ("good", "warn", "bad", "none")
+        assert row["code"] == row["message"]["code"] != ""
+        assert row["text"]
+        assert "\n" not in row["text"]
+        assert "Traceback" not in row["text"]
+        messages = [row[key] for key in ("title", "message", "remedy") if row[key]]
+        assert {part["template"] for one in messages for part in parts_of(one)} <= listed
+    json.dumps(rows)
+    return {row["name"]: row for row in rows}
+
+
+def parts_of(message):
+    """A message as plain values, and all messages within it."""
+    yield message
+    for value in message["values"].values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                yield from parts_of(one)
 
 
 def test_where_all_is_well_all_is_said_to_be(tmp_path):
@@ -153,15 +172,15 @@ def test_the_python_that_trains_is_really_asked():
         (replace(CUDA, memory=4 << 30, free=1), "warn", "4.0 GB of memory; 6 GB are needed"),
         (replace(CUDA, memory=80 << 30, free=79 << 30), "good", "GPU. It has 80 GB of memory, 79.0 GB free now."),
         (replace(CUDA, memory=0, free=0), "good", "Training uses the GPU."),
-        (DeviceChoice("mps", "mps", "good", "Metal."), "good", "Metal."),
-        (DeviceChoice("cpu", "x", "bad", "The CPU.", "Mend."), "bad", "The CPU."),
+        (DeviceChoice("mps", "mps", "good", Message("Metal.", {}, "mps")), "good", "Metal."),
+        (DeviceChoice("cpu", "x", "bad", Message("The CPU.", {}, "x"), Message("Mend.")), "bad", "The CPU."),
     ],
 )
 def test_the_gpu(tmp_path, absent, monkeypatch, choice, tone, word):
     monkeypatch.setattr(machine, "training_device", lambda *_: choice)
     found = by_name(checks(Alone(tmp_path), tmp_path))["GPU"]
     assert (found["tone"], word in found["text"]) == (tone, True)
-    assert found["mend"].startswith(choice.mend)
+    assert found["mend"].startswith(str(choice.mend or ""))
 
 
 def test_the_python_that_trains_is_asked_for_its_devices(undone):
@@ -216,8 +235,8 @@ def test_one_look_at_a_time_and_its_answer_is_kept(monkeypatch):
 def test_a_command_to_copy_is_quoted_for_its_shell():
     words = ["C:\\My Pythons\\python.exe", "-m", "pip", "install", "torch>=2.1", "peft"]
     quoted = '"C:\\My Pythons\\python.exe" -m pip install "torch>=2.1" peft'
-    assert doctor_routes._typed(*words, system="nt") == quoted
-    assert doctor_routes._typed(*words[2:], system="posix") == "pip install 'torch>=2.1' peft"
+    assert package_checks.quoted(*words, system="nt") == quoted
+    assert package_checks.quoted(*words[2:], system="posix") == "pip install 'torch>=2.1' peft"
 
 
 def test_a_command_that_is_not_there_says_nothing():
@@ -228,7 +247,7 @@ def test_a_command_that_is_not_there_says_nothing():
 
 @pytest.mark.parametrize(("free", "tone"), [(1, "bad"), (5, "warn"), (50, "good")])
 def test_the_disk(tmp_path, absent, monkeypatch, free, tone):
-    monkeypatch.setattr(doctor_routes.shutil, "disk_usage", lambda path: SimpleNamespace(free=free << 30))
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: SimpleNamespace(free=free << 30))
     found = by_name(checks(Alone(tmp_path), tmp_path / "not" / "yet"))["Disk"]
     assert (found["tone"], bool(found["mend"])) == (tone, tone != "good")
 
@@ -245,9 +264,9 @@ def test_folders_that_cannot_be_written(tmp_path, absent):
 
 
 def test_face_models_that_are_gone(tmp_path, absent, monkeypatch):
-    for name in doctor_routes._FACES[1:]:
+    for name in doctor_checks._FACES[1:]:
         (tmp_path / name).write_bytes(b"version https://git-lfs")
-    monkeypatch.setattr(doctor_routes, "_LIKENESS", tmp_path)
+    monkeypatch.setattr(doctor_checks, "_LIKENESS", tmp_path)
     assert by_name(checks(Alone(tmp_path), tmp_path))["Face models"]["tone"] == "bad"
 
 
@@ -282,17 +301,60 @@ def test_one_look_that_fails_hides_no_other(tmp_path, absent, monkeypatch):
 
 
 def test_a_report_of_a_fault_has_versions_and_what_to_do(tmp_path, absent):
-    found = [check("GPU", "good", "Fast."), check("Disk", "bad", "It is full.", "Free some space.")]
+    full, no_card = (
+        result("Disk", "disk-full", free="1 MB", folder="/data"),
+        result("GPU", "check-failed", problem="odd"),
+    )
+    place = result("Machine a", "machine-unchecked", typed="sameface place check a", machine="a.example.org")
+    found = [result("Queue", "queue-active"), full, no_card, place]
     assert as_text(Alone(tmp_path), found).splitlines() == [
         f"SameFace {lib_lora.__version__}, without a webui",
         f"{platform.platform()}, Python {platform.python_version()}",
         "",
-        "[fine] GPU: Fast.",
-        "[does not work] Disk: It is full.",
-        "    What to do: Free some space.",
+        "[fine] Queue: Jobs are run by this process. (queue-active)",
+        "[does not work] Disk: 1 MB are free where /data is. (disk-full)",
+        "    What to do: Free some space, or move the data folder to another disk.",
+        "[note] GPU: This could not be checked (odd). (check-failed)",
+        "[not there] Machine a: a.example.org. (machine-unchecked)",
+        "    What to do: Type: sameface place check a",
     ]
     assert as_text(Webui(tmp_path), found).startswith(f"SameFace {lib_lora.__version__}, in ")
     assert len(as_text(Alone(tmp_path), checks(Alone(tmp_path), tmp_path)).splitlines()) >= 3 + len(NAMES)
+
+
+def test_other_machines_are_as_they_were_when_last_checked(tmp_path, absent):
+    graphics = [places.Graphics("RTX 4090", 24 << 30)]
+    known = places.Machine(1.0, "3.11.4", "linux", 1, 64 << 30, 80 << 30, graphics)
+    cluster = places.RayCluster(storage="/shared", gpus=-1)
+    for place in (
+        places.Place("attic", "attic.example.org"),
+        places.Place("workshop", "workshop.example.org", user="mara", machine=known),
+        places.Place("zoo", "head", port=8265, ray=cluster, machine=replace(known, cores=8, gpus=[], memory=None)),
+    ):
+        places.save(tmp_path, place)
+    found = by_name(checks(Alone(tmp_path), tmp_path))
+    attic, workshop, zoo = (found[f"Machine {name}"] for name in ("attic", "workshop", "zoo"))
+    assert (attic["code"], attic["text"]) == ("machine-unchecked", "attic.example.org, not checked yet.")
+    assert attic["mend"].startswith("Type: ")
+    assert attic["mend"].endswith(" place check attic")
+    assert "Type" not in attic["remedy"]["template"]  # the page has a button for it
+    assert (workshop["code"], workshop["mend"], workshop["remedy"]) == ("machine-checked", "", None)
+    gpu = "RTX 4090 (24.0 GB), 64.0 GB memory, 1 core, 80.0 GB free on the disk, Python 3.11.4."
+    assert workshop["text"] == f"mara@workshop.example.org, {gpu}"
+    assert zoo["text"].startswith(
+        "Ray cluster http://head:8265, storage /shared; a node has no NVIDIA GPU, 8 cores, 80.0 GB free on the disk, "
+        "Python 3.11.4; so jobs ask for no GPU"
+    )
+
+
+def test_every_result_is_made_of_its_own_code():
+    values = dict.fromkeys(re.findall(r"\{(\w+)\}", " ".join(check_texts.templates())), "x")
+    for code, outcome in OUTCOMES.items():
+        found = result("GPU", code, **values)
+        assert (found.code, found.tone) == (code, outcome.tone)
+        assert isinstance(found, CheckResult)
+        assert "{" not in f"{found.text}{found.mend}"
+        assert found.mend is None or outcome.tone != "good"
 
 
 def test_the_command_says_the_same(tmp_path, absent, capsys):
@@ -300,13 +362,14 @@ def test_the_command_says_the_same(tmp_path, absent, capsys):
     said = capsys.readouterr().out
     assert f"SameFace {lib_lora.__version__}, without a webui" in said
     assert status == int("[does not work]" in said)
+    assert "(disk-" in said
     assert [name for name in NAMES if f"] {name}: " not in said] == []
 
 
 def test_it_loads_no_torch(tmp_path):
     code = (
         "import sys; from pathlib import Path; from lib_lora.hosts.standalone import Alone; "
-        "from lib_lora.ui.routes.doctor_routes import checks; "
+        "from lib_lora.ui.views.doctor.doctor_checks import checks; "
         "root = Path(sys.argv[1]); checks(Alone(root), root); print('torch' in sys.modules)"
     )
     said = subprocess.run(
