@@ -169,7 +169,9 @@ def test_after_a_pause_nothing_heavy_starts_until_it_is_over(harness):
 
 
 def test_a_light_job_runs_beside_a_heavy_one(harness, host):
-    heavy, light, second = harness.add("waits"), harness.add("finishes", "audit"), harness.add("finishes", "fill")
+    heavy = harness.add("waits")
+    harness.at_work(heavy)
+    light, second = harness.add("finishes", "audit"), harness.add("finishes", "fill")
     assert harness.ended(light).state == harness.ended(second).state == "finished"
     assert harness.queue.get(heavy).state == "running"
     (harness.root / "go").touch()
