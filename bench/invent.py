@@ -45,12 +45,14 @@ from lib_lora.likeness.measure.image_similarity import surroundings, variety  # 
 from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
-from lib_lora.workflows.invent.coverage_plan import next_wish  # noqa: E402
+from lib_lora.workflows.invent.coverage_plan import SIDES, next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
+from lib_lora.workflows.invent.good_candidates import best_candidate  # noqa: E402
 from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  # noqa: E402
 from lib_lora.workflows.invent.invent_setting import STEPS, silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture  # noqa: E402
+from lib_lora.workflows.invent.mirrored_views import WAY  # noqa: E402
 from lib_lora.workflows.invent.visible_face import Judge, inspect_file  # noqa: E402
 from lib_lora.workflows.judge.painting.painters import painter_of  # noqa: E402
 from lib_lora.workflows.photos.measure_photos import face_facts  # noqa: E402
@@ -62,6 +64,8 @@ DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one picture twice: the picked candidate
 DESCRIBE = "a woman with short red hair, 30 years old"
+PICKS = ("good", "distinct")
+GOAL, EACH_SIDE = 20, 3  # kept pictures, and of these from each side, at which a set is enough (whole runs go on)
 STRATEGIES = (
     *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
     *(Strategy("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
@@ -75,7 +79,7 @@ def main() -> int:
     if options.what == "ways":
         text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
-        text = whole(options.work, options.budget, range(options.first, options.first + options.faces), options.steps)
+        text = whole(options.work, options, range(options.first, options.first + options.faces))
     elif options.what == "covers":
         text = covers(options.work)
     else:
@@ -94,6 +98,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
     parser.add_argument("--first", type=int, default=0, help="of a whole run: number of the first face")
+    parser.add_argument("--describe", default=DESCRIBE, help="of a whole run: who")
+    parser.add_argument("--pick", choices=PICKS, default="good", help="of a whole run: which of the eight candidates is "
+                        "picked: of those good to begin from, or of all, the one least like the others")  # fmt: skip
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a whole run: sampling steps (default: 20)")
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
@@ -160,40 +167,67 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def least_like_the_others(
     invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine
 ) -> InventedPicture:
-    """The candidate that is picked: of the first eight, the least like the others."""
+    """Of the first eight candidates, the least like the others."""
     return _distinct(invented, sorted(found, key=lambda one: one.number)[:CANDIDATES], engine)[0]
 
 
-def whole(work: Path, budget: int, faces: range, steps: int) -> str:
-    """All steps, as a user goes, for faces from other seeds: of each eight candidates the least like the others."""
+def _good_start(invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine) -> InventedPicture:
+    """Of the first eight candidates, the one that `invent` calls the best to begin from."""
+    there = sorted(found, key=lambda one: one.number)[:CANDIDATES]
+    best = best_candidate(there, invent.alike_others(invented, there, engine))
+    if best is None:
+        raise SystemExit("none of the candidates is good to begin from; use --pick distinct, or another --first")
+    return best
+
+
+class _Goal:
+    """Watches the pictures of one face, and notes when there were enough."""
+
+    def __init__(self) -> None:
+        self.begun, self.painted, self.reached = time.process_time(), 0, ""
+        self._kept: list[InventedPicture] = []
+
+    def __call__(self, one: InventedPicture) -> None:
+        """Is told of every picture."""
+        print(line_of(one, further=True), file=sys.stderr, flush=True)
+        self.painted += not one.is_candidate and one.way != WAY
+        self._kept += [one] if one.kept else []
+        sides = [sum(other.shown.get("angle") == side for other in self._kept) for side in SIDES]
+        if not self.reached and len(self._kept) >= GOAL and min(sides) >= EACH_SIDE:
+            self.reached = f"{self.painted} ({time.process_time() - self.begun:.0f})"
+
+
+def whole(work: Path, options: argparse.Namespace, faces: range) -> str:
+    """All steps, as a user goes, for faces from other seeds: of each eight candidates one is picked."""
     lines = [
-        "| face | processor s | s | painted | kept | ahead | left | right | likeness of pairs, mean (lowest) "
+        "| face | described | candidate | processor s | s | painted | kept | ahead | left | right "
+        f"| {GOAL} kept, {EACH_SIDE} from each side: painted (processor s) | likeness of pairs, mean (lowest) "
         "| second: kept to the picked, median (farthest) | strangers to it, nearest | kept beyond the nearest "
         "| strangers to each other, nearest 1 % | kept beyond these |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        f"{'|---' * 17}|",
     ]
     texts = []
     for number in faces:
         name, begun, used = f"nova-{number}", time.perf_counter(), time.process_time()
-        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number, steps=steps))
+        goal = _Goal()
+        request = invent.CandidatesRequest(options.describe, BASE, seed=1 + 1000 * number, steps=options.steps)
+        invent.candidates(work, name, request)
         invented = InventedFolder(Workspace(work).character(name))
         there = [one for one in invented.painted() if one.is_candidate]
-        picked = least_like_the_others(invented, there, SFaceEngine())
+        choose = _good_start if options.pick == "good" else least_like_the_others
+        picked = choose(invented, there, SFaceEngine())
         invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), picked.number)
-        told = invent_more.more(
-            work,
-            name,
-            invent_more.MoreRequest(budget=budget),
-            each=lambda one: print(line_of(one), file=sys.stderr, flush=True),
-        )
+        told = invent_more.more(work, name, invent_more.MoreRequest(budget=options.budget), each=goal)
         seconds = f"{time.process_time() - used:.0f} | {time.perf_counter() - begun:.0f}"
-        lines.append(f"| {name} | {seconds} | {told.values['painted']} | {_kept_row(work, name)} |")
+        row = _kept_row(work, name, goal.reached or "never")
+        who = f"{name} | {options.describe} | {picked.number}"
+        lines.append(f"| {who} | {seconds} | {told.values['painted']} | {row} |")
         texts += [told.text, stage(work, name, sets=False)]
     return "\n".join([*lines, "", *texts])
 
 
-def _kept_row(work: Path, name: str) -> str:
-    """What was kept of a face: views, likeness of pairs, and what the second recogniser says of it."""
+def _kept_row(work: Path, name: str, reached: str) -> str:
+    """What was kept of a face: views, when there were enough, likeness of pairs, and what the second recogniser says."""
     invented = InventedFolder(Workspace(work).character(name))
     painted = invented.painted()
     plan = invented.plan
@@ -206,7 +240,7 @@ def _kept_row(work: Path, name: str) -> str:
     everyone = np.stack([one.embedding for one in (first, *kept)])
     pairs = (everyone @ everyone.T)[np.triu_indices(len(everyone), 1)]
     shown = [len(kept), views["ahead"], views["from the left"], views["from the right"]]
-    row = [*map(str, shown), f"{pairs.mean():.2f} ({pairs.min():.2f})" if len(pairs) else ""]
+    row = [*map(str, shown), reached, f"{pairs.mean():.2f} ({pairs.min():.2f})" if len(pairs) else ""]
     if first.second is None or not kept:
         return " | ".join([*row, *[""] * 5])
     others = np.stack([one.second for one in strangers if one.second is not None])

@@ -101,6 +101,7 @@ interface JobResult {
   certainty?: string;
   sentence?: string;
   alike?: Record<string, number>;
+  best?: number | null;
 }
 
 interface Job {
@@ -223,6 +224,7 @@ interface InventedPicture {
   kept: boolean;
   why: string;
   said: string;
+  doubt: string | null;
   likeness: number | null;
   prompt: string;
   mirrored: boolean;

@@ -170,6 +170,8 @@ def _counted(progress: JobProgress, event: dict[str, Any], phase: str, text: str
     done, total, at = _whole(event.get("done")), _whole(event.get("total")), _number(event.get("t"))
     done = progress.done if done is None else done
     total = progress.total if total is None else total
+    expected = _whole(event.get("expected"))  # how much will have been done where it may end before `total`
+    last = total if expected is None else min(total, expected)
     since = progress.since if progress.phase == phase else None
     if since is None or done < since[1]:
         since = None if at is None else (at, done)
@@ -181,7 +183,7 @@ def _counted(progress: JobProgress, event: dict[str, Any], phase: str, text: str
         total=total,
         text=text.replace("{done}", f"{done:,}").replace("{total}", f"{total:,}"),
         rate=rate,
-        seconds_left=None if rate is None else max(rate * (total - done), 0.0),
+        seconds_left=None if rate is None else max(rate * (last - done), 0.0),
         since=since,
     )
 

@@ -57,17 +57,28 @@ function badge(node, tone, text) {
  */
 export function updateFaceCard(node, one, open) {
   node.parts.one = one;
-  const last = lastJob('invent');
-  const alike = (last && last.result && last.result.alike) || {};
-  const least = Math.min(...Object.values(alike));
-  const distinct = !open && alike[one.number] === least && Object.keys(alike).length > 2;
+  const best = !open && isBest(one);
   node.classList.toggle('sf-out', Boolean(one.why));
   if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
+  else if (one.doubt === '') badge(node.parts.word, 'good', t('Face {number}: good to begin from', one));
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
-  const said = one.why ? t(one.said) : distinct ? t('least like the others: easiest to hold') : '';
+  const said = one.why
+    ? t(one.said)
+    : [one.doubt ? t(one.doubt) : '', best ? t('least like the others: easiest to hold') : ''].filter(Boolean).join(', ');
   setText(node.parts.why, said);
   node.parts.why.hidden = !said;
   node.parts.row.hidden = Boolean(one.why);
+}
+
+/**
+ * Whether a candidate is the least like the others: of those that are good to begin from, if it is known which are.
+ * @param {InventedPicture} one
+ */
+function isBest(one) {
+  const last = lastJob('invent');
+  const { alike = {}, best = null } = (last && last.result) || {};
+  if (best !== null) return best === one.number;
+  return Object.keys(alike).length > 2 && alike[one.number] === Math.min(...Object.values(alike));
 }
 
 /**

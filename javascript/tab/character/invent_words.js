@@ -117,10 +117,14 @@ function chooseWords(view, doing) {
       detail: 'Describe it in other words, or use another base model.',
       buttons: [{ ...more, main: true }, other],
     };
+  // of faces that older versions painted, it is not known which are good to begin from
+  const known = view.candidates.some((one) => one.doubt !== null)
+    ? t('Good to begin from are faces that look ahead, are well lit and have nothing over the eyes.')
+    : '';
   return {
     tone: 'none',
     text: 'Which face do you want?',
-    detail: `${view.describe}. ${t('Click a picture to see it large.')}`,
+    detail: [`${view.describe}.`, known, t('Click a picture to see it large.')].filter(Boolean).join(' '),
     buttons: [more, other],
   };
 }

@@ -12,6 +12,7 @@ from lib_lora.runs.records import run_records
 from lib_lora.ui.http.request_context import RequestContext
 from lib_lora.ui.http.responses import Refused
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
+from lib_lora.workflows.invent.good_candidates import DOUBTS
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
@@ -34,8 +35,8 @@ _AS_THEY_ARE = ("no face", "several faces", "blurred", "hardly a face", LEFT_OUT
 
 
 def templates() -> Iterator[str]:
-    """What is said of pictures that were not kept, for translators."""
-    yield from (*WHY.values(), *_AS_THEY_ARE)
+    """What is said of pictures that were not kept, and of faces that are not good to begin from, for translators."""
+    yield from (*WHY.values(), *_AS_THEY_ARE, *DOUBTS)
 
 
 def in_short(snapshot: CharacterSnapshot) -> dict[str, Any] | None:

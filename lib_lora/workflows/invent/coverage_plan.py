@@ -6,6 +6,7 @@ what it was asked for, corrected where something else was measured. Pure functio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,27 @@ def coverage(tried: Sequence[Tried], count: int) -> list[Covered]:
 def is_good(covered: Sequence[Covered]) -> bool:
     """Whether every value that counts, and that this painter can show at all, has most of its goal."""
     return all(one.have >= ENOUGH * one.goal or one.hopeless for one in covered if one.kind in COUNTED)
+
+
+def expected(tried: Sequence[Tried], count: int) -> int | None:
+    """How many pictures will have been painted once there are enough, at the rate at which they came so far.
+
+    Args:
+        tried: all pictures so far.
+        count: how many are wanted in all.
+
+    Returns:
+        None where it cannot be told: of something that is missing, none came so far.
+    """
+    needs = [(sum(one.shown is not None for one in tried), count)]
+    needs += [
+        (one.have, math.ceil(ENOUGH * one.goal))
+        for one in coverage(tried, count)
+        if one.kind in COUNTED and not one.hopeless
+    ]
+    if any(not have for have, _ in needs):
+        return None
+    return len(tried) + max(math.ceil(len(tried) * max(0, wanted - have) / have) for have, wanted in needs)
 
 
 def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection[str]] | None = None) -> dict[str, str]:

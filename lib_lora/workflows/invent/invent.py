@@ -29,6 +29,7 @@ from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
+from lib_lora.workflows.invent.good_candidates import best_candidate
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.workflows.invent.invent_setting import FIRST_SEED, STEPS, alone, begin_command, plan_for, silent
@@ -137,14 +138,16 @@ def candidates(
         alike = alike_others(invented, found, eye)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
         text = invent_words.of_candidates(name, found, alike, sheet)
+        best = best_candidate(found, alike)
     values = {
         "step": "candidates",
         "sheet": str(sheet),
         "candidates": [
             {"number": one.number, "file": str(invented.path / one.file), "why_not": one.why,
-             "alike": alike.get(one.number)}
+             "doubt": one.doubt, "alike": alike.get(one.number)}
             for one in found
         ],
+        "best": best.number if best else None,
     }  # fmt: skip
     return CommandResult(text, values, any(not one.why for one in found))
 

@@ -146,7 +146,7 @@ class InventPainter:
         return [there[seed] for seed in wanted]
 
     def _candidate(self, file: str, job: PictureTask, seen: VisibleFace) -> InventedPicture:
-        return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw)
+        return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw, doubt=seen.doubt)
 
     def further(
         self, jobs: Sequence[PictureTask], judge: Judge, character: Character, lora: Path | None, digest: str

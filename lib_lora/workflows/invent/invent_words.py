@@ -15,6 +15,7 @@ from lib_lora.errors import UserError, typed
 from lib_lora.files import atomic_file
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
+from lib_lora.workflows.invent.good_candidates import best_candidate, is_good_start
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
 
@@ -22,7 +23,12 @@ from lib_lora.workflows.invent.mirrored_views import is_mirrored
 def candidates_sheet(invented: InventedFolder, found: Sequence[InventedPicture], title: str) -> Path:
     """One picture of all candidates with their numbers; returns its file."""
     cells = [
-        _cell(invented, one, f"{one.number}" + (f": {one.why}" if one.why else ""), "warn" if one.why else "none")
+        _cell(
+            invented,
+            one,
+            f"{one.number}" + (f": {one.why or one.doubt}" if one.why or one.doubt else ""),
+            "warn" if one.why else "good" if is_good_start(one) else "none",
+        )
         for one in found
     ]
     return _written(invented.path / "candidates.png", [SheetRow("pick one by its number", cells)], title)
@@ -61,16 +67,30 @@ def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, 
     good = [one for one in found if not one.why]
     lines = [f"{len(found)} candidates painted, {len(good)} with one clear face: {sheet}"]
     lines += [f"  {one.number}: {one.why}" for one in found if one.why]
-    lines += [f"  {one.number}: its likeness to the nearest other is {alike[one.number]:.2f}" for one in good
-              if one.number in alike]  # fmt: skip
+    lines += [f"  {one.number}: {one.doubt + '; ' if one.doubt else ''}its likeness to the nearest other is "
+              f"{alike[one.number]:.2f}" for one in good if one.number in alike]  # fmt: skip
     if not good:
         return "\n".join([*lines, "None can be picked; describe the face anew, or use another base model."])
     lines += [
+        *_good_to_begin_from(found, alike),
         "The less a face is like the others, the surer further pictures of it can be told from strangers.",
         "Pick one with: "
         + typed("invent", name, "--pick", "NUMBER", "--trigger", "WORD", "--class", "woman", "--consent", "fictional"),
     ]
     return "\n".join(lines)
+
+
+def _good_to_begin_from(found: Sequence[InventedPicture], alike: dict[int, float]) -> list[str]:
+    """Which faces are good to begin from, in one sentence; nothing of candidates that older versions painted."""
+    if not any(one.doubt is not None for one in found):
+        return []
+    good = ", ".join(str(one.number) for one in found if is_good_start(one))
+    best = best_candidate(found, alike)
+    return [
+        "Good to begin from are faces that look ahead, are well lit and have nothing over the eyes: "
+        + (good or "none of these")
+        + (f"; least like the others is {best.number}." if best and good != str(best.number) else ".")
+    ]
 
 
 def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str:

@@ -19,11 +19,12 @@ from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
 from lib_lora.faces.face import Face, FaceEngine
 from lib_lora.faces.picture_descriptors import phash
-from lib_lora.faces.unjudgeable import Hidden
+from lib_lora.faces.unjudgeable import COVERS, Hidden, covered
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.one_face import FaceSample, OneFace, near_copy, one_face
 from lib_lora.likeness.measure.template import SECOND_FACE, weight
+from lib_lora.workflows.invent.good_candidates import doubt
 from lib_lora.workflows.invent.invented_folder import InventedPicture
 from lib_lora.workflows.invent.visible_traits import shows
 from lib_lora.workflows.photos.measure_photos import facts
@@ -48,6 +49,7 @@ class VisibleFace:
         shown: see `workflows.invent.visible_traits`.
         box: of the face, in pixels of the picture.
         yaw: how far it looks to a side (`Face.yaw`).
+        doubt: why it is not good to begin from (`good_candidates`); empty where it is.
     """
 
     why: str
@@ -56,6 +58,7 @@ class VisibleFace:
     shown: dict[str, str] | None = None
     box: Box | None = None
     yaw: float | None = None
+    doubt: str = ""
 
 
 def inspect_face(engine: FaceEngine, image: Image.Image) -> VisibleFace:
@@ -66,14 +69,15 @@ def inspect_face(engine: FaceEngine, image: Image.Image) -> VisibleFace:
     if sum(face.area >= SECOND_FACE * faces[0].area for face in faces) > 1:
         return VisibleFace("several faces")
     face = faces[0]
-    sample = FaceSample(face.embedding, phash(image), _grey(face))
+    sample, seen = FaceSample(face.embedding, phash(image), _grey(face)), facts(image, faces)
     return VisibleFace(
         _FAULTS.get(face.quality.fault, face.quality.fault),
         sample,
         weight(face),
-        shows(facts(image, faces)),
+        shows(seen),
         face.box,
         round(face.yaw, 3),
+        doubt(seen.faces[0], 0.0 if face.crop is None else float(covered(face.crop)[COVERS.index(_COVERED)])),
     )
 
 

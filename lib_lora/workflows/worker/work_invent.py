@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import InventArguments, MoreArguments, chosen_base
+from lib_lora.workflows.invent.coverage_plan import Tried, expected
 from lib_lora.workflows.invent.invent import CandidatesRequest, candidates
 from lib_lora.workflows.invent.invent_more import NEWEST, STRANGERS, MoreRequest, more
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture, side_of
@@ -32,7 +33,8 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
     )
     found = result.values["candidates"]
     alike = {str(one["number"]): one["alike"] for one in found if one["alike"] is not None}
-    return {"painted": len(found), "good": sum(not one["why_not"] for one in found), "alike": alike}
+    good = sum(not one["why_not"] for one in found)
+    return {"painted": len(found), "good": good, "alike": alike, "best": result.values["best"]}
 
 
 def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
@@ -46,7 +48,9 @@ def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:
             context.emit("progress", done=len(done), total=max(len(done), STRANGERS), text=text)
         else:
             text = f"{sum(other.kept for other in done)} kept of {len(done)} painted"
-            context.emit("painting", done=len(done), total=arguments.budget, text=text)
+            tried = [Tried(other.asked, other.shown if other.kept else None) for other in done]
+            ends = expected(tried, arguments.count)
+            context.emit("painting", done=len(done), total=arguments.budget, expected=ends, text=text)
 
     context.emit("progress", done=0, total=0, text="Reading the base model and the pictures")
     lora = NEWEST if arguments.with_lora else None

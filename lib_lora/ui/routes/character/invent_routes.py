@@ -103,6 +103,7 @@ def _picture_values(invented: InventedFolder, one: InventedPicture, snapshot: Ch
         "kept": in_use(snapshot, one),
         "why": why,
         "said": WHY.get(why, why),
+        "doubt": one.doubt,
         "likeness": one.likeness,
         "prompt": one.prompt,
         "with_lora": bool(one.lora),
