@@ -99,8 +99,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
     parser.add_argument("--first", type=int, default=0, help="of a whole run: number of the first face")
     parser.add_argument("--describe", default=DESCRIBE, help="of a whole run: who")
-    parser.add_argument("--pick", choices=PICKS, default="good", help="of a whole run: which of the eight candidates is "
-                        "picked: of those good to begin from, or of all, the one least like the others")  # fmt: skip
+    which = "of a whole run: of eight candidates the least like the others is picked, of the good ones or of all"
+    parser.add_argument("--pick", choices=PICKS, default="good", help=which)
     parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a whole run: sampling steps (default: 20)")
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
@@ -227,7 +227,7 @@ def whole(work: Path, options: argparse.Namespace, faces: range) -> str:
 
 
 def _kept_row(work: Path, name: str, reached: str) -> str:
-    """What was kept of a face: views, when there were enough, likeness of pairs, and what the second recogniser says."""
+    """What was kept of a face: views, when there were enough, likeness of pairs, what the second recogniser says."""
     invented = InventedFolder(Workspace(work).character(name))
     painted = invented.painted()
     plan = invented.plan

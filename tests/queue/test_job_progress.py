@@ -61,6 +61,10 @@ def test_painting_gets_its_pace_from_when_things_were_said():
     progress = fold(progress, {**first, "done": 14, "t": 108.0})
     assert (progress.rate, progress.seconds_left) == (2.0, 52.0)
     assert progress.text == "Painted 14 of 40 pictures"
+    sooner = fold(progress, {**first, "done": 18, "t": 116.0, "expected": 23})
+    assert (sooner.total, sooner.seconds_left) == (40, 10.0)
+    assert fold(progress, {**first, "done": 18, "t": 116.0, "expected": 99}).seconds_left == 44.0  # of no more than all
+    assert fold(progress, {**first, "done": 18, "t": 116.0, "expected": None}).seconds_left == 44.0
     another = fold(progress, {**first, "done": 0, "t": 200.0})  # of the next grid
     assert (another.rate, another.seconds_left) == (None, None)
     assert fold(another, {**first, "done": 1, "t": 203.0}).rate == 3.0

@@ -1,7 +1,7 @@
 """Says which candidates are good to begin from: those that look ahead, are well lit, and have nothing over the eyes.
 
-A head that looks to one side cannot be turned to the other, and of a face in the dark or behind a fringe the engine sees
-too little to hold it (docs/inventing.md). Knows numbers of faces; does not know who painted them. Pure functions.
+A head that looks to one side cannot be turned to the other, and of a face in the dark or behind a fringe the engine
+sees too little to hold it (docs/inventing.md). Knows numbers of faces; does not know who painted them. Pure functions.
 """
 
 from __future__ import annotations

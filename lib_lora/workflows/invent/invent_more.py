@@ -44,7 +44,9 @@ STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Strategy("text"),)
-_MOST = 4 / 3  # of the wanted count: so many are kept at most while views are still missing
+_MOST = (
+    4 / 3
+)  # of the wanted count: with so many kept, painting goes on for a missing view alone, no longer for a framing
 _TOGETHER = 4  # pictures of one go: small ones are painted together, and a LoRA is merged for each go
 
 
@@ -188,7 +190,8 @@ def _until_enough(
         kept = invented.kept(done)
         more_by_mirror = as_if_mirrored(_views(shop, digest), count) if request.mirror else []
         covered = coverage([*_tried(invented, done), *more_by_mirror], count)
-        enough = len(kept) >= count and (is_good(covered) or len(kept) >= _MOST * count)
+        views = [one for one in covered if one.kind == "angle"]
+        enough = len(kept) >= count and (is_good(covered) or (len(kept) >= _MOST * count and is_good(views)))
         if enough or len(done) >= budget:
             return
         begun = len(done) % _TOGETHER  # pictures of a go that was ended in its midst

@@ -73,8 +73,8 @@ class InventedPicture:
         yaw: how far the head looks to a side (`Face.yaw`); None where there is no face, and in older lines.
         kept: it is one of the character's photos.
         why: it was not kept, or cannot be picked; empty where nothing speaks against it.
-        doubt: why a candidate that can be picked is not good to begin from (`good_candidates`), empty where it is; None for
-            further pictures, and in older lines.
+        doubt: why a candidate that can be picked is not good to begin from (`good_candidates`), empty where it is; None
+            for further pictures, and in older lines.
         photo: file name among the character's photos; empty where it was not kept.
     """
 

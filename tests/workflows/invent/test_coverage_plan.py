@@ -15,6 +15,7 @@ from lib_lora.workflows.invent.coverage_plan import (
     SIDES,
     Tried,
     coverage,
+    expected,
     is_good,
     next_side,
     next_wish,
@@ -89,6 +90,18 @@ def test_a_value_is_not_given_up_while_nothing_at_all_succeeds():
     assert not any(one.hopeless for one in coverage(tried, 30))
     asked = Counter(one.asked["angle"] for one in tried)
     assert min(asked[one.name] for one in KINDS["angle"]) >= 10
+
+
+def test_how_many_it_will_take_is_told_by_what_is_slowest():
+    plain = {"framing": "close", "angle": "ahead"}
+    assert expected([], 30) is None
+    assert expected([Tried(plain, plain)] * 5, 30) is None  # no view from a side came so far
+    tried = [*_all_kept(30), *[Tried(LEFT, None)] * 30]
+    assert expected(tried, 30) == 60  # there is enough
+    assert expected(tried, 60) == 120
+    lefts = [number for number, one in enumerate(tried) if one.shown and one.shown["angle"] == "left"]
+    fewer = [one for number, one in enumerate(tried) if number not in lefts[1:]]
+    assert expected(fewer, 20) == len(fewer) * 4  # one view from the left where four are enough
 
 
 def test_only_what_is_allowed_is_asked_for():

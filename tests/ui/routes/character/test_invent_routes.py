@@ -57,6 +57,7 @@ def test_candidates_can_be_seen_and_one_is_picked(page, base):
     found = page.got("/characters/mara/invention")
     assert (found["stage"], found["describe"], found["base"]) == ("candidates", WHO, base)
     assert [(one["number"], one["why"]) for one in found["candidates"]] == [(1, ""), (2, "no face"), (3, ""), (4, "")]
+    assert [one["doubt"] for one in found["candidates"]] == [None] * 4  # as an older version painted them
     whole, small = (page.get(found["candidates"][0]["url"] + ending) for ending in ("", "&small=1"))
     assert (whole.headers["content-type"], small.headers["content-type"]) == ("image/png", "image/jpeg")
     with Image.open(io.BytesIO(small.content)) as picture:
