@@ -87,11 +87,12 @@ def test_a_picture_of_its_own_noise_need_not_be_as_near_to_the_picked_one():
 def test_a_picture_that_looks_where_the_picked_one_looks_must_keep_more():
     face = one_face(_person(1, 0.0, 1)[0], np.zeros((0, SIZE), np.float32), np.ones(1), STRANGERS)
     beside = unit(_person(9, 0.0, 1)[0] - float(_person(9, 0.0, 1)[0] @ face.picked) * face.picked)
-    between = (face.line.at + face.alike) / 2
+    same, back = (face.lines[look].at for look in ("same", "back"))
+    between = (face.line.at + same) / 2
     one = (between * face.picked + (1 - between**2) ** 0.5 * beside).astype(np.float32)
-    assert face.least < face.line.at < face.to_picked(one) < face.alike
-    assert (face.is_same(one), face.is_same(one, alike=True)) == (True, False)
-    assert face.picked_line(related=False, alike=True) == face.least
+    assert face.least < face.line.at < face.to_picked(one) < same < back
+    assert [face.is_same(one, look=look) for look in ("other", "same", "back")] == [True, False, False]
+    assert face.picked_line(related=False, look="same") == face.least
 
 
 def _looks(embedding: np.ndarray, digest: int = 0, crop: np.ndarray | None = None) -> FaceSample:

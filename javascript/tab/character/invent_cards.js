@@ -64,7 +64,9 @@ export function updateFaceCard(node, one, open) {
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
   const said = one.why
     ? t(one.said)
-    : [one.doubt ? t(one.doubt) : '', best ? t('least like the others: easiest to hold') : ''].filter(Boolean).join(', ');
+    : [one.doubt ? t(one.doubt) : '', best ? t('least like the others: easiest to hold') : '']
+        .filter(Boolean)
+        .join(', ');
   setText(node.parts.why, said);
   node.parts.why.hidden = !said;
   node.parts.row.hidden = Boolean(one.why);

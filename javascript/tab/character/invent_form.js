@@ -241,7 +241,7 @@ export function inventMoreForm() {
   const budget = countField(
     'Maximum number of pictures',
     'budget',
-    'Most are not kept: they show another face, or nearly the same picture again.',
+    'Most are not kept: they show another face, or nearly the same picture again. Painting ends sooner once enough are kept, with views from both sides.',
   );
   const lora = checkbox(
     'Paint with the trained LoRA',

@@ -10,8 +10,9 @@ functions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,10 @@ KEPT = 0.5  # of the way from strangers to the picked picture; of a LoRA's pictu
 # The same of a picture that looks where the picked one looks, since turning the head alone costs likeness: with less, a
 # second recogniser found some as far from it as strangers are from each other (docs/inventing.md).
 KEPT_ALIKE = 0.57
+# The same of a picture that looks less to the side than a picked one from the side: the base model that shows less of
+# that side makes another face of it, and the turn of the head hides that from the recogniser (docs/inventing.md).
+KEPT_BACK = 0.65
+Look = Literal["same", "back", "other"]  # where the picked picture looks; less to the side to which it looks; elsewhere
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,15 @@ class OneFace:
 
     Attributes:
         picked: embedding of the picked picture, unit length.
-        line: of that picture alone (`anchor_line`); `alike` the same for pictures that look where it looks, and `least`
-            the strangers' 99th percentile, for pictures that have nothing in common with it but the person.
+        lines: of that picture alone (`anchor_line`), by where another looks.
+        least: the strangers' 99th percentile, for pictures that have nothing in common with it but the person.
         vector: robust mean of the picked picture and the kept ones, unit length.
         mean_line: of that mean.
         outliers: of the kept ones, those far below the others; they are not in the mean.
     """
 
     picked: Array
-    line: StrangerLine
-    alike: float
+    lines: Mapping[Look, StrangerLine]
     least: float
     vector: Array
     mean_line: StrangerLine
@@ -74,16 +78,19 @@ class OneFace:
         """Cosine to the picked picture, -1..1."""
         return float(embedding @ self.picked)
 
-    def picked_line(self, related: bool, alike: bool = False) -> float:
-        """The line of the picked picture: `line` for pictures that share its noise or go out from it, or `alike` where
-        they look where it looks; else `least`."""
-        if not related:
-            return self.least
-        return self.alike if alike else self.line.at
+    @property
+    def line(self) -> StrangerLine:
+        """Of the picked picture, for pictures that look elsewhere."""
+        return self.lines["other"]
 
-    def is_same(self, embedding: Array, related: bool = True, alike: bool = False) -> bool:
-        """Whether a face is above both lines; `related` and `alike` as in `picked_line`."""
-        above = self.to_picked(embedding) >= self.picked_line(related, alike)
+    def picked_line(self, related: bool, look: Look = "other") -> float:
+        """The line of the picked picture: by where they look for pictures that share its noise or go out from it, else
+        `least`."""
+        return self.lines[look].at if related else self.least
+
+    def is_same(self, embedding: Array, related: bool = True, look: Look = "other") -> bool:
+        """Whether a face is above both lines; `related` and `look` as in `picked_line`."""
+        above = self.to_picked(embedding) >= self.picked_line(related, look)
         return above and self.likeness(embedding) >= self.mean_line.at
 
 
@@ -149,9 +156,9 @@ def one_face(picked: Array, kept: Array, weights: Numbers, strangers: Sequence[t
     everyone = np.concatenate([picked[None], kept]) if len(kept) else picked[None]
     mean = robust_mean(everyone, weights)
     mean_line = stranger_line(mean.vector, strangers)
-    line = anchor_line(picked, strangers)
-    alike = anchor_line(picked, strangers, KEPT_ALIKE)
-    return OneFace(picked, line, alike.at, line.q99, mean.vector, mean_line, mean.outlier[1:])
+    shares: dict[Look, float] = {"same": KEPT_ALIKE, "back": KEPT_BACK, "other": KEPT}
+    lines = {look: anchor_line(picked, strangers, share) for look, share in shares.items()}
+    return OneFace(picked, lines, lines["other"].q99, mean.vector, mean_line, mean.outlier[1:])
 
 
 def near_copy(one: FaceSample, others: Sequence[FaceSample]) -> int | None:

@@ -15,7 +15,7 @@ from lib_lora.workflows.invent.invented_folder import InventedPicture
 
 Doubt = Literal["", "looks to a side", "badly lit", "perhaps something covers the eyes"]
 DOUBTS: tuple[Doubt, ...] = ("looks to a side", "badly lit", "perhaps something covers the eyes")
-# Set by looking at 64 candidates of the small base model in the order of each number.
+# Set by looking at 32 candidates of the small base model beside these numbers.
 _DARK, _BRIGHT = 70.0, 200.0  # mean grey level of the face
 _ONE_SIDED = 0.35  # how much brighter one half of it may be than the other
 _COVERED = 0.2  # how likely something covers the eyes; from 0.8 on a candidate cannot be picked

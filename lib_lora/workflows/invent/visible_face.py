@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from lib_lora.captions.slots import AHEAD
+from lib_lora.captions.slots import AHEAD, TURNED
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
@@ -22,7 +22,7 @@ from lib_lora.faces.picture_descriptors import phash
 from lib_lora.faces.unjudgeable import COVERS, Hidden, covered
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
-from lib_lora.likeness.measure.one_face import FaceSample, OneFace, near_copy, one_face
+from lib_lora.likeness.measure.one_face import FaceSample, Look, OneFace, near_copy, one_face
 from lib_lora.likeness.measure.template import SECOND_FACE, weight
 from lib_lora.workflows.invent.good_candidates import doubt
 from lib_lora.workflows.invent.invented_folder import InventedPicture
@@ -92,6 +92,14 @@ def inspect_file(engine: FaceEngine, path: Path) -> VisibleFace:
 
 def _grey(face: Face) -> Pixels | None:
     return None if face.crop is None else np.asarray(cv2.cvtColor(face.crop, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def look_of(yaw: float, picked: float) -> Look:
+    """Where a face looks beside the picked one, by their yaws (`Face.yaw`)."""
+    if abs(yaw - picked) < AHEAD:
+        return "same"
+    side = 1 if picked > 0 else -1
+    return "back" if abs(picked) >= TURNED and side * yaw < side * picked else "other"
 
 
 def _is_like_one_of(sample: FaceSample, known: Sequence[FaceSample]) -> bool:
@@ -173,14 +181,14 @@ class Judge:
         if original is not None:
             related = bool(original.start)
         yaw = seen.yaw if original is None else original.yaw
-        alike = abs((yaw or 0.0) - (self.first.yaw or 0.0)) < AHEAD
+        look = look_of(yaw or 0.0, self.first.yaw or 0.0)
         numbers = (
             round(face.likeness(embedding), 4),
             round(face.mean_line.at, 4),
             round(face.to_picked(embedding), 4),
-            round(face.picked_line(related, alike), 4),
+            round(face.picked_line(related, look), 4),
         )
-        if not face.is_same(embedding, related, alike):
+        if not face.is_same(embedding, related, look):
             return Judged(OTHER_FACE, *numbers)
         copy = original is None and near_copy(seen.sample, known) is not None
         return Judged(NEAR_COPY if copy else "", *numbers)

@@ -32,7 +32,14 @@ from lib_lora.workflows.invent.invent_words import line_of
 from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
-from lib_lora.workflows.invent.visible_face import Judge, Judged, VisibleFace, inspect_face, inspect_file
+from lib_lora.workflows.invent.visible_face import (
+    Judge,
+    Judged,
+    VisibleFace,
+    inspect_face,
+    inspect_file,
+    look_of,
+)
 from lib_lora.workflows.photos.new_character import NewCharacter
 from lib_lora.workspace.workspace import Workspace
 
@@ -702,13 +709,22 @@ def test_a_mirror_image_is_judged_by_the_line_that_its_original_was_judged_by(be
     strangers = [inspect_file(eye, invented.path / f"candidates/{number:04d}.png") for number in range(2, 7)]
     judge = Judge(eye, invented.path / "candidates/0001.png", strangers)
     lines = []
-    monkeypatch.setattr(OneFace, "is_same", lambda _, embedding, related, alike: lines.append((related, alike)) or True)
+    monkeypatch.setattr(OneFace, "is_same", lambda _, embedding, related, look: lines.append((related, look)) or True)
     aside = replace(judge.first, yaw=(judge.first.yaw or 0.0) + 0.5)
     original = InventedPicture("more/0001.png", "", "", "", 1, yaw=judge.first.yaw)
     for one in (original, replace(original, start="candidates/0001.png", yaw=aside.yaw)):
         assert judge(aside, original=one).why == ""  # and is no near copy
     assert judge(aside).why == "near copy"
-    assert lines == [(False, True), (True, False), (True, False)]
+    assert lines == [(False, "same"), (True, "other"), (True, "other")]
+
+
+@pytest.mark.parametrize(
+    ("yaw", "picked", "look"),
+    [(0.1, 0.0, "same"), (0.4, 0.5, "same"), (0.3, 0.5, "back"), (-0.5, 0.5, "back"), (0.8, 0.5, "other"),
+     (-0.1, -0.4, "back"), (-0.8, -0.4, "other"), (0.4, 0.0, "other"), (0.0, 0.3, "other")],
+)  # fmt: skip
+def test_a_face_looks_back_from_a_picked_one_that_looks_clearly_to_a_side(yaw, picked, look):
+    assert look_of(yaw, picked) == look
 
 
 def test_a_line_for_the_terminal_says_of_a_mirror_image_whose_it_is():
