@@ -42,8 +42,12 @@ def main() -> int:
     strangers = cohort(engine.id)
     if strangers is None:
         raise SystemExit("the default engine has no cohort")
-    people = [faces for folder in FOLDERS for person in sorted(folder.iterdir()) if person.is_dir()
-              if (faces := [face for photo in list_photos(person) for face in engine.faces(open_photo(photo))[:1]])]  # fmt: skip
+    people = [
+        [face for photo in list_photos(person) for face in engine.faces(open_photo(photo))[:1]]
+        for folder in FOLDERS
+        for person in sorted(folder.iterdir())
+        if person.is_dir()
+    ]
     text = table(people, strangers)
     print(text)
     results_file.save("frontal_views", results_file.rows(text), options.results)
@@ -52,14 +56,14 @@ def main() -> int:
 
 def table(people: Sequence[Sequence[Face]], strangers: Array) -> str:
     """One row for each of `BANDS`: pairs of pictures, and the share of them above each line."""
-    lines = ["| yaw of the picked picture | pairs | likeness, median | " + " | ".join(f"above {share:g}" for share in SHARES) + " |",
-             "|---" * (3 + len(SHARES)) + "|"]  # fmt: skip
+    above = " | ".join(f"above {share:g}" for share in SHARES)
+    lines = [f"| yaw of the picked picture | pairs | likeness, median | {above} |", "|---" * (3 + len(SHARES)) + "|"]
     for low, high in BANDS:
         found = [pair for faces in people for pair in _pairs(faces, strangers, low, high)]
         likeness = [cosine for cosine, _ in found]
-        above = [np.mean([cosine >= median + share * (1 - median) for cosine, median in found]) for share in SHARES]
+        passed = [np.mean([cosine >= median + share * (1 - median) for cosine, median in found]) for share in SHARES]
         middle = f"{np.median(likeness):.2f}" if found else ""
-        shares = " | ".join(f"{share:.0%}" for share in above) if found else " | ".join([""] * len(SHARES))
+        shares = " | ".join(f"{share:.0%}" for share in passed) if found else " | ".join([""] * len(SHARES))
         lines.append(f"| {low:g} to {high:g} | {len(found)} | {middle} | {shares} |")
     return "\n".join(lines)
 
