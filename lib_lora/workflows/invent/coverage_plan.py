@@ -13,6 +13,7 @@ from dataclasses import dataclass
 Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
 HOPELESS = 12  # tries of a value without a single success, after which it is asked for no more
 BEFORE = 3  # successes of the kind's other values, without which failures say nothing about this one
+MOST = 4 / 3  # of the wanted count; with so many kept, painting goes on for a missing view, no longer for a framing
 ENOUGH = 0.6  # of its goal; from there on a value that is counted for coverage is covered
 
 
@@ -127,6 +128,18 @@ def coverage(tried: Sequence[Tried], count: int) -> list[Covered]:
 def is_good(covered: Sequence[Covered]) -> bool:
     """Whether every value that counts, and that this painter can show at all, has most of its goal."""
     return all(one.have >= ENOUGH * one.goal or one.hopeless for one in covered if one.kind in COUNTED)
+
+
+def is_enough(kept: int, covered: Sequence[Covered], count: int) -> bool:
+    """Whether painting may end: enough are kept and coverage is good, or, with many kept, that of the views is.
+
+    Args:
+        kept: how many are kept.
+        covered: how far every value is covered.
+        count: how many are wanted in all.
+    """
+    views = [one for one in covered if one.kind == "angle"]
+    return kept >= count and is_good(views if kept >= MOST * count else covered)
 
 
 def expected(tried: Sequence[Tried], count: int) -> int | None:

@@ -22,7 +22,16 @@ from lib_lora.queue.job_types import BUDGET, COUNT
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.coverage_plan import SIDES, Tried, Wish, coverage, is_good, next_side, next_wish
+from lib_lora.workflows.invent.coverage_plan import (
+    SIDES,
+    Tried,
+    Wish,
+    coverage,
+    is_enough,
+    is_good,
+    next_side,
+    next_wish,
+)
 from lib_lora.workflows.invent.generation_strategies import (
     FOREIGN_STRATEGIES,
     STRATEGIES,
@@ -44,9 +53,6 @@ STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Strategy("text"),)
-_MOST = (
-    4 / 3
-)  # of the wanted count: with so many kept, painting goes on for a missing view alone, no longer for a framing
 _TOGETHER = 4  # pictures of one go: small ones are painted together, and a LoRA is merged for each go
 
 
@@ -190,9 +196,7 @@ def _until_enough(
         kept = invented.kept(done)
         more_by_mirror = as_if_mirrored(_views(shop, digest), count) if request.mirror else []
         covered = coverage([*_tried(invented, done), *more_by_mirror], count)
-        views = [one for one in covered if one.kind == "angle"]
-        enough = len(kept) >= count and (is_good(covered) or (len(kept) >= _MOST * count and is_good(views)))
-        if enough or len(done) >= budget:
+        if is_enough(len(kept), covered, count) or len(done) >= budget:
             return
         begun = len(done) % _TOGETHER  # pictures of a go that was ended in its midst
         before = done[: len(done) - begun]  # what the go was decided by, and is again

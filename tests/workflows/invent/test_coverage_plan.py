@@ -13,9 +13,11 @@ from lib_lora.workflows.invent.coverage_plan import (
     HOPELESS,
     KINDS,
     SIDES,
+    Covered,
     Tried,
     coverage,
     expected,
+    is_enough,
     is_good,
     next_side,
     next_wish,
@@ -90,6 +92,17 @@ def test_a_value_is_not_given_up_while_nothing_at_all_succeeds():
     assert not any(one.hopeless for one in coverage(tried, 30))
     asked = Counter(one.asked["angle"] for one in tried)
     assert min(asked[one.name] for one in KINDS["angle"]) >= 10
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing", "enough"),
+    [(29, "", False), (30, "", True), (30, "full", False), (39, "full", False), (40, "full", True),
+     (40, "left", False), (90, "right", False)],
+)  # fmt: skip
+def test_painting_goes_on_for_a_missing_view_and_for_a_framing_only_while_not_many_are_kept(kept, missing, enough):
+    covered = [Covered(kind, value.name, 0 if value.name == missing else 9, 9, False)
+               for kind in COUNTED for value in KINDS[kind]]  # fmt: skip
+    assert is_enough(kept, covered, 30) == enough
 
 
 def test_how_many_it_will_take_is_told_by_what_is_slowest():
