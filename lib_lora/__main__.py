@@ -110,14 +110,14 @@ def _run(argv: "list[str]") -> int:
 
 
 def _test_newest(words: "list[str]") -> int:
-    """`NEWEST_TESTS`, or what else of pytest's the `words` name, on the newest release of every library."""
+    """`NEWEST_TESTS`, or what else of pytest's the `words` name, on the newest release of every library; with nothing
+    but "--collect-only" those tests are collected, as by `_test`."""
     from lib_lora.setup import releases
     from lib_lora.setup.environment import ROOT
 
     chosen = [word for word in words if word != "--newest"]
     out = None if chosen else releases.ask("newest")
-    everything = [*_side_by_side(), *NEWEST_TESTS]
-    pytest = [sys.executable, "-m", "pytest", "--durations=50", *(chosen or everything)]
+    pytest = [sys.executable, "-m", "pytest", "--durations=50", *_given(chosen, NEWEST_TESTS)]
     code = subprocess.run(pytest, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, check=False).returncode
     outdated = 0 if chosen else releases.check(code == 0, out, "newest")
     return code or outdated  # a signal's code is negative
@@ -131,20 +131,21 @@ def _test(words: "list[str]", pins: bool) -> int:
     the newest; for who runs all three.
 
     Other `words` than these and ``--coverage`` go to pytest, and the page's scripts are not checked then. Without
-    any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py). "--page"
-    alone checks the page's scripts and nothing else.
+    any, all tests run, with ``--pins`` those that the pinned versions can change (tests/helpers/pins.py); with nothing
+    but "--collect-only" these are collected, which compiles each module once. "--page" alone checks the page's scripts
+    and nothing else.
     """
     from lib_lora.setup import page_checks, releases
     from lib_lora.setup.environment import ROOT
 
     chosen = [word for word in words if word not in ("--pins", "--coverage", "--without-library-tests")]
-    everything = [*_side_by_side(), *(["--pins"] if pins else [])]
+    which = ["--pins"] if pins else []
     if "--without-library-tests" in words:
         # a whole file is not even imported: each worker would load the libraries that it tests
-        everything += [f"--{'deselect' if '::' in test else 'ignore'}={test}" for test in LIBRARY_TESTS]
+        which += [f"--{'deselect' if '::' in test else 'ignore'}={test}" for test in LIBRARY_TESTS]
     covered = ["--cov", "--cov-report=term:skip-covered"] if "--coverage" in words else []
     python = [sys.executable, "-m"]
-    pytest = {"pytest": [*python, "pytest", "--durations=50", *covered, *(chosen or everything)]}
+    pytest = {"pytest": [*python, "pytest", "--durations=50", *covered, *_given(chosen, which)]}
     of_the_page, skipped = page_checks.checks() if not pins and chosen in ([], ["--page"]) else ({}, [])
     if chosen == ["--page"]:
         steps = of_the_page
@@ -159,7 +160,7 @@ def _test(words: "list[str]", pins: bool) -> int:
     out = None if pins or chosen else releases.ask("test")
     codes = {}
     # Collecting compiles each module once, while mypy has one core; otherwise each worker does it for itself.
-    compiling = None if pins or chosen else _quietly([*python, "pytest", "--collect-only"])
+    compiling = None if pins or chosen else _quietly([*python, "pytest", "--collect-only", "-q", *which])
     for name, command in steps.items():
         if name == "pytest" and compiling:
             compiling.wait()
@@ -172,6 +173,13 @@ def _test(words: "list[str]", pins: bool) -> int:
     verdict = ", ".join([*(f"{name} {'passed' if code == 0 else 'FAILED'}" for name, code in codes.items()), *skipped])
     sys.stderr.write(f"== {verdict}\n")
     return 1 if any(codes.values()) else 0
+
+
+def _given(chosen: "list[str]", which: "list[str] | tuple[str, ...]") -> "list[str]":
+    """What pytest is given: the words that its user has `chosen`, or those that say `which` tests to run or collect."""
+    if set(chosen) - {"--collect-only", "-q"}:
+        return chosen
+    return [*(chosen or _side_by_side()), *which]
 
 
 def _quietly(command: "list[str]") -> "subprocess.Popen[bytes]":

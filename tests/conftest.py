@@ -13,6 +13,7 @@ import pytest
 pytest_plugins = ["shared", "browser_fixtures", "face_fixtures", "faces_once", "job_fixtures", "pins"]
 pytest_plugins += ["main_job_elsewhere", "remote_fixtures", "toy_fixtures"]
 
+gc.disable()  # until all tests are collected: what is loaded stays, and looking for dead objects in it took a tenth
 hypothesis.settings.register_profile("sameface", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("sameface")
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
@@ -51,9 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Modules and tests stay to the end: looking through them again and again for dead objects took a twelfth."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

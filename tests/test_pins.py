@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -55,6 +56,35 @@ def test_it_is_not_where_none_is(name: str) -> None:
 @pytest.mark.parametrize("name", ["test_bench_race.py", "tools_mini/test_mini_training.py"])
 def test_what_comes_beside_the_program_needs_the_newest_versions_only(name: str) -> None:
     assert pins.of_tools(TESTS / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "imported"),
+    [
+        ("training/test_loop.py", True),
+        ("workflows/library/test_usable_models.py", True),  # for the `page` of tests/ui, which this name may mean
+        ("webui/test_running.py", False),
+        ("browser/test_forms.py", False),  # all of it is marked `once`
+        ("test_bench_race.py", False),
+    ],
+)
+def test_a_file_is_not_even_imported_where_nothing_in_it_can_meet_a_library(name: str, imported: bool) -> None:
+    assert (TESTS / name not in pins.left_out()) == imported
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("def test_it(page): ...", {"page"}),
+        ("def helper(page): ...", set()),
+        ("@pytest.fixture\ndef made(toy): ...", {"toy"}),
+        ("@pytest.mark.usefixtures('toy')\ndef test_it(): ...", {"toy"}),
+        ("def test_it(request):\n    request.getfixturevalue(name)", {"request", "?"}),
+    ],
+)
+def test_the_fixtures_that_a_file_names(text: str, asked: set[str]) -> None:
+    assert set(pins._asked(ast.parse(text))) == asked
+    assert pins._meeting_fixtures()[0] >= {"page", "toy", "trained", "?"}  # `trained` through another fixture
 
 
 def test_source_in_strings_and_helpers_count(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_threads_that_wait_soon_sleep_unless_the_user_says_how(policy):
 
 def test_the_tests_of_one_library_load_it_when_they_run():
     """Each worker imports every file of tests: what few of them need, they import in the test or its fixture."""
-    loads = re.compile(r"^(?:import|from) (?:gradio|open_clip)\b", re.MULTILINE)
+    loads = re.compile(r"^(?:import|from) (?:gradio|open_clip|lib_lora\.ui\.page\.tab)\b", re.MULTILINE)
     alone = {ROOT / name for name in LIBRARY_TESTS}  # the main set does not collect them
     files = set((ROOT / "tests").rglob("test_*.py")) - alone
     assert len(files) > 300

@@ -159,6 +159,19 @@ def test_the_newest_set_fails_by_its_tests_or_its_releases(monkeypatch, tests: i
     assert order == ["ask newest", "tests", (tests == 0, "newest")]  # the index answers while the tests run
 
 
+@pytest.mark.parametrize(
+    ("chosen", "given"),
+    [
+        (["--collect-only", "-q"], ["--collect-only", "-q", "--pins"]),  # so that no more is compiled than is run
+        (["tests/test_waits.py"], ["tests/test_waits.py"]),
+        (["--lf", "-q"], ["--lf", "-q"]),
+    ],
+)
+def test_what_only_is_collected_is_what_would_be_run(chosen: list[str], given: list[str]) -> None:
+    assert entry._given(chosen, ["--pins"]) == given
+    assert entry._given([], ["--pins"]) == [*entry._side_by_side(), "--pins"]
+
+
 @pytest.mark.parametrize("purpose", releases.RECORDS)
 def test_a_record_is_printed(purpose: str) -> None:
     command = [sys.executable, "-m", "lib_lora.setup.releases", purpose]

@@ -15,7 +15,6 @@ from lib_lora.ui.http import route_access
 from lib_lora.ui.page import attach as attaching
 from lib_lora.ui.page import page_modules
 from lib_lora.ui.page.attach import attach
-from lib_lora.ui.page.tab import mount, tab
 from lib_lora.ui.routes.route_table import all_routes
 from lib_lora.ui.routes.schema import as_markdown, as_types, described
 from lib_lora.ui.views import caption_checks
@@ -28,7 +27,9 @@ def by_id(blocks):
 
 
 def test_the_tab_is_a_place_and_two_hidden_things(page):
-    import gradio as gr  # in the tests, since each worker collects this file
+    import gradio as gr  # in the tests, as the module that imports it, since each worker collects this file
+
+    from lib_lora.ui.page.tab import mount, tab
 
     blocks = tab(page.host, 'to"ken<')
     assert isinstance(blocks, gr.Blocks)
@@ -43,6 +44,8 @@ def test_the_tab_is_a_place_and_two_hidden_things(page):
 
 
 def test_a_webui_s_paste_button_sends_the_prompt(page, monkeypatch):
+    from lib_lora.ui.page.tab import tab
+
     given = []
     monkeypatch.setattr("lib_lora.ui.page.tab.paste_button", lambda button, box: given.append((button, box)))
     page.host.name = "a1111"
