@@ -7,7 +7,7 @@ import copy
 import pickle
 import re
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import lib_lora
@@ -77,6 +77,7 @@ SHARED = {
 _VALUE = "\N{BLACK SQUARE}"  # stands for what is put into a sentence
 
 
+@cache
 def _trees() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ROOT.rglob("*.py"))}
 
@@ -94,14 +95,13 @@ def _kinds(trees: dict[Path, ast.Module]) -> set[str]:
     return kinds
 
 
-def _faults() -> Iterator[tuple[str, ast.Call]]:
+@cache
+def _faults() -> list[tuple[str, ast.Call]]:
     """Where in the source an error is made, and the call."""
     trees = _trees()
     kinds = _kinds(trees)
-    for path, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _name(node.func) in kinds:
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+    calls = ((path, node) for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [(f"{path.relative_to(ROOT)}:{call.lineno}", call) for path, call in calls if _name(call.func) in kinds]
 
 
 def _codes() -> dict[str, str]:
