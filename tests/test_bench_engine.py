@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,13 +25,24 @@ def test_it_orders_what_a_user_would(family: str, preset: str, tmp_path: Path, m
     assert set(alone) - set(several) == {"save_every=9"}
 
 
-def test_a_whole_training_of_a_toy(tmp_path: Path) -> None:
+def test_a_whole_training_of_a_toy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = toys.write_toy("sd1", tmp_path / "toy.safetensors")
-    command = [sys.executable, str(BENCH), "--only", "whole", "--base", str(base), "--work", str(tmp_path / "work")]
-    command += ["--precision", "fp32", "--images", "7", "--batch", "2", "--json"]
-    command += ["--set", "resolution=128", "samples=0", "save_every=3", "--results", str(tmp_path / "results.json")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    (found,) = json.loads(done.stdout)["whole"]
+    monkeypatch.syspath_prepend(str(BENCH.parent))
+    engine = import_module("bench.engine")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for photo in sorted(engine.PHOTOS.glob("*.jpg"))[:8]:
+        shutil.copy(photo, photos)
+    monkeypatch.setattr(engine, "PHOTOS", photos)  # each is looked at by the command, which takes most of its time
+    words = ["--only", "whole", "--base", str(base), "--work", str(tmp_path / "work")]
+    words += ["--precision", "fp32", "--images", "7", "--batch", "2", "--json"]
+    words += ["--set", "resolution=128", "samples=0", "likeness_curve=false", "save_every=3"]
+    words += ["--results", str(tmp_path / "results.json")]
+    monkeypatch.setattr(sys, "argv", [str(BENCH), *words])
+    assert engine.main() == 0
+    (found,) = json.loads(capsys.readouterr().out)["whole"]
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["figures"]["whole"] == [found]
     assert (found["steps"], found["checkpoints"]) == (4, 2)  # after the third step and the last
     assert 0 < found["first step"] < found["last step"] < found["end"]
