@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import types
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ class FakeDetector:
         return corners, rows[:, 4:14].reshape(-1, 5, 2)
 
 
+@cache
+def _sface() -> tuple[cv2.dnn.Net, threading.Lock]:
+    """Read once for all packages that are made: it takes longer than what most tests ask of it."""
+    model = np.frombuffer(model_pack.rebuild(MODELS / "sface_2021dec.npz"), np.uint8)
+    return cv2.dnn.readNetFromONNX(model), threading.Lock()
+
+
 class FakeRecogniser:
     """SFace behind ArcFaceONNX's interface."""
 
@@ -81,8 +89,7 @@ class FakeRecogniser:
 
     def __init__(self, side: int = 112) -> None:
         self.input_size = (side, side)
-        self._lock = threading.Lock()
-        self._net = cv2.dnn.readNetFromONNX(np.frombuffer(model_pack.rebuild(MODELS / "sface_2021dec.npz"), np.uint8))
+        self._net, self._lock = _sface()
 
     def prepare(self, ctx_id: int) -> None:
         pass
