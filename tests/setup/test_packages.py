@@ -32,6 +32,10 @@ LINES = ["diffusers==0.31.0", "peft==0.13.2"]
 LINES += ["accelerate==1.0.1", "ftfy==6.3.1", "open_clip_torch==2.32.0"]
 LINES += ["filelock==3.20.3", "packaging==24.2", "wcwidth==0.2.13"]
 
+ONCE = pytest.mark.once(
+    "when a folder is made and where; that this Python's pip installs, and how it fails, the first tests of it show"
+)
+
 
 def site(folder: Path, *names: str) -> list[Path]:
     for name in names:
@@ -210,6 +214,7 @@ def test_where_nothing_is_to_do_it_is_quick_and_loads_neither_pip_nor_torch(exte
     assert min(times) < 1  # 0.05 s on an idle machine
 
 
+@ONCE
 def test_what_a_kill_left_is_cleared_and_done_again(extension: Extension) -> None:
     half = extension.folder.with_name(f"{extension.folder.name}.4711.tmp")
     site(half, "diffusers-0.31.0")
@@ -219,6 +224,7 @@ def test_what_a_kill_left_is_cleared_and_done_again(extension: Extension) -> Non
     assert extension.rests() == []
 
 
+@ONCE
 def test_a_new_list_of_packages_replaces_the_folder(extension: Extension) -> None:
     extension.run()
     (extension.folder / "old.py").touch()
@@ -248,6 +254,7 @@ def test_a_failure_is_one_sentence_and_a_note_until_it_is_mended(extension: Exte
     assert packages.note(extension.root) == ""
 
 
+@ONCE
 def test_without_a_network_it_says_so(extension: Extension) -> None:
     nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_RETRIES": "1", "INDEX_URL": "http://127.0.0.1:9/simple"}
     said = extension.run(**nowhere)
@@ -261,6 +268,7 @@ def test_a_folder_that_cannot_be_made_keeps_nobody_from_starting(extension: Exte
     assert extension.run().startswith("SameFace: Cannot make ")
 
 
+@ONCE
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("file", ["sameface/settings.json", "my data/settings.json"])
 def test_nothing_is_installed_where_the_worker_has_another_python(
@@ -300,6 +308,7 @@ def bare(extension: Extension, monkeypatch: pytest.MonkeyPatch) -> Extension:
     return extension
 
 
+@ONCE
 def test_a_button_can_do_it_too(bare: Extension) -> None:
     said: list[str] = []
     assert {"diffusers", "peft", "torch"} <= set(packages.absent(bare.root))
@@ -345,6 +354,7 @@ def test_windows_is_asked_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not environment._can_write(tmp_path, "nt")
 
 
+@ONCE
 def test_a_folder_that_is_read_only_gets_a_place_in_the_users_cache(
     read_only: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +368,7 @@ def test_a_folder_that_is_read_only_gets_a_place_in_the_users_cache(
     assert environment.environment("try", read_only.root).parent == folder.parent
 
 
+@ONCE
 def test_what_an_administrator_has_put_there_is_used(bare: Extension, monkeypatch: pytest.MonkeyPatch) -> None:
     packages.install(print, bare.root)
     folder = bare.folder
@@ -366,6 +377,7 @@ def test_what_an_administrator_has_put_there_is_used(bare: Extension, monkeypatc
     assert packages.ready(bare.root)
 
 
+@ONCE
 def test_what_an_administrator_has_put_there_is_not_used_once_it_is_not_enough(
     bare: Extension, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,6 +400,7 @@ def test_what_an_administrator_has_put_there_is_not_used_once_it_is_not_enough(
     assert environment.installed([old])["peft"] == "0.13.2"
 
 
+@ONCE
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
     bare: Extension, monkeypatch: pytest.MonkeyPatch
 ) -> None:
