@@ -222,14 +222,16 @@ def test_a_photo_that_is_not_there_cannot_be_decided_on(copied_set, eye):
 
 
 @pytest.mark.once("which files are deleted; what is measured is repeated above and in faces")
-def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(copied_set, eye):
-    root, _ = copied_set
-    before = run_audit(root, NAME, choices=Choices(drop=["03.jpg"]), engine=eye)
-    folder = Workspace(root).character(NAME)
+def test_forgetting_deletes_every_embedding_and_the_audit_measures_anew(tmp_path, eye):
+    folder = create(tmp_path, Character(NAME, "lenx", "woman", declare_consent("fictional")))
+    for photo in [*planted.portraits("lena")[:10], planted.portraits("tomas")[0]]:
+        shutil.copy(photo, folder.photos / f"{photo.parent.name} {photo.name}")
+    before = run_audit(tmp_path, NAME, choices=Choices(drop=["lena 03.jpg"]), engine=eye)
+    assert any("embedding" in path.read_text(encoding="utf-8") for path in folder.path.rglob("*.json"))
     assert forget_faces(folder)
     for path in folder.path.rglob("*.json"):
         assert "embedding" not in path.read_text(encoding="utf-8"), path
-    assert run_audit(root, NAME, engine=eye) == before
+    assert run_audit(tmp_path, NAME, engine=eye) == before
 
 
 @pytest.mark.once("rules; what is measured is repeated above and in faces")
