@@ -147,7 +147,7 @@ def test_the_script_of_the_webui_loads_little():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count, heavy = said.stdout.split(maxsplit=1)
     assert heavy.strip() == "[]"
-    assert int(count) < 70
+    assert int(count) < 72
 
 
 def test_what_a_webui_is_given(host, monkeypatch):
