@@ -5,6 +5,8 @@ import sqlite3
 import sys
 import threading
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from faults import raises
@@ -12,10 +14,14 @@ from PIL import Image
 from supervisor_harness import PATIENCE, FakeHost, Harness, alive, eventually
 
 from lib_lora.errors import UserError
+from lib_lora.queue.job_types import arguments_of
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.running import worker_pipe
-from lib_lora.queue.running.job_runner import cleaned, outcome_of_worker, run_of
+from lib_lora.queue.running.job_runner import JobRunner, cleaned, outcome_of_worker, run_of
 from lib_lora.queue.running.supervisor import Timeouts
+from lib_lora.queue.running.timing import SystemClock
+from lib_lora.runs.events import EventLog
+from lib_lora.workspace.workspace import Workspace
 
 HASTY = Timeouts(stop=0.3, pause=0.3, close=0.3, leave=0.3, poll=0.05, again=0.05)
 
@@ -177,6 +183,28 @@ def test_a_worker_in_the_midst_of_a_long_step_is_waited_for(opened, way):
     assert job.state == {"stop": "stopped", "pause": "paused", "close": "interrupted"}[way]
     assert job.code == ("webui-closed" if way == "close" else "")
     assert job.result == {"step": 7}
+
+
+@pytest.mark.parametrize("way", ["stop", "pause", "close"])
+def test_a_step_that_was_said_as_the_wish_was_read_counts_for_the_patience(tmp_path, way):
+    """The worker says it after the runner has begun to look, and before it knows of the wish."""
+    queue, closing = Queue(tmp_path), threading.Event()
+    job = queue.add("steps", arguments_of("train", {"base": "x", "then_test": False}))
+    runner = JobRunner(job, queue, None, None, HASTY, SystemClock(), closing, None)
+    events = Workspace(queue.root).job(job.id).events
+    events.parent.mkdir(parents=True)
+
+    def steps_and_is_asked(number):
+        EventLog(events)("step", step=1, total=9, seconds_per_step=1.0)
+        if way == "close":
+            closing.set()
+        return replace(job, wish="" if way == "close" else way)
+
+    runner.queue = SimpleNamespace(root=queue.root, folder=queue.folder, get=steps_and_is_asked)
+    while runner._deadline is None:
+        runner._checked_at = None
+        runner._check()
+    assert runner._deadline > time.monotonic() + 30
 
 
 def test_patience_grows_with_the_steps():

@@ -190,21 +190,23 @@ class JobRunner:
         if self._checked_at is not None and now - self._checked_at < self.patience.poll / 2:
             return
         self._checked_at = now
+        wish, closing = "", self.closing.is_set()
+        with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
+            wish = self.queue.get(self.job.id).wish
+        # Only then the events: a step that the worker had said before it was asked to end counts for the patience.
         if worker:
             worker.fetch_events()
         self._read_events()
-        with suppress(UserError):  # a queue that cannot be read for a while is no reason to give a training up
-            wish = self.queue.get(self.job.id).wish
-            if wish and wish != self.wish:
-                self.wish = wish
-                patience = self.patience.pause if wish == "pause" else self.patience.stop
-                if not (worker and worker.outlives):
-                    self._deadline = now + patient(patience, self._pace)
-                if worker:
-                    worker.stop(wish)
+        if wish and wish != self.wish:
+            self.wish = wish
+            patience = self.patience.pause if wish == "pause" else self.patience.stop
+            if not (worker and worker.outlives):
+                self._deadline = now + patient(patience, self._pace)
+            if worker:
+                worker.stop(wish)
         if worker and worker.outlives:
             return
-        if self.closing.is_set() and not self._close_sent:
+        if closing and not self._close_sent:
             self._close_sent = True
             until = now + patient(self.patience.close, self._pace)
             self._deadline = min(self._deadline or until, until)
