@@ -30,16 +30,22 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+def forkserver_loads_training() -> bool:
+    """Whether this system forks processes from a server; the server is told to load what trains, before it starts."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the server is started, which hands it on
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return False
+    multiprocessing.set_forkserver_preload(["lib_lora.training.loop"])
+    return True
+
+
 def started(run: Run) -> BaseProcess:
     """A process of its own that trains the run.
 
     It is forked from one that has loaded the libraries (once for all that this process starts) and has done nothing
     else, where the system can fork.
     """
-    forks = "forkserver" in multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
-    context.set_forkserver_preload(["lib_lora.training.loop"])
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first one is started, which hands it on
+    context: Any = multiprocessing.get_context("forkserver" if forkserver_loads_training() else "spawn")
     child: BaseProcess = context.Process(target=_train, args=(run.folder,))
     child.start()
     return child

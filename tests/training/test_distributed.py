@@ -2,33 +2,20 @@
 
 import os
 import shutil
+import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from training_runs import forkserver_loads_training
 
+from lib_lora.errors import UserError
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.train.main_job import sink
-
-CHILD = """
-import sys
-from pathlib import Path
-from lib_lora.workflows.train.main_job import sink
-from lib_lora.errors import UserError
-from lib_lora.training.loop import train
-from lib_lora.training.plan.run_file import load_run
-for folder in sys.argv[1:]:
-    run = load_run(Path(folder))
-    try:
-        train(run, sink(run))
-    except UserError as error:
-        sys.exit(str(error))
-"""
 
 SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
 SETTINGS |= {"trigger_vectors": 2}
@@ -45,23 +32,49 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def _trains(folders, said):
+    """What each of the processes does: one run after the other, until a sentence for the user ends it."""
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    with open(Path(said) / os.environ["RANK"], "w", encoding="utf-8") as stream:
+        os.dup2(stream.fileno(), 2)  # also of what is not written in Python
+        for folder in folders:
+            run = load_run(Path(folder))
+            try:
+                train(run, sink(run))
+            except UserError as error:
+                print(error, file=stream, flush=True)
+                sys.exit(1)
+
+
 @pytest.fixture
 def in_two(tmp_path):
-    """Trains runs in two processes, one after the other, as a command ends."""
-    script = tmp_path / "child.py"
-    script.write_text(CHILD, encoding="utf-8")
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    # `accelerate launch` starts several processes through this very module; with it, they stay on the CPU
-    environment |= {"ACCELERATE_USE_CPU": "true"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--nnodes", "1"]
-    launch += ["--master_addr", "127.0.0.1", "--master_port", str(_free_port()), str(script)]
+    """Trains runs in two processes, one after the other, as a command ends; what each said.
+
+    ``accelerate launch`` starts several processes through `torch.distributed.run`. Its launcher does it here within this
+    process, and forks from one that has loaded the libraries, which three new processes would load again.
+    """
+    # here, not above: each worker of the tests would load them as it looks for tests
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+    from torch.distributed.run import config_from_args, parse_args
+
+    method = "forkserver" if forkserver_loads_training() else "spawn"
+    words = ["--nproc_per_node", "2", "--nnodes", "1", "--master_addr", "127.0.0.1", "--master_port"]
+    words += [str(_free_port()), "--start_method", method, "--monitor_interval", "0.1", "a function instead of a script"]
+    config, _, _ = config_from_args(parse_args(words))
+    said = tmp_path / "said"
+    said.mkdir()
 
     def trained(*runs):
-        command = [*launch, *(str(run.folder) for run in runs)]
-        return subprocess.run(command, env=environment, timeout=300, capture_output=True, text=True, check=False)
+        with pytest.raises(ChildFailedError):
+            elastic_launch(config, _trains)([str(run.folder) for run in runs], str(said))
+        return [path.read_text(encoding="utf-8") for path in sorted(said.iterdir())]
 
-    return trained
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield trained
+    for number, handler in before.items():  # the launcher has set its own
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_both(make_run, in_two):
@@ -72,10 +85,11 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_b
     lost = load_run(data.with_name("another") / two.folder.relative_to(data))
     (lost.character_folder.photos / "01.jpg").unlink()
     train(one, sink(one))
-    done = in_two(two, lost)
-    assert done.returncode != 0
-    assert done.stderr.count("01.jpg: it is not there.") == 2
-    assert "gloo" not in done.stderr
+    said = in_two(two, lost)
+    assert len(said) == 2
+    for of_one in said:
+        assert of_one.count("01.jpg: it is not there.") == 1
+        assert "gloo" not in of_one
     assert not lost.checkpoint(3).exists()
 
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]
