@@ -44,6 +44,7 @@ from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.lora.file.integrity import check_whole  # noqa: E402
 from lib_lora.lora.hashes import FileBytes, sshs_model_hash  # noqa: E402
 from lib_lora.models.families.sd1 import SD1  # noqa: E402
+from lib_lora.training import loop  # noqa: E402, F401 - once, not in each child call by call under strace
 from lib_lora.training.plan.run_file import load_run  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.judge import grid_run  # noqa: E402
