@@ -60,7 +60,14 @@ def in_two(tmp_path):
 
     method = "forkserver" if forkserver_loads_training() else "spawn"
     words = ["--nproc_per_node", "2", "--nnodes", "1", "--master_addr", "127.0.0.1", "--master_port"]
-    words += [str(_free_port()), "--start_method", method, "--monitor_interval", "0.1", "a function instead of a script"]
+    words += [
+        str(_free_port()),
+        "--start_method",
+        method,
+        "--monitor_interval",
+        "0.1",
+        "a function instead of a script",
+    ]
     config, _, _ = config_from_args(parse_args(words))
     said = tmp_path / "said"
     said.mkdir()
