@@ -50,8 +50,8 @@ def _trains(folders, said):
 def in_two(tmp_path):
     """Trains runs in two processes, one after the other, as a command ends; what each said.
 
-    ``accelerate launch`` starts several processes through `torch.distributed.run`. Its launcher does it here within this
-    process, and forks from one that has loaded the libraries, which three new processes would load again.
+    ``accelerate launch`` starts several processes through `torch.distributed.run`. Its launcher does it here within
+    this process, and forks from one that has loaded the libraries, which three new processes would load again.
     """
     # here, not above: each worker of the tests would load them as it looks for tests
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -96,15 +96,16 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
     ids=str,
 )
 def test_kinds_of_training_resume_to_the_same_file(make_run, events, settings, monkeypatch, tmp_path):
-    """Every kind, gone on with from what lies on the disk as step 4 begins, ends with the tensors of the whole run.
+    """Every kind, gone on with from what lies on the disk as step 3 begins, ends with the tensors of the whole run.
 
-    One run has several kinds where none hides another: whatever is not restored, some number comes out otherwise.
+    Step 3 is the first of a new pass through the photos, whose order is drawn anew. One run has several kinds where none
+    hides another: whatever is not restored, some number comes out otherwise.
     """
-    whole = make_run(**settings)
+    whole = make_run(photos=2, steps=3, **settings)
     real, copy = loop._Loop.step, whole.folder.with_name("copy")
 
     def copied(self):
-        if self.at.step == 3:
+        if self.at.step == 2:
             self.saver.settle()  # a state that is being written is not copied
             shutil.copytree(whole.folder, copy)
         real(self)
