@@ -149,11 +149,16 @@ class RayNodes:
 
     def nodes(self) -> list[str]:
         """The names of those that take jobs and were not killed."""
-        return [name for name in (f"node-{number + 1}" for number in range(self._made)) if self._processes(name)]
+        return [name for name in self._names() if self._processes(name)]
+
+    def _names(self) -> list[str]:
+        return [f"node-{number + 1}" for number in range(self._made)]
 
     def busy(self) -> list[str]:
         """The nodes on which something of a job is."""
-        return [name for name in self.nodes() if any((self.there(name) / "jobs").glob("*"))]
+        # the folders first: it is asked again and again, and to find its processes all of the machine are looked at
+        held = [name for name in self._names() if any((self.there(name) / "jobs").glob("*"))]
+        return [name for name in held if self._processes(name)]
 
     def steps_of(self, name: str) -> list[int]:
         """The steps that the worker on a node has written down."""

@@ -71,7 +71,7 @@ def test_latents_and_texts_are_counted(make_run, events, toy):
 
 
 def test_sample_pictures_are_counted(make_run, events, toy):
-    run = make_run("sd1", photos=1, samples=2, sample_steps=1)
+    run = make_run("sd1", photos=1, steps=2, save_every=1, samples=1, sample_steps=1)
     said = estimate("sd1", shapes_of(toy("sd1")), run.file.settings, 512, photos=1)
     train(run, events)
     assert 0.3 * said.sample_bytes < sum(_sizes(run.folder / "samples")) < 2.5 * said.sample_bytes  # a toy's are noise

@@ -63,8 +63,15 @@ def test_the_small_models_own_weight_of_the_face_needs_no_face(data):
         probe(data, "Mara", TrainingRequest(MINI, None, {"face_weight": 3}), said, steps=2)
 
 
-def test_it_measures_and_leaves_nothing_behind(data, toy):
+def test_it_measures_and_leaves_nothing_behind_and_the_page_finds_it_again(data, toy):
+    """What one that was killed has left goes with the next day's; of today's somebody may still be at work."""
+    asked, folder = preset(None, "sd1", SETTINGS), data / "characters" / "mara"
+    assert last_measurement(data, toy("sd1"), asked) is None
     before, said = _files(data), Said()
+    old, new = folder / ".probe-old", folder / ".probe-new"
+    for path in (old, new):
+        (path / "001").mkdir(parents=True)
+    os.utime(old, (1, 1))
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), said, steps=3)
     numbers = {"seconds_per_step", "peak_memory", "load_seconds", "others"}
     assert set(found.values()) == numbers | {"steps", "device", "precision"}
@@ -78,26 +85,20 @@ def test_it_measures_and_leaves_nothing_behind(data, toy):
     after = _files(data)
     assert set(after) - set(before) == {"hashes.json", "probes.json"}
     assert all(after[name] == before[name] for name in before)
-    folder = data / "characters" / "mara"
     assert list((folder / "runs").iterdir()) == []
-    assert not [path for path in folder.iterdir() if path.name.startswith(".probe")]
-
-
-def test_the_page_finds_it_again(data, toy):
-    asked = preset(None, "sd1", SETTINGS)
-    assert last_measurement(data, toy("sd1"), asked) is None
-    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
-    kept = last_measurement(data, toy("sd1"), asked)
-    assert kept == found
+    assert [path for path in folder.iterdir() if path.name.startswith(".probe")] == [new]
+    assert last_measurement(data, toy("sd1"), asked) == found
     assert last_measurement(data, toy("sd1"), preset(None, "sd1", {**SETTINGS, "batch_size": 1})) is None
 
 
-def test_auto_is_found_again_as_auto(data, toy):
+def test_auto_is_found_again_as_auto_and_a_note_of_the_optimizer_is_passed_on(data, toy):
     """The precision is chosen for the device, but who asks later has the settings as they were."""
-    wanted = {**SETTINGS, "precision": "auto"}
-    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
+    said = Said()
+    wanted = {**SETTINGS, "precision": "auto", "optimizer": "prodigy", "unet_lr": 1e-4, "te_lr": 1e-4}
+    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), said, steps=2)
     assert found.precision in ("fp32", "bf16")
     assert last_measurement(data, toy("sd1"), preset(None, "sd1", wanted)).precision == found.precision
+    assert [one["code"] for one in said if one["kind"] == "warning"] == ["optimizer-note"]
 
 
 def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
@@ -149,25 +150,3 @@ def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
     new_character(data, NewCharacter("New", "nxwa", "woman", None), sorted(PHOTOS.iterdir())[:1])
     with raises("consent-missing"):
         probe(data, "New", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
-
-
-def test_the_folder_of_a_killed_one_goes_with_the_next_day(data, toy):
-    folder = data / "characters" / "mara"
-    old, new = folder / ".probe-old", folder / ".probe-new"
-    for path in (old, new):
-        (path / "001").mkdir(parents=True)
-    os.utime(old, (1, 1))
-    probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said(), steps=2)
-    assert not old.exists()
-    assert new.exists()  # somebody's who may still be at work
-
-
-def test_a_note_of_the_optimizer_is_passed_on(data, toy):
-    said = Said()
-    probe(
-        data,
-        "Mara",
-        TrainingRequest(toy("sd1"), None, {**SETTINGS, "optimizer": "prodigy", "unet_lr": 1e-4, "te_lr": 1e-4}),
-        said,
-    )
-    assert [one["code"] for one in said if one["kind"] == "warning"] == ["optimizer-note"]
