@@ -236,6 +236,7 @@ def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, e
     assert not run.checkpoint(1).exists()
 
 
+@pytest.mark.once("which pictures take part, and with what weight, is ours")
 def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
     classes = tmp_path / "classes"
     classes.mkdir()

@@ -9,6 +9,7 @@ from lib_lora.training import state
 from lib_lora.training.loop import train
 from lib_lora.training.session import open_session
 
+OURS = pytest.mark.once("DoRA's layers are ours; peft's, and what is fused of them, are repeated")
 STRONG = {"steps": 12, "photos": 4, "save_every": 12, "unet_lr": 5e-3, "te_lr": 5e-3, "preservation_share": 1.0}
 
 
@@ -16,7 +17,9 @@ def _silent(kind, **fields):
     pass
 
 
-@pytest.mark.parametrize("lora", [{}, {"dropout": 0.3}, {"use_dora": True}], ids=["fused", "peft", "dora"])
+@pytest.mark.parametrize(
+    "lora", [{}, {"dropout": 0.3}, pytest.param({"use_dora": True}, marks=OURS)], ids=["fused", "peft", "dora"]
+)
 def test_switched_off_the_model_is_the_base(make_run, lora):
     session = open_session(make_run(preservation_weight=1.0, lora=lora), _silent)
     forward, switch = session.forward, session.preservation.switch

@@ -27,7 +27,12 @@ def _sizes(folder):
     return [path.stat().st_size for path in folder.iterdir()]
 
 
-@pytest.mark.once("bytes of files, which follow from shapes; the resumes of test_loop.py read them on any version")
+OF_SHAPES = pytest.mark.once(
+    "bytes of files, which follow from shapes; the resumes of test_loop.py read them on any version"
+)
+
+
+@OF_SHAPES
 @pytest.mark.parametrize(
     ("kind", "family", "settings"),
     [
@@ -59,6 +64,7 @@ def test_what_a_run_writes_is_said_before(make_run, events, toy, kind, family, s
     assert _near(said.disk_bytes, sum(files) + sum(kept) + said.cache_bytes)
 
 
+@OF_SHAPES
 def test_latents_and_texts_are_counted(make_run, events, toy):
     run = make_run("sdxl", photos=3, resolution=256, samples=0, lora={"te": False})
     for number, path in enumerate(sorted(run.character_folder.photos.glob("*.jpg"))):
@@ -70,6 +76,7 @@ def test_latents_and_texts_are_counted(make_run, events, toy):
     assert _near(said.cache_bytes, sum(_sizes(cache / "latents")) + sum(_sizes(cache / "text")))
 
 
+@OF_SHAPES
 def test_sample_pictures_are_counted(make_run, events, toy):
     run = make_run("sd1", photos=1, steps=2, save_every=1, samples=1, sample_steps=1)
     said = estimate("sd1", shapes_of(toy("sd1")), run.file.settings, 512, photos=1)
