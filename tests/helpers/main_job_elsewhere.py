@@ -17,6 +17,7 @@ from shared import Shared
 
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_run import GridRequest
+from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.train import main_job
 
 STEPS, NAME = 3, "Mara ü"
@@ -40,7 +41,6 @@ class MainJob:
     def do(self, main: Callable[..., Said], photos: Path, *words: str) -> None:
         """Do it; `words` say where."""
         self.out.mkdir()
-        paint_and_score = main_job.paint_and_score
 
         def with_few_prompts(run: Run, request: GridRequest, *rest: Any, **more: Any) -> Any:
             return paint_and_score(run, replace(request, count=PROMPTS), *rest, **more)

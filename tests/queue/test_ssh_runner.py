@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from fake_runpod import FakeRunpod
 from main_job_elsewhere import MainJob
 from PIL import Image
@@ -42,6 +41,7 @@ ROOT = Path(__file__).parents[2]
 PERSONAS = ROOT / "tests" / "data" / "personas"
 SMALL = {"resolution": 128, "precision": "fp32", "optimizer": "adamw", "lora": {"rank": 2, "te": False}, "samples": 0}
 SMALL |= {"batch_size": 1, "gradient_checkpointing": False, "steps": 40, "save_every": 4}
+SMALL["likeness_curve"] = False  # each worker would look for faces in three photos, and find them too few
 NAME = "Mara ü"
 
 
@@ -152,15 +152,6 @@ def _rented(folder, server, monkeypatch):
         keys, place = str(server.folder / "authorized_keys"), server.place()
         Rented(made.base, keys, place.folder, python=place.python).use(monkeypatch.setattr)
         yield made
-
-
-@pytest.fixture
-def one_thread():
-    """torch computes as in the workers: more threads add in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_trained_here(harness, one_thread):

@@ -287,15 +287,15 @@ def runs_out(monkeypatch):
 
 
 def test_where_memory_runs_out_at_first_it_begins_again_with_less(at_work, copied, runs_out):
-    settings = {**SMALL, "steps": 2, "batch_size": 3, "accumulation": 2, "gradient_checkpointing": False}
+    settings = {**SMALL, "steps": 1, "batch_size": 2, "accumulation": 2, "gradient_checkpointing": False}
     outcome = at_work("train", base=str(copied.base), settings=settings, few=True)
     assert outcome["state"] == "finished"
-    assert runs_out == [(3, 2, False), (1, 6, True)]
+    assert runs_out == [(2, 2, False), (1, 4, True)]
     run = load_run(copied.run.with_name("002"))
-    assert (run.file.settings.batch_size, run.file.settings.accumulation) == (1, 6)
+    assert (run.file.settings.batch_size, run.file.settings.accumulation) == (1, 4)
     for events in (at_work.events, list(read_events(run.events))):
         [warning] = [event for event in _of(events, "warning") if "memory" in event["text"]]
-        assert "batch_size 1 and accumulation 6" in warning["text"]
+        assert "batch_size 1 and accumulation 4" in warning["text"]
     assert not copied.run.with_name("003").exists()
 
 
