@@ -22,7 +22,7 @@ from lib_lora.likeness.verdict.verdict import judge
 from lib_lora.typed_settings import to_dict
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "old-reports"
-GONE = {"0.1.0.json": {"alarm_at", "half"}, "2026-11-27.json": {"alarm_at", "ahead_alarm", "half", "remedy"}}
+GONE = {"0.1.0.json": {"alarm_at", "half"}, "2026-11-27.json": {"alarm_at", "ahead_alarm", "half"}}
 
 
 def test_each_old_report_is_tested():
@@ -37,7 +37,8 @@ def test_an_old_report_opens_with_all_that_is_still_known(name, tmp_path):
     again = read_json(tmp_path / "again.json")
     kept = {key: value for key, value in values["facts"].items() if key not in GONE[name]}
     assert len(values["facts"]) - len(kept) == len(GONE[name])
-    assert {key: again["facts"][key] for key in kept} == {**kept, "refusal": None}  # was "" where there was none
+    assert {key: again["facts"][key] for key in kept} == kept
+    assert set(again["calibration"]) == set(values["calibration"]) | {"remedy"}
     assert again["verdict"] == values["verdict"]
     assert len(again["pictures"]) == len(values["pictures"]) == 12
     text = " ".join(as_text(report).split())
@@ -56,6 +57,13 @@ def test_an_old_report_opens_with_all_that_is_still_known(name, tmp_path):
             "no-strangers",
         ),
         ("these pictures were painted, nobody says with what", "Name it", "origin unknown", EARLIER),
+        (
+            "these pictures were painted with one and the VAE two, and what that base model can show of this face at "
+            "this size is not known: its test grids have another size than 512",
+            "name that base model's file (--base), or test the LoRA with it at this size, and judge again",
+            "origin unknown",
+            "no-grid-of-size",
+        ),
     ],
 )
 def test_an_old_report_without_lines_says_why_as_it_did(tmp_path, why, remedy, rule, code):
@@ -72,6 +80,8 @@ def test_an_old_report_without_lines_says_why_as_it_did(tmp_path, why, remedy, r
     assert f"No lines were drawn: {why}." in " ".join(as_text(report).split())
     save(report, tmp_path / "again.json")
     assert load(tmp_path / "again.json") == report
+    assert read_json(tmp_path / "again.json")["facts"]["refusal"] == why
+    assert read_json(tmp_path / "again.json")["calibration"]["remedy"] == remedy
 
 
 def test_two_old_reports_are_compared():

@@ -14,7 +14,7 @@ from message_templates import templates_of
 from report_toys import facts_by_name
 
 from lib_lora.likeness.measure.calibration import COHORT, calibrate
-from lib_lora.likeness.measure.refusals import REFUSALS, LineRefusal, recognised_refusal
+from lib_lora.likeness.measure.refusals import REFUSALS, LineRefusal
 from lib_lora.likeness.verdict import rule_language
 from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
@@ -259,7 +259,7 @@ PHOTOS, STRANGERS = np.linspace(0.8, 0.9, 20), np.linspace(0.1, 0.3, 50)
 )
 def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
     found = calibrate(photos, [(COHORT, one) for one in strangers])
-    facts = changed(CLEAN, refusal=found.refusal, photos=len(photos), separation=1.0 if strangers else None)
+    facts = changed(CLEAN, refusal=str(found.refusal), photos=len(photos), separation=1.0 if strangers else None)
     verdict = judge(facts)
     because = messages(verdict, facts).because
     assert str(because) == verdict.because
@@ -268,26 +268,24 @@ def test_why_nothing_can_be_said_is_translated_too(photos, strangers):
     assert "{" in because.values["refusal"].template or not strangers
 
 
-def test_a_refusal_is_a_code_with_values_on_the_disk():
-    found = calibrate(PHOTOS[:7], [(COHORT, STRANGERS)]).refusal
-    kept = json.loads(json.dumps(flat(changed(CLEAN, refusal=to_dict(found)))))
-    assert kept["refusal"] == {"code": "too-few-photos", "values": {"count": "7", "least": "8"}}
-    assert from_flat(kept).refusal == found
-
-
 @pytest.mark.parametrize(
     ("code", "values"),
     [
         ("too-few-photos", {"count": "7", "least": "8"}),
         ("no-strangers", {}),
         ("strangers-alike", {"separation": "1.2", "strangers": "base model", "least": "3"}),
+        ("no-grid", {}),
+        ("no-grid", {"base": "one"}),
+        ("no-grid-of-base", {"vae": "two"}),
+        ("no-grid-of-size", {"base": "one", "vae": "two", "size": "512 x 512"}),
+        ("origin-unknown", {"base": "one"}),
     ],
 )
-def test_an_earlier_report_s_sentence_becomes_its_code(code, values):
+def test_a_refusal_is_kept_as_sentences_as_all_versions_do_and_read_as_its_code(code, values):
     refusal = LineRefusal(code, values)
-    assert recognised_refusal(str(refusal)) == refusal
-    assert changed(CLEAN, refusal=str(refusal), remedy="").refusal == refusal
-    assert changed(CLEAN, refusal="", remedy="").refusal is None
+    kept = json.loads(json.dumps(flat(changed(CLEAN, refusal=to_dict(refusal)))))
+    assert (kept["refusal"], kept["remedy"]) == (str(refusal), str(refusal.remedy() or ""))
+    assert from_flat(kept).refusal == refusal
 
 
 @pytest.mark.parametrize("code", REFUSALS)

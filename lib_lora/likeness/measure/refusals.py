@@ -61,7 +61,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
 }
 _WITH, _WITH_BOTH, _WITH_VAE = " with {base}", " with {base} and the VAE {vae}", " with the VAE {vae}"
-_WORDED, _REMEDY = "{text}", "{remedy}"  # of any other code: the sentence of an error, or of an earlier report
+_WORDED, _REMEDY = "{text}", "{remedy}"  # of any other code: the sentence of an error, or of a report
 EARLIER = "earlier-version"
 
 
@@ -102,23 +102,30 @@ def refusal_of(error: UserError) -> LineRefusal:
 
 
 def recognised_refusal(text: str, remedy: str = "") -> LineRefusal | None:
-    """The refusal in a report of an earlier version, which held sentences; None for an empty one."""
+    """The refusal that a report holds as a sentence, and as what to do; None where the sentence is empty."""
     if not text:
         return None
-    for code in ("too-few-photos", "no-strangers", "strangers-alike"):
-        said = recognised(text, [REFUSALS[code][0]])
-        if isinstance(said, Message):
-            return LineRefusal(code, dict(said.values))
+    for code, (why, _) in REFUSALS.items():
+        for painted_with in (_WITH_BOTH, _WITH_VAE, _WITH, "") if "{with}" in why else ("",):
+            said = recognised(text, [why.replace("{with}", painted_with)])
+            if isinstance(said, Message):
+                return LineRefusal(code, dict(said.values))
     return LineRefusal(EARLIER, {"text": text, **({"remedy": remedy} if remedy else {})})
 
 
+def kept_refusal(refusal: LineRefusal | None) -> dict[str, str]:
+    """What a report holds of it: sentences, as all versions do."""
+    return {"refusal": str(refusal or ""), "remedy": str((refusal and refusal.remedy()) or "")}
+
+
 def with_refusal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of a report with its ``refusal`` as today's reports have it, of whichever version it is."""
-    refusal, remedy = values.get("refusal"), values.get("remedy", "")
-    others = {name: value for name, value in values.items() if name not in ("refusal", "remedy")}
-    if isinstance(refusal, str) and isinstance(remedy, str):
-        refusal = recognised_refusal(refusal, remedy)
-    return {**others, "refusal": to_dict(refusal) if isinstance(refusal, LineRefusal) else refusal}
+    """A table of a report with the sentences of its ``refusal`` and ``remedy`` as a refusal's values."""
+    text, remedy = values.get("refusal"), values.get("remedy", "")
+    others = {name: value for name, value in values.items() if name != "remedy" or not isinstance(value, str)}
+    if isinstance(text, str) and isinstance(remedy, str):
+        refusal = recognised_refusal(text, remedy)
+        others["refusal"] = to_dict(refusal) if refusal else None
+    return others
 
 
 def templates() -> Iterator[str]:

@@ -17,7 +17,7 @@ from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.measure import intervals
 from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
-from lib_lora.likeness.measure.refusals import LineRefusal, with_refusal
+from lib_lora.likeness.measure.refusals import LineRefusal, kept_refusal, with_refusal
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling
 from lib_lora.likeness.verdict.facts import GONE, Asked, Facts, PictureFacts, Status, Training, flat, nested, status_of
@@ -273,7 +273,9 @@ def save(report: Report, path: Path) -> None:
 
 def values_of(report: Report) -> dict[str, Any]:
     """A report as plain values, with all facts side by side."""
-    return {**typed_settings.to_dict(report), "facts": flat(report.facts)}
+    values = typed_settings.to_dict(report)
+    calibration = {**values["calibration"], **kept_refusal(report.calibration.refusal)}
+    return {**values, "calibration": calibration, "facts": flat(report.facts)}
 
 
 def load(path: Path) -> Report:

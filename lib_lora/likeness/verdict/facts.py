@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from lib_lora.likeness.measure.calibration import LEAST_FACES, Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore
-from lib_lora.likeness.measure.refusals import LineRefusal, with_refusal
-from lib_lora.typed_settings import from_dict, to_dict
+from lib_lora.likeness.measure.refusals import LineRefusal, kept_refusal, with_refusal
+from lib_lora.typed_settings import from_dict
 
 GONE = frozenset(("alarm_at", "ahead_alarm", "quarter", "full", "half"))  # facts of earlier reports, of no use now
 Status = Literal["ok", "drift", "lost", "no face", "suspect", "unreadable", "unjudged"]
@@ -428,7 +428,7 @@ class Facts:
 def flat(facts: Facts) -> dict[str, Any]:
     """Facts by one name each, as reports keep them and sentences name them."""
     values = {key: getattr(group, name) for key, group, name in _places(facts)}
-    return {**values, "refusal": to_dict(facts.refusal) if facts.refusal else None}
+    return {**values, **kept_refusal(facts.refusal)}
 
 
 def from_flat(values: Mapping[str, Any], where: str = "facts") -> Facts:
