@@ -39,15 +39,25 @@ _REASONS = (  # the first whose pattern is in what pip said; the words in bracke
         "pip could not reach its package index (what was downloaded is kept); check the network or the proxy",
     ),
 )
-# What pip may be told about where packages come from, as uv is told it: in words of its command, or in variables.
-_UV_WORDS = {
-    "index-url": "--index-url",
-    "extra-index-url": "--extra-index-url",
-    "find-links": "--find-links",
-    "trusted-host": "--allow-insecure-host",
-    "constraint": "--constraints",
+# What pip may be told about where packages come from, as uv is told it: in variables, since everybody on a machine can
+# read the words of a command, and an address may hold a password. Beside each: what stands between several values.
+_UV_VARIABLES = {
+    "index-url": ("UV_INDEX_URL", " "),
+    "extra-index-url": ("UV_EXTRA_INDEX_URL", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "constraint": ("UV_CONSTRAINT", " "),
+    "cert": ("SSL_CERT_FILE", ""),
+    "client-cert": ("SSL_CLIENT_CERT", ""),
 }
-_UV_VARIABLES = {"cert": "SSL_CERT_FILE", "client-cert": "SSL_CLIENT_CERT", "proxy": "ALL_PROXY"}
+_PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_TRUE = ("y", "yes", "t", "true", "on", "1")  # pip's words
+_OF_PIP_ALONE = {
+    "only-binary",
+    "no-binary",
+    "require-hashes",
+    "pre",
+}  # what may be installed: pip does it where one is set
 
 
 def install_packages(
@@ -87,12 +97,13 @@ def install_packages(
     # variable, which containers set, each process would compile them again.
     never_compiled = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     uv, pip = uv_command(), pip_command(python)
-    if uv:
+    told = _pip_configuration(pip) if uv else {}
+    if uv and not told.keys() & _OF_PIP_ALONE:
         how = ["--compile-bytecode"] if never_compiled else []
         how += [] if cached else ["--no-cache"]
-        sources, variables = _sources_for_uv(pip, "" if index else "index-url")
-        command = [*uv, "pip", "install", "--python", python, *how, *where, *sources, *lines]
-        code, said = _watched(command, each, variables)
+        how += ["--no-index"] if told.get("no-index", "").lower() in _TRUE else []
+        command = [*uv, "pip", "install", "--python", python, *how, *where, *lines]
+        code, said = _watched(command, each, _variables_of_uv(told))
         if code == 0:
             with suppress(OSError):
                 log.write_text(said, encoding="utf-8")
@@ -152,26 +163,22 @@ def _said(command: list[str]) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _sources_for_uv(pip: list[str], index: str = "index-url") -> tuple[list[str], dict[str, str]]:
-    """What pip's files and variables say about where packages come from and how to get there, for uv.
+def _variables_of_uv(told: Mapping[str, str]) -> dict[str, str]:
+    """What pip was told about where packages come from and how to get there, as variables for uv.
 
     pip looks for the best version in all its indexes; uv, unless it is told to, in the first that has the package.
-
-    Args:
-        pip: the command of pip.
-        index: the name of the setting for the usual index; empty where another index is asked for.
-
-    Returns:
-        Words for `uv pip install`, and variables of its environment.
     """
-    told = _pip_configuration(pip)
-    names = [name for name in _UV_WORDS if name != "index-url" or index]
-    words = [word for name in names for value in told.get(name, "").split() for word in (_UV_WORDS[name], value)]
-    if told.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        words.append("--no-index")
+    found = {
+        variable: between.join(told[name].split()) if between else told[name]
+        for name, (variable, between) in _UV_VARIABLES.items()
+        if told.get(name)
+    }
     if told.get("extra-index-url"):
-        words += ["--index-strategy", "unsafe-best-match"]
-    return words, {variable: told[name] for name, variable in _UV_VARIABLES.items() if told.get(name)}
+        found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if told.get("proxy"):
+        names = _PROXY if os.name == "nt" else (*_PROXY, *map(str.lower, _PROXY))
+        found.update(dict.fromkeys(names, told["proxy"]))
+    return found
 
 
 def _pip_configuration(pip: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -139,38 +140,58 @@ def test_a_uv_that_does_not_start_is_passed_over(place: Place) -> None:
     assert place.installed() == {"tiny": "1.5"}
 
 
+TOLD = {
+    "index-url": "https://me:secret@mirror/simple",
+    "extra-index-url": "https://a/simple https://b/simple",
+    "find-links": "https://c/ https://d/",
+    "cert": "/a b/ca.pem",
+    "proxy": "http://proxy:1",
+    "timeout": "3",
+}
+
+
 @posix
-def test_uv_is_told_where_pip_was_told_to_look(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.undo()
-    given = {
-        "CONFIG_FILE": os.devnull,  # pip then reads no file at all
-        "INDEX_URL": "https://mirror/simple",
-        "EXTRA_INDEX_URL": "https://a/simple https://b/simple",
-        "FIND_LINKS": place.wheels.as_uri(),
-        "NO_INDEX": "1",
-        "TRUSTED_HOST": "",  # as a workflow passes on what is not set
-        "NO_CACHE_DIR": "1",
-        "CERT": str(tmp_path / "ca.pem"),
-        "PROXY": "http://proxy:1",
-    }
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    for name, value in given.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
-    asked = place.uv('echo "$SSL_CERT_FILE" "$ALL_PROXY" >> "$0.asked"')
-    monkeypatch.setenv("PATH", f"{place.bin}{os.pathsep}{os.environ['PATH']}")
+def test_uv_is_told_where_pip_was_told_to_look_and_no_word_of_its_command_has_a_password(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_installer, "_pip_configuration", lambda pip: TOLD | {"no-index": "Y"})
+    asked = place.uv('/usr/bin/env > "$0.environment"')
     assert place.install("tiny>=1") == 0
     words = asked.read_text(encoding="utf-8").splitlines()
-    assert words[words.index("--only-binary=:all:") + 1 :] == [
-        *("--index-url", "https://mirror/simple", "--extra-index-url", "https://a/simple"),
-        *("--extra-index-url", "https://b/simple", "--find-links", place.wheels.as_uri()),
-        *("--no-index", "--index-strategy", "unsafe-best-match", "tiny>=1"),
-        f"{tmp_path / 'ca.pem'} http://proxy:1",
-    ]
-    assert place.install("tiny>=1", index="https://other/simple") == 0
-    words = asked.read_text(encoding="utf-8").splitlines()
-    assert words.count("--index-url") == 1
-    assert words[words.index("--index-url") + 1] == "https://other/simple"
+    assert words[:5] == ["pip", "install", "--python", sys.executable, "--no-index"]
+    assert not any("secret" in word or "://" in word for word in words)
+    lines = (place.bin / "uv.environment").read_text(encoding="utf-8").splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    wanted = {
+        "UV_INDEX_URL": TOLD["index-url"],
+        "UV_EXTRA_INDEX_URL": TOLD["extra-index-url"],
+        "UV_FIND_LINKS": "https://c/,https://d/",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "SSL_CERT_FILE": "/a b/ca.pem",
+        **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://proxy:1"),
+    }
+    assert wanted.items() <= found.items()
+
+
+@posix
+def test_where_pip_was_told_what_may_be_installed_it_does_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_installer, "_pip_configuration", lambda pip: {"only-binary": ":all:"})
+    asked = place.uv("exit 0")
+    assert place.install("tiny>=1") == 0
+    assert place.installed() == {"tiny": "1.5"}
+    assert not asked.exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("uv") is None, reason="the package uv is not installed")
+def test_uv_itself_understands_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels_of = {"no-index": "1", "find-links": place.wheels.as_uri(), "index-url": "https://nowhere.invalid/simple"}
+    monkeypatch.setattr(package_installer, "_pip_configuration", lambda pip: wheels_of)
+    monkeypatch.setattr(package_installer, "uv_command", lambda: [sys.executable, "-m", "uv"])
+    for name in ("PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name)
+    assert place.install("tiny>=1") == 0
+    assert place.installed() == {"tiny": "1.5"}
+    assert not any("trying pip" in line for line in place.said)
 
 
 def test_the_settings_of_pip_install_count_and_a_broken_pip_has_none(
