@@ -15,6 +15,8 @@ import { actionButton, keyedList, notice, openDialog, progressBar, toast, toneBa
 const FREQUENT = 1000; // milliseconds between two drawings while it is open
 
 let moving = 0; // moves whose result the page's state does not know yet
+/** @type {Promise<unknown> | null} */
+let latest = null; // of these
 
 export function open() {
   const list = el('div', { class: 'sf-jobs' });
@@ -165,8 +167,8 @@ function actions(job, say) {
   if (job.state === 'waiting') {
     const ids = queued().map((one) => one.id);
     const at = ids.indexOf(job.id);
-    if (at > 0) found.push({ label: 'Move up', run: () => moved(job.id, ids[at - 1], say) });
-    if (at < ids.length - 1) found.push({ label: 'Move down', run: () => moved(job.id, ids[at + 2] ?? null, say) });
+    if (at > 0) found.push({ label: 'Move up', run: () => step(job.id, -1, say) });
+    if (at < ids.length - 1) found.push({ label: 'Move down', run: () => step(job.id, 1, say) });
     found.push({ label: 'Remove', run: () => remove(job) });
   } else if (job.open && job.wish !== 'stop') {
     found.push({ label: 'Stop', run: act('stop') });
@@ -191,15 +193,27 @@ function queued() {
  */
 async function moved(id, before, say) {
   moving += 1;
-  try {
-    await api.post(`/jobs/${String(id)}/move`, { before });
-    await refresh();
-  } finally {
-    moving -= 1;
-  }
+  latest = api
+    .post(`/jobs/${String(id)}/move`, { before })
+    .then(refresh)
+    .finally(() => (moving -= 1));
+  await latest;
   const now = queued();
   const place = now.findIndex((one) => one.id === id);
   if (place >= 0) say(t('{job}: place {n} of {of}', { job: now[place].text, n: place + 1, of: now.length }));
+}
+
+/**
+ * Move a waiting job up or down by one place.
+ * @param {number} id
+ * @param {-1 | 1} by
+ * @param {(text: string) => void} say
+ */
+async function step(id, by, say) {
+  await latest?.catch(() => null); // before, the places are not those that are shown
+  const ids = queued().map((one) => one.id);
+  const to = ids.indexOf(id) + by;
+  if (ids.includes(id) && ids[to] !== undefined) await moved(id, ids[by < 0 ? to : to + 1] ?? null, say);
 }
 
 /**

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.messages.message import Message, recognised
 from lib_lora.typed_settings import to_dict
 
@@ -72,10 +73,19 @@ class LineRefusal:
     Attributes:
         code: one of `REFUSALS`, or another with the sentence itself as the value ``text``.
         values: of its templates; `recognised_refusal` keeps what to do as ``remedy`` where it knows no code.
+
+    Raises:
+        ValueError: a value of its templates is missing.
     """
 
     code: str
     values: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for template in REFUSALS.get(self.code, ()):
+            for _, name, _, _ in Formatter().parse(template):
+                if name and name != "with" and name not in self.values:
+                    raise Misfit(f"the refusal {self.code} says no {name}", "values")
 
     def message(self) -> Message:
         """Why, as a part of a sentence."""

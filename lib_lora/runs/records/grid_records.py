@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib_lora.errors import UserError
+from lib_lora.errors import Misfit, UserError
 from lib_lora.files import PICTURE_NAME, read_json
 from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
@@ -58,34 +58,44 @@ def planned(values: Mapping[str, Any]) -> Cell:
     """A cell as it lies in a grid's ``plan.json``, without its LoRA; further LoRAs by their file names.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not one.
+        ValueError: it is not one.
     """
-    known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
-    more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))
-    cell = Cell(**{**known, "attributes": tuple(known.get("attributes", ())), "more": more})
+    try:
+        known = {key: value for key, value in values.items() if key in Cell.__dataclass_fields__ and key != "lora"}
+        known |= {key: int(known[key]) for key in ("seed", "width", "height") if _is_whole(known.get(key))}
+        more = tuple((Path(one[0]), float(one[1])) for one in known.get("more", ()))
+        cell = Cell(**{**known, "attributes": tuple(known.get("attributes", ())), "more": more})
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise Misfit(f"no cell of a grid: {error}", "cell") from error
     texts, numbers = (cell.prompt, cell.negative, cell.name), (cell.seed, cell.width, cell.height)
     if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int) for one in numbers):
-        raise TypeError("a cell has a value of another type")
+        raise Misfit("a cell has a value of another type", "cell")
     return cell
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
 def cells(grid: Path) -> dict[str, GridCell]:
-    """What each picture of a grid was asked to be, by its file name; nothing where the plan cannot be read."""
+    """What each picture of a grid was asked to be, by its file name; without those that the plan does not say in a way
+    that can be read."""
     path = grid / PLAN
 
     def read() -> dict[str, GridCell]:
         try:
             plan = read_json(path)
-            return {
-                f"{number:02d}-{role}.png": GridCell(role, planned(cell), str(cell.get("lora") or ""))
-                for role in ROLES
-                for number, cell in enumerate(plan.get(role, []), 1)
-            }
+            asked = [(role, number, cell) for role in ROLES for number, cell in enumerate(plan.get(role, []), 1)]
         except UserError:
             keep_nothing()
             return {}
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (TypeError, AttributeError):
             return {}
+        found = {}
+        for role, number, cell in asked:
+            with suppress(ValueError, AttributeError):
+                found[f"{number:02d}-{role}.png"] = GridCell(role, planned(cell), str(cell.get("lora") or ""))
+        return found
 
     return kept(("plan", grid), mark(path), read) if path.is_file() else {}
 

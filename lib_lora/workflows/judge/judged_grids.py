@@ -121,7 +121,7 @@ def judged_grid(run: Run, folder: Path) -> JudgedGrid | None:
         return None
     try:
         with_lora, without = [planned(cell) for cell in cells], [planned(cell) for cell in base]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except ValueError:
         return None
     by = plan.get("by", "")
     painted = base_painted(run, report.subject.base, by if isinstance(by, str) else "", folder)

@@ -67,7 +67,7 @@ class KeptAudit:
         """An audit of its plain values.
 
         Raises:
-            AttributeError, KeyError, TypeError: they are none.
+            AttributeError, KeyError, TypeError, ValueError, OverflowError: they are none.
         """
         photos = [
             KeptPhoto(str(one["file"]), str(one["sha256"]), str(one["tone"]), bool(one["proposed"]), one)
@@ -103,7 +103,7 @@ def kept(folder: CharacterFolder) -> KeptAudit | None:
     values_kept = _values_kept(folder)
     try:
         return KeptAudit.read(values_kept) if values_kept else None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

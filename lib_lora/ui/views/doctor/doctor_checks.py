@@ -91,7 +91,8 @@ def _gpu(host: Host, root: Path) -> Iterator[CheckResult]:
     else:
         memory, free = f"{choice.memory / _GB:.0f} GB", size(choice.free)
         found = result("GPU", "gpu-memory-free", device=choice.text, memory=memory, free=free)
-        yield replace(found, tone=choice.tone, mend=choice.mend)
+        text = found.text if choice.tone == "good" else replace(found.text, code=choice.text.code)
+        yield replace(found, text=text, tone=choice.tone, mend=choice.mend)
 
 
 def _disk(root: Path) -> Iterator[CheckResult]:
