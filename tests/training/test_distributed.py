@@ -31,7 +31,7 @@ for folder in sys.argv[1:]:
 """
 
 SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
-SETTINGS |= {"trigger_vectors": 2}
+SETTINGS |= {"trigger_vectors": 2, "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000}
 
 
 def _free_port():
