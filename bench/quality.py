@@ -73,7 +73,7 @@ VECTORS = {
 # the identity loss: its weight, and the timestep below which it is computed
 IDENTITY = {
     f"i{weight:g}t{below}": {"identity_loss_weight": weight, "identity_loss_timesteps": below}
-    for weight, below in ((0.1, 300), (0.3, 300), (1.0, 300), (0.3, 700), (1.0, 700))
+    for weight, below in ((0.3, 300), (1.0, 300), (0.1, 700), (0.3, 700), (1.0, 700))
 }
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {

@@ -258,8 +258,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Identity loss",
-            "What it counts that the face in a prediction is recognised as the person's, 1 minus SFace's cosine to the"
-            " photos, against a photo's 1. 0 = off; the test grid is then judged by the recogniser that trained it.",
+            "What it counts, against a photo's 1, that SFace recognises the person in what is predicted. 0 = off; SFace,"
+            " which judges test grids, is then no longer an independent judge.",
             least=0,
             group="Photos",
         ),
