@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pull:
+class LossAndGradient:
     """What the identity loss says of a batch.
 
     Attributes:
@@ -73,7 +73,7 @@ class IdentityLoss:
         self.places, self.below = places, train.identity_loss_timesteps
         self.template = torch.from_numpy(template.copy()).to(next(vae.parameters()).device)
 
-    def pull(self, sample: Sample, predicted: torch.Tensor) -> Pull | None:
+    def loss_and_gradient(self, sample: Sample, predicted: torch.Tensor) -> LossAndGradient | None:
         """The loss of a batch and its gradient; None where no item takes part.
 
         Item by item, so that no more than one decoded face is in memory, and apart from the denoiser's own graph.
@@ -82,7 +82,8 @@ class IdentityLoss:
             sample: what was denoised.
             predicted: by the denoiser, [B, C, H, W].
         """
-        turns = [slot for slot in range(len(sample.items)) if self._takes_part(sample, slot)]
+        times = sample.times.tolist()
+        turns = [slot for slot, item in enumerate(sample.items) if self._takes_part(item, times[slot])]
         if not turns:
             return None
         leaf = predicted.detach().float().requires_grad_()
@@ -95,7 +96,7 @@ class IdentityLoss:
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
         assert leaf.grad is not None
-        return Pull(total, leaf.grad)
+        return LossAndGradient(total, leaf.grad)
 
     def unlikeness(self, clean: torch.Tensor, place: FacePlace) -> torch.Tensor:
         """One minus the cosine of the face to the template, 0..2, a scalar.
@@ -109,9 +110,8 @@ class IdentityLoss:
         face = aligned(pixels.clamp(0, 255), place.matrix)
         return 1 - functional.cosine_similarity(self.network(face), self.template[None])[0]
 
-    def _takes_part(self, sample: Sample, slot: int) -> bool:
-        photo = sample.items[slot].photo
-        return not photo.prior and photo.file in self.places and float(sample.times[slot]) < self.below
+    def _takes_part(self, item: Item, time: float) -> bool:
+        return not item.photo.prior and item.photo.file in self.places and time < self.below
 
 
 def identity_loss_of(

@@ -314,14 +314,15 @@ class _Loop:
         sample = session.forward.draw(items, micro, rank * size)
         predicted = session.forward.predicted(sample)
         loss = session.forward.loss(sample, predicted).mean() / self.train.accumulation
-        pull = session.identity.pull(sample, predicted) if session.identity and self._identity_counts() else None
-        if pull is None:
+        identity = session.identity if self._identity_counts() else None
+        recognised = identity.loss_and_gradient(sample, predicted) if identity else None
+        if recognised is None:
             session.accelerator.backward(loss)
             loss = loss.detach()
         else:
             weight = self.train.identity_loss_weight / (size * self.train.accumulation)
-            session.accelerator.backward(loss + weight * (predicted.float() * pull.gradient).sum())
-            loss = loss.detach() + weight * pull.loss
+            session.accelerator.backward(loss + weight * (predicted.float() * recognised.gradient).sum())
+            loss = loss.detach() + weight * recognised.loss
         if session.preservation and (apart := session.preservation.losses(sample)) is not None:
             added = self.train.preservation_weight * apart.sum() / (size * self.train.accumulation)
             session.accelerator.backward(added)  # a pass of its own, when the first has freed its memory

@@ -64,16 +64,16 @@ def test_its_gradient_is_that_of_the_whole_chain(prediction):
     loss = _loss(prediction)
     sample = _sample(loss, ["a", "b", "c", "b"], [100, 299, 100, 300])
     predicted = torch.randn(sample.latents.shape, generator=torch.Generator().manual_seed(4))
-    pull = loss.pull(sample, predicted)
+    found = loss.loss_and_gradient(sample, predicted)
     leaf = predicted.clone().requires_grad_()
     clean = loss.objective.clean(leaf, sample.noisy, sample.times)
     total = loss.unlikeness(clean[:1], PLACE) + loss.unlikeness(clean[1:2], PLACE)
     total.backward()
-    torch.testing.assert_close(pull.gradient, leaf.grad)
-    torch.testing.assert_close(pull.loss, total.detach())
-    assert pull.gradient[:2].flatten(1).abs().sum(1).gt(0).all()
-    assert not pull.gradient[2:].any()  # no face is known of one, the other has too much noise
-    assert not pull.loss.requires_grad
+    torch.testing.assert_close(found.gradient, leaf.grad)
+    torch.testing.assert_close(found.loss, total.detach())
+    assert found.gradient[:2].flatten(1).abs().sum(1).gt(0).all()
+    assert not found.gradient[2:].any()  # no face is known of one, the other has too much noise
+    assert not found.loss.requires_grad
 
 
 def test_a_true_prediction_means_the_clean_latent():
@@ -91,7 +91,7 @@ def test_nothing_is_computed_where_nobody_takes_part(files, times, prior):
     loss = _loss()
     loss.network = None
     sample = _sample(loss, files, times, prior)
-    assert loss.pull(sample, sample.target) is None
+    assert loss.loss_and_gradient(sample, sample.target) is None
 
 
 def test_a_photo_of_the_person_loses_less_than_one_of_another():

@@ -258,8 +258,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Identity loss",
-            "What it counts, against a photo's 1, that SFace recognises the person in what is predicted. 0 = off; SFace,"
-            " which judges test grids, is then no longer an independent judge.",
+            "What it counts, against a photo's 1, that SFace recognises the person in what is predicted. 0 = off;"
+            " SFace, which judges test grids, is then no longer an independent judge.",
             least=0,
             group="Photos",
         ),
