@@ -18,7 +18,7 @@ from lib_lora.errors import Misfit
 
 Weights = npt.NDArray[Any]
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
-_DTYPES = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
+_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
 _VARINT, _EIGHT, _SIZED, _FOUR = 0, 1, 2, 5
 
 
@@ -138,7 +138,8 @@ def _packed(data: memoryview) -> list[int]:
 
 
 def _weights(data: memoryview) -> tuple[str, Weights]:
-    name, shape, kind, content = "", [], 0, b""
+    name, kind, content = "", 0, b""
+    shape: list[int] = []
     for number, value in _fields(data):
         if number == 1:
             shape += [value] if isinstance(value, int) else _packed(value)

@@ -31,7 +31,8 @@ def aligned(pixels: torch.Tensor, matrix: Numbers) -> torch.Tensor:
         shift = linear @ (0.5 / factor - 0.5) + shift
         linear = linear / factor
         height, width = small
-    return functional.grid_sample(pixels, _grid(linear, shift, width, height).to(pixels), align_corners=True)
+    grid = _grid(linear, shift, width, height).to(pixels)
+    return functional.grid_sample(pixels, grid, align_corners=True)
 
 
 def _grid(linear: torch.Tensor, shift: torch.Tensor, width: int, height: int) -> torch.Tensor:
@@ -41,4 +42,5 @@ def _grid(linear: torch.Tensor, shift: torch.Tensor, width: int, height: int) ->
     across = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1)
     places = (across - shift) @ torch.linalg.inv(linear).T
     size = torch.tensor([width, height], dtype=torch.float64)
-    return (2 * places / (size - 1).clamp(min=1) - 1)[None]
+    grid: torch.Tensor = (2 * places / (size - 1).clamp(min=1) - 1)[None]
+    return grid

@@ -26,7 +26,7 @@ class SFaceNetwork(nn.Module):
     def forward(self, aligned: torch.Tensor) -> torch.Tensor:
         """Unit embeddings, [B, 128], of aligned crops [B, 3, 112, 112] in RGB, 0..255; each with its mirror image."""
         total = self.layers(aligned) + self.layers(aligned.flip(-1))
-        return cast(torch.Tensor, nn.functional.normalize(total, dim=1))
+        return nn.functional.normalize(total, dim=1)
 
 
 class _Shifted(nn.Module):
