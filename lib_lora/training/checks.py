@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 1.2  # activations of a small batch with checkpointing, buffers; a floor, not an estimate
 
-# bytes of float32 tensors that decoding with gradients keeps for each pixel and each channel of the decoder's last part:
-# of Stable Diffusion's VAE torch's hooks for saved tensors counted 182; computed again 26, and 84 of the part at work
+# bytes of float32 that decoding with gradients keeps for each pixel and each channel of the decoder's last part: of
+# Stable Diffusion's VAE torch's hooks for saved tensors counted 182; computed again 26, and 84 of the part at work
 _KEPT, _KEPT_RECOMPUTED = 182, 110
 
 
