@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from lib_lora.faces.array_types import Array
+from lib_lora.faces.robust_mean import unit
 from lib_lora.likeness.measure import intervals
-from lib_lora.likeness.measure.robust_mean import unit
 
 ROOT = Path(__file__).resolve().parents[1]
 UNSEEN = ROOT / "bench" / "unseen_people.npz"

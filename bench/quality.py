@@ -70,6 +70,11 @@ VECTORS = {
     2: {"trigger_vectors": 2, "vectors_lr": 1e-2},
     4: {"trigger_vectors": 4, "vectors_lr": 3e-2},
 }
+# the identity loss: its weight, and the timestep below which it is computed
+IDENTITY = {
+    f"i{weight:g}t{below}": {"identity_loss_weight": weight, "identity_loss_timesteps": below}
+    for weight, below in ((0.3, 300), (1.0, 300), (0.1, 700), (0.3, 700), (1.0, 700))
+}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -87,6 +92,15 @@ VARIANTS: dict[str, Variant] = {
     "named": Variant(material=Material("named")),
     "named_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("named")),
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
+    # whose face a prediction would show is part of the loss, from half of the training on
+    **{
+        f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
+        for name, more in IDENTITY.items()
+    },
+    **{
+        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
+        for name, more in IDENTITY.items()
+    },
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),
     "unet_preserve_w1s25": Variant(UNET_PRESERVED),

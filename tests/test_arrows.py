@@ -76,7 +76,7 @@ INNER: dict[str, tuple[str, ...]] = {
     "hosts": ("", "webuis"),
     "cli": ("", "character", "machines"),
     "likeness": ("", "measure", "verdict", "report", "comparing"),
-    "training": ("objective", "plan", "data", ""),
+    "training": ("objective", "plan", "data", "identity", ""),
     "workflows": ("", "library", "photos", "judge", "combine", "train", "invent", "produce", "worker", "fleet"),
     "queue": ("", "running", "runners"),
     "remote": ("", "renting", "runpod", "ray_cluster"),

@@ -61,6 +61,12 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> list[Image.Image]:
     return pictures
 
 
+def pixels_of(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    """Latents [B, C, h, w] of the VAE's dtype and device as pixels [B, 3, 8h, 8w], about -1..1; gradients pass."""
+    pixels: torch.Tensor = vae.decode(latents / vae.config.scaling_factor + _shift(vae)).sample
+    return pixels
+
+
 def _shift(vae: AutoencoderKL) -> float:
     """What is taken from latents before they are scaled; only VAEs of 16 channels have it."""
     return getattr(vae.config, "shift_factor", None) or 0.0

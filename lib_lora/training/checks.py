@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,9 +12,17 @@ from lib_lora.files import explained, size
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.fast.memory import free_bytes
 from lib_lora.models.reading.weights import open_tensors
+from lib_lora.training.data.buckets import LATENT_PIXELS
 from lib_lora.training.plan.run_file import Run
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
 _OVERHEAD = 1.2  # activations of a small batch with checkpointing, buffers; a floor, not an estimate
+
+# bytes of float32 that decoding with gradients keeps for each pixel and each channel of the decoder's last part: of
+# Stable Diffusion's VAE torch's hooks for saved tensors counted 182; computed again 26, and 84 of the part at work
+_KEPT, _KEPT_RECOMPUTED = 182, 110
 
 
 def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> None:
@@ -32,6 +41,35 @@ def check_memory(info: ModelInfo, dtype: torch.dtype, device: torch.device) -> N
             needed=needed,
             free=free,
         )
+
+
+def check_decoding(vae: AutoencoderKL, cells: int, device: torch.device, spare: bool) -> bool:
+    """See that a part of a latent can be decoded with gradients, for the identity loss.
+
+    Args:
+        vae: in float32.
+        cells: latent cells of the largest part.
+        device: where it is decoded.
+        spare: spare memory even where it would suffice.
+
+    Returns:
+        Whether the VAE should compute its activations again, instead of keeping them.
+
+    Raises:
+        UserError: memory does not suffice even so.
+    """
+    numbers = cells * LATENT_PIXELS**2 * vae.config.block_out_channels[0]
+    free = free_bytes(device)
+    if numbers * _KEPT_RECOMPUTED > free:
+        raise UserError(
+            f"Too little memory on {device} for the identity loss: decoding the largest face needs about "
+            f"{size(numbers * _KEPT_RECOMPUTED)}, {size(free)} are free; set identity_loss_weight to 0, or use a "
+            "smaller resolution.",
+            code="identity-loss-memory",
+            needed=numbers * _KEPT_RECOMPUTED,
+            free=free,
+        )
+    return spare or numbers * _KEPT > free / 2
 
 
 def check_disk(run: Run, parameters: int, checkpoints: int) -> None:

@@ -56,6 +56,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         base_terms=run.base.terms or None,
         usage_hint=usage_hint(f"{run.character.trigger} {run.character.class_word}", consent_of(run.character).kind),
         trigger_vectors=train.trigger_vectors or None,
+        identity_loss_weight=train.identity_loss_weight or None,
         dataset_hash=run.data_hash,
         program_version=lib_lora.__version__,
         unet_dtype=train.precision,

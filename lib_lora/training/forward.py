@@ -95,7 +95,10 @@ class Forward:
 
     def training(self, sample: Sample) -> torch.Tensor:
         """The loss of each item, [B]."""
-        predicted = self.predicted(sample)
+        return self.loss(sample, self.predicted(sample))
+
+    def loss(self, sample: Sample, predicted: torch.Tensor) -> torch.Tensor:
+        """The loss of each item, [B], where the denoiser has `predicted` this, [B, C, H, W]."""
         maps = [item.weight_map for item in sample.items]
         weight_map = None
         if any(one is not None for one in maps):

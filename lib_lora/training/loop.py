@@ -312,14 +312,26 @@ class _Loop:
         items = [session.items[index] for index in batch[rank * size : (rank + 1) * size]]
         torch.manual_seed(python_random(self.train.seed, "dropout", micro, rank).getrandbits(63))
         sample = session.forward.draw(items, micro, rank * size)
-        loss = session.forward.training(sample).mean() / self.train.accumulation
-        session.accelerator.backward(loss)
-        loss = loss.detach()
+        predicted = session.forward.predicted(sample)
+        loss = session.forward.loss(sample, predicted).mean() / self.train.accumulation
+        identity = session.identity if self._identity_counts() else None
+        recognised = identity.loss_and_gradient(sample, predicted) if identity else None
+        if recognised is None:
+            session.accelerator.backward(loss)
+            loss = loss.detach()
+        else:
+            weight = self.train.identity_loss_weight / (size * self.train.accumulation)
+            session.accelerator.backward(loss + weight * (predicted.float() * recognised.gradient).sum())
+            loss = loss.detach() + weight * recognised.loss
         if session.preservation and (apart := session.preservation.losses(sample)) is not None:
             added = self.train.preservation_weight * apart.sum() / (size * self.train.accumulation)
             session.accelerator.backward(added)  # a pass of its own, when the first has freed its memory
             loss = loss + added.detach()
         return session.accelerator.reduce(loss.clone(), "mean"), batch
+
+    def _identity_counts(self) -> bool:
+        """Whether the identity loss is computed in this step."""
+        return self.at.step >= self.train.identity_loss_from * self.session.total
 
     def _read(self, losses: list[tuple[torch.Tensor, list[int]]]) -> float:
         """The loss of a step, from what `_accumulate` gave for its parts."""

@@ -34,6 +34,7 @@ from lib_lora.training.data.conditions import Conditions, FrozenConditions, Live
 from lib_lora.training.data.dataset import Item, load_items
 from lib_lora.training.fast_parts import use_fast_parts
 from lib_lora.training.forward import Forward
+from lib_lora.training.identity_loss import IdentityLoss, identity_loss_of
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
@@ -55,7 +56,7 @@ class Session:
         accelerator: device and processes.
         items: the training set.
         forward: items to loss.
-        preservation: what is added to the loss; None = it is switched off.
+        preservation, identity: what is added to the loss; None = it is switched off.
         modules: the parts in training mode: those that have adapters, or compute their activations again.
         adapter: what is trained.
         parameters: its tensors, in the optimizer's order.
@@ -72,6 +73,7 @@ class Session:
     items: list[Item]
     forward: Forward
     preservation: OutputPreservation | None
+    identity: IdentityLoss | None
     modules: list[torch.nn.Module]
     adapter: Adapter
     parameters: list[torch.nn.Parameter]
@@ -223,6 +225,7 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
         items=items,
         forward=forward,
         preservation=preservation,
+        identity=identity_loss_of(run, info, items, objective, device) if train.identity_loss_weight else None,
         modules=list(working.values()),
         adapter=adapter,
         parameters=parameters,

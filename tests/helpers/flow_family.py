@@ -163,6 +163,9 @@ class FlowMatching:
     def difference(self, predicted: torch.Tensor, wanted: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         return ((predicted.float() - wanted.float()) ** 2).flatten(1).mean(1)
 
+    def clean(self, predicted: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return noisy - times.view(-1, 1, 1, 1) / 1000 * predicted.float()
+
     def paint(
         self, predict: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, steps: int
     ) -> torch.Tensor:

@@ -15,10 +15,10 @@ import numpy as np
 from lib_lora.faces.array_text import packed
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Quality
+from lib_lora.faces.robust_mean import near_copies, robust_mean, unit
 from lib_lora.likeness.measure.calibration import COHORT, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
-from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean, unit
 from lib_lora.likeness.measure.template import Reference, Template
 from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet

@@ -8,8 +8,8 @@ from faults import misfit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_lora.faces.robust_mean import unit
 from lib_lora.likeness.measure.one_face import FaceSample, anchor_line, near_copy, one_face, stranger_line
-from lib_lora.likeness.measure.robust_mean import unit
 
 SIZE = 128
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_lora.likeness.measure import robust_mean
+from lib_lora.faces import robust_mean
 
 
 def person(seed: int, count: int, spread: float = 0.5, size: int = 128) -> np.ndarray:

@@ -161,6 +161,7 @@ NOTE_CASES = {
     "several faces": {"several": 3, "several_share": 0.15},
     "leak": {"leak": 2, "retention_best": 0.7},
     "trigger without effect": {"leak_share": 0.9},
+    "judge has trained": {"judge_trained": True},
     "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
     "eyes": {"eye_change": 22.0},
     "age": {"age_change": 9.0},

@@ -136,7 +136,7 @@ class Listener:
 @pytest.fixture(autouse=True)
 def _copies_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """These vectors are all much alike."""
-    monkeypatch.setattr("lib_lora.likeness.measure.robust_mean.NEAR_COPY", 2.0)
+    monkeypatch.setattr("lib_lora.faces.robust_mean.NEAR_COPY", 2.0)
 
 
 def test_the_smallest_photo_is_made_the_smallest_painted_size(made):

@@ -64,6 +64,7 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
         {"optimizer": "adamw8bit", "ema": 0.9, "lora": {"use_dora": True, "dropout": 0.2}},
         {"trigger_vectors": 2, "te_lr": 0.0, "preservation_weight": 1.0, "batch_size": 2, "caption_dropout": 0.3},
         {"caption_dropout": 0.5, "shuffle_tags": True, "tag_dropout": 0.3, "lora": {"te": False}},
+        {"identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "lora": {"te": False}},
     ],
     ids=str,
 )

@@ -27,6 +27,8 @@ from lib_lora.faces.face import Face
 from lib_lora.faces.unjudgeable import hidden
 
 MODELS = Path(__file__).parent.parent / "models"
+RECOGNISER = MODELS / "sface_2021dec.npz"
+DEFAULT_ENGINE = "yunet-sface"  # begins the id of this engine, whatever its procedure
 PROCEDURE = 2  # raise it whenever the same picture may give another embedding; 2: tilted heads
 
 
@@ -35,9 +37,9 @@ class SFaceEngine:
 
     def __init__(self, models: Path = MODELS) -> None:
         self._detector_file = models / "yunet_2023mar.npz"
-        self._recogniser_file = models / "sface_2021dec.npz"
+        self._recogniser_file = models / RECOGNISER.name
         hashes = [model_pack.digest(path)[:16] for path in (self._detector_file, self._recogniser_file)]
-        self._id = f"yunet-sface-{PROCEDURE}:" + ":".join(hashes)
+        self._id = f"{DEFAULT_ENGINE}-{PROCEDURE}:" + ":".join(hashes)
         self._own = threading.local()
 
     @property

@@ -15,9 +15,9 @@ import numpy as np
 
 from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Numbers
+from lib_lora.faces.robust_mean import LEAST_SPREAD, spread
 from lib_lora.likeness.measure import refusals
 from lib_lora.likeness.measure.refusals import LineRefusal
-from lib_lora.likeness.measure.robust_mean import LEAST_SPREAD, spread
 from lib_lora.likeness.measure.template import Template
 
 LEAST_PHOTOS = 8  # fewer leave-one-out scores do not tell how alike the photos are

@@ -17,8 +17,8 @@ import numpy as np
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.engines.opencv_engine import MODELS
+from lib_lora.faces.robust_mean import unit
 from lib_lora.files import explained
-from lib_lora.likeness.measure.robust_mean import unit
 
 FILE = MODELS / "cohort.npz"
 

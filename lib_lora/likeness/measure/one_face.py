@@ -19,9 +19,9 @@ import numpy as np
 from lib_lora.errors import Misfit
 from lib_lora.faces.array_types import Array, Mask, Numbers, Pixels
 from lib_lora.faces.picture_descriptors import hamming
+from lib_lora.faces.robust_mean import NEAR_COPY, robust_mean
 from lib_lora.likeness.measure.calibration import LEAST_FACES, STRANGER_SPREADS, sum_up
 from lib_lora.likeness.measure.image_similarity import COPY_BITS, COPY_SSIM, ssim
-from lib_lora.likeness.measure.robust_mean import NEAR_COPY, robust_mean
 
 KEPT = 0.5  # of the way from strangers to the picked picture; of a LoRA's pictures less is called undertrained
 # The same of a picture that looks where the picked one looks, since turning the head alone costs likeness: with less, a

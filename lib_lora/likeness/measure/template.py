@@ -21,8 +21,8 @@ from lib_lora.faces.array_text import packed, packed_crop, unpacked, unpacked_cr
 from lib_lora.faces.array_types import Array, Numbers
 from lib_lora.faces.face import LEAST_BLUR, Face, FaceEngine, Quality
 from lib_lora.faces.picture_descriptors import phash
+from lib_lora.faces.robust_mean import near_copies, robust_mean
 from lib_lora.likeness.measure.cohort import cohort
-from lib_lora.likeness.measure.robust_mean import near_copies, robust_mean
 
 VERSION = 2
 SECOND_FACE = 0.3  # share of the largest face's area from which a second face makes a photo ambiguous

@@ -51,6 +51,7 @@ class Training:
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.
         named: most captions say more than who it is.
+        judge_trained: the recogniser by which the pictures are judged was part of the training (identity loss).
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
             the pictures lack may be their doing.
     """
@@ -65,6 +66,7 @@ class Training:
     beside: str = ""
     preserved: bool = False
     named: bool = False
+    judge_trained: bool = False
 
     @property
     def midway(self) -> int | None:
@@ -371,7 +373,7 @@ class TrainingFacts:
         later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
-        class_photos, preserved, named: see `Training`.
+        class_photos, preserved, named, judge_trained: see `Training`.
         more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
         as_many: as many steps as so far, in tens.
         beside: see `Training`.
@@ -394,6 +396,7 @@ class TrainingFacts:
     class_photos: bool = False
     preserved: bool = False
     named: bool = False
+    judge_trained: bool = False
     more: int | None = None
     as_many: int | None = None
     beside: str = ""

@@ -237,6 +237,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         class_photos=run.class_photos,
         preserved=run.preserved,
         named=run.named,
+        judge_trained=run.judge_trained,
         beside=run.beside,
     )
     if run.step is None:

@@ -6,7 +6,7 @@ No note changes the verdict.
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT, LEAKED, MANY, UNTRIGGERED
-from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, there
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -69,6 +69,12 @@ NOTES: tuple[Note, ...] = (
         (at_least(lambda f: f.base.leak_share, UNTRIGGERED), below(lambda f: f.base.leak, LEAKED)),
         "Without the trigger the pictures gain nearly as much ({leak_share:.0%}): so far the LoRA changes the class "
         "word more than it learns the trigger.",
+    ),
+    Note(
+        "judge has trained",
+        (there(lambda f: f.training.judge_trained),),
+        "The recogniser that judges these pictures also trained this LoRA (identity loss), so their likeness may be "
+        "overstated: look at the pictures yourself, or judge them with InsightFace.",
     ),
     Note(
         "low ceiling",

@@ -17,7 +17,7 @@ from lib_lora.captions.photo_facts import SMALL_FACE, AuditedPhoto, PhotoFacts
 from lib_lora.faces.picture_descriptors import hamming, hellinger
 
 SAVED_AGAIN_BITS = 5  # of the 64 of two perceptual hashes: one picture, saved again; asked only where there is no face
-COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`likeness.measure.robust_mean.NEAR_COPY`)
+COPY_COSINE = 0.97  # of two faces: one picture, cropped or saved again (`faces.robust_mean.NEAR_COPY`)
 # Both: one picture, made grey or toned, which changes what a face is like. Within 2 bits different photos of one person
 # have a cosine of up to 0.931 (of 8,280 pairs, in most of which one is grey or small); of one hash: 0.85.
 SAME_BITS, SAME_COSINE = 0, 0.9

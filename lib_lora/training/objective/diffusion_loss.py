@@ -53,6 +53,24 @@ def velocity(
     return left.sqrt() * noise.float() - (1 - left).sqrt() * latents.float()
 
 
+def clean_latents(
+    predicted: torch.Tensor, noisy: torch.Tensor, timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, prediction: str
+) -> torch.Tensor:
+    """The clean latents that a prediction means, [B, C, H, W] float32; not finite where no picture is left and the
+    noise is predicted.
+
+    Args:
+        predicted: the UNet's output, noise ("epsilon") or velocity ("v").
+        noisy: its input.
+        timesteps, alphas_cumprod: see the module.
+        prediction: which of the two.
+    """
+    left = _per_sample(_picked(alphas_cumprod, timesteps), predicted)
+    if prediction == "v":
+        return left.sqrt() * noisy.float() - (1 - left).sqrt() * predicted.float()
+    return (noisy.float() - (1 - left).sqrt() * predicted.float()) / left.sqrt()
+
+
 def huber_threshold(
     timesteps: torch.Tensor, alphas_cumprod: torch.Tensor, c: float, schedule: HuberSchedule
 ) -> torch.Tensor:

@@ -12,6 +12,7 @@ from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.noise_schedule import noise_schedule
 from lib_lora.training.objective.diffusion_loss import (
     add_noise,
+    clean_latents,
     elementwise_loss,
     huber_threshold,
     timestep_weights,
@@ -107,6 +108,10 @@ class DiffusionObjective:
             loss = loss * weight_map.to(loss.device).float()
         each = loss.flatten(1).mean(dim=1)
         return each * timestep_weights(times, schedule, self.prediction, settings).to(each.device)
+
+    def clean(self, predicted: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """See `Objective`."""
+        return clean_latents(predicted, noisy, times, self.alphas_cumprod, self.prediction)
 
     def paint(
         self, predict: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, steps: int

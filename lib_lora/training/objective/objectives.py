@@ -64,6 +64,16 @@ class Objective(Protocol):
         """
         ...
 
+    def clean(self, predicted: torch.Tensor, noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The clean latents that a prediction means, [B, C, H, W] float32.
+
+        Args:
+            predicted: what the denoiser gave for `noisy`, [B, C, H, W].
+            noisy: its input.
+            times: [B].
+        """
+        ...
+
     def paint(self, predict: Predict, noise: torch.Tensor, steps: int) -> torch.Tensor:
         """From noise [B, C, H, W] to a latent, with so many calls of `predict` (latents, time)."""
         ...

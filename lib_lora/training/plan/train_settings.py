@@ -10,7 +10,7 @@ from lib_lora.errors import Misfit
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.registry import families
 from lib_lora.training.objective.lr import Schedule
-from lib_lora.training.objective.objective_settings import ObjectiveSettings
+from lib_lora.training.objective.objective_settings import TIMESTEPS, ObjectiveSettings
 from lib_lora.training.objective.optimizers import OptimizerName
 from lib_lora.typed_settings import check_least, described
 
@@ -254,6 +254,33 @@ class TrainSettings:
             group="Photos",
         ),
     )
+    identity_loss_weight: float = field(
+        default=0.0,
+        metadata=described(
+            "Identity loss",
+            "What it counts, against a photo's 1, that SFace recognises the person in what is predicted. 0 = off;"
+            " SFace, which judges test grids, is then no longer an independent judge.",
+            least=0,
+            group="Photos",
+        ),
+    )
+    identity_loss_from: float = field(
+        default=0.5,
+        metadata=described(
+            "Identity loss from",
+            "Share of the training after which the identity loss is computed, at least 0 and below 1.",
+            group="Photos",
+        ),
+    )
+    identity_loss_timesteps: int = field(
+        default=300,
+        metadata=described(
+            "Timesteps of the identity loss",
+            "The identity loss is computed below this timestep, where little noise hides the face; up to 1000.",
+            least=1,
+            group="Photos",
+        ),
+    )
     lora: LoraSettings = field(default_factory=LoraSettings)
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     version: int = FILE_VERSION  # of the file's layout
@@ -262,13 +289,18 @@ class TrainSettings:
         check_least(self)
         if self.clip_skip > _MOST_CLIP_SKIP:
             raise Misfit(f"clip_skip is {self.clip_skip}; the text encoder has {_MOST_CLIP_SKIP} layers.", "clip_skip")
-        for name in ("warmup", "ema", "caption_dropout", "tag_dropout"):
+        for name in ("warmup", "ema", "caption_dropout", "tag_dropout", "identity_loss_from"):
             if not 0 <= getattr(self, name) < 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.", name)
         if not 0 < self.preservation_share <= 1:
             raise Misfit(
                 f"preservation_share is {self.preservation_share}; it must be above 0 and at most 1.",
                 "preservation_share",
+            )
+        if self.identity_loss_timesteps > TIMESTEPS:
+            raise Misfit(
+                f"identity_loss_timesteps is {self.identity_loss_timesteps}; it must be at most {TIMESTEPS}.",
+                "identity_loss_timesteps",
             )
         if not 0 < self.unet_lr <= 10:
             raise Misfit(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.", "unet_lr")

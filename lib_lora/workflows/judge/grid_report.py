@@ -14,6 +14,7 @@ from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
+from lib_lora.faces.engines.opencv_engine import DEFAULT_ENGINE
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, write_text
 from lib_lora.grid.paint_plan import CELLS, PaintPlan
@@ -149,7 +150,7 @@ def judge_grid(
     training = (
         Training(weight=weight, beside=", ".join(f"{Path(one.file).stem} (now {one.weight:g})" for one in more))
         if more
-        else training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with))
+        else training_of(run, step, weight, earlier, sent_back(run, ruler, folder, painted_with), engine.id)
     )
     try:
         template = template_of(run.character_folder, engine)
@@ -234,7 +235,7 @@ def _write(report: Report, folder: Path, photos: Path, emit: Callable[..., None]
 
 
 def training_of(
-    run: Run, step: int, weight: float, earlier: Sequence[Tested], back: Sequence[tuple[int, float]]
+    run: Run, step: int, weight: float, earlier: Sequence[Tested], back: Sequence[tuple[int, float]], engine: str
 ) -> Training:
     """Where in a run the pictures of a step at a weight come from.
 
@@ -243,6 +244,7 @@ def training_of(
         step, weight: that are tested.
         earlier: its other tests.
         back: see `sent_back`.
+        engine: id of the one that judges.
     """
     return Training(
         step,
@@ -254,6 +256,7 @@ def training_of(
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),
+        judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
     )
 
 

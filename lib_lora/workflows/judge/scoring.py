@@ -178,7 +178,7 @@ class PictureJudge:
         run, step = found
         ruler = self.lines.ruler
         earlier = tested(run, ruler, base=drawn.base)
-        training = training_of(run, step, weight, earlier, sent_back(run, ruler, base=drawn.base))
+        training = training_of(run, step, weight, earlier, sent_back(run, ruler, base=drawn.base), self.lines.engine.id)
         return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
 
 

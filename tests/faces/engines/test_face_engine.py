@@ -23,7 +23,7 @@ from lib_lora.faces import align
 from lib_lora.faces.engines import model_pack
 from lib_lora.faces.engines.opencv_engine import MODELS, SFaceEngine
 from lib_lora.faces.face import Face, Quality, yaw_proxy
-from lib_lora.likeness.measure.robust_mean import leave_one_out
+from lib_lora.faces.robust_mean import leave_one_out
 
 NAMES = {"mara": 8, "viktor": 8, "ines": 4}
 

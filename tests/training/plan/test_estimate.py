@@ -149,6 +149,7 @@ COSTLY = {
     "ema": 0.9,
     "tag_dropout": 0.1,
     "shuffle_tags": True,
+    "identity_loss_weight": 0.1,
     "lora.rank": 8,
     "lora.conv_rank": 8,
     "lora.te": False,
@@ -164,6 +165,7 @@ FREE = {
     "lr_schedule": "linear",
     "save_every": 3,
     "samples": 0,
+    "identity_loss_from": 0.1,
     "lora.alpha": 3.0,
     "objective.min_snr_gamma": 1.0,
 }

@@ -131,11 +131,12 @@ def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_s
 def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, paint):
     paint("mara")
     photos = [replace(one, caption=f"{one.caption}, tag {n}") for n, one in enumerate(run.file.photos)]
-    settings = replace(run.file.settings, preservation_weight=0.5)
+    settings = replace(run.file.settings, preservation_weight=0.5, identity_loss_weight=0.1)
     named = replace(run, file=replace(run.file, photos=photos, settings=settings))
     plain, report = _judged(run, eye).report, _judged(named, eye).report
     known = [(one.facts.training.named, one.facts.training.preserved) for one in (plain, report)]
     assert known == [(False, False), (True, True)]
+    assert [one.facts.training.judge_trained for one in (plain, report)] == [False, True]
     leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=1.0))
     command = next_command(RunFolder(run.folder), leaking)
     assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
