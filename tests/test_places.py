@@ -173,6 +173,7 @@ def test_after_a_training_only_the_data_folder_is_left(extension: Path, tmp_path
         shutil.copy(ROOT / "tests" / "data" / "personas" / "mara" / f"{number:02d}.jpg", character.photos)
 
     index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (tmp_path / "wheels").as_uri()}
+    index["UV_CACHE_DIR"] = str(tmp_path / "cache")  # uv's own, where it is there
     index["PATH"] = os.defpath  # pip asks a rustc that it finds for its version, which leaves a file of rustup's
     assert "installing tinylib==1.5" in python(tmp_path, extension / "install.py", **index)
     installed = [path for place in (extension, home) for path in place.rglob("tinylib.py")]
