@@ -69,7 +69,7 @@ def damage(path: Path, version: int, patience: float) -> str:
     except sqlite3.OperationalError as error:
         return str(error) if _of_the_content(error) else ""
     except UNREADABLE as error:
-        return str(error)
+        return str(error) or "it cannot be read"  # Python 3.10 does not say what SQLite says with damaged text
     except OSError:
         return ""
 
