@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -176,7 +176,9 @@ def _inner(room: str, name: str, target: str, files: dict[str, Path]) -> list[st
     return [] if order.index(there) < order.index(here) else [f"{room}.{here} must not import {room}.{there}"]
 
 
-def heavy_chains(start: str, imports: dict[str, list[Import]]) -> list[list[str]]:
+def heavy_chains(
+    start: str, imports: dict[str, list[Import]], heavy: Collection[str] = frozenset(HEAVY)
+) -> list[list[str]]:
     """The shortest way from a module to each heavy package that importing it loads, through our own modules."""
     chains: dict[str, list[str]] = {}
     parts = start.split(".")
@@ -185,7 +187,7 @@ def heavy_chains(start: str, imports: dict[str, list[Import]]) -> list[list[str]
     while queue:
         name, way = queue.pop(0)
         for item in imports.get(name, []):
-            if item.early and item.target.split(".")[0] in HEAVY:
+            if item.early and item.target.split(".")[0] in heavy:
                 chains.setdefault(item.target.split(".")[0], [*way, item.target.split(".")[0]])
             parts = item.target.split(".") if item.early else []
             for end in range(1, len(parts) + 1):
@@ -198,6 +200,13 @@ def heavy_chains(start: str, imports: dict[str, list[Import]]) -> list[list[str]
 
 def test_imports_follow_the_plan() -> None:
     assert violations(PACKAGE) == []
+
+
+def test_a_training_without_the_identity_loss_loads_no_opencv() -> None:
+    imports = {module_name(path, PACKAGE): list(imports_of(path, PACKAGE)) for path in PACKAGE.rglob("*.py")}
+    for start in ("lib_lora.training.session", "lib_lora.training.loop"):
+        assert heavy_chains(start, imports, {"cv2"}) == []
+    assert heavy_chains("lib_lora.training.identity_loss", imports, {"cv2"}) != []
 
 
 def test_the_whole_package_is_read() -> None:

@@ -52,12 +52,7 @@ _UV_VARIABLES = {
 }
 _PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _TRUE = ("y", "yes", "t", "true", "on", "1")  # pip's words
-_OF_PIP_ALONE = {
-    "only-binary",
-    "no-binary",
-    "require-hashes",
-    "pre",
-}  # what may be installed: pip does it where one is set
+_OF_PIP_ALONE = {"only-binary", "no-binary", "require-hashes", "pre"}  # where one of these is set, pip does it
 
 
 def install_packages(

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -34,15 +34,17 @@ from lib_lora.training.data.conditions import Conditions, FrozenConditions, Live
 from lib_lora.training.data.dataset import Item, load_items
 from lib_lora.training.fast_parts import use_fast_parts
 from lib_lora.training.forward import Forward
-from lib_lora.training.identity_loss import IdentityLoss, identity_loss_of
 from lib_lora.training.objective.ema import EMA
-from lib_lora.training.objective.objectives import make_objective
+from lib_lora.training.objective.objectives import Objective, make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.plan.preserved_captions import captions_needed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
 from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.training.preservation import OutputPreservation
+
+if TYPE_CHECKING:
+    from lib_lora.training.identity_loss import IdentityLoss
 
 Emit = Callable[..., None]
 
@@ -225,7 +227,7 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
         items=items,
         forward=forward,
         preservation=preservation,
-        identity=identity_loss_of(run, info, items, objective, device) if train.identity_loss_weight else None,
+        identity=_identity_loss(run, info, items, objective, device) if train.identity_loss_weight else None,
         modules=list(working.values()),
         adapter=adapter,
         parameters=parameters,
@@ -235,6 +237,15 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
         total=total,
         base_legacy_hash=legacy_file_hash(info.path),
     )
+
+
+def _identity_loss(
+    run: Run, info: ModelInfo, items: Sequence[Item], objective: Objective, device: torch.device
+) -> IdentityLoss:
+    """The identity loss, for which alone a training needs OpenCV."""
+    from lib_lora.training.identity_loss import identity_loss_of
+
+    return identity_loss_of(run, info, items, objective, device)
 
 
 def _find_unused_gpu() -> Future[str]:
