@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from faults import raises
-from test_invent import MINI, WHO, Pasting
+from pasting_painter import MINI, WHO, Pasting
 
 from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.errors import StoppedByUser
