@@ -348,8 +348,11 @@ class RentedPod:
             if pods:
                 self.tell_cost(0.0, 0.0)
                 self._job.say(f"The rented pod {memo.name} is deleted.")
-            if self.memo and self.memo.id:
-                self._note_bill(api, self.memo, painted)
+            known = self.memo
+            if known and known.name in pods:  # whoever rented it may have been killed before it was noted here
+                known = replace(known, id=pods[known.name].id)
+            if known and known.id:
+                self._note_bill(api, known, painted)
         except Exception as error:
             said = " ".join(str(error).split())[:500]
             text = f"{said} Its own watchdog deletes it too; {typed('pods', 'list')} shows whether it is gone."

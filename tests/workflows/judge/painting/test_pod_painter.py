@@ -3,6 +3,7 @@
 RunPod is `fake_runpod`; a real SSH server stands for the one in a pod, whose command (the watchdog) is the real one.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -175,6 +176,9 @@ def test_what_a_killed_painter_has_left_is_ended_by_the_next_one(pods, copied, t
         assert list(pods_in_use.pods_in_use(copied.root).values()) == [7]
         child.send_signal(signal.SIGKILL)
     [old] = pods.living()
+    [noted] = copied.root.rglob("pod.json")
+    memo = json.loads(noted.read_text())
+    noted.write_text(json.dumps({**memo, "id": ""}), encoding="utf-8")  # as if it was killed a moment earlier
     assert pods_in_use.pods_in_use(copied.root) == {}
     made = Painting(copied.root, copied.run)
     assert len(made.painter.paint(made.cells()[:1])) == 1
