@@ -110,18 +110,6 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
-    # trained below a timestep only: what lies above it (the pose, the background) is left to the base model
-    **{
-        f"{name}_below{below}": Variant({**settings, "objective": {"max_timestep": below}}, Material(captions))
-        for name, captions, settings in (
-            (TODAY, "template", {}),
-            ("words", "words", {}),
-            ("words_preserve_w1s25", "words", PRESERVE["w1s25"]),
-            ("named_preserve_w1s25", "named", PRESERVE["w1s25"]),
-            ("unet_words_preserve_w1s25_v2", "words", UNET_PRESERVED | VECTORS[2]),
-        )
-        for below in (850, 700)
-    },
 }
 
 

@@ -211,10 +211,10 @@ def plant_invented(
         with Image.open(PERSONAS / persona / f"{number:02d}.jpg") as photo:
             picture = photo.convert("RGB").resize((400, 400))
         picture.putpixel((0, 0), (len(invented.painted()), 0, 0))  # no two are the same bytes
-        picture.save(invented.path / file)
+        picture.save(invented.path / file, compress_level=1)
         one = InventedPicture(file, digest, WHO, f"photo of {WHO}", **values)
         if one.kept:
-            picture.save(folder.photos / one.photo)
+            picture.save(folder.photos / one.photo, compress_level=1)
         invented.note(one)
 
     for number in range(1, candidates + 1):

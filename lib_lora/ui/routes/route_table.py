@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from lib_lora.hosts.host_protocol import Host
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lib_lora.queue.queue import Queue
     from lib_lora.queue.running.supervisor import Supervisor
 
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 _ROOMS = (
     *(
         overview_routes,
@@ -86,18 +87,23 @@ def router(host: Host, queue: Queue, supervisor: Supervisor, token: str = route_
     """
     context = RequestContext(host, queue, supervisor, token)
     sweep(context.root)
-    made = APIRouter(prefix=PREFIX)
+    made = APIRouter()
     for route in all_routes():
-        made.add_api_route(
-            route.path, _endpoint(context, route), methods=[route.method], include_in_schema=False, response_model=None
-        )
+        _add(made, route.path, _endpoint(context, route), route.method)
     rest = _endpoint(context, Route("GET", "/{rest:path}", _nothing))  # in our words, not in the host's
-    made.add_api_route("/{rest:path}", rest, methods=["GET", "POST"], include_in_schema=False, response_model=None)
+    _add(made, "/{rest:path}", rest, "GET", "POST")
     return made
 
 
-def _endpoint(context: RequestContext, route: Route) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+def _add(to: APIRouter, path: str, endpoint: Endpoint, *methods: str) -> None:
+    """As a route of Starlette's: FastAPI's own look through the signature of each endpoint, twice and in vain."""
+    to.add_route(f"{PREFIX}{path}", endpoint, methods=list(methods), include_in_schema=False)
+
+
+def _endpoint(context: RequestContext, route: Route) -> Endpoint:
     async def endpoint(request: Request) -> Response:
+        if request.method == "HEAD":  # which Starlette adds to each GET
+            raise HTTPException(405)
         return await answered(context, route, request)
 
     return endpoint
