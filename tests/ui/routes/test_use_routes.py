@@ -4,6 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -29,14 +32,23 @@ def run(page):
 
 def _trained(folder):
     run = plant_run(folder, steps=100, saved=[50, 100])
+    for step in (50, 100):
+        run_records.checkpoint(record_of(run), step).write_bytes(_lora())
+    return run
+
+
+@cache
+def _lora():
+    """A LoRA file of all layers, written once."""
     tensors = {}
     for path in family_named("sd1").adapter_paths("unet", False):
         name = key_names.kohya_name("sd1", "unet", path)
         tensors |= {f"{name}.lora_down.weight": torch.ones(1, 2), f"{name}.lora_up.weight": torch.ones(2, 1)}
         tensors[f"{name}.alpha"] = torch.tensor(1.0)
-    for step in (50, 100):
-        write(run_records.checkpoint(record_of(run), step), tensors, {"ss_output_name": "x"}, dtype=torch.float16)
-    return run
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "lora.safetensors"
+        write(path, tensors, {"ss_output_name": "x"}, dtype=torch.float16)
+        return path.read_bytes()
 
 
 def test_it_goes_into_the_webui_with_its_best_picture(page, run, tmp_path):
