@@ -12,6 +12,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -264,7 +265,12 @@ KINDS: dict[str, Callable[[_Writer], None]] = {"sd1": _sd1, "sd2v": _sd2v, "sdxl
 
 
 def toy_tensors(kind: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    """All tensors of a toy; `kind` is sd1, sd2v (2.1-v, marked) or sdxl."""
+    """All tensors of a toy, which are not to be changed in place; `kind` is sd1, sd2v (2.1-v, marked) or sdxl."""
+    return dict(_drawn(kind, seed))
+
+
+@cache
+def _drawn(kind: str, seed: int) -> dict[str, torch.Tensor]:
     writer = _Writer(seed)
     KINDS[kind](writer)
     return writer.tensors

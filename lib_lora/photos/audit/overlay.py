@@ -80,8 +80,23 @@ def _shapes(strokes: Grey, grey: Grey, face: Share | None) -> list[Box]:
 
 
 def _is_plain(grey: Grey, strokes: Grey) -> bool:
-    clearest = grey[strokes >= np.quantile(strokes, 1 - _CLEAREST)].astype(np.float32)
-    return float(clearest.std()) <= PLAIN * float(np.median(strokes))
+    """Whether a shape has one plain colour where its strokes are clearest.
+
+    What ``np.quantile`` and ``np.median`` give, which take five times as long for so few numbers; a photo has thousands
+    of shapes.
+    """
+    ordered = np.sort(strokes)
+    last = len(ordered) - 1
+    clear = grey[strokes >= _between(ordered, last * (1 - _CLEAREST))].astype(np.float32)
+    return float(clear.std()) <= PLAIN * _between(ordered, last / 2)
+
+
+def _between(ordered: Grey, place: float) -> float:
+    """The value at a place between two of the ordered numbers, in numpy's own arithmetic."""
+    below = int(place)
+    share, first = place - below, int(ordered[below])
+    step = int(ordered[min(below + 1, len(ordered) - 1)]) - first
+    return first + step - step * (1 - share) if share >= 0.5 else first + step * share
 
 
 def _longest(boxes: list[Box]) -> int:
