@@ -57,6 +57,9 @@ STRATEGIES = (
 )
 # A picture that was not painted here has no noise of its own.
 FOREIGN_STRATEGIES = (Strategy("img2img", 0.2), Strategy("img2img", 0.3), Strategy("img2img", 0.4), Strategy("text"))
+VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
+_MOST_VARIED = 0.4  # as far as it is turned where near copies come all the same
+_FURTHER, _BACK = 1.1, 0.8  # what a near copy, and another face, multiply it by
 _FAR = 0.2  # what a picture that is only just the same face is worth as a start, against the picked one
 _UNFIT = 0.6  # what a picture that looks elsewhere is worth as a start, against one that looks where the wish wants it
 
@@ -79,6 +82,22 @@ def next_strategy(tried: Sequence[tuple[str, bool]], strategies: Sequence[Strate
     total = sum(worth.values())
     following = sum(count.values()) + 1
     return max(strategies, key=lambda strategy: following * worth[strategy.name] / total - count[strategy.name])
+
+
+def next_variation(copies: Sequence[bool | None]) -> float:
+    """How far the noise of "own" is turned next, 0..1: further after each near copy, less far after each other face.
+
+    Of some faces this base gives the same picture again and again.
+
+    Args:
+        copies: of each picture by "own" so far, whether it was a near copy (True) or another face (False); None where
+            it was neither.
+    """
+    varied = VARIED
+    for copy in copies:
+        if copy is not None:
+            varied = min(max(varied * (_FURTHER if copy else _BACK), VARIED), _MOST_VARIED)
+    return varied
 
 
 def next_start(tried: Sequence[tuple[str, bool]], fits: Mapping[str, bool], near: Mapping[str, float]) -> str:

@@ -38,12 +38,13 @@ from lib_lora.workflows.invent.generation_strategies import (
     Strategy,
     next_start,
     next_strategy,
+    next_variation,
 )
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter, PictureTask, further_job
 from lib_lora.workflows.invent.invent_setting import alone, begin_command, plan_for, silent
 from lib_lora.workflows.invent.invented_folder import FROM, InventedFolder, InventedPicture, InventPlan, decided
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, is_mirrored, to_mirror
-from lib_lora.workflows.invent.visible_face import Judge, inspect_face, inspect_file
+from lib_lora.workflows.invent.visible_face import NEAR_COPY, OTHER_FACE, Judge, inspect_face, inspect_file
 from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.judge.test_grid import find_run
 from lib_lora.workflows.train.prepare import plan as plan_of_base
@@ -53,6 +54,7 @@ STRANGERS = 20
 NEWEST = "newest"
 SHOWN = ".shown.png"  # what the picture ends in that says what a base shows of one from elsewhere
 WITH_LORA = (Strategy("text"),)
+_OUTCOMES = {NEAR_COPY: True, OTHER_FACE: False}  # whether a picture repeats another
 _TOGETHER = 4  # pictures of one go: small ones are painted together, and a LoRA is merged for each go
 
 
@@ -266,6 +268,8 @@ def _jobs(
     unturned = [one for one in strategies if one.kind != "turn"] or FOREIGN_STRATEGIES
     outcomes = [(one.way, one.succeeded) for one in gone]
     chosen, instead = next_strategy(outcomes, strategies if aside else unturned), next_strategy(outcomes, unturned)
+    own = [one for one in alike if one.way.startswith("own ")]
+    varied = next_variation([_OUTCOMES.get(one.why) for one in own])
     jobs: list[PictureTask] = []
     for number in range(_TOGETHER):
         wish = next_wish(tried, count, {"angle": (next_side(tried, count) if aside else "ahead",)})
@@ -280,6 +284,8 @@ def _jobs(
         job = further_job(shop.plan, first + number, wish, way, start, invented.path, who)
         if over is not None:
             job = replace(job, cell=replace(job.cell, start=over.picture))
+        elif way.kind == "own":
+            job = replace(job, cell=replace(job.cell, variation=varied))
         # not as if it succeeded, so that those of one go differ in this too
         gone.append(_Attempt(way.name, job.start, wish["angle"], False))
         jobs.append(job)

@@ -21,7 +21,7 @@ from lib_lora.grid.cells import Painter
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, parameters_of, save_picture
 from lib_lora.workflows.invent import mirrored_views
 from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
-from lib_lora.workflows.invent.generation_strategies import Strategy
+from lib_lora.workflows.invent.generation_strategies import VARIED, Strategy
 from lib_lora.workflows.invent.invent_photos import become_photo
 from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, InventedFolder, InventedPicture, InventPlan
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
@@ -31,7 +31,6 @@ from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, fine
 Each = Callable[[InventedPicture], None]
 REPAINTED = 0.6  # denoising strength from which a picture follows its prompt also where that cannot be measured
 PATIENCE = 600.0  # seconds that another command (a captioner, say) may hold the photos in the midst of painting
-_VARIED = 0.1  # noise of "own" is turned so far, or the same wish would give the same picture again
 NO_SIDE = "seen from no side"  # of a mirror image, whose points may be found elsewhere
 MIRRORED_TEXT = "Mirrored: left to right"  # behind how the picture was painted, in the file of its mirror image
 _FURTHER = 100_000  # seeds of further pictures begin so far behind the candidates'
@@ -85,7 +84,7 @@ def further_job(
     if way.kind == "text" or start is None:
         return PictureTask(cell, way, wish)
     if way.kind != "img2img" and start.prompt:
-        turned = way.amount if way.kind == "seed" else _VARIED
+        turned = way.amount if way.kind == "seed" else VARIED
         cell = replace(cell, seed=start.seed, variation=turned, variation_seed=fresh)
     if way.over:
         cell = replace(cell, start=folder / start.file, strength=way.amount, inverted=way.kind == "turn")
