@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
 HOPELESS = 12  # tries of a value without a single success, after which it is asked for no more
-HOPED = 8  # one in so many pictures asks for a view all the same: what is kept meanwhile may be easier to turn
+# A view is given up later, and one in so many pictures asks for it all the same: what is kept meanwhile is easier to turn.
+VIEW_HOPELESS, HOPED = 48, 8
 BEFORE = 3  # successes of the kind's other values, without which failures say nothing about this one
 MOST = 4 / 3  # of the wanted count; with so many kept, painting goes on for a missing view, no longer for a framing
 ENOUGH = 0.6  # of its goal; from there on a value that is counted for coverage is covered
@@ -233,7 +234,7 @@ def _came(tried: Sequence[Tried], kind: str, value: str) -> int:
 
 
 def _hopeless(tried: Sequence[Tried], kind: str, value: str) -> bool:
-    enough = max(HOPELESS, len(tried) // HOPED) if kind == "angle" else HOPELESS
+    enough = max(VIEW_HOPELESS, len(tried) // HOPED) if kind == "angle" else HOPELESS
     if _asked(tried, kind, value) < enough or _came(tried, kind, value):
         return False
     return sum(_came(tried, kind, other.name) for other in KINDS[kind] if other.name != value) >= BEFORE

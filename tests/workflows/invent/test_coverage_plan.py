@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from lib_lora.workflows.invent.coverage_plan import (
     COUNTED,
+    HOPED,
     HOPELESS,
     KINDS,
     SIDES,
+    VIEW_HOPELESS,
     Covered,
     Tried,
     coverage,
@@ -30,6 +32,7 @@ from lib_lora.workflows.invent.generation_strategies import (
     Strategy,
     next_start,
     next_strategy,
+    next_variation,
 )
 
 WHO = "a woman with short red hair, 30 years old"
@@ -48,6 +51,31 @@ def _all_kept(count: int) -> list[Tried]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shares_of_a_kind_are_the_whole(kind):
     assert sum(one.share for one in KINDS[kind]) == pytest.approx(1)
+
+
+def test_a_side_that_never_came_is_asked_for_in_one_of_eight_pictures_however_many_are_painted():
+    tried: list[Tried] = []
+    for _ in range(800):
+        wish = next_wish(tried, 30)
+        tried.append(Tried(wish, {**wish, "angle": "ahead"}))  # whichever way it should look
+    asked = Counter(one.asked["angle"] for one in tried)
+    assert all(abs(asked[side] - 800 / HOPED) <= 2 for side in SIDES)
+    came = [*tried, Tried({**wish, "angle": "left"}, {**wish, "angle": "left"})]
+    assert {one.value: one.hopeless for one in coverage(came, 30) if one.kind == "angle"}["left"] is False
+
+
+@given(st.lists(st.none() | st.booleans(), max_size=60))
+def test_noise_is_turned_further_after_copies_and_back_after_other_faces(copies):
+    varied = next_variation(copies)
+    assert 0.1 <= varied <= 0.4
+    assert next_variation([*copies, None]) == varied
+    assert next_variation([*copies, False]) <= varied <= next_variation([*copies, True])
+
+
+def test_noise_is_turned_as_far_as_it_may_where_all_are_copies():
+    assert next_variation([]) == 0.1
+    assert next_variation([True] * 20) == 0.4
+    assert next_variation([True] * 20 + [False] * 7) == 0.1
 
 
 @given(attempts, st.integers(1, 60))
@@ -210,6 +238,6 @@ def test_both_sides_are_asked_for_by_turns_also_when_one_of_them_succeeded():
 
 
 def test_a_side_that_has_its_goal_or_cannot_be_shown_waits():
-    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * 11], 30) == "left"
-    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * HOPELESS], 30) == "right"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * (VIEW_HOPELESS - 1)], 30) == "left"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * VIEW_HOPELESS], 30) == "right"
     assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, LEFT)] * 20], 30) == "right"  # both have it
