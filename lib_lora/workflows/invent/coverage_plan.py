@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
 HOPELESS = 12  # tries of a value without a single success, after which it is asked for no more
-# A view is given up later, and one in so many pictures asks for it all the same: what is kept meanwhile is easier to turn.
+# A view is given up later, and asked for in one of so many pictures all the same: what is kept meanwhile turns easier.
 VIEW_HOPELESS, HOPED = 48, 8
 BEFORE = 3  # successes of the kind's other values, without which failures say nothing about this one
 MOST = 4 / 3  # of the wanted count; with so many kept, painting goes on for a missing view, no longer for a framing
