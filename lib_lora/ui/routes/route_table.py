@@ -103,7 +103,7 @@ def _add(to: APIRouter, path: str, endpoint: Endpoint, *methods: str) -> None:
 def _endpoint(context: RequestContext, route: Route) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         if request.method == "HEAD":  # which Starlette adds to each GET
-            raise HTTPException(405)
+            raise HTTPException(405, headers={"Allow": route.method})
         return await answered(context, route, request)
 
     return endpoint

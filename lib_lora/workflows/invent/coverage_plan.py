@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 Wish = Mapping[str, str]  # kind -> value, e.g. {"framing": "close", "angle": "left"}
 HOPELESS = 12  # tries of a value without a single success, after which it is asked for no more
-# A view is given up later, and asked for in one of so many pictures all the same: what is kept meanwhile turns easier.
-VIEW_HOPELESS, HOPED = 48, 8
+# A side is given up later, since what is kept meanwhile may be easier to turn; after `HOPELESS` failures, and until
+# enough are kept, it is asked for in one of so many pictures.
+SIDE_HOPELESS, HOPED = 48, 8
 BEFORE = 3  # successes of the kind's other values, without which failures say nothing about this one
 MOST = 4 / 3  # of the wanted count; with so many kept, painting goes on for a missing view, no longer for a framing
 ENOUGH = 0.6  # of its goal; from there on a value that is counted for coverage is covered
@@ -181,7 +182,7 @@ def next_wish(tried: Sequence[Tried], count: int, among: Mapping[str, Collection
     wish = {}
     for kind in KINDS:
         there = [one for one in state if one.kind == kind and one.value in allowed.get(kind, (one.value,))]
-        able = [one for one in there if not one.hopeless] or there
+        able = [one for one in there if not (one.hopeless or _waits(tried, count, one.value))] or there
         wish[kind] = max(able, key=lambda one: (_gain(one, tried), -_asked(tried, one.kind, one.value))).value
     return wish
 
@@ -197,7 +198,7 @@ def next_side(tried: Sequence[Tried], count: int) -> str:
         count: how many are wanted in all.
     """
     state = [one for one in coverage(tried, count) if one.kind == "angle" and one.value in SIDES]
-    able = [one for one in state if not one.hopeless] or state
+    able = [one for one in state if not (one.hopeless or _waits(tried, count, one.value))] or state
     missing = [one for one in able if one.have < one.goal] or able
     return min(missing, key=lambda one: _asked(tried, one.kind, one.value)).value
 
@@ -234,8 +235,19 @@ def _came(tried: Sequence[Tried], kind: str, value: str) -> int:
 
 
 def _hopeless(tried: Sequence[Tried], kind: str, value: str) -> bool:
-    enough = max(VIEW_HOPELESS, len(tried) // HOPED) if kind == "angle" else HOPELESS
-    if _asked(tried, kind, value) < enough or _came(tried, kind, value):
+    return _fails(tried, kind, value, SIDE_HOPELESS if value in SIDES else HOPELESS)
+
+
+def _waits(tried: Sequence[Tried], count: int, value: str) -> bool:
+    """Whether a side that never came is left for now."""
+    if value not in SIDES or sum(one.shown is not None for one in tried) >= count:
+        return False
+    return _fails(tried, "angle", value, max(HOPELESS, len(tried) // HOPED))
+
+
+def _fails(tried: Sequence[Tried], kind: str, value: str, times: int) -> bool:
+    """Whether a value was asked for so many times without success, while others of its kind come."""
+    if _asked(tried, kind, value) < times or _came(tried, kind, value):
         return False
     return sum(_came(tried, kind, other.name) for other in KINDS[kind] if other.name != value) >= BEFORE
 

@@ -158,7 +158,7 @@ def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int,
     lines = [f"{len(painted)} painted, {kept} kept{f'; not kept: {out}' if out else ''}.", f"To look at: {sheet}"]
     for kind in COUNTED:
         said = ", ".join(
-            f"{one.value} {one.have} ({'never succeeded' if one.hopeless else f'{one.goal} wanted'})"
+            f"{one.value} {one.have} ({'never succeeded' if one.hopeless and not one.have else f'{one.goal} wanted'})"
             for one in covered
             if one.kind == kind
         )

@@ -13,8 +13,8 @@ from lib_lora.workflows.invent.coverage_plan import (
     HOPED,
     HOPELESS,
     KINDS,
+    SIDE_HOPELESS,
     SIDES,
-    VIEW_HOPELESS,
     Covered,
     Tried,
     coverage,
@@ -53,15 +53,31 @@ def test_the_shares_of_a_kind_are_the_whole(kind):
     assert sum(one.share for one in KINDS[kind]) == pytest.approx(1)
 
 
-def test_a_side_that_never_came_is_asked_for_in_one_of_eight_pictures_however_many_are_painted():
+def _fronts_alone(every: int, count: int, budget: int) -> list[Tried]:
+    """What is tried of a face of which each so many-th picture from the front is kept, and no side ever."""
     tried: list[Tried] = []
-    for _ in range(800):
-        wish = next_wish(tried, 30)
-        tried.append(Tried(wish, {**wish, "angle": "ahead"}))  # whichever way it should look
-    asked = Counter(one.asked["angle"] for one in tried)
-    assert all(abs(asked[side] - 800 / HOPED) <= 2 for side in SIDES)
-    came = [*tried, Tried({**wish, "angle": "left"}, {**wish, "angle": "left"})]
-    assert {one.value: one.hopeless for one in coverage(came, 30) if one.kind == "angle"}["left"] is False
+    while len(tried) < budget and not is_enough(
+        sum(one.shown is not None for one in tried), coverage(tried, count), count
+    ):
+        wish = next_wish(tried, count)
+        comes = wish["angle"] == "ahead" and len(tried) % every == 0
+        tried.append(Tried(wish, {**wish, "framing": "close"} if comes else None))
+    return tried
+
+
+def test_a_side_that_never_comes_leaves_most_pictures_to_the_front_until_enough_are_kept():
+    tried = _fronts_alone(1, 20, 100)
+    assert sum(one.shown is not None for one in tried[:60]) >= 20
+    asked = Counter(one.asked["angle"] for one in _fronts_alone(15, 30, 300))
+    assert all(300 / HOPED - 2 <= asked[side] <= 300 / HOPED + 2 for side in SIDES)
+
+
+def test_a_side_is_given_up_for_good():
+    tried = _fronts_alone(4, 30, 900)
+    assert len(tried) < 400
+    assert Counter(one.asked["angle"] for one in tried)["left"] == SIDE_HOPELESS
+    assert is_good([one for one in coverage(tried, 30) if one.kind == "angle"])
+    assert is_good([one for one in coverage([*tried, *tried], 30) if one.kind == "angle"])
 
 
 @given(st.lists(st.none() | st.booleans(), max_size=60))
@@ -238,6 +254,6 @@ def test_both_sides_are_asked_for_by_turns_also_when_one_of_them_succeeded():
 
 
 def test_a_side_that_has_its_goal_or_cannot_be_shown_waits():
-    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * (VIEW_HOPELESS - 1)], 30) == "left"
-    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * VIEW_HOPELESS], 30) == "right"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * 11], 30) == "left"
+    assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, None)] * HOPELESS], 30) == "right"
     assert next_side([*[Tried(RIGHT, RIGHT)] * 9, *[Tried(LEFT, LEFT)] * 20], 30) == "right"  # both have it
