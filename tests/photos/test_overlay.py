@@ -108,3 +108,11 @@ def test_a_run_is_never_longer_than_there_are_shapes(boxes):
     boxes = sorted(set(boxes))
     assert overlay._longest(boxes) <= len(boxes)
     assert overlay._longest(boxes[:1]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(1, 255)), min_size=1, max_size=60))
+def test_a_shape_is_plain_by_numpys_quantile_and_median(pixels):
+    grey, strokes = np.array(pixels, np.uint8).T
+    clearest = grey[strokes >= np.quantile(strokes, 1 - overlay._CLEAREST)].astype(np.float32)
+    plain = float(clearest.std()) <= overlay.PLAIN * float(np.median(strokes))
+    assert overlay._is_plain(grey, strokes) == plain

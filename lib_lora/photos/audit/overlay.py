@@ -6,6 +6,7 @@ or darker than what is around them. Photographed signs have them too, which are 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
@@ -82,21 +83,14 @@ def _shapes(strokes: Grey, grey: Grey, face: Share | None) -> list[Box]:
 def _is_plain(grey: Grey, strokes: Grey) -> bool:
     """Whether a shape has one plain colour where its strokes are clearest.
 
-    As by ``np.quantile`` and ``np.median``, which take longer than all the rest for so few numbers; a photo has
-    hundreds of shapes.
+    By sorting: ``np.quantile`` and ``np.median`` give the same, and take half of the time of looking at a photo, which
+    has hundreds of such small shapes.
     """
     ordered = np.sort(strokes)
     last = len(ordered) - 1
-    clear = grey[strokes >= _between(ordered, last * (1 - _CLEAREST))].astype(np.float32)
-    return float(clear.std()) <= PLAIN * _between(ordered, last / 2)
-
-
-def _between(ordered: Grey, place: float) -> float:
-    """The value at a place between two of the ordered numbers, in numpy's own arithmetic."""
-    below = int(place)
-    share, first = place - below, int(ordered[below])
-    step = int(ordered[min(below + 1, len(ordered) - 1)]) - first
-    return first + step - step * (1 - share) if share >= 0.5 else first + step * share
+    clearest = grey[strokes >= ordered[math.ceil(last * (1 - _CLEAREST))]].astype(np.float32)
+    median = (int(ordered[last // 2]) + int(ordered[(last + 1) // 2])) / 2
+    return float(clearest.std()) <= PLAIN * median
 
 
 def _longest(boxes: list[Box]) -> int:
