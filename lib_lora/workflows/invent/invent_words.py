@@ -11,7 +11,7 @@ from typing import Any
 from lib_lora.character.photo_counts import FEW_BELOW, LEAST_TO_TRAIN
 from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
-from lib_lora.errors import UserError, typed
+from lib_lora.errors import UserError, plural, typed
 from lib_lora.files import atomic_file
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
@@ -179,7 +179,7 @@ def of_more(character: Character, outcome: MoreOutcome, count: int, budget: int,
         )
     if photos < LEAST_TO_TRAIN:
         lines.append(
-            f"{name} has {photos} photos now, and {LEAST_TO_TRAIN} are the least to train with; paint more with: "
+            f"{name} has {plural(photos, 'photo')} now, and training needs at least {LEAST_TO_TRAIN}; paint more with: "
             + typed("invent", name, "--more", *(["--lora", "newest"] if lora else []), "--count", str(FEW_BELOW))
         )
     else:
