@@ -186,7 +186,7 @@ def test_hostile_values_are_read_whole_or_refused_in_a_sentence(folder, values):
 @of_one_folder
 def test_hostile_bytes_are_refused_in_a_sentence(folder, raw):
     (folder.path / FILE).write_bytes(raw)
-    with raises(("audit-damaged", "json-invalid"), has=FILE):
+    with raises(("audit-damaged", "audit-of-other-version", "json-invalid"), has=FILE):
         audit_store.load(folder)
 
 
