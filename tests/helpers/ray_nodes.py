@@ -125,6 +125,7 @@ class RayNodes:
         home = self.home(name)
         home.mkdir(exist_ok=True)
         command = [str(HOME / "bin" / "ray"), "start", "--block", "--disable-usage-stats", "--num-gpus=0", *more]
+        command += ["--include-log-monitor=false"]  # nobody reads what it collects, which takes seconds of each node
         command += ["--object-store-memory=80000000", "--node-ip-address=127.0.0.1"]
         environment = {**os.environ, **_SETTINGS, "HOME": str(home)}
         environment.pop("PYTHONPATH", None)
