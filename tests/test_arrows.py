@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from import_graph import Import, imports_of, module_name
 
+pytestmark = pytest.mark.once("the source is read, and nothing of it executed")
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}

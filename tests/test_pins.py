@@ -11,6 +11,7 @@ from pathlib import Path
 import pins
 import pytest
 
+once = pytest.mark.once("how the tests are chosen is ours")
 TESTS = Path(__file__).resolve().parent
 IMPORTS = """
 import importlib, sys
@@ -22,12 +23,14 @@ print(len(names))
 """
 
 
+@once
 def test_the_versions_that_are_held() -> None:
     assert pins.pinned() >= {"torch", "diffusers", "peft", "transformers", "accelerate", "gradio", "fastapi", "PIL"}
     assert pins.pinned() >= {"numpy", "safetensors", "cv2", "open_clip"}
     assert pins.pinned().isdisjoint({"pytest", "hypothesis", "scipy", "tqdm", "filelock"})
 
 
+@once
 @pytest.mark.parametrize(
     "name",
     [
@@ -48,16 +51,24 @@ def test_it_is_run_again_where_a_library_is_called(name: str) -> None:
     assert pins.touches(TESTS / name)
 
 
+@once
 @pytest.mark.parametrize("name", ["queue/test_queue.py", "setup/test_bootstrap.py", "captions/test_phrases.py"])
 def test_it_is_not_where_none_is(name: str) -> None:
     assert not pins.touches(TESTS / name)
 
 
+@once
 @pytest.mark.parametrize("name", ["test_bench_race.py", "tools_mini/test_mini_training.py"])
 def test_what_comes_beside_the_program_needs_the_newest_versions_only(name: str) -> None:
     assert pins.of_tools(TESTS / name)
 
 
+@pytest.fixture(scope="module")
+def left_out() -> list[Path]:
+    return pins.left_out()
+
+
+@once
 @pytest.mark.parametrize(
     ("name", "imported"),
     [
@@ -68,10 +79,13 @@ def test_what_comes_beside_the_program_needs_the_newest_versions_only(name: str)
         ("test_bench_race.py", False),
     ],
 )
-def test_a_file_is_not_even_imported_where_nothing_in_it_can_meet_a_library(name: str, imported: bool) -> None:
-    assert (TESTS / name not in pins.left_out()) == imported
+def test_a_file_is_not_even_imported_where_nothing_in_it_can_meet_a_library(
+    left_out: list[Path], name: str, imported: bool
+) -> None:
+    assert (TESTS / name not in left_out) == imported
 
 
+@once
 @pytest.mark.parametrize(
     ("text", "asked"),
     [

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,28 @@ def imports_of(path: Path, package: Path) -> Iterator[Import]:
     """Every import in a file: statements at any depth, and ``import_module("literal")``."""
     name = module_name(path, package)
     here = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    yield from _imports(ast.parse(path.read_text(encoding="utf-8"), str(path)), here, True)
+    yield from _imports(path.read_text(encoding="utf-8"), str(path), here)
 
 
-def _imports(node: ast.AST, here: str, early: bool) -> Iterator[Import]:
+def last_name(node: ast.expr) -> str:
+    """``c`` of ``a.b.c`` and of ``c``; empty for any other expression."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _imports(source: str, file: str, here: str) -> Iterator[Import]:
+    """Those of a module's source; `here` is the package that it is in.
+
+    Raises:
+        SyntaxError, ValueError: it is no source.
+    """
+    # Expressions are most of a file, and hold an import in those few that call for one.
+    yield from _within(ast.parse(source, file), here, True, "import_module" in source or "__import__" in source)
+
+
+def _within(node: ast.AST, here: str, early: bool, called: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr) and not called:
+            continue
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, child.lineno, early) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
@@ -40,15 +58,15 @@ def _imports(node: ast.AST, here: str, early: bool) -> Iterator[Import]:
             base = ".".join([*up, *([child.module] if child.module else [])])
             # `from a import b` may mean the module a.b; both names are judged
             yield from (Import(f"{base}.{alias.name}", child.lineno, early) for alias in child.names)
-        elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith(("import_module", "__import__")):
+        elif isinstance(child, ast.Call) and last_name(child.func).endswith(("import_module", "__import__")):
             literal = [argument.value for argument in child.args[:1] if isinstance(argument, ast.Constant)]
             yield from (Import(str(value), child.lineno, early) for value in literal)
         inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            yield from _imports(ast.Module(child.body, []), here, False)
-            yield from _imports(ast.Module(child.orelse, []), here, early)
+        if isinstance(child, ast.If) and last_name(child.test) == "TYPE_CHECKING":
+            yield from _within(ast.Module(child.body, []), here, False, called)
+            yield from _within(ast.Module(child.orelse, []), here, early, called)
         else:
-            yield from _imports(child, here, early and not inside)
+            yield from _within(child, here, early and not inside, called)
 
 
 class ImportGraph:
@@ -97,26 +115,34 @@ class ImportGraph:
         if path not in self._known:
             name = next((name for name, file in self._files.items() if file == path), path.stem)
             here = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-            self._known[path] = frozenset(item.target for item in _imports(tree, here, True)) | self._in_strings(tree)
+            source = path.read_text(encoding="utf-8")
+            targets = {item.target for item in _imports(source, str(path), here)}
+            self._known[path] = frozenset(targets | self._in_strings(source))
         return self._known[path]
 
-    def _in_strings(self, tree: ast.AST) -> frozenset[str]:
+    def _in_strings(self, source: str) -> set[str]:
         found: set[str] = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                text = node.value
-                if text in self._files or text.rpartition(".")[0] in self._files:
-                    found.add(text)
-                elif "import " in text:
-                    found |= _of_source(text)
-        return frozenset(found)
+        for text in _strings(compile(source, "<string>", "exec", dont_inherit=True)):
+            if text in self._files or text.rpartition(".")[0] in self._files:
+                found.add(text)
+            elif "import " in text:
+                found |= _of_source(text)
+        return found
+
+
+def _strings(constant: object) -> Iterator[str]:
+    """All strings that compiled code holds; much sooner found there than in a syntax tree."""
+    if isinstance(constant, str):
+        yield constant
+    inner = constant.co_consts if isinstance(constant, CodeType) else constant
+    if isinstance(inner, (tuple, frozenset)):
+        for one in inner:
+            yield from _strings(one)
 
 
 def _of_source(text: str) -> set[str]:
     """What Python source in a string imports; nothing where it is no source."""
     try:
-        tree = ast.parse(textwrap.dedent(text))
+        return {item.target for item in _imports(textwrap.dedent(text), "<string>", "")}
     except (SyntaxError, ValueError):
         return set()
-    return {item.target for item in _imports(tree, "", True)}

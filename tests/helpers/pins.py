@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from import_graph import ImportGraph
+from import_graph import ImportGraph, last_name
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where a package and its module have different names.
@@ -141,7 +141,7 @@ def _asked(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and (node.name.startswith("test") or _fixture(node)):
             yield from _arguments(node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("usefixtures", "getfixturevalue")):
+        elif isinstance(node, ast.Call) and last_name(node.func) in ("usefixtures", "getfixturevalue"):
             yield from (str(one.value) if isinstance(one, ast.Constant) else _ANY for one in node.args)
 
 
