@@ -1,7 +1,7 @@
 """Training on a Ray cluster: a real one of three nodes on this machine, and the real worker in an installation there.
 
 The same run, trained at home and there, must give the same LoRA, whatever happens to the nodes meanwhile. The main job
-of another machine, which asks the queue for this and paints here, is done over SSH (`test_ssh_runner`).
+of another machine, which asks the queue for this, is done on rented machines (`test_ssh_runner`).
 """
 
 import os
