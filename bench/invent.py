@@ -5,6 +5,8 @@ whole run brings.
     python bench/invent.py --work DIR --what whole       candidates, pick, more, for some faces (--faces): what is
                                                          kept, and whether a second recogniser finds strangers in it
     python bench/invent.py --work DIR --what stage       the same figures of a finished folder (--root ROOT --name NAME)
+    python bench/invent.py --work DIR --what sides       what lower limits of the likeness to the picked picture would
+                                                         let pass of the turned heads in DIR of earlier runs
     python bench/invent.py --work DIR --what covers      how alike faces are to themselves with their eyes covered: of
                                                          the six people, and of the candidates in DIR of earlier runs
 
@@ -42,6 +44,7 @@ from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.picture_descriptors import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
+from lib_lora.likeness.measure.one_face import KEPT  # noqa: E402
 from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
@@ -66,6 +69,8 @@ SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one pictu
 DESCRIBE = "a woman with short red hair, 30 years old"
 PICKS = ("good", "distinct")
 GOAL, EACH_SIDE = 20, 3  # kept pictures, and of these from each side, at which a set is enough (whole runs go on)
+SIDE = 0.3  # yaw from which a head shows a side
+LOWER = (KEPT, 0.48, 0.45, 0.42, 0.40)  # of the way from the strangers' median to 1
 STRATEGIES = (
     *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
     *(Strategy("own", amount) for amount in (0.5, 0.6, 0.7, 0.8)),
@@ -80,6 +85,8 @@ def main() -> int:
         text = ways(options.work, options.picks, options.wishes)
     elif options.what == "whole":
         text = whole(options.work, options, range(options.first, options.first + options.faces))
+    elif options.what == "sides":
+        text = sides(options.work)
     elif options.what == "covers":
         text = covers(options.work)
     else:
@@ -93,7 +100,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--what", choices=("ways", "whole", "stage", "covers"), default="whole")
+    parser.add_argument("--what", choices=("ways", "whole", "stage", "sides", "covers"), default="whole")
     parser.add_argument("--picks", type=int, default=2, help="faces that the ways are tried from")
     parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
@@ -287,6 +294,41 @@ def _second() -> Any:
     except ModuleNotFoundError:
         return None
     return SecondRecogniser() if available() else None
+
+
+def sides(work: Path) -> str:
+    """How many pictures of turned heads pass both limits, where that of the picked picture is lower than it is."""
+    lines = ["| face | of the way | limit | left | right | beyond the nearest stranger | farthest | nearest stranger |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for folder in sorted(work.glob("characters/*")):
+        invented = InventedFolder(Workspace(work).character(folder.name))
+        painted, plan = invented.painted(), invented.plan
+        turned = [one for one in painted if not one.is_candidate and one.to_picked is not None and _is_turned(one)]
+        if plan is None or not turned:
+            continue
+        first = Shown.of(invented.path / plan.picked)
+        if first.second is None:
+            raise SystemExit("the second recogniser's packages are missing")
+        shown = [Shown.of(invented.path / one.file).second for one in painted if one.is_candidate and not one.why]
+        apart = np.linalg.norm(np.stack([one for one in shown if one is not None]) - first.second, axis=1)
+        nearest = float(apart[apart > SAME_PICTURE].min())
+        limit = statistics.mode(float(one.picked_line or 0) for one in turned)
+        strangers = (limit - KEPT) / (1 - KEPT)  # their median
+        alike = [one for one in turned if (one.likeness or 0) >= (one.line or 0)]
+        seen = {one.file: Shown.of(invented.path / one.file).second for one in alike}
+        for share in LOWER:
+            lower = strangers + share * (1 - strangers)
+            passing = [one for one in alike if (one.to_picked or 0) >= lower]
+            left = sum((one.yaw or 0) < 0 for one in passing)
+            far = [float(np.linalg.norm(seen[one.file] - first.second)) for one in passing]
+            row = (folder.name, f"{share:.2f}", f"{lower:.2f}", left, len(passing) - left)
+            row += (sum(one >= nearest for one in far), f"{max(far, default=0.0):.2f}", f"{nearest:.2f}")
+            lines.append(f"| {' | '.join(map(str, row))} |")
+    return "\n".join(lines)
+
+
+def _is_turned(one: InventedPicture) -> bool:
+    return abs(one.yaw or 0.0) >= SIDE
 
 
 def covers(work: Path) -> str:
