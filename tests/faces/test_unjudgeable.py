@@ -64,6 +64,16 @@ def test_a_plain_portrait_has_no_doubt(name, engine, portrait):
         assert face.hidden == ""
 
 
+@pytest.mark.parametrize("side", [64, 72, 80])
+def test_a_small_photo_is_not_called_painted(side, engine, portrait):
+    """A face of 45 to 60 pixels is as smooth as a wash is in a larger one."""
+    faces = [face for name in ("clara", "ines", "lena", "mara", "tomas", "viktor")
+             for face in engine.faces(portrait(name, 5).resize((side, side)))]  # fmt: skip
+    assert len(faces) == 6
+    assert 40 < min(face.box[3] for face in faces) < 60
+    assert [face.hidden for face in faces] == [""] * 6
+
+
 def test_of_a_tiny_face_nothing_is_said(engine, portrait):
     (face,) = engine.faces(portrait("mara", 0).resize((160, 160)))
     crop = np.zeros((112, 112, 3), np.uint8)
