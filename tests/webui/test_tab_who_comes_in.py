@@ -28,12 +28,21 @@ def real(webui, character, trained, grid_job, base):
     samples = webui.api(f"/characters/{character}/runs/{found['run']}")["samples"]
     found["sample"] = samples[0]["url"].rpartition("/")[2].partition("?")[0] if samples else ""
     found["base"], found["step"] = base, str(trained["steps"])
+    found["combined"] = "001"  # of which there is none
+    values = {"prompts": "smiling", "count": 1, "tries": 1, "run": trained["run"], "steps": 4, "painter": "webui"}
+    made = webui.api(f"/characters/{character}/productions", values)
+    webui.ended(made["job"]["id"], seconds=1800)
+    found["production"] = made["production"]
+    [picture] = webui.api(f"/characters/{character}/productions/{made['production']}")["pictures"][:1]
+    found["produced"] = picture["url"].rpartition("/")[2].partition("?")[0]
     return found
 
 
 def _address(route, real, **other):
     """The address of a route, with real names but for `other`."""
-    names = {**real, **({"name": real["sample"]} if "/samples/" in route["path"] else {}), **other}
+    kinds = {"/samples/": "sample", "/productions/": "produced"}  # of which {name} is another file than a grid's
+    own = {"name": real[key] for part, key in kinds.items() if part in route["path"]}
+    names = {**real, **own, **other}
     return re.sub(r"\{([^}]+)\}", lambda part: names[part[1]], route["path"])
 
 
@@ -48,8 +57,11 @@ def _routes(webui, method):
 
 
 def _there(route, real):
-    """Whether the character has what a route gives: it was not invented, and may have no samples."""
+    """Whether the character has what a route gives: it was not invented, nothing was combined with it, no picture of the
+    library is named, and it may have no samples."""
     if route["path"].endswith("/{name}") and "/invented/" in route["path"]:
+        return False
+    if "{combined}" in route["path"] or route["path"].endswith("/library/preview"):
         return False
     return "/samples/" not in route["path"] or bool(real["sample"])
 
@@ -112,13 +124,13 @@ def test_what_is_no_json_is_refused(webui):
 def test_with_logins_nobody_else_comes_in(webui, real, seen):
     if "{flags}" not in webui.command:
         pytest.skip("WEBUI_START has no {flags}, so it cannot be started with logins")
-    gets, posts = _routes(webui, "GET"), _routes(webui, "POST")
-    gets = [route for route in gets if _there(route, real)]
+    every, posts = _routes(webui, "GET"), _routes(webui, "POST")
+    gets = [route for route in every if _there(route, real)]
     webui.kill()
     try:
         flags = f"--gradio-auth '{':'.join(USER)}' --api-auth '{':'.join(API)}'"
         seen["start with logins seconds"] = round(webui.start(flags), 1)
-        _nobody(webui, gets, posts, real)
+        _nobody(webui, every, posts, real)
         known = _credentials(webui)
         for name, headers in known.items():
             for route in gets:
