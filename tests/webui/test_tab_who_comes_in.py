@@ -41,8 +41,8 @@ def real(webui, character, trained, grid_job, base):
 def _address(route, real, **other):
     """The address of a route, with real names but for `other`."""
     kinds = {"/samples/": "sample", "/productions/": "produced"}  # of which {name} is another file than a grid's
-    own = {"name": real[key] for part, key in kinds.items() if part in route["path"]}
-    names = {**real, **own, **other}
+    name = next((real[key] for part, key in kinds.items() if part in route["path"]), real["name"])
+    names = {**real, "name": name, **other}
     return re.sub(r"\{([^}]+)\}", lambda part: names[part[1]], route["path"])
 
 
@@ -57,8 +57,8 @@ def _routes(webui, method):
 
 
 def _there(route, real):
-    """Whether the character has what a route gives: it was not invented, nothing was combined with it, no picture of the
-    library is named, and it may have no samples."""
+    """Whether the character has what a route gives: it was not invented, nothing was combined with it, and it may have
+    no samples; and no picture of the library is named."""
     if route["path"].endswith("/{name}") and "/invented/" in route["path"]:
         return False
     if "{combined}" in route["path"] or route["path"].endswith("/library/preview"):
