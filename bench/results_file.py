@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,8 @@ def save(bench: str, figures: Any, file: Path | None = None) -> Path:
 
     Args:
         bench: its name.
-        figures: plain values; numbers that JSON lacks (not a number, infinite) become null.
+        figures: plain values; numbers that JSON lacks (not a number, infinite) become null, and of the folders that the
+            options name only the last part stays.
         file: None = a new one in bench/results.
     """
     about = origin()
@@ -43,7 +45,7 @@ def save(bench: str, figures: Any, file: Path | None = None) -> Path:
         "bench": bench,
         "options": [_plain_word(word) for word in sys.argv[1:]],
         **about,
-        "figures": _finite(figures),
+        "figures": _storable(figures),
     }
     now, commit = datetime.datetime.fromisoformat(about["date"]), about["commit"]
     path = file or FOLDER / f"{bench}-{now:%Y%m%d-%H%M%S}-{(commit or 'no-commit')[:10]}.json"
@@ -106,9 +108,20 @@ def _plain_word(word: str) -> str:
     return Path(word).name if Path(word).is_absolute() else word
 
 
-def _finite(value: Any) -> Any:
+def _without_folders(text: str) -> str:
+    """A text without the folders that this machine has: that of the program, and those that the options name."""
+    for word in sorted(sys.argv[1:], key=len, reverse=True):
+        if Path(word).is_absolute():
+            text = text.replace(word, Path(word).name)
+    return text.replace(f"{ROOT}{os.sep}", "")
+
+
+def _storable(value: Any) -> Any:
+    """The same as JSON can hold it."""
+    if isinstance(value, str):
+        return _without_folders(value)
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): _storable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_storable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

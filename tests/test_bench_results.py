@@ -19,11 +19,12 @@ def test_figures_lie_beside_commit_date_machine_and_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bench/some.py", "--steps", "3", "--work", str(tmp_path / "my folder")])
-    file = results_file.save(
-        "some", [{"seconds": 1.5, "name": "名前"}, (float("nan"), float("inf"))], tmp_path / "r.json"
-    )
+    said = f"See {tmp_path / 'my folder' / 'kept.png'}, painted with {results_file.ROOT / 'base.safetensors'}"
+    figures = [{"seconds": 1.5, "name": "名前", "text": [said]}, (float("nan"), float("inf"))]
+    file = results_file.save("some", figures, tmp_path / "r.json")
     found = json.loads(file.read_text(encoding="utf-8"))
-    assert found["figures"] == [{"seconds": 1.5, "name": "名前"}, [None, None]]
+    kept = f"See {Path('my folder', 'kept.png')}, painted with base.safetensors"
+    assert found["figures"] == [{"seconds": 1.5, "name": "名前", "text": [kept]}, [None, None]]
     assert (found["bench"], found["options"]) == ("some", ["--steps", "3", "--work", "my folder"])
     assert len(found["commit"]) in (0, 40)  # none outside a clone
     assert isinstance(found["changed"], bool)
