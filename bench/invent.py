@@ -5,8 +5,8 @@ whole run brings.
     python bench/invent.py --work DIR --what whole       candidates, pick, more, for some faces (--faces): what is
                                                          kept, and whether a second recogniser finds strangers in it
     python bench/invent.py --work DIR --what stage       the same figures of a finished folder (--root ROOT --name NAME)
-    python bench/invent.py --work DIR --what sides       what lower limits of the likeness to the picked picture would
-                                                         let pass of the turned heads in DIR of earlier runs
+    python bench/invent.py --work DIR --what sides       how many turned heads in DIR of earlier runs would be accepted
+                                                         if the limit of the likeness to the picked picture were lower
     python bench/invent.py --work DIR --what covers      how alike faces are to themselves with their eyes covered: of
                                                          the six people, and of the candidates in DIR of earlier runs
 
@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.spoilt_pictures import OVER_EYES, cover  # noqa: E402
 from lib_lora.captions.photo_facts import FaceFacts  # noqa: E402
-from lib_lora.captions.slots import angle  # noqa: E402
+from lib_lora.captions.slots import TURNED, angle  # noqa: E402
 from lib_lora.character.photo_files import list_photos, open_photo  # noqa: E402
 from lib_lora.character.store import Character  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
@@ -69,7 +69,6 @@ SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one pictu
 DESCRIBE = "a woman with short red hair, 30 years old"
 PICKS = ("good", "distinct")
 GOAL, EACH_SIDE = 20, 3  # kept pictures, and of these from each side, at which a set is enough (whole runs go on)
-SIDE = 0.3  # yaw from which a head shows a side
 LOWER = (KEPT, 0.48, 0.45, 0.42, 0.40)  # of the way from the strangers' median to 1
 STRATEGIES = (
     *(Strategy("img2img", amount) for amount in (0.3, 0.5, 0.8)),
@@ -303,7 +302,8 @@ def sides(work: Path) -> str:
     for folder in sorted(work.glob("characters/*")):
         invented = InventedFolder(Workspace(work).character(folder.name))
         painted, plan = invented.painted(), invented.plan
-        turned = [one for one in painted if not one.is_candidate and one.to_picked is not None and _is_turned(one)]
+        judged = [one for one in painted if not one.is_candidate and one.to_picked is not None]
+        turned = [one for one in judged if abs(one.yaw or 0) >= TURNED]
         if plan is None or not turned:
             continue
         first = Shown.of(invented.path / plan.picked)
@@ -325,10 +325,6 @@ def sides(work: Path) -> str:
             row += (sum(one >= nearest for one in far), f"{max(far, default=0.0):.2f}", f"{nearest:.2f}")
             lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
-
-
-def _is_turned(one: InventedPicture) -> bool:
-    return abs(one.yaw or 0.0) >= SIDE
 
 
 def covers(work: Path) -> str:

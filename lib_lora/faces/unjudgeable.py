@@ -41,7 +41,7 @@ _REGIONS = ((slice(32, 72), slice(16, 96)), (slice(64, 112), slice(24, 88)))  # 
 _COARSE = (16, 8)  # width and height at which brightness and colour are seen
 _LARGEST = 400  # pixels of a face whose pixels are compared; larger ones are reduced by whole steps
 _WASHED_PX = 200  # to which a larger face is reduced before brush strokes and washes are looked for
-_WASHED_LEAST = 100  # the smallest that this was learned from; a smaller one is as smooth where nothing was painted
+_WASHED_LEAST = 100  # the smallest in that model's training data; smaller faces in photos are as smooth as washes
 _STEPS = (0.5, 1.5, 2.5, 4.5, 8.5, 16.5, 32.5)  # grey levels that divide the differences of neighbours
 _BLOCK = 8  # pixels of a JPEG's block
 
@@ -72,7 +72,7 @@ def styled(pixels: Pixels, box: Box) -> Numbers:
     """How likely each of `STYLES` is for the face in `box` of an RGB picture, 0..1.
 
     Painted is what either of two models says: one knows daubs and pencils, the other brush strokes and washes, which
-    look more like smooth skin than like those; the other is not asked about faces below 100 pixels.
+    look more like smooth skin than like those. The second is used only for faces of at least 100 pixels.
     """
     model, seen = _load(FILE), style_features(pixels, box)
     known = (seen - model["style_mean"]) / model["style_deviation"] @ model["styles"] + model["style_offsets"]

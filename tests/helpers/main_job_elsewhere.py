@@ -51,10 +51,7 @@ class MainJob:
 
     def is_like(self, other: MainJob) -> None:
         """See that both gave the same LoRA, bit for bit, and the same pictures but for two of 255 levels."""
-        [ours], [theirs] = (list(one.out.glob("*.safetensors")) for one in (self, other))
-        weights, of_theirs = load_file(ours), load_file(theirs)
-        assert weights.keys() == of_theirs.keys()
-        assert not [name for name in weights if (weights[name] != of_theirs[name]).any()]
+        self.has_the_lora_of(other)
         pictures, of_other = self._pictures(), other._pictures()
         assert len(pictures) >= 2 * PROMPTS  # with the LoRA and without
         assert pictures.keys() == of_other.keys()
@@ -62,6 +59,13 @@ class MainJob:
             with Image.open(path) as here, Image.open(of_other[name]) as there:
                 first, second = (np.asarray(one.convert("RGB"), np.int16) for one in (here, there))
                 assert np.abs(first - second).max() <= 2, name
+
+    def has_the_lora_of(self, other: MainJob) -> None:
+        """See that both gave the same LoRA, bit for bit."""
+        [ours], [theirs] = (list(one.out.glob("*.safetensors")) for one in (self, other))
+        weights, of_theirs = load_file(ours), load_file(theirs)
+        assert weights.keys() == of_theirs.keys()
+        assert not [name for name in weights if (weights[name] != of_theirs[name]).any()]
 
     def _pictures(self) -> dict[str, Path]:
         [cells] = self.root.glob("characters/*/runs/001/grids/001/cells")

@@ -175,13 +175,19 @@ def test_begun_there_gone_on_with_here_and_ended_there_is_the_lora_that_is_train
 def test_the_main_job_on_the_small_base_gives_there_what_it_gives_here(
     main, main_job_here, tmp_path, server, some_photos, monkeypatch
 ):
-    """`run` from photos to a judged grid, on rented machines, which are reached over SSH: to train and to paint."""
+    """`run` trains on a machine over SSH; then, from photos to a judged grid, on rented ones, to train and to paint."""
     monkeypatch.setattr(remote_job, "POLL", 0.2)
     monkeypatch.setattr(remote_job, "FILES", 0.2)
-    job = MainJob(tmp_path / "rented")
+    photos, job = some_photos("mara", 8), MainJob(tmp_path / "ssh")
+    job.root.mkdir(parents=True)
+    places.save(job.root, server.place())
+    job.do(main, photos, "--on", "ssh:workshop", "--grid-steps", "0")  # no grid: it would be painted here
+    assert job.said.status == 0, job.said.err
+    job.has_the_lora_of(main_job_here)
     with _rented(tmp_path, server, monkeypatch) as runpod:
+        job = MainJob(tmp_path / "rented")
         job.root.mkdir(parents=True)
-        job.do(main, some_photos("mara", 8), "--on", "runpod", "--max-hours", "1", "--max-cost", "1")
+        job.do(main, photos, "--on", "runpod", "--max-hours", "1", "--max-cost", "1")
         assert job.said.status in (0, 3, 4), job.said.err
         job.is_like(main_job_here)
         assert runpod.living() == []
