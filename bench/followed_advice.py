@@ -249,7 +249,7 @@ class Workplace:
             return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
         match verdict.action:
             case "train_more":
-                steps = request.step + int(value)
+                steps = (tested.report.facts.training.last or request.step) + int(value)
                 return self.test(self.go_on(run, steps), replace(request, step=steps)), f"{int(value)} more steps"
             case "set_weight":
                 return self._at_weight(tested, value)

@@ -75,6 +75,14 @@ IDENTITY = {
     f"i{weight:g}t{below}": {"identity_loss_weight": weight, "identity_loss_timesteps": below}
     for weight, below in ((0.3, 300), (1.0, 300), (0.1, 700), (0.3, 700), (1.0, 700))
 }
+# the learning rates of the UNet's and the text encoder's adapters; the preset has 0.004 and 0.002
+FASTER = {
+    "te3": {"te_lr": 6e-3},
+    "r2": {"unet_lr": 8e-3, "te_lr": 4e-3},
+    "v2": VECTORS[2],
+}
+# trained only below a timestep: where there is more noise, layout is decided rather than the face
+BELOW = {f"t{limit}": {"objective": {"max_timestep": limit}} for limit in (500, 700, 850)}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -100,6 +108,20 @@ VARIANTS: dict[str, Variant] = {
     **{
         f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
         for name, more in IDENTITY.items()
+    },
+    **{name: Variant(limit) for name, limit in BELOW.items()},
+    **{f"words_{name}": Variant(limit, Material("words")) for name, limit in BELOW.items()},
+    **{
+        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | limit, Material("named"))
+        for name, limit in BELOW.items()
+    },
+    **{
+        f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | limit, Material("words"))
+        for name, limit in BELOW.items()
+    },
+    **{
+        f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
+        for name, more in FASTER.items()
     },
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),

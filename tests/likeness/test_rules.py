@@ -369,7 +369,7 @@ def test_words_name_facts(part):
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
         "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
-        "fallen_points", "younger", "remedy",
+        "fallen_points", "younger", "remedy", "after_last",
     }  # fmt: skip
 
 
@@ -437,8 +437,13 @@ def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
 @pytest.mark.parametrize(("run", "action", "advice"), [
     (Training(50, saved=(50, 100)), "test_step", "Test the later checkpoint, step 100"),
     (Training(50, saved=(50, 100), tested=((100, 0.45),)), "test_step", "Test the later checkpoint, step 100"),
-    (Training(50, saved=(50, 100), tested=((100, 0.41),)), "train_more", "Train "),
-    (Training(50, saved=(50, 100), tested=((100, 0.36),)), "train_more", "Train "),
+    (Training(50, saved=(50, 100), tested=((100, 0.41),)), "train_more", "Train 120 more steps after step 100"),
+    (Training(50, saved=(50, 100), tested=((100, 0.36),)), "train_more", "Train 120 more steps after step 100"),
+    (Training(50, saved=(50, 100, 150), tested=((100, 0.41),)), "test_step", "Test the later checkpoint, step 150"),
+    (Training(50, saved=(50, 100, 150), tested=((100, 0.41), (150, 0.36))), "train_more", "Train 170 more steps after "
+     "step 150"),
+    (Training(50, saved=(50, 100, 150), tested=((100, 0.41), (150, 0.3))), "none", "Keep step 50; for a new run"),
+    (Training(100, saved=(50, 100), tested=((50, 0.3),)), "train_more", "Train 120 more steps"),
     (Training(50, saved=(50, 100), tested=((100, 0.34),)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100), tested=((100, 0.9),), sent_back=(100,)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100, 150), tested=((150, 0.3),)), "test_step", "Test the later checkpoint, step 100"),
@@ -446,7 +451,8 @@ def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
 def test_a_later_step_is_advised_only_while_it_may_be_better(run, action, advice):
     """Else two steps of a run would send back and forth; a little more or less is chance, and training goes on."""
     known = training_facts(run, now=0.4, best=0.4)
-    of_the_run = {name: getattr(known, name) for name in ("step", "later", "later_gain", "later_sends_back", "more")}
+    names = ("step", "last", "later", "later_gain", "later_sends_back", "more")
+    of_the_run = {name: getattr(known, name) for name in names}
     for values in (WEAK, UNDER):
         made = judge(changed(CLEAN, **{**values, "fallen": None}, **of_the_run))
         assert made.action == action

@@ -84,6 +84,11 @@ class Training:
         earlier = max((step for step in self.saved if step < self.step), default=None)
         return earlier, min((step for step in self.saved if step > self.step), default=None)
 
+    @property
+    def last(self) -> int | None:
+        """The step that a training goes on from."""
+        return None if self.step is None else max((self.step, *self.saved))
+
 
 def _kept_as(key: str, default: Any) -> Any:
     """A field that a report keeps by another name, since there all facts lie side by side."""
@@ -364,7 +369,9 @@ class TrainingFacts:
     """Where in a run the pictures come from, and what could be done next.
 
     Attributes:
-        step, weight, later, earlier, midway: see `Training`; `later` and `earlier` are the neighbouring checkpoints.
+        step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
+        later: the next checkpoint that was not tested, or is clearly better or worse than this one; where all were
+            tested and are neither, the last of them.
         lower, much_lower: 0.8 and 0.6 times the weight.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
@@ -374,8 +381,9 @@ class TrainingFacts:
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested.
         class_photos, preserved, named, judge_trained: see `Training`.
-        more: how many steps to train on, in tens, by what the steps so far brought (`metrics.share_to_train`).
-        as_many: as many steps as so far, in tens.
+        more: how many steps to train on after the last, in tens, by what the steps so far brought
+            (`metrics.share_to_train`).
+        as_many: as many steps as the run has, in tens.
         beside: see `Training`.
     """
 
@@ -386,6 +394,7 @@ class TrainingFacts:
     later: int | None = None
     earlier: int | None = None
     midway: int | None = None
+    last: int | None = None
     best_step: int | None = None
     usable_step: int | None = None
     fallen: float | None = None

@@ -33,7 +33,7 @@ from lib_lora.likeness.verdict.facts import (
     statuses,
 )
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, mean_pair, mutual, paired_cosine, pairs, share
-from lib_lora.likeness.verdict.rule_conditions import KEPT
+from lib_lora.likeness.verdict.rule_conditions import FALLEN, KEPT, RISING
 from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise
@@ -242,10 +242,11 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     )
     if run.step is None:
         return facts
-    earlier, later = run.neighbours
+    earlier, later, last = run.neighbours[0], later_step(run, now), run.last or run.step
     facts = replace(
         facts,
-        as_many=steps_of(run.step, 1.0),
+        last=last,
+        as_many=steps_of(last, 1.0),
         earlier=earlier,
         later=later,
         midway=run.midway,
@@ -259,13 +260,24 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         return facts
     after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
-    facts = replace(facts, more=steps_of(run.step, share_to_train(best)), later_gain=gain)
+    facts = replace(facts, more=steps_of(last, share_to_train(best)), later_gain=gain)
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
         gained = [now - kept for step, kept in before if step == run.restarted]
         facts = replace(facts, gained=gained[0] if gained else None)
     return facts
+
+
+def later_step(run: Training, now: float | None) -> int | None:
+    """See `TrainingFacts.later`; `now` is the retention of the step tested, None where it was not measured."""
+    step, tested = run.step, dict(run.tested)
+    later = [] if step is None else sorted(one for one in run.saved if one > step)
+    for one in later:
+        gain = None if now is None or one not in tested else tested[one] - now
+        if gain is None or one in run.sent_back or not -FALLEN < gain < RISING:
+            return one
+    return later[-1] if later else None
 
 
 def steps_of(step: int, share: float) -> int:

@@ -55,9 +55,10 @@ _LOWER_BESIDE = (
     "use a lower weight of {beside}: what the face survives of another LoRA, `combine` and the step Test in the tab say"
 )
 _IT, _CELL = "it", "step {step} at weight {weight:g}"
+_AFTER = " after step {last}"  # where an earlier one was tested
 _PARTS = (
     *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
-    *(_TURNED, _TURNED_OF, _IT, _CELL),
+    *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER),
     Message(_LOWER_BESIDE).capitalised().template,
 )
 
@@ -196,6 +197,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "kept_in_words": _kept(facts),
         "hidden_in_words": Message(_MOST_OFTEN, {"what": hidden}) if pictures.hidden > 1 else hidden,
         "lost_in_words": lost if pictures.lost else "",
+        "after_last": Message(_AFTER, {"last": training.last}) if training.last not in (None, training.step) else "",
         "obeyed_in_words": _obeyed(facts),
         "turned_in_words": _turned(facts),
         "ahead_ok": facts.angles.ahead - facts.angles.ahead_under,

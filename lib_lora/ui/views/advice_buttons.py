@@ -102,7 +102,7 @@ def buttons(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[Adv
         verdict: of the report.
         saved: steps of the run's checkpoints.
     """
-    advised = _advised(at, verdict)
+    advised = _advised(at, verdict, saved)
     found = [replace(one, main=not place) for place, one in enumerate(advised)]
     if at.step is not None and not any(one.do == "use" for one in found):
         found.append(AdviceButton(Message("Use this step"), "use", _here(at)))
@@ -115,16 +115,16 @@ def _here(at: TestedPoint) -> ButtonArguments:
     return ButtonArguments(at.run, at.step, at.weight)
 
 
-def _advised(at: TestedPoint, verdict: Verdict) -> list[AdviceButton]:
+def _advised(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[AdviceButton]:
     if verdict.action == "add_photos":
         return [AdviceButton(Message("Add photos"), "add_photos")]
     if verdict.action == "test_step" and verdict.value is not None:
         step = int(verdict.value)
         return [AdviceButton(Message("Test step {step:,}", {"step": step}), "test", replace(_here(at), step=step))]
-    return [] if at.step is None else _advised_for_step(at, at.step, verdict)
+    return [] if at.step is None else _advised_for_step(at, at.step, verdict, saved)
 
 
-def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict) -> list[AdviceButton]:
+def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Sequence[int]) -> list[AdviceButton]:
     here, value = _here(at), verdict.value
     match verdict.action:
         case "keep":
@@ -134,7 +134,8 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict) -> list[Advi
             return [AdviceButton(Message("Test at {side} pixels", {"side": side}), "test", replace(here, side=side))]
         case "train_more" if value is not None:
             label = Message("Train {more:,} more steps", {"more": int(value)})
-            return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=step + int(value)))]
+            steps = max((step, *saved)) + int(value)  # a run goes on after its last step, whichever was tested
+            return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:
             settings = {"preservation_weight": float(value)}
             label = Message("Train again with output preservation")

@@ -73,7 +73,8 @@ def next_command(run: RunFolder, report: Report) -> str:
         return ""
     match report.verdict.action:
         case "train_more":
-            return typed("resume", str(run.path), "--steps", str(trained + int(value)))
+            last = report.facts.training.last or trained
+            return typed("resume", str(run.path), "--steps", str(last + int(value)))
         case "train_again":
             return _train_again(run, report.subject.character, {"preservation_weight": value})
         case "test_step" | "set_weight":

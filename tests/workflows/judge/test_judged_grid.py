@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_report import next_command
@@ -103,8 +104,11 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
     (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]
     assert re.search(r"^To do that: sameface resume .*001.* --steps 13$", line)
-    again = _judged(run, eye, step=2).report
-    assert again.verdict.action == "train_more"  # step 3 shows the same
+    again = _judged(run, eye, step=2)  # step 3 shows the same
+    assert again.report.verdict.advice.endswith("train 10 more steps after step 3.")
+    (line,) = [line for line in again.text.splitlines() if line.startswith("To do that: ")]
+    reopened = reopen(run.folder, steps=int(re.search(r"--steps (\d+)$", line)[1]))
+    assert reopened.file.settings.steps == 13
 
 
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):

@@ -319,6 +319,11 @@ def test_the_advice_is_the_first_button(action, value, first):
     assert found[-1]["do"] == "choose"
 
 
+def test_a_run_is_trained_on_from_its_last_step_also_where_an_earlier_one_was_tested():
+    """Fewer steps than it has already would be refused."""
+    assert _buttons("train_more", 400.0, (900, 1500))[0]["arguments"]["steps"] == 1900
+
+
 @pytest.mark.parametrize(("side", "larger"), [(128, [192]), (512, [768]), (1024, [1536]), (1536, []), (0, [])])
 def test_larger_is_half_as_large_again_up_to_a_limit(side, larger):
     found = _buttons("paint_larger", None, side=side)
