@@ -201,7 +201,9 @@ def show_own(name: str, rows: Sequence[dict[str, Any]]) -> None:
     print("| people | photos | pictures | grids called drift | one picture counts | standard deviation |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        cells = [name, row["photos"], row["pictures"], f"{row['alarms']} of {row['grids']}"]
+        over = row["drift"]
+        between = f" ({over['low']:.1%} to {over['high']:.1%})" if over["low"] < over["high"] else ""
+        cells = [name, row["photos"], row["pictures"], f"{row['alarms']} of {row['grids']}{between}"]
         print("| " + " | ".join(map(str, [*cells, f"{row['counts']:.3f}", f"{row['deviation']:.2f}"])) + " |")
 
 

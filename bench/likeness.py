@@ -4,6 +4,7 @@
     python bench/likeness.py --own               the same for sets of other sizes without a stranger
     python bench/likeness.py --hidden            what is said of covered, tilted, compressed, posterised, painted faces
                                                  (--rows painted: only the rows that begin so)
+    python bench/likeness.py --photos            which changed photos are called copies, and what styles cost
     python bench/likeness.py --time              the scorer: load, one picture, twenty pictures, memory (two threads)
 
 Prints tables as they stand in docs/likeness.md.
@@ -28,7 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import error_rates, hidden_faces, results_file  # noqa: E402
+from bench import changed_photos, error_rates, hidden_faces, results_file  # noqa: E402
 
 
 def timings() -> dict[str, Any]:
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--own", action="store_true")
     parser.add_argument("--hidden", action="store_true")
     parser.add_argument("--rows", default="", metavar="WORD")
+    parser.add_argument("--photos", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--draws", type=int, default=960)
     parser.add_argument("--seed", type=int, default=1)
@@ -129,6 +131,11 @@ def main() -> None:
     if options.hidden:
         figures["hidden"] = hidden_faces.hidden_faces(options.seed, options.rows)
         hidden_faces.show(figures["hidden"])
+    if options.photos:
+        figures["copies"], figures["styles"] = changed_photos.copies(), changed_photos.styles()
+        changed_photos.show_copies(figures["copies"])
+        print()
+        changed_photos.show_styles(figures["styles"])
     if options.time:
         figures["time"] = timings()
     if figures:

@@ -114,10 +114,14 @@ def table(rows: Sequence[Row]) -> str:
 def said(rows: Sequence[Row]) -> str:
     """The counts in words."""
     good, unseen = sum(map(near, rows)), [row for row in rows if row["person"] in UNSEEN]
-    share = wilson(good, len(rows))
+    people = {row["person"]: True for row in rows}
+    for row in rows:
+        people[row["person"]] &= near(row)
+    share = wilson(sum(people.values()), len(people))  # two runs of one person are not two draws
     return (
-        f"Within 5 % of the best: {good} of {len(rows)} ({share.low:.0%} to {share.high:.0%}); of the unseen people "
-        f"{sum(map(near, unseen))} of {len(unseen)}."
+        f"Within 5 % of the best: {good} of {len(rows)} runs, and in all runs of {sum(people.values())} of "
+        f"{len(people)} people ({share.low:.0%} to {share.high:.0%}); of the unseen people {sum(map(near, unseen))} of "
+        f"{len(unseen)} runs."
     )
 
 

@@ -42,7 +42,10 @@ def test_the_same_cell_lies_no_error_apart():
 def test_runs_and_unseen_people_are_counted_and_not_done_again():
     rows = [row("120 at 0.8", CELLS), row("120 at 1", CELLS, "unseen2"), row("100 at 1", CELLS, "unseen2", "hot")]
     text = study.table(rows)
-    assert text.endswith("Within 5 % of the best: 2 of 3 (21% to 94%); of the unseen people 1 of 2.")
+    assert text.endswith(
+        "Within 5 % of the best: 2 of 3 runs, and in all runs of 1 of 2 people (9% to 91%); of the unseen people "
+        "1 of 2 runs."
+    )
     assert "| preset | mara | 120 at 0.8 | likely | 0.80 | 120 at 0.8 | 0.80 | 0.70 | yes | 0.0 |" in text
     assert study.planned(["preset", "hot"], ["mara", "unseen2"], rows) == [("hot", "mara")]
 

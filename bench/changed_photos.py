@@ -1,0 +1,125 @@
+"""What becomes of a person's own photos when they are changed: which are recognised as copies, and how much likeness a
+style costs. Six people with 24 pictures each.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from bench.error_rates import share
+from lib_lora.character.photo_files import open_photo
+from lib_lora.faces.engines.opencv_engine import SFaceEngine
+from lib_lora.likeness.measure import template as templates
+from lib_lora.likeness.measure.face_measure import Measurer
+from lib_lora.likeness.verdict.traits import copy_limits, is_copy
+
+ROOT = Path(__file__).resolve().parents[1]
+PERSONAS = ROOT / "tests" / "data" / "personas"
+PHOTOS = 14  # in the template, of 24
+QUALITY, CUT, SHRUNK = 60, 0.05, 0.5
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def _compressed(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY)
+    return Image.open(file).convert("RGB")
+
+
+def _cropped(image: Image.Image) -> Image.Image:
+    left, top = (round(CUT * side) for side in image.size)
+    return image.crop((left, top, image.width - left, image.height - top))
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    return image.resize((round(image.width * SHRUNK), round(image.height * SHRUNK)), Image.Resampling.LANCZOS)
+
+
+def _brushed(image: Image.Image) -> Image.Image:
+    return Image.fromarray(cv2.stylization(np.asarray(image)))
+
+
+COPIES: Mapping[str, Change] = {
+    f"compressed again (JPEG of quality {QUALITY})": _compressed,
+    f"reduced to {SHRUNK:.0%}": _shrunk,
+    f"cropped by {CUT:.0%} on each side": _cropped,
+    "mirrored": ImageOps.mirror,
+}
+STYLES: Mapping[str, Change] = {
+    "as it is": lambda image: image,
+    "black and white": lambda image: image.convert("L").convert("RGB"),
+    "brush strokes": _brushed,
+}
+
+
+def _people() -> dict[str, list[Path]]:
+    return {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
+
+
+def copies() -> list[dict[str, Any]]:
+    """A row for each way to copy a photo of the template, and one for the pictures that are no copies."""
+    engine = SFaceEngine()
+    found: dict[str, list[float]] = {name: [] for name in (*COPIES, "other pictures")}
+    groups: dict[str, list[str]] = {name: [] for name in found}
+    for person, files in _people().items():
+        template = templates.build(engine, files[:PHOTOS])
+        limits, measure = copy_limits(template), Measurer(engine, template)
+        asked = [(name, change(open_photo(file))) for file in files[:PHOTOS] for name, change in COPIES.items()]
+        asked += [("other pictures", open_photo(file)) for file in files[PHOTOS:]]
+        for name, image in asked:
+            found[name].append(float(is_copy(measure.one(image, name).score, limits)))
+            groups[name].append(person)
+    return [
+        {"pictures": name, "copies": round(sum(found[name])), "of": len(found[name])}
+        | {"share": share(found[name], groups[name])}
+        for name in found
+    ]
+
+
+def styles() -> list[dict[str, Any]]:
+    """A row for each style: the mean likeness of each person's other pictures to the template of the photos."""
+    engine = SFaceEngine()
+    means: dict[str, list[float]] = {name: [] for name in STYLES}
+    unseen: dict[str, int] = dict.fromkeys(STYLES, 0)
+    for files in _people().values():
+        template = templates.build(engine, files[:PHOTOS])
+        for name, change in STYLES.items():
+            faces = [engine.faces(change(open_photo(file))) for file in files[PHOTOS:]]
+            unseen[name] += sum(not one for one in faces)
+            means[name].append(statistics.fmean(float(one[0].embedding @ template.array) for one in faces if one))
+    return [
+        {"style": name, "lowest": min(values), "mean": statistics.fmean(values), "highest": max(values)}
+        | {"without a face": unseen[name]}
+        for name, values in means.items()
+    ]
+
+
+def show_copies(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table as it stands in docs/likeness.md."""
+    print("| pictures | called copies (95 % over people) |")
+    print("|---|---|")
+    for row in rows:
+        print(f"| {row['pictures']} | {row['copies']} of {row['of']}{_interval(row['share'])} |")
+
+
+def show_styles(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table as it stands in docs/likeness.md."""
+    print("| the photos | mean likeness | of the six people |")
+    print("|---|---|---|")
+    for row in rows:
+        print(f"| {row['style']} | {row['mean']:.2f} | {row['lowest']:.2f} to {row['highest']:.2f} |")
+
+
+def _interval(rate: Mapping[str, float]) -> str:
+    if rate["low"] >= rate["high"]:
+        return ""
+    return f" ({rate['low']:.0%} to {rate['high']:.0%})"
