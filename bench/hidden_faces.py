@@ -1,18 +1,24 @@
 """What is said of pictures in which something hides who the face is, and of pictures in which nothing does.
 
 Six people's held-out pictures (none of them was seen by the models of `lib_lora.faces.unjudgeable`), spoilt in each way
-of `bench.spoilt_pictures`, turned, or left alone; each judged against a template of the person's other photos.
+of `bench.spoilt_pictures`, turned, or left alone; each judged against a template of the person's other photos. The
+models were made with these ways of spoiling, so two further covers, which they never met, are drawn here. The last rows
+are pictures of the size that the small base model paints, after its VAE.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image, ImageDraw
 
 from bench.error_rates import share
 from bench.spoilt_pictures import PAINTINGS, SPOILS, compressed, mild, smoothed, turned
@@ -28,6 +34,8 @@ from lib_lora.likeness.verdict.facts import Asked, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.verdict import judge
+from lib_lora.models.families.identify import identify
+from lib_lora.models.vae import reconstruct
 
 ROOT = Path(__file__).resolve().parents[1]
 PERSONAS = ROOT / "tests" / "data" / "personas"
@@ -35,6 +43,8 @@ PHOTOS = 14  # of 24
 JUDGED = 5  # of the other ten
 SIDE = 400
 ROLLS = (30, 60, 90, 180)
+SMALL = 128
+BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 HIDDEN = (*COVERS, *STYLES)
 
 Make = Callable[[Image.Image, Array, np.random.Generator], Image.Image]
@@ -56,7 +66,53 @@ def _ways() -> dict[str, Make]:
     ways |= SPOILS
     for name, paint in PAINTINGS.items():
         ways[f"painted: {name}"] = lambda image, _points, random, how=paint: how(image, random)
+    ways["eyes covered, otherwise: a mosaic"] = mosaic
+    ways["lower half covered, otherwise: a ball"] = ball
+    for name in ("as it is", *SPOILS):
+        ways[f"{SMALL} pixels: {name}"] = lambda image, points, random, how=ways[name]: small(
+            how(image, points, random)
+        )
     return ways
+
+
+def mosaic(image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
+    """Squares of one colour over both eyes, as in newspapers; the head must be upright."""
+    pixels = np.asarray(image.convert("RGB"), np.uint8).copy()
+    apart = float(np.linalg.norm(points[1] - points[0]))
+    middle = (points[0] + points[1]) / 2
+    left, right = (round(middle[0] + side * random.uniform(0.9, 1.2) * apart) for side in (-1, 1))
+    top, bottom = (round(middle[1] + side * random.uniform(0.35, 0.45) * apart) for side in (-1, 1))
+    part = pixels[max(0, top) : bottom, max(0, left) : right]
+    squares = max(2, round(part.shape[1] / (apart * random.uniform(0.3, 0.45))))
+    coarse = cv2.resize(part, (squares, max(1, round(squares * part.shape[0] / part.shape[1]))),
+                        interpolation=cv2.INTER_AREA)  # fmt: skip
+    part[:] = cv2.resize(coarse, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_NEAREST)
+    return Image.fromarray(pixels)
+
+
+def ball(image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
+    """A ball with light on one side in front of the mouth; the head must be upright."""
+    apart = float(np.linalg.norm(points[1] - points[0]))
+    x, y = (points[3] + points[4]) / 2
+    colour = np.array(random.uniform(60, 220, 3))
+    result = image.convert("RGB").copy()
+    draw, radius = ImageDraw.Draw(result), random.uniform(0.72, 0.85) * apart
+    for step in range(24):  # rings, lighter towards one side
+        size = radius * (1 - step / 24)
+        shade = tuple(int(value) for value in np.clip(colour * (0.7 + 0.5 * step / 24), 0, 255))
+        centre = x + 0.25 * (radius - size), y + 0.1 * apart - 0.2 * (radius - size)
+        draw.ellipse((centre[0] - size, centre[1] - size, centre[0] + size, centre[1] + size), fill=shade)
+    return result
+
+
+@lru_cache(maxsize=1)
+def _vae() -> AutoencoderKL:
+    return identify(BASE).load_vae(torch.float32, torch.device("cpu"))
+
+
+def small(image: Image.Image) -> Image.Image:
+    """At the size that the small base model paints, after its VAE."""
+    return reconstruct(_vae(), image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS))
 
 
 def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
