@@ -50,6 +50,7 @@ PERSONAS, UNSEEN_PHOTOS = ROOT / "tests" / "data" / "personas", ROOT / "tests" /
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, ENOUGH, LONG = 20, 60, 100  # steps
+CLASS_PASSES = 42  # through 14 photos, half of each batch
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
 LIKENESS = "likeness"
@@ -151,15 +152,16 @@ def few(place: Workplace) -> Steps:
 
 
 def class_pictures(place: Workplace) -> Steps:
-    """Plain pictures of the class beside the photos: what the base model paints for the test's prompts."""
-    first = place.train({"steps": 1, "save_every": 1})
-    plain = place.test(first, at(1))
-    folder = plain.folder / "class"
-    folder.mkdir()
-    for row in plain.report.of("base"):
-        (folder / Path(row.path).name).write_bytes((plain.folder / row.path).read_bytes())
-    settings = {"steps": LONG, "save_every": LONG, "class_photos": str(folder)}
-    yield followed("class pictures", place, place.test(place.train(settings), at(LONG)))
+    """48 class pictures that the base model paints of one prompt, beside the photos: such a LoRA ignores its prompts
+    (docs/quality.md)."""
+    from bench.quality_people import class_folder, paint_class
+    from lib_lora.training.plan.run_file import saved_steps
+
+    work, word = place.root.parents[1], place.person.class_word
+    paint_class(work, "plain", word)
+    folder = class_folder(work, "plain", word).absolute()
+    run = place.train({"passes": CLASS_PASSES, "save_every": 10_000, "class_photos": str(folder)})
+    yield followed("class pictures", place, place.test(run, at(saved_steps(run)[-1])))
 
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
