@@ -303,10 +303,35 @@ def table(rows: list[Row]) -> str:
     known.sort(key=lambda row: names.index(row["rule"]) if row["rule"] in names else len(names))
     groups = dict.fromkeys((row["rule"], done_of(row)) for row in known)
     lines += [_line(*group, [row for row in known if (row["rule"], done_of(row)) == group]) for group in groups]
+    lines += ["", *_by_advice(known)]
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
     return "\n".join([*lines, "", "Where each rule came up:", "", *came, "", f"Never: {'; '.join(missing)}."])
+
+
+def advice_of(row: Row) -> str:
+    """What was done, the same for all rules that advise it."""
+    done = done_of(row)
+    if done == "the step named":
+        return "use a later step" if "later step" in row["rule"] else "use an earlier step"
+    return re.sub(r"^([\d.]+) x the rate", r"train again with \1 x the rate", done)
+
+
+def _by_advice(rows: Sequence[Row]) -> list[str]:
+    """A line for each advice, whichever rule gave it."""
+    lines = ["| advice | rules | people (unseen) | likeness | gain (95 %) | helped |", "|---|---|---|---|---|---|"]
+    for advice in dict.fromkeys(map(advice_of, rows)):
+        some = [row for row in rows if advice_of(row) == advice]
+        people = dict.fromkeys(row["person"] for row in some)
+        gains = [statistics.fmean(change(row, LIKENESS).mean for row in some if row["person"] == who) for who in people]
+        means = [statistics.fmean(_mean(row[side], LIKENESS) for row in some) for side in ("before", "after")]
+        good = sum(all(helped(row) for row in some if row["person"] == who) for who in people)
+        share = wilson(good, len(people))
+        cells = [advice, str(len(set(_rules(some)))), f"{len(people)} ({sum(name in UNSEEN for name in people)})"]
+        cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
+        lines.append(f"| {' | '.join(cells)} | {good} of {len(people)} ({share.low:.0%} to {share.high:.0%}) |")
+    return lines
 
 
 def _rules(rows: Iterable[Row]) -> list[str]:
