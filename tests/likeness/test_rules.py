@@ -225,8 +225,8 @@ def test_a_clean_set_meets_no_rule_but_the_good_one():
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("consistent", "weak")])
-def test_each_condition_of_a_rule_is_needed(name):
-    """A rule without conditions of its own would fire on the clean set; here each one that differs from it matters."""
+def test_a_rule_fires_by_conditions_that_the_clean_set_does_not_fulfil(name):
+    """A rule without such a condition would fire on the clean set."""
     rule = next(rule for rule in RULES if rule.name == name)
     made = changed(CLEAN, **CASES[name])
     broken = [condition for condition in rule.when if not condition.holds(CLEAN)]
