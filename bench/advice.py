@@ -145,6 +145,13 @@ def used(place: Workplace) -> Steps:
     yield followed("64 pixels", place, place.test(run, at(SHORT, side=64)))
 
 
+def strong(place: Workplace) -> Steps:
+    """Enough steps, and the LoRA used at weights that are too high."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+    for weight in (1.5, 2.0, 3.0):
+        yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
+
+
 def few(place: Workplace) -> Steps:
     """Seven photos."""
     run = place.train({"steps": SHORT, "save_every": SHORT})
@@ -166,7 +173,7 @@ def class_pictures(place: Workplace) -> Steps:
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
-    "used": (used, 14),
+    "used": (used, 14), "strong": (strong, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
 }  # fmt: skip
 
