@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.calibration import COHORT, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
+from lib_lora.likeness.measure.vae_ceiling import ceiling_of, scores_of
 from lib_lora.likeness.verdict.facts import Asked, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
@@ -44,6 +45,7 @@ JUDGED = 5  # of the other ten
 SIDE = 400
 ROLLS = (30, 60, 90, 180)
 SMALL = 128
+OF_FILES = ("heavy compression", "posterised")  # what happens to a picture after it was painted
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 HIDDEN = (*COVERS, *STYLES)
 
@@ -69,9 +71,7 @@ def _ways() -> dict[str, Make]:
     ways["eyes covered, otherwise: a mosaic"] = mosaic
     ways["lower half covered, otherwise: a ball"] = ball
     for name in ("as it is", *SPOILS):
-        ways[f"{SMALL} pixels: {name}"] = lambda image, points, random, how=ways[name]: small(
-            how(image, points, random)
-        )
+        ways[f"{SMALL} pixels: {name}"] = partial(small, ways[name], name in OF_FILES)
     return ways
 
 
@@ -110,9 +110,22 @@ def _vae() -> AutoencoderKL:
     return identify(BASE).load_vae(torch.float32, torch.device("cpu"))
 
 
-def small(image: Image.Image) -> Image.Image:
-    """At the size that the small base model paints, after its VAE."""
+def small(make: Make, afterwards: bool, image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
+    """Changed, then at the size that the small base model paints, after its VAE; or `afterwards` changed."""
+    if afterwards:
+        return make(_painted_small(image), points, random)
+    return _painted_small(make(image, points, random))
+
+
+def _painted_small(image: Image.Image) -> Image.Image:
     return reconstruct(_vae(), image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+
+
+def _small_lines(engine: SFaceEngine, template: templates.Template, photos: Sequence[Path]) -> Calibration:
+    """The lines for pictures of that size, as a test grid draws them: by what the VAE lets through."""
+    sizes = [engine.faces(_painted_small(open_photo(file)))[0].px for file in photos]
+    top = scores_of(ceiling_of(engine, template, photos, sizes, lambda image: reconstruct(_vae(), image)))
+    return calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))], top)
 
 
 def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
@@ -122,11 +135,14 @@ def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
     ways = [(row, way, make) for row, (way, make) in enumerate(_ways().items()) if way.startswith(begins)]
     seen: dict[str, dict[str, list[Measured]]] = {way: {} for _, way, _ in ways}
     lines: dict[str, Calibration] = {}
+    small_lines: dict[str, Calibration] = {}
     known: dict[str, templates.Template] = {}
     for place, (person, files) in enumerate(people.items()):
         template = templates.build(engine, files[:PHOTOS])
         known[person] = template
         lines[person] = calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))])
+        if any(_is_small(way) for _, way, _ in ways):
+            small_lines[person] = _small_lines(engine, template, files[:PHOTOS])
         measure = Measurer(engine, template)
         for number, file in enumerate(files[PHOTOS : PHOTOS + JUDGED]):
             image = open_photo(file).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -134,7 +150,11 @@ def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
             for row, way, make in ways:
                 random = np.random.default_rng([seed, place, number, row])
                 seen[way].setdefault(person, []).append(measure.one(make(image, points, random), file.name))
-    return {way: _row(pictures, known, lines) for way, pictures in seen.items()}
+    return {way: _row(shown, known, small_lines if _is_small(way) else lines) for way, shown in seen.items()}
+
+
+def _is_small(way: str) -> bool:
+    return way.startswith(f"{SMALL} pixels")
 
 
 def _row(
