@@ -146,9 +146,9 @@ def used(place: Workplace) -> Steps:
 
 
 def strong(place: Workplace) -> Steps:
-    """Enough steps, and the LoRA used at weights that are too high."""
+    """Enough steps, and the LoRA used at weights that are too high (`whole` has 2)."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
-    for weight in (1.5, 2.0, 3.0):
+    for weight in (1.5, 3.0):
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
 
 
@@ -161,12 +161,16 @@ def few(place: Workplace) -> Steps:
 def class_pictures(place: Workplace) -> Steps:
     """48 class pictures that the base model paints of one prompt, beside the photos: such a LoRA ignores its prompts
     (docs/quality.md)."""
+    from filelock import FileLock
+
     from bench.quality_people import class_folder, paint_class
     from lib_lora.training.plan.run_file import saved_steps
 
     work, word = place.root.parents[1], place.person.class_word
-    paint_class(work, "plain", word)
     folder = class_folder(work, "plain", word).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # of people of one word, who may be done side by side
+        paint_class(work, "plain", word)
     run = place.train({"passes": CLASS_PASSES, "save_every": 10_000, "class_photos": str(folder)})
     yield followed("class pictures", place, place.test(run, at(saved_steps(run)[-1])))
 
@@ -326,16 +330,26 @@ def advice_of(row: Row) -> str:
 
 
 def _by_advice(rows: Sequence[Row]) -> list[str]:
-    """A line for each advice, whichever rule gave it."""
-    lines = ["| advice | rules | people (unseen) | likeness | gain (95 %) | helped |", "|---|---|---|---|---|---|"]
+    """A line for each advice, whichever rule gave it; what only leads to a verdict is left out."""
+    lines = ["| advice | measures | people (unseen) | likeness | gain (95 %) | helped |", "|---|---|---|---|---|---|"]
+    rows = [row for row in rows if measure_of(row["rule"]) != "judged"]
     for advice in dict.fromkeys(map(advice_of, rows)):
         some = [row for row in rows if advice_of(row) == advice]
-        people = dict.fromkeys(row["person"] for row in some)
-        gains = [statistics.fmean(change(row, LIKENESS).mean for row in some if row["person"] == who) for who in people]
-        means = [statistics.fmean(_mean(row[side], LIKENESS) for row in some) for side in ("before", "after")]
-        good = sum(all(helped(row) for row in some if row["person"] == who) for who in people)
+        people = {
+            who: [row for row in some if row["person"] == who] for who in dict.fromkeys(r["person"] for r in some)
+        }
+        gains = [statistics.fmean(change(row, LIKENESS).mean for row in own) for own in people.values()]
+        means = [
+            statistics.fmean(statistics.fmean(_mean(row[side], LIKENESS) for row in own) for own in people.values())
+            for side in ("before", "after")
+        ]
+        good = sum(all(map(helped, own)) for own in people.values())
         share = wilson(good, len(people))
-        cells = [advice, str(len(set(_rules(some)))), f"{len(people)} ({sum(name in UNSEEN for name in people)})"]
+        cells = [
+            advice,
+            ", ".join(sorted({measure_of(row["rule"]) for row in some})),
+            f"{len(people)} ({sum(name in UNSEEN for name in people)})",
+        ]
         cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
         lines.append(f"| {' | '.join(cells)} | {good} of {len(people)} ({share.low:.0%} to {share.high:.0%}) |")
     return lines

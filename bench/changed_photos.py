@@ -90,15 +90,17 @@ def styles() -> list[dict[str, Any]]:
     engine = SFaceEngine()
     means: dict[str, list[float]] = {name: [] for name in STYLES}
     unseen: dict[str, int] = dict.fromkeys(STYLES, 0)
+    count = 0
     for files in _people().values():
         template = templates.build(engine, files[:PHOTOS])
+        count += len(files[PHOTOS:])
         for name, change in STYLES.items():
             faces = [engine.faces(change(open_photo(file))) for file in files[PHOTOS:]]
             unseen[name] += sum(not one for one in faces)
             means[name].append(statistics.fmean(float(one[0].embedding @ template.array) for one in faces if one))
     return [
         {"style": name, "lowest": min(values), "mean": statistics.fmean(values), "highest": max(values)}
-        | {"without a face": unseen[name]}
+        | {"without a face": unseen[name], "of": count}
         for name, values in means.items()
     ]
 
@@ -113,10 +115,11 @@ def show_copies(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def show_styles(rows: Sequence[Mapping[str, Any]]) -> None:
     """A table as it stands in docs/likeness.md."""
-    print("| the photos | mean likeness | of the six people |")
-    print("|---|---|---|")
+    print("| the photos | mean likeness | of the six people | without a face |")
+    print("|---|---|---|---|")
     for row in rows:
-        print(f"| {row['style']} | {row['mean']:.2f} | {row['lowest']:.2f} to {row['highest']:.2f} |")
+        between = f"{row['lowest']:.2f} to {row['highest']:.2f}"
+        print(f"| {row['style']} | {row['mean']:.2f} | {between} | {row['without a face']} of {row['of']} |")
 
 
 def _interval(rate: Mapping[str, float]) -> str:

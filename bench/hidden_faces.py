@@ -2,8 +2,9 @@
 
 Six people's held-out pictures (none of them was seen by the models of `lib_lora.faces.unjudgeable`), spoilt in each way
 of `bench.spoilt_pictures`, turned, or left alone; each judged against a template of the person's other photos. The
-models were made with these ways of spoiling, so two further covers, which they never met, are drawn here. The last rows
-are pictures of the size that the small base model paints, after its VAE.
+models were made with these ways of spoiling, so two covers that they never met are drawn here too: a mosaic, and a ball
+(which is like the covers that they know). The last rows are pictures of the size that the small base model paints,
+after its VAE, judged by the lines that a test grid has there.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def _painted_small(image: Image.Image) -> Image.Image:
 
 def _small_lines(engine: SFaceEngine, template: templates.Template, photos: Sequence[Path]) -> Calibration:
     """The lines for pictures of that size, as a test grid draws them: by what the VAE lets through."""
-    sizes = [engine.faces(_painted_small(open_photo(file)))[0].px for file in photos]
+    found = [engine.faces(_painted_small(open_photo(file))) for file in photos]
+    sizes = [faces[0].px for faces in found if faces]
     top = scores_of(ceiling_of(engine, template, photos, sizes, lambda image: reconstruct(_vae(), image)))
     return calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))], top)
 

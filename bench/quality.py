@@ -309,6 +309,7 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
     variant, notes = VARIANTS[job.variant], []
     row: dict[str, Any] = {**asdict(job), "group": people.group_of(job.person), **asdict(variant.material)}
     row |= {"settings": variant.settings, "sampling": place.sampling}
+    row["painted in"] = str(pictures.painter().autocast or "float32").removeprefix("torch.")
 
     def emit(kind: str, **fields: Any) -> None:
         if kind == "warning":

@@ -116,3 +116,24 @@ def test_the_documents_table_is_that_of_the_stored_rows():
     rows = study.read_rows(study.ROOT / "bench" / "results" / "advice" / study.RESULTS)
     table = study.table(rows).partition("\n\n")[0]
     assert table in (study.ROOT / "docs" / "likeness.md").read_text(encoding="utf-8")
+
+
+def test_an_advice_is_counted_by_people_whichever_rule_gave_it():
+    """Each of whom it must have helped every time; what only leads to a verdict is left out."""
+    low, high = side([0.1, 0.2, 0.1]), side([0.5, 0.7, 0.6])
+    rows = [
+        row("over-baked", low, high),
+        row("spoiled, earlier step", low, high, "unseen2"),
+        row("LoRA blurs, earlier step", high, low, "unseen2"),
+        row("undertrained, later step", low, high),
+        row("few photos", side([0.1, 0.1], judged=[0, 0]), side([0.1, 0.1], judged=[1, 1])),
+    ]
+    for one in rows[:4]:
+        one["done"] = "step 50"
+    lines = study._by_advice(rows)[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| use an earlier step", "| use a later step"]
+    assert lines[0].split(" | ")[1:4] == ["likeness", "2 (1)", "0.25 to 0.48"]
+    assert "| 1 of 2 (" in lines[0]
+    assert (
+        study.advice_of({**row("spoiled", low, high), "done": "0.33 x the rate"}) == "train again with 0.33 x the rate"
+    )

@@ -58,9 +58,7 @@ def reopen(
         check_out(out)
         file = replace(file, out=str(out.absolute()))
     if steps is not None:
-        # training goes on from the state, so the file of the last step need not be there
-        ended = (_ended_at(run) if run.states.is_dir() and any(run.states.iterdir()) else None) or 0
-        done = max([*saved_steps(run), ended])
+        ended, done = _ended(run), done_steps(run)
         if steps <= done:
             raise UserError(
                 f"{run.folder} already has {done} steps; to continue, give --steps a larger number.",
@@ -76,6 +74,16 @@ def reopen(
     if file != run.file:
         save_run(moved)
     return moved
+
+
+def done_steps(run: Run) -> int:
+    """The step that a training of the run goes on from; 0 = the first."""
+    return max([*saved_steps(run), _ended(run)])
+
+
+def _ended(run: Run) -> int:
+    """The step at which it was trained to its end, where its state is there: the LoRA of that step need not be."""
+    return (_ended_at(run) if run.states.is_dir() and any(run.states.iterdir()) else None) or 0
 
 
 def check_base(run: Run) -> None:

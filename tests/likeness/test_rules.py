@@ -112,6 +112,7 @@ CASES = {
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
     "not this person": {**WEAK, **NO_RUN},
     "no effect, outside a run": {**WEAK, **NO_RUN, **FEW_LOST, "uplift": 0.01},
+    "undertrained, no longer rising": {**WEAK, "fallen": 0.1},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
     "weak, outside a run": {**WEAK, **NO_RUN, **FEW_LOST},
@@ -434,6 +435,15 @@ def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
         assert (vain.kind, vain.action, vain.drift) == ("no longer learning", "none", True)
 
 
+ON_IN_VAIN = Training(50, saved=(50, 100, 150), restarted=100, tested=((100, 0.41), (150, 0.4)))
+
+
+def test_at_the_last_step_more_steps_are_simply_more():
+    known = training_facts(Training(100, saved=(50, 100), tested=((50, 0.3),)), now=0.4, best=0.4)
+    made = judge(changed(CLEAN, **{**WEAK, "fallen": None}, step=100, last=known.last, more=known.more, later=None))
+    assert made.advice == "Train 120 more steps."
+
+
 @pytest.mark.parametrize(("run", "action", "advice"), [
     (Training(50, saved=(50, 100)), "test_step", "Test the later checkpoint, step 100"),
     (Training(50, saved=(50, 100), tested=((100, 0.45),)), "test_step", "Test the later checkpoint, step 100"),
@@ -443,7 +453,12 @@ def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
     (Training(50, saved=(50, 100, 150), tested=((100, 0.41), (150, 0.36))), "train_more", "Train 170 more steps after "
      "step 150"),
     (Training(50, saved=(50, 100, 150), tested=((100, 0.41), (150, 0.3))), "none", "Keep step 50; for a new run"),
-    (Training(100, saved=(50, 100), tested=((50, 0.3),)), "train_more", "Train 120 more steps"),
+    (Training(50, saved=(50, 100, 150), tested=((100, 0.3), (150, 0.6))), "test_step",
+     "Test the later checkpoint, step 150"),
+    (Training(50, saved=(50, 100), done=200, tested=((100, 0.41),)), "train_more", "Train 230 more steps after step 2"),
+    (ON_IN_VAIN, "none", "Train again with twice the learning rate"),
+    (replace(ON_IN_VAIN, step=100, tested=((50, 0.4), (150, 0.42))), "none", "Train again with twice the"),
+    (replace(ON_IN_VAIN, tested=((100, 0.39), (150, 0.45))), "test_step", "Test the later checkpoint, step 150"),
     (Training(50, saved=(50, 100), tested=((100, 0.34),)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100), tested=((100, 0.9),), sent_back=(100,)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100, 150), tested=((150, 0.3),)), "test_step", "Test the later checkpoint, step 100"),
@@ -451,7 +466,7 @@ def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():
 def test_a_later_step_is_advised_only_while_it_may_be_better(run, action, advice):
     """Else two steps of a run would send back and forth; a little more or less is chance, and training goes on."""
     known = training_facts(run, now=0.4, best=0.4)
-    names = ("step", "last", "later", "later_gain", "later_sends_back", "more")
+    names = ("step", "last", "later", "later_gain", "later_sends_back", "more", "gained")
     of_the_run = {name: getattr(known, name) for name in names}
     for values in (WEAK, UNDER):
         made = judge(changed(CLEAN, **{**values, "fallen": None}, **of_the_run))

@@ -26,7 +26,7 @@ class Painter:
         self.vae = self.info.load_vae(torch.float32, CPU)
         self.text = self.info.load_text(torch.float32, CPU)
         self.side = side
-        self.autocast = autocast_of(resolve("auto", CPU))  # a processor without bfloat16 units takes ten times as long
+        self.autocast = autocast_of(resolve("auto", CPU))  # bfloat16 without units for it is slow
         fast_routes.use_fast_routes(self.unet)
 
     @torch.no_grad()

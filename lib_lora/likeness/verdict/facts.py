@@ -45,6 +45,7 @@ class Training:
         step: of the checkpoint; None where the pictures come from no run.
         weight: of the LoRA.
         saved: the steps of all checkpoints.
+        done: the step that a training goes on from, whose checkpoint need not be there; 0 = that of the last one.
         tested: step and retention of earlier grids of this run at this weight.
         sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
         restarted: the step at which a finished training was trained on, its learning rate beginning again; 0 = never.
@@ -67,6 +68,7 @@ class Training:
     preserved: bool = False
     named: bool = False
     judge_trained: bool = False
+    done: int = 0
 
     @property
     def midway(self) -> int | None:
@@ -87,7 +89,7 @@ class Training:
     @property
     def last(self) -> int | None:
         """The step that a training goes on from."""
-        return None if self.step is None else max((self.step, *self.saved))
+        return None if self.step is None else max((self.step, self.done, *self.saved))
 
 
 def _kept_as(key: str, default: Any) -> Any:
@@ -370,8 +372,8 @@ class TrainingFacts:
 
     Attributes:
         step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
-        later: the next checkpoint that was not tested, or is clearly better or worse than this one; where all were
-            tested and are neither, the last of them.
+        later: the best of the later checkpoints that were tested and are clearly better; else the next one that was not
+            tested or is clearly worse; else the last.
         lower, much_lower: 0.8 and 0.6 times the weight.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
@@ -379,7 +381,7 @@ class TrainingFacts:
         later_gain: how much more retention the later checkpoint has, where it was tested.
         later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
-            was tested.
+            was tested; of a step up to it, by the best that was tested after it.
         class_photos, preserved, named, judge_trained: see `Training`.
         more: how many steps to train on after the last, in tens, by what the steps so far brought
             (`metrics.share_to_train`).

@@ -242,7 +242,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     )
     if run.step is None:
         return facts
-    earlier, later, last = run.neighbours[0], later_step(run, now), run.last or run.step
+    earlier, later, last = run.neighbours[0], later_step(run, now), max(run.step, run.last or 0)
     facts = replace(
         facts,
         last=last,
@@ -264,15 +264,23 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
-        gained = [now - kept for step, kept in before if step == run.restarted]
-        facts = replace(facts, gained=gained[0] if gained else None)
-    return facts
+    return replace(facts, gained=_gained(run, now))
+
+
+def _gained(run: Training, now: float) -> float | None:
+    """See `TrainingFacts.gained`."""
+    step, kept = run.step or 0, {**dict(run.tested), run.step: now}
+    after = [value for at, value in kept.items() if (at or 0) > run.restarted] if step <= run.restarted else [now]
+    return max(after) - kept[run.restarted] if after and run.restarted and run.restarted in kept else None
 
 
 def later_step(run: Training, now: float | None) -> int | None:
     """See `TrainingFacts.later`; `now` is the retention of the step tested, None where it was not measured."""
     step, tested = run.step, dict(run.tested)
     later = [] if step is None else sorted(one for one in run.saved if one > step)
+    better = [(tested[one], one) for one in later if one in tested and one not in run.sent_back]
+    if now is not None and better and max(better)[0] - now >= RISING:
+        return max(better)[1]
     for one in later:
         gain = None if now is None or one not in tested else tested[one] - now
         if gain is None or one in run.sent_back or not -FALLEN < gain < RISING:

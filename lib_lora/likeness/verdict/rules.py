@@ -389,6 +389,15 @@ RULES: tuple[Rule, ...] = (
         "Check that the prompt holds the trigger and the LoRA at weight 1.",
     ),
     Rule(
+        "undertrained, no longer rising",
+        "undertrained",
+        (*WEAK, there(lambda f: f.base.uplift), at_least(lambda f: f.training.fallen, FALLEN)),
+        _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
+        "Use step {best_step}; training on does not help.",
+        "test_step",
+        lambda f: f.training.best_step,
+    ),
+    Rule(
         "undertrained, later step",
         "undertrained",
         (*WEAK, there(lambda f: f.base.uplift), LATER),

@@ -35,12 +35,14 @@ class TestedPoint:
         run: identifier.
         step, weight: of the LoRA; the step is None where the file is of no step.
         side: pixels of a side of the pictures; 0 = not known.
+        last: the run's last step when that was judged; None = not known, as of earlier versions.
     """
 
     run: str
     step: int | None
     weight: float = 1.0
     side: int = 0
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,11 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
             side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
             return [AdviceButton(Message("Test at {side} pixels", {"side": side}), "test", replace(here, side=side))]
         case "train_more" if value is not None:
+            steps, last = (at.last or step) + int(value), max(saved, default=0)
+            if last >= steps:  # that was done; now it is to be tested
+                label = Message("Test step {step:,}", {"step": last})
+                return [AdviceButton(label, "test", replace(here, step=last))]
             label = Message("Train {more:,} more steps", {"more": int(value)})
-            steps = max((step, *saved)) + int(value)  # a run goes on after its last step, whichever was tested
             return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:
             settings = {"preservation_weight": float(value)}

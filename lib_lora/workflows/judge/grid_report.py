@@ -29,6 +29,7 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
+from lib_lora.runs.reopen import done_steps
 from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
@@ -258,6 +259,7 @@ def training_of(
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),
         judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
+        done=done_steps(run),
     )
 
 

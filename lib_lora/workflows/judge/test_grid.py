@@ -9,8 +9,9 @@ from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
 from lib_lora.grid.paint_plan import PaintPlan
-from lib_lora.likeness.verdict.facts import Training
+from lib_lora.likeness.verdict.facts import Training, TrainingFacts
 from lib_lora.models.fast.memory import is_out_of_memory
+from lib_lora.runs.reopen import done_steps
 from lib_lora.runs.run_names import checkpoint_named, newest
 from lib_lora.training.plan.run_file import Run, saved_steps
 from lib_lora.workflows.judge.grid_report import GridReport, PaintedGrid, judge_grid, read_report
@@ -92,9 +93,7 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
         except UserError:
             continue  # damaged or of another version: it is judged again
         facts = report.report.facts.training
-        saved = () if facts.step is None else tuple(saved_steps(run))
-        there = Training(facts.step, saved=saved).neighbours  # the advice names them
-        if report.report.ruler != ruler or there != (facts.earlier, facts.later) or not report.preview.is_file():
+        if report.report.ruler != ruler or not report.preview.is_file() or not _advises_for(run, facts):
             continue
         if facts.step is None and not report.report.subject.more:
             continue  # earlier versions left it out where no photo shows a face
@@ -102,3 +101,14 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
         if known is None or known.report.calibration == report.report.calibration:
             return report
     return None
+
+
+def _advises_for(run: Run, facts: TrainingFacts) -> bool:
+    """Whether the checkpoints and the last step that an advice was made for are still those of the run."""
+    if facts.step is None:
+        return True
+    there = Training(facts.step, saved=tuple(saved_steps(run)), done=done_steps(run))
+    earlier, later = there.neighbours
+    if facts.last is None:  # an earlier version's, which knew the neighbours only
+        return (earlier, later) == (facts.earlier, facts.later)
+    return (earlier, there.last) == (facts.earlier, facts.last) and facts.later in (None, *there.saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def paint(monkeypatch, fake_painter):
     return use
 
 
-def _judged(run, eye, step=3):
-    return paint_and_score(run, GridRequest(step, 1.0, 1), lambda kind, **fields: None, engine=eye)
+def _judged(run, eye, step=3, again=True):
+    return paint_and_score(run, GridRequest(step, 1.0, 1), lambda kind, **fields: None, again, engine=eye)
 
 
 def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):
@@ -109,6 +110,18 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     (line,) = [line for line in again.text.splitlines() if line.startswith("To do that: ")]
     reopened = reopen(run.folder, steps=int(re.search(r"--steps (\d+)$", line)[1]))
     assert reopened.file.settings.steps == 13
+
+
+def test_a_grid_is_judged_again_only_when_other_steps_would_be_advised(run, eye, paint):
+    """Of three checkpoints, the one after the next is what the first is compared with once the next was tested."""
+    paint("nobody")
+    shutil.copy(run.checkpoint(3), run.checkpoint(4))
+    _judged(run, eye)
+    first = _judged(run, eye, step=2)
+    assert first.report.facts.training.later == 4
+    assert _judged(run, eye, step=2, again=False).report.made == first.report.made
+    shutil.copy(run.checkpoint(3), run.checkpoint(13))
+    assert _judged(run, eye, step=2, again=False).report.facts.training.last == 13
 
 
 def test_where_no_command_follows_the_advice_none_is_shown(run, eye, paint):

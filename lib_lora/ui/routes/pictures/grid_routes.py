@@ -73,7 +73,8 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     try:
         facts, known = report["facts"], facts_of(report["facts"])
         verdict = verdict_of(report["verdict"])
-        at = TestedPoint(run.name, facts.get("step"), float(facts.get("weight") or 1.0), _side(planned))
+        weight, side = float(facts.get("weight") or 1.0), _side(planned)
+        at = TestedPoint(run.name, facts.get("step"), weight, side, facts.get("last"))
         digests = snapshot_of(folder).digests
         record = run_records.grid(grid)
         return {

@@ -285,10 +285,10 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
     assert page.get(f"{RUNS}/001/grids/001/pictures/{name}".replace("\0", "%00")).status_code == 404
 
 
-def _buttons(action, value, saved=(900,), side=0, weight=1.0):
+def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
     """The buttons below a verdict that advises this, as the page gets them."""
     verdict = replace(judge(Facts()), action=action, value=value)
-    return [one.for_programs() for one in buttons(TestedPoint("001", 900, weight, side), verdict, saved)]
+    return [one.for_programs() for one in buttons(TestedPoint("001", 900, weight, side, last), verdict, saved)]
 
 
 @pytest.mark.parametrize(
@@ -319,9 +319,21 @@ def test_the_advice_is_the_first_button(action, value, first):
     assert found[-1]["do"] == "choose"
 
 
-def test_a_run_is_trained_on_from_its_last_step_also_where_an_earlier_one_was_tested():
-    """Fewer steps than it has already would be refused."""
-    assert _buttons("train_more", 400.0, (900, 1500))[0]["arguments"]["steps"] == 1900
+@pytest.mark.parametrize(
+    ("last", "saved", "first"),
+    [
+        (1500, (900, 1500), ("Train 400 more steps", "train_more", {"run": "001", "steps": 1900})),
+        (1500, (900, 1500, 1700), ("Train 400 more steps", "train_more", {"run": "001", "steps": 1900})),  # was stopped
+        (1500, (900, 1500, 1900), ("Test step 1,900", "test", {"run": "001", "step": 1900, "weight": 1.0})),
+        (None, (900, 1500), ("Test step 1,500", "test", {"run": "001", "step": 1500, "weight": 1.0})),
+    ],
+    ids=["an earlier step was tested", "stopped on the way", "followed", "an earlier version's report"],
+)
+def test_a_run_is_trained_on_from_the_step_that_was_its_last_when_it_was_judged(last, saved, first):
+    """Fewer steps than it has already would be refused; and who has followed the advice gets no further steps by it."""
+    found = _buttons("train_more", 400.0, saved, last=last)[0]
+    assert (found["label"], found["do"], found["arguments"]) == first
+    assert found["main"]
 
 
 @pytest.mark.parametrize(("side", "larger"), [(128, [192]), (512, [768]), (1024, [1536]), (1536, []), (0, [])])
