@@ -370,7 +370,7 @@ def test_words_name_facts(part):
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
         "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
-        "fallen_points", "younger", "remedy", "after_last",
+        "fallen_points", "younger", "remedy", "after_last", "unvaried_in_words",
     }  # fmt: skip
 
 
@@ -536,6 +536,9 @@ def test_the_prompt_that_is_ignored_is_a_verdict():
     assert judge(changed(CLEAN, **varied)).kind == "consistent"  # as alike as the photos: they are of one pose
     assert judge(changed(CLEAN, **varied, yaw_spread=0.1)).kind == "follows no prompt"
     assert judge(changed(CLEAN, **{**IGNORED, "followed": 0.5})).kind == "consistent"
+    made = judge(changed(CLEAN, **varied, variety_ratio=0.5))  # measured: class pictures, followed 0.16, variety 0.50
+    assert (made.kind, judge(changed(CLEAN, **varied, variety_ratio=0.65)).kind) == ("follows no prompt", "consistent")
+    assert made.because.endswith("and the pictures vary only 50% as much as without the LoRA.")
 
 
 def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():

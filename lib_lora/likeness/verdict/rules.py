@@ -94,10 +94,7 @@ _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train again with twice the learning rate; first make sure that all photos show this person, clearly and close.",
 )
-_ONE_POSE = (
-    "The prompt has next to no effect: {obeyed_in_words}, and the pictures vary less than the photos do (likeness to "
-    "each other {mutual:.2f}; of the photos {mutual_photos:.2f})."
-)
+_ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
 
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said

@@ -9,7 +9,7 @@ from typing import Any
 from lib_lora.likeness.measure import refusals
 from lib_lora.likeness.verdict.facts import Facts, flat
 from lib_lora.likeness.verdict.notes import NOTES
-from lib_lora.likeness.verdict.rule_conditions import learned_at
+from lib_lora.likeness.verdict.rule_conditions import ALIKE, UNVARIED, learned_at
 from lib_lora.likeness.verdict.rule_language import DRIFT, NO_VERDICT, Kind, Note, Rule, matching
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.likeness.verdict.traits import SIGHTS, TEXTURES
@@ -49,6 +49,10 @@ _LOST = ", and {lost} of {counted} faces are no more like the photos than a stra
 _MOST_OFTEN = "most often {what}"
 _OBEYED = "{given} of {judgeable} heads and mouths do what was asked{base}"
 _OBEYED_BASE = " (without the LoRA {given} of {judgeable})"
+_LESS_THAN_PHOTOS = (
+    "the pictures vary less than the photos do (likeness to each other {mutual:.2f}; of the photos {mutual_photos:.2f})"
+)
+_LESS_THAN_BASE = "the pictures vary only {variety_ratio:.0%} as much as without the LoRA"
 _ONE_SCENE = "the surroundings are the same whatever the prompt"
 _TURNED, _TURNED_OF = "turned heads", "{under} of {aside} turned heads"
 _LOWER_BESIDE = (
@@ -58,7 +62,7 @@ _IT, _CELL = "it", "step {step} at weight {weight:g}"
 _AFTER = " after step {last}"  # where an earlier one was tested
 _PARTS = (
     *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
-    *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER),
+    *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER, _LESS_THAN_PHOTOS, _LESS_THAN_BASE),
     Message(_LOWER_BESIDE).capitalised().template,
 )
 
@@ -199,6 +203,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "lost_in_words": lost if pictures.lost else "",
         "after_last": Message(_AFTER, {"last": training.last}) if training.last not in (None, training.step) else "",
         "obeyed_in_words": _obeyed(facts),
+        "unvaried_in_words": _unvaried(facts),
         "turned_in_words": _turned(facts),
         "ahead_ok": facts.angles.ahead - facts.angles.ahead_under,
         "it": Message(_IT) if training.step is None else cell,
@@ -214,6 +219,14 @@ def _kept(facts: Facts) -> Message:
         return Message(_KEPT_UNKNOWN)
     text = _KEPT_OF_PHOTOS if facts.ceiling.retention is None else _KEPT_OF_CEILING
     return Message(text, {"kept": min(1.0, max(0.0, best))})
+
+
+def _unvaried(facts: Facts) -> Message | str:
+    """Where a prompt has no effect, how it shows in the variety."""
+    mutual, photos, ratio = facts.identity.mutual, facts.photos.mutual, facts.variety.ratio
+    if mutual is not None and photos is not None and (mutual >= ALIKE * photos or ratio is None or ratio > UNVARIED):
+        return Message(_LESS_THAN_PHOTOS, {"mutual": mutual, "mutual_photos": photos})
+    return "" if ratio is None else Message(_LESS_THAN_BASE, {"variety_ratio": ratio})
 
 
 def _obeyed(facts: Facts) -> Message:
