@@ -536,9 +536,18 @@ def test_the_prompt_that_is_ignored_is_a_verdict():
     assert judge(changed(CLEAN, **varied)).kind == "consistent"  # as alike as the photos: they are of one pose
     assert judge(changed(CLEAN, **varied, yaw_spread=0.1)).kind == "follows no prompt"
     assert judge(changed(CLEAN, **{**IGNORED, "followed": 0.5})).kind == "consistent"
-    made = judge(changed(CLEAN, **varied, variety_ratio=0.5))  # measured: class pictures, followed 0.16, variety 0.50
-    assert (made.kind, judge(changed(CLEAN, **varied, variety_ratio=0.65)).kind) == ("follows no prompt", "consistent")
-    assert made.because.endswith("and the pictures vary only 50% as much as without the LoRA.")
+
+
+def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_base_models():
+    """Measured: class pictures; the pictures are as alike as the photos, and heads turn as far."""
+    for followed, variety, kind in (
+        (0.16, 0.50, "follows no prompt"), (0.26, 0.53, "follows no prompt"), (0.32, 0.53, "consistent"),
+        (0.16, 0.61, "consistent"),
+    ):  # fmt: skip
+        made = judge(changed(CLEAN, **{**IGNORED, "mutual": 0.79, "followed": followed}, variety_ratio=variety))
+        assert made.kind == kind
+        said = f"and the pictures vary only {variety:.0%} as much as without the LoRA."
+        assert made.because.endswith(said) == (kind == "follows no prompt")
 
 
 def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():

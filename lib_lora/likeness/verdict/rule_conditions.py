@@ -33,7 +33,9 @@ FALLEN = 0.05  # of the identity, since the best tested checkpoint; training on 
 FOLLOWED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
 ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
 STILL = 0.6  # times the photos' spread of the heads' turns
-UNVARIED = 0.6  # times the base model's variety; a LoRA that obeys hardly varies less
+# With class pictures 0.16 and 0.26, varied by 0.50 and 0.53; LoRAs that obey: from 0.32, varied by 0.61, upwards.
+HARDLY_FOLLOWED = 0.3
+UNVARIED = 0.55  # times the base model's variety
 SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
 CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
 LEAKED = 2  # pictures without the trigger that show the person
@@ -138,10 +140,17 @@ TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
 # the photos that they were learned from, or much less than the base model's.
 IGNORED: tuple[Condition, ...] = (
     at_least(lambda f: f.identity.retention_best, HALF),
-    below(lambda f: f.prompt.followed, FOLLOWED),
     either(
-        at_least(lambda f: f.identity.mutual, lambda f: _times(ALIKE, f.photos.mutual)),
-        at_most(lambda f: f.angles.yaw_spread, lambda f: _times(STILL, f.photos.yaw_spread)),
-        at_most(lambda f: f.variety.ratio, UNVARIED),
+        every(
+            below(lambda f: f.prompt.followed, FOLLOWED),
+            either(
+                at_least(lambda f: f.identity.mutual, lambda f: _times(ALIKE, f.photos.mutual)),
+                at_most(lambda f: f.angles.yaw_spread, lambda f: _times(STILL, f.photos.yaw_spread)),
+            ),
+        ),
+        every(
+            below(lambda f: f.prompt.followed, HARDLY_FOLLOWED),
+            at_most(lambda f: f.variety.ratio, UNVARIED),
+        ),
     ),
 )
