@@ -269,8 +269,9 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
 
 def _gained(run: Training, now: float) -> float | None:
     """See `TrainingFacts.gained`."""
-    step, kept = run.step or 0, {**dict(run.tested), run.step: now}
-    after = [value for at, value in kept.items() if (at or 0) > run.restarted] if step <= run.restarted else [now]
+    step = run.step or 0
+    kept = dict(run.tested) | {step: now}
+    after = [value for at, value in kept.items() if at > run.restarted] if step <= run.restarted else [now]
     return max(after) - kept[run.restarted] if after and run.restarted and run.restarted in kept else None
 
 
