@@ -85,12 +85,14 @@ def test_the_option(tmp_path: Path) -> None:
 BENCHES = sorted(path.stem for path in results_file.FOLDER.parent.glob("*.py"))
 
 
-# What benchmarks share, and the parts of bench/likeness.py, advice.py, quality.py and remote_faults.py.
+# What benchmarks share, the parts of bench/likeness.py, advice.py, quality.py and remote_faults.py, and what runs several.
 PARTS = (
+    "changed_photos",
     "fault_cluster",
     "fault_machines",
     "fault_nodes",
     "followed_advice",
+    "likeness_figures",
     "machine",
     "plain",
     "quality_people",
