@@ -82,7 +82,7 @@ FASTER = {
     "v2": VECTORS[2],
 }
 # trained only below a timestep: where there is more noise, layout is decided rather than the face
-BELOW = {f"t{limit}": {"objective": {"max_timestep": limit}} for limit in (500, 700, 850)}
+BELOW = {f"t{limit}": {"objective": {"max_timestep": limit}} for limit in (700,)}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),

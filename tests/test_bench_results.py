@@ -85,7 +85,7 @@ def test_the_option(tmp_path: Path) -> None:
 BENCHES = sorted(path.stem for path in results_file.FOLDER.parent.glob("*.py"))
 
 
-# What benchmarks share, the parts of bench/likeness.py, advice.py, quality.py and remote_faults.py, and what runs several.
+# What benchmarks share, what runs several, and the parts of bench/likeness.py, advice.py, quality.py, remote_faults.py.
 PARTS = (
     "changed_photos",
     "fault_cluster",
