@@ -4,35 +4,26 @@ style costs. Six people with 24 pictures each.
 
 from __future__ import annotations
 
-import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.error_rates import share
+from bench.error_rates import between, share
+from bench.hidden_faces import PHOTOS, people
+from bench.spoilt_pictures import compressed
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure.face_measure import Measurer
 from lib_lora.likeness.verdict.traits import copy_limits, is_copy
 
-ROOT = Path(__file__).resolve().parents[1]
-PERSONAS = ROOT / "tests" / "data" / "personas"
-PHOTOS = 14  # in the template, of 24
 QUALITY, CUT, SHRUNK = 60, 0.05, 0.5
 
 Change = Callable[[Image.Image], Image.Image]
-
-
-def _compressed(image: Image.Image) -> Image.Image:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return Image.open(file).convert("RGB")
 
 
 def _cropped(image: Image.Image) -> Image.Image:
@@ -49,7 +40,7 @@ def _brushed(image: Image.Image) -> Image.Image:
 
 
 COPIES: Mapping[str, Change] = {
-    f"compressed again (JPEG of quality {QUALITY})": _compressed,
+    f"compressed again (JPEG of quality {QUALITY})": lambda image: compressed(image, QUALITY),
     f"reduced to {SHRUNK:.0%}": _shrunk,
     f"cropped by {CUT:.0%} on each side": _cropped,
     "mirrored": ImageOps.mirror,
@@ -61,16 +52,12 @@ STYLES: Mapping[str, Change] = {
 }
 
 
-def _people() -> dict[str, list[Path]]:
-    return {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
-
-
 def copies() -> list[dict[str, Any]]:
     """A row for each way to copy a photo of the template, and one for the pictures that are no copies."""
     engine = SFaceEngine()
     found: dict[str, list[float]] = {name: [] for name in (*COPIES, "other pictures")}
     groups: dict[str, list[str]] = {name: [] for name in found}
-    for person, files in _people().items():
+    for person, files in people().items():
         template = templates.build(engine, files[:PHOTOS])
         limits, measure = copy_limits(template), Measurer(engine, template)
         asked = [(name, change(open_photo(file))) for file in files[:PHOTOS] for name, change in COPIES.items()]
@@ -91,7 +78,7 @@ def styles() -> list[dict[str, Any]]:
     means: dict[str, list[float]] = {name: [] for name in STYLES}
     unseen: dict[str, int] = dict.fromkeys(STYLES, 0)
     count = 0
-    for files in _people().values():
+    for files in people().values():
         template = templates.build(engine, files[:PHOTOS])
         count += len(files[PHOTOS:])
         for name, change in STYLES.items():
@@ -110,7 +97,7 @@ def show_copies(rows: Sequence[Mapping[str, Any]]) -> None:
     print("| pictures | called copies (95 % over people) |")
     print("|---|---|")
     for row in rows:
-        print(f"| {row['pictures']} | {row['copies']} of {row['of']}{_interval(row['share'])} |")
+        print(f"| {row['pictures']} | {row['copies']} of {row['of']}{between(row['share'])} |")
 
 
 def show_styles(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -120,9 +107,3 @@ def show_styles(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         between = f"{row['lowest']:.2f} to {row['highest']:.2f}"
         print(f"| {row['style']} | {row['mean']:.2f} | {between} | {row['without a face']} of {row['of']} |")
-
-
-def _interval(rate: Mapping[str, float]) -> str:
-    if rate["low"] >= rate["high"]:
-        return ""
-    return f" ({rate['low']:.0%} to {rate['high']:.0%})"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +146,13 @@ def share(values: Sequence[float], groups: Sequence[str]) -> dict[str, float | i
     return {"value": mean, "low": max(0.0, low), "high": min(1.0, high), "people": len(set(groups)), "draws": len(flat)}
 
 
+def between(rate: Mapping[str, float], digits: int = 0) -> str:
+    """The interval of a `share` behind a count; empty where there is none."""
+    if rate["low"] >= rate["high"]:
+        return ""
+    return f" ({rate['low']:.{digits}%} to {rate['high']:.{digits}%})"
+
+
 def rates(people: Sequence[Person], others: Sequence[Person], near: bool, many: int, seed: int) -> list[dict[str, Any]]:
     """A row for each number of strangers."""
     rows = []
@@ -201,9 +208,8 @@ def show_own(name: str, rows: Sequence[dict[str, Any]]) -> None:
     print("| people | photos | pictures | grids called drift | one picture counts | standard deviation |")
     print("|---|---|---|---|---|---|")
     for row in rows:
-        over = row["drift"]
-        between = f" ({over['low']:.1%} to {over['high']:.1%})" if over["low"] < over["high"] else ""
-        cells = [name, row["photos"], row["pictures"], f"{row['alarms']} of {row['grids']}{between}"]
+        counts = f"{row['alarms']} of {row['grids']}{between(row['drift'], 1)}"
+        cells = [name, row["photos"], row["pictures"], counts]
         print("| " + " | ".join(map(str, [*cells, f"{row['counts']:.3f}", f"{row['deviation']:.2f}"])) + " |")
 
 

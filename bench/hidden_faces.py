@@ -17,8 +17,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from diffusers import AutoencoderKL
 from PIL import Image, ImageDraw
 
 from bench.error_rates import share
@@ -36,8 +34,6 @@ from lib_lora.likeness.verdict.facts import Asked, status_of
 from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.verdict import judge
-from lib_lora.models.families.identify import identify
-from lib_lora.models.vae import reconstruct
 
 ROOT = Path(__file__).resolve().parents[1]
 PERSONAS = ROOT / "tests" / "data" / "personas"
@@ -107,8 +103,14 @@ def ball(image: Image.Image, points: Array, random: np.random.Generator) -> Imag
 
 
 @lru_cache(maxsize=1)
-def _vae() -> AutoencoderKL:
-    return identify(BASE).load_vae(torch.float32, torch.device("cpu"))
+def _through_vae() -> Callable[[Image.Image], Image.Image]:
+    """What the small base model's VAE makes of a picture."""
+    import torch  # here: the other measurements of bench/likeness.py need no model, and it takes seconds
+
+    from lib_lora.models.families.identify import identify
+    from lib_lora.models.vae import reconstruct
+
+    return partial(reconstruct, identify(BASE).load_vae(torch.float32, torch.device("cpu")))
 
 
 def small(make: Make, afterwards: bool, image: Image.Image, points: Array, random: np.random.Generator) -> Image.Image:
@@ -119,27 +121,31 @@ def small(make: Make, afterwards: bool, image: Image.Image, points: Array, rando
 
 
 def _painted_small(image: Image.Image) -> Image.Image:
-    return reconstruct(_vae(), image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS))
+    return _through_vae()(image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.LANCZOS))
 
 
 def _small_lines(engine: SFaceEngine, template: templates.Template, photos: Sequence[Path]) -> Calibration:
     """The lines for pictures of that size, as a test grid draws them: by what the VAE lets through."""
     found = [engine.faces(_painted_small(open_photo(file))) for file in photos]
     sizes = [faces[0].px for faces in found if faces]
-    top = scores_of(ceiling_of(engine, template, photos, sizes, lambda image: reconstruct(_vae(), image)))
+    top = scores_of(ceiling_of(engine, template, photos, sizes, _through_vae()))
     return calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))], top)
+
+
+def people() -> dict[str, list[Path]]:
+    """The six people's pictures, of which the first `PHOTOS` are for the template."""
+    return {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
 
 
 def hidden_faces(seed: int, begins: str = "") -> dict[str, Any]:
     """A row for each way whose name begins like this."""
     engine = SFaceEngine()
-    people = {path.name: sorted(path.glob("*.jpg")) for path in sorted(PERSONAS.iterdir()) if path.is_dir()}
     ways = [(row, way, make) for row, (way, make) in enumerate(_ways().items()) if way.startswith(begins)]
     seen: dict[str, dict[str, list[Measured]]] = {way: {} for _, way, _ in ways}
     lines: dict[str, Calibration] = {}
     small_lines: dict[str, Calibration] = {}
     known: dict[str, templates.Template] = {}
-    for place, (person, files) in enumerate(people.items()):
+    for place, (person, files) in enumerate(people().items()):
         template = templates.build(engine, files[:PHOTOS])
         known[person] = template
         lines[person] = calibrate(template.loo, [(COHORT, against(template, cohort(engine.id)))])

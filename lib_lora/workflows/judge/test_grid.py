@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.errors import StoppedByUser, UserError
@@ -87,13 +88,14 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
     own), and judged with this `ruler` (`likeness.report.report.Report`) by the lines that hold now; None where there is
     none."""
     base = base or Path(run.file.base.path)
+    now = Training(saved=tuple(saved_steps(run)), done=done_steps(run))
     for folder in painted(run, plan):
         try:
             report = read_report(folder)
         except UserError:
             continue  # damaged or of another version: it is judged again
         facts = report.report.facts.training
-        if report.report.ruler != ruler or not report.preview.is_file() or not _advises_for(run, facts):
+        if report.report.ruler != ruler or not report.preview.is_file() or not _advises_for(now, facts):
             continue
         if facts.step is None and not report.report.subject.more:
             continue  # earlier versions left it out where no photo shows a face
@@ -103,11 +105,11 @@ def finished_grid(run: Run, plan: PaintPlan, ruler: str, base: Path | None = Non
     return None
 
 
-def _advises_for(run: Run, facts: TrainingFacts) -> bool:
+def _advises_for(run: Training, facts: TrainingFacts) -> bool:
     """Whether the checkpoints and the last step that an advice was made for are still those of the run."""
     if facts.step is None:
         return True
-    there = Training(facts.step, saved=tuple(saved_steps(run)), done=done_steps(run))
+    there = replace(run, step=facts.step)
     earlier, later = there.neighbours
     if facts.last is None:  # an earlier version's, which knew the neighbours only
         return (earlier, later) == (facts.earlier, facts.later)
