@@ -45,6 +45,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     WEAK_SPOT,
 )
 from lib_lora.likeness.verdict.rule_language import (
+    Limit,
     Rule,
     above,
     at_least,
@@ -93,6 +94,12 @@ _LATER_IS_WORSE = (
 _MORE_FAILS = (
     "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train again with twice the learning rate; first make sure that all photos show this person, clearly and close.",
+)
+_EARLIER_WAS_BETTER: tuple[str, str, str, Limit] = (
+    _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
+    "Use step {best_step}; training on does not help.",
+    "test_step",
+    lambda f: f.training.best_step,
 )
 _ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
 
@@ -389,10 +396,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained, no longer rising",
         "undertrained",
         (*WEAK, there(lambda f: f.base.uplift), at_least(lambda f: f.training.fallen, FALLEN)),
-        _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
-        "Use step {best_step}; training on does not help.",
-        "test_step",
-        lambda f: f.training.best_step,
+        *_EARLIER_WAS_BETTER,
     ),
     Rule(
         "undertrained, later step",
@@ -566,10 +570,7 @@ RULES: tuple[Rule, ...] = (
         "slightly under, no longer rising",
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.training.fallen, FALLEN)),
-        _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
-        "Use step {best_step}; training on does not help.",
-        "test_step",
-        lambda f: f.training.best_step,
+        *_EARLIER_WAS_BETTER,
     ),
     Rule(
         "slightly under, trained on in vain",
