@@ -81,6 +81,8 @@ FASTER = {
     "r2": {"unet_lr": 8e-3, "te_lr": 4e-3},
     "v2": VECTORS[2],
 }
+# phrases that the captions leave out at random, so that the trigger alone is trained too
+DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
 # trained only below a timestep: where there is more noise, layout is decided rather than the face
 BELOW = {f"t{limit}": {"objective": {"max_timestep": limit}} for limit in (700,)}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
@@ -121,8 +123,13 @@ VARIANTS: dict[str, Variant] = {
     },
     **{
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
-        for name, more in FASTER.items()
+        for name, more in (FASTER | DROPPED).items()
     },
+    **{
+        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
+        for name, more in DROPPED.items()
+    },
+    "words_preserve_w1s25_d50r2": Variant(PRESERVE["w1s25"] | DROPPED["d50"] | FASTER["r2"], Material("words")),
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),
     "unet_preserve_w1s25": Variant(UNET_PRESERVED),

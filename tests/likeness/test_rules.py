@@ -147,7 +147,8 @@ CASES = {
     "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "leak, not preserved": {"leak": 3, "named": True},
-    "leak": {"leak": 3},
+    "leak, plain captions": {"leak": 3},
+    "leak": {"leak": 3, "preserved": True},
     "consistent within the base": {"ceiling_retention": 0.6, "retention": 0.55},
     "consistent": {},
     "weak": {**WEAK, **FEW_LOST, "under_keep": 3, "as_strangers": 2.0, **NO_RUN, **NO_BASE},
@@ -552,11 +553,13 @@ def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_ba
 
 def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():
     leaks = {"leak": 3, "named": True}
-    assert judge(changed(CLEAN, **leaks)).action == "train_again"
-    assert judge(changed(CLEAN, **leaks, preserved=True)).action == "keep"
-    assert judge(changed(CLEAN, **leaks, **NO_RUN)).action == "keep"
-    assert judge(changed(CLEAN, **{**leaks, "leak": 1})).action == "keep"
-    assert judge(changed(CLEAN, leak=3)).action == "keep"
+    for more, advised in (
+        ({}, ("train_again", 1.0)), ({"preserved": True}, ("keep", None)), (NO_RUN, ("keep", None)),
+        ({"leak": 1}, ("keep", None)), ({"named": False}, ("keep", 1.0)),
+        ({"named": False, "preserved": True}, ("keep", None)), ({"named": False, **NO_RUN}, ("keep", None)),
+    ):  # fmt: skip
+        made = judge(changed(CLEAN, **{**leaks, **more}))
+        assert (made.action, made.value) == advised, more
 
 
 def test_turned_heads_are_named_before_drift():

@@ -79,6 +79,7 @@ _NAME_IT = (
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
 )
 _SAID = "{kept_in_words}"
+_LEAKS = _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too."
 _UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
@@ -661,17 +662,32 @@ RULES: tuple[Rule, ...] = (
             # without words of their own for the rest, the trigger takes all of it, and prompts are no longer obeyed
             there(lambda f: f.training.named),
         ),
-        _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
+        _LEAKS,
         "Train again with output preservation and compare: this person shows less without the trigger, but prompts may "
         "be followed less and some likeness lost; until then keep {it}, and paint other people without it.",
         "train_again",
         PRESERVATION,
     ),
     Rule(
+        "leak, plain captions",
+        "consistent",
+        (
+            *LEARNED,
+            at_least(lambda f: f.base.leak, LEAKED),
+            RUN,
+            unless(there(lambda f: f.training.preserved)),
+        ),
+        _LEAKS,
+        "Keep {it}, and paint other people without it; for a LoRA that shows this person only when asked, have captions "
+        "written, train again with output preservation, and compare: prompts may be followed less.",
+        "keep",
+        PRESERVATION,
+    ),
+    Rule(
         "leak",
         "consistent",
         (*LEARNED, at_least(lambda f: f.base.leak, LEAKED)),
-        _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too.",
+        _LEAKS,
         "Keep {it}; paint other people in the same picture without it (inpainting), since it would paint this face.",
         "keep",
     ),

@@ -79,8 +79,8 @@ class Verdict:
         advice: the one thing to do next, one sentence.
         action: the same for a program: "keep", "test_step", "train_more", "train_again", "set_weight",
             "add_photos", "paint_larger" or "none".
-        value: of the action (a step, a number of steps, of "train_again" the `preservation_weight`); None where it has
-            none.
+        value: of the action (a step, a number of steps, of "train_again" the `preservation_weight`, of "keep" that of
+            another training against the leak); None where it has none.
         drift: the face does not hold.
         judged: false where nothing can be said about the face.
         notes: what else is worth knowing.

@@ -130,7 +130,8 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
     here, value = _here(at), verdict.value
     match verdict.action:
         case "keep":
-            return [AdviceButton(Message("Use this LoRA"), "use", here)]
+            again = [] if value is None else [_preserving(at, value)]
+            return [AdviceButton(Message("Use this LoRA"), "use", here), *again]
         case "paint_larger" if 0 < at.side < _LARGEST:
             side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
             return [AdviceButton(Message("Test at {side} pixels", {"side": side}), "test", replace(here, side=side))]
@@ -142,9 +143,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
             label = Message("Train {more:,} more steps", {"more": int(value)})
             return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:
-            settings = {"preservation_weight": float(value)}
-            label = Message("Train again with output preservation")
-            return [AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))]
+            return [_preserving(at, value)]
         case "set_weight" if value is not None:
             weight = {"weight": float(value)}
             there = replace(here, weight=float(value))
@@ -153,3 +152,9 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
                 AdviceButton(Message("Use weight {weight:g}", weight), "use", there),
             ]
     return []
+
+
+def _preserving(at: TestedPoint, weight: float) -> AdviceButton:
+    """Lays out a training that preserves the base's outputs; the form offers to write captions where they are plain."""
+    label = Message("Train again with output preservation")
+    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings={"preservation_weight": float(weight)}))
