@@ -43,7 +43,6 @@ UNTRIGGERED = 0.8  # of the gain is there without the trigger, which then has ne
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
-PRESERVATION_TIMES = 1.5  # as long as without it a training takes then (docs/quality.md)
 
 
 def learned_at(facts: Facts) -> float:

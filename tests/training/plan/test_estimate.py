@@ -150,6 +150,7 @@ COSTLY = {
     "tag_dropout": 0.1,
     "shuffle_tags": True,
     "identity_loss_weight": 0.1,
+    "preservation_weight": 1.0,
     "lora.rank": 8,
     "lora.conv_rank": 8,
     "lora.te": False,

@@ -176,6 +176,7 @@ class TimeEstimate:
         peak_memory: bytes; None = not known.
         others: share of the processor that other programs take now, 0..1.
         run: by which own run that is known; empty = a probe has measured it.
+        reckoned: the probe measured it without output preservation.
     """
 
     seconds_per_step: float
@@ -184,27 +185,34 @@ class TimeEstimate:
     peak_memory: int | None = None
     others: float = 0.0
     run: str = ""
+    reckoned: bool = False
 
     def values(self) -> dict[str, Any]:
         """The estimate as plain values, for the page."""
         found = asdict(self)
-        if not self.run:
-            del found["run"]
+        for name in ("run", "reckoned"):
+            if not found[name]:
+                del found[name]
         return found
 
 
 def _measured(
     context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
 ) -> TimeEstimate | None:
-    """What was measured here, or on another machine (`on`); `steps`, or what takes as long."""
-    found = estimate.last_measurement(context.root, base, train, on=on)
+    """What was measured here, or on another machine (`on`); `steps`, or what takes as long. Where nothing was measured
+    with output preservation, what was without it times what it is known to cost."""
+    found, plain = estimate.last_measurement(context.root, base, train, on=on), train
+    if found is None and train.preservation_weight:
+        plain = replace(train, preservation_weight=0.0)
+        found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
         return None
-    pace, others = found.seconds_per_step, 0.0
+    reckoned = plain is not train
+    pace, others = found.seconds_per_step * (estimate.preserving_times(train) if reckoned else 1.0), 0.0
     if found.device == "the processor" and on is None:
         others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
-    return TimeEstimate(pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others)
+    return TimeEstimate(pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, reckoned=reckoned)
 
 
 def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> TimeEstimate | None:
@@ -221,6 +229,8 @@ def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
     took = f"about {in_words(measured.seconds)} on {measured.device}" if measured else "time not measured yet"
     if measured and measured.others >= _NOTICED:
         took += f", of which other programs take {round(100 * measured.others)} % now"
+    if measured and measured.reckoned:
+        took += ", by what was measured without output preservation"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
 
 

@@ -160,6 +160,25 @@ def test_what_was_measured_is_in_the_answer(page, models):
     assert painting["measured"]["seconds"] == pytest.approx(310 + 0.5 * 20 * 8 * 2 / 3 / 2)  # 20 pictures of 8 steps
 
 
+def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page, models):
+    page.character(photos=10)
+    base = models[0].path
+    plain = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)
+    asked = {"base": str(base), "settings": {**ALONE, "preservation_weight": 1.0}}
+    assert page.done("/characters/mara/estimate", asked)["measured"] is None
+    estimate.remember(page.root, base, plain, StepMeasurement("Test GPU", 0.5, 123, 10))
+    told = page.done("/characters/mara/estimate", asked)
+    assert (told["measured"]["seconds"], told["measured"]["reckoned"]) == (pytest.approx(10 + 1.5 * 300), True)
+    assert told["text"].endswith("about 8 min on Test GPU, by what was measured without output preservation.")
+    all_photos = {**asked, "settings": {**asked["settings"], "preservation_share": 1.0}}
+    assert page.done("/characters/mara/estimate", all_photos)["measured"]["seconds"] == pytest.approx(10 + 3 * 300)
+    preserving = replace(plain, preservation_weight=1.0)
+    estimate.remember(page.root, base, preserving, StepMeasurement("Test GPU", 0.7, 123, 10))
+    told = page.done("/characters/mara/estimate", asked)
+    assert told["measured"]["seconds"] == pytest.approx(10 + 0.7 * 600)
+    assert "reckoned" not in told["measured"]
+
+
 @pytest.mark.parametrize(
     ("then", "now", "seconds", "text"),
     [
