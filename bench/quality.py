@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from bench import quality_people as people  # noqa: E402
 from bench import quality_pictures as pictures  # noqa: E402
 from bench import results_file  # noqa: E402
-from bench.quality_people import CLASS_WORDS, GROUPS, Material  # noqa: E402
+from bench.quality_people import CLASS_WORDS, GROUPS, Captions, Material  # noqa: E402
 from bench.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
 from bench.quality_table import tables  # noqa: E402
 from bench.settings_study import RESULTS, Job, add_row, alone, read_rows  # noqa: E402
@@ -62,8 +62,8 @@ class Variant:
 TODAY = "today"
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
-    f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
-    for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
+    f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
+    for weight, share in ((1.0, 25), (1.0, 12.5), (1.0, 100), (4.0, 25), (0.3, 100))
 }
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
@@ -77,14 +77,18 @@ IDENTITY = {
 }
 # the learning rates of the UNet's and the text encoder's adapters; the preset has 0.004 and 0.002
 FASTER = {
+    "te2": {"te_lr": 4e-3},
     "te3": {"te_lr": 6e-3},
     "r2": {"unet_lr": 8e-3, "te_lr": 4e-3},
-    "v2": VECTORS[2],
 }
 # phrases that the captions leave out at random, so that the trigger alone is trained too
 DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
-# trained only below a timestep: where there is more noise, layout is decided rather than the face
-BELOW = {f"t{limit}": {"objective": {"max_timestep": limit}} for limit in (700,)}
+# preservation of phrases: for how many of the photos it is computed, in percent, and from which timestep on
+PHRASES = {
+    f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
+    for share, since in ((50, 700), (100, 700), (50, 600), (100, 600))
+}
+WORDED: tuple[Captions, ...] = ("words", "named")
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -111,16 +115,6 @@ VARIANTS: dict[str, Variant] = {
         f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
         for name, more in IDENTITY.items()
     },
-    **{name: Variant(limit) for name, limit in BELOW.items()},
-    **{f"words_{name}": Variant(limit, Material("words")) for name, limit in BELOW.items()},
-    **{
-        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | limit, Material("named"))
-        for name, limit in BELOW.items()
-    },
-    **{
-        f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | limit, Material("words"))
-        for name, limit in BELOW.items()
-    },
     **{
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
         for name, more in (FASTER | DROPPED).items()
@@ -138,6 +132,25 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("named")),
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
+    **{f"phrases_{name}": Variant(more) for name, more in PHRASES.items()},
+    **{
+        f"{captions}_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material(captions))
+        for captions in WORDED
+        for name, more in PHRASES.items()
+    },
+    **{
+        f"{captions}_preserve_w1s25_te2_{name}": Variant(PRESERVE["w1s25"] | FASTER["te2"] | more, Material(captions))
+        for captions in WORDED
+        for name, more in PHRASES.items()
+    },
+    **{
+        f"unet_{captions}_preserve_{share}_v2_{name}": Variant(
+            PRESERVE[share] | {"te_lr": 0.0} | VECTORS[2] | more, Material(captions)
+        )
+        for captions in WORDED
+        for share in ("w1s25", "w1s12.5")
+        for name, more in PHRASES.items()
+    },
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 

@@ -323,9 +323,9 @@ class _Loop:
             weight = self.train.identity_loss_weight / (size * self.train.accumulation)
             session.accelerator.backward(loss + weight * (predicted.float() * recognised.gradient).sum())
             loss = loss.detach() + weight * recognised.loss
-        if session.preservation and (apart := session.preservation.losses(sample)) is not None:
-            added = self.train.preservation_weight * apart.sum() / (size * self.train.accumulation)
-            session.accelerator.backward(added)  # a pass of its own, when the first has freed its memory
+        for part in session.preservation.losses(sample) if session.preservation else ():
+            added = part / (size * self.train.accumulation)
+            session.accelerator.backward(added)  # a pass of its own, when the one before has freed its memory
             loss = loss + added.detach()
         return session.accelerator.reduce(loss.clone(), "mean"), batch
 

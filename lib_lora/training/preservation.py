@@ -1,12 +1,15 @@
-"""Preserves outputs: trains prompts without the trigger word to give what the frozen base model predicts.
+"""Preserves outputs: trains some prompts to give what the frozen base model predicts.
 
-The target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
+Prompts without the trigger word are trained to show nobody in particular; and under much noise, where a picture's layout
+is decided rather than a face, a phrase beside the trigger word is trained to do what it does in the base model. The
+target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
 model (in the field: "differential output preservation").
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,17 +18,17 @@ from lib_lora.character.store import Character
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.training.forward import Forward, Sample
 from lib_lora.training.objective.randomness import python_random
-from lib_lora.training.plan.preserved_captions import free_caption
+from lib_lora.training.plan.preserved_captions import free_caption, phrase_prompts
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
 class OutputPreservation:
-    """Its part of the loss, for the samples of a training.
+    """Its parts of the loss, for the samples of a training.
 
     Args:
         forward: of the training.
         switch: of the adapters in all parts.
-        character: whose trigger is left out.
+        character: whose trigger is left out, or joined with phrases.
         train: the settings.
         processes: that share each batch.
     """
@@ -35,28 +38,57 @@ class OutputPreservation:
     ) -> None:
         self.forward, self.switch, self.character = forward, switch, character
         self.train, self.processes = train, processes
+        self._prompts = phrase_prompts(character)
 
-    def losses(self, sample: Sample) -> torch.Tensor | None:
-        """How far the model is from the base for some of the items, [K] float32, to be weighted by
-        `preservation_weight`; None where it is nobody's turn.
+    def losses(self, sample: Sample) -> Iterator[torch.Tensor]:
+        """What is added to the loss of a sample, the sum over its items, each part a scalar with a graph of its own."""
+        parts = ((self.train.preservation_weight, self.free_losses), (self.train.phrase_weight, self.phrase_losses))
+        for weight, losses in parts:
+            if weight and (apart := losses(sample)) is not None:
+                yield weight * apart.sum()
 
-        The noisy latents are those of the sample, the captions those of `free_caption`. Which items have a turn depends
-        on their number in the run alone: `preservation_share` of them, evenly spread.
+    def free_losses(self, sample: Sample) -> torch.Tensor | None:
+        """How far the model is from the base without the trigger word, for some of the items, [K] float32; None where
+        it is nobody's turn.
+
+        The captions are those of `free_caption`. Which items have a turn depends on their number in the run alone:
+        `preservation_share` of them, evenly spread.
         """
-        turns = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot)]
-        if not turns:
+        slots = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot)]
+        captions = [self._caption(sample, slot) for slot in slots]
+        return self._losses(sample, slots, captions, captions)
+
+    def phrase_losses(self, sample: Sample) -> torch.Tensor | None:
+        """How far the model with the trigger word and a phrase is from the base with the class word and the phrase, for
+        `phrase_share` of the items from `phrase_timesteps` on, [K] float32; None where it is nobody's turn."""
+        slots, prompts = [], []
+        times = sample.times.tolist()
+        for slot, item in enumerate(sample.items):
+            random = python_random(self.train.seed, "phrases", sample.micro_step, sample.first_slot + slot)
+            turn, prompt = random.random() < self.train.phrase_share, random.choice(self._prompts)
+            if turn and times[slot] >= self.train.phrase_timesteps and not item.photo.prior:
+                slots.append(slot)
+                prompts.append(prompt)
+        return self._losses(sample, slots, [one.ours for one in prompts], [one.of_base for one in prompts])
+
+    def _losses(
+        self, sample: Sample, slots: Sequence[int], captions: Sequence[str], of_base: Sequence[str]
+    ) -> torch.Tensor | None:
+        """How far the model under `captions` is from the base under `of_base`, for the noisy latents of some items."""
+        if not slots:
             return None
+        chosen = list(slots)
         asked = replace(
             sample,
-            items=[sample.items[slot] for slot in turns],
-            captions=[self._caption(sample, slot) for slot in turns],
-            latents=sample.latents[turns],
-            target=sample.target[turns],
-            noisy=sample.noisy[turns],
-            times=sample.times[turns],
+            items=[sample.items[slot] for slot in chosen],
+            captions=list(captions),
+            latents=sample.latents[chosen],
+            target=sample.target[chosen],
+            noisy=sample.noisy[chosen],
+            times=sample.times[chosen],
         )
         with torch.no_grad(), self.switch.off():
-            wanted = self.forward.predicted(asked)
+            wanted = self.forward.predicted(replace(asked, captions=list(of_base)))
         return self.forward.objective.difference(self.forward.predicted(asked), wanted, asked.times)
 
     def _has_turn(self, sample: Sample, slot: int) -> bool:

@@ -18,6 +18,7 @@ from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.train.main_job import sink
 
 SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
+SETTINGS |= {"phrase_weight": 1.0, "phrase_timesteps": 0}
 SETTINGS |= {"trigger_vectors": 2, "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000}
 
 

@@ -1,6 +1,7 @@
 """One forward pass: what is random, what is shared, what the UNet is given; and what output preservation adds."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from lib_lora.training.objective.diffusion_objective import DiffusionObjective
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.randomness import generator
+from lib_lora.training.plan.preserved_captions import PHRASES
 from lib_lora.training.plan.run_file import TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.preservation import OutputPreservation
@@ -164,7 +166,7 @@ def _preserving(share, batch_size=4, processes=1):
 def test_without_the_trigger_the_base_is_the_target():
     preservation, unet, words = _preserving(1.0)
     sample = preservation.forward.draw([_item(n) for n in range(4)], 7)
-    apart = preservation.losses(sample)
+    apart = preservation.free_losses(sample)
     assert torch.equal(apart, torch.ones(4))
     assert len(unet.calls) == 2
     assert all(torch.equal(call[0], sample.noisy) and torch.equal(call[1], sample.times) for call in unet.calls)
@@ -180,7 +182,7 @@ def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
 
     def heard(*samples):
         words.heard.clear()
-        found = [preservation.losses(sample) for sample in samples]
+        found = [preservation.free_losses(sample) for sample in samples]
         return sum(len(one) for one in found if one is not None), sorted(chain(*words.heard))
 
     for step in range(10):
@@ -194,5 +196,46 @@ def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
 def test_class_pictures_need_no_preserving():
     preservation, _, _ = _preserving(1.0)
     draw = preservation.forward.draw
-    assert preservation.losses(draw([_item(1, prior=True)], 3)) is None
-    assert len(preservation.losses(draw([_item(1, prior=True), _item(2)], 3))) == 1
+    assert preservation.free_losses(draw([_item(1, prior=True)], 3)) is None
+    assert len(preservation.free_losses(draw([_item(1, prior=True), _item(2)], 3))) == 1
+
+
+def _with_phrases(**settings):
+    forward, unet, words = _forward(phrase_weight=1.0, batch_size=4, **settings)
+    return OutputPreservation(forward, Switch(unet.weight), MARA, forward.train), unet, words
+
+
+def test_a_phrase_beside_the_trigger_does_what_it_does_in_the_base():
+    preservation, unet, words = _with_phrases(phrase_share=1.0, phrase_timesteps=0)
+    sample = preservation.forward.draw([*(_item(n) for n in range(3)), _item(3, prior=True)], 7)
+    assert torch.equal(preservation.phrase_losses(sample), torch.ones(3))
+    of_base, ours = words.heard
+    phrases = [caption.removeprefix("photo of mrxa woman, ") for caption in ours]
+    assert set(phrases) <= set(PHRASES)
+    assert of_base == [f"photo of woman, {phrase}" for phrase in phrases]
+    assert all(torch.equal(call[1], sample.times[:3]) for call in unet.calls)
+
+
+def test_phrases_have_their_turns_under_much_noise_alone():
+    preservation, unet, _ = _with_phrases(phrase_share=0.5, phrase_timesteps=600)
+    seen, noisy = [], 0
+    for step in range(100):
+        sample = preservation.forward.draw([_item(n) for n in range(4)], step)
+        noisy += int((sample.times >= 600).sum())
+        unet.calls.clear()
+        preservation.phrase_losses(sample)
+        seen += [time for call in unet.calls[:1] for time in call[1].tolist()]
+    assert min(seen) >= 600
+    assert 0.4 < len(seen) / noisy < 0.6
+
+
+def test_each_part_of_the_loss_has_its_own_weight_and_none_is_computed_for_nothing():
+    preservation, unet, _ = _with_phrases(phrase_share=1.0, phrase_timesteps=0)
+    sample = preservation.forward.draw([_item(n) for n in range(4)], 7)
+    assert [part.item() for part in preservation.losses(sample)] == [4.0]
+    assert len(unet.calls) == 2
+    both = replace(preservation.train, preservation_weight=0.5, preservation_share=1.0, phrase_weight=2.0)
+    preservation.train = both
+    assert [part.item() for part in preservation.losses(sample)] == [2.0, 8.0]
+    preservation.train = replace(both, phrase_timesteps=1000)
+    assert [part.item() for part in preservation.losses(sample)] == [2.0]

@@ -52,3 +52,24 @@ def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run):
             with session.preservation.switch.off():
                 apart.append(float((predicted - session.forward.predicted(plain)).square().mean()))
     assert apart[1] < 0.6 * apart[0]
+
+
+@pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")
+def test_under_much_noise_a_phrase_beside_the_trigger_stays_nearer_to_the_base(make_run):
+    apart = []
+    phrases = {"phrase_share": 1.0, "phrase_timesteps": 0}
+    for weight in (0.0, 1.0):
+        settings = {**STRONG, "lora": {"rank": 8, "alpha": 8}}
+        run = make_run(**settings, **phrases, phrase_weight=weight)
+        train(run, _silent)
+        session = open_session(make_run(**settings, phrase_weight=1.0), _silent)
+        session.adapter.load_state(state.newest(run.states).state.adapter)
+        sample = session.forward.draw(session.items, 999)
+        asked = [replace(sample, captions=[caption] * len(sample.items)) for caption in (
+            "photo of mrxa woman, looking left", "photo of woman, looking left"
+        )]  # fmt: skip
+        with torch.no_grad():
+            predicted = session.forward.predicted(asked[0])
+            with session.preservation.switch.off():
+                apart.append(float((predicted - session.forward.predicted(asked[1])).square().mean()))
+    assert apart[1] < 0.6 * apart[0]

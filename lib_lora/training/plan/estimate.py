@@ -18,7 +18,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
-from lib_lora.training.plan.preserved_captions import most_captions
+from lib_lora.training.plan.preserved_captions import PHRASES, most_captions
 from lib_lora.training.plan.step_measurement import StepMeasurement, measurement_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
@@ -110,6 +110,7 @@ def estimate(
     cells = (side // 8) ** 2
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
     captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
+    captions += 2 * len(PHRASES) if train.phrase_weight else 0
     texts = 0 if train.hears_text else captions * model.conditioning_bytes(shapes)
     pictures = pictures_left(train, 0, steps)
     return Estimate(
@@ -241,6 +242,7 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.ema > 0,
         train.trains_text or ("vectors" if train.trigger_vectors else False),  # a gradient through the text encoders
         train.preservation_share if train.preservation_weight else 0.0,
+        (train.phrase_share, train.phrase_timesteps) if train.phrase_weight else 0.0,
         (train.identity_loss_from, train.identity_loss_timesteps) if train.identity_loss_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,

@@ -1,15 +1,17 @@
-"""Makes captions without the trigger word, under which output preservation keeps the base model's pictures.
+"""Makes the captions under which the base model's predictions are kept: those without the trigger word, and those that
+have one phrase beside it.
 
-They are a list that is known before the training, so that text encoders which are not trained can leave memory. Pure
+They are lists that are known before the training, so that text encoders which are not trained can leave memory. Pure
 functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from random import Random
 
-from lib_lora.character.caption_files import without_character
+from lib_lora.character.caption_files import template, without_character
 from lib_lora.character.store import Character
 
 # What prompts for people often ask for beside the person. A base model that does not know some of them loses nothing.
@@ -66,6 +68,26 @@ def free_caption(caption: str, character: Character, random: Random) -> str:
         return choice
     own = without_character(caption, character)
     return joined(own, phrase) if phrase else own
+
+
+@dataclass(frozen=True)
+class PhrasePrompt:
+    """A phrase beside the trigger word, and beside the class word alone.
+
+    Attributes:
+        ours: what is asked of the LoRA.
+        of_base: what is asked of the base model.
+    """
+
+    ours: str
+    of_base: str
+
+
+def phrase_prompts(character: Character) -> list[PhrasePrompt]:
+    """A prompt for each phrase of `PHRASES`."""
+    caption = template(character)
+    plain = without_character(caption, character)
+    return [PhrasePrompt(joined(caption, phrase), joined(plain, phrase)) for phrase in PHRASES]
 
 
 def captions_needed(captions: Iterable[str], character: Character) -> list[str]:

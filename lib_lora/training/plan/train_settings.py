@@ -245,6 +245,33 @@ class TrainSettings:
             group="Photos",
         ),
     )
+    phrase_weight: float = field(
+        default=0.0,
+        metadata=described(
+            "Preservation of phrases",
+            "What it counts, against a photo's 1, that under much noise a phrase beside the trigger word does what it"
+            " does in the base model, so that poses and backgrounds can still be asked for. 0 = off.",
+            least=0,
+            group="Photos",
+        ),
+    )
+    phrase_share: float = field(
+        default=0.5,
+        metadata=described(
+            "Share of phrases",
+            "Share of the photos under so much noise for which phrases are preserved, above 0 and at most 1.",
+            group="Photos",
+        ),
+    )
+    phrase_timesteps: int = field(
+        default=700,
+        metadata=described(
+            "Timesteps of phrases",
+            "Phrases are preserved from this timestep on, up to 1000: from where noise hides the face.",
+            least=0,
+            group="Photos",
+        ),
+    )
     face_weight: float = field(
         default=1.0,
         metadata=described(
@@ -292,16 +319,12 @@ class TrainSettings:
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout", "identity_loss_from"):
             if not 0 <= getattr(self, name) < 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.", name)
-        if not 0 < self.preservation_share <= 1:
-            raise Misfit(
-                f"preservation_share is {self.preservation_share}; it must be above 0 and at most 1.",
-                "preservation_share",
-            )
-        if self.identity_loss_timesteps > TIMESTEPS:
-            raise Misfit(
-                f"identity_loss_timesteps is {self.identity_loss_timesteps}; it must be at most {TIMESTEPS}.",
-                "identity_loss_timesteps",
-            )
+        for name in ("preservation_share", "phrase_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise Misfit(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1.", name)
+        for name in ("identity_loss_timesteps", "phrase_timesteps"):
+            if getattr(self, name) > TIMESTEPS:
+                raise Misfit(f"{name} is {getattr(self, name)}; it must be at most {TIMESTEPS}.", name)
         if not 0 < self.unet_lr <= 10:
             raise Misfit(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.", "unet_lr")
         if not 0 <= self.te_lr <= 10:

@@ -151,6 +151,7 @@ COSTLY = {
     "shuffle_tags": True,
     "identity_loss_weight": 0.1,
     "preservation_weight": 1.0,
+    "phrase_weight": 1.0,
     "lora.rank": 8,
     "lora.conv_rank": 8,
     "lora.te": False,

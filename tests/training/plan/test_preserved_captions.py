@@ -12,6 +12,7 @@ from lib_lora.training.plan.preserved_captions import (
     free_caption,
     joined,
     most_captions,
+    phrase_prompts,
     phrases_for,
 )
 
@@ -55,3 +56,9 @@ def test_no_more_captions_are_needed_than_the_estimate_counts():
     captions = [f"photo of mrxa woman, tag {number}" for number in range(7)]
     assert len(captions_needed(captions, MARA)) <= most_captions(7)
     assert len(captions_needed(captions, MARA)) > 0.8 * most_captions(7)
+
+
+def test_each_phrase_is_asked_for_beside_the_trigger_and_beside_the_class_word():
+    prompts = phrase_prompts(MARA)
+    assert [one.ours for one in prompts] == [f"photo of mrxa woman, {phrase}" for phrase in PHRASES]
+    assert [one.of_base for one in prompts] == [f"photo of woman, {phrase}" for phrase in PHRASES]

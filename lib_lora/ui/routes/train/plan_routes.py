@@ -212,7 +212,9 @@ def _measured(
     if found.device == "the processor" and on is None:
         others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
-    return TimeEstimate(pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, reckoned=reckoned)
+    return TimeEstimate(
+        pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, reckoned=reckoned
+    )
 
 
 def _measured_there(context: RequestContext, on: str, training: PlannedTraining) -> TimeEstimate | None:

@@ -322,7 +322,10 @@ def test_the_advice_is_the_first_button(action, value, first):
 def test_a_leak_that_may_stay_has_a_second_button():
     use, again, _ = _buttons("keep", 1.0, (450, 900))
     assert (use["do"], use["main"], again["main"]) == ("use", True, False)
-    assert (again["do"], again["arguments"]) == ("train_again", {"run": "001", "settings": {"preservation_weight": 1.0}})
+    assert (again["do"], again["arguments"]) == (
+        "train_again",
+        {"run": "001", "settings": {"preservation_weight": 1.0}},
+    )
 
 
 @pytest.mark.parametrize(
