@@ -1,8 +1,8 @@
 """Preserves outputs: trains some prompts to give what the frozen base model predicts.
 
-Prompts without the trigger word are trained to show nobody in particular; and under much noise, where a picture's layout
-is decided rather than a face, a phrase beside the trigger word is trained to do what it does in the base model. The
-target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
+Prompts without the trigger word are trained to show nobody in particular; and under much noise, where a picture's
+layout is decided rather than a face, a phrase beside the trigger word is trained to do what it does in the base model.
+The target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
 model (in the field: "differential output preservation").
 """
 

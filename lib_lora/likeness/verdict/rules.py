@@ -678,8 +678,8 @@ RULES: tuple[Rule, ...] = (
             unless(there(lambda f: f.training.preserved)),
         ),
         _LEAKS,
-        "Keep {it}, and paint other people without it; for a LoRA that shows this person only when asked, have captions "
-        "written, train again with output preservation, and compare: prompts may be followed less.",
+        "Keep {it}, and paint other people without it; for a LoRA that shows this person only when asked, have "
+        "captions written, train again with output preservation, and compare: prompts may be followed less.",
         "keep",
         PRESERVATION,
     ),
