@@ -133,6 +133,8 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     **{f"phrases_{name}": Variant(more) for name, more in PHRASES.items()},
+    **{f"preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more) for name, more in PHRASES.items()},
+    **{f"unet_preserve_w1s25_v2_{name}": Variant(UNET_PRESERVED | VECTORS[2] | more) for name, more in PHRASES.items()},
     **{
         f"{captions}_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material(captions))
         for captions in WORDED
