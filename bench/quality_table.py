@@ -12,6 +12,9 @@ words' work  how many more do so than of the pictures without the word, by the s
              paints the same picture is obeyed by some words all the same, and has 0 here
 spreads      of pictures of one prompt: direction, mouth (distances of the eyes), background (levels), 1 - mean cosine
 
+front        the variants of which none is worse than another in leak, identity and obedience together, by the people
+             that both have
+
 All but `tables` take lines of runs that were finished. A person's number is the mean over the training's seeds;
 intervals are Student's over people.
 """
@@ -28,6 +31,7 @@ from lib_lora.likeness.measure.intervals import Interval
 
 Row = Mapping[str, Any]
 Metric = Callable[[Row], "float | None"]
+FRONT_PEOPLE = 3  # of fewer, chance decides which variant is better
 SPREADS = ("yaw", "smile", "background", "faces")
 
 
@@ -127,7 +131,7 @@ def apart(rows: Sequence[Row], variant: str, plain: str, metric: Metric) -> dict
 def cost(rows: Sequence[Row], variant: str, plain: str) -> tuple[float | None, float | None, float | None]:
     """Processor seconds of the training by those of the plain variant (mean over the same person and seed), the most
     memory in bytes, and the size of the file in bytes; None where it is not known."""
-    seconds = {(row["variant"], row["person"], row["seed"]): row["seconds"] for row in rows}
+    seconds = {(row["variant"], row["person"], row["seed"]): row["seconds"] for row in rows if row["seconds"]}
     ratios = [value / seconds[plain, person, seed] for (which, person, seed), value in seconds.items()
               if which == variant and (plain, person, seed) in seconds]  # fmt: skip
     mine = [row for row in rows if row["variant"] == variant]
@@ -150,7 +154,7 @@ def tables(rows: Sequence[Row], variants: Sequence[str], plain: str) -> str:
         text += [f"{group}: {', '.join(sorted({row['person'] for row in some}))}", ""]
         for make in (_likeness, _words, _spreads, _kinds):
             text += [*make(some, known), ""]
-        text += [*_against(some, known, plain), ""]
+        text += [*_against(some, known, plain), "", *_front(some, known), ""]
     text += [*_costs(whole, known, plain), "", *_notes(rows)]
     return "\n".join(text)
 
@@ -248,14 +252,59 @@ def _against(rows: Sequence[Row], variants: Sequence[str], plain: str) -> list[s
     return lines
 
 
+GOALS: dict[str, Metric] = {  # each as "more is better"
+    "leak": lambda row: None if (found := leak(row)) is None else -found,
+    "of the VAE's": identity_of_vae,
+    "obeyed": obeyed,
+}
+
+
+def beaten(rows: Sequence[Row], variants: Sequence[str], variant: str) -> bool:
+    """Whether another variant is at least as good in each of `GOALS`, and better in one, by the people that both have,
+    at least `FRONT_PEOPLE`."""
+
+    def means(one: str, people: set[str]) -> list[float]:
+        return [statistics.fmean(found[person] for person in people) for found in values[one]]
+
+    values = {one: [by_person(rows, one, metric) for metric in GOALS.values()] for one in variants}
+    for other in variants:
+        both = set.intersection(*({*found} for found in [*values[variant], *values[other]]))
+        if other != variant and len(both) >= FRONT_PEOPLE:
+            mine, its = means(variant, both), means(other, both)
+            if mine != its and all(there >= here for here, there in zip(mine, its, strict=True)):
+                return True
+    return False
+
+
+def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
+    """Identity against leak against obedience, the least leak first, of those that enough people were trained with."""
+    several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
+    lines = [
+        "| variant | people | leak | of the VAE's | obeyed | words' work | direction, of the photos' | not beaten |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    metrics = (leak, identity_of_vae, obeyed, words_work, _turning)
+    for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
+        shown = [told(by_person(rows, name, metric)) for metric in metrics]
+        on_it = "" if beaten(rows, several, name) else "yes"
+        lines.append(f"| {name} | {len(by_person(rows, name, leak))} | {' | '.join(shown)} | {on_it} |")
+    return lines if several else []
+
+
+def _turning(row: Row) -> float | None:
+    """How much the heads of one prompt's pictures turn, by the photos'."""
+    return share(row["varied"].get("yaw"), 0.0, row["photos_varied"].get("yaw"))
+
+
 def _costs(rows: Sequence[Row], variants: Sequence[str], plain: str) -> list[str]:
     lines = ["| variant | seconds (x) | processor seconds | peak memory | file |", "|---|---|---|---|---|"]
     for name in variants:
         ratio, peak, size = cost(rows, name, plain)
-        seconds = statistics.fmean(row["seconds"] for row in rows if row["variant"] == name)
+        known = [row["seconds"] for row in rows if row["variant"] == name and row["seconds"]]
+        seconds = f"{statistics.fmean(known):.0f}" if known else "-"
         shown = "-" if ratio is None else f"{ratio:.2f}"
         memory = "-" if peak is None else f"{peak / 1e6:.0f} MB"
-        lines.append(f"| {name} | {shown} | {seconds:.0f} | {memory} | {(size or 0) / 1e6:.1f} MB |")
+        lines.append(f"| {name} | {shown} | {seconds} | {memory} | {(size or 0) / 1e6:.1f} MB |")
     return lines
 
 

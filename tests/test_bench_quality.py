@@ -84,6 +84,30 @@ def test_costs_are_of_the_same_person_and_seed():
     ]
     assert quality_table.cost(rows, "few", "today") == (0.6, 1e9, 2_000_000)
     assert quality_table.cost([row(peak=None)], "today", "today") == (1.0, None, 2_000_000)
+    beside = [row(), row("few", seconds=None)]  # trained beside other programs: its seconds were not kept
+    assert quality_table.cost(beside, "few", "today")[0] is None
+    assert "| few | - | - | 900 MB | 2.0 MB |" in quality_table.tables(beside, ["today", "few"], "today")
+
+
+def test_a_variant_is_on_the_front_unless_another_is_nowhere_worse():
+    def rows(variant, leaks, people=("mara", "ines", "tomas")):
+        without = {kind: {**found, "ours": 0.2 + leaks} for kind, found in row()["without"].items()}
+        return [row(variant, person, without=without) for person in people]
+
+    def obeyed(some, ours):
+        words = {word: {**row()["obeyed"][word], "ours": ours} for word in WORDS}
+        return [{**one, "obeyed": words} for one in some]
+
+    more, less, few = rows("today", 0.4), rows("words", 0.2), rows("few", 0.1, ("mara", "ines"))
+    every = [*more, *less, *few]
+    names = ["today", "words", "few"]
+    assert [quality_table.beaten(every, names, name) for name in names] == [True, False, False]
+    assert not quality_table.beaten([*obeyed(more, 0.9), *less], names[:2], "today")  # it obeys better
+    assert not quality_table.beaten([*more, *rows("words", 0.4)], names[:2], "today")  # neither is better
+    lines = quality_table.tables(every, names, "today").splitlines()
+    front = [line for line in lines if line.startswith(("| words | 3 | 0.20", "| today | 3 | 0.40"))]
+    assert [line.endswith("| yes |") for line in front] == [True, False]
+    assert not [line for line in lines if line.startswith("| few | 2 |")]
 
 
 def test_the_tables_name_groups_and_broken_runs():
@@ -102,7 +126,7 @@ def test_the_document_has_the_columns_that_are_printed():
     document = (quality.ROOT / "docs" / "quality.md").read_text(encoding="utf-8").splitlines()
     lines = quality_table.tables([row(), row("few")], [*quality.VARIANTS], "today").splitlines()
     heads = {head for head, below in itertools.pairwise(lines) if below.startswith("|---")}
-    assert len(heads) == 6
+    assert len(heads) == 6  # the front needs more people
     assert heads <= {*document}
 
 

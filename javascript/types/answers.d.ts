@@ -284,6 +284,7 @@ interface TrainPlan {
   settings: Settings;
   fields: SettingField[];
   only_when_asked: Settings;
+  asked_times: number;
 }
 
 interface Estimate {

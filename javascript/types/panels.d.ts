@@ -249,6 +249,7 @@ interface AskedSettings {
 }
 
 interface AskedPhotos extends AskedSettings {
+  times: number;
   photos?: number;
   captioned?: number;
 }

@@ -35,6 +35,7 @@ export function show(form) {
       settings: plan.settings,
       changes: wanted.settings,
       wanted: plan.only_when_asked,
+      times: plan.asked_times,
       photos: estimate?.photos,
       captioned: estimate?.captioned,
     });

@@ -36,6 +36,7 @@ class TestedPoint:
         step, weight: of the LoRA; the step is None where the file is of no step.
         side: pixels of a side of the pictures; 0 = not known.
         last: the run's last step when that was judged; None = not known, as of earlier versions.
+        only_when_asked: see `presets.only_when_asked`, of the run's preset.
     """
 
     run: str
@@ -43,6 +44,7 @@ class TestedPoint:
     weight: float = 1.0
     side: int = 0
     last: int | None = None
+    only_when_asked: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,5 +158,6 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
 
 def _preserving(at: TestedPoint, weight: float) -> AdviceButton:
     """Lays out a training that preserves the base's outputs; the form offers to write captions where they are plain."""
+    settings = {**at.only_when_asked, "preservation_weight": float(weight)}
     label = Message("Train again with output preservation")
-    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings={"preservation_weight": float(weight)}))
+    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))

@@ -15,7 +15,6 @@ from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
 from lib_lora.files import size
-from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote import places
@@ -63,7 +62,7 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     """The settings for training on a base model, all fields of their form, and the settings by which the person is
-    painted only when asked for."""
+    painted only when asked for, with how many times as long a training takes with these."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
@@ -71,6 +70,7 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
     fitted, said = _fitted(base, train)
+    asked: dict[str, Any] = presets.only_when_asked(train.preset, context.host.reads_vectors())
     return {
         "preset": train.preset,
         "family": base.family,
@@ -80,7 +80,8 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         "fitted_settings": memory_fitting.differences(train, fitted),
         "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
-        "only_when_asked": {"preservation_weight": PRESERVATION},
+        "only_when_asked": asked,
+        "asked_times": estimate.preserving_times(replace(fitted, **asked)),
     }
 
 
@@ -202,8 +203,8 @@ def _measured(
     """What was measured here, or on another machine (`on`); `steps`, or what takes as long. Where nothing was measured
     with output preservation, what was without it times what it is known to cost."""
     found, plain = estimate.last_measurement(context.root, base, train, on=on), train
-    if found is None and train.preservation_weight:
-        plain = replace(train, preservation_weight=0.0)
+    if found is None and (train.preservation_weight or train.phrase_weight):
+        plain = replace(train, preservation_weight=0.0, phrase_weight=0.0)
         found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
         return None
