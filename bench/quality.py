@@ -153,6 +153,10 @@ VARIANTS: dict[str, Variant] = {
         for share in ("w1s25", "w1s12.5")
         for name, more in PHRASES.items()
     },
+    # with half of the phrases left out, the plain prompt is trained too
+    "unet_named_preserve_w1s25_v2_p50t700_d50": Variant(
+        UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"] | DROPPED["d50"], Material("named")
+    ),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
 }
 
