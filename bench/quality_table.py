@@ -12,8 +12,7 @@ words' work  how many more do so than of the pictures without the word, by the s
              paints the same picture is obeyed by some words all the same, and has 0 here
 spreads      of pictures of one prompt: direction, mouth (distances of the eyes), background (levels), 1 - mean cosine
 
-front        the variants of which none is worse than another in leak, identity and obedience together, by the people
-             that both have
+not beaten   no other variant is at least as good in leak, identity and obedience, by the people that both have
 
 All but `tables` take lines of runs that were finished. A person's number is the mean over the training's seeds;
 intervals are Student's over people.

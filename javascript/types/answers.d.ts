@@ -284,7 +284,6 @@ interface TrainPlan {
   settings: Settings;
   fields: SettingField[];
   only_when_asked: Settings;
-  asked_times: number;
 }
 
 interface Estimate {

@@ -249,7 +249,6 @@ interface AskedSettings {
 }
 
 interface AskedPhotos extends AskedSettings {
-  times: number;
   photos?: number;
   captioned?: number;
 }

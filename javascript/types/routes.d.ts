@@ -190,6 +190,7 @@ interface PageLimits {
   second_pass: number;
   comfyui: string;
   engine_pack: string;
+  asked_times: number;
 }
 
 /** The words for the server's codes: `words` in the answer of `/state`. */

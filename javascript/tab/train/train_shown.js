@@ -35,7 +35,6 @@ export function show(form) {
       settings: plan.settings,
       changes: wanted.settings,
       wanted: plan.only_when_asked,
-      times: plan.asked_times,
       photos: estimate?.photos,
       captioned: estimate?.captioned,
     });

@@ -104,6 +104,13 @@ _EARLIER_WAS_BETTER: tuple[str, str, str, Limit] = (
 )
 _ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
 
+_NOT_PRESERVED = (
+    *LEARNED,
+    at_least(lambda f: f.base.leak, LEAKED),
+    RUN,
+    unless(there(lambda f: f.training.preserved)),
+)
+
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said
     Rule(
@@ -655,10 +662,7 @@ RULES: tuple[Rule, ...] = (
         "leak, not preserved",
         "consistent",
         (
-            *LEARNED,
-            at_least(lambda f: f.base.leak, LEAKED),
-            RUN,
-            unless(there(lambda f: f.training.preserved)),
+            *_NOT_PRESERVED,
             # without words of their own for the rest, the trigger takes all of it, and prompts are no longer obeyed
             there(lambda f: f.training.named),
         ),
@@ -671,15 +675,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "leak, plain captions",
         "consistent",
-        (
-            *LEARNED,
-            at_least(lambda f: f.base.leak, LEAKED),
-            RUN,
-            unless(there(lambda f: f.training.preserved)),
-        ),
+        _NOT_PRESERVED,
         _LEAKS,
-        "Keep {it}, and paint other people without it; for a LoRA that shows this person only when asked, have "
-        "captions written, train again with output preservation, and compare: prompts may be followed less.",
+        "Keep {it}, and paint other people without it; for a LoRA that shows this person less when not asked, train "
+        "again with output preservation and that of phrases, and compare: prompts may be followed less.",
         "keep",
         PRESERVATION,
     ),

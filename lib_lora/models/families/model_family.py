@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,14 +62,11 @@ class FamilyPreset:
         description: one line for the user.
         settings: over the settings that all presets share, nested tables of plain values.
         narrow: only for small models (`ModelInfo.narrow`).
-        only_when_asked: settings by dotted key, over these, for a LoRA that shows the person only where the prompt has
-            the trigger word (docs/quality.md).
     """
 
     description: str
     settings: Mapping[str, Any]
     narrow: bool = False
-    only_when_asked: Mapping[str, float] = field(default_factory=lambda: {"preservation_weight": 1.0})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -78,14 +78,6 @@ SD1 = StableDiffusion(
                 "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
             },
             narrow=True,
-            # by far the best of those measured, with captions as SameFace writes them
-            only_when_asked={
-                "preservation_weight": 1.0,
-                "phrase_weight": 1.0,
-                "trigger_vectors": 2,
-                "vectors_lr": 1e-2,
-                "te_lr": 0.0,
-            },
         ),
     },
 )

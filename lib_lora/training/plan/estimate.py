@@ -17,7 +17,6 @@ from lib_lora.lora import key_names
 from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
-from lib_lora.training.objective.objective_settings import TIMESTEPS
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
 from lib_lora.training.plan.preserved_captions import PHRASES, most_captions
 from lib_lora.training.plan.step_measurement import StepMeasurement, measurement_of
@@ -155,10 +154,9 @@ def picture_steps(train: TrainSettings) -> float:
 
 def preserving_times(train: TrainSettings) -> float:
     """How many times as long a step takes with output preservation and that of phrases, roughly: twice the share of the
-    photos more. Measured are 1.4 to 1.5 times with a quarter of the photos, and 2.4 with all (docs/quality.md)."""
+    photos more. Measured were 1.4 to 1.6 times with a quarter of the photos, 2.4 times with all (docs/quality.md)."""
     free = train.preservation_share if train.preservation_weight else 0.0
-    phrases = train.phrase_share * (1.0 - train.phrase_timesteps / TIMESTEPS) if train.phrase_weight else 0.0
-    return 1.0 + 2.0 * (free + phrases)
+    return 1.0 + 2.0 * (free + (train.phrase_turns if train.phrase_weight else 0.0))
 
 
 def shapes_of(base: Path) -> dict[str, tuple[int, ...]]:
@@ -245,10 +243,10 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.ema > 0,
         train.trains_text or ("vectors" if train.trigger_vectors else False),  # a gradient through the text encoders
         train.preservation_share if train.preservation_weight else 0.0,
-        (train.phrase_share, train.phrase_timesteps) if train.phrase_weight else 0.0,
         (train.identity_loss_from, train.identity_loss_timesteps) if train.identity_loss_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,
+        *((train.phrase_share, train.phrase_timesteps) if train.phrase_weight else ()),  # measurements of before remain
     )
 
 

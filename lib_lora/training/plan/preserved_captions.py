@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from lib_lora.character.caption_files import template, without_character
+from lib_lora.character.caption_files import without_character
 from lib_lora.character.store import Character
 
 # What prompts for people often ask for beside the person. A base model that does not know some of them loses nothing.
@@ -84,10 +84,11 @@ class PhrasePrompt:
 
 
 def phrase_prompts(character: Character) -> list[PhrasePrompt]:
-    """A prompt for each phrase of `PHRASES`."""
-    caption = template(character)
-    plain = without_character(caption, character)
-    return [PhrasePrompt(joined(caption, phrase), joined(plain, phrase)) for phrase in PHRASES]
+    """A prompt for each phrase of `PHRASES` that does not have the trigger in it; the character's traits are in none,
+    since a phrase may say the opposite."""
+    called, anyone = f"photo of {character.trigger} {character.class_word}", f"photo of {character.class_word}"
+    phrases = [phrase for phrase in PHRASES if not calls(phrase, character)]
+    return [PhrasePrompt(joined(called, phrase), joined(anyone, phrase)) for phrase in phrases]
 
 
 def captions_needed(captions: Iterable[str], character: Character) -> list[str]:

@@ -93,20 +93,6 @@ def asked_in_run(train: TrainSettings, family: str) -> dict[str, Any]:
     return asked
 
 
-def only_when_asked(name: str, reads_vectors: bool = True) -> dict[str, float]:
-    """The settings, over a preset's, for a LoRA that shows the person only where the prompt has the trigger word.
-
-    Args:
-        name: of the preset; of one that is gone, those of the usual one.
-        reads_vectors: where the LoRA is used, vectors of the trigger are read from its file; else it must do without.
-    """
-    known = presets()
-    found = known.get(name, known[usual_preset()])[1].only_when_asked
-    if not reads_vectors and found.get("trigger_vectors"):
-        found = known[usual_preset()][1].only_when_asked
-    return dict(found)
-
-
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Nested tables in one, in which `over` counts."""
     result = dict(base)

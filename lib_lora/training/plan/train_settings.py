@@ -259,7 +259,7 @@ class TrainSettings:
         default=0.5,
         metadata=described(
             "Share of phrases",
-            "Share of the photos under so much noise for which phrases are preserved, above 0 and at most 1.",
+            "Of the photos with that much noise, the share for which phrases are preserved, above 0 and at most 1.",
             group="Photos",
         ),
     )
@@ -267,7 +267,7 @@ class TrainSettings:
         default=700,
         metadata=described(
             "Timesteps of phrases",
-            "Phrases are preserved from this timestep on, up to 1000: from where noise hides the face.",
+            "Phrases are preserved from this timestep on, 0..999: where noise hides the face.",
             least=0,
             group="Photos",
         ),
@@ -322,9 +322,16 @@ class TrainSettings:
         for name in ("preservation_share", "phrase_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1.", name)
-        for name in ("identity_loss_timesteps", "phrase_timesteps"):
-            if getattr(self, name) > TIMESTEPS:
-                raise Misfit(f"{name} is {getattr(self, name)}; it must be at most {TIMESTEPS}.", name)
+        if self.identity_loss_timesteps > TIMESTEPS:
+            raise Misfit(
+                f"identity_loss_timesteps is {self.identity_loss_timesteps}; it must be at most {TIMESTEPS}.",
+                "identity_loss_timesteps",
+            )
+        if self.phrase_weight and not self.phrase_turns:
+            raise Misfit(
+                f"phrase_timesteps is {self.phrase_timesteps}; no photo is trained with so much noise.",
+                "phrase_timesteps",
+            )
         if not 0 < self.unet_lr <= 10:
             raise Misfit(f"unet_lr is {self.unet_lr}; it must be above 0 and at most 10.", "unet_lr")
         if not 0 <= self.te_lr <= 10:
@@ -345,6 +352,12 @@ class TrainSettings:
                 "stop_early needs likeness_curve, which measures whether the likeness still rises.", "stop_early"
             )
         _check_prompts(self.sample_prompts)
+
+    @property
+    def phrase_turns(self) -> float:
+        """The share of the photos for which phrases are preserved, where they are at all: times are drawn evenly."""
+        first, end = self.objective.min_timestep, self.objective.max_timestep
+        return self.phrase_share * max(0, end - max(first, self.phrase_timesteps)) / (end - first)
 
     @property
     def sample_count(self) -> int:

@@ -36,7 +36,6 @@ class TestedPoint:
         step, weight: of the LoRA; the step is None where the file is of no step.
         side: pixels of a side of the pictures; 0 = not known.
         last: the run's last step when that was judged; None = not known, as of earlier versions.
-        only_when_asked: see `presets.only_when_asked`, of the run's preset.
     """
 
     run: str
@@ -44,7 +43,6 @@ class TestedPoint:
     weight: float = 1.0
     side: int = 0
     last: int | None = None
-    only_when_asked: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
     here, value = _here(at), verdict.value
     match verdict.action:
         case "keep":
-            again = [] if value is None else [_preserving(at, value)]
+            again = [] if value is None else [_preserving(at, value, phrases=True)]
             return [AdviceButton(Message("Use this LoRA"), "use", here), *again]
         case "paint_larger" if 0 < at.side < _LARGEST:
             side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
@@ -156,8 +154,8 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
     return []
 
 
-def _preserving(at: TestedPoint, weight: float) -> AdviceButton:
-    """Lays out a training that preserves the base's outputs; the form offers to write captions where they are plain."""
-    settings = {**at.only_when_asked, "preservation_weight": float(weight)}
+def _preserving(at: TestedPoint, weight: float, phrases: bool = False) -> AdviceButton:
+    """Lays out a training that preserves the base's outputs, and what phrases do, which plain captions need."""
+    settings = {"preservation_weight": float(weight), **({"phrase_weight": float(weight)} if phrases else {})}
     label = Message("Train again with output preservation")
     return AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))

@@ -14,9 +14,12 @@ from lib_lora.character.photo_files import SUFFIXES, suffixes_read
 from lib_lora.comfyui.comfy_address import DEFAULT
 from lib_lora.faces.engines.engine_names import INSIGHTFACE
 from lib_lora.grid.prompts import PROMPTS, QUICK, SCREENING
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.queue import job_types
 from lib_lora.queue.job_types import PROMPT_WEIGHT, InventArguments, MoreArguments, RangeName, TestArguments
 from lib_lora.remote.renting import money
+from lib_lora.training.plan.estimate import preserving_times
+from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http import request_context
 from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceSettings
 
@@ -89,6 +92,7 @@ class PageLimits:
         second_pass: the usual denoising strength of a production's second pass over small faces.
         comfyui: the usual address of a ComfyUI that runs.
         engine_pack: how the name of a face engine begins that is a model pack of InsightFace; its folder follows.
+        asked_times: how many times as long a training takes whose LoRA shows the person only when asked.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
@@ -118,6 +122,7 @@ class PageLimits:
     second_pass: float
     comfyui: str
     engine_pack: str
+    asked_times: float
 
 
 @cache
@@ -158,5 +163,6 @@ def page_limits() -> PageLimits:
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,
         engine_pack=f"{INSIGHTFACE}:",
+        asked_times=preserving_times(TrainSettings(preservation_weight=PRESERVATION)),
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

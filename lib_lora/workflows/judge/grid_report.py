@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -29,7 +30,7 @@ from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.runs.reopen import done_steps
-from lib_lora.training.plan.presets import asked_in_run, only_when_asked
+from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
@@ -76,7 +77,7 @@ def next_command(run: RunFolder, report: Report) -> str:
             last = report.facts.training.last or trained
             return typed("resume", str(run.path), "--steps", str(last + int(value)))
         case "train_again":
-            return _train_again(run, report.subject.character, value)
+            return _train_again(run, report.subject.character, {"preservation_weight": value})
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
             step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
@@ -85,10 +86,9 @@ def next_command(run: RunFolder, report: Report) -> str:
     return ""
 
 
-def _train_again(folder: RunFolder, character: str, preservation: float) -> str:
-    """The command that trains as a run was trained, but with a LoRA that shows the person only when asked."""
+def _train_again(folder: RunFolder, character: str, over: Mapping[str, Any]) -> str:
+    """The command that trains as a run was trained, but for some settings."""
     run = load_run(folder.path).file
-    over = {**only_when_asked(run.settings.preset), "preservation_weight": preservation}
     settings = {**asked_in_run(run.settings, run.base.family), **over}
     given = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     preset = ("--preset", run.settings.preset) if run.settings.preset else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ MEASURED = "done/measured.json"  # by which a worker on another machine gives wh
 Emit = Callable[..., None]
 
 STEPS = 4
+_MOST = 12  # steps that are counted
 _WARM = 1  # steps at the start that are slower: libraries choose their ways, memory is taken for the first time
 
 
@@ -43,7 +45,7 @@ def probe(
     name: str,
     request: TrainingRequest,
     emit: Emit,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> StepMeasurement:
     """Prepare a run of a character, do its first steps, and throw it away.
 
@@ -55,7 +57,7 @@ def probe(
         name: of the character.
         request: the base model and the settings; nothing follows.
         emit: gets ``progress`` events.
-        steps: how many, at least 2; the first is not counted.
+        steps: how many, at least 2; the first is not counted. None = `steps_to_measure`.
 
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
@@ -88,12 +90,23 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
         yield create_run(place, character, base, train, photos), wanted
 
 
-def measure_run(run: Run, emit: Emit, steps: int = STEPS) -> StepMeasurement:
+def steps_to_measure(train: TrainSettings) -> int:
+    """How many steps say what a step takes: with output preservation, in which not every step may have its part, as
+    many as have their share of it."""
+    if not train.preservation_weight:
+        return STEPS
+    each = train.preservation_share * train.batch_size * train.accumulation  # turns in a step
+    counted = math.ceil(math.ceil((STEPS - _WARM) * each) / each) if each < 1 else STEPS - _WARM
+    return _WARM + min(counted, _MOST)
+
+
+def measure_run(run: Run, emit: Emit, steps: int | None = None) -> StepMeasurement:
     """Do the first steps of a run; see `probe`.
 
     Raises:
         UserError: memory does not suffice, with what to make smaller.
     """
+    steps = steps or steps_to_measure(run.file.settings)
     emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
     try:
         return _measured(run, steps, emit)
@@ -125,7 +138,10 @@ def _measured(run: Run, steps: int, emit: Emit) -> StepMeasurement:
     seconds = rehearse(session, steps, each)
     return StepMeasurement(
         device=device_name(),
-        seconds_per_step=statistics.median(seconds[_WARM:]),
+        # steps that differ in their work have no middle one
+        seconds_per_step=(statistics.fmean if run.file.settings.preservation_weight else statistics.median)(
+            seconds[_WARM:]
+        ),
         peak_memory=peak_bytes(device),
         load_seconds=loaded,
         steps=session.total,

@@ -62,3 +62,12 @@ def test_each_phrase_is_asked_for_beside_the_trigger_and_beside_the_class_word()
     prompts = phrase_prompts(MARA)
     assert [one.ours for one in prompts] == [f"photo of mrxa woman, {phrase}" for phrase in PHRASES]
     assert [one.of_base for one in prompts] == [f"photo of woman, {phrase}" for phrase in PHRASES]
+
+
+def test_neither_traits_nor_the_trigger_are_beside_a_phrase_of_the_base():
+    red = Character("Red", "red", "woman", traits=["light hair"])
+    prompts = phrase_prompts(red)
+    assert {phrase for phrase in PHRASES if "red" in phrase.split()} == {"in a red coat"}
+    assert len(prompts) == len(PHRASES) - 1
+    assert "photo of red woman, dark hair" in [one.ours for one in prompts]
+    assert not [one for one in prompts if calls(one.of_base, red)]

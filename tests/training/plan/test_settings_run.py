@@ -14,7 +14,7 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
-from lib_lora.training.plan.presets import only_when_asked, preset, presets
+from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -40,23 +40,6 @@ def test_presets_hold_the_reference_values():
     assert sd1.checkpoint_interval(1200) == 120
     assert replace(sd1, steps=7).total_steps(24) == 7
     assert sd1.total_steps(24, processes=2) == 600
-
-
-@pytest.mark.parametrize("name", presets())
-def test_the_person_only_when_asked_is_possible_with_each_preset_and_no_presets_own(name):
-    narrow = name == "mini-face"
-    usual, asked = preset(name, FAMILIES[name], narrow=narrow), only_when_asked(name)
-    changed = preset(name, FAMILIES[name], dict(asked), narrow=narrow)
-    assert all(getattr(changed, key) == value for key, value in asked.items())
-    assert not usual.preservation_weight  # the first of them switches it on
-    assert next(iter(asked)) == "preservation_weight"
-
-
-def test_where_no_vectors_are_read_the_person_is_asked_for_without_them():
-    assert only_when_asked("mini-face")["trigger_vectors"] == 2
-    plain = only_when_asked("sd15-face")
-    assert only_when_asked("mini-face", reads_vectors=False) == only_when_asked("gone") == plain
-    assert "trigger_vectors" not in plain
 
 
 def test_wrong_presets_and_settings():
@@ -88,6 +71,9 @@ def test_wrong_presets_and_settings():
         {"precision": "fp8"},
         {"optimizer": "sgd"},
         {"face_weight": 0.5},
+        {"phrase_share": 0},
+        {"phrase_timesteps": 1000, "phrase_weight": 1.0},
+        {"phrase_timesteps": 700, "phrase_weight": 1.0, "objective": {"max_timestep": 700}},
         {"lora": {"rank": 0}},
         {"objective": {"huber_c": 0}},
     ],

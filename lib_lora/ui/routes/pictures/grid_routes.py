@@ -13,7 +13,6 @@ from lib_lora.files import names
 from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.grid_records import CELLS, GridCell, PictureRecord, cells, report_of
-from lib_lora.training.plan import presets
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
@@ -75,8 +74,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
         facts, known = report["facts"], facts_of(report["facts"])
         verdict = verdict_of(report["verdict"])
         weight, side = float(facts.get("weight") or 1.0), _side(planned)
-        again = presets.only_when_asked(run_records.run(run).settings.preset, context.host.reads_vectors())
-        at = TestedPoint(run.name, facts.get("step"), weight, side, facts.get("last"), again)
+        at = TestedPoint(run.name, facts.get("step"), weight, side, facts.get("last"))
         digests = snapshot_of(folder).digests
         record = run_records.grid(grid)
         return {

@@ -15,6 +15,7 @@ from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
 from lib_lora.files import size
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote import places
@@ -62,7 +63,7 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     """The settings for training on a base model, all fields of their form, and the settings by which the person is
-    painted only when asked for, with how many times as long a training takes with these."""
+    painted only when asked for."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
@@ -70,7 +71,6 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     wanted = call.query.get("preset") or None
     train = settings_of(base, wanted, {})
     fitted, said = _fitted(base, train)
-    asked: dict[str, Any] = presets.only_when_asked(train.preset, context.host.reads_vectors())
     return {
         "preset": train.preset,
         "family": base.family,
@@ -80,8 +80,7 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         "fitted_settings": memory_fitting.differences(train, fitted),
         "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
-        "only_when_asked": asked,
-        "asked_times": estimate.preserving_times(replace(fitted, **asked)),
+        "only_when_asked": {"preservation_weight": PRESERVATION},
     }
 
 
@@ -177,7 +176,7 @@ class TimeEstimate:
         peak_memory: bytes; None = not known.
         others: share of the processor that other programs take now, 0..1.
         run: by which own run that is known; empty = a probe has measured it.
-        reckoned: the probe measured it without output preservation.
+        plain: the probe measured it without preservation.
     """
 
     seconds_per_step: float
@@ -186,14 +185,14 @@ class TimeEstimate:
     peak_memory: int | None = None
     others: float = 0.0
     run: str = ""
-    reckoned: bool = False
+    plain: bool = False
 
     def values(self) -> dict[str, Any]:
         """The estimate as plain values, for the page."""
         found = asdict(self)
-        for name in ("run", "reckoned"):
-            if not found[name]:
-                del found[name]
+        del found["plain"]
+        if not self.run:
+            del found["run"]
         return found
 
 
@@ -201,20 +200,20 @@ def _measured(
     context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
 ) -> TimeEstimate | None:
     """What was measured here, or on another machine (`on`); `steps`, or what takes as long. Where nothing was measured
-    with output preservation, what was without it times what it is known to cost."""
+    with preservation, what was measured without it, times what it is known to cost."""
     found, plain = estimate.last_measurement(context.root, base, train, on=on), train
     if found is None and (train.preservation_weight or train.phrase_weight):
         plain = replace(train, preservation_weight=0.0, phrase_weight=0.0)
         found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
         return None
-    reckoned = plain is not train
-    pace, others = found.seconds_per_step * (estimate.preserving_times(train) if reckoned else 1.0), 0.0
+    times = 1.0 if plain is train else estimate.preserving_times(train)
+    pace, others = found.seconds_per_step * times, 0.0
     if found.device == "the processor" and on is None:
         others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
     return TimeEstimate(
-        pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, reckoned=reckoned
+        pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, plain=plain is not train
     )
 
 
@@ -232,8 +231,8 @@ def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
     took = f"about {in_words(measured.seconds)} on {measured.device}" if measured else "time not measured yet"
     if measured and measured.others >= _NOTICED:
         took += f", of which other programs take {round(100 * measured.others)} % now"
-    if measured and measured.reckoned:
-        took += ", by what was measured without output preservation"
+    if measured and measured.plain:
+        took += "; estimated from a measurement without preservation"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
 
 
