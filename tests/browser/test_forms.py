@@ -301,6 +301,26 @@ def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: 
         tab.settle()
 
 
+def test_a_leak_that_may_stay_has_a_second_button_whose_training_needs_no_captions(tab: Tab, planted: Planted) -> None:
+    run = plant_run(photographed(planted, "Wilma"), steps=140, saved=(140,), base=str(BASE))
+    plant_grid(run, step=140, advice=("keep", 1.0))
+    tab.turn("test", "wilma")
+    assert tab.coloured() == ["Use this LoRA"]
+    tab.press("Train again with output preservation")
+    tab.settle()
+    assert in_page(tab.page, "() => shared.app.step") == "train"
+    phrases = tab.page.get_by_role("textbox", name="Preservation of phrases", exact=True)
+    if not phrases.is_visible():
+        tab.page.get_by_text("All settings", exact=True).click()
+    assert phrases.input_value() == "1"
+    assert tab.page.get_by_label(re.compile("The person only when asked")).is_checked()
+    warning = tab.page.get_by_text(re.compile("Most captions only say who it is"))
+    assert not warning.is_visible()
+    phrases.fill("0")
+    tab.settle()
+    warning.wait_for()
+
+
 def test_a_training_is_reported_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:
     page = tab.page
     own = page.title()
