@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from bench import quality_people as people  # noqa: E402
 from bench import quality_pictures as pictures  # noqa: E402
 from bench import results_file  # noqa: E402
-from bench.quality_people import CLASS_WORDS, GROUPS, Captions, Material  # noqa: E402
+from bench.quality_people import CLASS_WORDS, GROUPS, Material  # noqa: E402
 from bench.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
 from bench.quality_table import tables  # noqa: E402
 from bench.settings_study import RESULTS, Job, add_row, alone, read_rows  # noqa: E402
@@ -62,8 +62,8 @@ class Variant:
 TODAY = "today"
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
-    f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
-    for weight, share in ((1.0, 25), (1.0, 12.5), (1.0, 100), (4.0, 25), (0.3, 100))
+    f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
+    for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
 }
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
@@ -86,9 +86,8 @@ DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
 # preservation of phrases: for how many of the photos it is computed, in percent, and from which timestep on
 PHRASES = {
     f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
-    for share, since in ((50, 700), (100, 700), (50, 600), (100, 600))
+    for share, since in ((50, 700), (100, 700))
 }
-WORDED: tuple[Captions, ...] = ("words", "named")
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -119,10 +118,6 @@ VARIANTS: dict[str, Variant] = {
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
         for name, more in (FASTER | DROPPED).items()
     },
-    **{
-        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
-        for name, more in DROPPED.items()
-    },
     "words_preserve_w1s25_d50r2": Variant(PRESERVE["w1s25"] | DROPPED["d50"] | FASTER["r2"], Material("words")),
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
     "unet": Variant({"te_lr": 0.0}),
@@ -132,27 +127,16 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("named")),
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
-    **{f"phrases_{name}": Variant(more) for name, more in PHRASES.items()},
-    **{f"preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more) for name, more in PHRASES.items()},
-    **{f"unet_preserve_w1s25_v2_{name}": Variant(UNET_PRESERVED | VECTORS[2] | more) for name, more in PHRASES.items()},
-    **{
-        f"{captions}_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material(captions))
-        for captions in WORDED
-        for name, more in PHRASES.items()
-    },
-    **{
-        f"{captions}_preserve_w1s25_te2_{name}": Variant(PRESERVE["w1s25"] | FASTER["te2"] | more, Material(captions))
-        for captions in WORDED
-        for name, more in PHRASES.items()
-    },
-    **{
-        f"unet_{captions}_preserve_{share}_v2_{name}": Variant(
-            PRESERVE[share] | {"te_lr": 0.0} | VECTORS[2] | more, Material(captions)
-        )
-        for captions in WORDED
-        for share in ("w1s25", "w1s12.5")
-        for name, more in PHRASES.items()
-    },
+    "phrases_p50t700": Variant(PHRASES["p50t700"]),
+    "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
+    "named_preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"], Material("named")),
+    "unet_preserve_w1s25_v2_p50t700": Variant(UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"]),
+    "unet_named_preserve_w1s25_v2_p50t700": Variant(
+        UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"], Material("named")
+    ),
+    "unet_words_preserve_w1s12.5_v2_p100t700": Variant(
+        UNET_PRESERVED | {"preservation_share": 0.125} | VECTORS[2] | PHRASES["p100t700"], Material("words")
+    ),
     # with half of the phrases left out, the plain prompt is trained too
     "unet_named_preserve_w1s25_v2_p50t700_d50": Variant(
         UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"] | DROPPED["d50"], Material("named")

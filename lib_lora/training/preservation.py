@@ -9,7 +9,7 @@ model (in the field: "differential output preservation").
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -71,24 +71,21 @@ class OutputPreservation:
                 prompts.append(prompt)
         return self._losses(sample, slots, [one.ours for one in prompts], [one.of_base for one in prompts])
 
-    def _losses(
-        self, sample: Sample, slots: Sequence[int], captions: Sequence[str], of_base: Sequence[str]
-    ) -> torch.Tensor | None:
+    def _losses(self, sample: Sample, slots: list[int], captions: list[str], of_base: list[str]) -> torch.Tensor | None:
         """How far the model under `captions` is from the base under `of_base`, for the noisy latents of some items."""
         if not slots:
             return None
-        chosen = list(slots)
         asked = replace(
             sample,
-            items=[sample.items[slot] for slot in chosen],
-            captions=list(captions),
-            latents=sample.latents[chosen],
-            target=sample.target[chosen],
-            noisy=sample.noisy[chosen],
-            times=sample.times[chosen],
+            items=[sample.items[slot] for slot in slots],
+            captions=captions,
+            latents=sample.latents[slots],
+            target=sample.target[slots],
+            noisy=sample.noisy[slots],
+            times=sample.times[slots],
         )
         with torch.no_grad(), self.switch.off():
-            wanted = self.forward.predicted(replace(asked, captions=list(of_base)))
+            wanted = self.forward.predicted(replace(asked, captions=of_base))
         return self.forward.objective.difference(self.forward.predicted(asked), wanted, asked.times)
 
     def _has_turn(self, sample: Sample, slot: int) -> bool:

@@ -155,8 +155,7 @@ def picture_steps(train: TrainSettings) -> float:
 def preserving_times(train: TrainSettings) -> float:
     """How many times as long a step takes with output preservation and that of phrases, roughly: twice the share of the
     photos more. Measured were 1.4 to 1.6 times with a quarter of the photos, 2.4 times with all (docs/quality.md)."""
-    free = train.preservation_share if train.preservation_weight else 0.0
-    return 1.0 + 2.0 * (free + (train.phrase_turns if train.phrase_weight else 0.0))
+    return 1.0 + 2.0 * train.preservation_turns
 
 
 def shapes_of(base: Path) -> dict[str, tuple[int, ...]]:

@@ -360,6 +360,12 @@ class TrainSettings:
         return self.phrase_share * max(0, end - max(first, self.phrase_timesteps)) / (end - first)
 
     @property
+    def preservation_turns(self) -> float:
+        """The shares of the photos for which outputs and phrases are preserved, together; 0 = neither is."""
+        free = self.preservation_share if self.preservation_weight else 0.0
+        return free + (self.phrase_turns if self.phrase_weight else 0.0)
+
+    @property
     def sample_count(self) -> int:
         """Pictures that are painted at each checkpoint."""
         return len(self.sample_prompts) or self.samples if self.samples else 0

@@ -91,13 +91,12 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
 
 
 def steps_to_measure(train: TrainSettings) -> int:
-    """How many steps say what a step takes: with output preservation, in which not every step may have its part, as
-    many as have their share of it."""
-    if not train.preservation_weight:
+    """How many steps say what a step takes: where not every step has its part of a preservation, as many as have their
+    share of it."""
+    turns = train.preservation_turns * train.batch_size * train.accumulation  # in a step
+    if not 0 < turns < 1:
         return STEPS
-    each = train.preservation_share * train.batch_size * train.accumulation  # turns in a step
-    counted = math.ceil(math.ceil((STEPS - _WARM) * each) / each) if each < 1 else STEPS - _WARM
-    return _WARM + min(counted, _MOST)
+    return _WARM + min(math.ceil(math.ceil((STEPS - _WARM) * turns) / turns), _MOST)
 
 
 def measure_run(run: Run, emit: Emit, steps: int | None = None) -> StepMeasurement:
@@ -136,12 +135,11 @@ def _measured(run: Run, steps: int, emit: Emit) -> StepMeasurement:
     emit("progress", done=1, total=steps + 1, text="Loaded")
     beside = Others()
     seconds = rehearse(session, steps, each)
+    # steps that differ in their work have no typical one
+    middle = statistics.fmean if run.file.settings.preservation_turns else statistics.median
     return StepMeasurement(
         device=device_name(),
-        # steps that differ in their work have no middle one
-        seconds_per_step=(statistics.fmean if run.file.settings.preservation_weight else statistics.median)(
-            seconds[_WARM:]
-        ),
+        seconds_per_step=middle(seconds[_WARM:]),
         peak_memory=peak_bytes(device),
         load_seconds=loaded,
         steps=session.total,

@@ -202,7 +202,7 @@ def _measured(
     """What was measured here, or on another machine (`on`); `steps`, or what takes as long. Where nothing was measured
     with preservation, what was measured without it, times what it is known to cost."""
     found, plain = estimate.last_measurement(context.root, base, train, on=on), train
-    if found is None and (train.preservation_weight or train.phrase_weight):
+    if found is None and train.preservation_turns:
         plain = replace(train, preservation_weight=0.0, phrase_weight=0.0)
         found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
