@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from bench import quality_people as people  # noqa: E402
 from bench import quality_pictures as pictures  # noqa: E402
 from bench import results_file  # noqa: E402
-from bench.quality_people import CLASS_WORDS, GROUPS, Material  # noqa: E402
+from bench.quality_people import CLASS_WORDS, GROUPS, Material, More  # noqa: E402
 from bench.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
 from bench.quality_table import tables  # noqa: E402
 from bench.settings_study import RESULTS, Job, add_row, alone, read_rows  # noqa: E402
@@ -53,10 +53,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained, and on what."""
+    """What is trained, on what, and what is laid over the trainer (`bench.quality_ingredients`)."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     material: Material = field(default_factory=Material)
+    ingredients: Mapping[str, float] = field(default_factory=dict)
 
 
 TODAY = "today"
@@ -88,6 +89,32 @@ PHRASES = {
     f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
     for share, since in ((50, 700), (100, 700))
 }
+INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
+    "ema0.98": ({"ema": 0.98}, {}, ""),
+    "rslora": ({"lora": {"use_rslora": True}}, {}, ""),
+    "dora": ({"lora": {"use_dora": True}}, {}, ""),
+    "face1": ({"face_weight": 1.0}, {}, ""),
+    "face4": ({"face_weight": 4.0}, {}, ""),
+    "lora_plus4": ({"unet_lr": 2e-3, "te_lr": 1e-3}, {"lora_plus": 4.0}, ""),
+    "text_decay1": ({}, {"text_decay": 1.0}, ""),
+    "weight_noise0.0125": ({}, {"weight_noise": 0.0125}, ""),
+    "weight_noise0.1": ({}, {"weight_noise": 0.1}, ""),
+    "timestep_rank0.25": ({}, {"timestep_rank": 0.25}, ""),
+    "lokr8": ({}, {"lokr": 8.0}, ""),
+    "mirrored": ({"passes": 28}, {}, "mirrored"),
+    "cropped": ({"passes": 28}, {}, "cropped"),
+}
+
+
+def _beside(settings: Mapping[str, Any], ingredients: Mapping[str, float], more: More) -> dict[str, Any]:
+    """The variant with one ingredient."""
+    return {
+        "settings": PRESERVE["w1s25"] | settings,
+        "material": Material("named", more=more),
+        "ingredients": ingredients,
+    }
+
+
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -142,6 +169,8 @@ VARIANTS: dict[str, Variant] = {
         UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"] | DROPPED["d50"], Material("named")
     ),
     "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
+    # one ingredient each, beside `named_preserve_w1s25`
+    **{f"named_preserve_w1s25_{name}": Variant(**_beside(*what)) for name, what in INGREDIENTS.items()},
 }
 
 
@@ -239,9 +268,11 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
     )
     first = [pool.submit(_paint_base, place, word) for word in words]
     first += [pool.submit(people.paint_class, place.work, *kind) for kind in kinds]
-    made = dict.fromkeys((job.person, VARIANTS[job.variant].material.captions, VARIANTS[job.variant].material.thin)
-                         for job in jobs)  # fmt: skip
-    first += [pool.submit(_take_in, person, Material(*how), place) for person, *how in made]
+    made = {
+        (job.person, people.root_of(place.work, VARIANTS[job.variant].material)): VARIANTS[job.variant].material
+        for job in jobs
+    }
+    first += [pool.submit(_take_in, person, material, place) for (person, _), material in made.items()]
     for future in first:
         future.result()
     ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
@@ -314,11 +345,12 @@ def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) ->
 
 def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
     """Train one run and judge its LoRA; the row of the results. A run that its settings broke says so."""
+    from bench.quality_ingredients import laid_over
     from lib_lora.training.loop import train
 
     variant, notes = VARIANTS[job.variant], []
     row: dict[str, Any] = {**asdict(job), "group": people.group_of(job.person), **asdict(variant.material)}
-    row |= {"settings": variant.settings, "sampling": place.sampling}
+    row |= {"settings": variant.settings, "ingredients": variant.ingredients, "sampling": place.sampling}
     row["painted in"] = str(pictures.painter().autocast or "float32").removeprefix("torch.")
 
     def emit(kind: str, **fields: Any) -> None:
@@ -330,7 +362,8 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
         run = new_run(job, place)
         _forget_peak()
         processor, clock = time.process_time(), time.perf_counter()
-        lora = train(run, emit)
+        with laid_over(variant.ingredients):
+            lora = train(run, emit)
         row |= {"seconds": round(time.process_time() - processor, 2), "wall": round(time.perf_counter() - clock, 2)}
         row |= {"peak": peak(), "photos": sum(not one.prior for one in run.file.photos), "bytes": lora.stat().st_size}
         asked = pictures.questions(

@@ -6,6 +6,7 @@ caption the photos and each number of them; class pictures for prior preservatio
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from bench.quality_pictures import BASE, OTHER, Question, engine, paint, photo_of_side
 from lib_lora.character import caption_files
@@ -26,8 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PERSONAS, UNSEEN = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 EVERY = 3  # one photo in so many is held out
 CLASS_PICTURES, CLASS_STEPS = 48, 20
+CROP = 1.5  # side of a cropped picture, in sides of the face
 Captions = Literal["template", "filled", "named", "words"]
 ClassPictures = Literal["", "plain", "worded"]
+More = Literal["", "mirrored", "cropped"]
 CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"
 GROUPS = {
     CHOOSING: {"mara": "woman", "ines": "woman", "tomas": "man"},
@@ -48,11 +52,14 @@ class Material:
         thin: only each so many-th of the photos is trained on.
         class_pictures: for prior preservation, painted by the base: "plain" ones all of one prompt, "worded" ones of
             several subjects with words that their captions name; empty = none.
+        more: a second picture of each photo, with its caption: "mirrored" (where left and right change places in the
+            caption too), or "cropped" around the face; empty = none.
     """
 
     captions: Captions = "template"
     thin: int = 1
     class_pictures: ClassPictures = ""
+    more: More = ""
 
 
 def group_of(person: str) -> str:
@@ -88,7 +95,7 @@ def shared_out(photos: Sequence[Path], thin: int = 1) -> tuple[list[Path], list[
 
 def root_of(work: Path, material: Material) -> Path:
     """The data folder of the characters that are made in one way; class pictures are no part of a character."""
-    return work / "data" / f"{material.captions}-{material.thin}"
+    return work / "data" / "-".join(filter(None, (material.captions, str(material.thin), material.more)))
 
 
 def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) -> CharacterFolder:
@@ -112,7 +119,34 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
         plain = caption_files.template(load(folder))
         for photo in list_photos(folder.photos):
             write_text(caption_files.path_of(photo), ", ".join([plain, *_words(photo)]) + "\n")
+    if material.more:
+        for photo in list_photos(folder.photos):
+            _add_second(photo, material.more)
     return folder
+
+
+def _add_second(photo: Path, kind: More) -> None:
+    """Put a mirrored or cropped copy of a photo, with its caption, beside it."""
+    with Image.open(photo) as opened:
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    caption = caption_files.path_of(photo).read_text(encoding="utf-8")
+    if kind == "mirrored":
+        picture = ImageOps.mirror(picture)
+        caption = re.sub(r"\b(left|right)\b", lambda side: {"left": "right", "right": "left"}[side[0]], caption)
+    else:
+        faces = engine().faces(picture)
+        if not faces:
+            return
+        x, y, wide, high = faces[0].box
+        half = CROP * max(wide, high) / 2
+        middle = (x + wide / 2, y + high / 2)
+        left, top = (max(0, round(at - half)) for at in middle)
+        right, bottom = (min(size, round(at + half)) for at, size in zip(middle, picture.size, strict=True))
+        picture = picture.crop((left, top, right, bottom))
+    file = photo.with_name(f"{photo.stem}-{kind}.png")
+    with atomic_file(file) as stream:
+        picture.save(stream, "PNG")
+    write_text(caption_files.path_of(file), caption)
 
 
 def _words(photo: Path) -> list[str]:
