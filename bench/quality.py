@@ -381,14 +381,16 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
     return {**row, "notes": notes}
 
 
-def new_run(job: Job, place: Place) -> Run:
-    """The run of a job, not trained yet: only its last step is kept, and no sample pictures are painted."""
+def new_run(job: Job, place: Place, more: Mapping[str, Any] | None = None) -> Run:
+    """The run of a job, not trained yet: only its last step is kept, unless `more` settings say otherwise, and no
+    sample pictures are painted.
+    """
     from lib_lora.workflows.train.prepare import start_run
 
     variant = VARIANTS[job.variant]
     own = people.overrides_of(variant.material, job.person, place.work)
     fixed = {"seed": job.seed, "save_every": 100_000, "samples": 0, "keep_states": 1}
-    overrides = merged(merged(dict(variant.settings), dict(own)), fixed)
+    overrides = merged(merged(dict(variant.settings), dict(own)), {**fixed, **(more or {})})
     request = TrainingRequest(BASE, NARROW, overrides, few=True)
     return start_run(people.root_of(place.work, variant.material), job.person, request)
 
