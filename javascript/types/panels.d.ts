@@ -79,6 +79,12 @@ interface Draft {
   card: CaptionCard;
 }
 
+/** Which captions an edit changes; no files = all. */
+interface EditScope {
+  kind: 'selected' | 'shown' | 'all';
+  files: string[];
+}
+
 interface CaptionCard extends HTMLElement {
   parts: {
     slug: string;
@@ -86,6 +92,7 @@ interface CaptionCard extends HTMLElement {
     input: HTMLTextAreaElement;
     saving: HTMLElement;
     problems: HTMLElement;
+    tick: HTMLInputElement;
   };
 }
 

@@ -482,6 +482,32 @@ def test_a_captioner_that_is_not_ready_says_how_it_gets_so(
     assert tab.faults()[-1] == "Write the phrase, or choose one below."
 
 
+def test_a_phrase_is_added_to_the_captions_that_are_selected(tab: Tab, planted: Planted) -> None:
+    """Also to one that the filter hides meanwhile; an outfit's photos are told apart by eye, not by their captions."""
+    photographed(planted, "Dressed", 4)
+    tab.turn("captions", "dressed")
+    page = tab.page
+    ticks = page.get_by_role("checkbox", name=re.compile("^Select "))
+    before = page.locator("#sf-panel-captions textarea").evaluate_all("all => all.map((one) => one.value)")
+    assert len(before) > 2
+    for place in (0, 2):
+        ticks.nth(place).check()
+    page.get_by_label("Show captions with").fill("no caption says this")
+    page.get_by_text("In the 2 selected captions", exact=True).wait_for()
+    page.get_by_label("Phrase", exact=True).fill("red coat")
+    tab.press("Change captions")
+    page.get_by_label("Show captions with").fill("")
+    tab.settle()
+    after = page.locator("#sf-panel-captions textarea").evaluate_all("all => all.map((one) => one.value)")
+    assert ["red coat" in text for text in after] == [place in (0, 2) for place in range(len(after))]
+    assert ticks.nth(0).is_checked()
+    tab.press("Deselect all")
+    page.get_by_text("In all captions", exact=True).wait_for()
+    tab.press("Undo")
+    tab.settle()
+    assert page.locator("#sf-panel-captions textarea").evaluate_all("all => all.map((one) => one.value)") == before
+
+
 def test_two_runs_are_laid_over_each_other(tab: Tab) -> None:
     tab.turn("train", "mara")
     page = tab.page

@@ -13,7 +13,23 @@ const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
 /** @type {Map<string, Draft>} */
 const drafts = new Map(); // by "slug/file": {slug, file, text, state, error}; what the server does not have yet
 
+/** @type {Set<string>} */
+const selected = new Set(); // by "slug/file"
+
 const keyOf = (/** @type {string} */ slug, /** @type {string} */ file) => `${slug}/${file}`;
+
+/**
+ * The files whose boxes are ticked, shown or not.
+ * @param {string} slug
+ */
+export const selectedFiles = (slug) =>
+  [...selected].filter((key) => key.startsWith(`${slug}/`)).map((key) => key.slice(slug.length + 1));
+
+export const clearSelection = () => selected.clear();
+
+/** @type {() => void} */
+let tellSelection = () => {};
+export const onSelection = (/** @type {() => void} */ run) => (tellSelection = run);
 
 /** How many captions are typed and not saved. */
 export const unsavedCaptions = () => [...drafts.values()].filter((one) => one.state !== 'saved').length;
@@ -74,9 +90,16 @@ export function captionCard(item) {
   const saving = el('p', { class: 'sf-caption-state', role: 'status' });
   const problems = el('div', { class: 'sf-problems' });
   const words = el('div', { class: 'sf-stack' }, input, saving, problems);
-  const parts = { slug, item, input, saving, problems };
+  const tick = el('input', { type: 'checkbox', aria: { label: t('Select {file}', { file: item.file }) } });
+  const picture = el('div', { class: 'sf-stack' }, thumb, el('label', { class: 'sf-tick' }, tick, t('Select')));
+  const parts = { slug, item, input, saving, problems, tick };
   /** @type {CaptionCard} */
-  const card = Object.assign(el('div', { class: 'sf-caption' }, thumb, words), { parts });
+  const card = Object.assign(el('div', { class: 'sf-caption' }, picture, words), { parts });
+  tick.addEventListener('change', () => {
+    if (tick.checked) selected.add(keyOf(slug, item.file));
+    else selected.delete(keyOf(slug, item.file));
+    tellSelection();
+  });
   thumb.addEventListener('click', () => large(card.parts.item, src));
   input.addEventListener('input', () => typed(card));
   input.addEventListener('blur', () => leave(card));
@@ -144,6 +167,7 @@ function state(card, draft) {
 export function updateCaptionCard(card, item) {
   const { slug, input, problems } = card.parts;
   card.parts.item = item;
+  card.parts.tick.checked = selected.has(keyOf(slug, item.file));
   const draft = drafts.get(keyOf(slug, item.file));
   if (draft) draft.card = card;
   if (draft && draft.state === 'saved' && item.text !== normal(draft.text)) drafts.delete(keyOf(slug, item.file)); // changed since

@@ -13,6 +13,8 @@ import { actionButton, askConfirm, foldSection, formField, keyedList, selectBox,
 const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Replace a phrase', move: 'Move a phrase' };
 /** @type {Record<string, string>} */
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
+const OUTFITS =
+  'Several outfits, hairstyles or ages: select the photos of each and add a phrase of its own. In a prompt it asks for it.';
 const FREQUENT = 24; // phrases that are offered
 
 /** The name of the captioner that is used where nobody has chosen one; the server says which it is. */
@@ -84,11 +86,21 @@ export function fillCard() {
 }
 
 /**
+ * @param {EditScope['kind']} kind
+ * @param {number} n
+ */
+function scopeText(kind, n) {
+  if (kind === 'selected') return plural(n, 'In the {n} selected caption', 'In the {n} selected captions');
+  return kind === 'shown' ? plural(n, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions');
+}
+
+/**
  * The card that edits many.
- * @param {() => string[]} shownFiles the files that the filter shows; empty = all are shown.
+ * @param {() => EditScope} scopeOf which captions are changed.
+ * @param {() => void} clear deselects all.
  * @param {(slug: string, view: CaptionsView) => void} took takes a character's slug and the view that comes back.
  */
-export function editCard(shownFiles, took) {
+export function editCard(scopeOf, clear, took) {
   const phrase = text('Phrase');
   const by = text('By');
   const doing = selectBox(options(DOINGS), 'add', () => turn());
@@ -104,6 +116,7 @@ export function editCard(shownFiles, took) {
     aria: { label: t('Phrases, the most frequent first') },
   });
   const run = actionButton('Change captions', change);
+  const deselect = actionButton('Deselect all', clear, { small: true });
   const undo = actionButton('Undo', takeBack);
   const turn = () => {
     fields.by.hidden = doing.value !== 'replace';
@@ -118,8 +131,8 @@ export function editCard(shownFiles, took) {
     refuseForm(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
     if (body.do === 'replace') body.by = by.value.trim();
     if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
-    const only = shownFiles();
-    if (only.length) body.only = only;
+    const { files } = scopeOf();
+    if (files.length) body.only = files;
     const { slug } = app; // another may be chosen before the answer is there
     await saveCaptions();
     took(slug, await api.post(`/characters/${slug}/captions/edit`, body));
@@ -137,11 +150,12 @@ export function editCard(shownFiles, took) {
     'div',
     { class: 'sf-card sf-later' },
     el('h3', { text: t('Edit several captions') }),
+    el('p', { class: 'sf-quiet', text: t(OUTFITS) }),
     formField('What', doing),
     formField('Phrase', phrase, 'The text between two commas'),
     fields.by,
     fields.place,
-    scope,
+    el('div', { class: 'sf-row' }, scope, deselect),
     el('div', { class: 'sf-row' }, run, undo),
     el('p', { class: 'sf-quiet', text: t('Most frequent phrases') }),
     offers,
@@ -149,8 +163,9 @@ export function editCard(shownFiles, took) {
   const set = (/** @type {CaptionsView} */ view) => {
     undo.disabled = !view.can_undo;
     undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
-    const only = shownFiles().length;
-    setText(scope, only ? plural(only, 'In the {n} shown caption', 'In the {n} shown captions') : t('In all captions'));
+    const { kind, files } = scopeOf();
+    setText(scope, scopeText(kind, files.length));
+    deselect.hidden = kind !== 'selected';
     const choose = (/** @type {CaptionsView['phrases'][number]} */ one) => () => {
       phrase.value = one.phrase;
       showFault(phrase, '');

@@ -4,7 +4,15 @@ import * as api from '../base/api.js';
 import { chosenCharacter, failedJob, goTo, openJob } from '../base/choice.js';
 import { el, setText } from '../base/dom.js';
 import { plural, say, t } from '../base/texts.js';
-import { captionCard, onCaptionSaved, saveCaptions, updateCaptionCard } from './caption_cards.js';
+import {
+  captionCard,
+  clearSelection,
+  onCaptionSaved,
+  onSelection,
+  saveCaptions,
+  selectedFiles,
+  updateCaptionCard,
+} from './caption_cards.js';
 import { defaultCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
 import { controlJob } from '../jobs/jobs.js';
 import { followedView } from '../page/followed_view.js';
@@ -26,7 +34,7 @@ function makeParts() {
     list: el('div', { class: 'sf-captions' }),
     count: el('p', { class: 'sf-quiet', role: 'status' }),
     fill: fillCard(),
-    edit: editCard(shownFiles, answers.take),
+    edit: editCard(scope, clear, answers.take),
     seek,
     only,
     label,
@@ -38,6 +46,7 @@ function mount(root) {
   parts = makeParts();
   answers.slug = '';
   onCaptionSaved(answers.take);
+  onSelection(draw);
   parts.seek.addEventListener('input', draw);
   parts.only.addEventListener('change', draw);
   const tools = el('aside', {}, parts.check, parts.fill, parts.edit);
@@ -81,12 +90,22 @@ function shown() {
 }
 
 /**
- * Of the filter; none where all are shown.
- * @returns {string[]}
+ * Which captions an edit changes: those selected, else those that the filter shows.
+ * @returns {EditScope}
  */
-function shownFiles() {
+function scope() {
+  const known = answers.view ? answers.view.captions.map((item) => item.file) : [];
+  const selected = selectedFiles(answers.slug).filter((file) => known.includes(file));
+  if (selected.length) return { kind: 'selected', files: selected };
   const some = shown();
-  return answers.view && some.length < answers.view.captions.length ? some.map((item) => item.file) : [];
+  return some.length < known.length
+    ? { kind: 'shown', files: some.map((item) => item.file) }
+    : { kind: 'all', files: [] };
+}
+
+function clear() {
+  clearSelection();
+  draw();
 }
 
 function draw() {
