@@ -89,19 +89,21 @@ def questions(who: str, class_word: str) -> list[Question]:
 
 
 @lru_cache(maxsize=1)
-def painter() -> Painter:
-    """One for all runs of a process."""
+def painter(base: Path = BASE, side: int = SIDE) -> Painter:
+    """One for all runs of a process; `side` of its pictures in pixels."""
     from tools.mini.paint import Painter
 
-    return Painter(BASE, SIDE)
+    return Painter(base, side)
 
 
-def paint(asked: Sequence[Question], steps: int, lora: Path | None = None) -> list[Image.Image]:
-    """A picture for each question, with a LoRA file at weight 1 or without any."""
+def paint(
+    asked: Sequence[Question], steps: int, lora: Path | None = None, brush: Painter | None = None
+) -> list[Image.Image]:
+    """A picture for each question, with a LoRA file at weight 1 or without any; `brush`: None = the small base's."""
     from lib_lora.lora.adapter.merge import merged
     from lib_lora.lora.file.reading import read
 
-    brush = painter()
+    brush = brush or painter()
     with ExitStack() as applied:
         if lora:
             parts = {"unet": brush.unet, **brush.text.parts()}
