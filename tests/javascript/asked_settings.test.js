@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { differing, isChosen } from '../../javascript/tab/train/asked_settings.js';
+import { differing, isChosen, learnsTrigger } from '../../javascript/tab/train/asked_settings.js';
 
 const wanted = { preservation_weight: 1, preservation_share: 0.25 };
 const preset = { preservation_weight: 0, preservation_share: 0.25, steps: 100 };
@@ -22,4 +22,14 @@ test('switched on and off it leaves the other changes, and what the preset has i
   const again = differing({ ...off, changes: on }, false);
   assert.equal(isChosen({ ...off, changes: again }), false);
   assert.equal(again.steps, 50);
+});
+
+test('a trigger word learns where its vectors or the text encoders are trained', () => {
+  const frozen = { 'lora.te': true, te_lr: 0, trigger_vectors: 0 };
+  const trained = { 'lora.te': true, te_lr: 5e-5, trigger_vectors: 0 };
+  assert.equal(learnsTrigger({ settings: frozen, changes: {} }), false);
+  assert.equal(learnsTrigger({ settings: frozen, changes: { trigger_vectors: 2 } }), true);
+  assert.equal(learnsTrigger({ settings: trained, changes: {} }), true);
+  assert.equal(learnsTrigger({ settings: trained, changes: { 'lora.te': false } }), false);
+  assert.equal(learnsTrigger({ settings: trained, changes: { te_lr: 0 } }), false);
 });

@@ -20,3 +20,12 @@ export function differing({ settings, changes, wanted }, yes) {
   const chosen = Object.entries(wanted).map(([key, value]) => [key, yes ? value : 0]);
   return { ...rest, ...Object.fromEntries(chosen.filter(([key, value]) => settings[key] !== value)) };
 }
+
+/**
+ * Whether the trigger word can get a meaning of its own: the text encoders are trained, or its vectors.
+ * @param {Pick<AskedSettings, 'settings' | 'changes'>} given
+ */
+export function learnsTrigger({ settings, changes }) {
+  const now = (/** @type {string} */ key) => changes[key] ?? settings[key];
+  return (Boolean(now('lora.te')) && Number(now('te_lr')) > 0) || Number(now('trigger_vectors')) > 0;
+}

@@ -8,11 +8,16 @@ import { t } from '../base/texts.js';
 import { defaultCaptioner, fillCaptions } from '../captions/caption_tools.js';
 import { checkbox } from '../widgets/form_parts.js';
 import { actionButton, notice } from '../widgets/widgets.js';
-import { differing, isChosen } from './asked_settings.js';
+import { differing, isChosen, learnsTrigger } from './asked_settings.js';
 
 const PLAIN =
   'Most captions only say who it is. Have captions written first, or set “Preservation of phrases” to 1: otherwise ' +
   'everything in the photos is learned as part of the trigger word, and prompts are no longer followed.';
+
+const UNTRAINED =
+  'With these settings the text encoders are not trained, so the trigger word keeps the meaning that it has for the ' +
+  'base model. On the small base model the person was then still painted without it; on larger ones this has not been ' +
+  'measured. The surer way is to set “Vectors of the trigger” to 2.';
 
 /**
  * @param {(changes: Settings) => void} changed is called with the settings that are to differ from the preset's.
@@ -35,13 +40,15 @@ export function onlyWhenAsked(changed) {
   );
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));
   const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), write);
-  const node = el('div', { class: 'sf-stack' }, box, plain);
+  const untrained = notice('warn', t(UNTRAINED));
+  const node = el('div', { class: 'sf-stack' }, box, untrained, plain);
   const set = (/** @type {AskedPhotos} */ now) => {
     shown = now;
     box.input.checked = isChosen(now);
     const writing = Boolean(openJob('fill'));
     write.disabled = writing;
     setText(write.firstChild, t(writing ? 'Writing captions …' : 'Write captions'));
+    untrained.hidden = !box.input.checked || learnsTrigger(now);
     const phrases = now.changes.phrase_weight ?? now.settings.phrase_weight;
     const captioned = 2 * (now.captioned ?? now.photos ?? 0) > (now.photos ?? 0);
     plain.hidden = !box.input.checked || !now.photos || captioned || Boolean(phrases);
