@@ -6,12 +6,13 @@
 A curve that compares with the photos that are trained on costs no photo; one that compares with held-out photos is the
 honest one. Each LoRA is trained for longer than the preset does, and the pictures of its checkpoints, with and without
 the trigger word, are compared with both. DIR can be that of `bench.quality`, whose variants, people and base pictures
-these are.
+these are; what it has in checkpoints.jsonl is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
@@ -28,6 +29,7 @@ from bench import quality_people as people  # noqa: E402
 from bench import quality_pictures as pictures  # noqa: E402
 from bench.quality_people import CLASS_WORDS  # noqa: E402
 from bench.quality_pictures import ASKED, WITHOUT, mean  # noqa: E402
+from bench.settings_study import add_row, read_rows  # noqa: E402
 
 STEPS, EVERY = 448, 56  # the preset's for 16 photos are 224
 FEW = 6  # so many pictures with the trigger word are painted for the curve of a training
@@ -36,11 +38,14 @@ FEW = 6  # so many pictures with the trigger word are painted for the curve of a
 def main() -> int:
     options = _options()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    found = []
-    for variant in options.variants:
-        for person in options.people:
-            found.append(measured(variant, person, options.work, options.unseen))
-            print(told(found[-1]), flush=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    file = options.work / "checkpoints.jsonl"
+    done = {(row["variant"], row["person"]) for row in read_rows(file)}
+    for variant, person in itertools.product(options.variants, options.people):
+        if (variant, person) not in done:
+            add_row(file, measured(variant, person, options.work, options.unseen))
+    found = list(read_rows(file))
+    print("\n".join(map(told, found)))
     results_file.save("checkpoints", found, options.results)
     return 0
 

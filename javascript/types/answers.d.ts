@@ -324,6 +324,7 @@ interface RunRecord {
   total: number;
   checkpoints: number[];
   saved: number;
+  step_to_use: number;
   grids: GridEntry[];
   resumable: boolean;
   lent: boolean;

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, command
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
@@ -47,7 +47,7 @@ def run_named(root: Path, which: str | Path, identifier: str | None = None, trai
 
 
 def checkpoint_named(run: Run, step: int | None) -> int:
-    """The step of one of a run's checkpoints: the last one where `step` is None.
+    """The step of one of a run's checkpoints: where `step` is None, that of the one to use.
 
     Raises:
         UserError: there is none.
@@ -64,7 +64,7 @@ def checkpoint_named(run: Run, step: int | None) -> int:
             folder=run.folder,
             step=step,
         )
-    return steps[-1] if step is None else step
+    return step or step_to_use(run) or steps[-1]
 
 
 def grid_named(root: Path, which: Path) -> Path:

@@ -25,7 +25,7 @@ from lib_lora.training import state as states
 from lib_lora.training.data.batches import batch_for_step
 from lib_lora.training.objective.lr import restarted_lr_factor
 from lib_lora.training.objective.randomness import python_random
-from lib_lora.training.plan.checkpoint_test import CheckpointTest
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.run_file import Run, altered, load_run, save_run, saved_steps
 from lib_lora.training.samples import Samples
@@ -101,10 +101,10 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
     return seconds
 
 
-def _note_end(run: Run, step: int) -> None:
+def _note_end(run: Run, ended: int, chosen: int) -> None:
     """Note the end in the run's file as it is now, which somebody may have edited while it trained."""
     file = load_run(run.folder).file
-    save_run(replace(run, file=replace(file, ended=step)))
+    save_run(replace(run, file=replace(file, ended=ended, chosen=chosen)))
 
 
 class _Position:
@@ -213,9 +213,9 @@ class _Loop:
                     self._save()
                 if due and not stopping:  # what is saved, or being saved, stays
                     main = session.accelerator.is_main_process
-                    why = self.samples.paint(self.at.step, stop.requested) if main else ""
-                    if self.train.stop_early and not last and self._anyone(bool(why))[0]:
-                        self._end_here(why)
+                    found = self.samples.paint(self.at.step, stop.requested) if main else None
+                    if self.train.stop_early and (end := distributed.from_main(found)):
+                        self._end_here(end)
                         last = True
                 if last or stopping:
                     self._by_main(self.saver.settle)
@@ -278,15 +278,17 @@ class _Loop:
             peak_memory=peak_bytes(session.device),
         )
 
-    def _end_here(self, why: str) -> None:
-        """From now on the run has as many steps as it has done."""
+    def _end_here(self, found: NoUse) -> None:
+        """From now on the run has as many steps as it has done, and keeps the checkpoint that was found to be best."""
         session, step = self.session, self.at.step
-        text = f"{why} So the training ends at step {step} of {session.total}."
-        self.emit("warning", code="stopped-early", text=text)
+        ended = step if step < session.total else 0
+        end = f" So the training ends at step {step} of {session.total}" if ended else " So the training is finished"
+        kept = "" if found.step == step else f", and the LoRA of step {found.step} is the one that is used"
+        self.emit("warning", code="stopped-early", text=f"{found.why}{end}{kept}.")
         session.total = step
-        run = session.run
-        session.run = replace(run, file=replace(run.file, ended=step))
-        self._by_main(lambda: _note_end(run, step))
+        run, chosen = session.run, found.step if found.step < step else 0
+        session.run = replace(run, file=replace(run.file, ended=ended, chosen=chosen))
+        self._by_main(lambda: _note_end(run, ended, chosen))
 
     def _watch_memory(self) -> None:
         """Say once that memory ran over, which nothing else shows but the clock."""

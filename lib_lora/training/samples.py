@@ -23,7 +23,7 @@ from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
-from lib_lora.training.plan.checkpoint_test import CheckpointTest, measured_steps
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse, measured_steps
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
 
@@ -122,7 +122,7 @@ class Samples:
             self.paint_base(stop)
             self.paint(step, stop)
 
-    def paint(self, step: int, stop: Callable[[], bool]) -> str:
+    def paint(self, step: int, stop: Callable[[], bool]) -> NoUse | None:
         """Paint all pictures of a step, write them, and have those measured that are to be; whatever goes wrong is a
         warning, and the end of it.
 
@@ -131,7 +131,7 @@ class Samples:
             stop: whether the run is to end: then a picture that is not finished is left.
 
         Returns:
-            Why more training is of no use, by who measures them; empty where it may be.
+            That more training is of no use, by who measures them; None where it may be.
         """
         measured = [one for one in self._measured if one.role != "base" and step in self._tested]
         pictures, began = [*self._own, *measured], time.perf_counter()
@@ -143,10 +143,10 @@ class Samples:
 
     def _painted(
         self, step: int, pictures: Sequence[_Picture], measured: Sequence[_Picture], stop: Callable[[], bool]
-    ) -> str:
+    ) -> NoUse | None:
         """See `paint`."""
         if not self._paint(step, pictures, stop) or not measured or self.test is None:
-            return ""
+            return None
         steps = [(0 if one.role == "base" else step, one) for one in self._measured]
         files = {role: [self._path(at, one) for at, one in steps if one.role == role] for role in self.test.cells}
         try:
@@ -158,7 +158,7 @@ class Samples:
         finally:
             self._exact_vae = None
             _give_back(self.session.device)
-        return ""
+        return None
 
     def _measure_no_more(self, error: Exception) -> None:
         self._measured = []

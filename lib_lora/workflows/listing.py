@@ -18,7 +18,7 @@ from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.runs.events import read_events
 from lib_lora.runs.records import run_records
 from lib_lora.runs.run_names import runs_of
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
@@ -139,7 +139,8 @@ def _run(folder: CharacterFolder, name: str, identifier: str) -> dict[str, Any]:
     total = max([steps_of(run), *saved])
     found |= {"created": file.created, "base": Path(file.base.path).name, "preset": file.settings.preset}
     found |= {"steps": saved[-1] if saved else 0, "total": total}
-    return {**found, "lora": str(run.checkpoint(saved[-1])) if saved else None}
+    used = step_to_use(run)
+    return {**found, "lora": None if used is None else str(run.checkpoint(used))}
 
 
 def steps_of(run: Run) -> int:

@@ -20,14 +20,15 @@ from lib_lora.provenance.source_type import GENERATED, address
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.records import run_records
 from lib_lora.runs.reopen import reopen, trained_lora
+from lib_lora.runs.run_names import checkpoint_named
 from lib_lora.training import samples
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan import sample_prompts
-from lib_lora.training.plan.checkpoint_test import CheckpointTest
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse
 from lib_lora.training.plan.estimate import picture_steps
-from lib_lora.training.plan.run_file import RunFile, load_run
+from lib_lora.training.plan.run_file import RunFile, load_run, step_to_use
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.session import open_session
 from lib_lora.workflows.listing import steps_of
@@ -351,8 +352,8 @@ def test_prompts_and_groups(make_run, events):
         assert [len(group) for group in painter._groups(["x"] * 5)] == sizes
 
 
-def measured(seen, enough=(), known=()):
-    """A test of checkpoints with two prompts, which are only looked at."""
+def measured(seen, enough=None, known=()):
+    """A test of checkpoints with two prompts, which are only looked at; `enough`: at which step another is best."""
 
     def cell(prompt, seed):
         return Cell(prompt, NEGATIVE, seed)
@@ -360,7 +361,8 @@ def measured(seen, enough=(), known=()):
     def judge(step, files, reconstruct):
         seen.append((step, {role: list(paths) for role, paths in files.items()}))
         assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
-        return "Likeness no longer rises." if step in enough else ""
+        best = (enough or {}).get(step)
+        return None if best is None else NoUse("Likeness no longer rises.", best)
 
     cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
     return CheckpointTest(cells, judge, lambda: None, known)
@@ -418,22 +420,39 @@ def test_a_training_ends_where_more_is_of_no_use(make_run, events):
         lora={"te": False},
     )
     say = both(events, EventLog(run.events))
-    assert train(run, say, measured([], enough=(2,))) == run.checkpoint(2)
+    assert train(run, say, measured([], enough={2: 1})) == run.checkpoint(2)
     assert [one["code"] for one in events.of("warning")] == ["stopped-early"]
     assert [one for one in events.of("state") if one["state"] == "trained"] == [
         {"state": "trained", "step": 2, "total": 2, "file": run.checkpoint(2).name}
     ]
     ended = load_run(run.folder)
-    assert (ended.file.settings.steps, ended.file.ended) == (6, 2)
+    assert (ended.file.settings.steps, ended.file.ended, ended.file.chosen) == (6, 2, 1)
+    assert (step_to_use(ended), checkpoint_named(ended, None), run_records.run(run.folder).step_to_use) == (1, 1, 1)
     assert trained_lora(ended) == run.checkpoint(2)
     assert (run_records.run(run.folder).total, steps_of(ended)) == (2, 2)
     seen = []
     assert train(ended, say, measured(seen, known=[1, 2])) == run.checkpoint(2)  # nothing is left to do
     assert seen == []
     more = reopen(run.folder, run.workspace.root, steps=4)
-    assert (more.file.ended, more.file.restart) == (0, 2)
+    assert (more.file.ended, more.file.restart, step_to_use(more)) == (0, 2, 2)
     assert train(more, say, measured(seen, known=[1, 2])) == run.checkpoint(4)
     assert [step for step, _ in seen] == [3, 4]
+
+
+@pytest.mark.once("what ends a training is ours")
+def test_a_finished_training_uses_an_earlier_step_that_was_as_good(make_run, events):
+    asked = {"likeness_curve": True, "samples": 0, "sample_steps": 1, "lora": {"te": False}}
+    run = make_run(photos=1, steps=2, save_every=1, stop_early=True, **asked)
+    train(run, both(events, EventLog(run.events)), measured([], enough={2: 1}))
+    ended = load_run(run.folder)
+    assert (ended.file.ended, step_to_use(ended), trained_lora(ended)) == (0, 1, run.checkpoint(2))
+    [said] = events.of("warning")
+    assert said["text"].endswith("finished, and the LoRA of step 1 is the one that is used.")
+    run.checkpoint(1).unlink()
+    assert step_to_use(ended) == 2
+    plain = make_run(photos=1, steps=2, save_every=1, **asked)
+    train(plain, events, measured([], enough={2: 1}))
+    assert step_to_use(load_run(plain.folder)) == 2  # nobody asked for it
 
 
 @pytest.mark.once("what is asked for and said is ours")

@@ -163,7 +163,7 @@ export function cellChoice(range, changed) {
   const find = (/** @type {string} */ id) => runs.find((one) => one.id === id);
 
   /**
-   * The run, and the step and weight where none are picked; step 0 is the last one.
+   * The run, and the step and weight where none are picked; step 0 is the one to use.
    * @returns {{known: RunRecord | undefined, step: number, weight: number}}
    */
   function wanted() {
@@ -180,7 +180,7 @@ export function cellChoice(range, changed) {
     if (!known) return show([]);
     const steps = [...known.checkpoints].sort((a, b) => b - a);
     value.run = known.id;
-    value.step = steps.includes(to.step) ? to.step : steps[0] || 0;
+    value.step = steps.includes(to.step) ? to.step : known.step_to_use;
     if (!picked.weight) value.weight = to.weight;
     show(steps.map((one) => ({ value: one, text: stepText(known, one) })));
   }

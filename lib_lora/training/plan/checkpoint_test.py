@@ -18,20 +18,33 @@ Reconstruct = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
+class NoUse:
+    """More training is of no use.
+
+    Attributes:
+        why: in one sentence.
+        step: of the measured checkpoint to keep.
+    """
+
+    why: str
+    step: int
+
+
+@dataclass(frozen=True)
 class CheckpointTest:
     """Pictures that a training paints to be measured while it goes on.
 
     Attributes:
         cells: "base" are painted without the adapters, once; "lora" and "leak" at each of `measured_steps`. Of a cell
             only prompt, negative prompt and seed count; the rest is as with sample pictures.
-        judge: gets the step, the files by role, and the base model's VAE (an RGB picture, there and back); says in one
-            sentence why more training is of no use, or nothing. What it raises ends the measuring, not the training.
+        judge: gets the step, the files by role, and the base model's VAE (an RGB picture, there and back); says where
+            more training is of no use. What it raises ends the measuring, not the training.
         check: raises where nothing can be measured, so that nothing is painted.
         known: steps that were measured before.
     """
 
     cells: Mapping[str, Sequence[Cell]]
-    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], str]
+    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], NoUse | None]
     check: Callable[[], object]
     known: Collection[int] = ()
 

@@ -88,7 +88,7 @@ def newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
     """Name and SHA-256 of the last checkpoint of the newest run that has one."""
     # as `workflows.judge.test_grid.find_run` finds it
     run = next((run for run in run_records.runs(folder) if run.saved), None)
-    lora = run_records.checkpoint(run, run.saved[-1]) if run else None
+    lora = run_records.checkpoint(run, run.step_to_use) if run else None
     if lora is None or not lora.is_file():
         return None
     return lora.stem, kept(("lora", lora), mark(lora), lambda: sha256(lora))

@@ -24,7 +24,7 @@ from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.likeness.verdict.rule_conditions import HALF
 from lib_lora.runs.events import read_events
-from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, Reconstruct
+from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, NoUse, Reconstruct
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_report import asked_of
 from lib_lora.workflows.judge.judged_grids import lines_for
@@ -112,8 +112,8 @@ class LikenessCurve:
             self._with = (engine, template_of(self.run.character_folder, engine))
         return self._with
 
-    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> str:
-        """Measure a checkpoint; says why more training is of no use, where it is (`no_longer_rises`).
+    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> NoUse | None:
+        """Measure a checkpoint; says where more training is of no use (`no_longer_rises`).
 
         Args:
             step: optimizer steps done.
@@ -135,9 +135,9 @@ class LikenessCurve:
         if identity is not None:
             self.identities[step] = identity
         if not no_longer_rises(self.identities):
-            return ""
-        best = max(self.identities, key=lambda at: self.identities[at])
-        return f"Likeness no longer rises; of the checkpoints measured, step {best} keeps the most of the face."
+            return None
+        best = to_keep(self.identities)
+        return NoUse(f"Likeness has not risen noticeably since step {best}.", best)
 
     def _facts(self, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> Facts:
         engine, template = self._compared()
@@ -159,6 +159,17 @@ class LikenessCurve:
             ceiling_lost=lost_of(top),
         )
         return facts_of(pictures, template, lines_for(template, self._base, ceiling=scores_of(top) if top else None))
+
+
+def to_keep(identities: Mapping[int, float]) -> int:
+    """The first measured step that keeps as much of the face as any, but for what is not noticeable: the LoRA with the
+    least training does the rest of a prompt best.
+
+    Args:
+        identities: as in `no_longer_rises`; not empty.
+    """
+    most = max(identities.values())
+    return min(step for step, identity in identities.items() if identity > most - NOTICEABLE)
 
 
 def no_longer_rises(identities: Mapping[int, float]) -> bool:

@@ -19,8 +19,9 @@ from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.records.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
+from lib_lora.runs.run_names import checkpoint_named
 from lib_lora.training import distributed
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, step_to_use
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -138,12 +139,16 @@ def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Pai
     lora = trained_lora(run) or train(run, emit)
     if not distributed.is_main():
         return None
+    run = replace(load_run(run.folder), known=run.known)  # the training may have noted which step to use
+    used = step_to_use(run)
+    if used is not None:
+        lora = run.checkpoint(used)
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
     if run.file.grid_steps and not only_train:
         try:
-            request = GridRequest(saved_steps(run)[-1], 1.0, run.file.grid_steps)
+            request = GridRequest(checkpoint_named(run, None), 1.0, run.file.grid_steps)
             grid_run = GridRun(run, emit, painter(run) if painter else None)
             report = paint_and_score(run, request, emit, again=False, grid_run=grid_run)
             if delivered:
@@ -212,13 +217,13 @@ def result_values(run: Run, delivered: Path | None = None) -> dict[str, Any]:
         delivered: where its LoRA was put beside that.
     """
     run = load_run(run.folder)
-    saved = saved_steps(run)
+    used = step_to_use(run)
     return {
         "character": run.file.character.name,
         "run": run.file.id,
         "folder": str(run.folder),
-        "step": saved[-1] if saved else None,
-        "lora": str(run.checkpoint(saved[-1])) if saved else None,
+        "step": used,
+        "lora": None if used is None else str(run.checkpoint(used)),
         "delivered": str(delivered) if delivered else None,
         "test": newest_test(run.folder.parent, [run.folder.name]),
     }

@@ -14,7 +14,7 @@ from lib_lora.queue.running import worker_pipe
 from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
-from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps, step_to_use
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.train.main_job import finish_run
 from lib_lora.workflows.train.prepare import start_run
@@ -142,5 +142,5 @@ def _begin_again(run: Run, context: JobContext) -> None:
 
 
 def _result(run: Run) -> dict[str, Any]:
-    step = saved_steps(run)[-1]
-    return {"run": run.file.id, "steps": step, "lora": run.checkpoint(step).name}
+    done = saved_steps(run)[-1]
+    return {"run": run.file.id, "steps": done, "lora": run.checkpoint(step_to_use(run) or done).name}

@@ -18,7 +18,7 @@ from lib_lora.training.plan.estimate import pictures_left
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
-from lib_lora.workflows.train.likeness_curve import SHOWN, curve_of, no_longer_rises
+from lib_lora.workflows.train.likeness_curve import SHOWN, curve_of, no_longer_rises, to_keep
 from lib_lora.workflows.train.prepare import asked_for
 
 
@@ -74,6 +74,19 @@ def test_too_few_photos_are_said_before_anything_is_painted(run, some_photos):
 )
 def test_two_checkpoints_without_a_rise_are_enough(identities, over):
     assert no_longer_rises(identities) is over
+
+
+@pytest.mark.parametrize(
+    ("identities", "kept"),
+    [
+        ({10: 0.5, 20: 0.6, 30: 0.6}, 20),  # the first of those that are alike
+        ({10: 0.595, 20: 0.6, 30: 0.55}, 10),
+        ({30: 0.62, 10: 0.5, 20: 0.6}, 30),
+        ({10: 0.5}, 10),
+    ],
+)
+def test_of_steps_that_keep_as_much_of_the_face_the_first_is_kept(identities, kept):
+    assert to_keep(identities) == kept
 
 
 def test_a_run_that_goes_on_remembers_what_was_measured(run):

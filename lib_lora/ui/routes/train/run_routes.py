@@ -71,6 +71,7 @@ def _run_values(record: RunRecord, slug: str, open_jobs: Sequence[Job]) -> dict[
         "trained": done,
         "checkpoints": record.saved,
         "saved": max(record.saved, default=0),
+        "step_to_use": record.step_to_use,
         "grids": [_grid(one) for one in run_records.grids(record.folder)],
         "resumable": max(record.saved, default=0) < total and RunFolder(record.folder).states.is_dir(),
         "lent": mark(RunFolder(record.folder).loan) is not None,
