@@ -283,7 +283,7 @@ interface TrainPlan {
   fitted_settings: Settings;
   settings: Settings;
   fields: SettingField[];
-  only_when_asked: Settings;
+  only_when_asked: { captioned: Settings; plain: Settings };
 }
 
 interface Estimate {

@@ -249,10 +249,11 @@ interface TrainCostState {
 }
 
 /** The preset's settings, those that differ from them, and those that one choice stands for. */
+/** `ways`: the settings that the choice stands for, with captions that say more than who it is, and with plain ones. */
 interface AskedSettings {
   settings: Settings;
   changes: Settings;
-  wanted: Settings;
+  ways: { captioned: Settings; plain: Settings };
 }
 
 interface AskedPhotos extends AskedSettings {

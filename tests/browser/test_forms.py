@@ -251,7 +251,7 @@ def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> 
 
 
 def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> None:
-    """It sets output preservation, and asks for captions where these only say who it is."""
+    """It sets output preservation, and with captions that only say who it is also that of phrases."""
     folder = photographed(planted, "Frieda")
     tab.turn("train", "frieda")
     tab.settle()
@@ -262,10 +262,14 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     assert not warning.is_visible()
     box.check()
     tab.settle()
-    warning.wait_for()
     page.get_by_text("All settings", exact=True).click()
     weight = page.get_by_role("textbox", name="Output preservation", exact=True)
-    assert weight.input_value() == "1"
+    phrases = page.get_by_role("textbox", name="Preservation of phrases", exact=True)
+    assert (weight.input_value(), phrases.input_value()) == ("1", "1")
+    assert not warning.is_visible()
+    phrases.fill("0")
+    tab.settle()
+    warning.wait_for()
     tab.press("Write captions")
     page.get_by_role("button", name="Writing captions", exact=False).wait_for()
     [job] = [one for one in planted.queue.open() if one.kind == "fill"]  # nobody runs it here
@@ -276,6 +280,11 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     tab.settle()
     warning.wait_for(state="hidden")
     assert box.is_checked()
+    unneeded = page.get_by_text(re.compile("Most captions say more than who it is"))
+    assert not unneeded.is_visible()
+    phrases.fill("1")
+    tab.settle()
+    unneeded.wait_for()
     untrained = page.get_by_text(re.compile("With these settings the text encoders are not trained"))
     assert not untrained.is_visible()
     page.get_by_role("textbox", name="Text encoder learning rate", exact=True).fill("0")
@@ -286,7 +295,7 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     untrained.wait_for(state="hidden")
     box.uncheck()
     tab.settle()
-    assert weight.input_value() == "0"
+    assert (weight.input_value(), phrases.input_value()) == ("0", "0")
 
 
 def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: Tab, planted: Planted) -> None:

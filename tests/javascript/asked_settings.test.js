@@ -1,27 +1,38 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { differing, isChosen, learnsTrigger } from '../../javascript/tab/train/asked_settings.js';
+import { arePlain, differing, isChosen, learnsTrigger } from '../../javascript/tab/train/asked_settings.js';
 
-const wanted = { preservation_weight: 1, preservation_share: 0.25 };
-const preset = { preservation_weight: 0, preservation_share: 0.25, steps: 100 };
+const ways = { captioned: { preservation_weight: 1 }, plain: { preservation_weight: 1, phrase_weight: 1 } };
+const preset = { preservation_weight: 0, phrase_weight: 0, steps: 100 };
 
-test('it is on where each of its settings is, by the preset or by a change', () => {
-  const now = (settings, changes) => isChosen({ settings: { ...preset, ...settings }, changes, wanted });
+test('it is on where output preservation is, by the preset or by a change', () => {
+  const now = (settings, changes) => isChosen({ settings: { ...preset, ...settings }, changes, ways });
   assert.equal(now({}, {}), false);
   assert.equal(now({}, { preservation_weight: 0.5 }), true); // a weight of one's own
   assert.equal(now({ preservation_weight: 1 }, {}), true);
   assert.equal(now({ preservation_weight: 1 }, { preservation_weight: 0 }), false);
+  assert.equal(now({}, { phrase_weight: 1 }), false);
+});
+
+test('plain captions need what phrases do as well', () => {
+  const off = { settings: preset, changes: {}, ways };
+  assert.deepEqual(differing(off, true, false), { preservation_weight: 1 });
+  assert.deepEqual(differing(off, true, true), { preservation_weight: 1, phrase_weight: 1 });
+  assert.equal(arePlain({}), false); // nothing is known yet
+  assert.equal(arePlain({ photos: 10 }), false);
+  assert.equal(arePlain({ photos: 10, captioned: 6 }), false);
+  assert.equal(arePlain({ photos: 10, captioned: 5 }), true);
 });
 
 test('switched on and off it leaves the other changes, and what the preset has is no change', () => {
-  const off = { settings: preset, changes: { steps: 50 }, wanted };
-  const on = differing(off, true);
-  assert.deepEqual(on, { steps: 50, preservation_weight: 1 });
+  const off = { settings: preset, changes: { steps: 50 }, ways };
+  const on = differing(off, true, true);
+  assert.deepEqual(on, { steps: 50, preservation_weight: 1, phrase_weight: 1 });
   assert.equal(isChosen({ ...off, changes: on }), true);
-  const again = differing({ ...off, changes: on }, false);
-  assert.equal(isChosen({ ...off, changes: again }), false);
-  assert.equal(again.steps, 50);
+  assert.deepEqual(differing({ ...off, changes: on }, false, true), { steps: 50 });
+  const own = { settings: { ...preset, phrase_weight: 1 }, changes: {}, ways }; // of a preset with phrases
+  assert.deepEqual(differing(own, true, false), { preservation_weight: 1, phrase_weight: 0 });
 });
 
 test('a trigger word learns where its vectors or the text encoders are trained', () => {

@@ -1,24 +1,35 @@
 /** Settings that one choice of the form stands for: whether they are on, and what changes with the choice. */
 
 /**
- * Whether all settings that the choice stands for are on, whatever their values.
+ * Whether the settings that the choice stands for are on, whatever their values.
  * @param {AskedSettings} given
  */
-export function isChosen({ settings, changes, wanted }) {
-  return Object.keys(wanted).every((key) => Boolean(changes[key] ?? settings[key]));
+export function isChosen({ settings, changes, ways }) {
+  return Object.keys(ways.captioned).every((key) => Boolean(changes[key] ?? settings[key]));
 }
 
 /**
  * The changes with the choice on or off; what is the preset's own is no change.
  * @param {AskedSettings} given
  * @param {boolean} yes
+ * @param {boolean} plain whether most captions only say who it is.
  * @returns {Settings}
  */
-export function differing({ settings, changes, wanted }, yes) {
-  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in wanted)));
+export function differing({ settings, changes, ways }, yes, plain) {
+  const all = { ...ways.captioned, ...ways.plain };
+  const wanted = yes ? (plain ? ways.plain : ways.captioned) : {};
+  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in all)));
   /** @type {[string, SettingValue][]} */
-  const chosen = Object.entries(wanted).map(([key, value]) => [key, yes ? value : 0]);
+  const chosen = Object.keys(all).map((key) => [key, wanted[key] ?? 0]);
   return { ...rest, ...Object.fromEntries(chosen.filter(([key, value]) => settings[key] !== value)) };
+}
+
+/**
+ * Whether most captions only say who it is.
+ * @param {{photos?: number, captioned?: number}} given what is not known counts as captioned.
+ */
+export function arePlain({ photos = 0, captioned }) {
+  return photos > 0 && 2 * (captioned ?? photos) <= photos;
 }
 
 /**

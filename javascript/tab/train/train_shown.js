@@ -34,7 +34,7 @@ export function show(form) {
     view.asked.set({
       settings: plan.settings,
       changes: wanted.settings,
-      wanted: plan.only_when_asked,
+      ways: plan.only_when_asked,
       photos: estimate?.photos,
       captioned: estimate?.captioned,
     });
