@@ -166,8 +166,6 @@ def page_limits() -> PageLimits:
         comfyui=DEFAULT,
         engine_pack=f"{INSIGHTFACE}:",
         asked_times=preserving_times(TrainSettings(preservation_weight=PRESERVATION)),
-        asked_times_plain=preserving_times(
-            TrainSettings(preservation_weight=PRESERVATION, phrase_weight=PRESERVATION)
-        ),
+        asked_times_plain=preserving_times(TrainSettings(preservation_weight=PRESERVATION, phrase_weight=PRESERVATION)),
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

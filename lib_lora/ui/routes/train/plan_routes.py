@@ -142,7 +142,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
     if here:
-        measured = _measured(context, path, train, need.work)
+        measured = _measured(context, path, train, need.steps, need.work - need.steps)
     else:
         given = typed_settings.by_dotted_key(body.settings)
         training = PlannedTraining(path, base.family, base.narrow, train, given, need.steps)
@@ -179,6 +179,7 @@ class TimeEstimate:
         peak_memory: bytes; None = not known.
         others: share of the processor that other programs take now, 0..1.
         run: by which own run that is known; empty = a probe has measured it.
+        painting: seconds of them in which pictures are painted: samples, and those of the likeness curve.
         plain: the probe measured it without preservation.
     """
 
@@ -188,6 +189,7 @@ class TimeEstimate:
     peak_memory: int | None = None
     others: float = 0.0
     run: str = ""
+    painting: float = 0.0
     plain: bool = False
 
     def values(self) -> dict[str, Any]:
@@ -200,23 +202,29 @@ class TimeEstimate:
 
 
 def _measured(
-    context: RequestContext, base: Path, train: TrainSettings, steps: float, on: str | None = None
+    context: RequestContext, base: Path, train: TrainSettings, steps: int, painting: float, on: str | None = None
 ) -> TimeEstimate | None:
-    """What was measured here, or on another machine (`on`); `steps`, or what takes as long. Where nothing was measured
-    with preservation, what was measured without it, times what it is known to cost."""
+    """What was measured here, or on another machine (`on`). Where nothing was measured with preservation, what was
+    measured without it, times what it is known to cost.
+
+    Args:
+        painting: how many steps without preservation take as long as painting the pictures.
+    """
     found, plain = estimate.last_measurement(context.root, base, train, on=on), train
     if found is None and train.preservation_turns:
         plain = replace(train, preservation_weight=0.0, phrase_weight=0.0)
         found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
         return None
-    times = 1.0 if plain is train else estimate.preserving_times(train)
-    pace, others = found.seconds_per_step * times, 0.0
+    times = estimate.preserving_times(train)
+    pace, others = found.seconds_per_step * (1.0 if plain is train else times), 0.0
     if found.device == "the processor" and on is None:
         others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
+    seconds = pace / times * painting
+    whole = pace * steps + seconds + found.load_seconds
     return TimeEstimate(
-        pace, pace * steps + found.load_seconds, found.device, found.peak_memory, others, plain=plain is not train
+        pace, whole, found.device, found.peak_memory, others, painting=seconds, plain=plain is not train
     )
 
 
@@ -226,12 +234,15 @@ def _measured_there(context: RequestContext, on: str, training: PlannedTraining)
     gpu = place.machine.gpus[0] if place and place.machine and place.machine.gpus else None
     pace = training.pace(context.root, gpu.name, round(gpu.memory / GB)) if gpu else None
     if gpu is None or pace is None:
-        return _measured(context, training.base, training.train, training.work, on)
+        painting = training.work - training.steps
+        return _measured(context, training.base, training.train, training.steps, painting, on)
     return TimeEstimate(pace.seconds, pace.seconds * training.work, gpu.name, run=pace.run)
 
 
 def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
     took = f"about {in_words(measured.seconds)} on {measured.device}" if measured else "time not measured yet"
+    if measured and measured.painting >= 1:
+        took += f", {in_words(measured.painting)} of them for pictures painted on the way"
     if measured and measured.others >= _NOTICED:
         took += f", of which other programs take {round(100 * measured.others)} % now"
     if measured and measured.plain:

@@ -154,11 +154,15 @@ def test_what_was_measured_is_in_the_answer(page, models):
     estimate.remember(page.root, base, train, measured)
     told = page.done("/characters/mara/estimate", {"base": str(base), "settings": ALONE})
     assert told["measured"] == {
-        "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU", "others": 0.0
+        "seconds_per_step": 0.5, "peak_memory": 123, "seconds": 310.0, "device": "Test GPU", "others": 0.0,
+        "painting": 0.0,
     }  # fmt: skip
     assert told["text"] == "600 steps with 10 photos, about 5 min on Test GPU."
     painting = page.done("/characters/mara/estimate", {"base": str(base), "settings": {**ALONE, "samples": 2}})
-    assert painting["measured"]["seconds"] == pytest.approx(310 + 0.5 * 20 * 8 * 2 / 3 / 2)  # 20 pictures of 8 steps
+    seconds = 0.5 * 20 * 8 * 2 / 3 / 2  # 20 pictures of 8 steps
+    assert painting["measured"]["seconds"] == pytest.approx(310 + seconds)
+    assert painting["measured"]["painting"] == pytest.approx(seconds)
+    assert painting["text"].endswith(f", {seconds:.0f} s of them for pictures painted on the way.")
 
 
 def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page, models):
