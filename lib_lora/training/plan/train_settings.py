@@ -213,7 +213,8 @@ class TrainSettings:
         default=None,
         metadata=described(
             "Folder of class pictures",
-            "Folder of pictures of the class (without the character) for prior preservation, or none.",
+            "Folder of pictures of the class (without the character) for prior preservation, or none. The photos folder"
+            " of another character trains both people in one LoRA.",
             group="Photos",
             path=True,
         ),

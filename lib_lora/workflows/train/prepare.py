@@ -273,7 +273,7 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """The pictures of the class for prior preservation; none where the settings name no folder.
 
     Raises:
-        UserError: the folder is not there, or holds no picture.
+        UserError: the folder is not there, or holds no picture; it is another character's, without consent.
     """
     default = train.class_caption or f"photo of {character.class_word}"
     return [
@@ -293,6 +293,9 @@ def _class_files(train: TrainSettings) -> list[Path]:
             code="class-photos-missing",
             folder=folder,
         )
+    other = CharacterFolder(folder.resolve().parent)
+    if folder.resolve() == other.photos and other.file.exists():
+        consent_of(load(other))  # two people in one LoRA: neither is trained without it
     return files
 
 

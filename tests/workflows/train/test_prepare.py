@@ -15,7 +15,7 @@ from faults import raises
 from PIL import Image
 from without_override import without_override
 
-from lib_lora.character.store import load
+from lib_lora.character.store import load, save
 from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.files import sha256
 from lib_lora.models.fast import memory
@@ -225,6 +225,16 @@ def test_class_pictures_keep_captions_of_their_own(start, some_photos, tmp_path)
     assert [photo.caption for photo in prior] == ["a woman: smiling", "a woman in a park"]
     assert [run.photo_path(photo) for photo in prior] == sorted(classes.glob("*.jpg"))
     assert len(run.file.photos) == 4
+
+
+def test_another_characters_photos_need_consent_as_well(start, root, some_photos, tmp_path):
+    """Two people in one LoRA: each is called by the trigger word of the own captions."""
+    folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
+    run = start(overrides={"class_photos": str(folder.photos)})
+    assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"] * 2
+    save(folder, replace(load(folder), consent=None))
+    with raises("consent-missing", has="Tomas"):
+        start(overrides={"class_photos": str(folder.photos)})
 
 
 def test_faces_are_looked_for_only_where_they_count(start):
