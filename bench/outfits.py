@@ -1,11 +1,11 @@
-"""Whether a phrase of its own in the captions of each outfit keeps the outfits apart, on the small base model.
+"""Whether words of its own in the captions of each outfit keep the outfits apart, on the small base model.
 
     python bench/outfits.py --work DIR
 
 The base model paints little but heads, so an outfit is a hat here: above the forehead, half of a person's photos are
 made red, the other half blue. With each LoRA 20 pictures are painted for each of three prompts: the plain one, and it
-with "red hat" and with "blue hat". The colour above the forehead is measured in them, and the face is compared with
-photos that were held out. DIR can be that of `bench.quality`.
+with the words of the one and of the other. The colour above the forehead is measured in them, and the face is compared
+with photos that were held out. DIR can be that of `bench.quality`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ from lib_lora.files import atomic_file, write_text  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 
-OUTFITS = {"red hat": (170.0, 40.0, 40.0), "blue hat": (40.0, 60.0, 170.0)}
+COLOURS = {"red": (170.0, 40.0, 40.0), "blue": (40.0, 60.0, 170.0)}
 STRENGTH = 0.7  # how much of a pixel above the forehead is the hat's colour
 PICTURES, SAMPLING = 20, 8
 FOREHEAD = 0.05  # the hat's edge, in heights of the face below the box's top
 NEITHER = 45.0  # levels of difference between red and blue that are no hat's
-VARIANTS: dict[str, tuple[bool, Mapping[str, Any]]] = {  # whether the captions name the outfit, and settings
-    "not named": (False, {}),
-    "named": (True, {}),
-    "named, preserved": (True, quality.PRESERVE["w1s25"] | quality.PHRASES["p50t700"]),
+DESCRIBED, INVENTED = ("red hat", "blue hat"), ("rovak", "belun")
+VARIANTS: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {  # the words of the two, and settings
+    "none": ((), {}),
+    "described": (DESCRIBED, {}),
+    "invented": (INVENTED, {}),
+    "invented, twice the steps": (INVENTED, {"passes": 112}),
+    "invented, preserved": (INVENTED, quality.PRESERVE["w1s25"]),
 }
 
 
@@ -51,7 +54,7 @@ def main() -> int:
     options = _options()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     found = []
-    print("| captions | person | asked for | red | blue | neither | identity |\n|---|---|---|---|---|---|---|")
+    print("| words | person | asked for | red | blue | neither | identity |\n|---|---|---|---|---|---|---|")
     for name in options.variants:
         for person in options.people:
             for row in measured(name, person, options.work, options.unseen):
@@ -65,7 +68,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="CAPTIONS")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="WORDS")
     parser.add_argument("--people", nargs="+", choices=CLASS_WORDS, default=[*people.GROUPS[people.CHOOSING]])
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
     results_file.add_option(parser)
@@ -83,10 +86,10 @@ def measured(name: str, person: str, work: Path, unseen: Path) -> list[dict[str,
     from lib_lora.training.loop import train
     from lib_lora.workflows.train.prepare import start_run
 
-    named, settings = VARIANTS[name]
-    root = work / "outfits" / ("named" if named else "plain")
+    words, settings = VARIANTS[name]
+    root = work / "outfits" / ("-".join(words).replace(" ", "") or "none")
     if not (root / "characters" / person).exists():
-        _take_in(person, root, named, unseen)
+        _take_in(person, root, words, unseen)
     _, held_out = people.shared_out(people.photos_of(person, unseen))
     template = templates.build(pictures.engine(), held_out)
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1}
@@ -94,7 +97,7 @@ def measured(name: str, person: str, work: Path, unseen: Path) -> list[dict[str,
     lora = train(run, lambda *_, **__: None)
     plain = f"photo of {people.trigger_of(person)} {CLASS_WORDS[person]}"
     rows = []
-    for place, phrase in enumerate(("", *OUTFITS)):
+    for place, (colour, phrase) in enumerate(zip(("nothing", *COLOURS), ("", *(words or DESCRIBED)), strict=True)):
         prompt = f"{plain}, {phrase}" if phrase else plain
         asked = [Question("outfit", prompt, 40_000 + 100 * place + n) for n in range(PICTURES)]
         painted = pictures.paint(asked, SAMPLING, lora)
@@ -102,13 +105,13 @@ def measured(name: str, person: str, work: Path, unseen: Path) -> list[dict[str,
         cosine = mean(pictures.scores([pictures.look(one) for one in painted], template.array))
         counts = {one: worn.count(one) for one in ("red", "blue", "neither")}
         ceiling = float(np.mean(template.loo))
-        rows.append({"variant": name, "person": person, "asked": phrase or "nothing", **counts,
+        rows.append({"variant": name, "person": person, "asked": colour, **counts,
                      "identity": (cosine or 0.0) / ceiling})  # fmt: skip
     shutil.rmtree(run.folder)
     return rows
 
 
-def _take_in(person: str, root: Path, named: bool, unseen: Path) -> None:
+def _take_in(person: str, root: Path, words: Sequence[str], unseen: Path) -> None:
     """Make the character whose photos wear the one outfit and the other in turn."""
     from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
@@ -118,12 +121,12 @@ def _take_in(person: str, root: Path, named: bool, unseen: Path) -> None:
     folder.mkdir(parents=True)
     who = NewCharacter(person, people.trigger_of(person), CLASS_WORDS[person], "fictional")
     for number, photo in enumerate(trained):
-        outfit = [*OUTFITS][number % 2]
+        colour = [*COLOURS][number % 2]
         file = folder / f"{photo.stem}.png"
         with atomic_file(file) as stream:
-            dressed(pictures.photo_of_side(photo), OUTFITS[outfit]).save(stream, "PNG")
+            dressed(pictures.photo_of_side(photo), COLOURS[colour]).save(stream, "PNG")
         plain = f"photo of {who.trigger} {who.class_word}"
-        write_text(caption_files.path_of(file), (f"{plain}, {outfit}" if named else plain) + "\n")
+        write_text(caption_files.path_of(file), ", ".join([plain, *words[number % 2 : number % 2 + 1]]) + "\n")
     new_character(root, who, folder)
 
 
