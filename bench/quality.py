@@ -63,8 +63,8 @@ class Variant:
 TODAY = "today"
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
-    f"w{weight:g}s{share}": {"preservation_weight": weight, "preservation_share": share / 100}
-    for weight, share in ((1.0, 25), (1.0, 100), (4.0, 25), (0.3, 100))
+    f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
+    for weight, share in ((1.0, 25), (1.0, 100), (1.0, 12.5), (4.0, 25), (0.3, 25), (0.3, 100))
 }
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
@@ -103,6 +103,9 @@ INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "lokr8": ({}, {"lokr": 8.0}, ""),
     "mirrored": ({"passes": 28}, {}, "mirrored"),
     "cropped": ({"passes": 28}, {}, "cropped"),
+    # output preservation at half of the timesteps; twice the share, so that as much is preserved
+    "from500": ({"preservation_share": 0.5}, {"preserved_from": 500}, ""),
+    "below500": ({"preservation_share": 0.5}, {"preserved_below": 500}, ""),
 }
 
 
@@ -130,7 +133,7 @@ VARIANTS: dict[str, Variant] = {
     **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
     **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
     "named": Variant(material=Material("named")),
-    "named_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("named")),
+    **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
     # whose face a prediction would show is part of the loss, from half of the training on
     **{

@@ -22,6 +22,8 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.dora import DoraLayer
 from lib_lora.models.families.model_family import ModelFamily
 from lib_lora.training import loop, session
+from lib_lora.training.forward import Sample
+from lib_lora.training.preservation import OutputPreservation
 
 TIMESTEPS = 1000
 
@@ -193,10 +195,24 @@ def lokr(factor: float) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def preserved_between(least: int, below: int) -> Iterator[None]:
+    """Output preservation at timesteps from `least` on and below `below` alone."""
+    plain = OutputPreservation._has_turn
+
+    def turn(self: OutputPreservation, sample: Sample, slot: int) -> bool:
+        return least <= float(sample.times[slot]) < below and plain(self, sample, slot)
+
+    with patch.object(OutputPreservation, "_has_turn", turn):
+        yield
+
+
 INGREDIENTS: dict[str, Callable[[float], Any]] = {
     "lora_plus": lora_plus,
     "text_decay": text_decay,
     "weight_noise": weight_noise,
     "timestep_rank": timestep_rank,
     "lokr": lokr,
+    "preserved_from": lambda least: preserved_between(int(least), TIMESTEPS),
+    "preserved_below": lambda below: preserved_between(0, int(below)),
 }
