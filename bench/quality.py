@@ -4,6 +4,7 @@
     python bench/quality.py --work DIR --people all --seeds 1 2         also those whom no setting was ever chosen on
     python bench/quality.py --work DIR --variants today words_class     some variants; more can follow later
     python bench/quality.py --work DIR --table                          only what DIR has so far
+    python bench/quality.py --work DIR --pace --variants words          what the steps of variants cost, in turn
 
 A variant is a line in `VARIANTS`: settings laid over the preset `mini-face`, and what the LoRA is trained on. 16 of a
 person's 24 photos are trained on, 8 are held out and are the yardstick. Each LoRA paints the pictures of
@@ -20,6 +21,7 @@ import argparse
 import os
 import re
 import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,6 +63,7 @@ class Variant:
 
 
 TODAY = "today"
+PACE_STEPS, PACE_ROUNDS = 16, 5  # so many steps have as many turns of preservation as its share says
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
     f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
@@ -207,6 +210,11 @@ class Yardstick:
 
 def main() -> int:
     options = _options()
+    if options.pace:
+        found = paces(dict.fromkeys([TODAY, *options.variants]), options.people[0], options)
+        print(pace_table(found))
+        results_file.save("quality_pace", found, options.results)
+        return 0
     failed = 0 if options.table else measure(options)
     rows = [row for row in read_rows(options.work / RESULTS) if row["variant"] in VARIANTS]
     print(tables(rows, list(VARIANTS), TODAY))
@@ -225,6 +233,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
     parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--pace", action="store_true", help="train nothing whole, measure what steps cost")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)
     options = parser.parse_args(words)
@@ -382,6 +391,45 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
     if run:
         shutil.rmtree(run.folder)
     return {**row, "notes": notes}
+
+
+def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of the same steps of each variant, taken in turn, so that whatever else the machine does meets all.
+
+    Returns:
+        By variant the seconds of `PACE_STEPS` steps in each round; a first one that warms up is left out.
+    """
+    from bench.quality_ingredients import laid_over
+    from lib_lora.training.loop import rehearse
+    from lib_lora.training.session import open_session
+
+    place = Place(options.work, options.unseen, options.sampling)
+    sessions, found = {}, {name: [] for name in variants}
+    for name in found:
+        material = VARIANTS[name].material
+        if not (people.root_of(place.work, material) / "characters" / person).exists():
+            people.take_in(person, material, place.work, place.unseen)
+        run = new_run(Job(name, person, 1), place)
+        with laid_over(VARIANTS[name].ingredients):
+            sessions[name] = open_session(run, lambda *_, **__: None)
+    for number in range(1 + PACE_ROUNDS):
+        for name, session in sessions.items():
+            with laid_over(VARIANTS[name].ingredients):
+                seconds = rehearse(session, PACE_STEPS, lambda _: None)
+            if number:
+                found[name].append(round(sum(seconds), 3))
+    for session in sessions.values():
+        shutil.rmtree(session.run.folder)
+    return found
+
+
+def pace_table(found: Mapping[str, Sequence[float]]) -> str:
+    """How many times as long each variant's steps take as today's, in Markdown: the median of the rounds."""
+    lines = ["| variant | seconds (x) | least, most |", "|---|---|---|"]
+    for name, rounds in found.items():
+        ratios = [one / other for one, other in zip(rounds, found[TODAY], strict=True)]
+        lines.append(f"| {name} | {statistics.median(ratios):.2f} | {min(ratios):.2f}, {max(ratios):.2f} |")
+    return "\n".join(lines)
 
 
 def new_run(job: Job, place: Place, more: Mapping[str, Any] | None = None) -> Run:
