@@ -295,7 +295,7 @@ interface Estimate {
   disk_bytes: number;
   free_bytes: number;
   problems: string[];
-  measured: { seconds: number; peak_memory: number | null; device: string; run: string } | null;
+  measured: { seconds: number; painting: number; peak_memory: number | null; device: string; run: string } | null;
 }
 
 interface GridEntry {

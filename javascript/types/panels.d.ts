@@ -79,7 +79,7 @@ interface Draft {
   card: CaptionCard;
 }
 
-/** Which captions an edit changes; no files = all. */
+/** Which captions an edit changes. */
 interface EditScope {
   kind: 'selected' | 'shown' | 'all';
   files: string[];
@@ -249,7 +249,6 @@ interface TrainCostState {
 }
 
 /** The preset's settings, those that differ from them, and those that one choice stands for. */
-/** `ways`: the settings that the choice stands for, with captions that say more than who it is, and with plain ones. */
 interface AskedSettings {
   settings: Settings;
   changes: Settings;

@@ -67,7 +67,7 @@ def reopen(
                 steps=done,
             )
         restart = done if done and ended == done else file.restart
-        file = replace(file, settings=replace(file.settings, steps=steps), restart=restart, ended=0, chosen=0)
+        file = replace(file, settings=replace(file.settings, steps=steps), restart=restart, ended=0, best_step=0)
     moved = replace(run, file=file)
     if base:
         check_base(moved)

@@ -64,7 +64,7 @@ def checkpoint_named(run: Run, step: int | None) -> int:
             folder=run.folder,
             step=step,
         )
-    return step or step_to_use(run) or steps[-1]
+    return (step_to_use(run) or steps[-1]) if step is None else step
 
 
 def grid_named(root: Path, which: Path) -> Path:

@@ -175,8 +175,13 @@ def take_over(run: Run, come: Path) -> Run:
             folder=run.folder,
         )
     file = replace(run.file, settings=_settled(run, theirs), versions=_shown(theirs.versions))
-    if 0 <= theirs.restart <= theirs.settings.steps <= MOST_STEPS and theirs.settings.steps >= file.settings.steps:
-        file = replace(file, settings=replace(file.settings, steps=theirs.settings.steps), restart=theirs.restart)
+    before = file.ended or file.settings.steps
+    if 0 <= theirs.restart <= theirs.settings.steps <= MOST_STEPS and theirs.settings.steps >= before:
+        settings = replace(file.settings, steps=theirs.settings.steps)
+        more = theirs.restart != file.restart
+        file = replace(file, settings=settings, restart=theirs.restart)
+        if more:  # trained on there: where it ended here, and which step was best, is no longer so
+            file = replace(file, ended=0, best_step=0)
     if file == run.file:
         return run
     changed = replace(run, file=file)

@@ -25,7 +25,7 @@ from lib_lora.training import state as states
 from lib_lora.training.data.batches import batch_for_step
 from lib_lora.training.objective.lr import restarted_lr_factor
 from lib_lora.training.objective.randomness import python_random
-from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop
 from lib_lora.training.plan.memory_fitting import lower
 from lib_lora.training.plan.run_file import Run, altered, load_run, save_run, saved_steps
 from lib_lora.training.samples import Samples
@@ -101,10 +101,10 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
     return seconds
 
 
-def _note_end(run: Run, ended: int, chosen: int) -> None:
+def _note_end(run: Run, ended: int, best: int) -> None:
     """Note the end in the run's file as it is now, which somebody may have edited while it trained."""
     file = load_run(run.folder).file
-    save_run(replace(run, file=replace(file, ended=ended, chosen=chosen)))
+    save_run(replace(run, file=replace(file, ended=ended, best_step=best)))
 
 
 class _Position:
@@ -194,8 +194,9 @@ class _Loop:
         self.emit("state", state="training", step=self.at.step, total=session.total)
         untrained = session.adapter.state() if self.at.step == 0 else None
         with ExitStack() as kept:
-            if self.at.step and session.accelerator.is_main_process:
-                self.samples.make_up_for(self.at.step, stop.requested)
+            if self.at.step:  # what a kill left undone may be what ends the training
+                main = session.accelerator.is_main_process
+                self._ends_early(self.samples.make_up_for(self.at.step, stop.requested) if main else None)
             first = True
             while self.at.step < session.total:
                 self.step()
@@ -214,9 +215,7 @@ class _Loop:
                 if due and not stopping:  # what is saved, or being saved, stays
                     main = session.accelerator.is_main_process
                     found = self.samples.paint(self.at.step, stop.requested) if main else None
-                    if self.train.stop_early and (end := distributed.from_main(found)):
-                        self._end_here(end)
-                        last = True
+                    last = self._ends_early(found) or last
                 if last or stopping:
                     self._by_main(self.saver.settle)
                 if due or stopping or failed:  # not before: on a busy machine a probe takes a minute
@@ -278,17 +277,28 @@ class _Loop:
             peak_memory=peak_bytes(session.device),
         )
 
-    def _end_here(self, found: NoUse) -> None:
-        """From now on the run has as many steps as it has done, and keeps the checkpoint that was found to be best."""
+    def _ends_early(self, found: EarlyStop | None) -> bool:
+        """Whether the training stops early. From then on the run has as many steps as it has done, and names the
+        checkpoint to use.
+
+        Args:
+            found: in the main process, what measured the checkpoint; None = the training goes on.
+        """
+        end = distributed.from_main(found) if self.train.stop_early else None
+        if end is None:
+            return False
         session, step = self.session, self.at.step
-        ended = step if step < session.total else 0
-        end = f" So the training ends at step {step} of {session.total}" if ended else " So the training is finished"
-        kept = "" if found.step == step else f", and the LoRA of step {found.step} is the one that is used"
-        self.emit("warning", code="stopped-early", text=f"{found.why}{end}{kept}.")
+        early = step < session.total
+        how = f"the training ends at step {step} of {session.total}" if early else "the training is finished"
+        used = f", and the LoRA of step {end.best_step} is used" if end.best_step < step else ""
+        code = "stopped-early" if early else "earlier-step-used"
+        self.emit("warning", code=code, text=f"{end.why} So {how}{used}.")
         session.total = step
-        run, chosen = session.run, found.step if found.step < step else 0
-        session.run = replace(run, file=replace(run.file, ended=ended, chosen=chosen))
-        self._by_main(lambda: _note_end(run, ended, chosen))
+        run, best = session.run, end.best_step if end.best_step < step else 0
+        ended = step if early else run.file.ended
+        session.run = replace(run, file=replace(run.file, ended=ended, best_step=best))
+        self._by_main(lambda: _note_end(run, ended, best))
+        return True
 
     def _watch_memory(self) -> None:
         """Say once that memory ran over, which nothing else shows but the clock."""

@@ -23,7 +23,7 @@ from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
-from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse, measured_steps
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop, measured_steps
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
 
@@ -116,13 +116,14 @@ class Samples:
         with AdapterSwitch(self.session.modules).off():
             self._paint(0, pictures, stop)
 
-    def make_up_for(self, step: int, stop: Callable[[], bool]) -> None:
-        """Paint and measure the step that a run goes on from, where it was ended before that was done."""
-        if self.test and step in self._tested and step not in self.test.known:
-            self.paint_base(stop)
-            self.paint(step, stop)
+    def make_up_for(self, step: int, stop: Callable[[], bool]) -> EarlyStop | None:
+        """Paint and measure the step that a run goes on from, where it was ended before that was done; see `paint`."""
+        if self.test is None or step not in self._tested or step in self.test.known:
+            return None
+        self.paint_base(stop)
+        return self.paint(step, stop)
 
-    def paint(self, step: int, stop: Callable[[], bool]) -> NoUse | None:
+    def paint(self, step: int, stop: Callable[[], bool]) -> EarlyStop | None:
         """Paint all pictures of a step, write them, and have those measured that are to be; whatever goes wrong is a
         warning, and the end of it.
 
@@ -143,7 +144,7 @@ class Samples:
 
     def _painted(
         self, step: int, pictures: Sequence[_Picture], measured: Sequence[_Picture], stop: Callable[[], bool]
-    ) -> NoUse | None:
+    ) -> EarlyStop | None:
         """See `paint`."""
         if not self._paint(step, pictures, stop) or not measured or self.test is None:
             return None
@@ -152,7 +153,7 @@ class Samples:
         try:
             return self.test.judge(step, files, lambda image: self._through_vae(image, stop))
         except Stopped:
-            pass  # it is measured when the run goes on
+            pass  # the run is to end, and this checkpoint stays without numbers
         except Exception as error:  # as in `_paint`
             self._measure_no_more(error)
         finally:

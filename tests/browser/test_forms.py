@@ -270,6 +270,12 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     phrases.fill("0")
     tab.settle()
     warning.wait_for()
+    tab.press("Preserve phrases")
+    tab.settle()
+    assert phrases.input_value() == "1"
+    phrases.fill("0")
+    tab.settle()
+    warning.wait_for()
     tab.press("Write captions")
     page.get_by_role("button", name="Writing captions", exact=False).wait_for()
     [job] = [one for one in planted.queue.open() if one.kind == "fill"]  # nobody runs it here
@@ -285,6 +291,10 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     phrases.fill("1")
     tab.settle()
     unneeded.wait_for()
+    tab.press("Do not preserve phrases")
+    tab.settle()
+    unneeded.wait_for(state="hidden")
+    assert (weight.input_value(), phrases.input_value()) == ("2", "0")
     untrained = page.get_by_text(re.compile("With these settings the text encoders are not trained"))
     assert not untrained.is_visible()
     page.get_by_role("textbox", name="Text encoder learning rate", exact=True).fill("0")
@@ -510,6 +520,8 @@ def test_a_phrase_is_added_to_the_captions_that_are_selected(tab: Tab, planted: 
     for place in (0, 2):
         ticks.nth(place).check()
     page.get_by_label("Show captions with").fill("no caption says this")
+    change = page.get_by_role("button", name="Change captions", exact=True)
+    assert change.is_enabled()
     page.get_by_text("In the 2 selected captions", exact=True).wait_for()
     page.get_by_label("Phrase", exact=True).fill("red coat")
     tab.press("Change captions")
@@ -520,6 +532,11 @@ def test_a_phrase_is_added_to_the_captions_that_are_selected(tab: Tab, planted: 
     assert ticks.nth(0).is_checked()
     tab.press("Deselect all")
     page.get_by_text("In all captions", exact=True).wait_for()
+    page.get_by_label("Show captions with").fill("no caption says this")
+    page.get_by_text("In the 0 shown captions", exact=True).wait_for()
+    assert change.is_disabled()  # not all, where none is shown
+    page.get_by_label("Show captions with").fill("")
+    tab.settle()
     tab.press("Undo")
     tab.settle()
     assert page.locator("#sf-panel-captions textarea").evaluate_all("all => all.map((one) => one.value)") == before

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { arePlain, differing, isChosen, learnsTrigger } from '../../javascript/tab/train/asked_settings.js';
+import {
+  arePlain,
+  differing,
+  isChosen,
+  learnsTrigger,
+  withPhrases,
+} from '../../javascript/tab/train/asked_settings.js';
 
 const ways = { captioned: { preservation_weight: 1 }, plain: { preservation_weight: 1, phrase_weight: 1 } };
 const preset = { preservation_weight: 0, phrase_weight: 0, steps: 100 };
@@ -25,14 +31,23 @@ test('plain captions need what phrases do as well', () => {
   assert.equal(arePlain({ photos: 10, captioned: 5 }), true);
 });
 
+test('phrases are added or left out alone', () => {
+  const own = { settings: preset, changes: { steps: 50, preservation_weight: 2 }, ways };
+  assert.deepEqual(withPhrases(own, true), { steps: 50, preservation_weight: 2, phrase_weight: 1 });
+  assert.deepEqual(withPhrases({ ...own, changes: { phrase_weight: 3 } }, false), {});
+  assert.deepEqual(withPhrases({ ...own, settings: { ...preset, phrase_weight: 1 }, changes: {} }, false), {
+    phrase_weight: 0,
+  });
+});
+
 test('switched on and off it leaves the other changes, and what the preset has is no change', () => {
   const off = { settings: preset, changes: { steps: 50 }, ways };
   const on = differing(off, true, true);
   assert.deepEqual(on, { steps: 50, preservation_weight: 1, phrase_weight: 1 });
   assert.equal(isChosen({ ...off, changes: on }), true);
   assert.deepEqual(differing({ ...off, changes: on }, false, true), { steps: 50 });
-  const own = { settings: { ...preset, phrase_weight: 1 }, changes: {}, ways }; // of a preset with phrases
-  assert.deepEqual(differing(own, true, false), { preservation_weight: 1, phrase_weight: 0 });
+  const own = { settings: preset, changes: { phrase_weight: 0.5 }, ways };
+  assert.deepEqual(differing(own, true, false), { phrase_weight: 0.5, preservation_weight: 1 }); // one's own stays
 });
 
 test('a trigger word learns where its vectors or the text encoders are trained', () => {

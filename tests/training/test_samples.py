@@ -26,7 +26,7 @@ from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan import sample_prompts
-from lib_lora.training.plan.checkpoint_test import CheckpointTest, NoUse
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.run_file import RunFile, load_run, step_to_use
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -362,7 +362,7 @@ def measured(seen, enough=None, known=()):
         seen.append((step, {role: list(paths) for role, paths in files.items()}))
         assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
         best = (enough or {}).get(step)
-        return None if best is None else NoUse("Likeness no longer rises.", best)
+        return None if best is None else EarlyStop("Likeness no longer rises.", best)
 
     cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
     return CheckpointTest(cells, judge, lambda: None, known)
@@ -426,7 +426,7 @@ def test_a_training_ends_where_more_is_of_no_use(make_run, events):
         {"state": "trained", "step": 2, "total": 2, "file": run.checkpoint(2).name}
     ]
     ended = load_run(run.folder)
-    assert (ended.file.settings.steps, ended.file.ended, ended.file.chosen) == (6, 2, 1)
+    assert (ended.file.settings.steps, ended.file.ended, ended.file.best_step) == (6, 2, 1)
     assert (step_to_use(ended), checkpoint_named(ended, None), run_records.run(run.folder).step_to_use) == (1, 1, 1)
     assert trained_lora(ended) == run.checkpoint(2)
     assert (run_records.run(run.folder).total, steps_of(ended)) == (2, 2)

@@ -14,18 +14,20 @@ const WORDS = { dirty: 'not saved yet', saving: 'saving …', saved: 'saved' };
 const drafts = new Map(); // by "slug/file": {slug, file, text, state, error}; what the server does not have yet
 
 /** @type {Set<string>} */
-const selected = new Set(); // by "slug/file"
+const selected = new Set(); // by "slug/sha256"
 
-const keyOf = (/** @type {string} */ slug, /** @type {string} */ file) => `${slug}/${file}`;
+const keyOf = (/** @type {string} */ slug, /** @type {string} */ which) => `${slug}/${which}`;
 
 /**
- * The files whose boxes are ticked, shown or not.
+ * Those whose boxes are ticked, shown or not.
  * @param {string} slug
+ * @param {Caption[]} captions
  */
-export const selectedFiles = (slug) =>
-  [...selected].filter((key) => key.startsWith(`${slug}/`)).map((key) => key.slice(slug.length + 1));
+export const selectedOf = (slug, captions) => captions.filter((item) => selected.has(keyOf(slug, item.sha256)));
 
-export const clearSelection = () => selected.clear();
+export function clearSelection(/** @type {string} */ slug) {
+  for (const key of selected) if (key.startsWith(`${slug}/`)) selected.delete(key);
+}
 
 /** @type {() => void} */
 let tellSelection = () => {};
@@ -96,8 +98,8 @@ export function captionCard(item) {
   /** @type {CaptionCard} */
   const card = Object.assign(el('div', { class: 'sf-caption' }, picture, words), { parts });
   tick.addEventListener('change', () => {
-    if (tick.checked) selected.add(keyOf(slug, item.file));
-    else selected.delete(keyOf(slug, item.file));
+    if (tick.checked) selected.add(keyOf(slug, item.sha256));
+    else selected.delete(keyOf(slug, item.sha256));
     tellSelection();
   });
   thumb.addEventListener('click', () => large(card.parts.item, src));
@@ -167,7 +169,7 @@ function state(card, draft) {
 export function updateCaptionCard(card, item) {
   const { slug, input, problems } = card.parts;
   card.parts.item = item;
-  card.parts.tick.checked = selected.has(keyOf(slug, item.file));
+  card.parts.tick.checked = selected.has(keyOf(slug, item.sha256));
   const draft = drafts.get(keyOf(slug, item.file));
   if (draft) draft.card = card;
   if (draft && draft.state === 'saved' && item.text !== normal(draft.text)) drafts.delete(keyOf(slug, item.file)); // changed since

@@ -14,7 +14,8 @@ const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Repla
 /** @type {Record<string, string>} */
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
 const OUTFITS =
-  'Several outfits, hairstyles or ages: select the photos of each and add a phrase of its own. In a prompt it asks for it.';
+  'Several outfits, hairstyles or ages: select the photos of each and add a phrase of its own. Use that phrase in a ' +
+  'prompt to get that one.';
 const FREQUENT = 24; // phrases that are offered
 
 /** The name of the captioner that is used where nobody has chosen one; the server says which it is. */
@@ -131,8 +132,8 @@ export function editCard(scopeOf, clear, took) {
     refuseForm(body.phrase ? [] : [{ target: phrase, text: 'Write the phrase, or choose one below.' }]);
     if (body.do === 'replace') body.by = by.value.trim();
     if (['add', 'move'].includes(body.do)) body.place = Number(place.value);
-    const { files } = scopeOf();
-    if (files.length) body.only = files;
+    const { kind, files } = scopeOf();
+    if (kind !== 'all') body.only = files;
     const { slug } = app; // another may be chosen before the answer is there
     await saveCaptions();
     took(slug, await api.post(`/characters/${slug}/captions/edit`, body));
@@ -165,6 +166,7 @@ export function editCard(scopeOf, clear, took) {
     undo.title = view.undo_text ? t('Undo: {what}', { what: view.undo_text }) : '';
     const { kind, files } = scopeOf();
     setText(scope, scopeText(kind, files.length));
+    run.disabled = kind !== 'all' && !files.length;
     deselect.hidden = kind !== 'selected';
     const choose = (/** @type {CaptionsView['phrases'][number]} */ one) => () => {
       phrase.value = one.phrase;

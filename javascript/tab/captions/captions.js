@@ -10,7 +10,7 @@ import {
   onCaptionSaved,
   onSelection,
   saveCaptions,
-  selectedFiles,
+  selectedOf,
   updateCaptionCard,
 } from './caption_cards.js';
 import { defaultCaptioner, editCard, fillCaptions, fillCard } from './caption_tools.js';
@@ -94,17 +94,14 @@ function shown() {
  * @returns {EditScope}
  */
 function scope() {
-  const known = answers.view ? answers.view.captions.map((item) => item.file) : [];
-  const selected = selectedFiles(answers.slug).filter((file) => known.includes(file));
-  if (selected.length) return { kind: 'selected', files: selected };
-  const some = shown();
-  return some.length < known.length
-    ? { kind: 'shown', files: some.map((item) => item.file) }
-    : { kind: 'all', files: [] };
+  const known = answers.view ? answers.view.captions : [];
+  const [selected, some] = [selectedOf(answers.slug, known), shown()];
+  const files = (selected.length ? selected : some).map((item) => item.file);
+  return { kind: selected.length ? 'selected' : some.length < known.length ? 'shown' : 'all', files };
 }
 
 function clear() {
-  clearSelection();
+  clearSelection(answers.slug);
   draw();
 }
 

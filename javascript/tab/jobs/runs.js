@@ -125,7 +125,7 @@ export function bestGrid(runs) {
 
 /**
  * The choice of run, step and weight, as three fields in a row. What the user has not picked is the suggestion's, else
- * the last step of the newest run.
+ * the step to use of the newest run.
  * @param {{least: number, most: number, usual: number | null}} range of the weight.
  * @param {Action} changed is called when the user has chosen.
  * @returns `weight`: its field; `setRuns(runs, best)`: best is a cell to suggest, or null; `choose(cell)` counts as picked;
@@ -231,7 +231,8 @@ function runText(run) {
 function stepText(run, step) {
   const judged = run.grids.filter((grid) => grid.step === step && grid.judged && grid.retention !== null);
   const best = judged.sort((a, b) => (b.retention ?? 0) - (a.retention ?? 0))[0];
-  const words = best ? 'step {step} ({kept} kept at weight {weight})' : 'step {step}';
+  const curve = step === run.step_to_use && step < run.saved ? 'step {step}, best by the curve' : 'step {step}';
+  const words = best ? 'step {step} ({kept} kept at weight {weight})' : curve;
   const values = {
     step: format.number(step),
     kept: best && format.percent(best.retention),

@@ -16,12 +16,26 @@ export function isChosen({ settings, changes, ways }) {
  * @returns {Settings}
  */
 export function differing({ settings, changes, ways }, yes, plain) {
-  const all = { ...ways.captioned, ...ways.plain };
-  const wanted = yes ? (plain ? ways.plain : ways.captioned) : {};
-  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in all)));
+  const off = Object.fromEntries(Object.keys({ ...ways.captioned, ...ways.plain }).map((key) => [key, 0]));
+  /** @type {Settings} */
+  const wanted = yes ? (plain ? ways.plain : ways.captioned) : off;
+  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in wanted)));
+  const chosen = Object.entries(wanted).filter(([key, value]) => settings[key] !== value);
+  return { ...rest, ...Object.fromEntries(chosen) };
+}
+
+/**
+ * The changes with what plain captions need besides, or without it.
+ * @param {AskedSettings} given
+ * @param {boolean} yes
+ * @returns {Settings}
+ */
+export function withPhrases({ settings, changes, ways }, yes) {
+  const more = Object.entries(ways.plain).filter(([key]) => !(key in ways.captioned));
+  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !more.some(([one]) => one === key)));
   /** @type {[string, SettingValue][]} */
-  const chosen = Object.keys(all).map((key) => [key, wanted[key] ?? 0]);
-  return { ...rest, ...Object.fromEntries(chosen.filter(([key, value]) => settings[key] !== value)) };
+  const wanted = more.map(([key, value]) => [key, yes ? value : 0]);
+  return { ...rest, ...Object.fromEntries(wanted.filter(([key, value]) => settings[key] !== value)) };
 }
 
 /**

@@ -8,19 +8,18 @@ import { t } from '../base/texts.js';
 import { defaultCaptioner, fillCaptions } from '../captions/caption_tools.js';
 import { checkbox } from '../widgets/form_parts.js';
 import { actionButton, notice } from '../widgets/widgets.js';
-import { arePlain, differing, isChosen, learnsTrigger } from './asked_settings.js';
+import { arePlain, differing, isChosen, learnsTrigger, withPhrases } from './asked_settings.js';
 
 const PLAIN =
-  'Most captions only say who it is. Have captions written first, or set “Preservation of phrases” to 1: otherwise ' +
-  'everything in the photos is learned as part of the trigger word, and prompts are no longer followed.';
+  'Most captions only say who it is. Preserve phrases too, or have captions written first: otherwise everything in the ' +
+  'photos is learned as part of the trigger word, and prompts are no longer followed.';
 const NAMED =
-  'Most captions say more than who it is. “Preservation of phrases” is not needed then, and may cost likeness: set it ' +
-  'to 0.';
+  'Most captions say more than who it is. Preservation of phrases is not needed then, and may cost likeness.';
 
 const UNTRAINED =
   'With these settings the text encoders are not trained, so the trigger word keeps the meaning that it has for the ' +
-  'base model. On the small base model the person was then still painted without it; on larger ones this has not been ' +
-  'measured. The surer way is to set “Vectors of the trigger” to 2.';
+  'base model. The small base model then still painted the person without it; larger ones have not been measured. To ' +
+  'give the word a meaning of its own, set “Vectors of the trigger” to 2.';
 
 /**
  * @param {(changes: Settings) => void} changed is called with the settings that are to differ from the preset's.
@@ -42,9 +41,12 @@ export function onlyWhenAsked(changed) {
     ),
   );
   const write = actionButton('Write captions', async () => fillCaptions(await defaultCaptioner(), false));
-  const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), write);
+  const preserve = actionButton('Preserve phrases', async () => changed(withPhrases(shown, true)));
+  const leave = actionButton('Do not preserve phrases', async () => changed(withPhrases(shown, false)));
+  const ways = el('div', { class: 'sf-row' }, preserve, write);
+  const plain = el('div', { class: 'sf-stack' }, notice('warn', t(PLAIN)), ways);
   const untrained = notice('warn', t(UNTRAINED));
-  const named = notice('warn', t(NAMED));
+  const named = el('div', { class: 'sf-stack' }, notice('warn', t(NAMED)), el('div', { class: 'sf-row' }, leave));
   const node = el('div', { class: 'sf-stack' }, box, untrained, named, plain);
   const set = (/** @type {AskedPhotos} */ now) => {
     shown = now;

@@ -163,9 +163,14 @@ function failedWhere(run) {
  * @returns {Lead}
  */
 function trained(run, character) {
-  const text = t('Run {run} is trained: {steps} steps.', {
+  const earlier = run.step_to_use < run.saved;
+  const words = earlier
+    ? 'Run {run} is trained: {steps} steps. Likeness did not rise after step {best}, so that LoRA is used.'
+    : 'Run {run} is trained: {steps} steps.';
+  const text = t(words, {
     run: run.id,
     steps: format.number(run.saved),
+    best: format.number(run.step_to_use),
   });
   const judged = run.grids.some((grid) => grid.kind);
   const { message, text: sentence } = character.test;

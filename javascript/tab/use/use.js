@@ -119,7 +119,7 @@ function update(made) {
 }
 
 /**
- * What the test panel asked for, else the best of what was judged, else the last step of the newest run.
+ * What the test panel asked for, else the best of what was judged, else the step to use of the newest run.
  * @param {UsePanel} made
  * @param {RunRecord[]} runs
  */

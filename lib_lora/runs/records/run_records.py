@@ -38,7 +38,7 @@ class RunRecord:
         total: steps that the run should have.
         photos: how many.
         saved: steps of its checkpoints, ascending.
-        chosen: see `training.plan.run_file.RunFile`.
+        best_step: see `training.plan.run_file.RunFile`.
     """
 
     folder: Path
@@ -51,12 +51,12 @@ class RunRecord:
     total: int
     photos: int
     saved: list[int]
-    chosen: int = 0
+    best_step: int = 0
 
     @property
     def step_to_use(self) -> int:
         """The step whose LoRA stands for the run where none is named; 0 where nothing is saved."""
-        return self.chosen if self.chosen in self.saved else max(self.saved, default=0)
+        return self.best_step if self.best_step in self.saved else max(self.saved, default=0)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _run(folder: Path) -> RunRecord:
             ended if isinstance(ended := found.get("ended"), int) and ended > 0 else train.total_steps(max(count, 1)),
             count,
             RunFolder(folder).steps_among(str(found["stem"]), names_in(RunFolder(folder).checkpoints)),
-            chosen if isinstance(chosen := found.get("chosen"), int) else 0,
+            best if isinstance(best := found.get("best_step"), int) else 0,
         )
     except (KeyError, TypeError) as error:
         raise UserError(

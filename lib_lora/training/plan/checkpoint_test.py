@@ -18,16 +18,16 @@ Reconstruct = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
-class NoUse:
+class EarlyStop:
     """More training is of no use.
 
     Attributes:
         why: in one sentence.
-        step: of the measured checkpoint to keep.
+        best_step: of the measured checkpoints, the one to use.
     """
 
     why: str
-    step: int
+    best_step: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class CheckpointTest:
     """
 
     cells: Mapping[str, Sequence[Cell]]
-    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], NoUse | None]
+    judge: Callable[[int, Mapping[str, Sequence[Path]], Reconstruct], EarlyStop | None]
     check: Callable[[], object]
     known: Collection[int] = ()
 

@@ -148,8 +148,8 @@ def pictures_left(train: TrainSettings, done: int, total: int) -> int:
 
 def picture_steps(train: TrainSettings) -> float:
     """How many steps of training take about as long as painting one picture: each of its sampling steps is two passes
-    forward (with and without the prompt), a step of training three for each photo."""
-    return train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation)
+    forward (with and without the prompt), a step of training three for each photo, and more with preservation."""
+    return train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation) / preserving_times(train)
 
 
 def preserving_times(train: TrainSettings) -> float:

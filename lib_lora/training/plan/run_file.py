@@ -89,7 +89,7 @@ class RunFile:
         restart: the step at which the finished training was continued, where the learning rate's schedule begins again;
             0 = it was not.
         ended: the step at which it ended although its settings name more; 0 = it did not.
-        chosen: the step whose LoRA is used, because likeness did not rise after it; 0 = the last one.
+        best_step: the checkpoint whose LoRA is used, because likeness did not rise after it; 0 = the last one.
         version: of the file's layout.
     """
 
@@ -106,7 +106,7 @@ class RunFile:
     grid_steps: int = 0
     restart: int = 0
     ended: int = 0
-    chosen: int = 0
+    best_step: int = 0
     version: int = FILE_VERSION
 
 
@@ -301,4 +301,4 @@ def saved_steps(run: Run) -> list[int]:
 def step_to_use(run: Run) -> int | None:
     """The step whose LoRA stands for the run where none is named; None where nothing is saved."""
     steps = saved_steps(run)
-    return run.file.chosen if run.file.chosen in steps else max(steps, default=None)
+    return run.file.best_step if run.file.best_step in steps else max(steps, default=None)

@@ -251,7 +251,7 @@ def training_of(
     return Training(
         step,
         weight,
-        tuple(saved_steps(run)),
+        _steps_to_advise(run, step),
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
         run.file.settings.class_photos is not None,
@@ -261,6 +261,13 @@ def training_of(
         judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
         done=done_steps(run),
     )
+
+
+def _steps_to_advise(run: Run, step: int) -> tuple[int, ...]:
+    """The run's checkpoints that its verdict may send to; not those after the one that the likeness curve preferred to
+    them."""
+    saved = saved_steps(run)
+    return tuple(one for one in saved if one <= step) if step == run.file.best_step else tuple(saved)
 
 
 def _are_named(run: RunFile) -> bool:

@@ -24,7 +24,7 @@ from lib_lora.likeness.verdict.metrics import facts_of
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.likeness.verdict.rule_conditions import HALF
 from lib_lora.runs.events import read_events
-from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, NoUse, Reconstruct
+from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, EarlyStop, Reconstruct
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_report import asked_of
 from lib_lora.workflows.judge.judged_grids import lines_for
@@ -112,7 +112,7 @@ class LikenessCurve:
             self._with = (engine, template_of(self.run.character_folder, engine))
         return self._with
 
-    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> NoUse | None:
+    def __call__(self, step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> EarlyStop | None:
         """Measure a checkpoint; says where more training is of no use (`no_longer_rises`).
 
         Args:
@@ -137,7 +137,7 @@ class LikenessCurve:
         if not no_longer_rises(self.identities):
             return None
         best = to_keep(self.identities)
-        return NoUse(f"Likeness has not risen noticeably since step {best}.", best)
+        return EarlyStop(f"Likeness has not risen noticeably since step {best}.", best)
 
     def _facts(self, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> Facts:
         engine, template = self._compared()

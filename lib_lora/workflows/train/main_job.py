@@ -12,6 +12,7 @@ from lib_lora.deploy.folder import add_preview, deliver
 from lib_lora.errors import StoppedByUser, UserError, typed
 from lib_lora.files import slug
 from lib_lora.grid.cells import Painter
+from lib_lora.lora.file.integrity import is_whole
 from lib_lora.photos.audit.merged_sentences import merged, of_error
 from lib_lora.queue.running import leftovers
 from lib_lora.runs.events import EventLog
@@ -19,9 +20,8 @@ from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.records.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
-from lib_lora.runs.run_names import checkpoint_named
 from lib_lora.training import distributed
-from lib_lora.training.plan.run_file import Run, load_run, step_to_use
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -140,15 +140,17 @@ def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Pai
     if not distributed.is_main():
         return None
     run = replace(load_run(run.folder), known=run.known)  # the training may have noted which step to use
-    used = step_to_use(run)
-    if used is not None:
-        lora = run.checkpoint(used)
+    best = run.file.best_step
+    if best and is_whole(run.checkpoint(best)):
+        lora = run.checkpoint(best)
+    else:
+        best = saved_steps(run)[-1]
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
     if run.file.grid_steps and not only_train:
         try:
-            request = GridRequest(checkpoint_named(run, None), 1.0, run.file.grid_steps)
+            request = GridRequest(best, 1.0, run.file.grid_steps)
             grid_run = GridRun(run, emit, painter(run) if painter else None)
             report = paint_and_score(run, request, emit, again=False, grid_run=grid_run)
             if delivered:
@@ -210,7 +212,7 @@ def resume_command(run: Run) -> str:
 
 
 def result_values(run: Run, delivered: Path | None = None) -> dict[str, Any]:
-    """The run, its newest LoRA, and what the newest test said of it.
+    """The run, its LoRA, and what the newest test said of it.
 
     Args:
         run: as it was before it was done.

@@ -142,5 +142,7 @@ def _begin_again(run: Run, context: JobContext) -> None:
 
 
 def _result(run: Run) -> dict[str, Any]:
+    run = load_run(run.folder)  # the training may have noted which step to use
     done = saved_steps(run)[-1]
-    return {"run": run.file.id, "steps": done, "lora": run.checkpoint(step_to_use(run) or done).name}
+    used = step_to_use(run) or done
+    return {"run": run.file.id, "steps": done, "step": used, "lora": run.checkpoint(used).name}

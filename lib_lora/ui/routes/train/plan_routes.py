@@ -208,7 +208,7 @@ def _measured(
     measured without it, times what it is known to cost.
 
     Args:
-        painting: how many steps without preservation take as long as painting the pictures.
+        painting: how many steps take as long as painting the pictures.
     """
     found, plain = estimate.last_measurement(context.root, base, train, on=on), train
     if found is None and train.preservation_turns:
@@ -216,12 +216,12 @@ def _measured(
         found = estimate.last_measurement(context.root, base, plain, on=on)
     if found is None:
         return None
-    times = estimate.preserving_times(train)
-    pace, others = found.seconds_per_step * (1.0 if plain is train else times), 0.0
+    times = 1.0 if plain is train else estimate.preserving_times(train)
+    pace, others = found.seconds_per_step * times, 0.0
     if found.device == "the processor" and on is None:
         others = cpu_load.share_now(_SAMPLED)
         pace *= cpu_load.slowed(others) / cpu_load.slowed(found.others)
-    seconds = pace / times * painting
+    seconds = pace * painting
     whole = pace * steps + seconds + found.load_seconds
     return TimeEstimate(
         pace, whole, found.device, found.peak_memory, others, painting=seconds, plain=plain is not train
@@ -236,15 +236,16 @@ def _measured_there(context: RequestContext, on: str, training: PlannedTraining)
     if gpu is None or pace is None:
         painting = training.work - training.steps
         return _measured(context, training.base, training.train, training.steps, painting, on)
-    return TimeEstimate(pace.seconds, pace.seconds * training.work, gpu.name, run=pace.run)
+    painting = pace.seconds * (training.work - training.steps)
+    return TimeEstimate(pace.seconds, pace.seconds * training.work, gpu.name, run=pace.run, painting=painting)
 
 
 def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
     took = f"about {in_words(measured.seconds)} on {measured.device}" if measured else "time not measured yet"
-    if measured and measured.painting >= 1:
-        took += f", {in_words(measured.painting)} of them for pictures painted on the way"
     if measured and measured.others >= _NOTICED:
         took += f", of which other programs take {round(100 * measured.others)} % now"
+    if measured and measured.painting >= 1:
+        took += f"; this includes {in_words(measured.painting)} for pictures painted on the way"
     if measured and measured.plain:
         took += "; estimated from a measurement without preservation"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
