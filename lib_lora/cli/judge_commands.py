@@ -32,7 +32,7 @@ from lib_lora.cli.arguments import (
 from lib_lora.errors import UserError
 from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LEAST_COMBINED, LOCAL, WEIGHTS
 from lib_lora.remote import base_addresses, places
-from lib_lora.runs.run_names import HOW, checkpoint_named, grid_named, run_named
+from lib_lora.runs.run_names import HOW, WHICH_STEP, checkpoint_named, grid_named, run_named
 from lib_lora.workflows.train.progress import ChangingLines, print_warning
 from lib_lora.workspace.workspace import data_root
 
@@ -48,7 +48,7 @@ def add(command: Commands) -> None:
     grid = command("grid", _grid, "Paint the test grid of a trained run, with and without the LoRA, and score it.")
     grid.add_argument("run", metavar="RUN", help=HOW)
     grid.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
-    grid.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    grid.add_argument("--step", type=int, help=WHICH_STEP)
     grid.add_argument("--weight", type=finite, default=1.0, help="of the LoRA (default: 1)")
     painting(grid, least=1)
     grid.add_argument("--quick", action="store_true", help="8 prompts instead of 20")
@@ -106,7 +106,7 @@ def add(command: Commands) -> None:
     )
     _weights(combine, COMBINED_WEIGHTS, "of the other LoRA (default: {usual}; 0 is always among them)")
     combine.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
-    combine.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    combine.add_argument("--step", type=int, help=WHICH_STEP)
     combine.add_argument("--weight", type=finite, default=1.0, help="of the character's LoRA (default: 1)")
     combine.add_argument(
         "--cells",

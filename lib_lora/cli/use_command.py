@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lib_lora.cli.arguments import Answer, Commands, finite
 from lib_lora.errors import UserError
-from lib_lora.runs.run_names import HOW, checkpoint_named, run_named
+from lib_lora.runs.run_names import HOW, WHICH_STEP, checkpoint_named, run_named
 from lib_lora.workspace import preferences
 from lib_lora.workspace.workspace import data_root
 
@@ -23,7 +23,7 @@ def add(command: Commands) -> None:
     use = command("use", _use, "Copy a trained LoRA to ComfyUI, with a workflow that paints with it, or to a folder.")
     use.add_argument("run", metavar="RUN", help=HOW)
     use.add_argument("--run", dest="number", metavar="ID", help="which run of the character (default: the newest)")
-    use.add_argument("--step", type=int, help="which checkpoint (default: the last)")
+    use.add_argument("--step", type=int, help=WHICH_STEP)
     use.add_argument("--weight", type=finite, default=1.0, help="at which it is used (default: 1)")
     use.add_argument(
         "--base-licence",

@@ -221,7 +221,7 @@ class TestArguments:
 
     Attributes:
         run: identifier; None = the newest that has a checkpoint.
-        step: of the checkpoint; None = the last one.
+        step: of the checkpoint; None = the one to use (`training.plan.run_file.step_to_use`).
         weight: of the LoRA.
         grid_steps: sampling steps.
         sampler: a name that the webui knows.
@@ -303,7 +303,7 @@ class CombineArguments:
     Attributes:
         lora: path of the other LoRA.
         run: identifier; None = the newest that has a checkpoint.
-        step: of the checkpoint; None = the last one.
+        step: of the checkpoint; None = the one to use (`training.plan.run_file.step_to_use`).
         weight: of the character's LoRA.
         weights: of the other one; that it is not used at all is always one of them.
         count: of prompts at each weight.

@@ -341,6 +341,15 @@ def test_more_steps(run, come, steps, restart, taken):
     assert (found.file.settings.steps, found.file.restart) == taken
 
 
+def test_a_run_that_went_on_there_has_no_earlier_end_and_no_best_step(run, come):
+    save_run(replace(run, file=replace(run.file, ended=60, best_step=40)))
+    stopped = load_run(run.folder)
+    found = take_over(stopped, come(_settings(steps=80), restart=60)).file  # fewer than the 100 of its settings
+    assert (found.settings.steps, found.restart, found.ended, found.best_step) == (80, 60, 0, 0)
+    again = take_over(load_run(run.folder), come(_settings(steps=80), restart=60)).file
+    assert again == found
+
+
 def test_versions_can_be_shown(run, come):
     strange = {"torch": "2.13.0+cu128", "<b>": "1", "numpy": "<script>", "x\n": "1", "y": "1\n", "z": "9" * 500}
     strange |= {f"package{number}": "1" for number in range(100)}

@@ -176,7 +176,8 @@ class TrainSettings:
         default=False,
         metadata=described(
             "Stop early",
-            "End the training where the likeness curve no longer rises at two checkpoints; needs the likeness curve.",
+            "End the training where the likeness curve no longer rises at two checkpoints, and use the first checkpoint"
+            " that keeps as much of the face as any; needs the likeness curve.",
         ),
     )
     clip_skip: int = field(
@@ -213,8 +214,8 @@ class TrainSettings:
         default=None,
         metadata=described(
             "Folder of class pictures",
-            "Folder of pictures of the class (without the character) for prior preservation, or none. The photos folder"
-            " of another character trains both people in one LoRA.",
+            "Folder of pictures of the class (without the character) for prior preservation, or none. May be the photos"
+            " folder of another character, for two people in one LoRA.",
             group="Photos",
             path=True,
         ),

@@ -85,7 +85,7 @@ def in_use(snapshot: CharacterSnapshot, one: InventedPicture) -> bool:
 
 
 def newest_lora(folder: CharacterFolder) -> tuple[str, str] | None:
-    """Name and SHA-256 of the last checkpoint of the newest run that has one."""
+    """Name and SHA-256 of the LoRA of the newest run that has one."""
     # as `workflows.judge.test_grid.find_run` finds it
     run = next((run for run in run_records.runs(folder) if run.saved), None)
     lora = run_records.checkpoint(run, run.step_to_use) if run else None

@@ -31,7 +31,7 @@ def find_run(root: Path, name: str, identifier: str | None, step: int | None) ->
         root: the data folder.
         name: of the character.
         identifier: of the run, with or without its leading zeros; None = the newest that has a checkpoint.
-        step: None = the last one saved.
+        step: None = the one to use (`training.plan.run_file.step_to_use`).
 
     Raises:
         UserError: there is no such run or checkpoint.

@@ -172,7 +172,7 @@ def asked_for(request: TrainingRequest) -> SeenRequest:
             "stop_early works on this computer only, where faces are compared; leave it out to train elsewhere.",
             code="stop-early-elsewhere",
         )
-    _class_files(train)
+    class_files(train)
     return SeenRequest(info, certain, train)
 
 
@@ -275,28 +275,32 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     Raises:
         UserError: the folder is not there, or holds no picture; it is another character's, without consent.
     """
-    default = train.class_caption or f"photo of {character.class_word}"
+    files, other = class_files(train)
+    usual = caption_files.template(other) if other else f"photo of {character.class_word}"
+    default = train.class_caption or usual
     return [
         TrainingPhoto(file=str(path), sha256=sha256_once(path), caption=caption_files.read(path) or default, prior=True)
-        for path in _class_files(train)
+        for path in files
     ]
 
 
-def _class_files(train: TrainSettings) -> list[Path]:
+def class_files(train: TrainSettings) -> tuple[list[Path], Character | None]:
+    """The class pictures, and the character whose photos they are; see `class_photos`."""
     if not train.class_photos:
-        return []
+        return [], None
     folder = Path(train.class_photos).expanduser().absolute()
-    files = list_photos(folder)
+    place = CharacterFolder(folder.resolve().parent)
+    other = load(place) if folder.resolve() == place.photos and place.file.exists() else None
+    if other:
+        consent_of(other)  # two people in one LoRA: neither is trained without it
+    files = photos_to_use(place) if other else list_photos(folder)
     if not files:
         raise UserError(
             f"There is no picture of the class in {folder}; add some, or leave class_photos out.",
             code="class-photos-missing",
             folder=folder,
         )
-    other = CharacterFolder(folder.resolve().parent)
-    if folder.resolve() == other.photos and other.file.exists():
-        consent_of(load(other))  # two people in one LoRA: neither is trained without it
-    return files
+    return files, other
 
 
 def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:

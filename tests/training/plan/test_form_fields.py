@@ -75,8 +75,8 @@ def test_some_fields_as_they_are():
     assert by_key["class_photos"] == {
         "key": "class_photos",
         "label": "Folder of class pictures",
-        "text": "Folder of pictures of the class (without the character) for prior preservation, or none. The photos"
-        " folder of another character trains both people in one LoRA.",
+        "text": "Folder of pictures of the class (without the character) for prior preservation, or none. May be the"
+        " photos folder of another character, for two people in one LoRA.",
         "kind": "text",
         "choices": [],
         "default": None,

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from lib_lora.runs.reopen import reopen
-from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_report import next_command
+from lib_lora.workflows.judge.grid_report import next_command, training_of
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
@@ -138,6 +138,13 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.facts.training.class_photos
     assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
+
+
+def test_a_step_that_the_likeness_curve_preferred_sends_to_no_later_one(copied):
+    run = load_run(copied.run)
+    best = replace(run, file=replace(run.file, best_step=2))
+    found = [training_of(one, step, 1.0, [], [], "sface").saved for one in (run, best) for step in (2, 3)]
+    assert found == [(2, 3), (2, 3), (2,), (2, 3)]
 
 
 def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_spoiled(run, eye, paint):

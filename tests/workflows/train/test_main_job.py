@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -24,7 +25,7 @@ from lib_lora.files import size
 from lib_lora.lora.file.integrity import HEADER_HASH
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
-from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.run_file import load_run, save_run, step_to_use
 from lib_lora.workflows.train import main_job
 
 A1111_KEYS = ["description", "sd version", "activation text", "preferred weight", "negative text", "notes"]
@@ -77,6 +78,18 @@ def test_the_delivered_file_is_the_last_checkpoint(finished):
     changed = {**dict.fromkeys(("ss_output_name", "modelspec.title"), DELIVERED), HEADER_HASH: ANY}
     assert delivered.metadata.items() >= {**last.metadata, **changed}.items()
     assert delivered.metadata["sameface.consent"] == "fictional"
+
+
+def test_the_best_step_of_a_run_is_delivered_unless_it_is_damaged(copied, main, no_training):
+    run = load_run(copied.run)
+    save_run(replace(run, file=replace(run.file, best_step=2, grid_steps=0)))
+    assert main("resume", copied.run).status == 0
+    delivered = copied.out / f"{DELIVERED}.safetensors"
+    assert read(delivered).metadata["ss_steps"] == "2"
+    assert step_to_use(load_run(copied.run)) == 2
+    run.checkpoint(2).write_bytes(run.checkpoint(2).read_bytes()[:-100])
+    assert main("resume", copied.run).status == 0
+    assert read(delivered).metadata["ss_steps"] == "3"
 
 
 def test_the_grid_lies_on_disk(finished):

@@ -20,6 +20,7 @@ from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.files import sha256
 from lib_lora.models.fast import memory
 from lib_lora.models.reading.header import read_header
+from lib_lora.photos.audit import audit_store
 from lib_lora.runs.reopen import check_out
 from lib_lora.training import precision
 from lib_lora.training.loop import train
@@ -232,6 +233,12 @@ def test_another_characters_photos_need_consent_as_well(start, root, some_photos
     folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
     run = start(overrides={"class_photos": str(folder.photos)})
     assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"] * 2
+    for caption in folder.photos.glob("*.txt"):
+        caption.unlink()
+    left = sha256(sorted(folder.photos.glob("*.jpg"))[0])
+    audit_store.save(folder, audit_store.AuditStore(decisions={left: "drop"}))
+    run = start(overrides={"class_photos": str(folder.photos)})
+    assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"]
     save(folder, replace(load(folder), consent=None))
     with raises("consent-missing", has="Tomas"):
         start(overrides={"class_photos": str(folder.photos)})

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import types
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from lib_lora.queue.job_types import AuditArguments, TrainArguments, arguments_o
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.combine.combine import CombineRequest
@@ -196,7 +196,7 @@ def test_a_new_run_is_trained_and_known_to_the_queue(at_work, copied, capfd):
         "state": "finished",
         "error": "",
         "code": "",
-        "result": {"run": "002", "steps": 2, "lora": "mara-müller-名前-002-000002.safetensors"},
+        "result": {"run": "002", "steps": 2, "step": 2, "lora": "mara-müller-名前-002-000002.safetensors"},
     }
     run = load_run(copied.run.with_name("002"))
     assert run.checkpoint(2).is_file()
@@ -208,10 +208,16 @@ def test_a_new_run_is_trained_and_known_to_the_queue(at_work, copied, capfd):
     assert "2/2" not in capfd.readouterr().err  # no progress bar in the log
 
 
+def test_the_result_names_the_step_to_use_which_the_training_noted(copied):
+    before = load_run(copied.run)  # as the worker has it from before the training
+    save_run(replace(before, file=replace(before.file, best_step=2)))
+    assert work_train._result(before) == {"run": "001", "steps": 3, "step": 2, "lora": before.checkpoint(2).name}
+
+
 def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_work, copied):
     first = at_work("train", run="001", steps=4)
     assert not _of(at_work.events, "delivered")  # into the folder of the command that made the run
-    assert first["result"] == {"run": "001", "steps": 4, "lora": "mara-müller-名前-001-000004.safetensors"}
+    assert first["result"] == {"run": "001", "steps": 4, "step": 4, "lora": "mara-müller-名前-001-000004.safetensors"}
     assert [event["step"] for event in _of(at_work.events, "step")] == [4]
     again = at_work("train", run="001", steps=4)
     assert again["result"] == first["result"]

@@ -11,7 +11,6 @@ from typing import Any, cast
 from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_counts import LEAST_TO_TRAIN
-from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import Character
 from lib_lora.errors import UserError, plural
 from lib_lora.files import size
@@ -165,7 +164,9 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
         return 0
     if context.host.remote():
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
-    return len(list_photos(Path(train.class_photos).expanduser()))
+    from lib_lora.workflows.train.prepare import class_files
+
+    return len(class_files(train)[0])
 
 
 @dataclass(frozen=True)
