@@ -4,9 +4,10 @@
     python bench/checkpoints.py --work DIR --variants today --people unseen1
 
 A curve that compares with the photos that are trained on costs no photo; one that compares with held-out photos is the
-honest one. Each LoRA is trained for longer than the preset does, and the pictures of its checkpoints, with and without
-the trigger word, are compared with both. DIR can be that of `bench.quality`, whose variants, people and base pictures
-these are; what it has in checkpoints.jsonl is not trained again.
+honest one. Each LoRA is trained for longer than the preset does, and the pictures of its checkpoints are compared with
+both, those without the trigger word with the held-out photos. Then the rules of *Stop early* are applied to what six
+pictures say, and what they choose is compared with the best by the held-out photos. DIR can be that of `bench.quality`,
+whose variants, people and base pictures these are; what it has in checkpoints.jsonl is not trained again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from bench import quality_pictures as pictures  # noqa: E402
 from bench.quality_people import CLASS_WORDS  # noqa: E402
 from bench.quality_pictures import ASKED, WITHOUT, mean  # noqa: E402
 from bench.settings_study import add_row, read_rows  # noqa: E402
+from lib_lora.runs.run_lock import only_process  # noqa: E402
+from lib_lora.training.plan.checkpoint_test import measured_steps  # noqa: E402
+from lib_lora.workflows.train.likeness_curve import no_longer_rises, to_keep  # noqa: E402
 
 STEPS, EVERY = 448, 56  # the preset's for 16 photos are 224
 FEW = 6  # so many pictures with the trigger word are painted for the curve of a training
@@ -40,12 +45,13 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.work.mkdir(parents=True, exist_ok=True)
     file = options.work / "checkpoints.jsonl"
-    done = {(row["variant"], row["person"]) for row in read_rows(file)}
-    for variant, person in itertools.product(options.variants, options.people):
-        if (variant, person) not in done:
-            add_row(file, measured(variant, person, options.work, options.unseen))
-    found = list(read_rows(file))
-    print("\n".join(map(told, found)))
+    with only_process(options.work, "wait for it, or name another --work"):
+        done = {(row["variant"], row["person"]) for row in read_rows(file)}
+        for variant, person in itertools.product(options.variants, options.people):
+            if (variant, person) not in done:
+                add_row(file, measured(variant, person, options.work, options.unseen))
+    found = read_rows(file)
+    print("\n".join(told(row, ceiling(row["person"], options.unseen)) for row in found))
     results_file.save("checkpoints", found, options.results)
     return 0
 
@@ -68,12 +74,15 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
         that were trained on (`trained`; `few`: of the first six pictures alone), and of the pictures without the
         trigger word to those held out (`leak`, above the base's own).
     """
+    from bench.quality_ingredients import laid_over
     from lib_lora.likeness.measure import template as templates
     from lib_lora.training.loop import train
     from lib_lora.training.plan.run_file import saved_steps
 
     place = quality.Place(work, unseen, 8)
     what = quality.VARIANTS[variant]
+    if what.material.class_pictures:
+        people.paint_class(work, what.material.class_pictures, CLASS_WORDS[person])
     if not (people.root_of(work, what.material) / "characters" / person).exists():
         people.take_in(person, what.material, work, unseen)
     photos, held_out = people.shared_out(people.photos_of(person, unseen))
@@ -84,7 +93,8 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
     base = [pictures.look(one) for one in pictures.paint_base(plain, place.sampling, work / "base")]
     strangers = mean(pictures.scores(base, others)) or 0.0
     run = quality.new_run(quality.Job(variant, person, 1), place, {"steps": STEPS, "save_every": EVERY})
-    train(run, lambda *_, **__: None)
+    with laid_over(what.ingredients):
+        train(run, lambda *_, **__: None)
     rows = []
     for step in saved_steps(run):
         lora = run.checkpoint(step)
@@ -101,26 +111,48 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
     return {"variant": variant, "person": person, "rows": rows}
 
 
-def told(found: dict[str, Any]) -> str:
-    """The table of one LoRA in Markdown, and what choosing by each column would give."""
+def ceiling(person: str, unseen: Path) -> float:
+    """The likeness of the photos that are trained on among themselves, of which the curve's identity is a share."""
+    from lib_lora.likeness.measure import template as templates
+
+    photos, _ = people.shared_out(people.photos_of(person, unseen))
+    return float(np.mean(templates.build(pictures.engine(), photos).loo))
+
+
+def stopped_early(rows: Sequence[Mapping[str, Any]], top: float) -> tuple[int, int]:
+    """Where *Stop early* would end the training by what six pictures say, and the step that it would use."""
+    shares = {row["step"]: row["few"] / top for row in rows if row["few"] is not None}
+    identities: dict[int, float] = {}
+    for step in sorted(measured_steps(max(shares), EVERY)):
+        identities[step] = shares[step]
+        if no_longer_rises(identities):
+            return step, to_keep(identities)
+    return step, step
+
+
+def told(found: Mapping[str, Any], top: float) -> str:
+    """The table of one LoRA in Markdown, and what *Stop early* would choose (`top`: see `ceiling`)."""
     rows = found["rows"]
     columns = ("held_out", "trained", "few", "leak")
     lines = [
         f"{found['variant']}, {found['person']}:", "",
         "| step | held-out photos | trained photos | the same, 6 pictures | leak |",
         "|---|---|---|---|---|",
-        *("| " + " | ".join([str(row["step"]), *(f"{row[name]:.3f}" for name in columns)]) + " |" for row in rows),
-        "",
     ]  # fmt: skip
-    best = max(row["held_out"] for row in rows)
-    for name in columns[1:3]:
-        chosen = max(rows, key=lambda row: row[name])
-        alike = np.corrcoef([row["held_out"] for row in rows], [row[name] for row in rows])[0, 1]
-        lines.append(
-            f"Chosen by `{name}`: step {chosen['step']}, {best - chosen['held_out']:.3f} of cosine below the best by "
-            f"the held-out photos; correlation {alike:.2f}."
-        )
-    return "\n".join([*lines, ""])
+    for row in rows:
+        numbers = ("-" if row[name] is None else f"{row[name]:.3f}" for name in columns)
+        lines.append(f"| {row['step']} | {' | '.join(numbers)} |")
+    known = [row for row in rows if None not in (row["held_out"], row["trained"], row["few"])]
+    held_out = {row["step"]: row["held_out"] for row in known}
+    end, used = stopped_early(known, top)
+    alike = [np.corrcoef([*held_out.values()], [row[name] for row in known])[0, 1] for name in columns[1:3]]
+    lines += [
+        "",
+        f"Correlation with the held-out photos: {alike[0]:.2f}, and {alike[1]:.2f} by six pictures. Stop early ends at "
+        f"step {end} and uses step {used}: {max(held_out.values()) - held_out[used]:.3f} of cosine below the best.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

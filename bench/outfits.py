@@ -2,10 +2,10 @@
 
     python bench/outfits.py --work DIR
 
-The base model paints little but heads, so an outfit is a hat here: above the forehead, half of a person's photos are
-made red, the other half blue. With each LoRA 20 pictures are painted for each of three prompts: the plain one, and it
-with the words of the one and of the other. The colour above the forehead is measured in them, and the face is compared
-with photos that were held out. DIR can be that of `bench.quality`.
+The base model paints little but heads, so an outfit is a band of colour here: above the forehead, half of a person's
+photos are made red, the other half blue, from edge to edge. With each LoRA 20 pictures are painted for each of three
+prompts: the plain one, and it with the words of the one and of the other. The colour above the forehead is measured in
+them, and the face is compared with photos that were held out. DIR can be that of `bench.quality`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 
 COLOURS = {"red": (170.0, 40.0, 40.0), "blue": (40.0, 60.0, 170.0)}
-STRENGTH = 0.7  # how much of a pixel above the forehead is the hat's colour
+STRENGTH = 0.7  # how much of a pixel above the forehead is the outfit's colour
 PICTURES, SAMPLING = 20, 8
-FOREHEAD = 0.05  # the hat's edge, in heights of the face below the box's top
-NEITHER = 45.0  # levels of difference between red and blue that are no hat's
+FOREHEAD = 0.05  # the band's edge, in heights of the face below the box's top
+NEITHER = 45.0  # levels of difference between red and blue that are no outfit's
 DESCRIBED, INVENTED = ("red hat", "blue hat"), ("rovak", "belun")
 VARIANTS: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {  # the words of the two, and settings
     "none": ((), {}),
@@ -131,7 +131,7 @@ def _take_in(person: str, root: Path, words: Sequence[str], unseen: Path) -> Non
 
 
 def above_forehead(picture: Image.Image) -> int | None:
-    """How many rows are above the largest face's forehead; None where there is no face, or no room for a hat."""
+    """How many rows are above the largest face's forehead; None where there is no face, or no room above it."""
     faces = pictures.engine().faces(picture)
     if not faces:
         return None
@@ -141,10 +141,10 @@ def above_forehead(picture: Image.Image) -> int | None:
 
 
 def dressed(picture: Image.Image, colour: Sequence[float]) -> Image.Image:
-    """A picture in the colour of a hat above the forehead; the same picture where there is no room for one."""
+    """A picture in the colour of an outfit above the forehead."""
     rows = above_forehead(picture)
     if rows is None:
-        return picture
+        raise SystemExit("A photo shows no face with room above the forehead; leave its person out.")
     values: Array = np.asarray(picture, float).copy()
     values[:rows] = (1 - STRENGTH) * values[:rows] + STRENGTH * np.array(colour)
     return Image.fromarray(values.round().astype(np.uint8))

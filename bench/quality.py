@@ -211,6 +211,7 @@ class Yardstick:
 def main() -> int:
     options = _options()
     if options.pace:
+        os.environ["OMP_NUM_THREADS"] = "1"
         found = paces(dict.fromkeys([TODAY, *options.variants]), options.people[0], options)
         print(pace_table(found))
         results_file.save("quality_pace", found, options.results)
@@ -233,7 +234,11 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
     parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
-    parser.add_argument("--pace", action="store_true", help="train nothing whole, measure what steps cost")
+    parser.add_argument(
+        "--pace",
+        action="store_true",
+        help="only measure what steps cost",
+    )
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)
     options = parser.parse_args(words)
@@ -400,8 +405,7 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
         By variant the seconds of `PACE_STEPS` steps in each round; a first one that warms up is left out.
     """
     from bench.quality_ingredients import laid_over
-    from lib_lora.training.loop import rehearse
-    from lib_lora.training.session import open_session
+    from lib_lora.training import loop
 
     place = Place(options.work, options.unseen, options.sampling)
     sessions, found = {}, {name: [] for name in variants}
@@ -409,13 +413,15 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
         material = VARIANTS[name].material
         if not (people.root_of(place.work, material) / "characters" / person).exists():
             people.take_in(person, material, place.work, place.unseen)
-        run = new_run(Job(name, person, 1), place)
+        if material.class_pictures:
+            people.paint_class(place.work, material.class_pictures, CLASS_WORDS[person])
+        run = new_run(Job(name, person, 1), place, {"identity_loss_from": 0.0})
         with laid_over(VARIANTS[name].ingredients):
-            sessions[name] = open_session(run, lambda *_, **__: None)
+            sessions[name] = loop.open_session(run, lambda *_, **__: None)
     for number in range(1 + PACE_ROUNDS):
         for name, session in sessions.items():
             with laid_over(VARIANTS[name].ingredients):
-                seconds = rehearse(session, PACE_STEPS, lambda _: None)
+                seconds = loop.rehearse(session, PACE_STEPS, lambda _: None)
             if number:
                 found[name].append(round(sum(seconds), 3))
     for session in sessions.values():

@@ -33,7 +33,7 @@ def laid_over(ingredients: Mapping[str, float]) -> Iterator[None]:
     """Train with these ingredients while the block runs; a number says how much of one."""
     with ExitStack() as stack:
         for name, amount in ingredients.items():
-            stack.enter_context(INGREDIENTS[name](amount))
+            stack.enter_context(KNOWN[name](amount))
         yield
 
 
@@ -55,7 +55,8 @@ def lora_plus(ratio: float) -> Iterator[None]:
 @contextmanager
 def text_decay(decay: float) -> Iterator[None]:
     """Another weight decay of the text encoder's adapters."""
-    with _groups(lambda groups: [groups[0], *({**group, "weight_decay": decay} for group in groups[1:])]):
+    # the UNet's group comes first; a trigger's vectors have a decay of their own
+    with _groups(lambda groups: [groups[0], *({"weight_decay": decay, **group} for group in groups[1:])]):
         yield
 
 
@@ -166,7 +167,7 @@ class _WrittenAsLora(AdaptedLayer):
 
 @contextmanager
 def lokr(factor: float) -> Iterator[None]:
-    """LoKr in place of LoRA."""
+    """LoKr in place of LoRA, at its learning rates, which nobody has tuned for it."""
     exported = adapters.Adapter.export
 
     def attach(model: ModelFamily, part: str, module: nn.Module, settings: LoraSettings) -> list[AdaptedLayer]:
@@ -207,7 +208,7 @@ def preserved_between(least: int, below: int) -> Iterator[None]:
         yield
 
 
-INGREDIENTS: dict[str, Callable[[float], Any]] = {
+KNOWN: dict[str, Callable[[float], Any]] = {
     "lora_plus": lora_plus,
     "text_decay": text_decay,
     "weight_noise": weight_noise,
