@@ -40,11 +40,12 @@ STRENGTH = 0.7  # how much of a pixel above the forehead is the outfit's colour
 PICTURES, SAMPLING = 20, 8
 FOREHEAD = 0.05  # the band's edge, in heights of the face below the box's top
 NEITHER = 45.0  # levels of difference between red and blue that are no outfit's
-DESCRIBED, INVENTED = ("red hat", "blue hat"), ("rovak", "belun")
+DESCRIBED, INVENTED, KNOWN = ("red hat", "blue hat"), ("rovak", "belun"), ("light hair", "dark hair")
 VARIANTS: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {  # the words of the two, and settings
     "none": ((), {}),
     "described": (DESCRIBED, {}),
     "invented": (INVENTED, {}),
+    "known to the base": (KNOWN, {}),
     "invented, twice the steps": (INVENTED, {"passes": 112}),
     "invented, preserved": (INVENTED, quality.PRESERVE["w1s25"]),
 }
