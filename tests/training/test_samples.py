@@ -447,9 +447,14 @@ def test_a_finished_training_uses_an_earlier_step_that_was_as_good(make_run, eve
     ended = load_run(run.folder)
     assert (ended.file.ended, step_to_use(ended), trained_lora(ended)) == (0, 1, run.checkpoint(2))
     [said] = events.of("warning")
-    assert said["text"].endswith("finished, and the LoRA of step 1 is the one that is used.")
+    assert said["code"] == "earlier-step-used"
+    assert said["text"].endswith("So the training is finished, and the LoRA of step 1 is used.")
     run.checkpoint(1).unlink()
     assert step_to_use(ended) == 2
+    killed = make_run(photos=1, steps=2, save_every=1, stop_early=True, **asked)
+    train(killed, events)  # before the last pictures were measured
+    train(killed, events, measured([], enough={2: 1}, known=[1]))
+    assert step_to_use(load_run(killed.folder)) == 1
     plain = make_run(photos=1, steps=2, save_every=1, **asked)
     train(plain, events, measured([], enough={2: 1}))
     assert step_to_use(load_run(plain.folder)) == 2  # nobody asked for it
