@@ -436,3 +436,9 @@ def data_root(chosen: str | Path | None = None) -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sameface"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sameface"
+
+
+def character_of(photos: Path) -> CharacterFolder | None:
+    """The character whose folder of photos this is; None where it is another folder."""
+    place = CharacterFolder(photos.resolve().parent)
+    return place if photos.resolve() == place.photos and place.file.exists() else None

@@ -35,7 +35,7 @@ from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
-from lib_lora.workspace.workspace import RunFolder, data_root
+from lib_lora.workspace.workspace import RunFolder, character_of, data_root
 
 SHEET = "sheet.png"  # all of them on one picture
 Reconstruct = Callable[[Image.Image], "Image.Image | None"]
@@ -254,7 +254,7 @@ def training_of(
         _steps_to_advise(run, step),
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
-        run.file.settings.class_photos is not None,
+        _has_class_pictures(run.file.settings.class_photos),
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),
@@ -268,6 +268,11 @@ def _steps_to_advise(run: Run, step: int) -> tuple[int, ...]:
     them."""
     saved = saved_steps(run)
     return tuple(one for one in saved if one <= step) if step == run.file.best_step else tuple(saved)
+
+
+def _has_class_pictures(folder: str | None) -> bool:
+    """Whether pictures of the class were trained; a second person's photos are none."""
+    return folder is not None and character_of(Path(folder).expanduser()) is None
 
 
 def _are_named(run: RunFile) -> bool:

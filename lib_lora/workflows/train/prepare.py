@@ -26,7 +26,7 @@ from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workflows.library.base_terms import base_terms
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
-from lib_lora.workspace.workspace import CharacterFolder, Workspace
+from lib_lora.workspace.workspace import CharacterFolder, Workspace, character_of
 
 
 def start_run(
@@ -273,9 +273,12 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """The pictures of the class for prior preservation; none where the settings name no folder.
 
     Raises:
-        UserError: the folder is not there, or holds no picture; it is another character's, without consent.
+        UserError: the folder is not there, or holds no picture; it is another character's, with whom this one cannot
+            be in one LoRA.
     """
     files, other = class_files(train)
+    if other:
+        _see_that_both_fit(character, other)
     usual = caption_files.template(other) if other else f"photo of {character.class_word}"
     default = train.class_caption or usual
     return [
@@ -284,16 +287,32 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     ]
 
 
+def _see_that_both_fit(one: Character, other: Character) -> None:
+    """See that two people can be in one LoRA: each called by a word of its own, and what the file says of consent true
+    of both."""
+    if one.trigger.lower() == other.trigger.lower():
+        raise UserError(
+            f"{one.name} and {other.name} have the same trigger word, {one.trigger}; give one of them another.",
+            code="triggers-equal",
+        )
+    if consent_of(one).kind != consent_of(other).kind:
+        raise UserError(
+            f"{one.name} is {consent_of(one).kind}, and {other.name} is {consent_of(other).kind}: one LoRA cannot say "
+            "both of its consent, so train them apart.",
+            code="consents-differ",
+        )
+
+
 def class_files(train: TrainSettings) -> tuple[list[Path], Character | None]:
     """The class pictures, and the character whose photos they are; see `class_photos`."""
     if not train.class_photos:
         return [], None
     folder = Path(train.class_photos).expanduser().absolute()
-    place = CharacterFolder(folder.resolve().parent)
-    other = load(place) if folder.resolve() == place.photos and place.file.exists() else None
+    place = character_of(folder)
+    other = load(place) if place else None
     if other:
         consent_of(other)  # two people in one LoRA: neither is trained without it
-    files = photos_to_use(place) if other else list_photos(folder)
+    files = photos_to_use(place) if place else list_photos(folder)
     if not files:
         raise UserError(
             f"There is no picture of the class in {folder}; add some, or leave class_photos out.",

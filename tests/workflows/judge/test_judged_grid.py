@@ -140,6 +140,16 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
 
 
+def test_a_second_persons_photos_are_no_class_pictures(copied):
+    run = load_run(copied.run)
+    found = []
+    for folder in (None, "women", str(run.character_folder.photos), str(run.character_folder.path)):
+        settings = replace(run.file.settings, class_photos=folder)
+        trained = replace(run, file=replace(run.file, settings=settings))
+        found.append(training_of(trained, 3, 1.0, [], [], "sface").class_photos)
+    assert found == [False, True, False, True]
+
+
 def test_a_step_that_the_likeness_curve_preferred_sends_to_no_later_one(copied):
     run = load_run(copied.run)
     best = replace(run, file=replace(run.file, best_step=2))

@@ -15,7 +15,7 @@ from faults import raises
 from PIL import Image
 from without_override import without_override
 
-from lib_lora.character.store import load, save
+from lib_lora.character.store import declare_consent, load, save
 from lib_lora.civitai.api.answer_cache import AnswerCache
 from lib_lora.files import sha256
 from lib_lora.models.fast import memory
@@ -231,6 +231,7 @@ def test_class_pictures_keep_captions_of_their_own(start, some_photos, tmp_path)
 def test_another_characters_photos_need_consent_as_well(start, root, some_photos, tmp_path):
     """Two people in one LoRA: each is called by the trigger word of the own captions."""
     folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
+    tomas = load(folder)
     run = start(overrides={"class_photos": str(folder.photos)})
     assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"] * 2
     for caption in folder.photos.glob("*.txt"):
@@ -239,7 +240,14 @@ def test_another_characters_photos_need_consent_as_well(start, root, some_photos
     audit_store.save(folder, audit_store.AuditStore(decisions={left: "drop"}))
     run = start(overrides={"class_photos": str(folder.photos)})
     assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"]
-    save(folder, replace(load(folder), consent=None))
+    for changes, code in (
+        ({"trigger": "MRXA"}, "triggers-equal"),
+        ({"consent": declare_consent("myself")}, "consents-differ"),
+    ):
+        save(folder, replace(tomas, **changes))
+        with raises(code, has="Tomas"):
+            start(overrides={"class_photos": str(folder.photos)})
+    save(folder, replace(tomas, consent=None))
     with raises("consent-missing", has="Tomas"):
         start(overrides={"class_photos": str(folder.photos)})
 
