@@ -120,10 +120,11 @@ def ceiling(person: str, unseen: Path) -> float:
 
 
 def stopped_early(rows: Sequence[Mapping[str, Any]], top: float) -> tuple[int, int]:
-    """Where *Stop early* would end the training by what six pictures say, and the step that it would use."""
+    """Where *Stop early* would end the training by what six pictures say, and the step that it would use; identity is
+    reckoned as a share of the photos' own likeness here, `top`. At least one row has to have a number."""
     shares = {row["step"]: row["few"] / top for row in rows if row["few"] is not None}
     identities: dict[int, float] = {}
-    for step in sorted(measured_steps(max(shares), EVERY)):
+    for step in sorted(measured_steps(STEPS, EVERY) & shares.keys()):
         identities[step] = shares[step]
         if no_longer_rises(identities):
             return step, to_keep(identities)
@@ -143,6 +144,8 @@ def told(found: Mapping[str, Any], top: float) -> str:
         numbers = ("-" if row[name] is None else f"{row[name]:.3f}" for name in columns)
         lines.append(f"| {row['step']} | {' | '.join(numbers)} |")
     known = [row for row in rows if None not in (row["held_out"], row["trained"], row["few"])]
+    if len(known) < 2:
+        return "\n".join([*lines, ""])
     held_out = {row["step"]: row["held_out"] for row in known}
     end, used = stopped_early(known, top)
     alike = [np.corrcoef([*held_out.values()], [row[name] for row in known])[0, 1] for name in columns[1:3]]

@@ -80,7 +80,7 @@ interface Posts {
   /** Write the caption of one photo. */
   '/characters/{slug}/captions': { path: `/characters/${string}/captions`; body: { file: string; text: string } };
   /** Edit a phrase in many captions. */
-  '/characters/{slug}/captions/edit': { path: `/characters/${string}/captions/edit`; body: { do: string; phrase: string; by?: string | null; place?: number | null; only?: (string)[] } };
+  '/characters/{slug}/captions/edit': { path: `/characters/${string}/captions/edit`; body: { do: string; phrase: string; by?: string | null; place?: number | null; only?: (string)[] | null } };
   /** Undo the newest change of the captions. */
   '/characters/{slug}/captions/undo': { path: `/characters/${string}/captions/undo`; body: {} };
   /** Write captions from what the photos show, as a job. */

@@ -12,7 +12,7 @@ from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
-WHICH_STEP = "which checkpoint (default: the last, or the best of a run that stopped early)"
+WHICH_STEP = "which checkpoint (default: the last, or the best by the likeness curve)"
 
 
 def run_named(root: Path, which: str | Path, identifier: str | None = None, trained: bool = False) -> Run:

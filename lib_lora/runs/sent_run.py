@@ -178,7 +178,7 @@ def take_over(run: Run, come: Path) -> Run:
     before = file.ended or file.settings.steps
     if 0 <= theirs.restart <= theirs.settings.steps <= MOST_STEPS and theirs.settings.steps >= before:
         settings = replace(file.settings, steps=theirs.settings.steps)
-        more = theirs.restart != file.restart
+        more = (theirs.restart, theirs.ended) != (file.restart, file.ended)
         file = replace(file, settings=settings, restart=theirs.restart)
         if more:  # trained on there: where it ended here, and which step was best, is no longer so
             file = replace(file, ended=0, best_step=0)

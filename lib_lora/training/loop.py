@@ -215,7 +215,10 @@ class _Loop:
                 if due and not stopping:  # what is saved, or being saved, stays
                     main = session.accelerator.is_main_process
                     found = self.samples.paint(self.at.step, stop.requested) if main else None
-                    last = self._ends_early(found) or last
+                    if self._ends_early(found):
+                        last = True
+                    elif last and self.train.stop_early:  # a stop while this was measured: it is measured later
+                        stopping = self._anyone(stop.requested())[0]
                 if last or stopping:
                     self._by_main(self.saver.settle)
                 if due or stopping or failed:  # not before: on a busy machine a probe takes a minute

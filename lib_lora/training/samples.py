@@ -153,7 +153,7 @@ class Samples:
         try:
             return self.test.judge(step, files, lambda image: self._through_vae(image, stop))
         except Stopped:
-            pass  # the run is to end, and this checkpoint stays without numbers
+            pass  # this checkpoint stays without numbers; but the last one of a run that stops early is measured later
         except Exception as error:  # as in `_paint`
             self._measure_no_more(error)
         finally:

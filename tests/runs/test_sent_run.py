@@ -348,6 +348,9 @@ def test_a_run_that_went_on_there_has_no_earlier_end_and_no_best_step(run, come)
     assert (found.settings.steps, found.restart, found.ended, found.best_step) == (80, 60, 0, 0)
     again = take_over(load_run(run.folder), come(_settings(steps=80), restart=60)).file
     assert again == found
+    save_run(stopped)
+    found = take_over(load_run(run.folder), come(_settings(steps=80), ended=0)).file  # its end there was not noted
+    assert (found.settings.steps, found.ended, found.best_step) == (80, 0, 0)
 
 
 def test_versions_can_be_shown(run, come):

@@ -21,7 +21,7 @@ from lib_lora.runs.events import EventLog
 from lib_lora.runs.records import run_records
 from lib_lora.runs.reopen import reopen, trained_lora
 from lib_lora.runs.run_names import checkpoint_named
-from lib_lora.training import samples
+from lib_lora.training import samples, stopping
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
@@ -352,13 +352,19 @@ def test_prompts_and_groups(make_run, events):
         assert [len(group) for group in painter._groups(["x"] * 5)] == sizes
 
 
-def measured(seen, enough=None, known=()):
+def stop(run):
+    """Ask for a training's end."""
+    (run.folder / stopping.STOP_FILE).touch()
+
+
+def measured(seen, enough=None, known=(), before=lambda step: None):
     """A test of checkpoints with two prompts, which are only looked at; `enough`: at which step another is best."""
 
     def cell(prompt, seed):
         return Cell(prompt, NEGATIVE, seed)
 
     def judge(step, files, reconstruct):
+        before(step)
         seen.append((step, {role: list(paths) for role, paths in files.items()}))
         assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
         best = (enough or {}).get(step)
@@ -440,6 +446,22 @@ def test_a_training_ends_where_more_is_of_no_use(make_run, events):
 
 
 @pytest.mark.once("what ends a training is ours")
+def test_a_training_that_was_stopped_before_it_was_measured_ends_where_it_goes_on(make_run, events):
+    asked = {"likeness_curve": True, "samples": 0, "sample_steps": 1, "lora": {"te": False}}
+    run = make_run(photos=1, steps=4, save_every=1, stop_early=True, **asked)
+
+    def stop_at_two(kind, **fields):
+        if kind == "step" and fields["step"] == 2:
+            stop(run)
+
+    with raises("training-stopped"):
+        train(run, stop_at_two, measured([]))
+    assert train(run, events, measured([], enough={2: 1}, known=[1])) == run.checkpoint(2)
+    ended = load_run(run.folder)
+    assert (ended.file.ended, step_to_use(ended)) == (2, 1)
+
+
+@pytest.mark.once("what ends a training is ours")
 def test_a_finished_training_uses_an_earlier_step_that_was_as_good(make_run, events):
     asked = {"likeness_curve": True, "samples": 0, "sample_steps": 1, "lora": {"te": False}}
     run = make_run(photos=1, steps=2, save_every=1, stop_early=True, **asked)
@@ -455,6 +477,11 @@ def test_a_finished_training_uses_an_earlier_step_that_was_as_good(make_run, eve
     train(killed, events)  # before the last pictures were measured
     train(killed, events, measured([], enough={2: 1}, known=[1]))
     assert step_to_use(load_run(killed.folder)) == 1
+    stopped = make_run(photos=1, steps=2, save_every=1, stop_early=True, **asked)
+    with raises("training-stopped"):
+        train(stopped, events, measured([], enough={2: 1}, before=lambda step: step == 2 and stop(stopped)))
+    train(stopped, events, measured([], enough={2: 1}, known=[1]))
+    assert step_to_use(load_run(stopped.folder)) == 1
     plain = make_run(photos=1, steps=2, save_every=1, **asked)
     train(plain, events, measured([], enough={2: 1}))
     assert step_to_use(load_run(plain.folder)) == 2  # nobody asked for it

@@ -198,6 +198,7 @@ async function addTrigger() {
   const lack = view.captions.filter(
     (item) => item.text.trim() && !item.text.toLowerCase().includes(trigger.toLowerCase()),
   );
+  if (!lack.length) return;
   const body = { do: 'add', phrase: view.plain || trigger, place: 0, only: lack.map((item) => item.file) };
   answers.take(answers.slug, await api.post(`/characters/${answers.slug}/captions/edit`, body));
 }

@@ -251,10 +251,10 @@ def training_of(
     return Training(
         step,
         weight,
-        _steps_to_advise(run, step),
+        tuple(saved_steps(run)),
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
-        _has_class_pictures(run.file.settings.class_photos),
+        _has_class_pictures(run.file),
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),
@@ -263,16 +263,9 @@ def training_of(
     )
 
 
-def _steps_to_advise(run: Run, step: int) -> tuple[int, ...]:
-    """The run's checkpoints that its verdict may send to; not those after the one that the likeness curve preferred to
-    them."""
-    saved = saved_steps(run)
-    return tuple(one for one in saved if one <= step) if step == run.file.best_step else tuple(saved)
-
-
-def _has_class_pictures(folder: str | None) -> bool:
+def _has_class_pictures(run: RunFile) -> bool:
     """Whether pictures of the class were trained; a second person's photos are none."""
-    return folder is not None and character_of(Path(folder).expanduser()) is None
+    return any(character_of(folder) is None for folder in {Path(one.file).parent for one in run.photos if one.prior})
 
 
 def _are_named(run: RunFile) -> bool:

@@ -20,8 +20,9 @@ from lib_lora.runs.lent_run import see_that_it_is_here
 from lib_lora.runs.records.origin import lora_origin
 from lib_lora.runs.reopen import check_base, check_out, trained_lora
 from lib_lora.runs.run_lock import only_process
+from lib_lora.runs.run_names import checkpoint_named
 from lib_lora.training import distributed
-from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
+from lib_lora.training.plan.run_file import Run, load_run, save_run, step_to_use
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.stopping import also_when
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
@@ -140,17 +141,20 @@ def _finish(run: Run, emit: Sink, only_train: bool, painter: Callable[[Run], Pai
     if not distributed.is_main():
         return None
     run = replace(load_run(run.folder), known=run.known)  # the training may have noted which step to use
-    best = run.file.best_step
-    if best and is_whole(run.checkpoint(best)):
-        lora = run.checkpoint(best)
-    else:
-        best = saved_steps(run)[-1]
+    if run.file.best_step and not is_whole(run.checkpoint(run.file.best_step)):
+        text = f"{run.checkpoint(run.file.best_step)} is damaged or gone, so the LoRA of the last step is used."
+        emit("warning", code="best-step-damaged", text=text)
+        run = replace(run, file=replace(run.file, best_step=0))
+        save_run(run)
+    used = step_to_use(run)
+    if used is not None:
+        lora = run.checkpoint(used)
     print(f"Trained: {lora}")
     # Delivered before anything is painted, so that nothing that goes wrong later can lose it.
     delivered = _delivered(run, lora, emit) if run.file.out and not only_train else None
     if run.file.grid_steps and not only_train:
         try:
-            request = GridRequest(best, 1.0, run.file.grid_steps)
+            request = GridRequest(checkpoint_named(run, None), 1.0, run.file.grid_steps)
             grid_run = GridRun(run, emit, painter(run) if painter else None)
             report = paint_and_score(run, request, emit, again=False, grid_run=grid_run)
             if delivered:

@@ -54,6 +54,7 @@ def start_run(
     seen = seen or asked_for(request)
     see_that_it_may_be_used(root, request.base)  # before torch is loaded, where its hash is known already
     check_trigger(character, seen.train)
+    see_that_both_fit(character, seen.train)
     photos_of(folder, character, request.few)
     if not request.elsewhere:
         from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
@@ -273,12 +274,9 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     """The pictures of the class for prior preservation; none where the settings name no folder.
 
     Raises:
-        UserError: the folder is not there, or holds no picture; it is another character's, with whom this one cannot
-            be in one LoRA.
+        UserError: the folder is not there, or holds no picture; it is another character's, without consent.
     """
     files, other = class_files(train)
-    if other:
-        _see_that_both_fit(character, other)
     usual = caption_files.template(other) if other else f"photo of {character.class_word}"
     default = train.class_caption or usual
     return [
@@ -287,18 +285,31 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
     ]
 
 
-def _see_that_both_fit(one: Character, other: Character) -> None:
-    """See that two people can be in one LoRA: each called by a word of its own, and what the file says of consent true
-    of both."""
-    if one.trigger.lower() == other.trigger.lower():
+def see_that_both_fit(character: Character, train: TrainSettings) -> None:
+    """See that a second person, whose photos are the class pictures, can be in the same LoRA: called by another word,
+    and agreed in the same way, since the file names one.
+
+    Raises:
+        UserError: they cannot; or see `class_photos`.
+    """
+    _, other = class_files(train)
+    if other is None:
+        return
+    if other.name == character.name:
         raise UserError(
-            f"{one.name} and {other.name} have the same trigger word, {one.trigger}; give one of them another.",
+            f"The folder of class pictures is the photos folder of {character.name} itself; name another one's.",
+            code="class-photos-own",
+        )
+    if other.trigger.casefold() == character.trigger.casefold():
+        raise UserError(
+            f"{character.name} and {other.name} have the same trigger word, {other.trigger}; give one of them another.",
             code="triggers-equal",
         )
-    if consent_of(one).kind != consent_of(other).kind:
+    kinds = [consent_of(one).kind for one in (character, other)]
+    if kinds[0] != kinds[1]:
         raise UserError(
-            f"{one.name} is {consent_of(one).kind}, and {other.name} is {consent_of(other).kind}: one LoRA cannot say "
-            "both of its consent, so train them apart.",
+            f"{character.name} was declared as '{kinds[0]}' and {other.name} as '{kinds[1]}', and a LoRA can say only "
+            "one of them; train them apart.",
             code="consents-differ",
         )
 
@@ -315,7 +326,7 @@ def class_files(train: TrainSettings) -> tuple[list[Path], Character | None]:
     files = photos_to_use(place) if place else list_photos(folder)
     if not files:
         raise UserError(
-            f"There is no picture of the class in {folder}; add some, or leave class_photos out.",
+            f"There is no picture to train on in {folder}; add some, or leave class_photos out.",
             code="class-photos-missing",
             folder=folder,
         )

@@ -114,7 +114,8 @@ def _reopened(arguments: TrainArguments, context: JobContext) -> Run:
         )
     run = load_run(folder.runs / wanted)
     # a job that asked for more steps and was stopped asks for the same again
-    steps = None if arguments.steps == run.file.settings.steps else arguments.steps
+    asked_before = arguments.steps == (run.file.ended or run.file.settings.steps)
+    steps = None if asked_before else arguments.steps
     return reopen(run.folder, context.root, Path(arguments.base) if arguments.base else None, None, steps)
 
 

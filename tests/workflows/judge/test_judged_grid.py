@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lib_lora.runs.reopen import reopen
-from lib_lora.training.plan.run_file import Run, load_run
+from lib_lora.training.plan.run_file import Run, TrainingPhoto, load_run
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_report import next_command, training_of
 from lib_lora.workflows.judge.grid_run import GridRequest
@@ -142,19 +142,16 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
 
 def test_a_second_persons_photos_are_no_class_pictures(copied):
     run = load_run(copied.run)
-    found = []
-    for folder in (None, "women", str(run.character_folder.photos), str(run.character_folder.path)):
-        settings = replace(run.file.settings, class_photos=folder)
-        trained = replace(run, file=replace(run.file, settings=settings))
-        found.append(training_of(trained, 3, 1.0, [], [], "sface").class_photos)
-    assert found == [False, True, False, True]
+    own = [photo for photo in run.file.photos if not photo.prior]
+    photos = run.character_folder.photos
 
+    def has_class_pictures(*folders):
+        prior = [TrainingPhoto(str(folder / "1.jpg"), "0", "photo of toxm man", prior=True) for folder in folders]
+        trained = replace(run, file=replace(run.file, photos=[*own, *prior]))
+        return training_of(trained, 3, 1.0, [], [], "sface").class_photos
 
-def test_a_step_that_the_likeness_curve_preferred_sends_to_no_later_one(copied):
-    run = load_run(copied.run)
-    best = replace(run, file=replace(run.file, best_step=2))
-    found = [training_of(one, step, 1.0, [], [], "sface").saved for one in (run, best) for step in (2, 3)]
-    assert found == [(2, 3), (2, 3), (2,), (2, 3)]
+    assert [has_class_pictures(), has_class_pictures(photos)] == [False, False]
+    assert [has_class_pictures(photos.parent), has_class_pictures(photos / "women")] == [True, True]
 
 
 def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_spoiled(run, eye, paint):

@@ -90,6 +90,8 @@ def test_the_best_step_of_a_run_is_delivered_unless_it_is_damaged(copied, main, 
     run.checkpoint(2).write_bytes(run.checkpoint(2).read_bytes()[:-100])
     assert main("resume", copied.run).status == 0
     assert read(copied.out / f"{DELIVERED}-2.safetensors").metadata["ss_steps"] == "3"  # each name keeps its LoRA
+    assert step_to_use(load_run(copied.run)) == 3
+    assert [one["code"] for one in read_events(run.events) if one["kind"] == "warning"][-1] == "best-step-damaged"
 
 
 def test_the_grid_lies_on_disk(finished):

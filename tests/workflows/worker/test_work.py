@@ -25,7 +25,7 @@ from lib_lora.queue.job_types import AuditArguments, TrainArguments, arguments_o
 from lib_lora.queue.queue import Queue
 from lib_lora.queue.running.worker_pipe import WorkerPipe
 from lib_lora.runs.events import EventLog, read_events
-from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps, step_to_use
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.combine.combine import CombineRequest
@@ -212,6 +212,14 @@ def test_the_result_names_the_step_to_use_which_the_training_noted(copied):
     before = load_run(copied.run)  # as the worker has it from before the training
     save_run(replace(before, file=replace(before.file, best_step=2)))
     assert work_train._result(before) == {"run": "001", "steps": 3, "step": 2, "lora": before.checkpoint(2).name}
+
+
+def test_a_run_that_stopped_early_goes_on_to_the_steps_that_it_had_been_asked_for(at_work, copied):
+    run = load_run(copied.run)
+    settings = replace(run.file.settings, steps=4)
+    save_run(replace(run, file=replace(run.file, settings=settings, ended=3, best_step=2)))
+    assert at_work("train", run="001", steps=4)["result"]["steps"] == 4
+    assert step_to_use(load_run(copied.run)) == 4
 
 
 def test_a_run_goes_on_and_a_job_that_asks_for_the_same_steps_again_does_too(at_work, copied):

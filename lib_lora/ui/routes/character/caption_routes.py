@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,14 @@ class Caption:
 
 @dataclass(frozen=True)
 class CaptionEdit:
-    """An edit of many captions: add, remove, replace (`by` another phrase) or move (to `place`, from 0) a phrase."""
+    """An edit of many captions: add, remove, replace (`by` another phrase) or move (to `place`, from 0) a phrase; in
+    the captions of the files `only` (None = all)."""
 
     do: str
     phrase: str
     by: str | None = None
     place: int | None = None
-    only: list[str] = field(default_factory=list)
+    only: list[str] | None = None
 
 
 def routes() -> list[Route]:
@@ -142,7 +143,7 @@ def edit(context: RequestContext, call: Call) -> dict[str, Any]:
     from lib_lora.workflows.photos import caption_commands
 
     folder, body = paths.character(context, call), call.body
-    _photo(folder, body.only)
+    _photo(folder, body.only or [])
     if max(len(body.phrase), len(body.by or "")) > _LONGEST:
         raise UserError(f"The phrase is too long; up to {_LONGEST:,} characters are allowed.", code="phrase-too-long")
     match body.do:
@@ -161,7 +162,7 @@ def edit(context: RequestContext, call: Call) -> dict[str, Any]:
                 edit=body.do,
             )
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
-        editing.edit(folder, wanted.what, wanted.change, set(body.only) or None)
+        editing.edit(folder, wanted.what, wanted.change, None if body.only is None else set(body.only))
     return _view(folder)
 
 

@@ -121,7 +121,7 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
     if asked.run:
         run = load_run(folder.run(asked.run).path)
         info, train = run.model(), run.file.settings
-        total = asked.steps or train.total_steps(len(run.file.photos))
+        total = asked.steps or run.file.ended or train.total_steps(len(run.file.photos))
         done = max(saved_steps(run), default=0)
         given: Collection[str] = asked_beside(train, info.family, info.narrow)
         side = train.resolution or info.resolution

@@ -68,6 +68,7 @@ def test_many_captions_are_edited_at_once(page, folder):
     assert texts(view)["01"] == "photo of mrxa woman, park"
     view = page.done(edit, {"do": "add", "phrase": "red hat", "place": 1, "only": ["00.jpg"]})
     assert (texts(view)["00"], texts(view)["01"]) == ("photo of mrxa woman, red hat", "photo of mrxa woman, park")
+    assert texts(page.done(edit, {"do": "add", "phrase": "blue hat", "only": []})) == texts(view)  # none is not all
     view = page.done(edit, {"do": "replace", "phrase": "park", "by": "garden"})
     assert texts(view)["01"] == "photo of mrxa woman, garden"
     view = page.done(edit, {"do": "move", "phrase": "garden", "place": 0})
