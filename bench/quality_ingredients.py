@@ -158,6 +158,13 @@ class LokrLayer(DoraLayer):
         return plain + F.linear(x, self.change())
 
 
+def factors(layer: LokrLayer) -> tuple[torch.Tensor, torch.Tensor]:
+    """`up` and `down` of the LoRA of full rank that changes the layer alike, in the shapes of a file."""
+    left, size, right = torch.linalg.svd(layer.change().detach(), full_matrices=False)
+    up, down = left, size[:, None] * right
+    return (up[:, :, None, None], down[:, :, None, None]) if isinstance(layer.base, nn.Conv2d) else (up, down)
+
+
 class _WrittenAsLora(AdaptedLayer):
     layer: LokrLayer
 
@@ -185,10 +192,7 @@ def lokr(factor: float) -> Iterator[None]:
         layers = []
         for one in self.layers:
             layer: LokrLayer = one.layer  # type: ignore[attr-defined]
-            left, size, right = torch.linalg.svd(layer.change().detach(), full_matrices=False)
-            down, up = size[:, None] * right, left
-            if isinstance(layer.base, nn.Conv2d):
-                down, up = down[:, :, None, None], up[:, :, None, None]
+            up, down = factors(layer)
             layers.append(AdaptedLayer(one.part, one.path, nn.Parameter(down), nn.Parameter(up), one.alpha, None))
         return exported(adapters.Adapter(self.family, self.settings, layers))
 

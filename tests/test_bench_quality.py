@@ -5,11 +5,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from bench import quality, quality_people, quality_pictures, quality_table
+from bench import quality, quality_ingredients, quality_people, quality_pictures, quality_table
 from bench.quality_people import Material
 from bench.quality_pictures import ASKED, WITHOUT, WORDS, Seen
 from lib_lora.models.families.sd1 import NARROW
+from lib_lora.training import session
 from lib_lora.training.plan.presets import merged, preset
 from tools.mini import captions
 
@@ -226,3 +228,28 @@ def test_material_of_one_kind_shares_a_data_folder(tmp_path):
         tmp_path, Material("words", class_pictures="plain")
     )
     assert quality_people.root_of(tmp_path, Material(thin=2)) != quality_people.root_of(tmp_path, Material())
+
+
+def test_lora_plus_gives_each_up_a_rate_of_its_own(monkeypatch):
+    monkeypatch.setattr(session, "make_optimizer", lambda _name, groups, **_more: groups)
+    made = [{"params": ["down", "up"], "lr": 2.0}, {"params": ["a", "b"], "lr": 1.0}]
+    with quality_ingredients.laid_over({"lora_plus": 4.0, "text_decay": 1.0}):
+        groups = session.make_optimizer("adamw", made)
+    rates = [(one["params"], one["lr"]) for one in groups]
+    assert rates == [(["down"], 2.0), (["up"], 8.0), (["a"], 1.0), (["b"], 4.0)]
+    assert session.make_optimizer("adamw", []) == []  # and nothing stays
+
+
+@pytest.mark.parametrize("base", [torch.nn.Linear(8, 12), torch.nn.Conv2d(8, 12, 1)])
+def test_a_lokr_layer_adds_its_kronecker_product_and_is_written_as_a_lora(base):
+    layer = quality_ingredients.LokrLayer(base, 4)
+    torch.nn.init.normal_(layer.large)
+    x = torch.randn(2, 8) if isinstance(base, torch.nn.Linear) else torch.randn(2, 8, 3, 3)
+    change = torch.kron(layer.small, layer.large)
+    assert change.shape == base.weight.shape[:2]
+    moved = torch.movedim(torch.movedim(x, 1, -1) @ change.t(), -1, 1)
+    assert torch.allclose(layer(x) - base(x), moved, atol=1e-5)
+    up, down = quality_ingredients.factors(layer)
+    assert torch.allclose((up.flatten(1) @ down.flatten(1)), change, atol=1e-5)
+    layer.enabled = False
+    assert torch.equal(layer(x), base(x))

@@ -95,6 +95,7 @@ PARTS = (
     "likeness_figures",
     "machine",
     "plain",
+    "quality_ingredients",
     "quality_people",
     "quality_pictures",
     "quality_table",
