@@ -9,33 +9,43 @@ export function isChosen({ settings, changes, ways }) {
 }
 
 /**
- * The changes with the choice on or off; what is the preset's own is no change.
+ * The changes with some settings as wanted; what is the preset's own is no change.
+ * @param {AskedSettings} given
+ * @param {Settings} wanted
+ * @returns {Settings}
+ */
+function withSettings({ settings, changes }, wanted) {
+  const rest = Object.entries(changes).filter(([key]) => !(key in wanted));
+  return Object.fromEntries([...rest, ...Object.entries(wanted).filter(([key, value]) => settings[key] !== value)]);
+}
+
+/**
+ * All at 0, which is off.
+ * @param {string[]} keys
+ * @returns {Settings}
+ */
+const off = (keys) => Object.fromEntries(keys.map((key) => [key, 0]));
+
+/**
+ * The changes with the choice on or off.
  * @param {AskedSettings} given
  * @param {boolean} yes
  * @param {boolean} plain whether most captions only say who it is.
- * @returns {Settings}
  */
-export function differing({ settings, changes, ways }, yes, plain) {
-  const off = Object.fromEntries(Object.keys({ ...ways.captioned, ...ways.plain }).map((key) => [key, 0]));
-  /** @type {Settings} */
-  const wanted = yes ? (plain ? ways.plain : ways.captioned) : off;
-  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !(key in wanted)));
-  const chosen = Object.entries(wanted).filter(([key, value]) => settings[key] !== value);
-  return { ...rest, ...Object.fromEntries(chosen) };
+export function differing(given, yes, plain) {
+  const { captioned, plain: plainly } = given.ways;
+  return withSettings(given, yes ? (plain ? plainly : captioned) : off(Object.keys({ ...captioned, ...plainly })));
 }
 
 /**
  * The changes with what plain captions need besides, or without it.
  * @param {AskedSettings} given
  * @param {boolean} yes
- * @returns {Settings}
  */
-export function withPhrases({ settings, changes, ways }, yes) {
-  const more = Object.entries(ways.plain).filter(([key]) => !(key in ways.captioned));
-  const rest = Object.fromEntries(Object.entries(changes).filter(([key]) => !more.some(([one]) => one === key)));
-  /** @type {[string, SettingValue][]} */
-  const wanted = more.map(([key, value]) => [key, yes ? value : 0]);
-  return { ...rest, ...Object.fromEntries(wanted.filter(([key, value]) => settings[key] !== value)) };
+export function withPhrases(given, yes) {
+  const { captioned, plain } = given.ways;
+  const more = Object.fromEntries(Object.entries(plain).filter(([key]) => !(key in captioned)));
+  return withSettings(given, yes ? more : off(Object.keys(more)));
 }
 
 /**

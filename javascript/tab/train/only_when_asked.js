@@ -15,7 +15,6 @@ const PLAIN =
   'photos is learned as part of the trigger word, and prompts are no longer followed.';
 const NAMED =
   'Most captions say more than who it is. Preservation of phrases is not needed then, and may cost likeness.';
-
 const UNTRAINED =
   'With these settings the text encoders are not trained, so the trigger word keeps the meaning that it has for the ' +
   'base model. The small base model then still painted the person without it; larger ones have not been measured. To ' +
@@ -23,9 +22,9 @@ const UNTRAINED =
 
 /**
  * @param {(changes: Settings) => void} changed is called with the settings that are to differ from the preset's.
- * @returns with `set({settings, changes, ways, photos, captioned})`: the preset's settings, those that
- *   differ, those that this choice stands for (`ways`), how many photos are trained on, and how many of these have a caption that
- *   says more than who it is (undefined = not known yet).
+ * @returns with `set({settings, changes, ways, photos, captioned})`: the preset's settings, those that differ, those
+ *   that this choice stands for, how many photos are trained on, and how many of these have a caption that says more
+ *   than who it is (undefined = not known yet).
  */
 export function onlyWhenAsked(changed) {
   /** @type {AskedPhotos} */

@@ -19,6 +19,7 @@ from lib_lora import typed_settings
 from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
+from lib_lora.training.plan.run_file import step_among
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
@@ -56,7 +57,7 @@ class RunRecord:
     @property
     def step_to_use(self) -> int:
         """The step whose LoRA stands for the run where none is named; 0 where nothing is saved."""
-        return self.best_step if self.best_step in self.saved else max(self.saved, default=0)
+        return step_among(self.saved, self.best_step) or 0
 
 
 @dataclass(frozen=True)

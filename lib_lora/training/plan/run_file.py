@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -300,5 +301,9 @@ def saved_steps(run: Run) -> list[int]:
 
 def step_to_use(run: Run) -> int | None:
     """The step whose LoRA stands for the run where none is named; None where nothing is saved."""
-    steps = saved_steps(run)
-    return run.file.best_step if run.file.best_step in steps else max(steps, default=None)
+    return step_among(saved_steps(run), run.file.best_step)
+
+
+def step_among(saved: Sequence[int], best: int) -> int | None:
+    """Of the saved steps the best one, where there is one and it is there, else the last; see `step_to_use`."""
+    return best if best in saved else max(saved, default=None)
