@@ -104,6 +104,7 @@ INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "weight_noise0.1": ({}, {"weight_noise": 0.1}, ""),
     "timestep_rank0.25": ({}, {"timestep_rank": 0.25}, ""),
     "lokr8": ({}, {"lokr": 8.0}, ""),
+    "lokr8r2": (FASTER["r2"], {"lokr": 8.0}, ""),
     "mirrored": ({"passes": 28}, {}, "mirrored"),
     "cropped": ({"passes": 28}, {}, "cropped"),
     # output preservation at half of the timesteps; twice the share, so that as much is preserved
@@ -162,6 +163,11 @@ VARIANTS: dict[str, Variant] = {
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "phrases_p50t700": Variant(PHRASES["p50t700"]),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
+    "preserve_w1s25_p100t700": Variant(PRESERVE["w1s25"] | PHRASES["p100t700"]),
+    "preserve_w1s100_p50t700": Variant(PRESERVE["w1s100"] | PHRASES["p50t700"]),
+    "preserve_w1s25_p50t700_mirrored": Variant(
+        PRESERVE["w1s25"] | PHRASES["p50t700"] | {"passes": 28}, Material(more="mirrored")
+    ),
     "named_preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"], Material("named")),
     "unet_preserve_w1s25_v2_p50t700": Variant(UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"]),
     "unet_named_preserve_w1s25_v2_p50t700": Variant(
