@@ -3,11 +3,10 @@
     python bench/two_people.py --work DIR
     python bench/two_people.py --work DIR --pairs mara+tomas --base FILE --preset face --side 512
 
-The second person's photos are given as the folder of class pictures (`class_photos`), each with a caption that has that
-person's trigger word. Such pictures have no weight of the face, and no part in preservation. With each LoRA 20 pictures
-of each of the two are painted, ten of each class word alone, and ten of both together; all faces are compared with the
-photos of both that were held out. The small base model, which is the default, paints one face in a picture, whatever it
-is asked for. DIR can be that of `bench.quality`.
+The second is named in the setting `together`; each photo has a caption with its own person's trigger word. With each
+LoRA 20 pictures of each of the two are painted, ten of each class word alone, and ten of both together; all faces are
+compared with the photos of both that were held out. The small base model, which is the default, paints one face in a
+picture, whatever it is asked for. DIR can be that of `bench.quality`.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ def measured(name: str, pair: str, options: argparse.Namespace) -> list[dict[str
             write_text(caption_files.path_of(photo), f"photo of {one.called}\n")
     first, second = both
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **VARIANTS[name]}
-    beside = {"class_photos": str((root / "characters" / second.name / "photos").absolute())}
+    beside = {"together": [second.name]}
     rows = []
     for label, settings in ((pair, fixed | beside), (first.name, fixed)):
         run = start_run(root, first.name, TrainingRequest(options.base, options.preset, settings, few=True))

@@ -58,7 +58,7 @@ def _of_each(captions: Captions, character: Character) -> list[Problem]:
             found.append(Problem(photo, "caption-missing"))
             continue
         if character.trigger.casefold() not in " ".join(words):
-            phrase = f"{character.trigger} {character.class_word}"
+            phrase = character.called
             command = ("caption", character.name, "--add", phrase, "--place", "0")
             found.append(Problem(photo, "trigger-missing", {"trigger": character.trigger}, command))
         count = len(token_ids(caption))

@@ -14,7 +14,7 @@ MAX_BYTES = 100_000
 
 def template(character: Character) -> str:
     """The caption of a photo of which nothing else is known: ``photo of mrxa woman``, then the traits if any."""
-    return ", ".join([f"photo of {character.trigger} {character.class_word}", *character.traits])
+    return ", ".join([f"photo of {character.called}", *character.traits])
 
 
 def without_character(caption: str, character: Character) -> str:

@@ -72,6 +72,11 @@ class Character:
             sentence = f"the trigger word {self.trigger!r} must be an invented word, not the class word itself."
             raise Misfit(sentence, "trigger")
 
+    @property
+    def called(self) -> str:
+        """What calls the character in a prompt: trigger and class word."""
+        return f"{self.trigger} {self.class_word}"
+
 
 def declare_consent(kind: str) -> Consent:
     """A declaration made today.

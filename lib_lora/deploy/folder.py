@@ -47,6 +47,7 @@ class LoraOrigin:
         base, family: path of the base model, and the name of its family.
         licence: the base model's, as the user says; counts where the base model's file names none.
         terms: what its page on Civitai permits, as far as that is known (`lora.file.usage_terms`).
+        others: further characters in it.
     """
 
     run: str
@@ -56,6 +57,7 @@ class LoraOrigin:
     family: str
     licence: str = ""
     terms: str = ""
+    others: Sequence[Character] = ()
 
     @property
     def base_licence(self) -> str:
@@ -150,7 +152,7 @@ def _with_origin(metadata: Mapping[str, str], origin: LoraOrigin) -> dict[str, s
     """The metadata with consent and licence; what is there already is not changed."""
     character, consent, licence = origin.character, consent_of(origin.character), origin.base_licence
     declared = {_CONSENT: metadata[_CONSENT]} if _CONSENT in metadata else {_CONSENT: consent.kind, _DATE: consent.date}
-    usage = usage_hint(f"{character.trigger} {character.class_word}", declared[_CONSENT])
+    usage = usage_hint([one.called for one in (character, *origin.others)], declared[_CONSENT])
     known = {**declared, USAGE: usage, **({LICENCE: licence} if licence else {})}
     known |= {TERMS: origin.terms} if origin.terms else {}
     return {**known, **metadata}
@@ -163,15 +165,15 @@ def _beside(
     character, consent = origin.character, consent_of(origin.character)
     licence = origin.base_licence or "that of the base model"
     own = vector_files.vectors_note(lora, character.name, checkpoint)
-    terms = terms_note(origin.terms)
+    terms, others = terms_note(origin.terms), ", ".join(one.called for one in origin.others)
     sidecars.write(
         lora,
-        trigger=f"{character.trigger} {character.class_word}",
+        trigger=character.called,
         weight=weight or _weight_there(lora),
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
         f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
-        f"{f'; {own}' if own else ''}",
+        f"{f'; {own}' if own else ''}{f'; also {others}' if others else ''}",
         preview=preview,
     )
 

@@ -24,7 +24,7 @@ def portrait(character: Character, side: int, cfg: float, framing: str = "") -> 
         cfg: guidance scale.
         framing: how much of the person is shown, as in `grid.prompts.Prompt`; empty = a portrait.
     """
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
+    who = ", ".join([character.called, *character.traits])
     prompt = f"{_SHOWN.get(framing, 'portrait')} photo of {who}, looking at the camera"
     return Cell(prompt, NEGATIVE, RANDOM, width=side, height=side, cfg=cfg, framing=framing)
 

@@ -50,7 +50,7 @@ def test_cells(
         count: of cells; beyond the prompts they begin again with other seeds.
         cfg: guidance scale.
     """
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
+    who = ", ".join([character.called, *character.traits])
     return [
         Cell(
             prompt=prompt.text.format(who=who),

@@ -126,7 +126,7 @@ def identity_loss_of(
     photos = [
         (item.photo.file, item.placement, partial(open_photo, run.photo_path(item.photo)))
         for item in items
-        if not item.photo.prior
+        if not item.photo.prior and not item.photo.of  # there is one template
     ]
     found = find_faces(photos, SFaceEngine())
     if found.template is None:

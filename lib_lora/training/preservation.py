@@ -9,7 +9,7 @@ model (in the field: "differential output preservation").
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -18,7 +18,7 @@ from lib_lora.character.store import Character
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.training.forward import Forward, Sample
 from lib_lora.training.objective.randomness import python_random
-from lib_lora.training.plan.preserved_captions import free_caption, phrase_prompts
+from lib_lora.training.plan.preserved_captions import free_caption, own_first, phrase_prompts
 from lib_lora.training.plan.train_settings import TrainSettings
 
 
@@ -28,17 +28,24 @@ class OutputPreservation:
     Args:
         forward: of the training.
         switch: of the adapters in all parts.
-        character: whose trigger is left out, or joined with phrases.
+        characters: of the LoRA, the run's own first, whose triggers are left out, or joined with phrases.
         train: the settings.
         processes: that share each batch.
     """
 
     def __init__(
-        self, forward: Forward, switch: AdapterSwitch, character: Character, train: TrainSettings, processes: int = 1
+        self,
+        forward: Forward,
+        switch: AdapterSwitch,
+        characters: Sequence[Character],
+        train: TrainSettings,
+        processes: int = 1,
     ) -> None:
-        self.forward, self.switch, self.character = forward, switch, character
+        self.forward, self.switch = forward, switch
         self.train, self.processes = train, processes
-        self._prompts = phrase_prompts(character)
+        names = ["", *(one.name for one in characters[1:])]  # as `TrainingPhoto.of` has them
+        self._own_first = {name: own_first(characters, name) for name in names}
+        self._prompts = {name: phrase_prompts(ordered) for name, ordered in self._own_first.items()}
 
     def losses(self, sample: Sample) -> Iterator[torch.Tensor]:
         """What is added to the loss of a sample, the sum over its items, each part a scalar with a graph of its own."""
@@ -65,7 +72,7 @@ class OutputPreservation:
         times = sample.times.tolist()
         for slot, item in enumerate(sample.items):
             random = python_random(self.train.seed, "phrases", sample.micro_step, sample.first_slot + slot)
-            turn, prompt = random.random() < self.train.phrase_share, random.choice(self._prompts)
+            turn, prompt = random.random() < self.train.phrase_share, random.choice(self._prompts[item.photo.of])
             if turn and times[slot] >= self.train.phrase_timesteps and not item.photo.prior:
                 slots.append(slot)
                 prompts.append(prompt)
@@ -97,4 +104,4 @@ class OutputPreservation:
 
     def _caption(self, sample: Sample, slot: int) -> str:
         random = python_random(self.train.seed, "preservation", sample.micro_step, sample.first_slot + slot)
-        return free_caption(sample.captions[slot], self.character, random)
+        return free_caption(sample.captions[slot], self._own_first[sample.items[slot].photo.of], random)

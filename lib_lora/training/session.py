@@ -37,7 +37,7 @@ from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import Objective, make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
-from lib_lora.training.plan.preserved_captions import captions_needed, phrase_prompts
+from lib_lora.training.plan.preserved_captions import captions_needed, own_first, phrase_prompts
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
 from lib_lora.training.plan.trigger_check import check_trigger
@@ -219,7 +219,7 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
     preservation = None
     if train.preservation_weight or train.phrase_weight:
         switch = AdapterSwitch(parts.values())  # vectors of the trigger stay: no caption that is asked then has it
-        preservation = OutputPreservation(forward, switch, run.file.character, train, accelerator.num_processes)
+        preservation = OutputPreservation(forward, switch, run.file.characters, train, accelerator.num_processes)
     return Session(
         run=run,
         info=info,
@@ -278,9 +278,14 @@ def _conditions(
         return info.load_text(dtype, device)
 
     captions = [photo.caption for photo in run.file.photos]
-    plain = captions_needed(captions, run.file.character) if train.preservation_weight else []
-    if train.phrase_weight:
-        plain += [text for one in phrase_prompts(run.file.character) for text in (one.ours, one.of_base)]
+    plain = []
+    for name in ["", *(one.name for one in run.file.others)]:
+        characters = own_first(run.file.characters, name)
+        if train.preservation_weight:
+            its = [photo.caption for photo in run.file.photos if photo.of == name]
+            plain += captions_needed(its, characters)
+        if train.phrase_weight:
+            plain += [text for one in phrase_prompts(characters) for text in (one.ours, one.of_base)]
     if train.hears_text:
         stack = load()
         if train.trigger_vectors:

@@ -13,7 +13,7 @@ import pytest
 
 from lib_lora.character.store import load
 from lib_lora.models.families.identify import identify
-from lib_lora.training.plan.run_file import IdentifiedBase, create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, TrainingSet, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workspace.workspace import Workspace
@@ -149,9 +149,9 @@ def place(tmp_path_factory):
     new_character(root, NewCharacter("bare", "brxa", "woman", "fictional"))
     new_character(root, NewCharacter("shy", "shxa", "woman", None), photos)
     base = IdentifiedBase(identify(BASE), "0" * 64)
-    create_run(folder.runs, load(folder), base, TrainSettings(), [])
+    create_run(folder.runs, load(folder), base, TrainSettings(), TrainingSet([]))
     done, _ = new_character(root, NewCharacter("done", "dnxa", "woman", "fictional"))
-    tried = create_run(done.runs, load(done), base, TrainSettings(), [])
+    tried = create_run(done.runs, load(done), base, TrainSettings(), TrainingSet([]))
     tried.checkpoint(1).parent.mkdir(exist_ok=True)
     tried.checkpoint(1).write_bytes(b"LoRA")
     return tmp

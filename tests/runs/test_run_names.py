@@ -13,7 +13,7 @@ from lib_lora.character.store import load
 from lib_lora.files import write_json
 from lib_lora.models.families.identify import identify
 from lib_lora.runs.run_names import checkpoint_named, grid_named, run_named
-from lib_lora.training.plan.run_file import IdentifiedBase, create_run
+from lib_lora.training.plan.run_file import IdentifiedBase, TrainingSet, create_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
@@ -38,7 +38,7 @@ def root(tmp_path):
     folder, _ = new_character(root, NewCharacter(NAME, "mrxa", "woman", "fictional"), photos)
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
     runs = [
-        create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(steps=3), [])
+        create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(steps=3), TrainingSet([]))
         for _ in range(3)
     ]
     for step in (2, 3):
@@ -89,7 +89,7 @@ def test_a_name_with_a_slash_is_no_run_of_another(root):
         run_named(root, "Ada/001")
     info = identify(DATA / "mini-face" / "mini-face.safetensors")
     folder, _ = new_character(root, NewCharacter("Ada", "adxx", "woman", "fictional"))
-    create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(), [])
+    create_run(folder.runs, load(folder), IdentifiedBase(info, "0" * 64), TrainSettings(), TrainingSet([]))
     assert run_named(root, "Ada/001").character_folder.path.name == "ada"
 
 

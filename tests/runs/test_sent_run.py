@@ -19,6 +19,7 @@ from lib_lora.runs.sent_run import comes_home, needed_files, stage, take_over
 from lib_lora.training.plan.run_file import (
     IdentifiedBase,
     TrainingPhoto,
+    TrainingSet,
     altered,
     create_run,
     load_run,
@@ -71,7 +72,7 @@ def _made(tmp_path):
         load(folder),
         IdentifiedBase(identify(base), "b" * 64),
         TrainSettings(steps=100, class_photos=str(outside), batch_size=4),
-        own,
+        TrainingSet(own),
         out=tmp_path / "Auslieferung",
         grid_steps=20,
     )

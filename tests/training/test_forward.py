@@ -54,10 +54,10 @@ class Words:
         return Conditioning(torch.zeros(len(captions), 77, 8), pooled)
 
 
-def _item(n, prior=False, weights=None):
+def _item(n, prior=False, weights=None, of=""):
     draw = torch.Generator().manual_seed(n)
     mean = torch.randn(4, 4, 6, generator=draw)
-    photo = TrainingPhoto(f"{n}.jpg", str(n), f"photo of mrxa woman, tag {n}", prior)
+    photo = TrainingPhoto(f"{n}.jpg", str(n), f"photo of {'toxm man' if of else 'mrxa woman'}, tag {n}", prior, of=of)
     encoded = (mean, torch.full_like(mean, 0.1))
     return Item(photo, placement((480, 320), Bucket(48, 32)), weights, lambda: encoded)
 
@@ -160,7 +160,7 @@ class Switch:
 
 def _preserving(share, batch_size=4, processes=1):
     forward, unet, words = _forward(preservation_weight=1.0, preservation_share=share, batch_size=batch_size)
-    return OutputPreservation(forward, Switch(unet.weight), MARA, forward.train, processes), unet, words
+    return OutputPreservation(forward, Switch(unet.weight), [MARA], forward.train, processes), unet, words
 
 
 def test_without_the_trigger_the_base_is_the_target():
@@ -202,7 +202,7 @@ def test_class_pictures_need_no_preserving():
 
 def _with_phrases(**settings):
     forward, unet, words = _forward(phrase_weight=1.0, batch_size=4, **settings)
-    return OutputPreservation(forward, Switch(unet.weight), MARA, forward.train), unet, words
+    return OutputPreservation(forward, Switch(unet.weight), [MARA], forward.train), unet, words
 
 
 def test_a_phrase_beside_the_trigger_does_what_it_does_in_the_base():
@@ -239,3 +239,22 @@ def test_each_part_of_the_loss_has_its_own_weight_and_none_is_computed_for_nothi
     assert [part.item() for part in preservation.losses(sample)] == [2.0, 8.0]
     preservation.train = replace(both, phrase_timesteps=999)
     assert [part.item() for part in preservation.losses(sample)] == [2.0]
+
+
+def test_each_photo_of_several_characters_is_preserved_with_its_own_words():
+    forward, unet, words = _forward(
+        preservation_weight=1.0, preservation_share=1.0, phrase_weight=1.0, phrase_share=1.0, phrase_timesteps=0
+    )
+    together = [MARA, Character("Tomas", "toxm", "man")]
+    preservation = OutputPreservation(forward, Switch(unet.weight), together, forward.train)
+    sample = forward.draw([_item(1), _item(2, of="Tomas")], 7)
+    preservation.phrase_losses(sample)
+    of_base, ours = words.heard
+    assert [caption.split(",")[0] for caption in ours] == ["photo of mrxa woman", "photo of toxm man"]
+    assert [caption.split(",")[0] for caption in of_base] == ["photo of woman", "photo of man"]
+    words.heard.clear()
+    for step in range(20):
+        preservation.free_losses(forward.draw([_item(1), _item(2, of="Tomas")], step))
+    heard = set(chain(*words.heard))
+    assert not [caption for caption in heard if "mrxa" in caption or "toxm" in caption]
+    assert {"photo of woman, tag 1", "photo of man, tag 2"} <= heard

@@ -172,10 +172,12 @@ class Page:
         check_sentence(fault["error"], fault["code"])
         return fault
 
-    def character(self, name: str = "Mara", photos: int = 0, consent: bool = True) -> CharacterFolder:
+    def character(
+        self, name: str = "Mara", photos: int = 0, consent: bool = True, trigger: str = "mrxa"
+    ) -> CharacterFolder:
         """A character with photos and no captions."""
         agreed = Consent("fictional", "2024-05-06") if consent else None
-        folder = create(self.root, Character(name, "mrxa", "woman", agreed))
+        folder = create(self.root, Character(name, trigger, "woman", agreed))
         for photo in sorted(MARA.glob("*.jpg"))[:photos]:
             shutil.copy(photo, folder.photos / photo.name)
         return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,12 @@ def _terms(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def usage_hint(words: str, consent: str) -> str:
+def usage_hint(words: Sequence[str], consent: str) -> str:
     """ModelSpec's ``usage_hint``.
 
     Args:
-        words: that call the character in a prompt.
+        words: what calls each of the characters in a prompt.
         consent: how the person shown agreed, as `character.store.Consent.kind`; of others nothing is said.
     """
-    return f"Put “{words}” into the prompt. {_FACES.get(consent, '')}".strip()
+    called = " or ".join(f"“{one}”" for one in words)
+    return f"Put {called} into the prompt. {_FACES.get(consent, '')}".strip()

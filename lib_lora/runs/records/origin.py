@@ -20,8 +20,11 @@ def lora_origin(run: Run) -> LoraOrigin:
     from lib_lora.deploy.folder import LoraOrigin  # loads torch, which the picture does not need
 
     file = run.file
-    own = sum(not photo.prior for photo in file.photos)
-    return LoraOrigin(file.id, file.character, own, Path(file.base.path), file.base.family, terms=file.base.terms)
+    own = sum(not photo.prior and not photo.of for photo in file.photos)
+    base = file.base
+    return LoraOrigin(
+        file.id, file.character, own, Path(base.path), base.family, terms=base.terms, others=tuple(file.others)
+    )
 
 
 def comfy_base(run: Run, checkpoint: str = "") -> ComfyBase:

@@ -99,7 +99,7 @@ def estimate(
         shapes: of the base model's tensors (`shapes_of`).
         train: the settings.
         side: in pixels, that is trained where the settings name none.
-        photos: of the character that are in use.
+        photos: in use, of all characters in the LoRA.
         class_photos: pictures of the class.
     """
     side = train.resolution or side
@@ -109,8 +109,11 @@ def estimate(
     model = family_named(family)
     cells = (side // 8) ** 2
     latents = (photos + class_photos) * (2 * 4 * model.latent_channels * cells + 300)  # mean and deviation in float32
-    captions = photos + class_photos + 1 + (most_captions(photos + class_photos) if train.preservation_weight else 0)
-    captions += 2 * len(PHRASES) if train.phrase_weight else 0
+    people = 1 + len(train.together)
+    captions = (
+        photos + class_photos + 1 + (most_captions(photos + class_photos, people) if train.preservation_weight else 0)
+    )
+    captions += 2 * len(PHRASES) * people if train.phrase_weight else 0
     texts = 0 if train.hears_text else captions * model.conditioning_bytes(shapes)
     pictures = pictures_left(train, 0, steps)
     return Estimate(

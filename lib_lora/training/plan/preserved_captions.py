@@ -7,7 +7,7 @@ functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -35,12 +35,14 @@ def joined(caption: str, phrase: str) -> str:
     return f"{caption}, {phrase}" if caption else phrase
 
 
-def anybody(character: Character) -> list[str]:
-    """Captions that ask for anybody but the character, each once; a name that is the trigger is left out."""
-    plain = [text.format(class_word=character.class_word) for text in _ANYBODY]
-    named = [f"photo of {name} {character.class_word}" for name in _NAMES]
+def anybody(characters: Sequence[Character]) -> list[str]:
+    """Captions that ask for anybody but these characters, with the class word of the first, each once; a name that is a
+    trigger is left out."""
+    class_word = characters[0].class_word
+    plain = [text.format(class_word=class_word) for text in _ANYBODY]
+    named = [f"photo of {name} {class_word}" for name in _NAMES]
     worded = [joined((plain + named)[number % len(plain + named)], phrase) for number, phrase in enumerate(PHRASES)]
-    return [text for text in dict.fromkeys([*plain, *named, *worded]) if not calls(text, character)]
+    return [text for text in dict.fromkeys([*plain, *named, *worded]) if not calls(text, characters)]
 
 
 def phrases_for(caption: str) -> list[str]:
@@ -48,25 +50,31 @@ def phrases_for(caption: str) -> list[str]:
     return Random(f"phrases of {caption}").sample(PHRASES, _EACH)
 
 
-def calls(caption: str, character: Character) -> bool:
-    """Whether a caption calls the character by the trigger."""
-    return without_character(caption, character) != caption
+def calls(caption: str, characters: Sequence[Character]) -> bool:
+    """Whether a caption calls one of these characters by the trigger."""
+    return _without(caption, characters) != caption
 
 
-def free_caption(caption: str, character: Character, random: Random) -> str:
-    """A caption that does not call the character, for one sample.
+def _without(caption: str, characters: Sequence[Character]) -> str:
+    for one in characters:
+        caption = without_character(caption, one)
+    return caption
+
+
+def free_caption(caption: str, characters: Sequence[Character], random: Random) -> str:
+    """A caption that calls none of the characters, for one sample.
 
     Args:
         caption: of the photo, as it was trained in the same sample; empty where it was dropped.
-        character: whose trigger must not be called.
+        characters: those of the LoRA, whose triggers must not be called; the photo's own first.
         random: of this sample.
     """
-    general, choice = random.random() < _GENERAL, random.choice(anybody(character))
+    general, choice = random.random() < _GENERAL, random.choice(anybody(characters))
     phrase = random.choice(phrases_for(caption)) if random.random() < _JOINED else ""
-    # a caption without the trigger is one that should show the person, so it cannot be kept free of the person
-    if general or (caption and not calls(caption, character)):
+    # a caption without a trigger is one that should show the person, so it cannot be kept free of the person
+    if general or (caption and not calls(caption, characters)):
         return choice
-    own = without_character(caption, character)
+    own = _without(caption, characters)
     return joined(own, phrase) if phrase else own
 
 
@@ -83,23 +91,30 @@ class PhrasePrompt:
     of_base: str
 
 
-def phrase_prompts(character: Character) -> list[PhrasePrompt]:
-    """A prompt for each phrase of `PHRASES` that does not have the trigger in it; the character's traits are in none,
-    since a phrase may say the opposite."""
-    called, anyone = f"photo of {character.trigger} {character.class_word}", f"photo of {character.class_word}"
-    phrases = [phrase for phrase in PHRASES if not calls(phrase, character)]
+def phrase_prompts(characters: Sequence[Character]) -> list[PhrasePrompt]:
+    """A prompt about the first of the characters of a LoRA for each phrase of `PHRASES` that has no trigger in it;
+    traits are in none, since a phrase may say the opposite."""
+    who = characters[0]
+    called, anyone = f"photo of {who.called}", f"photo of {who.class_word}"
+    phrases = [phrase for phrase in PHRASES if not calls(phrase, characters)]
     return [PhrasePrompt(joined(called, phrase), joined(anyone, phrase)) for phrase in phrases]
 
 
-def captions_needed(captions: Iterable[str], character: Character) -> list[str]:
-    """All that `free_caption` can give, for captions that do not change; see `most_captions`."""
-    found = anybody(character)
+def captions_needed(captions: Iterable[str], characters: Sequence[Character]) -> list[str]:
+    """All that `free_caption` can give for the first of the characters, with captions that do not change; see
+    `most_captions`."""
+    found = anybody(characters)
     for caption in ("", *captions):
-        own = without_character(caption, character)
+        own = _without(caption, characters)
         found += [own, *(joined(own, phrase) for phrase in phrases_for(caption))]
     return list(dict.fromkeys(found))
 
 
-def most_captions(photos: int) -> int:
-    """How many `captions_needed` can give for so many photos."""
-    return len(_ANYBODY) + len(_NAMES) + len(PHRASES) + (1 + _EACH) * (photos + 1)
+def own_first(characters: Sequence[Character], name: str) -> list[Character]:
+    """The characters of a LoRA with the one called `name` first; empty = they stay as they are."""
+    return sorted(characters, key=lambda one: bool(name) and one.name != name)
+
+
+def most_captions(photos: int, characters: int = 1) -> int:
+    """How many `captions_needed` can give for so many photos of so many characters."""
+    return characters * (len(_ANYBODY) + len(_NAMES) + len(PHRASES) + 1 + _EACH) + (1 + _EACH) * photos

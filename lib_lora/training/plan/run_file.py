@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
@@ -41,6 +41,7 @@ class TrainingPhoto:
         sha256: of its bytes.
         caption: what is trained with it.
         prior: a picture of the class, not of the character.
+        of: name of the other character that it shows; empty = the run's own.
         regions: faces as fractions (left, top, right, bottom) of the upright picture, for the loss weight map.
     """
 
@@ -49,6 +50,20 @@ class TrainingPhoto:
     caption: str
     prior: bool = False
     regions: list[list[float]] = field(default_factory=list)
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a run trains on.
+
+    Attributes:
+        photos: of all characters, and class pictures.
+        others: the characters in the same LoRA, beside the one whose run it is.
+    """
+
+    photos: list[TrainingPhoto]
+    others: list[Character] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class RunFile:
             0 = it was not.
         ended: the step at which it ended although its settings name more; 0 = it did not.
         best_step: the checkpoint whose LoRA is used, because likeness did not rise after it; 0 = the last one.
+        others: the characters in the same LoRA, as they were at the start.
         version: of the file's layout.
     """
 
@@ -108,7 +124,13 @@ class RunFile:
     restart: int = 0
     ended: int = 0
     best_step: int = 0
+    others: list[Character] = field(default_factory=list)
     version: int = FILE_VERSION
+
+    @property
+    def characters(self) -> list[Character]:
+        """All characters in the LoRA, the run's own first."""
+        return [self.character, *self.others]
 
 
 @dataclass(frozen=True)
@@ -205,7 +227,7 @@ def create_run(
     character: Character,
     base: IdentifiedBase,
     train: TrainSettings,
-    photos: list[TrainingPhoto],
+    pictures: TrainingSet,
     out: Path | None = None,
     grid_steps: int = 0,
 ) -> Run:
@@ -232,11 +254,12 @@ def create_run(
             base.terms,
         ),
         settings=train,
-        photos=photos,
-        data_hash=digest_of(*sorted(f"{p.sha256}{p.caption}{p.prior}" for p in photos)),
+        photos=pictures.photos,
+        data_hash=digest_of(*sorted(f"{p.sha256}{p.caption}{p.prior}" for p in pictures.photos)),
         versions=versions(),
         out=str(out.absolute()) if out else None,
         grid_steps=grid_steps,
+        others=[replace(one, notes="") for one in pictures.others],
     )
     run = Run(runs / identifier, run_file, base.info)
     save_run(run)

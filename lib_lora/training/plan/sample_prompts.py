@@ -21,7 +21,7 @@ def prompts_of(character: Character, train: TrainSettings) -> list[str]:
     """
     if train.samples and train.sample_prompts:
         return [" ".join(prompt.replace(TRIGGER, character.trigger).split()) for prompt in train.sample_prompts]
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
+    who = ", ".join([character.called, *character.traits])
     return [PROMPTS[number % len(PROMPTS)].format(who=who) for number in range(train.samples)]
 
 

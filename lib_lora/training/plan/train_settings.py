@@ -19,6 +19,7 @@ FILE_VERSION = 1
 MOST_VECTORS = 4  # of the trigger; A1111 takes more, each is a token less for the rest of the prompt
 _MOST_CLIP_SKIP = max(family.most_clip_skip for family in families())
 _WITH_CLIP_SKIP = " and ".join(family.title for family in families() if family.most_clip_skip)
+MOST_TOGETHER = 7  # other characters in the same LoRA
 MOST_SAMPLE_PROMPTS, LONGEST_SAMPLE_PROMPT = 8, 400  # of the user's own; letters
 
 
@@ -210,12 +211,20 @@ class TrainSettings:
             group="Photos",
         ),
     )
+    together: list[str] = field(
+        default_factory=list,
+        metadata=described(
+            "Characters in the same LoRA",
+            "Names of other characters, each on a line, whose photos are trained too; each is called by its own trigger"
+            " word. Empty = none.",
+            group="Photos",
+        ),
+    )
     class_photos: str | None = field(
         default=None,
         metadata=described(
             "Folder of class pictures",
-            "Folder of pictures of the class (without the character) for prior preservation, or none. May be the photos"
-            " folder of another character, for two people in one LoRA.",
+            "Folder of pictures of the class (without the character) for prior preservation, or none.",
             group="Photos",
             path=True,
         ),
@@ -354,6 +363,13 @@ class TrainSettings:
                 "stop_early needs likeness_curve, which measures whether the likeness still rises.", "stop_early"
             )
         _check_prompts(self.sample_prompts)
+        if len(self.together) > MOST_TOGETHER:
+            raise Misfit(f"together names {len(self.together)} characters; {MOST_TOGETHER} are the most.", "together")
+        if self.together and self.trigger_vectors:
+            raise Misfit(
+                "trigger_vectors are learned for one character alone; set them to 0, or leave together empty.",
+                "together",
+            )
 
     @property
     def phrase_turns(self) -> float:

@@ -98,7 +98,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
         "why": why,
         "infotext": text,
         "prompt": text.split("\n", 1)[0],
-        "trigger": f"{run.file.character.trigger} {run.file.character.class_word}",
+        "trigger": run.file.character.called,
         "text": f"{file.name} is in {target}.{more}",
     }
 

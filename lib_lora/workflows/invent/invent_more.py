@@ -192,7 +192,7 @@ def _until_enough(
     lora: _Lora,
 ) -> None:
     invented, digest, count, budget = shop.invented, lora.digest, request.count, request.budget
-    who = f"{character.trigger} {character.class_word}" if lora.file else plan.describe
+    who = character.called if lora.file else plan.describe
     while True:
         done = _stage(shop.painted, digest)
         kept = invented.kept(done)

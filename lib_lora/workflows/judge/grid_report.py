@@ -35,7 +35,7 @@ from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
-from lib_lora.workspace.workspace import RunFolder, character_of, data_root
+from lib_lora.workspace.workspace import RunFolder, data_root
 
 SHEET = "sheet.png"  # all of them on one picture
 Reconstruct = Callable[[Image.Image], "Image.Image | None"]
@@ -254,7 +254,7 @@ def training_of(
         tuple(saved_steps(run)),
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
-        _has_class_pictures(run.file),
+        run.file.settings.class_photos is not None,
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),
@@ -263,15 +263,10 @@ def training_of(
     )
 
 
-def _has_class_pictures(run: RunFile) -> bool:
-    """Whether pictures of the class were trained; a second person's photos are none."""
-    return any(character_of(folder) is None for folder in {Path(one.file).parent for one in run.photos if one.prior})
-
-
 def _are_named(run: RunFile) -> bool:
     """Whether most photos have captions that say more than the template does."""
     usual = caption_files.template(run.character)
-    captions = [photo.caption for photo in run.photos if not photo.prior]
+    captions = [photo.caption for photo in run.photos if not photo.prior and not photo.of]
     return sum(caption != usual for caption in captions) > len(captions) / 2
 
 

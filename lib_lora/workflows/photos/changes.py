@@ -215,7 +215,7 @@ def rename(folder: CharacterFolder, before: Character, after: Character) -> None
     """
     if template(before) == template(after) or not folder.photos.is_dir():
         return
-    old, new = (f"{one.trigger} {one.class_word}" for one in (before, after))
+    old, new = (one.called for one in (before, after))
 
     def renamed(caption: str) -> str:
         if caption == template(before):
@@ -227,7 +227,7 @@ def rename(folder: CharacterFolder, before: Character, after: Character) -> None
 
 
 def _renaming(before: Character, after: Character) -> str:
-    old, new = (f"{one.trigger} {one.class_word}" for one in (before, after))
+    old, new = (one.called for one in (before, after))
     return f"say {new!r} in place of {old!r}"
 
 

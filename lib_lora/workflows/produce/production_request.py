@@ -143,7 +143,7 @@ def plan_of(root: Path, name: str, request: ProduceRequest) -> tuple[Run, Produc
     elif request.webui_loras is not None:
         tags.check_names((row.prompt for row in request.prompts), request.webui_loras)
     character, train, info = run.file.character, run.file.settings, run.model()
-    who = ", ".join([f"{character.trigger} {character.class_word}", *character.traits])
+    who = ", ".join([character.called, *character.traits])
     plan = ProductionPlan(
         run=run.file.id,
         step=step,

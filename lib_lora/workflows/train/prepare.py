@@ -6,27 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lib_lora.character import caption_files
-from lib_lora.character.photo_counts import LEAST_TO_TRAIN
-from lib_lora.character.photo_files import list_photos, open_photo
-from lib_lora.character.store import Character, consent_of, load
-from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256_once
+from lib_lora.character.store import consent_of, load
+from lib_lora.errors import UserError
 from lib_lora.models.families.identify import identify, inspect_checkpoint
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.models.reading.file_hashes import cached_sha256
-from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.runs.reopen import check_out
 from lib_lora.training.plan.memory_fitting import AS_IT_IS, fitted
 from lib_lora.training.plan.presets import asked_beside, preset
-from lib_lora.training.plan.run_file import IdentifiedBase, Run, TrainingPhoto, create_run, save_run
+from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run, save_run
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.plan.trigger_check import check_trigger
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workflows.library.base_terms import base_terms
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
-from lib_lora.workspace.workspace import CharacterFolder, Workspace, character_of
+from lib_lora.workflows.train.training_set import class_files, others_of, photos_of, training_set, weight_is_asked
+from lib_lora.workspace.workspace import Workspace
 
 
 def start_run(
@@ -54,8 +50,8 @@ def start_run(
     seen = seen or asked_for(request)
     see_that_it_may_be_used(root, request.base)  # before torch is loaded, where its hash is known already
     check_trigger(character, seen.train)
-    see_that_both_fit(character, seen.train)
-    photos_of(folder, character, request.few)
+    for place, one in [(folder, character), *others_of(root, character, seen.train)]:
+        photos_of(place, one, request.few)
     if not request.elsewhere:
         from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
 
@@ -66,8 +62,8 @@ def start_run(
     see_that_it_may_be_used(root, request.base, digest)
     base = IdentifiedBase(info, digest, base_terms(root, request.base, digest))
     asked = weight_is_asked(info, train)
-    photos = [*own_photos(folder, character, train, request.few, asked), *class_photos(character, train)]
-    return create_run(folder.runs, character, base, train, photos, request.out, request.grid_steps)
+    found = training_set(root, folder, character, train, request.few, asked)
+    return create_run(folder.runs, character, base, train, found, request.out, request.grid_steps)
 
 
 def _for_this_gpu(info: ModelInfo, train: TrainSettings, overrides: dict[str, Any]) -> TrainSettings:
@@ -195,155 +191,3 @@ def for_gpu(
         return train, ""
     found, said = fitted(info.family, whole, train, by_dotted_key(overrides), free)
     return found, "" if AS_IT_IS in said else said
-
-
-def weight_is_asked(info: ModelInfo, train: TrainSettings) -> bool:
-    """Whether these settings weigh the face otherwise than their preset does, so that somebody asked for it.
-
-    What only the preset says of it means nothing where no face is found.
-    """
-    return preset(train.preset, info.family, narrow=info.narrow).face_weight != train.face_weight
-
-
-def own_photos(
-    folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
-) -> list[TrainingPhoto]:
-    """The photos of the character that a run with these settings trains on.
-
-    Args:
-        folder, character: whose.
-        train: the settings.
-        few: as in `start_run`.
-        weight_asked: see `weight_is_asked`; then there must be a face.
-
-    Raises:
-        UserError: there is none, there are too few, or the faces that somebody wants weighed are on none of them.
-    """
-    files = photos_of(folder, character, few)
-    default = caption_files.template(character)
-    regions = _face_regions(files) if train.face_weight > 1 else {}
-    if weight_asked and regions and not any(regions.values()):
-        raise UserError(
-            f"face_weight is {train.face_weight:g}, but no face is found on any photo in {folder.photos}; "
-            "leave face_weight out, or use photos that show the face.",
-            code="face-weight-without-face",
-        )
-    return [
-        TrainingPhoto(
-            file=path.relative_to(folder.path).as_posix(),
-            sha256=sha256_once(path),
-            caption=caption_files.read(path) or default,
-            regions=regions.get(path, []),
-        )
-        for path in files
-    ]
-
-
-def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[Path]:
-    """The files of a character's photos in use, of which there must be enough to train on; see `own_photos`.
-
-    Raises:
-        UserError: there is none, or there are too few.
-    """
-    files = photos_to_use(folder)
-    if not files and list_photos(folder.photos):
-        raise UserError(
-            f"All photos of {character.name!r} are left out; include some again with: "
-            f"{typed('audit', character.name, '--undecided')} PHOTO",
-            code="all-photos-left-out",
-            character=character.name,
-        )
-    if not files:
-        raise UserError(
-            f"There is no photo in {folder.photos}; add some with: {typed('import', character.name)} PHOTOS",
-            code="no-photo",
-        )
-    if len(files) < LEAST_TO_TRAIN and not few:
-        raise UserError(
-            f"{character.name!r} has {len(files)} photo{'' if len(files) == 1 else 's'} in use, and at least "
-            f"{LEAST_TO_TRAIN} are needed to learn a face; add some with: {typed('import', character.name)} PHOTOS "
-            "(or train anyway with --few)",
-            code="too-few-photos",
-            photos=len(files),
-            needed=LEAST_TO_TRAIN,
-        )
-    return files
-
-
-def class_photos(character: Character, train: TrainSettings) -> list[TrainingPhoto]:
-    """The pictures of the class for prior preservation; none where the settings name no folder.
-
-    Raises:
-        UserError: the folder is not there, or holds no picture; it is another character's, without consent.
-    """
-    files, other = class_files(train)
-    usual = caption_files.template(other) if other else f"photo of {character.class_word}"
-    default = train.class_caption or usual
-    return [
-        TrainingPhoto(file=str(path), sha256=sha256_once(path), caption=caption_files.read(path) or default, prior=True)
-        for path in files
-    ]
-
-
-def see_that_both_fit(character: Character, train: TrainSettings) -> None:
-    """See that a second person, whose photos are the class pictures, can be in the same LoRA: called by another word,
-    and agreed in the same way, since the file names one.
-
-    Raises:
-        UserError: they cannot; or see `class_photos`.
-    """
-    _, other = class_files(train)
-    if other is None:
-        return
-    if other.name == character.name:
-        raise UserError(
-            f"The folder of class pictures is the photos folder of {character.name} itself; name another one's.",
-            code="class-photos-own",
-        )
-    if other.trigger.casefold() == character.trigger.casefold():
-        raise UserError(
-            f"{character.name} and {other.name} have the same trigger word, {other.trigger}; give one of them another.",
-            code="triggers-equal",
-        )
-    kinds = [consent_of(one).kind for one in (character, other)]
-    if kinds[0] != kinds[1]:
-        raise UserError(
-            f"{character.name} was declared as '{kinds[0]}' and {other.name} as '{kinds[1]}', and a LoRA can say only "
-            "one of them; train them apart.",
-            code="consents-differ",
-        )
-
-
-def class_files(train: TrainSettings) -> tuple[list[Path], Character | None]:
-    """The class pictures, and the character whose photos they are; see `class_photos`."""
-    if not train.class_photos:
-        return [], None
-    folder = Path(train.class_photos).expanduser().absolute()
-    place = character_of(folder)
-    other = load(place) if place else None
-    if other:
-        consent_of(other)  # two people in one LoRA: neither is trained without it
-    files = photos_to_use(place) if place else list_photos(folder)
-    if not files:
-        raise UserError(
-            f"There is no picture to train on in {folder}; add some, or leave class_photos out.",
-            code="class-photos-missing",
-            folder=folder,
-        )
-    return files, other
-
-
-def _face_regions(files: list[Path]) -> dict[Path, list[list[float]]]:
-    """The boxes of the faces on each photo, as fractions."""
-    from lib_lora.faces.engines.opencv_engine import SFaceEngine
-
-    engine = SFaceEngine()
-    found = {}
-    for path in files:
-        image = open_photo(path)
-        boxes = []
-        for x, y, width, height in engine.boxes(image):
-            box = (x / image.width, y / image.height, (x + width) / image.width, (y + height) / image.height)
-            boxes.append([min(1.0, max(0.0, number)) for number in box])
-        found[path] = boxes
-    return found

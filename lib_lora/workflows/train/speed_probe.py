@@ -27,8 +27,9 @@ from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.training.session import open_session
-from lib_lora.workflows.train.prepare import class_photos, own_photos, plan, weight_is_asked
+from lib_lora.workflows.train.prepare import plan
 from lib_lora.workflows.train.scratch_run import scratch_folder
+from lib_lora.workflows.train.training_set import training_set, weight_is_asked
 from lib_lora.workspace.workspace import Workspace
 
 MEASURED = "done/measured.json"  # by which a worker on another machine gives what was measured
@@ -82,12 +83,11 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
     character = load(folder)
     consent_of(character)
     info, train = plan(request)
-    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
-    photos = [*own, *class_photos(character, train)]
+    found = training_set(root, folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     wanted = settings_of(request.preset, info.family, request.overrides, narrow=info.narrow)
     with scratch_folder(folder) as place:
-        yield create_run(place, character, base, train, photos), wanted
+        yield create_run(place, character, base, train, found), wanted
 
 
 def steps_to_measure(train: TrainSettings) -> int:

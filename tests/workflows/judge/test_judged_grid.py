@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from lib_lora.runs.reopen import reopen
-from lib_lora.training.plan.run_file import Run, TrainingPhoto, load_run
+from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_report import next_command, training_of
+from lib_lora.workflows.judge.grid_report import next_command
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
@@ -138,20 +138,6 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.facts.training.class_photos
     assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
-
-
-def test_a_second_persons_photos_are_no_class_pictures(copied):
-    run = load_run(copied.run)
-    own = [photo for photo in run.file.photos if not photo.prior]
-    photos = run.character_folder.photos
-
-    def has_class_pictures(*folders):
-        prior = [TrainingPhoto(str(folder / "1.jpg"), "0", "photo of toxm man", prior=True) for folder in folders]
-        trained = replace(run, file=replace(run.file, photos=[*own, *prior]))
-        return training_of(trained, 3, 1.0, [], [], "sface").class_photos
-
-    assert [has_class_pictures(), has_class_pictures(photos)] == [False, False]
-    assert [has_class_pictures(photos.parent), has_class_pictures(photos / "women")] == [True, True]
 
 
 def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_spoiled(run, eye, paint):

@@ -28,6 +28,7 @@ from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.prepare import for_gpu, plan, settle, start_run
+from lib_lora.workflows.train.training_set import photos_an_epoch
 from lib_lora.workspace.workspace import Workspace
 
 MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
@@ -228,27 +229,45 @@ def test_class_pictures_keep_captions_of_their_own(start, some_photos, tmp_path)
     assert len(run.file.photos) == 4
 
 
-def test_another_characters_photos_need_consent_as_well(start, root, some_photos, tmp_path):
-    """Two people in one LoRA: each is called by the trigger word of the own captions."""
+def test_several_characters_are_trained_in_one_lora_each_with_its_own_words(start, root, some_photos, tmp_path):
+    folder, _ = _new(root, some_photos("tomas", 3, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
+    _new(root, some_photos("ines", 2, tmp_path / "ines"), name="Ines", trigger="inxe", class_word="woman")
+    left = sorted(folder.photos.glob("*.jpg"))[0]
+    audit_store.save(folder, audit_store.AuditStore(decisions={sha256(left): "drop"}))
+    run = start(overrides={"together": ["Tomas", "ines"], "face_weight": 2, "passes": 10, "batch_size": 1})
+    assert [one.name for one in run.file.characters] == ["Mara Ü", "Tomas", "Ines"]
+    captions = {"": "photo of mrxa woman", "Tomas": "photo of toxm man", "Ines": "photo of inxe woman"}
+    assert [(photo.of, photo.caption) for photo in run.file.photos] == [
+        pair for pair in captions.items() for _ in range(2)
+    ]
+    assert all(run.photo_path(photo).is_file() and photo.regions and not photo.prior for photo in run.file.photos)
+    assert left not in [run.photo_path(photo) for photo in run.file.photos]
+    assert load_run(run.folder).file == run.file
+    assert photos_an_epoch(root, run.file.character, run.file.settings, 2) == 6
+
+
+def test_characters_that_cannot_be_in_one_lora_are_named(start, root, some_photos, tmp_path):
     folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
     tomas = load(folder)
-    run = start(overrides={"class_photos": str(folder.photos)})
-    assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"] * 2
-    for caption in folder.photos.glob("*.txt"):
-        caption.unlink()
-    left = sha256(sorted(folder.photos.glob("*.jpg"))[0])
-    audit_store.save(folder, audit_store.AuditStore(decisions={left: "drop"}))
-    run = start(overrides={"class_photos": str(folder.photos)})
-    assert [photo.caption for photo in run.file.photos if photo.prior] == ["photo of toxm man"]
+    for together, code in ((["Tomas", "tomas"], "character-named-twice"), (["Mara Ü"], "character-named-twice")):
+        with raises(code):
+            start(overrides={"together": together})
     for changes, code in (
         ({"trigger": "MRXA"}, "triggers-equal"),
         ({"consent": declare_consent("myself")}, "consents-differ"),
+        ({"consent": None}, "consent-missing"),
     ):
         save(folder, replace(tomas, **changes))
         with raises(code, has="Tomas"):
-            start(overrides={"class_photos": str(folder.photos)})
-    save(folder, replace(tomas, consent=None))
-    with raises("consent-missing", has="Tomas"):
+            start(overrides={"together": ["Tomas"]})
+    with raises("character-not-found", has="nobody"):
+        start(overrides={"together": ["nobody"]})
+    assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
+
+
+def test_a_characters_photos_are_no_class_pictures(start, root, some_photos, tmp_path):
+    folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
+    with raises("class-photos-of-character", has="Tomas"):
         start(overrides={"class_photos": str(folder.photos)})
 
 

@@ -16,6 +16,7 @@ from lib_lora.errors import UserError, plural
 from lib_lora.files import size
 from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
+from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote import places
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
@@ -29,6 +30,7 @@ from lib_lora.ui.views import base_models
 from lib_lora.ui.views.base_models import BaseRecord
 from lib_lora.ui.views.character_snapshot import snapshot_of
 from lib_lora.workflows.train.elsewhere.rent_quote import PlannedTraining
+from lib_lora.workflows.train.training_set import class_files, others_of
 from lib_lora.workspace.file_cache import kept, mark
 
 _SAMPLED = 0.2  # seconds in which is seen what other programs take of the processor
@@ -135,10 +137,11 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     here = body.on == LOCAL or context.host.remote()
     if not here:
         train = replace(train, likeness_curve=False, stop_early=False)  # as `runs.sent_run` sends it
-    others = _class_photos(context, train)
+    classes = _class_photos(context, train)
+    beside = sum(len(photos_to_use(place)) for place, _ in others_of(context.root, snapshot.character, train))
     count, plain = len(snapshot.used), caption_files.template(snapshot.character)
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
-    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), others)
+    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1) + beside, classes)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
     if here:
         measured = _measured(context, path, train, need.steps, need.work - need.steps)
@@ -154,7 +157,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
         "disk_bytes": need.disk_bytes,
         "free_bytes": free,
         "measured": None if measured is None else measured.values(),
-        "text": _text(need.steps, count, measured),
+        "text": _text(need.steps, count + beside, measured),
         "problems": _problems(snapshot.character, count, need.disk_bytes, free),
     }
 
@@ -164,9 +167,7 @@ def _class_photos(context: RequestContext, train: TrainSettings) -> int:
         return 0
     if context.host.remote():
         raise forbidden("This webui is open to other machines, so a folder of class photos cannot be named here.")
-    from lib_lora.workflows.train.prepare import class_files
-
-    return len(class_files(train)[0])
+    return len(class_files(train))
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ from lib_lora.workflows.train.elsewhere.rent_quote import (
     spent,
     training_of,
 )
+from lib_lora.workflows.train.training_set import photos_an_epoch
 
 _NAME = re.compile(rf"{PREFIX}[0-9A-Za-z-]{{1,64}}")  # of a pod of SameFace
 _ENDING = 20.0  # seconds for which the page waits until a pod is gone
@@ -207,7 +208,7 @@ def _training(context: RequestContext, call: Call) -> PlannedTraining:
         path = base_of(context, body.base)
         base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
-    steps = train.total_steps(max(len(snapshot.used), 1) * (2 if train.class_photos else 1))
+    steps = train.total_steps(photos_an_epoch(context.root, snapshot.character, train, max(len(snapshot.used), 1)))
     given = by_dotted_key(body.settings)
     return PlannedTraining(path, base.family, base.narrow, train, given, steps, side=train.resolution or base.side)
 

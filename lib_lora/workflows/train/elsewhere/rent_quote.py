@@ -34,7 +34,8 @@ from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.typed_settings import by_dotted_key
 from lib_lora.workflows.judge.painting.painting_quote import grid_of, pace_of
 from lib_lora.workflows.train.elsewhere.renting import costing_pods
-from lib_lora.workflows.train.prepare import asked_for, photos_of
+from lib_lora.workflows.train.prepare import asked_for
+from lib_lora.workflows.train.training_set import photos_an_epoch, photos_of
 from lib_lora.workspace.workspace import Workspace
 
 _SHOWN = 5  # offers in a terminal
@@ -129,8 +130,9 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
         return PlannedTraining(info.path, info.family, info.narrow, train, given, left, done, side)
     base = chosen_base(asked)
     seen = asked_for(TrainingRequest(base, asked.preset, asked.settings, asked.prediction, few=asked.few))
-    photos = len(photos_of(folder, load(folder), asked.few)) * (2 if seen.train.class_photos else 1)
-    steps = seen.train.total_steps(max(photos, 1))
+    character = load(folder)
+    own = len(photos_of(folder, character, asked.few))
+    steps = seen.train.total_steps(max(photos_an_epoch(root, character, seen.train, own), 1))
     side, given = seen.train.resolution or seen.info.resolution, by_dotted_key(asked.settings)
     return PlannedTraining(base, seen.info.family, seen.info.narrow, seen.train, given, steps, side=side)
 

@@ -20,8 +20,9 @@ from lib_lora.runs.reopen import check_base
 from lib_lora.training.plan.run_file import IdentifiedBase, Run, create_run, load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.typed_settings import by_dotted_key, to_dict
-from lib_lora.workflows.train.prepare import asked_for, class_photos, own_photos, plan, weight_is_asked
+from lib_lora.workflows.train.prepare import asked_for, plan
 from lib_lora.workflows.train.scratch_run import scratch_folder
+from lib_lora.workflows.train.training_set import training_set, weight_is_asked
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
 
@@ -88,7 +89,7 @@ def sent_list(root: Path, name: str, asked: TrainArguments) -> SentList:
         chosen_base(asked), asked.preset, asked.settings, asked.prediction, few=True, elsewhere=True
     )
     with scratch_folder(folder) as place:
-        return _listed(_made(folder, request, place), place / "data")
+        return _listed(_made(root, folder, request, place), place / "data")
 
 
 def base_there(root: Path, place: Place, base: Path) -> bool | None:
@@ -134,13 +135,13 @@ def base_address(root: Path, place: Place, base: Path, given: str) -> str:
     return "" if place.ray else known
 
 
-def _made(folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:
+def _made(root: Path, folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:
     """The run as it would be made, but for the base model's hash, which takes long and is no secret."""
     character = load(folder)
     consent_of(character)
     info, train = plan(request, asked_for(request))
-    own = own_photos(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
-    return create_run(runs, character, IdentifiedBase(info, ""), train, [*own, *class_photos(character, train)])
+    found = training_set(root, folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
+    return create_run(runs, character, IdentifiedBase(info, ""), train, found)
 
 
 def _listed(run: Run, data: Path) -> SentList:

@@ -220,6 +220,21 @@ def test_what_is_in_the_way_is_said(page, models, monkeypatch):
     assert page.code_of("/characters/mara/estimate", body, 403) == "forbidden"
 
 
+def test_photos_of_characters_in_the_same_lora_are_counted(page, models):
+    page.character(photos=4)
+    page.character("tomas", photos=2, trigger="toxm")
+    settings = {"passes": 6, "batch_size": 1, "accumulation": 1}
+
+    def told(**more):
+        return page.done("/characters/mara/estimate", {"base": str(models[0].path), "settings": settings | more})
+
+    alone, together = told(), told(together=["tomas"])
+    assert (alone["steps"], together["steps"]) == (24, 36)
+    assert together["text"].startswith("36 steps with 6 photos")
+    body = {"base": str(models[0].path), "settings": {"together": ["nobody"]}}
+    assert page.code_of("/characters/mara/estimate", body) == "character-not-found"
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0, "1 s"), (80, "80 s"), (700, "12 min"), (3900, "1 h 5 min")])
 def test_durations_in_words(seconds, said):
     assert plan_routes.in_words(seconds) == said
