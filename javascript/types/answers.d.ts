@@ -720,7 +720,7 @@ interface RentedPod {
 interface SentList {
   photos: { name: string; bytes: number; faces: number; caption: string; original: string }[];
   photo_bytes: number;
-  character: { name: string; trigger: string; class_word: string; consent: Consent | null; traits: string[] | null };
+  characters: { name: string; trigger: string; class_word: string; consent: Consent | null; traits: string[] | null }[];
   files: Record<string, number>;
   run_files: Record<string, number>;
   settings: Settings;

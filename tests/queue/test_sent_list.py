@@ -57,7 +57,7 @@ def test_the_list_is_what_lies_on_the_other_machine(home):
         assert [one.faces for one in listed.photos] == [len(one.regions) for one in run.file.photos]
         assert listed.base_bytes in shared
         assert listed.settings["lora.rank"] == run.file.settings.lora.rank
-        assert listed.character["notes"] == ""
+        assert [one["notes"] for one in listed.characters] == [""]
     run_file = f"characters/{folder.path.name}/runs/001/run.yaml"
     assert abs(going_on.files[run_file] - sent[run_file]) < 300  # all but the path of the base model there
     assert base_there(home.root, places.find(home.root, "workshop"), Path(base)) is True  # and is not sent again

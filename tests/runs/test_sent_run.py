@@ -11,7 +11,7 @@ from faults import raises
 from PIL import Image
 
 from lib_lora.character.photo_files import open_photo
-from lib_lora.character.store import load, save
+from lib_lora.character.store import Character, load, save
 from lib_lora.errors import UserError
 from lib_lora.files import sha256
 from lib_lora.models.families.identify import identify
@@ -62,6 +62,7 @@ def _made(tmp_path):
     shutil.copy(DATA / "personas" / "mara" / "02.jpg", outside / "Oma.jpg")
     taken = sorted(folder.photos.glob("*.jpg")) + sorted(folder.photos.glob("*.webp"))
     own = [TrainingPhoto(path.relative_to(folder.path).as_posix(), sha256(path), "mrxa woman") for path in taken]
+    own[-1] = replace(own[-1], of="Tomas")
     own.append(TrainingPhoto(str(outside / "Oma.jpg"), sha256(outside / "Oma.jpg"), "woman", prior=True))
     base = tmp_path / "my models" / "mini-face.safetensors"
     base.parent.mkdir()
@@ -72,7 +73,7 @@ def _made(tmp_path):
         load(folder),
         IdentifiedBase(identify(base), "b" * 64),
         TrainSettings(steps=100, class_photos=str(outside), batch_size=4),
-        TrainingSet(own),
+        TrainingSet(own, [Character("Tomas", "toxm", "man", notes="wohnt auch dort, geheim")]),
         out=tmp_path / "Auslieferung",
         grid_steps=20,
     )
@@ -125,8 +126,9 @@ def test_what_is_sent_is_the_same_training(run, tmp_path):
     assert there.file.settings == replace(run.file.settings, class_photos=None)
     assert load(there.character_folder) == there.file.character == replace(run.file.character, notes="")
     assert len(there.file.photos) == len(run.file.photos)
+    assert there.file.others == [Character("Tomas", "toxm", "man")]
     for ours, theirs in zip(run.file.photos, there.file.photos):
-        assert (theirs.caption, theirs.prior, theirs.regions) == (ours.caption, ours.prior, ours.regions)
+        assert replace(theirs, file=ours.file, sha256=ours.sha256) == ours
         assert sha256(there.photo_path(theirs)) == theirs.sha256
         assert open_photo(there.photo_path(theirs)).tobytes() == open_photo(run.photo_path(ours)).tobytes()
     events = [json.loads(line) for line in folder.events.read_text().splitlines()]

@@ -15,6 +15,7 @@ from lib_lora.training import loop, saving
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.session import open_session
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
 pytestmark = pytest.mark.long
 OURS = pytest.mark.once(
@@ -258,3 +259,22 @@ def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
     assert read(run.checkpoint(3)).metadata["ss_num_reg_images"] == "2"
     session = open_session(make_run(steps=0, passes=5, class_photos=str(classes)), events)
     assert session.total == 30  # three photos, and as many class pictures, five times each
+
+
+@pytest.mark.once("which photos take part, and what the file says of them, is ours")
+def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_run, events, monkeypatch, tmp_path):
+    tomas = NewCharacter("Tomas", "toxm", "man", "fictional")
+    new_character(make_run().workspace.root, tomas, tmp_path / "source")
+    settings = {"preservation_weight": 1.0, "phrase_weight": 1.0, "phrase_timesteps": 0, "phrase_share": 1.0}
+    settings |= {"together": ["Tomas"], "face_weight": 3.0, "te_lr": 1e-3, "lora": {"te": True}, "batch_size": 3}
+    run = make_run(steps=4, save_every=2, **settings)
+    assert [photo.of for photo in run.file.photos] == [""] * 3 + ["Tomas"] * 3
+    whole = read(train(run, events))
+    assert whole.metadata["modelspec.trigger_phrase"] == "mrxa, toxm"
+    assert "“mrxa woman” or “toxm man”" in whole.metadata["modelspec.usage_hint"]
+    assert whole.metadata["ss_num_train_images"] == "6"
+    broken = make_run(steps=4, save_every=2, **settings)
+    _killed_at(monkeypatch, broken, events, 3)
+    resumed = train(load_run(broken.folder), events)
+    assert ("state", {"state": "resumed", "step": 2}) in events
+    assert same(tensors_of(resumed), whole.tensors)

@@ -76,13 +76,10 @@ function parts(list, rented) {
     heads.map((one) => el('th', { text: t(one) })),
   );
   const table = el('table', { class: 'sf-table' }, el('thead', {}, head), el('tbody', {}, list.photos.map(row)));
-  const { character, files, settings } = list;
-  const consent = character.consent ? `${character.consent.kind}, ${character.consent.date}` : '';
-  const traits = (character.traits || []).join(', ');
-  const who = [character.name, character.trigger, character.class_word, traits, consent];
+  const { characters, files, settings } = list;
   const facts = [
     ['Base model', baseWords(list, rented)],
-    ['Character', who.filter(Boolean).join(' · ')],
+    ['Character', characters.map(words).join('; ')],
     ['Files with captions, settings and consent', named(files)],
     ['States of the run so far', named(list.run_files)],
     [
@@ -100,6 +97,12 @@ function parts(list, rented) {
     el('div', { class: 'sf-scroll sf-sent-photos' }, table),
     el('dl', { class: 'sf-sent' }, rows),
   ];
+}
+
+/** @param {SentList['characters'][number]} character */
+function words({ name, trigger, class_word: classWord, traits, consent }) {
+  const declared = consent ? `${consent.kind}, ${consent.date}` : '';
+  return [name, trigger, classWord, (traits || []).join(', '), declared].filter(Boolean).join(' · ');
 }
 
 /**

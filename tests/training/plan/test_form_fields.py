@@ -75,8 +75,7 @@ def test_some_fields_as_they_are():
     assert by_key["class_photos"] == {
         "key": "class_photos",
         "label": "Folder of class pictures",
-        "text": "Folder of pictures of the class (without the character) for prior preservation, or none. May be the"
-        " photos folder of another character, for two people in one LoRA.",
+        "text": "Folder of pictures of the class (without the character) for prior preservation, or none.",
         "kind": "text",
         "choices": [],
         "default": None,

@@ -51,7 +51,7 @@ class SentList:
 
     Attributes:
         photos: in use.
-        character: what is said of the character, by name.
+        characters: what is said of each character in the LoRA, by name.
         settings: of the training, by dotted key.
         files: all files apart from the photos, by their names in the data folder there, in bytes.
         base: name of the base model's file.
@@ -60,7 +60,7 @@ class SentList:
     """
 
     photos: list[SentPhoto]
-    character: dict[str, Any]
+    characters: list[dict[str, Any]]
     settings: dict[str, Any]
     files: dict[str, int]
     base: str
@@ -158,7 +158,7 @@ def _listed(run: Run, data: Path) -> SentList:
     named = Workspace(data)
     return SentList(
         photos=photos,
-        character=to_dict(there.file.character),
+        characters=[to_dict(one) for one in there.file.characters],
         settings=by_dotted_key(to_dict(there.file.settings)),
         files={named.name_of(path): path.stat().st_size for path in rest},
         base=base.name,
