@@ -1,12 +1,12 @@
-"""Two people in one LoRA: does each trigger word paint its own person, and can both be in one picture?
+"""Several people in one LoRA: does each trigger word paint its own person, and can all be in one picture?
 
-    python bench/two_people.py --work DIR
-    python bench/two_people.py --work DIR --pairs mara+tomas --base FILE --preset face --side 512
+    python bench/several_people.py --work DIR
+    python bench/several_people.py --work DIR --groups mara+tomas --base FILE --preset face --side 512
 
-The second is named in the setting `together`; each photo has a caption with its own person's trigger word. With each
-LoRA 20 pictures of each of the two are painted, ten of each class word alone, and ten of both together; all faces are
-compared with the photos of both that were held out. The small base model, which is the default, paints one face in a
-picture, whatever it is asked for. DIR can be that of `bench.quality`.
+The first's training names the others in the setting `together`; each photo has a caption with its own person's trigger
+word. With each LoRA 20 pictures of each person are painted, ten of each class word alone, and ten of all together; all
+faces are compared with the photos of each person that were held out. The small base model, which is the default, paints
+one face in a picture, whatever it is asked for. DIR can be that of `bench.quality`.
 """
 
 from __future__ import annotations
@@ -39,18 +39,21 @@ from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.runs.run_lock import only_process  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 
-PAIRS = ("mara+tomas", "ines+mara", "unseen1+unseen2")
+GROUPS = ("mara+tomas", "mara+tomas+ines", "unseen1+unseen2")
 PICTURES, FEW, SAMPLING = 20, 10, 8
-VARIANTS: dict[str, Mapping[str, Any]] = {"plain": {}, "preserved": quality.PRESERVE["w1s25"]}
+VARIANTS: dict[str, Mapping[str, Any]] = {
+    "plain": {},
+    "preserved": quality.PRESERVE["w1s25"] | quality.PHRASES["p50t700"],
+}
 HEAD = (
-    "| settings | LoRA of | prompt | like the first | like the second | recognised, first | second | both |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| settings | LoRA of | prompt | likeness to each | recognised, each | of pictures | all in one |\n"
+    "|---|---|---|---|---|---|---|"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One of the two.
+    """One of the people.
 
     Attributes:
         called: trigger and class word.
@@ -73,13 +76,14 @@ def main() -> int:
     found = []
     options.work.mkdir(parents=True, exist_ok=True)
     with only_process(options.work, "wait for it, or name another --work"):
-        for name, pair in itertools.product(options.variants, options.pairs):
-            for row in measured(name, pair, options):
+        for name, group in itertools.product(options.variants, options.groups):
+            for row in measured(name, group, options):
                 found.append(row)
-                numbers = " | ".join("-" if one is None else f"{one:.2f}" for one in row["alike"])
-                counts = " | ".join(f"{one} of {row['of']}" for one in (*row["recognised"], row["both"]))
-                print(f"| {name} | {row['lora']} | {row['prompt']} | {numbers} | {counts} |", flush=True)
-    results_file.save("two_people", found, options.results)
+                alike = ", ".join("-" if one is None else f"{one:.2f}" for one in row["alike"])
+                seen = ", ".join(map(str, row["recognised"]))
+                cells = (name, row["lora"], row["prompt"], alike, seen, row["of"], row["all"])
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    results_file.save("several_people", found, options.results)
     return 0
 
 
@@ -87,7 +91,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="SETTINGS")
-    parser.add_argument("--pairs", nargs="+", default=PAIRS, metavar="FIRST+SECOND")
+    parser.add_argument("--groups", nargs="+", default=GROUPS, metavar="FIRST+SECOND")
     parser.add_argument("--base", type=Path, default=quality.BASE, help="another checkpoint of Stable Diffusion 1")
     parser.add_argument("--preset", default=NARROW)
     parser.add_argument("--side", type=int, default=pictures.SIDE, help="of the pictures, in pixels")
@@ -96,39 +100,39 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measured(name: str, pair: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train both people in one LoRA, and the first alone; compare what they paint.
+def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train the people in one LoRA, and the first alone; compare what they paint.
 
     Returns:
-        A row for each LoRA and prompt: "alike", the mean cosine to each of the two as a share of the likeness that
-        their own photos have; "recognised", in how many pictures each is; and in how many "both" are.
+        A row for each LoRA and prompt: "alike", the mean cosine to each person as a share of the likeness that their
+        own photos have; "recognised", in how many pictures each is; and in how many "all" are.
     """
     from lib_lora.training.loop import train
     from lib_lora.workflows.train.prepare import start_run
 
     work, unseen = options.work, options.unseen
     root = people.root_of(work, Material())
-    both = [person_of(one, options) for one in pair.split("+")]
-    for one in both:
+    everyone = [person_of(one, options) for one in group.split("+")]
+    for one in everyone:
         if not (root / "characters" / one.name).exists():
             people.take_in(one.name, Material(), work, unseen)
         for photo in list_photos(root / "characters" / one.name / "photos"):
             write_text(caption_files.path_of(photo), f"photo of {one.called}\n")
-    first, second = both
+    first, *others = everyone
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **VARIANTS[name]}
-    beside = {"together": [second.name]}
+    beside = {"together": [one.name for one in others]}
     rows = []
-    for label, settings in ((pair, fixed | beside), (first.name, fixed)):
+    for label, settings in ((group, fixed | beside), (first.name, fixed)):
         run = start_run(root, first.name, TrainingRequest(options.base, options.preset, settings, few=True))
         lora = train(run, lambda *_, **__: None)
-        for row in compared(lora, both, options):
+        for row in compared(lora, everyone, options):
             rows.append({"variant": name, "lora": label, **row})
         shutil.rmtree(run.folder)
     return rows
 
 
 def person_of(name: str, options: argparse.Namespace) -> Person:
-    """One of the two, with the photos that were held out, and what the base model paints of the class."""
+    """One of the people, with the photos that were held out, and what the base model paints of the class."""
     from lib_lora.likeness.measure import template as templates
 
     _, held_out = people.shared_out(people.photos_of(name, options.unseen))
@@ -140,32 +144,32 @@ def person_of(name: str, options: argparse.Namespace) -> Person:
     return Person(name, f"{people.trigger_of(name)} {word}", template.array, float(np.mean(template.loo)), line)
 
 
-def compared(lora: Path, both: Sequence[Person], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What a LoRA paints for each person, for each class word, and for both people at once."""
-    words = dict.fromkeys(one.called.split()[1] for one in both)
-    asked = [(f"photo of {one.called}", PICTURES) for one in both]
+def compared(lora: Path, everyone: Sequence[Person], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What a LoRA paints for each person, for each class word, and for all people at once."""
+    words = dict.fromkeys(one.called.split()[1] for one in everyone)
+    asked = [(f"photo of {one.called}", PICTURES) for one in everyone]
     asked += [(f"photo of {word}", FEW) for word in words]
-    asked.append((f"photo of {both[0].called} and {both[1].called}", FEW))
+    asked.append((f"photo of {' and '.join(one.called for one in everyone)}", FEW))
     rows = []
     for place, (prompt, count) in enumerate(asked):
         images = painted(prompt, 51_000 + 100 * place, count, options, lora)
-        scores = [[alike(image, one.template) for image in images] for one in both]
-        seen = [
-            [score is not None and score > one.line for score in column]
-            for one, column in zip(both, scores, strict=True)
-        ]
+        scores = [[alike(image, one.template) for image in images] for one in everyone]
         rows.append({
             "prompt": prompt,
             "of": count,
-            "alike": [
-                None if (value := pictures.mean([np.nan if score is None else score for score in column])) is None
-                else value / one.ceiling
-                for one, column in zip(both, scores, strict=True)
+            "alike": [_share(column, one) for column, one in zip(scores, everyone, strict=True)],
+            "recognised": [
+                sum(score is not None and score > one.line for score in column)
+                for column, one in zip(scores, everyone, strict=True)
             ],
-            "recognised": [sum(column) for column in seen],
-            "both": sum(_apart(image, both) for image in images),
+            "all": sum(all_shown(image, everyone) for image in images),
         })  # fmt: skip
     return rows
+
+
+def _share(scores: Sequence[float | None], person: Person) -> float | None:
+    mean = pictures.mean([np.nan if score is None else score for score in scores])
+    return None if mean is None else mean / person.ceiling
 
 
 def alike(image: Image.Image, template: Array) -> float | None:
@@ -174,18 +178,20 @@ def alike(image: Image.Image, template: Array) -> float | None:
     return max((float(face.embedding @ template) for face in faces), default=None)
 
 
-def _apart(image: Image.Image, both: Sequence[Person]) -> bool:
-    """Whether one face is the first person, and another face the second."""
+def all_shown(image: Image.Image, everyone: Sequence[Person]) -> bool:
+    """Whether each person has a face of their own in the picture."""
     faces = [face.embedding for face in pictures.engine().faces(image)]
-    found = [{n for n, face in enumerate(faces) if float(face @ one.template) > one.line} for one in both]
-    return any(one != other for one in found[0] for other in found[1])
+    return any(
+        all(float(face @ one.template) > one.line for face, one in zip(chosen, everyone, strict=True))
+        for chosen in itertools.permutations(faces, len(everyone))
+    )
 
 
 def painted(
     prompt: str, seed: int, count: int, options: argparse.Namespace, lora: Path | None = None
 ) -> list[Image.Image]:
     """Pictures of one prompt, with a LoRA file or without any."""
-    asked = [pictures.Question("pair", prompt, seed + n) for n in range(count)]
+    asked = [pictures.Question("group", prompt, seed + n) for n in range(count)]
     return pictures.paint(asked, SAMPLING, lora, pictures.painter(options.base, options.side))
 
 
