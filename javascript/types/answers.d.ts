@@ -274,6 +274,7 @@ interface SettingField {
   choices: SettingValue[];
   default: SettingValue;
   group: string;
+  example: string;
 }
 
 interface TrainPlan {

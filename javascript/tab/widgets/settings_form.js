@@ -214,7 +214,7 @@ function control(field) {
     const value = () => field.choices.find((choice) => String(choice) === input.value);
     return { input, write: (to) => (input.value = String(to)), read: () => ({ value: value() }) };
   }
-  if (field.kind === 'lines') return linesControl();
+  if (field.kind === 'lines') return linesControl(field.example);
   const number = field.kind === 'int' || field.kind === 'float';
   const input = el('input', { class: 'sf-input', type: 'text', spellcheck: false, autocomplete: 'off' });
   if (number) input.inputMode = field.kind === 'int' ? 'numeric' : 'decimal';
@@ -230,11 +230,12 @@ function control(field) {
 
 /**
  * A list of texts, one per line.
+ * @param {string} example
  * @returns {SettingControl}
  */
-function linesControl() {
+function linesControl(example) {
   const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
-  input.placeholder = t('One per line, for example: photo of {trigger} woman at the beach');
+  input.placeholder = example ? t('One per line, for example: {example}', { example }) : t('One per line');
   const read = () => ({
     value: input.value
       .split('\n')

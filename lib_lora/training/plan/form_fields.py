@@ -29,7 +29,8 @@ def fields() -> list[dict[str, Any]]:
     Returns:
         Tables of plain values: key (dotted), label, text (one line), kind ("int", "float", "bool", "choice", "text", or
         "lines" for a list of texts), choices (empty for all but "choice"), default, group ("Training", "Photos", "LoRA"
-        or "Objective"), and optional (true where the value may be null), path (true where a text names a folder).
+        or "Objective"), optional (true where the value may be null), path (true where a text names a folder), and
+        example (of a line; may be empty).
     """
     own = _of(TrainSettings, "")
     inner = [*_of(LoraSettings, "lora"), *_of(ObjectiveSettings, "objective")]
@@ -91,6 +92,7 @@ def _of(kind: type[Any], table: str) -> list[dict[str, Any]]:
                 "group": _GROUPS.get(table) or field.metadata.get("group", "Training"),
                 "optional": optional,
                 "path": field.metadata.get("path", False),
+                "example": field.metadata.get("example", ""),
             }
         )
     return found

@@ -159,6 +159,7 @@ class TrainSettings:
             "Prompts of sample pictures",
             "Prompts of your own for these pictures, up to 8 and one picture each, in place of the usual two;"
             " {trigger} stands for the trigger word, and a prompt without it is painted as it is.",
+            example="photo of {trigger} woman at the beach",
         ),
     )
     sample_steps: int = field(

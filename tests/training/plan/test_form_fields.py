@@ -82,6 +82,7 @@ def test_some_fields_as_they_are():
         "group": "Photos",
         "optional": True,
         "path": True,
+        "example": "",
     }
     assert by_key["lora.te_rank"]["kind"] == "int"
     assert by_key["objective.loss_type"]["choices"] == ["l2", "l1", "huber", "smooth_l1"]
