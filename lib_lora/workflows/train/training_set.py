@@ -11,7 +11,7 @@ from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256_once
+from lib_lora.files import sha256_once, slug
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.training.plan.presets import preset
@@ -53,11 +53,25 @@ def others_of(root: Path, character: Character, train: TrainSettings) -> list[tu
     """
     found: list[tuple[CharacterFolder, Character]] = []
     for name in train.together:
-        place = Workspace(root).character(name.strip())
+        place = _named(root, name.strip(), character)
         other = load(place)
         _see_that_they_fit(other, [character, *(one for _, one in found)])
         found.append((place, other))
     return found
+
+
+def _named(root: Path, name: str, character: Character) -> CharacterFolder:
+    place = Workspace(root).character(name)
+    if not place.file.is_file():
+        known = [one.path.name for one in Workspace(root).character_folders()]
+        others = ", ".join(one for one in known if one != slug(character.name)) or "none"
+        raise UserError(
+            f"There is no character {name!r} to train in the same LoRA; the other characters are: {others}.",
+            "together",
+            code="character-not-found",
+            character=name,
+        )
+    return place
 
 
 def _see_that_they_fit(other: Character, before: Sequence[Character]) -> None:
