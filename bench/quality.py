@@ -67,7 +67,7 @@ PACE_STEPS, PACE_ROUNDS = 16, 5  # so many steps have as many turns of preservat
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
     f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
-    for weight, share in ((1.0, 25), (1.0, 100), (1.0, 12.5), (4.0, 25), (0.3, 25), (0.3, 100))
+    for weight, share in ((1.0, 25), (1.0, 100), (1.0, 12.5), (2.0, 12.5), (4.0, 25), (0.3, 25), (0.3, 100))
 }
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
@@ -90,7 +90,7 @@ DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
 # preservation of phrases: for how many of the photos it is computed, in percent, and from which timestep on
 PHRASES = {
     f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
-    for share, since in ((50, 700), (100, 700))
+    for share, since in ((25, 700), (50, 700), (100, 700))
 }
 INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "ema0.98": ({"ema": 0.98}, {}, ""),
@@ -163,6 +163,8 @@ VARIANTS: dict[str, Variant] = {
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "phrases_p50t700": Variant(PHRASES["p50t700"]),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
+    # half as often and twice as much: the same in the mean, in less time
+    "preserve_w2s12.5_w2p25t700": Variant(PRESERVE["w2s12.5"] | PHRASES["p25t700"] | {"phrase_weight": 2.0}),
     "preserve_w1s25_p100t700": Variant(PRESERVE["w1s25"] | PHRASES["p100t700"]),
     "preserve_w1s100_p50t700": Variant(PRESERVE["w1s100"] | PHRASES["p50t700"]),
     "preserve_w1s25_p50t700_mirrored": Variant(
