@@ -170,6 +170,12 @@ VARIANTS: dict[str, Variant] = {
     "preserve_w1s25_p50t700_mirrored": Variant(
         PRESERVE["w1s25"] | PHRASES["p50t700"] | {"passes": 28}, Material(more="mirrored")
     ),
+    # four times the weight, and the face weighs more, so that less of the rest is learned with it
+    "preserve_w4s25_p50t700": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"]),
+    "preserve_w4s25_p50t700_face4": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0}),
+    "preserve_w4s25_p50t700_face4_mirrored": Variant(
+        PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0, "passes": 28}, Material(more="mirrored")
+    ),
     "named_preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"], Material("named")),
     "unet_preserve_w1s25_v2_p50t700": Variant(UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"]),
     "unet_named_preserve_w1s25_v2_p50t700": Variant(
