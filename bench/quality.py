@@ -173,6 +173,10 @@ VARIANTS: dict[str, Variant] = {
     # four times the weight, and the face weighs more, so that less of the rest is learned with it
     "preserve_w4s25_p50t700": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"]),
     "preserve_w4s25_p50t700_face4": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0}),
+    "preserve_w4s25_w4p50t700_face4_mirrored": Variant(
+        PRESERVE["w4s25"] | PHRASES["p50t700"] | {"phrase_weight": 4.0, "face_weight": 4.0, "passes": 28},
+        Material(more="mirrored"),
+    ),
     "preserve_w4s25_p50t700_face4_mirrored": Variant(
         PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0, "passes": 28}, Material(more="mirrored")
     ),

@@ -101,7 +101,7 @@ def _options() -> argparse.Namespace:
 
 
 def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train the people in one LoRA, and the first alone; compare what they paint.
+    """Train the people in one LoRA, and the first alone once; compare what they paint.
 
     Returns:
         A row for each LoRA and prompt: "alike", the mean cosine to each person as a share of the likeness that their
@@ -121,8 +121,10 @@ def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[st
     first, *others = everyone
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **VARIANTS[name]}
     beside = {"together": [one.name for one in others]}
-    rows = []
-    for label, settings in ((group, fixed | beside), (first.name, fixed)):
+    rows, trained = [], [(group, fixed | beside)]
+    if group == next(one for one in options.groups if one.startswith(f"{first.name}+")):
+        trained.append((first.name, fixed))  # alone, once
+    for label, settings in trained:
         run = start_run(root, first.name, TrainingRequest(options.base, options.preset, settings, few=True))
         lora = train(run, lambda *_, **__: None)
         for row in compared(lora, everyone, options):

@@ -290,6 +290,8 @@ interface TrainPlan {
 interface Estimate {
   text: string;
   photos: number;
+  own: number;
+  fewest: number;
   captioned: number;
   steps: number;
   checkpoints: number;

@@ -218,6 +218,8 @@ interface FailedEstimate {
   measured?: undefined;
   text?: undefined;
   photos?: undefined;
+  own?: undefined;
+  fewest?: undefined;
   captioned?: undefined;
 }
 

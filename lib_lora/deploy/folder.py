@@ -173,7 +173,7 @@ def _beside(
         family=origin.family,
         notes=f"SameFace run {origin.run}, {_step_of(lora)}{origin.photos} photos, base {origin.base.name}; "
         f"consent: {consent.kind} ({consent.date}); licence: {licence}{f'; {terms}' if terms else ''}"
-        f"{f'; {own}' if own else ''}{f'; also {others}' if others else ''}",
+        f"{f'; {own}' if own else ''}{f'; also calls: {others}' if others else ''}",
         preview=preview,
     )
 

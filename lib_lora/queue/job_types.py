@@ -546,6 +546,14 @@ def class_photos_in(arguments: Arguments | UnreadableArguments) -> str:
     return found if isinstance(found, str) else ""
 
 
+def together_in(arguments: Arguments | UnreadableArguments) -> list[str]:
+    """The names of other characters whose photos a job trains on too, as its settings have them."""
+    if not isinstance(arguments, (ProbeArguments, TrainArguments)):
+        return []
+    found = arguments.settings.get("together")
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
 def loras_in(arguments: Arguments | UnreadableArguments) -> list[str]:
     """The paths of the further LoRAs that a job names."""
     if isinstance(arguments, CombineArguments):

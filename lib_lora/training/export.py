@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
     each_epoch = batches_per_epoch(own, train.batch_size * session.accelerator.num_processes, prior)
     side = train.resolution or info.resolution
     objective = train.objective
+    by_name = _captions(session)
     return LoraFacts(
         family=info.family,
         prediction=info.prediction,
@@ -108,8 +110,8 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         enable_bucket=True,
         bucket_no_upscale=not train.upscale,
         bucket_info=_buckets(session),
-        dataset_dirs={run.character.name: {"n_repeats": 1, "img_count": sum(len(keys) for keys in own.values())}},
-        tag_frequency={run.character.name: _tags(session)},
+        dataset_dirs={name: {"n_repeats": 1, "img_count": len(captions)} for name, captions in by_name.items()},
+        tag_frequency={name: _tags(captions) for name, captions in by_name.items()},
         keep_tokens=train.keep_tokens,
         shuffle_caption=train.shuffle_tags,
         color_aug=False,
@@ -130,7 +132,16 @@ def _buckets(session: Session) -> dict[str, Any]:
     }
 
 
-def _tags(session: Session) -> dict[str, int]:
+def _captions(session: Session) -> dict[str, list[str]]:
+    """The captions of each character's photos."""
+    name = session.run.file.character.name
+    found: dict[str, list[str]] = {}
+    for item in session.items:
+        if not item.photo.prior:
+            found.setdefault(item.photo.of or name, []).append(item.photo.caption)
+    return found
+
+
+def _tags(captions: Sequence[str]) -> dict[str, int]:
     """How often each phrase stands in the captions, as kohya counts: split at commas, lower case."""
-    captions = [item.photo.caption for item in session.items if not item.photo.prior]
     return dict(Counter(tag.strip().lower() for caption in captions for tag in caption.split(",") if tag.strip()))

@@ -75,6 +75,16 @@ def test_consent_and_licence_are_in_the_file_and_in_its_notes(run, lora, tmp_pat
     assert [path for path in target.parent.iterdir() if path.suffix == ".tmp"] == []
 
 
+def test_all_characters_of_a_lora_are_in_the_file_and_in_its_notes(run, lora, tmp_path):
+    photos = [*run.file.photos, TrainingPhoto("../tomas/photos/d.jpg", "4", "", of="Tomas")]
+    both = replace(run, file=replace(run.file, photos=photos, others=[Character("Tomas", "toxm", "man")]))
+    target = deliver(lora_origin(both), lora, tmp_path / "out")
+    assert "“mrxa woman” or “toxm man”" in read(target).metadata["modelspec.usage_hint"]
+    assert "2 photos" in notes(target)["notes"]
+    assert notes(target)["notes"].endswith("; also calls: toxm man")
+    assert notes(target)["activation text"] == "mrxa woman"
+
+
 def test_what_the_checkpoint_says_already_stays(run, lora, tmp_path):
     content = read(lora)
     own = {"sameface.consent": "fictional", "modelspec.license": "mine"}

@@ -1,5 +1,6 @@
 """The identity loss: which photos take part, that its gradient is the chain's, and that a run can do without faces."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,6 +75,28 @@ def test_its_gradient_is_that_of_the_whole_chain(prediction):
     assert found.gradient[:2].flatten(1).abs().sum(1).gt(0).all()
     assert not found.gradient[2:].any()  # no face is known of one, the other has too much noise
     assert not found.loss.requires_grad
+
+
+def test_the_template_is_of_the_first_character_alone(monkeypatch):
+    """There is one template, so neither class pictures nor other characters' photos are looked at."""
+    kinds = {"own": {}, "class": {"prior": True}, "other": {"of": "Tomas"}}
+    items = [
+        SimpleNamespace(photo=TrainingPhoto(name, name, "", **kind), placement=None) for name, kind in kinds.items()
+    ]
+    run = SimpleNamespace(
+        file=SimpleNamespace(settings=TrainSettings(identity_loss_weight=1.0)),
+        photo_path=lambda photo: Path(photo.file),
+    )
+    looked_at = []
+
+    def find_faces(photos, engine):
+        looked_at.extend(name for name, *_ in photos)
+        return SimpleNamespace(template=None)
+
+    monkeypatch.setattr(identity_loss, "find_faces", find_faces)
+    with raises("identity-loss-without-face"):
+        identity_loss.identity_loss_of(run, None, items, None, torch.device("cpu"))
+    assert looked_at == ["own"]
 
 
 def test_a_true_prediction_means_the_clean_latent():

@@ -1,5 +1,6 @@
 """The loop on toys: it learns, saves, resumes and stops; what its libraries compute."""
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -273,6 +274,11 @@ def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_r
     assert whole.metadata["modelspec.trigger_phrase"] == "mrxa, toxm"
     assert "“mrxa woman” or “toxm man”" in whole.metadata["modelspec.usage_hint"]
     assert whole.metadata["ss_num_train_images"] == "6"
+    counts = json.loads(whole.metadata["ss_dataset_dirs"])
+    assert {name: one["img_count"] for name, one in counts.items()} == {"Mara": 3, "Tomas": 3}
+    assert json.loads(whole.metadata["ss_tag_frequency"])["Tomas"] == {"photo of toxm man": 3}
+    tomas = run.folder_of(run.file.photos[-1])
+    assert len(list(tomas.latents.iterdir())) == len(list(run.character_folder.latents.iterdir())) == 3
     broken = make_run(steps=4, save_every=2, **settings)
     _killed_at(monkeypatch, broken, events, 3)
     resumed = train(load_run(broken.folder), events)

@@ -79,7 +79,7 @@ function parts(list, rented) {
   const { characters, files, settings } = list;
   const facts = [
     ['Base model', baseWords(list, rented)],
-    ['Character', characters.map(words).join('; ')],
+    [characters.length > 1 ? 'Characters' : 'Character', characters.map(words).join('; ')],
     ['Files with captions, settings and consent', named(files)],
     ['States of the run so far', named(list.run_files)],
     [

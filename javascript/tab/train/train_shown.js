@@ -35,7 +35,7 @@ export function show(form) {
       settings: plan.settings,
       changes: wanted.settings,
       ways: plan.only_when_asked,
-      photos: estimate?.photos,
+      photos: estimate?.own,
       captioned: estimate?.captioned,
     });
   const place = placeOf(form);
@@ -95,7 +95,7 @@ export function showStart(form) {
   const estimate = view.cost.estimate();
   const character = chosenCharacter();
   const later = placeOf(form) ? '' : beginsWhen(null);
-  const sum = (estimate && !estimate.wrong ? estimate.photos : character?.photos.used) ?? 0;
+  const sum = (estimate && !estimate.wrong ? estimate.fewest : character?.photos.used) ?? 0;
   view.few.hidden = sum >= pageState().limits.photos || !sum;
   const keyless = isRented(placeOf(form)?.on, form.runpod) && !view.rent.ready();
   view.start.disabled = !wanted.base || !planned(form) || Boolean(estimate && estimate.wrong) || !sum || keyless;

@@ -235,7 +235,7 @@ function control(field) {
  */
 function linesControl(example) {
   const input = el('textarea', { class: 'sf-input', rows: 3, spellcheck: false });
-  input.placeholder = example ? t('One per line, for example: {example}', { example }) : t('One per line');
+  input.placeholder = example ? t('One per line, for example: {example}', { example: t(example) }) : t('One per line');
   const read = () => ({
     value: input.value
       .split('\n')

@@ -111,17 +111,19 @@ class _Encoder:
     def __init__(self, run: Run, load_vae: Callable[[], AutoencoderKL], waiting: int) -> None:
         self.run, self.load_vae, self.waiting = run, load_vae, waiting
         self.vae: AutoencoderKL | None = None
-        self.folder = run.character_folder.latents
 
     def file(self, photo: TrainingPhoto, placed: Placement) -> Path:
         """Where a photo's latents are kept."""
-        return file_of(self.folder, self._key(photo, placed))
+        return file_of(self._folder(photo), self._key(photo, placed))
+
+    def _folder(self, photo: TrainingPhoto) -> Path:
+        return self.run.folder_of(photo).latents  # where they are deleted with all else of that face
 
     def _key(self, photo: TrainingPhoto, placed: Placement) -> tuple[object, ...]:
         return ("latent", self.run.file.base.sha256, photo.sha256, placed)
 
     def __call__(self, photo: TrainingPhoto, placed: Placement) -> tuple[torch.Tensor, torch.Tensor]:
-        tensors = cached(self.folder, self._key(photo, placed), lambda: self._computed(photo, placed))
+        tensors = cached(self._folder(photo), self._key(photo, placed), lambda: self._computed(photo, placed))
         self.waiting -= 1
         if self.waiting == 0:
             self.vae = None

@@ -71,8 +71,8 @@ def free_caption(caption: str, characters: Sequence[Character], random: Random) 
     """
     general, choice = random.random() < _GENERAL, random.choice(anybody(characters))
     phrase = random.choice(phrases_for(caption)) if random.random() < _JOINED else ""
-    # a caption without a trigger is one that should show the person, so it cannot be kept free of the person
-    if general or (caption and not calls(caption, characters)):
+    # a caption without the person's trigger is one that should show the person, so it cannot be kept free of them
+    if general or (caption and not calls(caption, characters[:1])):
         return choice
     own = _without(caption, characters)
     return joined(own, phrase) if phrase else own

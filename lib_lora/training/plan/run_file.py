@@ -11,7 +11,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 import yaml
@@ -37,7 +37,7 @@ class TrainingPhoto:
     """One picture of the training set.
 
     Attributes:
-        file: its path; relative to the character's folder where it lies inside.
+        file: its path; relative to the character's folder where it is of a character.
         sha256: of its bytes.
         caption: what is trained with it.
         prior: a picture of the class, not of the character.
@@ -220,6 +220,12 @@ class Run:
         """Where a photo lies."""
         path = Path(photo.file)
         return path if path.is_absolute() else self.character_folder.path / path
+
+    def folder_of(self, photo: TrainingPhoto) -> CharacterFolder:
+        """The folder of the character in whose photos folder a photo lies; the run's own for class pictures."""
+        path = PurePosixPath(photo.file)
+        other = len(path.parts) > 1 and path.parts[0] == ".."
+        return self.workspace.character_at(path.parts[1]) if other else self.character_folder
 
 
 def create_run(

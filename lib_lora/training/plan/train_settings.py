@@ -216,9 +216,10 @@ class TrainSettings:
         default_factory=list,
         metadata=described(
             "Characters in the same LoRA",
-            "Names of other characters, each on a line, whose photos are trained too; each is called by its own trigger"
-            " word. Empty = none.",
+            "Names of other characters whose photos are trained too, each called by its own trigger word. Likeness"
+            " curve, identity loss and test are of the first character alone.",
             group="Photos",
+            example="tomas",
         ),
     )
     class_photos: str | None = field(
@@ -366,6 +367,10 @@ class TrainSettings:
         _check_prompts(self.sample_prompts)
         if len(self.together) > MOST_TOGETHER:
             raise Misfit(f"together names {len(self.together)} characters; {MOST_TOGETHER} are the most.", "together")
+        if self.together and self.stop_early:
+            raise Misfit(
+                "stop_early looks at one character alone; leave it out, or leave together empty.", "stop_early"
+            )
         if self.together and self.trigger_vectors:
             raise Misfit(
                 "trigger_vectors are learned for one character alone; set them to 0, or leave together empty.",

@@ -31,6 +31,7 @@ from lib_lora.queue.job_types import (
     lane_of,
     loras_in,
     run_in,
+    together_in,
     uses_place,
 )
 from lib_lora.queue.queue import OPEN
@@ -47,6 +48,7 @@ from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused, about, forbidden, missing
 from lib_lora.ui.views.invention import see_that_it_can_be
+from lib_lora.workflows.train.training_set import others_of
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
 from lib_lora.workspace.workspace import CharacterFolder, JobFolder, Workspace
 
@@ -171,6 +173,7 @@ def checked(context: RequestContext, folder: CharacterFolder, arguments: Argumen
         chosen_base(arguments)
     if isinstance(arguments, (TrainArguments, ProbeArguments)):
         arguments = replace(arguments, settings=form_fields.checked(arguments.settings))
+        others_of(folder, character, together_in(arguments))
     _see_paths(context, arguments)
     if uses_place(arguments):
         if context.host.remote():

@@ -92,7 +92,7 @@ def of_server() -> Iterator[str]:
     yield from (*licence_lights.templates(), *licence_flags.statement_words())
     yield from (one.text for one in starter_models.starter_models())
     for field in fields():
-        yield from (field["group"], field["label"], field["text"])
+        yield from (field["group"], field["label"], field["text"], field["example"])
     yield from (one["text"] for one in preset_entries())
 
 

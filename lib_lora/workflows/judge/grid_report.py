@@ -254,7 +254,7 @@ def training_of(
         tuple(saved_steps(run)),
         tuple((one.step, one.retention) for one in earlier if one.weight == weight),
         run.file.restart,
-        run.file.settings.class_photos is not None,
+        bool(run.file.settings.class_photos),
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         named=_are_named(run.file),

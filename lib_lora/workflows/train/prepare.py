@@ -50,7 +50,7 @@ def start_run(
     seen = seen or asked_for(request)
     see_that_it_may_be_used(root, request.base)  # before torch is loaded, where its hash is known already
     check_trigger(character, seen.train)
-    for place, one in [(folder, character), *others_of(root, character, seen.train)]:
+    for place, one in [(folder, character), *others_of(folder, character, seen.train.together)]:
         photos_of(place, one, request.few)
     if not request.elsewhere:
         from lib_lora.training import loop  # noqa: F401 - loads torch and all: what fails there leaves no run behind
@@ -62,7 +62,7 @@ def start_run(
     see_that_it_may_be_used(root, request.base, digest)
     base = IdentifiedBase(info, digest, base_terms(root, request.base, digest))
     asked = weight_is_asked(info, train)
-    found = training_set(root, folder, character, train, request.few, asked)
+    found = training_set(folder, character, train, request.few, asked)
     return create_run(folder.runs, character, base, train, found, request.out, request.grid_steps)
 
 

@@ -83,7 +83,7 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
     character = load(folder)
     consent_of(character)
     info, train = plan(request)
-    found = training_set(root, folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
+    found = training_set(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     base = IdentifiedBase(info, cached_sha256(request.base, Workspace(root).hashes))
     wanted = settings_of(request.preset, info.family, request.overrides, narrow=info.narrow)
     with scratch_folder(folder) as place:

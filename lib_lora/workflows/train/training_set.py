@@ -7,26 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.character import caption_files
+from lib_lora.character.caption_files import without_character
 from lib_lora.character.photo_counts import LEAST_TO_TRAIN
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import Character, consent_of, load
 from lib_lora.errors import UserError, typed
-from lib_lora.files import sha256_once, slug
+from lib_lora.files import sha256_once
 from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.photos.audit.audit_store import photos_to_use
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.run_file import TrainingPhoto, TrainingSet
 from lib_lora.training.plan.train_settings import TrainSettings
-from lib_lora.workspace.workspace import CharacterFolder, Workspace, character_of
+from lib_lora.workspace.workspace import CharacterFolder, character_of
 
 
 def training_set(
-    root: Path, folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
+    folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
 ) -> TrainingSet:
     """The pictures that a run with these settings trains on.
 
     Args:
-        root: the data folder.
         folder, character: whose run it is.
         train: the settings.
         few: fewer photos than a face needs will do (`TrainingRequest`).
@@ -36,37 +36,51 @@ def training_set(
         UserError: see `others_of`, `photos_of` and `class_files`; or the faces that somebody wants weighed are on no
             photo.
     """
-    others = others_of(root, character, train)
-    photos = own_photos(folder, character, train, few, weight_asked)
+    others = others_of(folder, character, train.together)
+    photos = _photos_of_one(folder, character, train, few, weight_asked)
     for place, other in others:
-        found = own_photos(place, other, train, few, weight_asked)
-        photos += [replace(one, file=str(place.path / one.file), of=other.name) for one in found]
-    return TrainingSet([*photos, *class_photos(character, train)], [other for _, other in others])
+        found = _photos_of_one(place, other, train, few, weight_asked)
+        photos += [replace(one, file=f"../{place.path.name}/{one.file}", of=other.name) for one in found]
+    return TrainingSet([*photos, *_class_photos(character, train)], [other for _, other in others])
 
 
-def others_of(root: Path, character: Character, train: TrainSettings) -> list[tuple[CharacterFolder, Character]]:
-    """The characters that are to be in the same LoRA (the setting ``together``), with their folders.
+def others_of(
+    folder: CharacterFolder, character: Character, names: Sequence[str]
+) -> list[tuple[CharacterFolder, Character]]:
+    """The characters that are to be in the same LoRA, with their folders.
+
+    Args:
+        folder, character: whose run it is.
+        names: of the others (the setting ``together``).
 
     Raises:
-        UserError: one is not there or has no consent, or they do not fit together: each needs a trigger word of its
-            own, and the file says one kind of consent.
+        UserError: one is not there or has no consent, or they do not fit together: nobody's trigger word may be in what
+            calls another, and the file says one kind of consent.
     """
     found: list[tuple[CharacterFolder, Character]] = []
-    for name in train.together:
-        place = _named(root, name.strip(), character)
+    for name in names:
+        place = _named(folder, name.strip())
         other = load(place)
-        _see_that_they_fit(other, [character, *(one for _, one in found)])
+        consent_of(other)
+        if place.path in [folder.path, *(one.path for one, _ in found)]:
+            raise UserError(
+                f"{other.name} is in this LoRA already; name each character once.",
+                "together",
+                code="character-named-twice",
+            )
+        for one in [character, *(one for _, one in found)]:
+            _see_that_they_fit(other, one)
         found.append((place, other))
     return found
 
 
-def _named(root: Path, name: str, character: Character) -> CharacterFolder:
-    place = Workspace(root).character(name)
+def _named(folder: CharacterFolder, name: str) -> CharacterFolder:
+    place = folder.workspace.character(name)
     if not place.file.is_file():
-        known = [one.path.name for one in Workspace(root).character_folders()]
-        others = ", ".join(one for one in known if one != slug(character.name)) or "none"
+        known = [one.path.name for one in folder.workspace.character_folders() if one.path != folder.path]
         raise UserError(
-            f"There is no character {name!r} to train in the same LoRA; the other characters are: {others}.",
+            f"There is no character {name!r} to train in the same LoRA; the other characters are: "
+            f"{', '.join(known) or 'none'}.",
             "together",
             code="character-not-found",
             character=name,
@@ -74,25 +88,20 @@ def _named(root: Path, name: str, character: Character) -> CharacterFolder:
     return place
 
 
-def _see_that_they_fit(other: Character, before: Sequence[Character]) -> None:
-    for one in before:
-        if other.name == one.name:
-            raise UserError(
-                f"{other.name} is in this LoRA already; name each character once.",
-                "together",
-                code="character-named-twice",
-            )
-        if other.trigger.casefold() == one.trigger.casefold():
-            raise UserError(
-                f"{one.name} and {other.name} have the same trigger word, {other.trigger}; give one of them another.",
-                "together",
-                code="triggers-equal",
-            )
-    kinds = [consent_of(one).kind for one in (before[0], other)]  # neither is trained without it
-    if kinds[0] != kinds[1]:
+def _see_that_they_fit(other: Character, one: Character) -> None:
+    if other.name == one.name or any(
+        without_character(called.called, by) != called.called for called, by in ((one, other), (other, one))
+    ):
         raise UserError(
-            f"{before[0].name} was declared as '{kinds[0]}' and {other.name} as '{kinds[1]}', and a LoRA can say only "
-            "one of them; train them apart.",
+            f"{one.name} is called by {one.called!r} and {other.name} by {other.called!r}, which a LoRA of both could "
+            "not tell apart; give one of them another name or trigger word.",
+            "together",
+            code="triggers-equal",
+        )
+    if one.consent and other.consent and one.consent.kind != other.consent.kind:
+        raise UserError(
+            f"{one.name} was declared as '{one.consent.kind}' and {other.name} as '{other.consent.kind}', and a LoRA "
+            "can say only one of them; train them apart.",
             "together",
             code="consents-differ",
         )
@@ -106,20 +115,10 @@ def weight_is_asked(info: ModelInfo, train: TrainSettings) -> bool:
     return preset(train.preset, info.family, narrow=info.narrow).face_weight != train.face_weight
 
 
-def own_photos(
+def _photos_of_one(
     folder: CharacterFolder, character: Character, train: TrainSettings, few: bool, weight_asked: bool
 ) -> list[TrainingPhoto]:
-    """The photos of the character that a run with these settings trains on.
-
-    Args:
-        folder, character: whose.
-        train: the settings.
-        few: as in `start_run`.
-        weight_asked: see `weight_is_asked`; then there must be a face.
-
-    Raises:
-        UserError: there is none, there are too few, or the faces that somebody wants weighed are on none of them.
-    """
+    """The photos of one character; see `training_set`."""
     files = photos_of(folder, character, few)
     default = caption_files.template(character)
     regions = _face_regions(files) if train.face_weight > 1 else {}
@@ -141,7 +140,11 @@ def own_photos(
 
 
 def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[Path]:
-    """The files of a character's photos in use, of which there must be enough to train on; see `own_photos`.
+    """The files of a character's photos in use, of which there must be enough to train on.
+
+    Args:
+        folder, character: whose.
+        few: fewer than a face needs will do.
 
     Raises:
         UserError: there is none, or there are too few.
@@ -171,12 +174,8 @@ def photos_of(folder: CharacterFolder, character: Character, few: bool) -> list[
     return files
 
 
-def class_photos(character: Character, train: TrainSettings) -> list[TrainingPhoto]:
-    """The pictures of the class for prior preservation; none where the settings name no folder.
-
-    Raises:
-        UserError: see `class_files`.
-    """
+def _class_photos(character: Character, train: TrainSettings) -> list[TrainingPhoto]:
+    """The pictures of the class for prior preservation; see `class_files`."""
     default = train.class_caption or f"photo of {character.class_word}"
     return [
         TrainingPhoto(file=str(path), sha256=sha256_once(path), caption=caption_files.read(path) or default, prior=True)
@@ -185,7 +184,7 @@ def class_photos(character: Character, train: TrainSettings) -> list[TrainingPho
 
 
 def class_files(train: TrainSettings) -> list[Path]:
-    """The files of the class pictures; see `class_photos`.
+    """The files of the class pictures; none where the settings name no folder.
 
     Raises:
         UserError: the folder is not there, holds no picture, or is a character's.
@@ -196,7 +195,7 @@ def class_files(train: TrainSettings) -> list[Path]:
     if place := character_of(folder):
         name = load(place).name
         raise UserError(
-            f"{folder} has the photos of {name}, who is no picture of the class; to train {name} in the same LoRA, set "
+            f"{folder} has the photos of {name}, which are no class pictures; to train {name} in the same LoRA, set "
             "together to that name.",
             "class_photos",
             code="class-photos-of-character",
@@ -212,19 +211,18 @@ def class_files(train: TrainSettings) -> list[Path]:
     return files
 
 
-def photos_an_epoch(root: Path, character: Character, train: TrainSettings, own: int) -> int:
+def photos_an_epoch(folder: CharacterFolder, character: Character, train: TrainSettings, own: int) -> int:
     """How many pictures an epoch has: those of all characters, and as many class pictures.
 
     Args:
-        root: the data folder.
-        character: whose run it is.
+        folder, character: whose run it is.
         train: the settings.
         own: that character's photos in use.
 
     Raises:
         UserError: see `others_of`.
     """
-    own += sum(len(photos_to_use(place)) for place, _ in others_of(root, character, train))
+    own += sum(len(photos_to_use(place)) for place, _ in others_of(folder, character, train.together))
     return own * (2 if train.class_photos else 1)
 
 

@@ -7,11 +7,14 @@ import pytest
 from toys import toy_tensors
 
 from lib_lora import typed_settings
+from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.lora.file.reading import read
+from lib_lora.models.families.registry import family_named
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.plan import estimate as estimates
 from lib_lora.training.plan.estimate import adapter_layers, estimate, last_measurement, remember, shapes_of
+from lib_lora.training.plan.preserved_captions import PHRASES, most_captions
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -74,6 +77,19 @@ def test_latents_and_texts_are_counted(make_run, events, toy):
     said = estimate("sdxl", shapes_of(toy("sdxl")), run.file.settings, 1024, photos=3)
     cache = run.character_folder.cache
     assert _near(said.cache_bytes, sum(_sizes(cache / "latents")) + sum(_sizes(cache / "text")))
+
+
+@OF_SHAPES
+def test_each_character_has_texts_of_its_own(toy):
+    chosen = TrainSettings(preservation_weight=1.0, phrase_weight=1.0, samples=0, lora=LoraSettings(te=False))
+    alone, three = (
+        estimate("sd1", shapes_of(toy("sd1")), replace(chosen, together=names), 512, photos=24)
+        for names in ([], ["tomas", "ines"])
+    )
+    texts = 2 * (most_captions(0, 1) + 2 * len(PHRASES))
+    assert three.cache_bytes - alone.cache_bytes == texts * family_named("sd1").conditioning_bytes(
+        shapes_of(toy("sd1"))
+    )
 
 
 @OF_SHAPES

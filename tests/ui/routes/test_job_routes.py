@@ -201,6 +201,14 @@ def test_nothing_is_trained_without_consent(page, base):
     assert page.code_of("/jobs", body, 409) == "consent-missing"
 
 
+def test_other_characters_are_looked_at_when_a_training_is_queued(page, base):
+    page.character()
+    page.character("Tomas", consent=False, trigger="toxm")
+    for name, code in (("Tomas", "consent-missing"), ("Ines", "character-not-found")):
+        arguments = {"base": str(base), "settings": {"together": [name]}}
+        assert page.code_of("/jobs", {"character": "mara", "kind": "train", "arguments": arguments}) == code
+
+
 def test_from_another_machine_only_the_host_s_models_may_be_named(page, base):
     page.character()
     assert put(page, "train", base=str(base))["arguments"]["base"] == str(base)

@@ -13,7 +13,7 @@ from PIL import Image
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_report import next_command
+from lib_lora.workflows.judge.grid_report import next_command, training_of
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
@@ -152,6 +152,9 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     named = replace(run, file=replace(run.file, photos=photos, settings=settings))
     plain, report = _judged(run, eye).report, _judged(named, eye).report
     known = [(one.facts.training.named, one.facts.training.preserved) for one in (plain, report)]
+    others = [replace(one, of="Tomas", caption=f"photo of toxm man, tag {n}") for n, one in enumerate(photos * 2)]
+    together = replace(run, file=replace(run.file, photos=[*run.file.photos, *others]))
+    assert not training_of(together, 3, 1.0, [], [], "sface").named
     assert known == [(False, False), (True, True)]
     assert [one.facts.training.judge_trained for one in (plain, report)] == [False, True]
     leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=1.0))

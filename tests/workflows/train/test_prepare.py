@@ -243,26 +243,48 @@ def test_several_characters_are_trained_in_one_lora_each_with_its_own_words(star
     assert all(run.photo_path(photo).is_file() and photo.regions and not photo.prior for photo in run.file.photos)
     assert left not in [run.photo_path(photo) for photo in run.file.photos]
     assert load_run(run.folder).file == run.file
-    assert photos_an_epoch(root, run.file.character, run.file.settings, 2) == 6
+    assert photos_an_epoch(run.character_folder, run.file.character, run.file.settings, 2) == 6
+    assert {run.folder_of(photo).path.name for photo in run.file.photos} == {"mara-ü", "tomas", "ines"}
+    moved = root.with_name("moved")
+    root.rename(moved)
+    there = load_run(moved / run.folder.relative_to(root))
+    assert all(there.photo_path(photo).is_file() for photo in there.file.photos)
 
 
 def test_characters_that_cannot_be_in_one_lora_are_named(start, root, some_photos, tmp_path):
     folder, _ = _new(root, some_photos("tomas", 2, tmp_path / "tomas"), name="Tomas", trigger="toxm", class_word="man")
     tomas = load(folder)
-    for together, code in ((["Tomas", "tomas"], "character-named-twice"), (["Mara Ü"], "character-named-twice")):
-        with raises(code):
+    for together in (["Tomas", "tomas"], ["Mara Ü"]):
+        with raises("character-named-twice"):
             start(overrides={"together": together})
     for changes, code in (
         ({"trigger": "MRXA"}, "triggers-equal"),
+        ({"trigger": "Woman"}, "triggers-equal"),
+        ({"class_word": "mrxa"}, "triggers-equal"),
+        ({"trigger": "tall mrxa"}, "triggers-equal"),
         ({"consent": declare_consent("myself")}, "consents-differ"),
         ({"consent": None}, "consent-missing"),
     ):
         save(folder, replace(tomas, **changes))
         with raises(code, has="Tomas"):
             start(overrides={"together": ["Tomas"]})
-    with raises("character-not-found", has="nobody"):
+    with raises("character-not-found", has=("nobody", "are: tomas")):
         start(overrides={"together": ["nobody"]})
     assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"together": [str(n) for n in range(8)]},
+        {"together": ["Tomas"], "trigger_vectors": 2},
+        {"together": ["Tomas"], "likeness_curve": True, "stop_early": True},
+    ],
+    ids=str,
+)
+def test_what_several_characters_cannot_have_is_said(start, settings):
+    with raises("setting-invalid"):
+        start(overrides=settings)
 
 
 def test_a_characters_photos_are_no_class_pictures(start, root, some_photos, tmp_path):

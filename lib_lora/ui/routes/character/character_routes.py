@@ -7,12 +7,15 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib_lora.character.store import Character, create, declare_consent, load, save, see_adult
 from lib_lora.errors import Misfit, UserError
 from lib_lora.files import explained
+from lib_lora.files import slug as slug_of
+from lib_lora.queue.job_types import run_in, together_in
 from lib_lora.runs.run_lock import only_process
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get, post
 from lib_lora.ui.http.responses import Refused
@@ -21,6 +24,9 @@ from lib_lora.ui.views.page_limits import LETTERS
 from lib_lora.workflows.photos import changes
 from lib_lora.workflows.photos.forget_faces import forget_faces
 from lib_lora.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from lib_lora.queue.queue import Job
 
 PATIENCE = 5.0  # seconds to wait for another process at work on the character
 
@@ -147,9 +153,8 @@ def delete(context: RequestContext, call: Call) -> dict[str, Any]:
         name = load(folder).name
     if call.body.name.strip() not in (name, slug):
         raise Refused(400, f"Type the name {name} to delete this character.", code="name-not-repeated")
-    busy = [job for job in context.queue.open() if job.slug == slug]
-    if busy:
-        sentence = "A job of this character waits, runs or is paused; stop it first."
+    if any(slug in _characters_of(context, job) for job in context.queue.open()):
+        sentence = "A job that trains this character waits, runs or is paused; stop it first."
         raise Refused(409, sentence, code="character-has-job")
     with only_process(folder.path, "wait a moment and try again", PATIENCE):
         pass
@@ -164,6 +169,17 @@ def delete(context: RequestContext, call: Call) -> dict[str, Any]:
     with explained(folder.path, "move"):
         folder.path.rename(target)
     return {"moved_to": str(target)}
+
+
+def _characters_of(context: RequestContext, job: Job) -> set[str]:
+    """The folders of the characters that a job needs, by name."""
+    found, run = {job.slug}, run_in(job.arguments)
+    with suppress(UserError):  # what cannot be read is said when the job begins
+        found |= {slug_of(name) for name in together_in(job.arguments)}
+        if run is not None:
+            trained = load_run(Workspace(context.root).character_at(job.slug).run(run).path).file
+            found |= {slug_of(one.name) for one in trained.others}
+    return found
 
 
 def forget(context: RequestContext, call: Call) -> dict[str, Any]:

@@ -129,7 +129,8 @@ def gpu_memory() -> int | None:
 def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk space, and time and memory if they have been measured; and how many of
     its photos have a caption that says more than who it is."""
-    snapshot, body = snapshot_of(paths.character(context, call)), call.body
+    folder, body = paths.character(context, call), call.body
+    snapshot = snapshot_of(folder)
     with about("base"):
         path = base_of(context, body.base)
         base = base_models.of(context, path)
@@ -138,10 +139,12 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     if not here:
         train = replace(train, likeness_curve=False, stop_early=False)  # as `runs.sent_run` sends it
     classes = _class_photos(context, train)
-    beside = sum(len(photos_to_use(place)) for place, _ in others_of(context.root, snapshot.character, train))
-    count, plain = len(snapshot.used), caption_files.template(snapshot.character)
+    others = others_of(folder, snapshot.character, train.together)
+    counts = {snapshot.character.name: len(snapshot.used)}
+    counts |= {other.name: len(photos_to_use(place)) for place, other in others}
+    count, plain = sum(counts.values()), caption_files.template(snapshot.character)
     shapes = kept(("shapes", path), mark(path), lambda: estimate.shapes_of(path))
-    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1) + beside, classes)
+    need = estimate.estimate(base.family, shapes, train, train.resolution or base.side, max(count, 1), classes)
     free = shutil.disk_usage(context.root if context.root.exists() else Path.cwd()).free
     if here:
         measured = _measured(context, path, train, need.steps, need.work - need.steps)
@@ -152,13 +155,15 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     return {
         "steps": need.steps,
         "photos": count,
+        "own": len(snapshot.used),
+        "fewest": min(counts.values()),
         "captioned": sum(text != plain for text in snapshot.used_texts.values() if text),
         "checkpoints": need.checkpoints,
         "disk_bytes": need.disk_bytes,
         "free_bytes": free,
         "measured": None if measured is None else measured.values(),
-        "text": _text(need.steps, count + beside, measured),
-        "problems": _problems(snapshot.character, count, need.disk_bytes, free),
+        "text": _text(need.steps, count, measured),
+        "problems": _problems(snapshot.character, counts, need.disk_bytes, free),
     }
 
 
@@ -261,12 +266,14 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _problems(character: Character, photos: int, need: int, free: int) -> list[str]:
+def _problems(character: Character, counts: Mapping[str, int], need: int, free: int) -> list[str]:
     found = []
     if character.consent is None:
         found.append(f"Record consent for {character.name} first.")
-    if photos < LEAST_TO_TRAIN:
-        found.append(f"{plural(photos, 'photo')} in use; {LEAST_TO_TRAIN} are the least that teach a face.")
+    for name, photos in counts.items():
+        if photos < LEAST_TO_TRAIN:
+            whose = f" of {name}" if len(counts) > 1 else ""
+            found.append(f"{plural(photos, 'photo')}{whose} in use; {LEAST_TO_TRAIN} are the least that teach a face.")
     if need > free:
         found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
     return found

@@ -203,12 +203,13 @@ def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, A
 
 
 def _training(context: RequestContext, call: Call) -> PlannedTraining:
-    snapshot, body = snapshot_of(paths.character(context, call)), call.body
+    folder, body = paths.character(context, call), call.body
+    snapshot = snapshot_of(folder)
     with about("base"):
         path = base_of(context, body.base)
         base = base_models.of(context, path)
     train = settings_of(base, body.preset, body.settings)
-    steps = train.total_steps(photos_an_epoch(context.root, snapshot.character, train, max(len(snapshot.used), 1)))
+    steps = train.total_steps(photos_an_epoch(folder, snapshot.character, train, max(len(snapshot.used), 1)))
     given = by_dotted_key(body.settings)
     return PlannedTraining(path, base.family, base.narrow, train, given, steps, side=train.resolution or base.side)
 

@@ -132,7 +132,7 @@ def training_of(root: Path, name: str, asked: TrainArguments) -> PlannedTraining
     seen = asked_for(TrainingRequest(base, asked.preset, asked.settings, asked.prediction, few=asked.few))
     character = load(folder)
     own = len(photos_of(folder, character, asked.few))
-    steps = seen.train.total_steps(max(photos_an_epoch(root, character, seen.train, own), 1))
+    steps = seen.train.total_steps(max(photos_an_epoch(folder, character, seen.train, own), 1))
     side, given = seen.train.resolution or seen.info.resolution, by_dotted_key(asked.settings)
     return PlannedTraining(base, seen.info.family, seen.info.narrow, seen.train, given, steps, side=side)
 

@@ -89,7 +89,7 @@ def sent_list(root: Path, name: str, asked: TrainArguments) -> SentList:
         chosen_base(asked), asked.preset, asked.settings, asked.prediction, few=True, elsewhere=True
     )
     with scratch_folder(folder) as place:
-        return _listed(_made(root, folder, request, place), place / "data")
+        return _listed(_made(folder, request, place), place / "data")
 
 
 def base_there(root: Path, place: Place, base: Path) -> bool | None:
@@ -135,12 +135,12 @@ def base_address(root: Path, place: Place, base: Path, given: str) -> str:
     return "" if place.ray else known
 
 
-def _made(root: Path, folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:
+def _made(folder: CharacterFolder, request: TrainingRequest, runs: Path) -> Run:
     """The run as it would be made, but for the base model's hash, which takes long and is no secret."""
     character = load(folder)
     consent_of(character)
     info, train = plan(request, asked_for(request))
-    found = training_set(root, folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
+    found = training_set(folder, character, train, few=True, weight_asked=weight_is_asked(info, train))
     return create_run(runs, character, IdentifiedBase(info, ""), train, found)
 
 

@@ -1,9 +1,12 @@
 """Characters: made, changed, put away; and their faces forgotten."""
 
+import shutil
+
 import pytest
 from planting import plan_audit
 
 from lib_lora.character.store import load
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.ui.http.paths import named_character
 from lib_lora.workflows.photos.audit_photos import audit_photos
 
@@ -110,6 +113,12 @@ def test_a_deleted_character_can_be_brought_back(page):
     job = page.done("/characters/mara/audit", {})
     assert page.code_of("/characters/mara/delete", {"name": "Mara"}, 409) == "character-has-job"
     page.done(f"/jobs/{job['id']}/stop")
+    page.character("Ines", trigger="inxe")
+    settings = {"together": ["Mara"]}
+    number = page.queue.add("Ines", TrainArguments(base="/b", settings=settings)).id
+    assert page.code_of("/characters/mara/delete", {"name": "Mara"}, 409) == "character-has-job"
+    page.done(f"/jobs/{number}/stop")
+    shutil.rmtree(page.root / "characters" / "ines")
     said = page.done("/characters/mara/delete", {"name": "Mara"})
     assert page.got("/state")["characters"] == []
     kept = page.root / "deleted"

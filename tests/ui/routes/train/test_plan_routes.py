@@ -222,7 +222,7 @@ def test_what_is_in_the_way_is_said(page, models, monkeypatch):
 
 def test_photos_of_characters_in_the_same_lora_are_counted(page, models):
     page.character(photos=4)
-    page.character("tomas", photos=2, trigger="toxm")
+    page.character("Tomas", photos=2, trigger="toxm")
     settings = {"passes": 6, "batch_size": 1, "accumulation": 1}
 
     def told(**more):
@@ -231,6 +231,11 @@ def test_photos_of_characters_in_the_same_lora_are_counted(page, models):
     alone, together = told(), told(together=["tomas"])
     assert (alone["steps"], together["steps"]) == (24, 36)
     assert together["text"].startswith("36 steps with 6 photos")
+    assert [together[key] for key in ("photos", "own", "fewest")] == [6, 4, 2]
+    assert [problem.split(" in use")[0] for problem in together["problems"]] == [
+        "4 photos of Mara",
+        "2 photos of Tomas",
+    ]
     body = {"base": str(models[0].path), "settings": {"together": ["nobody"]}}
     assert page.code_of("/characters/mara/estimate", body) == "character-not-found"
 
