@@ -71,6 +71,9 @@ SD1 = StableDiffusion(
                 # narrow layers need larger changes: half of these keep less of the face, twice make pictures alike
                 "unet_lr": 4e-3,
                 "te_lr": 2e-3,
+                # without the trigger word others are painted too, and prompts are still obeyed (docs/quality.md)
+                "preservation_weight": 2.0,
+                "phrase_weight": 2.0,
                 "face_weight": 2.0,  # keeps a little more of the face in the same steps, and the pictures as varied
                 "sample_steps": 5,  # its pictures look the same after 5 as after 20; two of them are 4 % of the time
                 "likeness_curve": False,  # 51 pictures take a processor too long
