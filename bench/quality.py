@@ -122,6 +122,7 @@ def _beside(settings: Mapping[str, Any], ingredients: Mapping[str, float], more:
     }
 
 
+LESS_OFTEN = PRESERVE["w2s12.5"] | PHRASES["p25t700"] | {"phrase_weight": 2.0}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
@@ -164,7 +165,8 @@ VARIANTS: dict[str, Variant] = {
     "phrases_p50t700": Variant(PHRASES["p50t700"]),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
     # half as often and twice as much: the same in the mean, in less time
-    "preserve_w2s12.5_w2p25t700": Variant(PRESERVE["w2s12.5"] | PHRASES["p25t700"] | {"phrase_weight": 2.0}),
+    "preserve_w2s12.5_w2p25t700": Variant(LESS_OFTEN),
+    "named_preserve_w2s12.5_w2p25t700": Variant(LESS_OFTEN, Material("named")),
     "preserve_w1s25_p100t700": Variant(PRESERVE["w1s25"] | PHRASES["p100t700"]),
     "preserve_w1s100_p50t700": Variant(PRESERVE["w1s100"] | PHRASES["p50t700"]),
     "preserve_w1s25_p50t700_mirrored": Variant(
