@@ -1,7 +1,7 @@
 """Several people in one LoRA: does each trigger word paint its own person, and can all be in one picture?
 
     python bench/several_people.py --work DIR
-    python bench/several_people.py --work DIR --groups mara+tomas --base FILE --preset face --side 512
+    python bench/several_people.py --work DIR --groups mara+tomas --base FILE --preset sd15-face --side 512
 
 The first's training names the others in the setting `together`; each photo has a caption with its own person's trigger
 word. With each LoRA 20 pictures of each person are painted, ten of each class word alone, and ten of all together; all
@@ -101,7 +101,7 @@ def _options() -> argparse.Namespace:
 
 
 def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train the people in one LoRA, and the first alone once; compare what they paint.
+    """Train the people in one LoRA, and the first alone; compare what they paint.
 
     Returns:
         A row for each LoRA and prompt: "alike", the mean cosine to each person as a share of the likeness that their
@@ -121,10 +121,8 @@ def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[st
     first, *others = everyone
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **people.PLAIN, **VARIANTS[name]}
     beside = {"together": [one.name for one in others]}
-    rows, trained = [], [(group, fixed | beside)]
-    if group == next(one for one in options.groups if one.startswith(f"{first.name}+")):
-        trained.append((first.name, fixed))  # alone, once
-    for label, settings in trained:
+    rows = []
+    for label, settings in ((group, fixed | beside), (first.name, fixed)):
         run = start_run(root, first.name, TrainingRequest(options.base, options.preset, settings, few=True))
         lora = train(run, lambda *_, **__: None)
         for row in compared(lora, everyone, options):

@@ -219,13 +219,17 @@ class Run:
     def photo_path(self, photo: TrainingPhoto) -> Path:
         """Where a photo lies."""
         path = Path(photo.file)
-        return path if path.is_absolute() else self.character_folder.path / path
+        if path.is_absolute():
+            return path
+        parts = PurePosixPath(photo.file).parts
+        inside = parts[2:] if parts[:1] == ("..",) else parts
+        return self.folder_of(photo).path.joinpath(*inside)  # not by way of "..", which a link leads elsewhere
 
     def folder_of(self, photo: TrainingPhoto) -> CharacterFolder:
         """The folder of the character in whose photos folder a photo lies; the run's own for class pictures."""
-        path = PurePosixPath(photo.file)
-        other = len(path.parts) > 1 and path.parts[0] == ".."
-        return self.workspace.character_at(path.parts[1]) if other else self.character_folder
+        first, *rest = PurePosixPath(photo.file).parts or ("",)
+        other = first == ".." and rest and rest[0] != ".."
+        return self.workspace.character_at(rest[0]) if other else self.character_folder
 
 
 def create_run(

@@ -250,7 +250,7 @@ class TrainSettings:
         ),
     )
     preservation_share: float = field(
-        default=0.125,
+        default=0.25,
         metadata=described(
             "Share of output preservation",
             "Share of the photos for which output preservation is computed, above 0 and at most 1; training takes"
@@ -269,7 +269,7 @@ class TrainSettings:
         ),
     )
     phrase_share: float = field(
-        default=0.25,
+        default=0.5,
         metadata=described(
             "Share of phrases",
             "Of the photos with that much noise, the share for which phrases are preserved, above 0 and at most 1.",

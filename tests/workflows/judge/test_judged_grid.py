@@ -159,5 +159,8 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     assert [one.facts.training.judge_trained for one in (plain, report)] == [False, True]
     leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=2.0))
     command = next_command(RunFolder(run.folder), leaking)
-    assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=2.0( |$)", command)
+    assert re.search(
+        r"train .*Mara.* --base .*safetensors.* --set preservation_weight=2.0 --set preservation_share=0.125( |$)",
+        command,
+    )
     assert f"--set steps={run.file.settings.steps}" in command

@@ -249,6 +249,11 @@ def test_several_characters_are_trained_in_one_lora_each_with_its_own_words(star
     root.rename(moved)
     there = load_run(moved / run.folder.relative_to(root))
     assert all(there.photo_path(photo).is_file() for photo in there.file.photos)
+    own = there.character_folder.path
+    own.rename(tmp_path / "elsewhere")
+    if os.name != "nt":  # which asks for a right
+        own.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        assert all(there.photo_path(photo).is_file() for photo in there.file.photos)
 
 
 def test_characters_that_cannot_be_in_one_lora_are_named(start, root, some_photos, tmp_path):

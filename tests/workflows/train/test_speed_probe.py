@@ -156,9 +156,9 @@ def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
     ("settings", "steps"),
     [
         ({}, 4),
-        ({"preservation_weight": 1.0, "batch_size": 8}, 4),  # one turn in each step
-        ({"preservation_weight": 1.0, "batch_size": 4}, 5),  # in every other step: 2 of 4
-        ({"preservation_weight": 1.0, "batch_size": 2}, 5),  # 1 of 4
+        ({"preservation_weight": 1.0, "batch_size": 4}, 4),  # one turn in each step
+        ({"preservation_weight": 1.0, "batch_size": 2}, 5),  # in every other step: 2 of 4
+        ({"preservation_weight": 1.0, "batch_size": 1}, 5),  # 1 of 4
         ({"preservation_weight": 1.0, "batch_size": 1, "preservation_share": 0.01}, 13),
     ],
 )

@@ -177,8 +177,8 @@ def _characters_of(context: RequestContext, job: Job) -> set[str]:
     with suppress(UserError):  # what cannot be read is said when the job begins
         found |= {slug_of(name) for name in together_in(job.arguments)}
         if run is not None:
-            trained = load_run(Workspace(context.root).character_at(job.slug).run(run).path).file
-            found |= {slug_of(one.name) for one in trained.others}
+            trained = load_run(Workspace(context.root).character_at(job.slug).run(run).path)
+            found |= {trained.folder_of(photo).path.name for photo in trained.file.photos}
     return found
 
 

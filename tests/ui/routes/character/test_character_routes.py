@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from planting import plan_audit
+from planting import plan_audit, plant_run
 
 from lib_lora.character.store import load
 from lib_lora.queue.job_types import TrainArguments
@@ -113,12 +113,14 @@ def test_a_deleted_character_can_be_brought_back(page):
     job = page.done("/characters/mara/audit", {})
     assert page.code_of("/characters/mara/delete", {"name": "Mara"}, 409) == "character-has-job"
     page.done(f"/jobs/{job['id']}/stop")
-    page.character("Ines", trigger="inxe")
-    settings = {"together": ["Mara"]}
-    number = page.queue.add("Ines", TrainArguments(base="/b", settings=settings)).id
-    assert page.code_of("/characters/mara/delete", {"name": "Mara"}, 409) == "character-has-job"
-    page.done(f"/jobs/{number}/stop")
-    shutil.rmtree(page.root / "characters" / "ines")
+    ines = page.character("Ines", trigger="inxe")
+    run = plant_run(ines) / "run.yaml"
+    run.write_text(run.read_text(encoding="utf-8").replace("photos/07.jpg", "../mara/photos/07.jpg"), encoding="utf-8")
+    for arguments in (TrainArguments(base="/b", settings={"together": ["Mara"]}), TrainArguments(run="001")):
+        number = page.queue.add("Ines", arguments).id
+        assert page.code_of("/characters/mara/delete", {"name": "Mara"}, 409) == "character-has-job"
+        page.done(f"/jobs/{number}/stop")
+    shutil.rmtree(ines.path)
     said = page.done("/characters/mara/delete", {"name": "Mara"})
     assert page.got("/state")["characters"] == []
     kept = page.root / "deleted"
