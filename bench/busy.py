@@ -93,13 +93,7 @@ def steps_of(way: str, folder: Path, load: int, options: argparse.Namespace) -> 
     words = ["run", str(DATA / "personas" / "mara"), "--base", str(DATA / "mini-face" / "mini-face.safetensors")]
     words += ["--name", "mara", "--trigger", "mrxa", "--class", "woman", "--consent", "fictional"]
     words += ["--data", str(folder), "--out", str(folder / "out"), "--steps", str(options.steps), "--grid-steps", "0"]
-    for setting in [
-        "preservation_weight=0",
-        "phrase_weight=0",
-        *options.set,
-        "samples=0",
-        f"save_every={options.steps}",
-    ]:
+    for setting in [*options.set, "samples=0", f"save_every={options.steps}"]:
         words += ["--set", setting]
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
     with open(folder / "log.txt", "wb") as log:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from bench.quality_people import PLAIN
 from bench.second_recogniser import SecondRecogniser
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
@@ -197,7 +196,7 @@ class Workplace:
 
         key = repr(sorted(overrides.items()))
         if anew or key not in self._runs:
-            request = TrainingRequest(BASE, None, {**PLAIN, **overrides, "samples": 0, "keep_states": 1}, few=True)
+            request = TrainingRequest(BASE, None, {**overrides, "samples": 0, "keep_states": 1}, few=True)
             run = start_run(self.root, self.person.name, request)
             self._finish(run)
             self._runs[key] = run

@@ -26,8 +26,7 @@ DOCUMENT = ROOT / "docs" / "likeness.md"
 STORED = ROOT / "bench" / "results" / "likeness"
 TRAINED = ("{work}/try/characters/mara", "{work}/clara/clara.safetensors")
 CLARA = ("run", "tests/data/personas/clara", "--base", "tests/data/mini-face/mini-face.safetensors", "--name", "clara",
-         "--trigger", "clrx", "--class", "woman", "--consent", "fictional", "--grid-steps", "0",
-         "--set", "preservation_weight=0", "--set", "phrase_weight=0")  # fmt: skip
+         "--trigger", "clrx", "--class", "woman", "--consent", "fictional", "--grid-steps", "0")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,22 +32,10 @@ from lib_lora.likeness.report.report import Report  # noqa: E402
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
 PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "tomas": "man", "viktor": "man"}
-PLAIN = ["--set", "preservation_weight=0", "--set", "phrase_weight=0"]  # the preset as it was when these were measured
 KINDS: dict[str, list[str]] = {
     "preset": [],
-    "plain": PLAIN,
-    "few": [*PLAIN, "--steps", "40"],
-    "many": [
-        *PLAIN,
-        "--steps",
-        "1000",
-        "--set",
-        "unet_lr=5e-3",
-        "--set",
-        "te_lr=1e-3",
-        "--set",
-        "lr_schedule=constant",
-    ],
+    "few": ["--steps", "40"],
+    "many": ["--steps", "1000", "--set", "unet_lr=5e-3", "--set", "te_lr=1e-3", "--set", "lr_schedule=constant"],
 }
 OTHER_SEED = 3000  # of the pictures without the LoRA that are only measured
 
@@ -94,7 +82,7 @@ def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[s
     seconds, said = _sameface(words, folder)
     report = _newest(folder)
     rows = [_row(name, seconds, report)]
-    if what in ("preset", "plain"):
+    if what == "preset":
         rows[0]["without"] = without_lora(folder, report)
     if what == "few":
         advised = re.search(r"^To do that: .*? ((?:resume|grid) .*)$", said, re.MULTILINE)

@@ -467,7 +467,7 @@ def new_run(job: Job, place: Place, more: Mapping[str, Any] | None = None) -> Ru
     variant = VARIANTS[job.variant]
     own = people.overrides_of(variant.material, job.person, place.work)
     fixed = {"seed": job.seed, "save_every": 100_000, "samples": 0, "keep_states": 1}
-    overrides = merged(merged({**people.PLAIN, **variant.settings}, dict(own)), {**fixed, **(more or {})})
+    overrides = merged(merged(dict(variant.settings), dict(own)), {**fixed, **(more or {})})
     request = TrainingRequest(BASE, NARROW, overrides, few=True)
     return start_run(people.root_of(place.work, variant.material), job.person, request)
 

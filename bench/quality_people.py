@@ -30,8 +30,6 @@ EVERY = 3  # one photo in so many is held out
 CLASS_PICTURES, CLASS_STEPS = 48, 20
 CROP = 1.5  # side of a cropped picture, in sides of the face
 Captions = Literal["template", "filled", "named", "words"]
-# the preset mini-face as it was when most of what is measured was trained; settings are laid over it
-PLAIN = {"preservation_weight": 0.0, "phrase_weight": 0.0}
 ClassPictures = Literal["", "plain", "worded"]
 More = Literal["", "mirrored", "cropped"]
 CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"

@@ -199,8 +199,6 @@ def engine_settings(recipe: Any) -> dict[str, Any]:
         "gradient_checkpointing": recipe.checkpointing,
         "seed": recipe.seed,
         "lora": {"rank": recipe.rank, "alpha": recipe.alpha, "te": recipe.text},
-        "preservation_weight": 0.0,
-        "phrase_weight": 0.0,
         "objective": {"noise_offset": 0.0, "min_snr_gamma": 0.0},
     }
 

@@ -37,7 +37,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
-from bench.quality_people import PLAIN  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.likeness.measure.intervals import Interval, student  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
@@ -265,7 +264,7 @@ def all_overrides(job: Job, study: Study) -> dict[str, Any]:
     # the last step is saved anyway: without it the divisor is larger, and fewer checkpoints cost time
     every = math.gcd(*(step for step in at if step != steps)) or steps
     fixed = {"seed": job.seed, "steps": steps, "save_every": every, "precision": study.precision}
-    return merged({**PLAIN, **study.preset}, {**own, **fixed, "samples": 0, "keep_states": 1})
+    return merged(study.preset, {**own, **fixed, "samples": 0, "keep_states": 1})
 
 
 # Training and measuring

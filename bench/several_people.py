@@ -119,7 +119,7 @@ def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[st
         for photo in list_photos(root / "characters" / one.name / "photos"):
             write_text(caption_files.path_of(photo), f"photo of {one.called}\n")
     first, *others = everyone
-    fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **people.PLAIN, **VARIANTS[name]}
+    fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1, **VARIANTS[name]}
     beside = {"together": [one.name for one in others]}
     rows = []
     for label, settings in ((group, fixed | beside), (first.name, fixed)):

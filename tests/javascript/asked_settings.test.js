@@ -50,21 +50,6 @@ test('switched on and off it leaves the other changes, and what the preset has i
   assert.deepEqual(differing(own, true, false), { phrase_weight: 0.5, preservation_weight: 1 }); // one's own stays
 });
 
-test('shares go with their weights, and a preset that has it on is what on means', () => {
-  const measured = { preservation_weight: 2, preservation_share: 0.125 };
-  const both = { captioned: measured, plain: { ...measured, phrase_weight: 2, phrase_share: 0.25 } };
-  const usual = { preservation_weight: 0, preservation_share: 0.25, phrase_weight: 0, phrase_share: 0.5 };
-  const off = { settings: usual, changes: {}, ways: both };
-  const on = differing(off, true, true);
-  assert.deepEqual(on, both.plain);
-  assert.deepEqual(differing({ ...off, changes: on }, false, true), {});
-  const own = { settings: both.plain, changes: { steps: 5 }, ways: both };
-  const without = differing(own, false, false);
-  assert.deepEqual(without, { steps: 5, preservation_weight: 0, phrase_weight: 0 });
-  for (const plain of [true, false])
-    assert.deepEqual(differing({ ...own, changes: without }, true, plain), { steps: 5 });
-});
-
 test('a trigger word learns where its vectors or the text encoders are trained', () => {
   const frozen = { 'lora.te': true, te_lr: 0, trigger_vectors: 0 };
   const trained = { 'lora.te': true, te_lr: 5e-5, trigger_vectors: 0 };

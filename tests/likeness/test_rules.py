@@ -554,8 +554,8 @@ def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_ba
 def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():
     leaks = {"leak": 3, "named": True}
     for more, advised in (
-        ({}, ("train_again", 2.0)), ({"preserved": True}, ("keep", None)), (NO_RUN, ("keep", None)),
-        ({"leak": 1}, ("keep", None)), ({"named": False}, ("keep", 2.0)),
+        ({}, ("train_again", 1.0)), ({"preserved": True}, ("keep", None)), (NO_RUN, ("keep", None)),
+        ({"leak": 1}, ("keep", None)), ({"named": False}, ("keep", 1.0)),
         ({"named": False, "preserved": True}, ("keep", None)), ({"named": False, **NO_RUN}, ("keep", None)),
     ):  # fmt: skip
         made = judge(changed(CLEAN, **{**leaks, **more}))

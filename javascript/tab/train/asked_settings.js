@@ -12,37 +12,29 @@ export function isChosen({ settings, changes, ways }) {
  * The changes with some settings as wanted; what is the preset's own is no change.
  * @param {AskedSettings} given
  * @param {Settings} wanted
- * @param {string[]} [keys] of these settings alone.
  * @returns {Settings}
  */
-function withSettings({ settings, changes }, wanted, keys = Object.keys(wanted)) {
-  const rest = Object.entries(changes).filter(([key]) => !keys.includes(key));
-  const changed = keys.filter((key) => settings[key] !== wanted[key]);
-  return Object.fromEntries([...rest, ...changed.map((key) => [key, wanted[key]])]);
+function withSettings({ settings, changes }, wanted) {
+  const rest = Object.entries(changes).filter(([key]) => !(key in wanted));
+  return Object.fromEntries([...rest, ...Object.entries(wanted).filter(([key, value]) => settings[key] !== value)]);
 }
 
 /**
- * Weights at 0, which is off; the other settings as the preset has them.
- * @param {AskedSettings} given
+ * All at 0, which is off.
  * @param {string[]} keys
  * @returns {Settings}
  */
-const off = ({ settings }, keys) =>
-  Object.fromEntries(keys.map((key) => [key, key.endsWith('_weight') ? 0 : settings[key]]));
+const off = (keys) => Object.fromEntries(keys.map((key) => [key, 0]));
 
 /**
- * The changes with the choice on or off; where the preset has it on, on is as the preset has it.
+ * The changes with the choice on or off.
  * @param {AskedSettings} given
  * @param {boolean} yes
  * @param {boolean} plain whether most captions only say who it is.
  */
 export function differing(given, yes, plain) {
   const { captioned, plain: plainly } = given.ways;
-  if (yes && isChosen({ ...given, changes: {} })) return withSettings(given, given.settings, Object.keys(plainly));
-  return withSettings(
-    given,
-    yes ? (plain ? plainly : captioned) : off(given, Object.keys({ ...captioned, ...plainly })),
-  );
+  return withSettings(given, yes ? (plain ? plainly : captioned) : off(Object.keys({ ...captioned, ...plainly })));
 }
 
 /**
@@ -53,7 +45,7 @@ export function differing(given, yes, plain) {
 export function withPhrases(given, yes) {
   const { captioned, plain } = given.ways;
   const more = Object.fromEntries(Object.entries(plain).filter(([key]) => !(key in captioned)));
-  return withSettings(given, yes ? more : off(given, Object.keys(more)));
+  return withSettings(given, yes ? more : off(Object.keys(more)));
 }
 
 /**

@@ -42,7 +42,7 @@ LEAKED = 2  # pictures without the trigger that show the person
 UNTRIGGERED = 0.8  # of the gain is there without the trigger, which then has next to no effect
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
-PRESERVATION = 2.0  # the weight of preservation that is advised (docs/quality.md)
+PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
 def learned_at(facts: Facts) -> float:

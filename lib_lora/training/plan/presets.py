@@ -6,7 +6,6 @@ OneTrainer and Hugging Face's guides use for 20 to 50 photos of one face.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from lib_lora import typed_settings
@@ -68,37 +67,8 @@ def preset(
             preset=name,
             suggestion=own,
         )
-    given = overrides or {}
-    values = merged({**_COMMON, **known[name][1].settings, "preset": name}, given)
-    train = typed_settings.from_dict(TrainSettings, _without_vain(values, given), f"preset {name}")
-    if train.hears_text:
-        return train
-    return replace(  # the trigger learns no meaning, so nothing is preserved that nobody asked for
-        train,
-        preservation_weight=train.preservation_weight if "preservation_weight" in given else 0.0,
-        phrase_weight=train.phrase_weight if "phrase_weight" in given else 0.0,
-    )
-
-
-def _without_vain(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The values without the preset's preservation of phrases where the timesteps that are asked for have no place for
-    it."""
-    objective = values.get("objective")
-    end = objective.get("max_timestep") if isinstance(objective, dict) else None
-    first = values.get("phrase_timesteps", TrainSettings.phrase_timesteps)
-    vain = isinstance(end, int) and isinstance(first, int) and end <= first
-    return {**values, "phrase_weight": 0.0} if vain and "phrase_weight" not in given else values
-
-
-def preserving(weight: float, phrases: bool) -> dict[str, Any]:
-    """The settings of output preservation as it was measured (docs/quality.md): for an eighth of the photos.
-
-    Args:
-        weight: of the preserved predictions, against a photo's 1.
-        phrases: with preservation of phrases, which plain captions need, for a quarter of the photos.
-    """
-    found = {"preservation_weight": weight, "preservation_share": 0.125}
-    return found | ({"phrase_weight": weight, "phrase_share": 0.25} if phrases else {})
+    values = merged({**_COMMON, **known[name][1].settings, "preset": name}, overrides or {})
+    return typed_settings.from_dict(TrainSettings, values, f"preset {name}")
 
 
 def asked_beside(train: TrainSettings, family: str, narrow: bool = False) -> dict[str, Any]:

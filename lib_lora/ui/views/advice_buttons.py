@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lib_lora.messages.message import Message
-from lib_lora.training.plan.presets import preserving
 
 if TYPE_CHECKING:
     from lib_lora.likeness.verdict.verdict import Verdict
@@ -157,6 +156,6 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
 
 def _preserving(at: TestedPoint, weight: float, phrases: bool = False) -> AdviceButton:
     """Lays out a training that preserves the base's outputs, and what phrases do, which plain captions need."""
-    settings = preserving(float(weight), phrases)
+    settings = {"preservation_weight": float(weight), **({"phrase_weight": float(weight)} if phrases else {})}
     label = Message("Train again with output preservation")
     return AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))

@@ -19,7 +19,6 @@ from lib_lora.queue import job_types
 from lib_lora.queue.job_types import PROMPT_WEIGHT, InventArguments, MoreArguments, RangeName, TestArguments
 from lib_lora.remote.renting import money
 from lib_lora.training.plan.estimate import preserving_times
-from lib_lora.training.plan.presets import preserving
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.ui.http import request_context
 from lib_lora.workflows.produce.production_request import REQUESTED, SECOND_PASS, ProduceSettings
@@ -166,7 +165,7 @@ def page_limits() -> PageLimits:
         second_pass=SECOND_PASS,
         comfyui=DEFAULT,
         engine_pack=f"{INSIGHTFACE}:",
-        asked_times=preserving_times(TrainSettings(**preserving(PRESERVATION, False))),
-        asked_times_plain=preserving_times(TrainSettings(**preserving(PRESERVATION, True))),
+        asked_times=preserving_times(TrainSettings(preservation_weight=PRESERVATION)),
+        asked_times_plain=preserving_times(TrainSettings(preservation_weight=PRESERVATION, phrase_weight=PRESERVATION)),
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

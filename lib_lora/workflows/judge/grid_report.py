@@ -30,7 +30,7 @@ from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.runs.reopen import done_steps
-from lib_lora.training.plan.presets import asked_in_run, preserving
+from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
@@ -77,7 +77,7 @@ def next_command(run: RunFolder, report: Report) -> str:
             last = report.facts.training.last or trained
             return typed("resume", str(run.path), "--steps", str(last + int(value)))
         case "train_again":
-            return _train_again(run, report.subject.character, preserving(float(value), False))
+            return _train_again(run, report.subject.character, {"preservation_weight": value})
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
             step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)

@@ -14,7 +14,7 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
-from lib_lora.training.plan.presets import preserving, preset, presets
+from lib_lora.training.plan.presets import preset, presets
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -40,25 +40,6 @@ def test_presets_hold_the_reference_values():
     assert sd1.checkpoint_interval(1200) == 120
     assert replace(sd1, steps=7).total_steps(24) == 7
     assert sd1.total_steps(24, processes=2) == 600
-
-
-def test_the_small_models_preset_preserves_where_that_can_work():
-    """As it was measured (docs/quality.md); what only the preset wants gives way to what somebody asked for."""
-    small = preset("mini-face", "sd1", narrow=True)
-    wanted = preserving(2.0, True)
-    assert {name: getattr(small, name) for name in wanted} == wanted
-    assert small.preservation_turns == pytest.approx(0.125 + 0.25 * 0.3)
-
-    def weights(**settings):
-        train = preset("mini-face", "sd1", settings, narrow=True)
-        return train.preservation_weight, train.phrase_weight
-
-    assert weights(te_lr=0.0) == weights(lora={"te": False}) == (0, 0)
-    assert weights(te_lr=0.0, trigger_vectors=2) == (2, 2)
-    assert weights(te_lr=0.0, preservation_weight=1.0) == (1, 0)
-    assert weights(objective={"max_timestep": 600}) == (2, 0)
-    with raises("setting-invalid", has="phrase_timesteps"):
-        weights(objective={"max_timestep": 600}, phrase_weight=1.0)
 
 
 def test_wrong_presets_and_settings():

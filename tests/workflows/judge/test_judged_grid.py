@@ -157,10 +157,7 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     assert not training_of(together, 3, 1.0, [], [], "sface").named
     assert known == [(False, False), (True, True)]
     assert [one.facts.training.judge_trained for one in (plain, report)] == [False, True]
-    leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=2.0))
+    leaking = replace(plain, verdict=replace(plain.verdict, action="train_again", value=1.0))
     command = next_command(RunFolder(run.folder), leaking)
-    assert re.search(
-        r"train .*Mara.* --base .*safetensors.* --set preservation_weight=2.0 --set preservation_share=0.125( |$)",
-        command,
-    )
+    assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
     assert f"--set steps={run.file.settings.steps}" in command

@@ -82,8 +82,8 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
         "only_when_asked": {
-            "captioned": presets.preserving(PRESERVATION, False),
-            "plain": presets.preserving(PRESERVATION, True),
+            "captioned": {"preservation_weight": PRESERVATION},
+            "plain": {"preservation_weight": PRESERVATION, "phrase_weight": PRESERVATION},
         },
     }
 

@@ -75,12 +75,11 @@ def test_a_plan_has_every_setting_and_its_field(page, models):
     assert (plan["preset"], plan["family"], plan["side"], plan["fitted"]) == ("sd15-face", "sd1", 512, "")
     assert {field["key"] for field in plan["fields"]} == set(plan["settings"])
     assert plan["settings"]["lora.rank"] == 32
-    preserved = {"preservation_weight": 2.0, "preservation_share": 0.125}
-    phrases = {"phrase_weight": 2.0, "phrase_share": 0.25}
-    assert plan["only_when_asked"] == {"captioned": preserved, "plain": {**preserved, **phrases}}
+    preserved = {"preservation_weight": 1.0}
+    assert plan["only_when_asked"] == {"captioned": preserved, "plain": {**preserved, "phrase_weight": 1.0}}
     for settings in plan["only_when_asked"].values():
         assert settings.items() <= TrainSettings(**settings).__dict__.items()
-        assert not any(plan["settings"][name] for name in settings if name.endswith("_weight"))  # a switch here
+        assert not any(plan["settings"][name] for name in settings)  # off, as every preset has it
     assert [one["name"] for one in plan["presets"]] == ["sd15-face"]
     assert page.got(f"/plan?base={models[2].path}")["side"] == 768
 
@@ -172,18 +171,18 @@ def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page,
     page.character(photos=10)
     base = models[0].path
     plain = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)
-    asked = {"base": str(base), "settings": {**ALONE, "preservation_weight": 1.0, "preservation_share": 0.125}}
+    asked = {"base": str(base), "settings": {**ALONE, "preservation_weight": 1.0}}
     assert page.done("/characters/mara/estimate", asked)["measured"] is None
     estimate.remember(page.root, base, plain, StepMeasurement("Test GPU", 0.5, 123, 10))
     told = page.done("/characters/mara/estimate", asked)
-    assert told["measured"]["seconds"] == pytest.approx(10 + 1.25 * 300)
-    assert told["text"].endswith("about 6 min on Test GPU; estimated from a measurement without preservation.")
+    assert told["measured"]["seconds"] == pytest.approx(10 + 1.5 * 300)
+    assert told["text"].endswith("about 8 min on Test GPU; estimated from a measurement without preservation.")
     pictures = page.done("/characters/mara/estimate", {**asked, "settings": {**asked["settings"], "samples": 2}})
     seconds = 0.5 * 20 * 8 * 2 / 3 / 2  # as without preservation, since painting asks for nothing more
-    assert pictures["measured"]["seconds"] == pytest.approx(10 + 1.25 * 300 + seconds)
+    assert pictures["measured"]["seconds"] == pytest.approx(10 + 1.5 * 300 + seconds)
     all_photos = {**asked, "settings": {**asked["settings"], "preservation_share": 1.0}}
     assert page.done("/characters/mara/estimate", all_photos)["measured"]["seconds"] == pytest.approx(10 + 3 * 300)
-    preserving = replace(plain, preservation_weight=1.0, preservation_share=0.125)
+    preserving = replace(plain, preservation_weight=1.0)
     estimate.remember(page.root, base, preserving, StepMeasurement("Test GPU", 0.7, 123, 10))
     told = page.done("/characters/mara/estimate", asked)
     assert told["measured"]["seconds"] == pytest.approx(10 + 0.7 * 600)

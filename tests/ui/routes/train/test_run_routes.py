@@ -16,7 +16,6 @@ from lib_lora.runs.events import EventLog
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.run_history import RunHistory, history_of, thinned
 from lib_lora.runs.records.run_records import GridRecord
-from lib_lora.training.plan.presets import preserving
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes.pictures.grid_routes import POLICY
 from lib_lora.ui.views import advice_buttons, translatable_texts
@@ -303,7 +302,7 @@ def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
             (
                 "Train again with output preservation",
                 "train_again",
-                {"run": "001", "settings": {"preservation_weight": 1.0, "preservation_share": 0.125}},
+                {"run": "001", "settings": {"preservation_weight": 1.0}},
             ),
         ),
         ("test_step", 450.0, ("Test step 450", "test", {"run": "001", "step": 450, "weight": 1.0})),
@@ -325,7 +324,7 @@ def test_a_leak_that_may_stay_has_a_second_button():
     assert (use["do"], use["main"], again["main"]) == ("use", True, False)
     assert (again["do"], again["arguments"]) == (
         "train_again",
-        {"run": "001", "settings": preserving(1.0, True)},
+        {"run": "001", "settings": {"preservation_weight": 1.0, "phrase_weight": 1.0}},
     )
 
 
