@@ -6,13 +6,16 @@ identity     mean cosine to the held-out photos, as a share of what these reach 
              of what they reach after the base model's VAE, through which every picture has come
 kept         the same between two marks: 0 = the base's own strangers for the same prompts and seeds, 1 = the photos
 leak         mean cosine of pictures without the trigger less the base's own for the same prompts and seeds; 0 = none
+with words   identity of the pictures whose prompt has a word, as a share of what the photos reach after the VAE: what
+             is obeyed is worth nothing in a picture of somebody else. Turned heads have less of it in any case
 recognised   pictures more like the person than 99 of 100 that the base paints
 obeyed       share of the pictures with a word that do what it asks, by that of the base
 words' work  how many more do so than of the pictures without the word, by the same of the base: a LoRA that always
              paints the same picture is obeyed by some words all the same, and has 0 here
 spreads      of pictures of one prompt: direction, mouth (distances of the eyes), background (levels), 1 - mean cosine
 
-not beaten   no other variant is at least as good in leak, identity and obedience, by the people that both have
+not beaten   no other variant is at least as good in leak, identity, identity with words and obedience, by the people
+             that both have
 
 All but `tables` take lines of runs that were finished. A person's number is the mean over the training's seeds;
 intervals are Student's over people.
@@ -49,6 +52,11 @@ def identity(row: Row) -> float | None:
 def identity_of_vae(row: Row) -> float | None:
     """The same as a share of what the held-out photos reach after the base model's VAE."""
     return share(row["identity"]["ours"], 0.0, row["vae"])
+
+
+def with_words(row: Row) -> float | None:
+    """See the module."""
+    return share(row.get("words"), 0.0, row["vae"])
 
 
 def kept(row: Row) -> float | None:
@@ -185,14 +193,14 @@ def _likeness(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
 def _words(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     words = list(next((row["obeyed"] for row in rows), {}))
     lines = [
-        f"| variant | obeyed (95 %) | words' work (95 %) | {' | '.join(words)} |",
-        f"|---|---|---|{'---|' * len(words)}",
+        f"| variant | obeyed (95 %) | words' work (95 %) | of the VAE's, with words | {' | '.join(words)} |",
+        f"|---|---|---|---|{'---|' * len(words)}",
     ]
     for name in variants:
         mine = [row for row in rows if row["variant"] == name]
         if mine:
             each = [_shares(mine, word) for word in words]
-            whole = [told(by_person(rows, name, metric), True) for metric in (obeyed, words_work)]
+            whole = [told(by_person(rows, name, metric), True) for metric in (obeyed, words_work, with_words)]
             lines.append(f"| {' | '.join([name, *whole, *each])} |")
     return [*lines, "", "Of each word: pictures that do it asked, unasked (the base's asked), in percent."]
 
@@ -238,6 +246,7 @@ AGAINST: dict[str, Metric] = {
     "leak": leak,
     "leak, dlib": leak_by_second,
     "words' work": words_work,
+    "with words": with_words,
     "direction": spread_of("yaw"),
 }
 
@@ -254,6 +263,7 @@ def _against(rows: Sequence[Row], variants: Sequence[str], plain: str) -> list[s
 GOALS: dict[str, Metric] = {  # each as "more is better"
     "leak": lambda row: None if (found := leak(row)) is None else -found,
     "of the VAE's": identity_of_vae,
+    "with words": with_words,
     "obeyed": obeyed,
 }
 
@@ -279,10 +289,11 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     """Identity against leak against obedience, the least leak first, of those that enough people were trained with."""
     several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
     lines = [
-        "| variant | people | leak | of the VAE's | obeyed | words' work | direction, of the photos' | not beaten |",
-        "|---|---|---|---|---|---|---|---|",
+        "| variant | people | leak | of the VAE's | with words | obeyed | words' work | direction, of the photos' "
+        "| not beaten |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    metrics = (leak, identity_of_vae, obeyed, words_work, _turning)
+    metrics = (leak, identity_of_vae, with_words, obeyed, words_work, _turning)
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics]
         on_it = "" if beaten(rows, several, name) else "yes"

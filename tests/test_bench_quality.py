@@ -32,6 +32,7 @@ def row(variant="today", person="mara", seed=1, **more):
     return {
         "variant": variant, "person": person, "seed": seed, "group": quality_people.group_of(person),
         "identity": {**alike, "second": -0.5, "second_base": -0.8}, "without": leaked, "ceiling": 0.8, "vae": 0.7,
+        "words": 0.35,
         "second_ceiling": -0.4, "obeyed": dict.fromkeys(WORDS, shares), "varied": spread, "base_varied": spread,
         "photos_varied": spread, "seconds": 100.0, "peak": 9e8, "bytes": 2_000_000, "notes": [], **more,
     }  # fmt: skip
@@ -47,6 +48,8 @@ def test_numbers_of_a_run_are_shares_of_what_photos_and_base_reach():
     assert quality_table.leak_by_second(one) == pytest.approx(0.1 / 0.4)
     assert quality_table.obeyed(one) == pytest.approx(0.75)
     assert quality_table.words_work(one) == pytest.approx(0.5)
+    assert quality_table.with_words(one) == pytest.approx(0.35 / 0.7)
+    assert quality_table.with_words(row(words=None)) is None
 
 
 def test_what_was_not_measured_is_absent():
@@ -105,6 +108,8 @@ def test_a_variant_is_on_the_front_unless_another_is_nowhere_worse():
     names = ["today", "words", "few"]
     assert [quality_table.beaten(every, names, name) for name in names] == [True, False, False]
     assert not quality_table.beaten([*obeyed(more, 0.9), *less], names[:2], "today")  # it obeys better
+    shown = [{**one, "words": 0.5} for one in more]
+    assert not quality_table.beaten([*shown, *less], names[:2], "today")  # it shows the person with words too
     assert not quality_table.beaten([*more, *rows("words", 0.4)], names[:2], "today")  # neither is better
     lines = quality_table.tables(every, names, "today").splitlines()
     front = [line for line in lines if line.startswith(("| words | 3 | 0.20", "| today | 3 | 0.40"))]

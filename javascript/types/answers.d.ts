@@ -284,7 +284,7 @@ interface TrainPlan {
   fitted_settings: Settings;
   settings: Settings;
   fields: SettingField[];
-  only_when_asked: { captioned: Settings; plain: Settings };
+  only_when_asked: Settings;
 }
 
 interface Estimate {

@@ -254,7 +254,7 @@ interface TrainCostState {
 interface AskedSettings {
   settings: Settings;
   changes: Settings;
-  ways: { captioned: Settings; plain: Settings };
+  wanted: Settings;
 }
 
 interface AskedPhotos extends AskedSettings {

@@ -191,7 +191,6 @@ interface PageLimits {
   comfyui: string;
   engine_pack: string;
   asked_times: number;
-  asked_times_plain: number;
 }
 
 /** The words for the server's codes: `words` in the answer of `/state`. */

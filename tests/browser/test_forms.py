@@ -251,7 +251,7 @@ def test_each_setting_says_its_name_and_what_a_route_refuses_of_it(tab: Tab) -> 
 
 
 def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> None:
-    """It sets output preservation, and with captions that only say who it is also that of phrases."""
+    """It sets output preservation, and asks for captions where these only say who it is."""
     folder = photographed(planted, "Frieda")
     tab.turn("train", "frieda")
     tab.settle()
@@ -262,20 +262,10 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     assert not warning.is_visible()
     box.check()
     tab.settle()
+    warning.wait_for()
     page.get_by_text("All settings", exact=True).click()
     weight = page.get_by_role("textbox", name="Output preservation", exact=True)
-    phrases = page.get_by_role("textbox", name="Preservation of phrases", exact=True)
-    assert (weight.input_value(), phrases.input_value()) == ("1", "1")
-    assert not warning.is_visible()
-    phrases.fill("0")
-    tab.settle()
-    warning.wait_for()
-    tab.press("Preserve phrases")
-    tab.settle()
-    assert phrases.input_value() == "1"
-    phrases.fill("0")
-    tab.settle()
-    warning.wait_for()
+    assert weight.input_value() == "1"
     tab.press("Write captions")
     page.get_by_role("button", name="Writing captions", exact=False).wait_for()
     [job] = [one for one in planted.queue.open() if one.kind == "fill"]  # nobody runs it here
@@ -286,15 +276,6 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     tab.settle()
     warning.wait_for(state="hidden")
     assert box.is_checked()
-    unneeded = page.get_by_text(re.compile("Most captions say more than who it is"))
-    assert not unneeded.is_visible()
-    phrases.fill("1")
-    tab.settle()
-    unneeded.wait_for()
-    tab.press("Do not preserve phrases")
-    tab.settle()
-    unneeded.wait_for(state="hidden")
-    assert (weight.input_value(), phrases.input_value()) == ("2", "0")
     untrained = page.get_by_text(re.compile("With these settings the text encoders are not trained"))
     assert not untrained.is_visible()
     page.get_by_role("textbox", name="Text encoder learning rate", exact=True).fill("0")
@@ -305,7 +286,7 @@ def test_the_person_only_when_asked_is_one_click(tab: Tab, planted: Planted) -> 
     untrained.wait_for(state="hidden")
     box.uncheck()
     tab.settle()
-    assert (weight.input_value(), phrases.input_value()) == ("0", "0")
+    assert weight.input_value() == "0"
 
 
 def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: Tab, planted: Planted) -> None:
@@ -328,7 +309,7 @@ def test_training_again_is_laid_out_as_the_run_was_but_for_what_is_advised(tab: 
         tab.settle()
 
 
-def test_a_leak_that_may_stay_has_a_second_button_whose_training_needs_no_captions(tab: Tab, planted: Planted) -> None:
+def test_a_leak_that_may_stay_has_a_second_button_whose_training_asks_for_captions(tab: Tab, planted: Planted) -> None:
     run = plant_run(photographed(planted, "Wilma"), steps=140, saved=(140,), base=str(BASE))
     plant_grid(run, step=140, advice=("keep", 1.0))
     tab.turn("test", "wilma")
@@ -336,16 +317,8 @@ def test_a_leak_that_may_stay_has_a_second_button_whose_training_needs_no_captio
     tab.press("Train again with output preservation")
     tab.settle()
     assert in_page(tab.page, "() => shared.app.step") == "train"
-    phrases = tab.page.get_by_role("textbox", name="Preservation of phrases", exact=True)
-    if not phrases.is_visible():
-        tab.page.get_by_text("All settings", exact=True).click()
-    assert phrases.input_value() == "1"
     assert tab.page.get_by_label(re.compile("The person only when asked")).is_checked()
-    warning = tab.page.get_by_text(re.compile("Most captions only say who it is"))
-    assert not warning.is_visible()
-    phrases.fill("0")
-    tab.settle()
-    warning.wait_for()
+    tab.page.get_by_text(re.compile("Most captions only say who it is")).wait_for()
 
 
 def test_a_training_is_reported_in_title_and_icon_and_at_its_end(tab: Tab, planted: Planted) -> None:

@@ -4,48 +4,21 @@
  * Whether the settings that the choice stands for are on, whatever their values.
  * @param {AskedSettings} given
  */
-export function isChosen({ settings, changes, ways }) {
-  return Object.keys(ways.captioned).every((key) => Boolean(changes[key] ?? settings[key]));
+export function isChosen({ settings, changes, wanted }) {
+  return Object.keys(wanted).every((key) => Boolean(changes[key] ?? settings[key]));
 }
 
 /**
- * The changes with some settings as wanted; what is the preset's own is no change.
+ * The changes with the choice on or off (all at 0); what is the preset's own is no change.
  * @param {AskedSettings} given
- * @param {Settings} wanted
+ * @param {boolean} yes
  * @returns {Settings}
  */
-function withSettings({ settings, changes }, wanted) {
+export function differing({ settings, changes, wanted }, yes) {
   const rest = Object.entries(changes).filter(([key]) => !(key in wanted));
-  return Object.fromEntries([...rest, ...Object.entries(wanted).filter(([key, value]) => settings[key] !== value)]);
-}
-
-/**
- * All at 0, which is off.
- * @param {string[]} keys
- * @returns {Settings}
- */
-const off = (keys) => Object.fromEntries(keys.map((key) => [key, 0]));
-
-/**
- * The changes with the choice on or off.
- * @param {AskedSettings} given
- * @param {boolean} yes
- * @param {boolean} plain whether most captions only say who it is.
- */
-export function differing(given, yes, plain) {
-  const { captioned, plain: plainly } = given.ways;
-  return withSettings(given, yes ? (plain ? plainly : captioned) : off(Object.keys({ ...captioned, ...plainly })));
-}
-
-/**
- * The changes with what plain captions need besides, or without it.
- * @param {AskedSettings} given
- * @param {boolean} yes
- */
-export function withPhrases(given, yes) {
-  const { captioned, plain } = given.ways;
-  const more = Object.fromEntries(Object.entries(plain).filter(([key]) => !(key in captioned)));
-  return withSettings(given, yes ? more : off(Object.keys(more)));
+  /** @type {[string, SettingValue][]} */
+  const chosen = Object.entries(wanted).map(([key, value]) => [key, yes ? value : 0]);
+  return Object.fromEntries([...rest, ...chosen.filter(([key, value]) => settings[key] !== value)]);
 }
 
 /**

@@ -34,7 +34,7 @@ export function show(form) {
     view.asked.set({
       settings: plan.settings,
       changes: wanted.settings,
-      ways: plan.only_when_asked,
+      wanted: plan.only_when_asked,
       photos: estimate?.own,
       captioned: estimate?.captioned,
     });

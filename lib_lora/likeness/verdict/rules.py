@@ -677,8 +677,8 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         _NOT_PRESERVED,
         _LEAKS,
-        "Keep {it}, and paint other people without it; for a LoRA that shows this person less when not asked, train "
-        "again with output preservation and that of phrases, and compare: prompts may be followed less.",
+        "Keep {it}, and paint other people without it; for a LoRA that shows this person less when not asked, have "
+        "captions written, train again with output preservation, and compare: prompts may be followed less.",
         "keep",
         PRESERVATION,
     ),

@@ -263,7 +263,7 @@ class TrainSettings:
         metadata=described(
             "Preservation of phrases",
             "What it counts, against a photo's 1, that under much noise a phrase beside the trigger word does what it"
-            " does in the base model, so that poses and backgrounds can still be asked for. 0 = off.",
+            " does in the base model. Prompts are followed then, but may lose the person. 0 = off.",
             least=0,
             group="Photos",
         ),

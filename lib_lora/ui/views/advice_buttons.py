@@ -130,7 +130,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
     here, value = _here(at), verdict.value
     match verdict.action:
         case "keep":
-            again = [] if value is None else [_preserving(at, value, phrases=True)]
+            again = [] if value is None else [_preserving(at, value)]
             return [AdviceButton(Message("Use this LoRA"), "use", here), *again]
         case "paint_larger" if 0 < at.side < _LARGEST:
             side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
@@ -154,8 +154,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
     return []
 
 
-def _preserving(at: TestedPoint, weight: float, phrases: bool = False) -> AdviceButton:
-    """Lays out a training that preserves the base's outputs, and what phrases do, which plain captions need."""
-    settings = {"preservation_weight": float(weight), **({"phrase_weight": float(weight)} if phrases else {})}
+def _preserving(at: TestedPoint, weight: float) -> AdviceButton:
+    """Lays out a training that preserves the base's outputs; the form offers to write captions where they are plain."""
     label = Message("Train again with output preservation")
-    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings=settings))
+    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings={"preservation_weight": float(weight)}))

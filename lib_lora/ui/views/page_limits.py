@@ -92,8 +92,7 @@ class PageLimits:
         second_pass: the usual denoising strength of a production's second pass over small faces.
         comfyui: the usual address of a ComfyUI that runs.
         engine_pack: how the name of a face engine begins that is a model pack of InsightFace; its folder follows.
-        asked_times: how many times as long a training takes whose LoRA shows the person only when asked;
-            `asked_times_plain` with captions that only say who it is.
+        asked_times: how many times as long a training takes whose LoRA shows the person only when asked.
         produced: what a production may be asked for, by the names of `NewProduction`.
     """
 
@@ -124,7 +123,6 @@ class PageLimits:
     comfyui: str
     engine_pack: str
     asked_times: float
-    asked_times_plain: float
 
 
 @cache
@@ -166,6 +164,5 @@ def page_limits() -> PageLimits:
         comfyui=DEFAULT,
         engine_pack=f"{INSIGHTFACE}:",
         asked_times=preserving_times(TrainSettings(preservation_weight=PRESERVATION)),
-        asked_times_plain=preserving_times(TrainSettings(preservation_weight=PRESERVATION, phrase_weight=PRESERVATION)),
         produced={name: UsualRange(one.least, one.most, usual[name] or None) for name, one in REQUESTED.items()},
     )

@@ -64,7 +64,7 @@ def listed(context: RequestContext, _call: Call) -> list[dict[str, Any]]:
 
 def plan(context: RequestContext, call: Call) -> dict[str, Any]:
     """The settings for training on a base model, all fields of their form, and the settings by which the person is
-    painted only when asked for: where the captions say more than who it is, and where they are plain."""
+    painted only when asked for."""
     if not call.query.get("base"):
         raise UserError("Choose a base model first.", "base", code="base-model-not-chosen")
     with about("base"):
@@ -81,10 +81,7 @@ def plan(context: RequestContext, call: Call) -> dict[str, Any]:
         "fitted_settings": memory_fitting.differences(train, fitted),
         "settings": form_fields.flat(fitted),
         "fields": form_fields.fields(),
-        "only_when_asked": {
-            "captioned": {"preservation_weight": PRESERVATION},
-            "plain": {"preservation_weight": PRESERVATION, "phrase_weight": PRESERVATION},
-        },
+        "only_when_asked": {"preservation_weight": PRESERVATION},
     }
 
 

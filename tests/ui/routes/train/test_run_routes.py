@@ -324,7 +324,7 @@ def test_a_leak_that_may_stay_has_a_second_button():
     assert (use["do"], use["main"], again["main"]) == ("use", True, False)
     assert (again["do"], again["arguments"]) == (
         "train_again",
-        {"run": "001", "settings": {"preservation_weight": 1.0, "phrase_weight": 1.0}},
+        {"run": "001", "settings": {"preservation_weight": 1.0}},
     )
 
 
