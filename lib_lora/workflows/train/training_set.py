@@ -82,7 +82,7 @@ def _named(folder: CharacterFolder, name: str) -> CharacterFolder:
             f"There is no character {name!r} to train in the same LoRA; the other characters are: "
             f"{', '.join(known) or 'none'}.",
             "together",
-            code="character-not-found",
+            code="together-unknown",
             character=name,
         )
     return place

@@ -204,7 +204,7 @@ def test_nothing_is_trained_without_consent(page, base):
 def test_other_characters_are_looked_at_when_a_training_is_queued(page, base):
     page.character()
     page.character("Tomas", consent=False, trigger="toxm")
-    for name, code in (("Tomas", "consent-missing"), ("Ines", "character-not-found")):
+    for name, code in (("Tomas", "consent-missing"), ("Ines", "together-unknown")):
         arguments = {"base": str(base), "settings": {"together": [name]}}
         assert page.code_of("/jobs", {"character": "mara", "kind": "train", "arguments": arguments}) == code
 

@@ -273,7 +273,7 @@ def test_characters_that_cannot_be_in_one_lora_are_named(start, root, some_photo
         save(folder, replace(tomas, **changes))
         with raises(code, has="Tomas"):
             start(overrides={"together": ["Tomas"]})
-    with raises("character-not-found", has=("nobody", "are: tomas")):
+    with raises("together-unknown", has=("nobody", "are: tomas")):
         start(overrides={"together": ["nobody"]})
     assert list((root / "characters" / "mara-ü" / "runs").iterdir()) == []
 

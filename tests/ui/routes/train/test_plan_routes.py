@@ -233,7 +233,7 @@ def test_photos_of_characters_in_the_same_lora_are_counted(page, models):
         "2 photos of Tomas",
     ]
     body = {"base": str(models[0].path), "settings": {"together": ["nobody"]}}
-    assert page.code_of("/characters/mara/estimate", body) == "character-not-found"
+    assert page.code_of("/characters/mara/estimate", body) == "together-unknown"
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "1 s"), (80, "80 s"), (700, "12 min"), (3900, "1 h 5 min")])
