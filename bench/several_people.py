@@ -43,7 +43,7 @@ GROUPS = ("mara+tomas", "mara+tomas+ines", "unseen1+unseen2")
 PICTURES, FEW, SAMPLING = 20, 10, 8
 VARIANTS: dict[str, Mapping[str, Any]] = {
     "plain": {},
-    "preserved": quality.PRESERVE["w1s25"] | quality.PHRASES["p50t700"],
+    "preserved": quality.PRESERVE["w1s25"],
 }
 HEAD = (
     "| settings | LoRA of | prompt | likeness to each | recognised, each | of pictures | all in one |\n"

@@ -43,8 +43,7 @@ class OutputPreservation:
     ) -> None:
         self.forward, self.switch = forward, switch
         self.train, self.processes = train, processes
-        names = ["", *(one.name for one in characters[1:])]  # as `TrainingPhoto.of` has them
-        self._own_first = {name: own_first(characters, name) for name in names}
+        self._own_first = own_first(characters)
         self._prompts = {name: phrase_prompts(ordered) for name, ordered in self._own_first.items()}
 
     def losses(self, sample: Sample) -> Iterator[torch.Tensor]:

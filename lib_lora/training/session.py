@@ -279,8 +279,7 @@ def _conditions(
 
     captions = [photo.caption for photo in run.file.photos]
     plain = []
-    for name in ["", *(one.name for one in run.file.others)]:
-        characters = own_first(run.file.characters, name)
+    for name, characters in own_first(run.file.characters).items():
         if train.preservation_weight:
             its = [photo.caption for photo in run.file.photos if photo.of == name]
             plain += captions_needed(its, characters)

@@ -110,9 +110,14 @@ def captions_needed(captions: Iterable[str], characters: Sequence[Character]) ->
     return list(dict.fromkeys(found))
 
 
-def own_first(characters: Sequence[Character], name: str) -> list[Character]:
-    """The characters of a LoRA with the one called `name` first; empty = they stay as they are."""
-    return sorted(characters, key=lambda one: bool(name) and one.name != name)
+def own_first(characters: Sequence[Character]) -> dict[str, list[Character]]:
+    """The characters of a LoRA with each in turn first, by the name that its photos have as `TrainingPhoto.of`: empty
+    for the run's own, which comes first in `characters`."""
+    names = ["", *(one.name for one in characters[1:])]
+    return {
+        name: [one, *(other for other in characters if other is not one)]
+        for name, one in zip(names, characters, strict=True)
+    }
 
 
 def most_captions(photos: int, characters: int = 1) -> int:

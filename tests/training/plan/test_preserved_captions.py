@@ -76,9 +76,9 @@ def test_neither_traits_nor_the_trigger_are_beside_a_phrase_of_the_base():
 
 def test_of_several_characters_none_is_called_and_each_photo_has_the_class_word_of_its_own():
     tomas, anna = Character("Tomas", "toxm", "man"), Character("Anna", "anna", "person")
-    assert own_first([MARA, tomas, anna], "Tomas") == [tomas, MARA, anna]
-    assert own_first([MARA, tomas, anna], "") == [MARA, tomas, anna]
-    together, random = [tomas, MARA, anna], Random(3)
+    ordered = own_first([MARA, tomas, anna])
+    assert ordered == {"": [MARA, tomas, anna], "Tomas": [tomas, MARA, anna], "Anna": [anna, MARA, tomas]}
+    together, random = ordered["Tomas"], Random(3)
     captions = ["photo of toxm man, outdoors", "photo of mrxa woman and toxm man"]
     known = captions_needed(captions, together)
     given = [free_caption(caption, together, random) for caption in captions for _ in range(2000)]
@@ -87,5 +87,5 @@ def test_of_several_characters_none_is_called_and_each_photo_has_the_class_word_
     assert not [text for text in given if any(word in text.split() for word in ("toxm", "mrxa", "anna"))]
     assert {one.ours.split(",")[0] for one in phrase_prompts(together)} == {"photo of toxm man"}
     assert {one.of_base.split(",")[0] for one in phrase_prompts(together)} == {"photo of man"}
-    each = [captions_needed([f"photo of {one.called}"], own_first(together, one.name)) for one in together]
+    each = [captions_needed([f"photo of {some[0].called}"], some) for some in ordered.values()]
     assert sum(map(len, each)) <= most_captions(3, 3)
