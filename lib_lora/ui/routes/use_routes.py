@@ -86,6 +86,8 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
         more = f" To paint with it, drop {written[0].name} on ComfyUI's page. {instead}".rstrip()
     if own := vectors_note(file, origin.character.name, checkpoint):
         more += f" {own}."
+    for one in origin.others:
+        more += f' {one.name} is in it too: write "{one.called}".'
     shown, why = True, ""
     if body.to == "webui":
         context.host.refresh_loras(file.stem)

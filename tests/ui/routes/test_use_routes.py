@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
+import yaml
 from planting import plan_audit, plant_grid, plant_run
 
 from lib_lora.lora import key_names
@@ -88,6 +89,15 @@ def test_it_goes_to_comfyui_and_anywhere(page, run, tmp_path):
     page.host.is_remote = True
     assert page.code_of("/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)}, 403) == "forbidden"
     assert len(run_records.uses(run)) == 2
+
+
+def test_how_others_in_the_same_lora_are_called_is_said(page, run, tmp_path):
+    values = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+    values["others"] = [{**values["character"], "name": "Tomas", "trigger": "toxm", "class_word": "man"}]
+    (run / "run.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    said = page.confirmed("/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)})
+    assert said["trigger"] == "mrxa woman"
+    assert said["text"].endswith('Tomas is in it too: write "toxm man".')
 
 
 def comfy_of(page, tmp_path):

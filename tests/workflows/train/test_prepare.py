@@ -22,11 +22,13 @@ from lib_lora.models.fast import memory
 from lib_lora.models.reading.header import read_header
 from lib_lora.photos.audit import audit_store
 from lib_lora.runs.reopen import check_out
+from lib_lora.queue.job_types import TrainArguments
 from lib_lora.training import precision
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
+from lib_lora.workflows.train.elsewhere.sent_preview import sent_list
 from lib_lora.workflows.train.prepare import for_gpu, plan, settle, start_run
 from lib_lora.workflows.train.training_set import photos_an_epoch
 from lib_lora.workspace.workspace import Workspace
@@ -245,6 +247,9 @@ def test_several_characters_are_trained_in_one_lora_each_with_its_own_words(star
     assert load_run(run.folder).file == run.file
     assert photos_an_epoch(run.character_folder, run.file.character, run.file.settings, 2) == 6
     assert {run.folder_of(photo).path.name for photo in run.file.photos} == {"mara-ü", "tomas", "ines"}
+    names = [one.original for one in sent_list(root, "Mara Ü", TrainArguments(run=run.file.id)).photos]
+    assert [name.partition(": ")[0] for name in names[2:]] == ["Tomas", "Tomas", "Ines", "Ines"]
+    assert ": " not in "".join(names[:2])
     moved = root.with_name("moved")
     root.rename(moved)
     there = load_run(moved / run.folder.relative_to(root))

@@ -32,7 +32,7 @@ class SentPhoto:
 
     Attributes:
         name: of its file there.
-        original: of its file here, which is not sent.
+        original: of its file here, which is not sent; after the character's name where it is another's in the same LoRA.
         bytes: of the copy without metadata.
         caption: that goes with it.
         faces: on it, whose boxes go with it.
@@ -148,7 +148,7 @@ def _listed(run: Run, data: Path) -> SentList:
     base = Path(run.file.base.path)
     staged = sent_run.stage(run, data, base.name)
     there = load_run(staged.path)
-    originals = [run.photo_path(photo).name for photo in run.file.photos]
+    originals = [": ".join(filter(None, [photo.of, run.photo_path(photo).name])) for photo in run.file.photos]
     photos, paths = [], []
     for photo, original in zip(there.file.photos, originals, strict=True):
         path = there.photo_path(photo)
