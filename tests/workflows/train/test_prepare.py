@@ -21,8 +21,8 @@ from lib_lora.files import sha256
 from lib_lora.models.fast import memory
 from lib_lora.models.reading.header import read_header
 from lib_lora.photos.audit import audit_store
-from lib_lora.runs.reopen import check_out
 from lib_lora.queue.job_types import TrainArguments
+from lib_lora.runs.reopen import check_out
 from lib_lora.training import precision
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run

@@ -32,7 +32,7 @@ class SentPhoto:
 
     Attributes:
         name: of its file there.
-        original: of its file here, which is not sent; after the character's name where it is another's in the same LoRA.
+        original: of its file here, which is not sent; for another character in the same LoRA with that one's name.
         bytes: of the copy without metadata.
         caption: that goes with it.
         faces: on it, whose boxes go with it.
