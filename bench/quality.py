@@ -441,7 +441,7 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
     for number in range(1 + PACE_ROUNDS):
         for name, session in sessions.items():
             with laid_over(VARIANTS[name].ingredients):
-                seconds = loop.rehearse(session, PACE_STEPS, lambda _: None)
+                seconds = loop.rehearse(session, range(PACE_STEPS), lambda _: None)
             if number:
                 found[name].append(round(sum(seconds), 3))
     for session in sessions.values():

@@ -364,7 +364,7 @@ def paces(variants: Iterable[str], person: str, study: Study, work: Path) -> dic
             try:
                 if not number:
                     sessions[name] = open_session(_new_run(Job(name, person, 1), study, work), _silent)
-                seconds = rehearse(sessions[name], PACE_STEPS, lambda _: None)
+                seconds = rehearse(sessions[name], range(PACE_STEPS), lambda _: None)
             except UserError as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 sessions.pop(name, None)

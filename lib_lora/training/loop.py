@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,12 +75,12 @@ def train(run: Run, emit: Emit, test: CheckpointTest | None = None) -> Path:
         raise UserError(text, code="out-of-memory", step=at.step) from error
 
 
-def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[float]:
-    """Do the first steps of a run without saving anything, to know what they cost.
+def rehearse(session: Session, steps: Iterable[int], each: Callable[[int], None]) -> list[float]:
+    """Do some steps of a run without saving anything, to know what they cost.
 
     Args:
         session: of the run.
-        steps: how many, at least 1.
+        steps: which, counted from 0.
         each: gets the number of steps done.
 
     Returns:
@@ -93,11 +93,12 @@ def rehearse(session: Session, steps: int, each: Callable[[int], None]) -> list[
     loop.encode_all()  # once for all steps, so it does not count
     seconds = []
     with freed_is_kept(session.device):
-        for number in range(steps):
+        for number in steps:
+            loop.at.step = number
             began = time.perf_counter()
             loop.step()
             seconds.append(time.perf_counter() - began)
-            each(number + 1)
+            each(len(seconds))
     return seconds
 
 
@@ -346,7 +347,7 @@ class _Loop:
 
     def _identity_counts(self) -> bool:
         """Whether the identity loss is computed in this step."""
-        return self.at.step >= self.train.identity_loss_from * self.session.total
+        return self.at.step >= self.train.identity_loss_begins(self.session.total)
 
     def _read(self, losses: list[tuple[torch.Tensor, list[int]]]) -> float:
         """The loss of a step, from what `_accumulate` gave for its parts."""

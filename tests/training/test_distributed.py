@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from training_runs import forkserver_loads_training
 
 from lib_lora.errors import UserError
@@ -15,11 +16,13 @@ from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.main_job import sink
 
 SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
 SETTINGS |= {"phrase_weight": 1.0, "phrase_timesteps": 0}
-SETTINGS |= {"trigger_vectors": 2, "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000}
+OF_ONE = {"trigger_vectors": 2, "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "identity_loss_from": 0.3}
+OF_TWO = {"together": ["Tomas"], "face_weight": 3.0, "ema": 0.9, "objective": {"prior_loss_weight": 0.5}}
 
 
 def _free_port():
@@ -85,26 +88,45 @@ def in_two(tmp_path):
             signal.signal(number, handler)
 
 
-def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_both(make_run, in_two):
+def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_both(make_run, in_two, tmp_path):
     """The error is of the main process, in a run that follows; both end with its sentence."""
-    one, two = (make_run(batch_size=size, caption_dropout=0.3, **SETTINGS) for size in (2, 1))
-    data = two.character_folder.path.parents[1]
+    new_character(make_run().workspace.root, NewCharacter("Tomas", "toxm", "man", "fictional"), tmp_path / "source")
+    classes = tmp_path / "classes"
+    shutil.copytree(tmp_path / "source", classes)
+    for number, path in enumerate(sorted(classes.iterdir())):  # no character's photos
+        with Image.open(path) as picture:
+            picture.convert("RGB").rotate(5 * (number + 1)).save(path.with_suffix(".png"))
+        path.unlink()
+    kinds = ({**SETTINGS, **OF_ONE, "caption_dropout": 0.3}, {**SETTINGS, **OF_TWO, "class_photos": str(classes)})
+    ones, twos = ([make_run(batch_size=size, **kind) for kind in kinds] for size in (2, 1))
+    data = twos[0].character_folder.path.parents[1]
     shutil.copytree(data, data.with_name("another"))
-    lost = load_run(data.with_name("another") / two.folder.relative_to(data))
+    lost = load_run(data.with_name("another") / twos[0].folder.relative_to(data))
     (lost.character_folder.photos / "01.jpg").unlink()
-    train(one, sink(one))
-    said = in_two(two, lost)
+    for one in ones:
+        train(one, sink(one))
+    said = in_two(*twos, lost)
     assert len(said) == 2
     for of_one in said:
         assert of_one.count("01.jpg: it is not there.") == 1
         assert "gloo" not in of_one
     assert not lost.checkpoint(3).exists()
+    for one, two in zip(ones, twos, strict=True):
+        _same(one, two)
+    assert {photo.of for photo in twos[1].file.photos if not photo.prior} == {"", "Tomas"}
+    assert any(photo.prior for photo in twos[1].file.photos)
 
+
+def _same(one, two):
     losses = [[event["loss"] for event in read_events(run.events) if event["kind"] == "step"] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) == 3  # the third shows what the second update was
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     ours, theirs = read(one.checkpoint(3)).tensors, read(two.checkpoint(3)).tensors
     assert ours.keys() == theirs.keys()
+    # `up` begins at zero, so all of it was learned; AdamW moves a weight by its gradient's sign where that is tiny
+    learned = [(ours[key].float(), theirs[key].float()) for key in ours if key.endswith("lora_up.weight")]
+    apart = sum((a - b).abs().sum() for a, b in learned) / sum(a.abs().sum() for a, _ in learned)
+    assert apart < 0.02
     for key in ours:
         assert (ours[key].float() - theirs[key].float()).abs().max() < 5e-3
     assert read(two.checkpoint(3)).metadata["ss_total_batch_size"] == "2"

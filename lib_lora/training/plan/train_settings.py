@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
@@ -382,6 +383,17 @@ class TrainSettings:
         """The share of the photos for which phrases are preserved, where they are at all: times are drawn evenly."""
         first, end = self.objective.min_timestep, self.objective.max_timestep
         return self.phrase_share * max(0, end - max(first, self.phrase_timesteps)) / (end - first)
+
+    @property
+    def identity_turns(self) -> float:
+        """The share of the photos for which the identity loss is computed, once it is; 0 = it never is."""
+        first, end = self.objective.min_timestep, self.objective.max_timestep
+        below = max(0, min(end, self.identity_loss_timesteps) - first) / (end - first)
+        return below if self.identity_loss_weight else 0.0
+
+    def identity_loss_begins(self, steps: int) -> int:
+        """The first step of a run of so many in which the identity loss is computed."""
+        return math.ceil(self.identity_loss_from * steps)
 
     @property
     def preservation_turns(self) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -58,7 +60,7 @@ def probe(
         name: of the character.
         request: the base model and the settings; nothing follows.
         emit: gets ``progress`` events.
-        steps: how many, at least 2; the first is not counted. None = `steps_to_measure`.
+        steps: how many of each part, at least 2; the first is not counted. None = `steps_to_measure`.
 
     Raises:
         UserError: what would stop the run too; or memory does not suffice, with what to make smaller.
@@ -90,9 +92,50 @@ def throwaway_run(root: Path, name: str, request: TrainingRequest) -> Iterator[t
         yield create_run(place, character, base, train, found), wanted
 
 
-def steps_to_measure(train: TrainSettings) -> int:
+@dataclass(frozen=True)
+class MeasuredPart:
+    """A part of a run whose steps do the same work.
+
+    Attributes:
+        steps: those that are done to know what one takes; the first of them is not counted.
+        share: of all steps of the run, 0 to 1.
+        middle: gives the typical one of the seconds of several steps.
+    """
+
+    steps: range
+    share: float
+    middle: Callable[[Sequence[float]], float]
+
+
+def parts_to_measure(train: TrainSettings, total: int, steps: int | None = None) -> list[MeasuredPart]:
+    """The parts of a run, in their order: where there is an identity loss, before it begins and from then on.
+
+    Args:
+        train: the settings.
+        total: steps of the run, at least 1.
+        steps: how many are done in each part; None = `steps_to_measure`.
+    """
+    begins = min(train.identity_loss_begins(total), total) if train.identity_turns else total
+    parts = []
+    for first, end, turns in ((0, begins, 0.0), (begins, total, train.identity_turns)):
+        if first < end:
+            count = steps or steps_to_measure(train, turns)
+            # steps that differ in their work have no typical one
+            middle = statistics.fmean if train.preservation_turns or turns else statistics.median
+            parts.append(MeasuredPart(range(first, first + count), (end - first) / total, middle))
+    return parts
+
+
+def steps_to_measure(train: TrainSettings, identity_turns: float = 0.0) -> int:
     """How many steps say what a step takes: where not every step has its part of a preservation, as many as have their
-    share of it."""
+    share of it; where chance decides for which photos there is an identity loss, the most.
+
+    Args:
+        train: the settings.
+        identity_turns: the share of the photos for which there is one in these steps.
+    """
+    if 0 < identity_turns < 1:
+        return _WARM + _MOST
     turns = train.preservation_turns * train.batch_size * train.accumulation  # in a step
     if not 0 < turns < 1:
         return STEPS
@@ -105,8 +148,6 @@ def measure_run(run: Run, emit: Emit, steps: int | None = None) -> StepMeasureme
     Raises:
         UserError: memory does not suffice, with what to make smaller.
     """
-    steps = steps or steps_to_measure(run.file.settings)
-    emit("progress", done=0, total=steps + 1, text="Loading the model and encoding the photos")
     try:
         return _measured(run, steps, emit)
     except (RuntimeError, MemoryError) as error:
@@ -121,28 +162,32 @@ def measure_run(run: Run, emit: Emit, steps: int | None = None) -> StepMeasureme
         release()
 
 
-def _measured(run: Run, steps: int, emit: Emit) -> StepMeasurement:
-    device = distributed.device()
+def _measured(run: Run, steps: int | None, emit: Emit) -> StepMeasurement:
+    train, device = run.file.settings, distributed.device()
+    total = train.total_steps(len(run.file.photos))  # roughly, until the model is loaded
+    count = sum(len(part.steps) for part in parts_to_measure(train, total, steps))
+    emit("progress", done=0, total=count + 1, text="Loading the model and encoding the photos")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     began = time.perf_counter()
     session = open_session(run, lambda kind, **fields: emit(kind, **fields) if kind == "warning" else None)
     loaded = time.perf_counter() - began
+    parts = parts_to_measure(train, session.total, steps)
+    count = sum(len(part.steps) for part in parts)
 
     def each(done: int) -> None:
-        emit("progress", done=done + 1, total=steps + 1, text=f"Step {done} of {steps}")
+        emit("progress", done=done + 1, total=count + 1, text=f"Step {done} of {count}")
 
-    emit("progress", done=1, total=steps + 1, text="Loaded")
+    emit("progress", done=1, total=count + 1, text="Loaded")
     beside = Others()
-    seconds = rehearse(session, steps, each)
-    # steps that differ in their work have no typical one
-    middle = statistics.fmean if run.file.settings.preservation_turns else statistics.median
+    seconds = iter(rehearse(session, chain.from_iterable(part.steps for part in parts), each))
+    typical = [part.share * part.middle(list(islice(seconds, len(part.steps)))[_WARM:]) for part in parts]
     return StepMeasurement(
         device=device_name(),
-        seconds_per_step=middle(seconds[_WARM:]),
+        seconds_per_step=sum(typical),
         peak_memory=peak_bytes(device),
         load_seconds=loaded,
         steps=session.total,
-        precision=run.file.settings.precision,
+        precision=train.precision,
         others=round(beside.share(), 2),
     )

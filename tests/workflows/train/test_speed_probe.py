@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,33 @@ def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
     new_character(data, NewCharacter("New", "nxwa", "woman", None), sorted(PHOTOS.iterdir())[:1])
     with raises("consent-missing"):
         probe(data, "New", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
+
+
+def test_the_identity_loss_is_measured_where_it_is_computed_and_counts_for_its_share(data, toy, monkeypatch):
+    """It begins in the middle of the run, where the first steps of the run would never meet it."""
+    done = []
+
+    def step(self):
+        done.append((self.at.step, self._identity_counts()))
+        time.sleep(0.2 if self._identity_counts() else 0.05)
+
+    monkeypatch.setattr(loop._Loop, "step", step)
+    wanted = {**SETTINGS, "identity_loss_weight": 0.1, "identity_loss_from": 0.8, "identity_loss_timesteps": 1000}
+    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said())
+    assert done == [(n, False) for n in range(4)] + [(60 + n, True) for n in range(4)]  # of 75
+    assert 0.2 * 0.2 + 0.8 * 0.05 <= found.seconds_per_step < 0.1
+    done.clear()
+    steps = {**wanted, "identity_loss_timesteps": 300}
+    probe(data, "Mara", TrainingRequest(toy("sd1"), None, steps), Said())
+    assert [step for step, _ in done] == [*range(4), *range(60, 73)]  # chance decides in which steps it is computed
+
+
+def test_a_run_without_two_kinds_of_steps_is_measured_at_its_beginning():
+    for more in ({}, {"identity_loss_weight": 1.0, "identity_loss_from": 0.0}, {"identity_loss_from": 0.5}):
+        [part] = speed_probe.parts_to_measure(preset("sd15-face", "sd1", more), 100)
+        assert (part.steps.start, part.share) == (0, 1.0)
+    late = preset("sd15-face", "sd1", {"identity_loss_weight": 1.0, "identity_loss_from": 0.99})
+    assert len(speed_probe.parts_to_measure(late, 10)) == 1  # never in so few steps
 
 
 @pytest.mark.parametrize(
