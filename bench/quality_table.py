@@ -180,12 +180,12 @@ def _likeness(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
             (identity, True), (identity_of_vae, False), (kept, False), (kept_by_second, False), (leak, True),
             (leak_by_second, False),
         )  # fmt: skip
-        values = [told(by_person(rows, name, metric), wide) for metric, wide in shown]
+        people = len({row["person"] for row in mine})
+        values = [told(by_person(rows, name, metric), wide, people=people) for metric, wide in shown]
         without = [found for row in mine for found in row["without"].values()]
         asked = [row["identity"] for row in mine]
         counts = f"{_sum(asked, 'recognised')} of {_sum(asked, 'of')}"
         leaked = f"{_sum(without, 'recognised')} of {_sum(without, 'of')} ({_sum(without, 'base_recognised')})"
-        people = len({row["person"] for row in mine})
         lines.append(f"| {' | '.join([name, f'{people}, {len(mine)}', *values, counts, leaked])} |")
     return lines
 
@@ -256,7 +256,8 @@ def _against(rows: Sequence[Row], variants: Sequence[str], plain: str) -> list[s
     for name in variants:
         found = [apart(rows, name, plain, metric) for metric in AGAINST.values()]
         if name != plain and any(found):
-            lines.append(f"| {name} | {' | '.join(told(one, True, sign='+') for one in found)} |")
+            people = max(map(len, found))
+            lines.append(f"| {name} | {' | '.join(told(one, True, sign='+', people=people) for one in found)} |")
     return lines
 
 
@@ -289,21 +290,22 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     """Identity against leak against obedience, the least leak first, of those that enough people were trained with."""
     several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
     lines = [
-        "| variant | people | leak | of the VAE's | with words | obeyed | words' work | direction, of the photos' "
-        "| not beaten |",
+        "| variant | people | leak | of the VAE's | with words | obeyed | words' work "
+        "| direction, mouth, background, of the photos' | not beaten |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    metrics = (leak, identity_of_vae, with_words, obeyed, words_work, _turning)
+    metrics = (leak, identity_of_vae, with_words, obeyed, words_work)
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics]
+        shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))
         on_it = "" if beaten(rows, several, name) else "yes"
         lines.append(f"| {name} | {len(by_person(rows, name, leak))} | {' | '.join(shown)} | {on_it} |")
     return lines if several else []
 
 
-def _turning(row: Row) -> float | None:
-    """How much the heads of one prompt's pictures turn, by the photos'."""
-    return share(row["varied"].get("yaw"), 0.0, row["photos_varied"].get("yaw"))
+def _varied(spread: str) -> Metric:
+    """A spread of one prompt's pictures, by that of the photos."""
+    return lambda row: share(row["varied"].get(spread), 0.0, row["photos_varied"].get(spread))
 
 
 def _costs(rows: Sequence[Row], variants: Sequence[str], plain: str) -> list[str]:
@@ -331,12 +333,14 @@ def _sum(found: Iterable[Row], name: str) -> int:
     return sum(one[name] for one in found)
 
 
-def told(values: Mapping[str, float], wide: bool = False, digits: int = 2, sign: str = "") -> str:
-    """The mean over people, with its interval where that is wanted and known."""
+def told(values: Mapping[str, float], wide: bool = False, digits: int = 2, sign: str = "", people: int = 0) -> str:
+    """The mean over people, with its interval where that is wanted and known, and their number where it is known of
+    fewer than so many `people`."""
     found: Interval | None = interval([*values.values()])
     if found is None:
         return "-"
     form = f"{sign}.{digits}f"
+    few = f" ({len(values)} of {people} people)" if len(values) < people else ""
     if not wide or math.isnan(found.low):
-        return f"{found.value:{form}}"
-    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
+        return f"{found.value:{form}}{few}"
+    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}}){few}"

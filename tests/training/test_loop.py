@@ -248,16 +248,21 @@ def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, e
 
 
 @pytest.mark.once("which pictures take part, and with what weight, is ours")
-def test_prior_pictures_and_face_weights_take_part(make_run, events, tmp_path):
+def test_prior_pictures_and_face_weights_take_part_and_go_on_bit_for_bit(make_run, events, tmp_path, monkeypatch):
     classes = tmp_path / "classes"
     classes.mkdir()
     for photo in sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())[5:7]:
         shutil.copy(photo, classes)
-    run = make_run(steps=3, class_photos=str(classes), face_weight=3.0, objective={"prior_loss_weight": 0.5})
+    settings = {"class_photos": str(classes), "face_weight": 3.0, "objective": {"prior_loss_weight": 0.5}}
+    run, broken = (make_run(steps=3, save_every=2, **settings) for _ in range(2))
     assert sum(photo.prior for photo in run.file.photos) == 2
     assert all(len(photo.regions) == 1 for photo in run.file.photos if not photo.prior)
     train(run, events)
-    assert read(run.checkpoint(3)).metadata["ss_num_reg_images"] == "2"
+    whole = read(run.checkpoint(3))
+    assert whole.metadata["ss_num_reg_images"] == "2"
+    _killed_at(monkeypatch, broken, events, 3)
+    assert same(tensors_of(train(load_run(broken.folder), events)), whole.tensors)
+    assert ("state", {"state": "resumed", "step": 2}) in events
     session = open_session(make_run(steps=0, passes=5, class_photos=str(classes)), events)
     assert session.total == 30  # three photos, and as many class pictures, five times each
 

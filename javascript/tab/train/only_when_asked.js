@@ -32,8 +32,8 @@ export function onlyWhenAsked(changed) {
     false,
     (yes) => changed(differing(shown, yes)),
     t(
-      'Without the trigger word the LoRA paints other people. Training takes about {n} times as long, and prompts are ' +
-        'followed a little less exactly.',
+      'Without the trigger word the LoRA paints other people in most pictures. Training takes about {n} times as ' +
+        'long, and prompts are followed less exactly: heads turn less.',
       { n: number(pageState().limits.asked_times, 1) },
     ),
   );
