@@ -302,6 +302,11 @@ def helped(row: Row) -> bool:
     return measure == LIKENESS or row["after"]["holds"] or not change(row, LIKENESS).fell
 
 
+def worse(row: Row) -> bool:
+    """Whether the face got worse where the test that the report finds better is kept, as advice of more steps says."""
+    return (row["after"]["kept"] or 0.0) > (row["before"]["kept"] or 0.0) and change(row, LIKENESS).fell
+
+
 def table(rows: list[Row]) -> str:
     """Everything as Markdown: a line for each rule whose advice was followed, and where rules came up."""
     lines = [
@@ -331,7 +336,10 @@ def advice_of(row: Row) -> str:
 
 def _by_advice(rows: Sequence[Row]) -> list[str]:
     """A line for each advice, whichever rule gave it; what only leads to a verdict is left out."""
-    lines = ["| advice | measures | people (unseen) | likeness | gain (95 %) | helped |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| advice | measures | people (unseen) | likeness | gain (95 %) | helped | worse, the better one kept |",
+        "|---|---|---|---|---|---|---|",
+    ]
     rows = [row for row in rows if measure_of(row["rule"]) != "judged"]
     for advice in dict.fromkeys(map(advice_of, rows)):
         some = [row for row in rows if advice_of(row) == advice]
@@ -351,7 +359,8 @@ def _by_advice(rows: Sequence[Row]) -> list[str]:
             f"{len(people)} ({sum(name in UNSEEN for name in people)})",
         ]
         cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
-        lines.append(f"| {' | '.join(cells)} | {good} of {len(people)} ({share.low:.0%} to {share.high:.0%}) |")
+        cells.append(f"{good} of {len(people)} ({share.low:.0%} to {share.high:.0%})")
+        lines.append(f"| {' | '.join(cells)} | {sum(any(map(worse, own)) for own in people.values())} |")
     return lines
 
 

@@ -14,7 +14,7 @@ from lib_lora.likeness.verdict.rules import RULES
 
 def side(first: list[float], second: list[float] | None = None, holds: bool = False, **more: list[float]) -> Any:
     """One side of a row: values of each picture."""
-    return {"holds": holds, "pictures": {"first": first, "second": second or first, **more}}
+    return {"holds": holds, "kept": 0.5, "pictures": {"first": first, "second": second or first, **more}}
 
 
 def row(rule: str, before: Any, after: Any, person: str = "mara") -> Any:
@@ -114,8 +114,18 @@ def test_people_are_in_the_order_of_the_study():
 
 def test_the_documents_table_is_that_of_the_stored_rows():
     rows = study.read_rows(study.ROOT / "bench" / "results" / "advice" / study.RESULTS)
-    table = study.table(rows).partition("\n\n")[0]
-    assert table in (study.ROOT / "docs" / "likeness.md").read_text(encoding="utf-8")
+    document = (study.ROOT / "docs" / "likeness.md").read_text(encoding="utf-8")
+    for table in study.table(rows).split("\n\n")[:2]:
+        assert table in document
+
+
+def test_who_keeps_the_better_by_the_report_is_worse_off_only_where_the_report_errs():
+    low, high = side([0.1, 0.2, 0.1]), side([0.5, 0.7, 0.6])
+    assert not study.worse(row("undertrained", high, low))  # equally good by the report: what was before is kept
+    assert not study.worse(row("undertrained", high, {**low, "kept": None}))
+    assert study.worse(row("undertrained", high, {**low, "kept": 0.6}))
+    assert not study.worse(row("undertrained", low, {**high, "kept": 0.6}))
+    assert study._by_advice([row("undertrained", high, {**low, "kept": 0.6})])[2].endswith("| 1 |")
 
 
 def test_an_advice_is_counted_by_people_whichever_rule_gave_it():

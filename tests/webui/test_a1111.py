@@ -21,6 +21,7 @@ import yaml
 from PIL import Image
 from transformers import CLIPTextConfig
 
+from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.lora.adapter.adapter import attach
@@ -226,3 +227,38 @@ def test_the_small_base_paints_faces_in_it_too(webui, home):
         pictures.append(theirs)
     assert np.abs(pictures[1] - pictures[0]).mean() > 2
     assert len(SFaceEngine().faces(Image.fromarray(pictures[0].astype(np.uint8)))) == 1
+
+
+def test_the_trained_trigger_is_the_person_with_its_lora_alone(webui, home):
+    """Two vectors and an adapter of the UNet alone, trained on the small base: the word calls the person; other words
+    do not, nor does the word without the LoRA. By the photos that were not trained on."""
+    photos = sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())
+    trained = home / "trained photos"
+    trained.mkdir()
+    for path in photos[:16]:
+        shutil.copy(path, trained)
+    new_character(home / "faces", NewCharacter("mara", "mrxa", "woman", "fictional"), trained)
+    settings = {"trigger_vectors": 2, "preservation_weight": 1.0, "te_lr": 0.0, "save_every": 1000}
+    run = start_run(home / "faces", "mara", TrainingRequest(MINI, "mini-face", settings, few=True))
+    shutil.copy(train(run, EventLog(run.events)), home / "models" / "Lora" / "face.safetensors")
+    webui.get("/sdapi/v1/refresh-loras", {})
+    engine = SFaceEngine()
+    looks = np.mean([engine.faces(open_photo(path))[0].embedding for path in photos[16:]], axis=0)
+    looks /= np.linalg.norm(looks)
+
+    def likeness(prompt):
+        found = []
+        for seed in range(8):
+            cell = Cell(prompt, "", seed=seed, width=128, height=128, steps=12, cfg=3.0)
+            faces = engine.faces(Image.fromarray(webui.paint(prompt, cell, "mini-face")[0].astype(np.uint8)))
+            found += [float(face.embedding @ looks) for face in faces[:1]]
+        assert len(found) >= 6
+        return np.mean(found)
+
+    word = {"alone": "mrxa", "with its class": "photo of mrxa woman", "none": "photo of woman"}
+    ours = {name: likeness(f"{prompt} <lora:face:1>") for name, prompt in word.items()}
+    base = {name: likeness(prompt) for name, prompt in word.items()}
+    print(ours, base)
+    assert min(ours["alone"], ours["with its class"]) > max(base.values()) + 0.3
+    assert ours["none"] < (base["none"] + ours["with its class"]) / 2
+    assert max(base.values()) < 0.4

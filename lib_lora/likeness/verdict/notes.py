@@ -71,6 +71,12 @@ NOTES: tuple[Note, ...] = (
         "word more than it learns the trigger.",
     ),
     Note(
+        "class pictures",
+        (there(lambda f: f.training.class_photos),),
+        "Trained with class pictures: such LoRAs painted much the same picture whatever the prompt asked for. Look "
+        "whether each picture shows what its prompt asks for.",
+    ),
+    Note(
         "judge has trained",
         (there(lambda f: f.training.judge_trained),),
         "The recogniser that judges these pictures also trained this LoRA (identity loss), so their likeness may be "

@@ -416,6 +416,13 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.later,
     ),
     Rule(
+        "undertrained, class pictures",
+        "undertrained",
+        (*WEAK, there(lambda f: f.base.uplift), RUN, there(lambda f: f.training.class_photos)),
+        _SAID + "{lost_in_words}.",
+        "Train again without the class pictures: with them, more steps made prompts be ignored.",
+    ),
+    Rule(
         "undertrained",
         "undertrained",
         (*WEAK, there(lambda f: f.base.uplift), RUN),
