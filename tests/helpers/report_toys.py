@@ -8,7 +8,7 @@ from typing import Any
 from lib_lora.likeness.measure.calibration import BASE, COHORT, Calibration, Lines, Scores
 from lib_lora.likeness.measure.face_measure import ImageScore
 from lib_lora.likeness.measure.refusals import recognised_refusal
-from lib_lora.likeness.report.report import ReferencePhoto, Report, Role, Row, Share, Subject, Tested
+from lib_lora.likeness.report.report import ReferencePhoto, Report, Role, Row, Share, Subject, Tested, TrainingCost
 from lib_lora.likeness.verdict.facts import Asked, Facts, Status, from_flat
 from lib_lora.likeness.verdict.verdict import Verdict
 
@@ -63,6 +63,7 @@ def row(
     return Row(role, path, status, copy, Asked(prompt=f"prompt of {path[-2:]}"), score)
 
 
+COST = TrainingCost(800, 185.0, 3 << 30, 4_100_000)
 WITH = [
     row("lora", "cells/01", "ok", 0.93, copy=True),
     row("lora", "cells/02", "drift", 0.70),
@@ -81,7 +82,13 @@ def full() -> Report:
         verdict=VERDICT,
         facts=FACTS,
         calibration=CALIBRATION,
-        subject=Subject("Mara", "mara-000800.safetensors", "base.safetensors", "003"),
+        subject=Subject(
+            "Mara",
+            "mara-000800.safetensors",
+            "base.safetensors",
+            "003",
+            cost=TrainingCost(800, 185.0, 3 << 30, 4_100_000),
+        ),
         engine="toy-engine:1234",
         licence="toy licence, commercial use permitted",
         made="2026-11-25T09:00:00+00:00",

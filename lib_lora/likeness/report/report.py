@@ -47,6 +47,23 @@ class FurtherLora:
 
 
 @dataclass(frozen=True)
+class TrainingCost:
+    """What the training has cost so far.
+
+    Attributes:
+        steps: that were done, those done twice after a crash included.
+        seconds: of these steps, without loading, saving and painting on the way; on several devices in turn of all.
+        memory: at most, in bytes; 0 = not known.
+        bytes: of the LoRA's file; 0 = it is not there.
+    """
+
+    steps: int
+    seconds: float
+    memory: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Subject:
     """What the pictures are of, and how they were made.
 
@@ -56,6 +73,7 @@ class Subject:
         base: file name of the base model.
         run: its identifier.
         more: further LoRAs beside `lora`.
+        cost: of the run's training; None where that is not known.
     """
 
     character: str
@@ -63,6 +81,7 @@ class Subject:
     base: str = ""
     run: str = ""
     more: list[FurtherLora] = field(default_factory=list)
+    cost: TrainingCost | None = None
 
 
 @dataclass(frozen=True)

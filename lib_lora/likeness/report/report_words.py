@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from lib_lora.errors import plural
+from lib_lora.files import size
 from lib_lora.likeness.measure.calibration import (
     BASE,
     LEAST_FACES,
@@ -21,7 +22,7 @@ from lib_lora.likeness.measure.calibration import (
     Calibration,
 )
 from lib_lora.likeness.measure.intervals import ROUNDS
-from lib_lora.likeness.report.report import ReferencePhoto, Report, Row
+from lib_lora.likeness.report.report import ReferencePhoto, Report, Row, TrainingCost
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
 from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, Tone, picture_mark, verdict_tone
@@ -201,8 +202,18 @@ def about(report: Report) -> list[tuple[str, str]]:
         known.append(("Step", f"{facts.training.step:,}"))
     if subject.lora:
         known.append(("Weight", f"{facts.training.weight:g}"))
+    if subject.cost:
+        known.append(("Training", _cost(subject.cost)))
     made = report.made.replace("T", " ").replace("+00:00", " UTC")
     return [(name, plain(value)) for name, value in [*known, ("Made", made)] if value]
+
+
+def _cost(cost: TrainingCost) -> str:
+    """ "224 steps in 3.1 min, at most 1.1 GB of memory, a file of 4 MB"."""
+    minutes = cost.seconds / 60
+    told = [f"{plural(cost.steps, 'step')} in {f'{minutes:,.1f} min' if minutes >= 1 else f'{cost.seconds:.0f} s'}"]
+    told += [f"at most {size(cost.memory)} of memory"] * bool(cost.memory)
+    return ", ".join([*told, *([f"a file of {size(cost.bytes)}"] if cost.bytes else [])])
 
 
 def photos_left_out(report: Report) -> list[tuple[str, str]]:

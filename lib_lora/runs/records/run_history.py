@@ -17,6 +17,7 @@ _POINTS = 400  # of a curve
 _KEPT = 4000  # of which those are taken; then every second one goes
 _WARNINGS = 50
 _LETTERS = 500  # of a text
+_PETABYTE = 1 << 50
 _DAY = 86_400.0  # seconds; no step takes longer
 LIKENESS = ("identity", "only_when_asked", "obedience", "variety", "faces", "pictures")
 _lock = Lock()
@@ -36,6 +37,8 @@ class RunHistory:
         warnings: their sentences, errors' too, the last ones.
         device: on which it is trained, as its driver calls it; empty = not said.
         paces: steps that were done on each device, and seconds for a step at the end of them.
+        steps: that were done, those done again after a crash included; `seconds` of all of them.
+        memory: bytes at most, as the steps say; 0 = none said.
     """
 
     offset: int = 0
@@ -49,6 +52,9 @@ class RunHistory:
     warnings: list[str] = field(default_factory=list)
     device: str = ""
     paces: dict[str, tuple[int, float]] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    memory: int = 0
     every: int = 1  # of the steps that `loss` has
 
     def take(self, event: dict[str, Any]) -> None:
@@ -58,6 +64,7 @@ class RunHistory:
                 self.step, self.total = step, total
                 self._loss(step, event.get("loss_average"))
                 self._pace(event.get("seconds_per_step"))
+                self._memory(event.get("peak_memory"))
             case {"kind": "probe", "step": int() as step, "loss": int() | float() as loss}:
                 self._back_to(self.probe, step)
                 self.probe.append((step, loss))
@@ -80,6 +87,11 @@ class RunHistory:
     def _pace(self, seconds: Any) -> None:
         if isinstance(seconds, (int, float)) and 0 < seconds < _DAY:
             self.paces[self.device] = (self.paces.get(self.device, (0, 0.0))[0] + 1, float(seconds))
+            self.steps, self.seconds = self.steps + 1, self.seconds + seconds
+
+    def _memory(self, peak: Any) -> None:
+        if isinstance(peak, int) and 0 < peak < _PETABYTE:
+            self.memory = max(self.memory, peak)
 
     def _loss(self, step: int, average: Any) -> None:
         if not isinstance(average, (int, float)) or step % self.every:

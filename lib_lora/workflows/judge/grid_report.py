@@ -24,11 +24,22 @@ from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report import report_html
-from lib_lora.likeness.report.report import REPORT_FILE, Basis, FurtherLora, Paths, Report, Row, Subject, Tested
+from lib_lora.likeness.report.report import (
+    REPORT_FILE,
+    Basis,
+    FurtherLora,
+    Paths,
+    Report,
+    Row,
+    Subject,
+    Tested,
+    TrainingCost,
+)
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.pictures import Cell
+from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
 from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
@@ -146,7 +157,10 @@ def judge_grid(
     asked = [asked_of(cell) for cell in plan["lora"]]
     painted_with = grid.base.name
     more = [FurtherLora(path.name, share) for path, share in grid.more]
-    subject = Subject(run.file.character.name, run.checkpoint(step).name, painted_with, run.file.id, more)
+    checkpoint = run.checkpoint(step)
+    subject = Subject(
+        run.file.character.name, checkpoint.name, painted_with, run.file.id, more, training_cost(run, checkpoint)
+    )
     ruler = ruler_of(run.character_folder, engine)
     earlier = [] if more else tested(run, ruler, folder, painted_with)
     training = (
@@ -261,6 +275,15 @@ def training_of(
         judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
         done=done_steps(run),
     )
+
+
+def training_cost(run: Run, checkpoint: Path) -> TrainingCost | None:
+    """What the training of a run has cost so far, by its events; None where they do not tell."""
+    history = history_of(run.events)
+    if not history.steps:
+        return None
+    size = checkpoint.stat().st_size if checkpoint.is_file() else 0
+    return TrainingCost(history.steps, round(history.seconds, 1), history.memory, size)
 
 
 def _are_named(run: RunFile) -> bool:

@@ -25,7 +25,14 @@ from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_folder import judged_of_grid, notes_of_grids
-from lib_lora.workflows.judge.grid_report import asked_of, measured_by_clip, sent_back, tested, training_of
+from lib_lora.workflows.judge.grid_report import (
+    asked_of,
+    measured_by_clip,
+    sent_back,
+    tested,
+    training_cost,
+    training_of,
+)
 from lib_lora.workflows.judge.judged_grids import JudgedGrid
 from lib_lora.workflows.judge.picture_lines import CharacterLines, PictureLines, base_pictures, origins_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -179,7 +186,9 @@ class PictureJudge:
         ruler = self.lines.ruler
         earlier = tested(run, ruler, base=drawn.base)
         training = training_of(run, step, weight, earlier, sent_back(run, ruler, base=drawn.base), self.lines.engine.id)
-        return Subject(self._name, run.checkpoint(step).name, drawn.base, run.file.id), training, earlier
+        checkpoint = run.checkpoint(step)
+        cost = training_cost(run, checkpoint)
+        return Subject(self._name, checkpoint.name, drawn.base, run.file.id, cost=cost), training, earlier
 
 
 def cells_of(grid: JudgedGrid | None, origins: Sequence[PictureOrigin]) -> list[Cell | None]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lib_lora.likeness.report.report import REPORT_FILE, load
+from lib_lora.runs.events import read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
@@ -138,6 +140,21 @@ def test_what_the_run_was_trained_with_and_where_it_was_continued_is_known_to_th
     assert report.facts.training.class_photos
     assert report.facts.training.gained == pytest.approx(report.facts.identity.retention - earlier)
     assert report.verdict.kind == "no longer learning"  # the same strangers as before
+
+
+def test_what_the_training_cost_is_in_the_report(run, eye, paint):
+    paint("mara")
+    judged = _judged(run, eye)
+    report = judged.report
+    steps = [event for event in read_events(run.events) if event["kind"] == "step"]
+    size = run.checkpoint(3).stat().st_size
+    assert (report.subject.cost.steps, report.subject.cost.bytes) == (len(steps), size)
+    assert report.subject.cost.seconds == pytest.approx(sum(one["seconds_per_step"] for one in steps), abs=0.06)
+    assert report.subject.cost.memory == max(one["peak_memory"] for one in steps) > 1e8
+    assert load(judged.folder / REPORT_FILE).subject == report.subject
+    assert f"training {len(steps)} steps in " in judged.text
+    run.events.unlink()
+    assert _judged(run, eye).report.subject.cost is None
 
 
 def test_other_faces_than_the_base_models_that_are_no_more_like_the_photos_are_spoiled(run, eye, paint):
