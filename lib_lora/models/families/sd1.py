@@ -71,6 +71,7 @@ SD1 = StableDiffusion(
                 # narrow layers need larger changes: half of these keep less of the face, twice make pictures alike
                 "unet_lr": 4e-3,
                 "te_lr": 2e-3,
+                "vectors_lr": 1e-2,  # in so few steps a trigger with 0.001 still means the class word
                 "face_weight": 2.0,  # keeps a little more of the face in the same steps, and the pictures as varied
                 "sample_steps": 5,  # its pictures look the same after 5 as after 20; two of them are 4 % of the time
                 "likeness_curve": False,  # 51 pictures take a processor too long
