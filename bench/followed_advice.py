@@ -265,7 +265,7 @@ class Workplace:
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
             return self._again(tested), f"{ANEW[verdict.rule]:.2f} x the rate"
-        if verdict.rule == "follows no prompt, class pictures":
+        if verdict.rule.endswith(", class pictures"):
             return self._anew(tested, {"class_photos": None}), "without class pictures"
         return None
 

@@ -141,7 +141,7 @@ def test_paces_are_of_one_sitting_and_a_broken_variant_is_left_out(tmp_path, mon
         rounds.append(opened.name)
         if opened.name == "lr4" and rounds.count("lr4") == 2:
             raise UserError("The loss is no longer a number.", code="some-fault")
-        return [{"base": 1.0, "lr4": 1.0, "batch2": 0.5}[opened.name]] * steps
+        return [{"base": 1.0, "lr4": 1.0, "batch2": 0.5}[opened.name]] * len(steps)
 
     monkeypatch.setattr(study, "_take_in", lambda *_: None)
     monkeypatch.setattr(study, "_new_run", lambda job, *_: job.variant)

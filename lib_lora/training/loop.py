@@ -266,7 +266,8 @@ class _Loop:
         self.at.step = step + 1
         self.average = loss if self.average is None else 0.98 * self.average + 0.02 * loss
         self._watch_memory()
-        self.seconds.append(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self.seconds.append(seconds)
         pace = sum(self.seconds) / len(self.seconds)
         self.emit(
             "step",
@@ -276,6 +277,7 @@ class _Loop:
             loss_average=self.average,
             lr=session.rates[0] * factor,
             gradient_norm=norm,
+            seconds=seconds,
             seconds_per_step=pace,
             seconds_left=pace * (session.total - self.at.step) + self.samples.seconds_left(self.at.step, pace),
             peak_memory=peak_bytes(session.device),

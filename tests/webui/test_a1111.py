@@ -230,8 +230,8 @@ def test_the_small_base_paints_faces_in_it_too(webui, home):
 
 
 def test_the_trained_trigger_is_the_person_with_its_lora_alone(webui, home):
-    """Two vectors and an adapter of the UNet alone, trained on the small base: the word calls the person; other words
-    do not, nor does the word without the LoRA. By the photos that were not trained on."""
+    """Two vectors and an adapter of the UNet alone, trained on the small base: the word calls the person, other words
+    less, and without the LoRA the word does not. By the photos that were not trained on."""
     photos = sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())
     trained = home / "trained photos"
     trained.mkdir()

@@ -1,4 +1,4 @@
-/** What a training will cost: photos, steps, time, memory and disk, estimated, or measured by its first steps. */
+/** What a training will cost: photos, steps, time, memory and disk, estimated, or measured by some of its steps. */
 
 import * as api from '../base/api.js';
 import { openJob } from '../base/choice.js';

@@ -48,13 +48,14 @@ class FurtherLora:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What the training has cost so far.
+    """What the training of a run has cost so far, whichever of its checkpoints is tested.
 
     Attributes:
         steps: that were done, those done twice after a crash included.
         seconds: of these steps, without loading, saving and painting on the way; on several devices in turn of all.
-        memory: at most, in bytes; 0 = not known.
-        bytes: of the LoRA's file; 0 = it is not there.
+        memory: at most, in bytes: a GPU's, or of the whole process on a CPU; of the main process where several train.
+            0 = not known.
+        bytes: of the tested LoRA's file; 0 = it is not there.
     """
 
     steps: int

@@ -203,15 +203,16 @@ def about(report: Report) -> list[tuple[str, str]]:
     if subject.lora:
         known.append(("Weight", f"{facts.training.weight:g}"))
     if subject.cost:
-        known.append(("Training", _cost(subject.cost)))
+        known.append(("Whole training", _cost(subject.cost)))
     made = report.made.replace("T", " ").replace("+00:00", " UTC")
     return [(name, plain(value)) for name, value in [*known, ("Made", made)] if value]
 
 
 def _cost(cost: TrainingCost) -> str:
     """ "224 steps in 3.1 min, at most 1.1 GB of memory, a file of 4 MB"."""
-    minutes = cost.seconds / 60
-    told = [f"{plural(cost.steps, 'step')} in {f'{minutes:,.1f} min' if minutes >= 1 else f'{cost.seconds:.0f} s'}"]
+    minutes = round(cost.seconds / 60)
+    long = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{cost.seconds / 60:.1f} min"
+    told = [f"{plural(cost.steps, 'step')} in {long if cost.seconds >= 60 else f'{cost.seconds:.0f} s'}"]
     told += [f"at most {size(cost.memory)} of memory"] * bool(cost.memory)
     return ", ".join([*told, *([f"a file of {size(cost.bytes)}"] if cost.bytes else [])])
 

@@ -87,6 +87,9 @@ _BLURRED = (
     "In {blurred} of {read} pictures the face is too blurred to judge, while the base model paints it sharply: the "
     "LoRA blurs it."
 )
+_WITHOUT_CLASS_PICTURES = (
+    "Train again without the class pictures: with them, further training made LoRAs ignore their prompts."
+)
 _LATER_STEP = "Test the later checkpoint, step {later}, as well; continue with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is worse.",
@@ -360,6 +363,13 @@ RULES: tuple[Rule, ...] = (
         1.0,
     ),
     Rule(
+        "undertrained, class pictures",
+        "undertrained",
+        (*WEAK, there(lambda f: f.base.uplift), RUN, there(lambda f: f.training.class_photos)),
+        _SAID + "{lost_in_words}.",
+        _WITHOUT_CLASS_PICTURES,
+    ),
+    Rule(
         "trained on in vain",
         "no longer learning",
         (*WEAK, TRAINED_ON, unless(LATER)),
@@ -414,13 +424,6 @@ RULES: tuple[Rule, ...] = (
         _LATER_STEP,
         "test_step",
         lambda f: f.training.later,
-    ),
-    Rule(
-        "undertrained, class pictures",
-        "undertrained",
-        (*WEAK, there(lambda f: f.base.uplift), RUN, there(lambda f: f.training.class_photos)),
-        _SAID + "{lost_in_words}.",
-        "Train again without the class pictures: with them, more steps made prompts be ignored.",
     ),
     Rule(
         "undertrained",
@@ -580,6 +583,13 @@ RULES: tuple[Rule, ...] = (
         "Test it at weight 1.",
         "set_weight",
         1.0,
+    ),
+    Rule(
+        "slightly under, class pictures",
+        "slightly undertrained",
+        (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN, there(lambda f: f.training.class_photos)),
+        _SAID + ".",
+        _WITHOUT_CLASS_PICTURES,
     ),
     Rule(
         "slightly under, no longer rising",

@@ -52,6 +52,10 @@ def _paces(root: Path, device: str, family: str, train: TrainSettings) -> Iterat
                 continue
             history = history_of(RunFolder(record.folder).events)
             for name, (steps, seconds) in history.paces.items():
+                if train.identity_turns:  # later steps take longer than earlier ones
+                    if len(history.paces) > 1 or history.step < history.total:
+                        continue
+                    seconds = history.seconds / history.steps
                 if steps >= _STEPS and plain_name(name) == plain_name(device):
                     yield Pace(seconds, f"{folder.path.name}/{record.id}", record.created)
 

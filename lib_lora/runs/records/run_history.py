@@ -37,7 +37,8 @@ class RunHistory:
         warnings: their sentences, errors' too, the last ones.
         device: on which it is trained, as its driver calls it; empty = not said.
         paces: steps that were done on each device, and seconds for a step at the end of them.
-        steps: that were done, those done again after a crash included; `seconds` of all of them.
+        steps: that were done, those done again after a crash included; `seconds` of all of them, in older runs by the
+            mean of the last ones at each.
         memory: bytes at most, as the steps say; 0 = none said.
     """
 
@@ -63,7 +64,7 @@ class RunHistory:
             case {"kind": "step", "step": int() as step, "total": int() as total}:
                 self.step, self.total = step, total
                 self._loss(step, event.get("loss_average"))
-                self._pace(event.get("seconds_per_step"))
+                self._pace(event.get("seconds_per_step"), event.get("seconds"))
                 self._memory(event.get("peak_memory"))
             case {"kind": "probe", "step": int() as step, "loss": int() | float() as loss}:
                 self._back_to(self.probe, step)
@@ -84,10 +85,15 @@ class RunHistory:
             case {"kind": "warning" | "error", "text": str() as text}:
                 self.warnings = [*(one for one in self.warnings if one != text), text][-_WARNINGS:]
 
-    def _pace(self, seconds: Any) -> None:
-        if isinstance(seconds, (int, float)) and 0 < seconds < _DAY:
-            self.paces[self.device] = (self.paces.get(self.device, (0, 0.0))[0] + 1, float(seconds))
-            self.steps, self.seconds = self.steps + 1, self.seconds + seconds
+    def _pace(self, pace: Any, own: Any) -> None:
+        """Take a step's `pace`, the mean of the last ones, and its `own` seconds, which older runs do not tell."""
+        pace, own = (
+            float(value) if isinstance(value, (int, float)) and 0 < value < _DAY else 0.0 for value in (pace, own)
+        )
+        if pace:
+            self.paces[self.device] = (self.paces.get(self.device, (0, 0.0))[0] + 1, pace)
+        if own or pace:
+            self.steps, self.seconds = self.steps + 1, self.seconds + (own or pace)
 
     def _memory(self, peak: Any) -> None:
         if isinstance(peak, int) and 0 < peak < _PETABYTE:

@@ -1,4 +1,4 @@
-"""Holds what was measured of the first steps of a training: how long a step takes, and how much memory."""
+"""Holds what was measured of some steps of a training: how long a step takes, and how much memory."""
 
 from __future__ import annotations
 

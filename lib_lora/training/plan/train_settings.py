@@ -386,7 +386,7 @@ class TrainSettings:
 
     @property
     def identity_turns(self) -> float:
-        """The share of the photos for which the identity loss is computed, once it is; 0 = it never is."""
+        """The share of the timesteps at which the identity loss is computed, once it is; 0 = it never is."""
         first, end = self.objective.min_timestep, self.objective.max_timestep
         below = max(0, min(end, self.identity_loss_timesteps) - first) / (end - first)
         return below if self.identity_loss_weight else 0.0

@@ -50,7 +50,7 @@ def probe(
     emit: Emit,
     steps: int | None = None,
 ) -> StepMeasurement:
-    """Prepare a run of a character, do its first steps, and throw it away.
+    """Prepare a run of a character, do some of its steps, and throw it away.
 
     Photos and captions that are encoded stay in the character's cache, where the run itself will find them. What was
     measured is kept too, and read by `training.plan.estimate.last_measurement`.
@@ -128,13 +128,13 @@ def parts_to_measure(train: TrainSettings, total: int, steps: int | None = None)
 
 def steps_to_measure(train: TrainSettings, identity_turns: float = 0.0) -> int:
     """How many steps say what a step takes: where not every step has its part of a preservation, as many as have their
-    share of it; where chance decides for which photos there is an identity loss, the most.
+    share of it; with an identity loss, which not every photo has, the most.
 
     Args:
         train: the settings.
-        identity_turns: the share of the photos for which there is one in these steps.
+        identity_turns: the share of the timesteps at which there is one; 0 = none in these steps.
     """
-    if 0 < identity_turns < 1:
+    if identity_turns:
         return _WARM + _MOST
     turns = train.preservation_turns * train.batch_size * train.accumulation  # in a step
     if not 0 < turns < 1:
@@ -143,7 +143,7 @@ def steps_to_measure(train: TrainSettings, identity_turns: float = 0.0) -> int:
 
 
 def measure_run(run: Run, emit: Emit, steps: int | None = None) -> StepMeasurement:
-    """Do the first steps of a run; see `probe`.
+    """Do some steps of a run; see `probe`.
 
     Raises:
         UserError: memory does not suffice, with what to make smaller.

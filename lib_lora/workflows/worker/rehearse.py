@@ -1,4 +1,4 @@
-"""Does the first steps of the run in a data folder that another computer has sent, and says what they took."""
+"""Does some steps of the run in a data folder that another computer has sent, and says what they took."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from lib_lora.pictures import parameters, save_picture
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.records.grid_records import planned
 from lib_lora.training.plan.run_file import Run
+from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes import route_table
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
@@ -113,6 +114,7 @@ def test_every_door_says_the_same(judgeable: Run, painted, moved, root, eye, mai
         said = main("score", NAME, images, "--json", "--data", root)
         assert (_words(json.loads(said.out)), json.loads(said.out)["verdict"]["kind"]) == (words, kind), images
         assert said.status == status
+        assert json.loads(said.out)["subject"] == to_dict(painted.report.subject)
 
     scorer = Scorer(root, NAME, eye)
     alone = [scorer.answer(json.dumps({"image": str(path)})) for path in files]

@@ -164,12 +164,9 @@ def test_the_identity_loss_is_measured_where_it_is_computed_and_counts_for_its_s
     monkeypatch.setattr(loop._Loop, "step", step)
     wanted = {**SETTINGS, "identity_loss_weight": 0.1, "identity_loss_from": 0.8, "identity_loss_timesteps": 1000}
     found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said())
-    assert done == [(n, False) for n in range(4)] + [(60 + n, True) for n in range(4)]  # of 75
+    # of 75; the most where it is computed, since chance and the photo decide in which steps it is
+    assert done == [(n, False) for n in range(4)] + [(60 + n, True) for n in range(13)]
     assert 0.2 * 0.2 + 0.8 * 0.05 <= found.seconds_per_step < 0.1
-    done.clear()
-    steps = {**wanted, "identity_loss_timesteps": 300}
-    probe(data, "Mara", TrainingRequest(toy("sd1"), None, steps), Said())
-    assert [step for step, _ in done] == [*range(4), *range(60, 73)]  # chance decides in which steps it is computed
 
 
 def test_a_run_without_two_kinds_of_steps_is_measured_at_its_beginning():

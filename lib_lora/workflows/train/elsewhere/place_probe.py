@@ -41,7 +41,7 @@ def probe_on(
     emit: Emit,
     stopping: Callable[[], bool] = lambda: False,
 ) -> StepMeasurement:
-    """Do the first steps of a training of a character on another machine, and throw them away.
+    """Do some steps of a training of a character on another machine, and throw them away.
 
     What is sent is what a training sends (`places.sent_sentence`); all but the base model is deleted there.
 

@@ -152,6 +152,18 @@ def test_a_run_that_goes_on_from_a_state_goes_back(tmp_path):
         history.take(odd)
 
 
+def test_a_history_knows_what_the_steps_took(tmp_path):
+    """By each step's own seconds; older runs tell only the mean of the last steps."""
+    history = RunHistory()
+    for step, seconds in ((1, 10.0), (2, 0.5), (2, 0.5), (3, "odd"), (4, None)):
+        told = {"seconds": seconds, "seconds_per_step": 2.0, "peak_memory": 100 * step}
+        history.take({"kind": "step", "step": step, "total": 9, **told})
+    assert (history.steps, history.seconds, history.memory) == (5, 15.0, 400)
+    for odd in ({"seconds": -1.0}, {"peak_memory": 1 << 60}, {"peak_memory": True}, {}):
+        history.take({"kind": "step", "step": 5, "total": 9, **odd})
+    assert (history.steps, history.seconds, history.memory) == (5, 15.0, 400)
+
+
 def test_a_history_begins_again_where_the_file_is_another(tmp_path):
     path = tmp_path / "events.jsonl"
     emit = EventLog(path)

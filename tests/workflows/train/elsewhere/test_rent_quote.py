@@ -160,6 +160,20 @@ def test_a_run_of_another_machine_is_found_by_its_gpu(tmp_path):
     assert pace_on(tmp_path, "RTX 4080", "sdxl", LARGE) is None
 
 
+def test_with_an_identity_loss_that_begins_later_a_run_s_pace_is_that_of_all_its_steps(tmp_path):
+    """Its last steps take longer than its first ones; one that has not ended has too few of either."""
+    late = replace(LARGE, identity_loss_weight=0.1, identity_loss_from=0.5)
+    trained(tmp_path, A4090, 0.5, late)
+    run = tmp_path / "characters" / "lena" / "runs" / "001"
+    assert pace_on(tmp_path, A4090, "sdxl", late).seconds == 0.5
+    emit = EventLog(run / "events.jsonl")
+    for step in range(41, 81):
+        emit("step", step=step, total=80, loss_average=1.0, seconds=1.0, seconds_per_step=1.0)
+    assert pace_on(tmp_path, A4090, "sdxl", late).seconds == pytest.approx(0.75)
+    emit("step", step=81, total=200, loss_average=1.0, seconds=1.0, seconds_per_step=1.0)
+    assert pace_on(tmp_path, A4090, "sdxl", late) is None
+
+
 def test_a_machine_over_ssh_says_its_time_by_own_runs_too(tmp_path, toy):
     folder = create(tmp_path, Character("Mara", "mrxa", "woman", Consent("fictional", "2024-05-06")))
     for number in range(8):
