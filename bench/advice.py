@@ -61,6 +61,7 @@ MEASURES = {
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
     "base loses": "judged", "base paints": "judged",
+    "undertrained, class": "variety", "slightly under, class": "variety",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
 Row = dict[str, Any]

@@ -87,7 +87,7 @@ def use(context: RequestContext, call: Call) -> dict[str, Any]:
     if own := vectors_note(file, origin.character.name, checkpoint):
         more += f" {own}."
     for one in origin.others:
-        more += f' {one.name} is in it too: write "{one.called}".'
+        more += f' For {one.name}, write "{one.called}" instead of the trigger word.'
     shown, why = True, ""
     if body.to == "webui":
         context.host.refresh_loras(file.stem)

@@ -97,7 +97,7 @@ def test_how_others_in_the_same_lora_are_called_is_said(page, run, tmp_path):
     (run / "run.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     said = page.confirmed("/characters/mara/use", {**USE, "to": "folder", "folder": str(tmp_path)})
     assert said["trigger"] == "mrxa woman"
-    assert said["text"].endswith('Tomas is in it too: write "toxm man".')
+    assert said["text"].endswith('For Tomas, write "toxm man" instead of the trigger word.')
 
 
 def comfy_of(page, tmp_path):

@@ -32,7 +32,7 @@ class SentPhoto:
 
     Attributes:
         name: of its file there.
-        original: of its file here, which is not sent; for another character in the same LoRA with that one's name.
+        original: of its file here, which is not sent; preceded by the name of another character whose photo it is.
         bytes: of the copy without metadata.
         caption: that goes with it.
         faces: on it, whose boxes go with it.
