@@ -83,9 +83,12 @@ def at(step: int, **more: Any) -> GridRequest:
     return GridRequest(step, steps=more.pop("sampling", SAMPLING), count=SCREENING, leak=False, **more)
 
 
-def followed(state: str, place: Workplace, before: Tested, after: list[Tested] | None = None) -> Row:
-    """The row of a state: its rule and advice, and both measurements. `after` is given what came of it."""
-    done = place.follow(before)
+def followed(
+    state: str, place: Workplace, before: Tested, after: list[Tested] | None = None, new_run: bool = False
+) -> Row:
+    """The row of a state: its rule and advice, and both measurements. `after` is given what came of it. With `new_run`
+    what the advice says "for a new run" is followed instead of its first sentence."""
+    done = place.follow_for_a_new_run(before) if new_run else place.follow(before)
     if done and after is not None:
         after.append(done[0])
     return {
@@ -129,6 +132,14 @@ def too_high(place: Workplace, factor: float) -> Steps:
     yield followed(f"{name}, both tested", place, place.test(run, at(LONG), again=True))
 
 
+def new_run(place: Workplace) -> Steps:
+    """A rate that is too high, with an earlier checkpoint that was tested: what is then advised for a new run."""
+    half = LONG // 2
+    run = place.train({"steps": LONG, "save_every": half, "lr_schedule": "constant", **rates(HOT)})
+    place.test(run, at(half))
+    yield followed(f"{HOT:g} x the rate, both tested, a new run", place, place.test(run, at(LONG)), new_run=True)
+
+
 def whole(place: Workplace) -> Steps:
     """Enough steps, and the LoRA used otherwise than it should be."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
@@ -147,9 +158,9 @@ def used(place: Workplace) -> Steps:
 
 
 def strong(place: Workplace) -> Steps:
-    """Enough steps, and the LoRA used at weights that are too high (`whole` has 2)."""
+    """Enough steps, and the LoRA used at weights that are a little too low, or too high (`whole` has 0.5 and 2)."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
-    for weight in (1.5, 3.0):
+    for weight in (0.7, 1.5, 3.0):
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
 
 
@@ -180,6 +191,7 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
     "used": (used, 14), "strong": (strong, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
+    "new run": (new_run, 14),
 }  # fmt: skip
 
 

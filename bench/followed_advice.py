@@ -61,6 +61,9 @@ ANEW = {
     "slightly under, trained on in vain": 2.0,
 }
 
+# What an advice says for a new run, where it goes on with "for a new run": times the learning rate.
+NEW_RUN = {"halve the learning rate": 1 / 2, "use a third of the learning rate": 1 / 3}
+
 
 @dataclass(frozen=True)
 class Person:
@@ -259,14 +262,22 @@ class Workplace:
             case "test_step":
                 after, said = self.test(run, replace(request, step=int(value))), f"step {int(value)}"
                 if verdict.rule in ANEW and after.kept <= tested.kept:
-                    return self._again(tested), f"{said}, then {ANEW[verdict.rule]:.2f} x the rate"
+                    factor = ANEW[verdict.rule]
+                    return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"
                 return after, said
             case "add_photos" if not self._spare_taken and not _wants_other_photos(verdict.advice):
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
-            return self._again(tested), f"{ANEW[verdict.rule]:.2f} x the rate"
+            return self._again(tested, ANEW[verdict.rule]), f"{ANEW[verdict.rule]:.2f} x the rate"
         if verdict.rule.endswith(", class pictures"):
             return self._anew(tested, {"class_photos": None}), "without class pictures"
+        return None
+
+    def follow_for_a_new_run(self, tested: Tested) -> tuple[Tested, str] | None:
+        """Do what the report advises for a new run; None where it says nothing about one."""
+        for words, factor in NEW_RUN.items():
+            if f"for a new run {words}" in tested.report.verdict.advice:
+                return self._again(tested, factor), f"{factor:.2f} x the rate"
         return None
 
     def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:
@@ -276,7 +287,7 @@ class Workplace:
         if after.report.verdict.rule != rule:
             return after, said
         if rule in ANEW:
-            return self._again(tested), f"{said}, then {ANEW[rule]:.2f} x the rate"
+            return self._again(tested, ANEW[rule]), f"{said}, then {ANEW[rule]:.2f} x the rate"
         if "earlier checkpoint" in tested.report.verdict.advice and midway:
             return self.test(tested.run, replace(tested.request, step=midway)), f"{said}, then step {midway}"
         return after, said
@@ -294,10 +305,9 @@ class Workplace:
         self.add(self.person.spare)
         return self._anew(tested, {}), f"{SPARE} photos more, trained again"
 
-    def _again(self, tested: Tested) -> Tested:
-        """Trained again with another learning rate."""
+    def _again(self, tested: Tested, factor: float) -> Tested:
+        """Trained again with `factor` times the learning rate."""
         settings = tested.run.file.settings
-        factor = ANEW[tested.report.verdict.rule]
         return self._anew(tested, {name: getattr(settings, name) * factor for name in RATES})
 
     def _anew(self, tested: Tested, changes: dict[str, Any]) -> Tested:

@@ -58,6 +58,15 @@ def test_every_measure_is_of_a_rule():
         assert any(rule.name == name for rule in RULES), name
 
 
+def test_what_rules_say_for_a_new_run_can_be_followed():
+    said = [rule.advice for rule in RULES if "for a new run" in rule.advice and "learning rate" in rule.advice]
+    assert said
+    for advice in said:
+        assert sum(f"for a new run {words}" in advice for words in followed.NEW_RUN) == 1, advice
+    for words in followed.NEW_RUN:
+        assert any(f"for a new run {words}" in advice for advice in said), words
+
+
 def test_what_is_in_the_results_is_not_done_again():
     rows = [row("undertrained", side([0.1, 0.2]), None)]
     left = study.planned(["short", "hot"], ["mara", "ines"], rows)
