@@ -83,6 +83,7 @@ CASES = {
     "no lines": {"refusal": "there are no strangers to compare with", "separation": None},
     "nothing readable": {"read": 0, "counted": 0, "faces": 0},
     "base paints no face": {"no_face": 18, "no_face_share": 0.9, "base_no_face_share": 0.95},
+    "faces break, earlier step tested": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, "usable_step": 600},
     "faces break, earlier step": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25},
     "faces break": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **FIRST},
     "no face": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, **NO_RUN, **NO_BASE},
@@ -98,6 +99,7 @@ CASES = {
     "too few faces": {"counted": 3, "retention": None, "retention_best": None},
     "base too coarse": {"ceiling_separation": 2.0, "retention_best": 0.6},
     "base loses faces": {"ceiling_lost": 0.8, "retention_best": 0.6},
+    "too high a weight": {**COLLAPSED, "weight": 3.0},
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
     "collapsed, earlier step is better": {**COLLAPSED, "fallen": 0.05},
     "collapsed, earlier step": COLLAPSED,
@@ -503,6 +505,19 @@ def test_a_step_that_blurs_itself_is_not_called_usable():
     assert training_facts(Training(150, **tested)).usable_step == 100
     assert training_facts(Training(150, **tested, sent_back=(100,))).usable_step == 50
     assert training_facts(Training(150, **tested, sent_back=(50, 100))).usable_step is None
+
+
+@pytest.mark.parametrize("values", [COLLAPSED, SPOILED, CASES["another face"]], ids=["one face", "others", "another"])
+def test_what_a_high_weight_does_to_faces_is_not_laid_to_the_training(values):
+    """Measured at weight 3: called collapsed, or another face, of LoRAs that were good at weight 1."""
+    made = judge(changed(CLEAN, **{**values, "weight": 1.5}))
+    assert (made.rule, made.action, made.value, made.drift) == ("too high a weight", "set_weight", 1.0, True)
+    assert judge(changed(CLEAN, **{**values, "weight": 1.0})).rule != "too high a weight"
+
+
+def test_a_lower_weight_than_one_that_is_too_high_is_1_at_most():
+    lower = [training_facts(Training(step=60, weight=weight)).lower for weight in (0.5, 1.0, 1.1, 2.0, 3.0)]
+    assert lower == [0.4, 0.8, 0.88, 1.0, 1.0]
 
 
 def test_a_run_on_photos_of_somebody_else_is_not_called_spoiled():

@@ -374,7 +374,7 @@ class TrainingFacts:
         step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
         later: the best of the later checkpoints that were tested and are clearly better; else the next one that was not
             tested or is clearly worse; else the last.
-        lower, much_lower: 0.8 and 0.6 times the weight.
+        lower, much_lower: 0.8 and 0.6 times the weight; at most 1.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.

@@ -228,7 +228,8 @@ def _leak_share(shown: PictureSet, calibration: Calibration) -> float | None:
 
 def training_facts(run: Training, now: float | None = None, best: float | None = None) -> TrainingFacts:
     """Of retention against the photos (`now`) and against the ceiling; None where they were not measured."""
-    lower, much_lower = (round(run.weight * factor, 2) for factor in (0.8, 0.6))
+    most = 1.0 if run.weight > 1.0 else run.weight  # above 1 the weight of all trainings comes first
+    lower, much_lower = (round(min(run.weight * factor, most), 2) for factor in (0.8, 0.6))
     facts = TrainingFacts(
         step=run.step,
         weight=run.weight,

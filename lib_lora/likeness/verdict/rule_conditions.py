@@ -105,8 +105,19 @@ SPOILED: tuple[Condition, ...] = (
     *WEAK,
     below(lambda f: f.base.uplift, EFFECT),
     below(lambda f: f.base.alike, SAME_FACES),
-    at_most(lambda f: f.training.weight, 1.0),
     RUN,
+)
+ANOTHER_FACE: tuple[Condition, ...] = (
+    *WEAK,
+    at_least(lambda f: f.identity.lost_share, MANY),
+    there(lambda f: f.base.uplift),
+    at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
+)
+# What a good LoRA does to faces at a weight that is too high looks like a spoiled training.
+TOO_STRONG: tuple[Condition, ...] = (
+    above(lambda f: f.training.weight, 1.0),
+    RUN,
+    either(every(*COLLAPSED), every(*SPOILED), every(*ANOTHER_FACE)),
 )
 PARTLY: tuple[Condition, ...] = (*SHARPLY, at_least(lambda f: f.identity.retention_best, HALF))
 # Faces from the front raise no alarm on their own, and turned ones lie further down than the photos' own do, or half of

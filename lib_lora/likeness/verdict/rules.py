@@ -9,6 +9,7 @@ from __future__ import annotations
 from lib_lora.character.photo_counts import BEST_COUNT, FEW_BELOW
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
 from lib_lora.likeness.verdict.rule_conditions import (
+    ANOTHER_FACE,
     BURNT,
     CAST,
     COLLAPSED,
@@ -38,6 +39,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     SHARPLY,
     SMOOTH,
     SPOILED,
+    TOO_STRONG,
     TRAINED_ON,
     TURNED,
     UNDER,
@@ -105,6 +107,11 @@ _EARLIER_WAS_BETTER: tuple[str, str, str, Limit] = (
     "test_step",
     lambda f: f.training.best_step,
 )
+_USABLE_STEP: tuple[str, str, Limit] = (
+    "Use step {usable_step}, whose faces can be judged; for a new run halve the learning rate.",
+    "test_step",
+    lambda f: f.training.usable_step,
+)
 _ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
 
 _NOT_PRESERVED = (
@@ -165,6 +172,13 @@ RULES: tuple[Rule, ...] = (
         "paint_larger",
     ),
     Rule(
+        "faces break, earlier step tested",
+        "over-baked",
+        (*FACES_BREAK, there(lambda f: f.training.usable_step)),
+        _BROKEN,
+        *_USABLE_STEP,
+    ),
+    Rule(
         "faces break, earlier step",
         "over-baked",
         (*FACES_BREAK, EARLIER),
@@ -209,9 +223,7 @@ RULES: tuple[Rule, ...] = (
         "over-baked",
         (*LORA_BLURS, there(lambda f: f.training.usable_step)),
         _BLURRED,
-        "Use step {usable_step}, whose faces can be judged; for a new run halve the learning rate.",
-        "test_step",
-        lambda f: f.training.usable_step,
+        *_USABLE_STEP,
     ),
     Rule(
         "LoRA blurs, earlier step",
@@ -289,6 +301,16 @@ RULES: tuple[Rule, ...] = (
     ),
     # -- the face is lost
     Rule(
+        "too high a weight",
+        "drift",
+        TOO_STRONG,
+        _SAID + " at weight {weight:g}.",
+        "Test it at weight 1.",
+        "set_weight",
+        1.0,
+        "The weight is too high",
+    ),
+    Rule(
         "over-baked",
         "over-baked",
         (at_least(lambda f: f.training.fallen, 0.15), NOT_LEARNED),
@@ -328,12 +350,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "another face",
         "another face",
-        (
-            *WEAK,
-            at_least(lambda f: f.identity.lost_share, MANY),
-            there(lambda f: f.base.uplift),
-            at_least(lambda f: f.identity.mutual, lambda f: f.base.mutual_like),
-        ),
+        ANOTHER_FACE,
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
         "Make sure that no photo shows another person, and that LoRA and character belong together.",
     ),
