@@ -44,7 +44,6 @@ THUMBNAIL = 16  # pixels of a picture of which it is asked how far it is from th
 RATES = ("unet_lr", "te_lr")
 # What follows where the advice goes on with "if it is no better", or is for the user alone: times the learning rate.
 ANEW = {
-    "collapsed, earlier step is better": 1 / 3,
     "collapsed, earlier step": 1 / 3,
     "collapsed": 1 / 3,
     "follows no prompt, earlier step": 1 / 3,

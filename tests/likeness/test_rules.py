@@ -101,10 +101,11 @@ CASES = {
     "base loses faces": {"ceiling_lost": 0.8, "retention_best": 0.6},
     "too high a weight": {**COLLAPSED, "weight": 3.0},
     "over-baked": {"fallen": 0.3, "retention_best": 0.6},
-    "collapsed, earlier step is better": {**COLLAPSED, "fallen": 0.05},
+    "collapsed, earlier step tested": {**COLLAPSED, "usable_step": 500},
     "collapsed, earlier step": COLLAPSED,
     "collapsed": {**COLLAPSED, "midway": None, "earlier": None},
     "another face": {**WEAK, "mutual": 0.8},
+    "spoiled, earlier step tested": {**SPOILED, "usable_step": 500},
     "spoiled, earlier step": SPOILED,
     "spoiled": {**SPOILED, "midway": None, "earlier": None},
     "weak at a low weight": {**WEAK, "weight": 0.6},
@@ -122,6 +123,7 @@ CASES = {
     "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
+    "follows no prompt, earlier step tested": {**IGNORED, "usable_step": 500},
     "follows no prompt, earlier step": IGNORED,
     "follows no prompt": {**IGNORED, "midway": None, "earlier": None},
     "burnt": {"contrast_ratio": 1.6, "colour_ratio": 1.5},
@@ -505,6 +507,28 @@ def test_a_step_that_blurs_itself_is_not_called_usable():
     assert training_facts(Training(150, **tested)).usable_step == 100
     assert training_facts(Training(150, **tested, sent_back=(100,))).usable_step == 50
     assert training_facts(Training(150, **tested, sent_back=(50, 100))).usable_step is None
+
+
+@pytest.mark.parametrize(("tested", "sent_back", "midway"), [
+    ((), (), 100), ((100,), (), 50), ((100,), (100,), 50), ((50, 100), (50, 100), None), ((100,), (200,), 50),
+    ((50, 100, 150), (), None),
+])  # fmt: skip
+def test_no_step_is_to_be_tested_that_was_tested_or_lies_after_one_that_was_no_better(tested, sent_back, midway):
+    run = Training(200, saved=(50, 100, 150, 200), tested=tuple((step, 0.5) for step in tested), sent_back=sent_back)
+    assert run.midway == midway
+
+
+@pytest.mark.parametrize("values", [COLLAPSED, SPOILED, IGNORED], ids=["collapsed", "spoiled", "follows no prompt"])
+def test_two_steps_of_a_run_do_not_send_to_each_other(values):
+    """Measured: of a collapsed training, step 50 said to test step 100, and step 100 to test step 50."""
+    tested = training_facts(Training(100, saved=(50, 100), tested=((50, 0.5),)), now=0.6, best=0.6)
+    names = ("step", "last", "later", "earlier", "midway", "usable_step", "fallen", "best_step")
+    made = judge(changed(CLEAN, **values | {name: getattr(tested, name) for name in names}))
+    assert made.advice == "Keep step 50; for a new run use a third of the learning rate."
+    known = training_facts(Training(50, saved=(50, 100), tested=((100, 0.6),), sent_back=(100,)), now=0.5, best=0.5)
+    names = ("step", "last", "later", "later_sends_back", "later_gain")
+    back = judge(changed(CLEAN, **{**UNDER, "fallen": None} | {name: getattr(known, name) for name in names}))
+    assert back.advice == "Keep step 50; for a new run halve the learning rate."
 
 
 @pytest.mark.parametrize("values", [COLLAPSED, SPOILED, CASES["another face"]], ids=["one face", "others", "another"])

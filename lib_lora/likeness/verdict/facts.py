@@ -47,7 +47,8 @@ class Training:
         saved: the steps of all checkpoints.
         done: the step that a training goes on from, whose checkpoint need not be there; 0 = that of the last one.
         tested: step and retention of earlier grids of this run at this weight.
-        sent_back: steps of those whose own verdict says to use an earlier step, or that the LoRA breaks the faces.
+        sent_back: steps of those whose own verdict says to use an earlier step, that the LoRA breaks the faces, or that
+            it was trained too far.
         restarted: the step at which a finished training was trained on, its learning rate beginning again; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.
@@ -72,11 +73,14 @@ class Training:
 
     @property
     def midway(self) -> int | None:
-        """The saved checkpoint nearest to half of the steps; None where there is no earlier one."""
+        """Of the earlier checkpoints that were not tested, and lie before those that send back, the nearest to half of
+        the steps; None where there is none."""
         if self.step is None:
             return None
-        half = self.step / 2
-        return min((step for step in self.saved if step < self.step), key=lambda step: abs(step - half), default=None)
+        half, tested = self.step / 2, {step for step, _ in self.tested}
+        end = min([self.step, *(step for step in self.sent_back if step < self.step)])
+        left = (step for step in self.saved if step < end and step not in tested)
+        return min(left, key=lambda step: abs(step - half), default=None)
 
     @property
     def neighbours(self) -> tuple[int | None, int | None]:
@@ -379,7 +383,7 @@ class TrainingFacts:
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         later_gain: how much more retention the later checkpoint has, where it was tested.
-        later_sends_back: its own verdict says to use an earlier step, or that the LoRA breaks the faces.
+        later_sends_back: it is one of `Training.sent_back`.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested; of a step up to it, by the best that was tested after it.
         class_photos, preserved, named, judge_trained: see `Training`.

@@ -112,6 +112,11 @@ _USABLE_STEP: tuple[str, str, Limit] = (
     "test_step",
     lambda f: f.training.usable_step,
 )
+_KEEP_USABLE_STEP: tuple[str, str, Limit] = (
+    "Keep step {usable_step}; for a new run use a third of the learning rate.",
+    "test_step",
+    lambda f: f.training.usable_step,
+)
 _ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
 
 _NOT_PRESERVED = (
@@ -120,6 +125,9 @@ _NOT_PRESERVED = (
     RUN,
     unless(there(lambda f: f.training.preserved)),
 )
+
+# What a training has done to a checkpoint, where the advice does not say to use an earlier one.
+TRAINED_TOO_FAR = frozenset(("collapsed", "spoiled", "follows no prompt", "follows no prompt, class pictures"))
 
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said
@@ -323,13 +331,11 @@ RULES: tuple[Rule, ...] = (
     # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
     # hardly trained, and more steps would be the worst advice.
     Rule(
-        "collapsed, earlier step is better",
+        "collapsed, earlier step tested",
         "overtrained",
-        (*COLLAPSED, at_least(lambda f: f.training.fallen, RISING)),
+        (*COLLAPSED, there(lambda f: f.training.usable_step)),
         _ONE_FACE,
-        "Keep step {best_step}; for a new run use a third of the learning rate.",
-        "test_step",
-        lambda f: f.training.best_step,
+        *_KEEP_USABLE_STEP,
     ),
     Rule(
         "collapsed, earlier step",
@@ -353,6 +359,13 @@ RULES: tuple[Rule, ...] = (
         ANOTHER_FACE,
         "The pictures show one face again and again (mutual likeness {mutual:.2f}), but it is not this one.",
         "Make sure that no photo shows another person, and that LoRA and character belong together.",
+    ),
+    Rule(
+        "spoiled, earlier step tested",
+        "overtrained",
+        (*SPOILED, there(lambda f: f.training.usable_step)),
+        _OTHER_FACES,
+        *_KEEP_USABLE_STEP,
     ),
     Rule(
         "spoiled, earlier step",
@@ -488,6 +501,13 @@ RULES: tuple[Rule, ...] = (
         (*IGNORED, there(lambda f: f.training.class_photos)),
         _ONE_POSE,
         "Train again without the class pictures.",
+    ),
+    Rule(
+        "follows no prompt, earlier step tested",
+        "follows no prompt",
+        (*IGNORED, there(lambda f: f.training.usable_step)),
+        _ONE_POSE,
+        *_KEEP_USABLE_STEP,
     ),
     Rule(
         "follows no prompt, earlier step",
