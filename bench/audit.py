@@ -42,6 +42,7 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402
 from lib_lora.likeness.measure.calibration import against, reach  # noqa: E402
 from lib_lora.likeness.measure.cohort import cohort  # noqa: E402
+from lib_lora.photos.audit import finding_words  # noqa: E402
 from lib_lora.photos.audit.audit import Audit  # noqa: E402
 from lib_lora.photos.audit.findings import LETTERS, of_photo  # noqa: E402
 from lib_lora.photos.audit.near_duplicates import SAME_COSINE, Repeated, repeated  # noqa: E402
@@ -91,14 +92,14 @@ def faults() -> str:
         clean = planted.portraits(name)
         with tempfile.TemporaryDirectory() as folder:
             alone = _audited(Path(folder), name, clean)
-            there = [{finding.kind for finding in item.findings} for item in alone.photos]
+            there = [{finding_words.kind(finding.code) for finding in item.findings} for item in alone.photos]
             flagged["clean"] += sum(bool(one - {"unlike"}) for one in there)
             unlike["clean"] += sum("unlike" in one for one in there)
         with tempfile.TemporaryDirectory() as folder:
             others = planted.portraits(PEOPLE[(number + 1) % len(PEOPLE)])
             made = planted.plant(Path(folder) / "made", clean, others, first=number)
             audit = _audited(Path(folder), name, [*clean, *made])
-            kinds = {item.photo.file: {finding.kind for finding in item.findings} for item in audit.photos}
+            kinds = {item.photo.file: {finding_words.kind(finding.code) for finding in item.findings} for item in audit.photos}
             originals = set()
             for file, fault in made.items():
                 planted_ones[fault.kind] += 1
