@@ -99,7 +99,10 @@ def faults() -> str:
             others = planted.portraits(PEOPLE[(number + 1) % len(PEOPLE)])
             made = planted.plant(Path(folder) / "made", clean, others, first=number)
             audit = _audited(Path(folder), name, [*clean, *made])
-            kinds = {item.photo.file: {finding_words.kind(finding.code) for finding in item.findings} for item in audit.photos}
+            kinds = {
+                item.photo.file: {finding_words.kind(finding.code) for finding in item.findings}
+                for item in audit.photos
+            }
             originals = set()
             for file, fault in made.items():
                 planted_ones[fault.kind] += 1
@@ -162,7 +165,9 @@ def writing() -> str:
     for photo in [path for name in PEOPLE for path in planted.portraits(name)]:
         image = planted.opened(photo)
         faces = ENGINE.faces(image)
-        box = tuple(value / image.width for value in faces[0].box) if faces else None
+        left, top, right, bottom = faces[0].box if faces else (0.0, 0.0, 0.0, 0.0)
+        width = image.width
+        box = (left / width, top / width, right / width, bottom / width) if faces else None
         clean.append(letters_in_a_row(image, box))
         text, size = random.choice(texts), int(random.choice((18, 24, 36, 48)))
         colour = str(random.choice(("white", "black", "#ffdd00", "#c0c0c0")))

@@ -31,7 +31,11 @@ from bench import quality_people as people  # noqa: E402
 from bench import quality_pictures as pictures  # noqa: E402
 from bench.quality_people import CLASS_WORDS  # noqa: E402
 from bench.quality_pictures import ASKED, WITHOUT, mean  # noqa: E402
-from bench.settings_study import add_row, read_rows  # noqa: E402
+from bench.settings_study import (  # noqa: E402
+    Job,
+    add_row,
+    read_rows,
+)
 from lib_lora.runs.run_lock import only_process  # noqa: E402
 from lib_lora.training.plan.checkpoint_test import measured_steps  # noqa: E402
 from lib_lora.workflows.train.likeness_curve import no_longer_rises, to_keep  # noqa: E402
@@ -92,7 +96,7 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
     plain = [one for one in pictures.questions(word, word) if one.kind in WITHOUT]
     base = [pictures.look(one) for one in pictures.paint_base(plain, place.sampling, work / "base")]
     strangers = mean(pictures.scores(base, others)) or 0.0
-    run = quality.new_run(quality.Job(variant, person, 1), place, {"steps": STEPS, "save_every": EVERY})
+    run = quality.new_run(Job(variant, person, 1), place, {"steps": STEPS, "save_every": EVERY})
     with laid_over(what.ingredients):
         train(run, lambda *_, **__: None)
     rows = []

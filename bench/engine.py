@@ -44,7 +44,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 from machine import Watch, describe, disk_bytes, drop_file_cache
@@ -172,9 +172,10 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
 
     from lib_lora.models.families.identify import identify
     from lib_lora.models.fast.memory import peak_bytes
+    from lib_lora.training.plan.train_settings import Precision
     from lib_lora.training.precision import dtype_of
 
-    cpu, dtype, process = torch.device("cpu"), dtype_of(precision), psutil.Process()
+    cpu, dtype, process = torch.device("cpu"), dtype_of(cast("Precision", precision)), psutil.Process()
     bare, disk, watch = process.memory_info().rss, disk_bytes(process), Watch(process)
     seconds: dict[str, float] = {}
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +44,7 @@ class Person:
     clean: Array
     hard: Array | None = None
 
-    def some(self, places: Sequence[int], random: np.random.Generator) -> Array:
+    def some(self, places: Iterable[int], random: np.random.Generator) -> Array:
         """These pictures, each made harder by chance where it can still be judged."""
         if self.hard is None:
             return self.clean[list(places)]

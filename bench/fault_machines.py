@@ -87,12 +87,17 @@ def home(root: Path, rented: Path | None, log: Path) -> None:
     def slowly(root: Path, place: places.Place, port: str = "-p") -> list[str]:
         return [*(["-l", str(KBITS)] if port == "-P" else []), *options(root, place, port)]
 
-    openssh.options = slowly
+    openssh.options = slowly  # type: ignore[assignment]
     ray_connection.STALE = 0.5
     ray_api._FRESH = 0.2
-    shared_storage._copy = _copy_slowly
+    shared_storage._copy = _copy_slowly  # type: ignore[assignment]
     supervisor = supervised(root)
-    signal.signal(signal.SIGTERM, lambda *_: (supervisor.close(), os._exit(0)))
+
+    def end(*_: Any) -> None:
+        supervisor.close()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
     queue = Queue(root)
     while queue.open():
         time.sleep(0.05)

@@ -59,12 +59,12 @@ def _ways() -> dict[str, Make]:
         "JPEG of quality 30": lambda image, _points, _random: compressed(image, 30),
     }
     for degrees in ROLLS:
-        ways[f"turned by {degrees} degrees"] = lambda image, _points, random, by=degrees: turned(
+        ways[f"turned by {degrees} degrees"] = lambda image, _points, random, by=degrees: turned(  # type: ignore[misc]
             image, by * (1 if random.random() < 0.5 else -1)
         )
     ways |= SPOILS
     for name, paint in PAINTINGS.items():
-        ways[f"painted: {name}"] = lambda image, _points, random, how=paint: how(image, random)
+        ways[f"painted: {name}"] = lambda image, _points, random, how=paint: how(image, random)  # type: ignore[misc]
     ways["eyes covered, otherwise: a mosaic"] = mosaic
     ways["lower half covered, otherwise: a ball"] = ball
     for name in ("as it is", *SPOILS):

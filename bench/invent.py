@@ -45,7 +45,7 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.picture_descriptors import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.likeness.measure.one_face import KEPT  # noqa: E402
-from lib_lora.queue.job_types import CANDIDATES  # noqa: E402
+from lib_lora.queue.job_types import BUDGET, CANDIDATES, COUNT  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import SIDES, next_wish  # noqa: E402
@@ -107,7 +107,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--describe", default=DESCRIBE, help="of a whole run: who")
     which = "of a whole run: of eight candidates the least like the others is picked, of the good ones or of all"
     parser.add_argument("--pick", choices=PICKS, default="good", help=which)
-    parser.add_argument("--budget", type=int, default=invent_more.BUDGET)
+    parser.add_argument("--budget", type=int, default=BUDGET)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a whole run: sampling steps (default: 20)")
     parser.add_argument("--root", type=Path, help="data folder of a finished run")
     parser.add_argument("--name", default="nova")
@@ -159,7 +159,7 @@ def _wishes(count: int) -> list[dict[str, str]]:
 
     tried: list[Any] = []
     for _ in range(count):
-        wish = next_wish(tried, invent_more.COUNT)
+        wish = next_wish(tried, COUNT)
         tried.append(Tried(wish, wish))
     return [one.asked for one in tried]
 
@@ -315,14 +315,14 @@ def sides(work: Path) -> str:
         limit = statistics.mode(float(one.picked_line or 0) for one in turned)
         strangers = (limit - KEPT) / (1 - KEPT)  # their median
         alike = [one for one in turned if (one.likeness or 0) >= (one.line or 0)]
-        seen = {one.file: Shown.of(invented.path / one.file).second for one in alike}
+        seen = {one.file: second for one in alike if (second := Shown.of(invented.path / one.file).second) is not None}
         for share in LOWER:
             lower = strangers + share * (1 - strangers)
             passing = [one for one in alike if (one.to_picked or 0) >= lower]
             left = sum((one.yaw or 0) < 0 for one in passing)
-            far = [float(np.linalg.norm(seen[one.file] - first.second)) for one in passing]
-            row = (folder.name, f"{share:.2f}", f"{lower:.2f}", left, len(passing) - left)
-            row += (sum(one >= nearest for one in far), f"{max(far, default=0.0):.2f}", f"{nearest:.2f}")
+            far = [float(np.linalg.norm(seen[one.file] - first.second)) for one in passing if one.file in seen]
+            row = [folder.name, f"{share:.2f}", f"{lower:.2f}", left, len(passing) - left]
+            row += [sum(one >= nearest for one in far), f"{max(far, default=0.0):.2f}", f"{nearest:.2f}"]
             lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
 

@@ -133,12 +133,12 @@ def finish(place: Place, fill_after: int = 0) -> None:
             fill(place.home)
 
     grid_run.DiffusersPainter = Painter  # type: ignore[assignment, misc]
-    paint_and_score = main_job.paint_and_score
+    paint_and_score = main_job.paint_and_score  # type: ignore[attr-defined]
 
     def with_few_cells(run: Any, request: Any, *rest: Any, **more: Any) -> Any:
         return paint_and_score(run, replace(request, count=CELLS), *rest, **more)
 
-    main_job.paint_and_score = with_few_cells
+    main_job.paint_and_score = with_few_cells  # type: ignore[attr-defined]
     main_job.finish_run(lambda: load_run(place.run), watch=watch)
     print(f"EVENTS {heard}")
 

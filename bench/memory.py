@@ -46,6 +46,7 @@ from lib_lora.lora.adapter_settings import LoraSettings  # noqa: E402
 from lib_lora.models.clip_tokens import CHUNK  # noqa: E402
 from lib_lora.models.families.identify import identify  # noqa: E402
 from lib_lora.models.families.model_family import ModelInfo  # noqa: E402
+from lib_lora.models.families.stable_diffusion import StableDiffusion  # noqa: E402
 from lib_lora.models.reading.weights import open_tensors  # noqa: E402
 from lib_lora.models.text_conditioning import TextStack  # noqa: E402
 from lib_lora.training.fast_parts import use_fast_parts  # noqa: E402
@@ -137,10 +138,16 @@ class Case:
     recomputed: bool
 
 
+def _family(info: ModelInfo) -> StableDiffusion:
+    """The family of a model that has a UNet of diffusers."""
+    assert isinstance(info.model_family, StableDiffusion)
+    return info.model_family
+
+
 def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
     """Bytes of a training step: "frozen", "numbers" (how many the adapter has), "step"."""
     with META:
-        unet = UNet2DConditionModel(**info.model_family.unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
+        unet = UNet2DConditionModel(**_family(info).unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
     stack = info.load_text(torch.bfloat16, META) if case.text else None
     parts: dict[str, nn.Module] = {"unet": unet, **(stack.parts() if stack else {})}
     with META:
@@ -173,7 +180,7 @@ def _step(info: ModelInfo, case: Case, unet: UNet2DConditionModel, stack: TextSt
     else:
         context = torch.empty(case.batch, CHUNK + 2, info.context_dim, device=META)
     extra: dict[str, Any] = {}
-    if info.model_family.size_conditioning:
+    if _family(info).size_conditioning:
         width = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
         pooled = torch.empty(case.batch, width, device=META) if pooled is None else pooled
         sizes = torch.empty(case.batch, 6, device=META)

@@ -94,7 +94,7 @@ def measured(name: str, person: str, work: Path, unseen: Path) -> list[dict[str,
     _, held_out = people.shared_out(people.photos_of(person, unseen))
     template = templates.build(pictures.engine(), held_out)
     fixed = {"seed": 1, "save_every": 100_000, "samples": 0, "keep_states": 1}
-    run = start_run(root, person, TrainingRequest(quality.BASE, NARROW, {**settings, **fixed}, few=True))
+    run = start_run(root, person, TrainingRequest(pictures.BASE, NARROW, {**settings, **fixed}, few=True))
     lora = train(run, lambda *_, **__: None)
     plain = f"photo of {people.trigger_of(person)} {CLASS_WORDS[person]}"
     rows = []

@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib_lora.models.clip_tokens import CHUNK, padded, prompt_chunks
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo
+from lib_lora.models.families.stable_diffusion import StableDiffusion
 from lib_lora.models.families.unet_layers import text_pattern, unet_pattern
 from lib_lora.models.reading.weights import open_tensors
 from lib_lora.models.vae import encode as encode_pixels
@@ -160,12 +161,18 @@ def encode_photos(info: ModelInfo, recipe: Recipe, device: torch.device) -> list
         size = image.size
         mean, std = encode_pixels(vae, to_tensor(square(image, side)))
         item = {"mean": mean[0], "std": std[0]}
-        if info.model_family.size_conditioning:
+        if _family(info).size_conditioning:
             item["time_ids"] = torch.tensor([size[1], size[0], 0, 0, side, side], dtype=torch.float32)
         found.append(item)
     del vae
     gc.collect()
     return found
+
+
+def _family(info: ModelInfo) -> StableDiffusion:
+    """The family of a model that has a UNet of diffusers."""
+    assert isinstance(info.model_family, StableDiffusion)
+    return info.model_family
 
 
 def square(image: Image.Image, side: int) -> Image.Image:
@@ -179,9 +186,7 @@ def square(image: Image.Image, side: int) -> Image.Image:
 def token_ids(info: ModelInfo) -> Batch:
     """The caption's tokens for each text encoder, "ids0" and "ids1", [77]."""
     row = prompt_chunks(CAPTION)[0]
-    return {
-        f"ids{n}": torch.tensor(padded(row, encoder.pad)) for n, encoder in enumerate(info.model_family.text_encoders)
-    }
+    return {f"ids{n}": torch.tensor(padded(row, encoder.pad)) for n, encoder in enumerate(_family(info).text_encoders)}
 
 
 def encode_words(encoders: Sequence[nn.Module], ids: Mapping[str, torch.Tensor]) -> Batch:
@@ -269,7 +274,7 @@ def count_flops(recipe: Recipe) -> int:
         batch: Batch = {f"ids{n}": torch.zeros(recipe.batch, CHUNK + 2, dtype=torch.long) for n in range(len(encoders))}
         if not encoders:
             batch["context"] = torch.zeros(recipe.batch, CHUNK + 2, info.context_dim)
-        if info.model_family.size_conditioning:
+        if _family(info).size_conditioning:
             batch["time_ids"] = torch.zeros(recipe.batch, 6)
             vector = unet.config.projection_class_embeddings_input_dim - 6 * unet.config.addition_time_embed_dim
             batch["pooled"] = torch.zeros(recipe.batch, vector)
@@ -295,9 +300,7 @@ def _empty_parts(info: ModelInfo, recipe: Recipe) -> tuple[UNet2DConditionModel,
     meta = torch.device("meta")
     encoders = info.load_text(torch.float32, meta).encoders if recipe.text else []
     with meta:
-        unet = UNet2DConditionModel(**info.model_family.unet_config(open_tensors(info.path), info)).requires_grad_(
-            False
-        )
+        unet = UNet2DConditionModel(**_family(info).unet_config(open_tensors(info.path), info)).requires_grad_(False)
         add_adapter(unet, "unet", recipe)
         for n, encoder in enumerate(encoders):
             add_adapter(encoder, f"te{n + 1}", recipe)

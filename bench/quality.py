@@ -25,7 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -116,7 +116,7 @@ INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
 def _beside(settings: Mapping[str, Any], ingredients: Mapping[str, float], more: More) -> dict[str, Any]:
     """The variant with one ingredient."""
     return {
-        "settings": PRESERVE["w1s25"] | settings,
+        "settings": {**PRESERVE["w1s25"], **settings},
         "material": Material("named", more=more),
         "ingredients": ingredients,
     }
@@ -303,15 +303,15 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
         for job in jobs
         if VARIANTS[job.variant].material.class_pictures
     )
-    first = [pool.submit(_paint_base, place, word) for word in words]
+    first: list[Future[None]] = [pool.submit(_paint_base, place, word) for word in words]
     first += [pool.submit(people.paint_class, place.work, *kind) for kind in kinds]
     made = {
         (job.person, people.root_of(place.work, VARIANTS[job.variant].material)): VARIANTS[job.variant].material
         for job in jobs
     }
     first += [pool.submit(_take_in, person, material, place) for (person, _), material in made.items()]
-    for future in first:
-        future.result()
+    for one in first:
+        one.result()
     ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
     yards = {person: future.result() for person, future in ready.items()}
     waiting = {pool.submit(judged, job, place, yards[job.person]): job for job in jobs}
@@ -428,7 +428,8 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
     from lib_lora.training import loop
 
     place = Place(options.work, options.unseen, options.sampling)
-    sessions, found = {}, {name: [] for name in variants}
+    sessions: dict[str, Any] = {}
+    found: dict[str, list[float]] = {name: [] for name in variants}
     for name in found:
         material = VARIANTS[name].material
         if not (people.root_of(place.work, material) / "characters" / person).exists():
@@ -437,7 +438,7 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
             people.paint_class(place.work, material.class_pictures, CLASS_WORDS[person])
         run = new_run(Job(name, person, 1), place, {"identity_loss_from": 0.0})
         with laid_over(VARIANTS[name].ingredients):
-            sessions[name] = loop.open_session(run, lambda *_, **__: None)
+            sessions[name] = loop.open_session(run, lambda *_, **__: None)  # type: ignore[attr-defined]
     for number in range(1 + PACE_ROUNDS):
         for name, session in sessions.items():
             with laid_over(VARIANTS[name].ingredients):

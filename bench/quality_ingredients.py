@@ -62,7 +62,7 @@ def text_decay(decay: float) -> Iterator[None]:
 
 @contextmanager
 def _groups(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Iterator[None]:
-    made = session.make_optimizer
+    made = session.make_optimizer  # type: ignore[attr-defined]
 
     def make(name: str, groups: list[dict[str, Any]], **more: Any) -> Any:
         return made(name, change(list(groups)), **more)
@@ -107,7 +107,7 @@ def timestep_rank(least: float) -> Iterator[None]:
         times[:] = [torch.as_tensor(kwargs["timestep"] if "timestep" in kwargs else args[1]).reshape(-1)]
 
     def mask(module: nn.Module, _args: tuple[Any, ...], out: torch.Tensor) -> torch.Tensor:
-        rank = module.weight.shape[0]  # type: ignore[union-attr, index]
+        rank: int = module.weight.shape[0]  # type: ignore[union-attr, index, assignment]
         share = least + (1 - least) * (1 - times[0].float() / TIMESTEPS)
         kept = (torch.arange(rank) < (share * rank).ceil()[:, None]).to(out.dtype)  # [B, rank]
         kept = kept.repeat(out.shape[0] // kept.shape[0], 1)

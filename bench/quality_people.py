@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from bench.quality_pictures import BASE, OTHER, Question, engine, paint, photo_of_side
 from lib_lora.character import caption_files
-from lib_lora.character.photo_files import list_photos
+from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import load
 from lib_lora.files import atomic_file, write_text
 from lib_lora.workspace.workspace import CharacterFolder
@@ -127,8 +127,7 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
 
 def _add_second(photo: Path, kind: More) -> None:
     """Put a mirrored or cropped copy of a photo, with its caption, beside it."""
-    with Image.open(photo) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    picture = open_photo(photo).convert("RGB")
     caption = caption_files.path_of(photo).read_text(encoding="utf-8")
     if kind == "mirrored":
         picture = ImageOps.mirror(picture)

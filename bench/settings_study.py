@@ -356,7 +356,8 @@ def paces(variants: Iterable[str], person: str, study: Study, work: Path) -> dic
     from lib_lora.training.session import open_session
 
     _take_in(person, work)
-    sessions, taken = {}, {}
+    sessions: dict[str, Any] = {}
+    taken: dict[str, list[float]] = {}
     for number in range(1 + PACE_ROUNDS):  # the first is the warm-up
         for name in variants:
             if number and name not in sessions:

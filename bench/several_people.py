@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="SETTINGS")
     parser.add_argument("--groups", nargs="+", default=GROUPS, metavar="FIRST+SECOND")
-    parser.add_argument("--base", type=Path, default=quality.BASE, help="another checkpoint of Stable Diffusion 1")
+    parser.add_argument("--base", type=Path, default=pictures.BASE, help="another checkpoint of Stable Diffusion 1")
     parser.add_argument("--preset", default=NARROW)
     parser.add_argument("--side", type=int, default=pictures.SIDE, help="of the pictures, in pixels")
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
