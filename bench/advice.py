@@ -61,7 +61,6 @@ MEASURES = {
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
     "base loses": "judged", "base paints": "judged",
-    "undertrained, class": "variety", "slightly under, class": "variety",
 }  # fmt: skip
 LESS = {"burnt"}  # measures of which less is better
 Row = dict[str, Any]
@@ -164,6 +163,12 @@ def strong(place: Workplace) -> Steps:
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
 
 
+def coarse(place: Workplace) -> Steps:
+    """Enough steps, and pictures painted with too few sampling steps."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, sampling=2)))
+
+
 def few(place: Workplace) -> Steps:
     """Seven photos."""
     run = place.train({"steps": SHORT, "save_every": SHORT})
@@ -189,7 +194,7 @@ def class_pictures(place: Workplace) -> Steps:
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
-    "used": (used, 14), "strong": (strong, 14),
+    "used": (used, 14), "strong": (strong, 14), "coarse": (coarse, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14),
 }  # fmt: skip
