@@ -163,9 +163,10 @@ def strong(place: Workplace) -> Steps:
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
 
 
-def coarse(place: Workplace) -> Steps:
-    """Enough steps, and pictures painted with too few sampling steps."""
-    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+def misused(place: Workplace) -> Steps:
+    """Enough steps and two checkpoints, and the highest weight of the form, or too few sampling steps."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH // 2})
+    yield followed("weight 2", place, place.test(run, at(ENOUGH, weight=2.0)))
     yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, sampling=2)))
 
 
@@ -194,7 +195,7 @@ def class_pictures(place: Workplace) -> Steps:
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
-    "used": (used, 14), "strong": (strong, 14), "coarse": (coarse, 14),
+    "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14),
 }  # fmt: skip

@@ -258,7 +258,7 @@ class Workplace:
             case "paint_larger":
                 side = 2 * (request.side or run.file.settings.resolution)
                 return self.test(run, replace(request, side=side)), f"{side} pixels"
-            case "test_step":
+            case "test_step" | "use_step":
                 after, said = self.test(run, replace(request, step=int(value))), f"step {int(value)}"
                 if verdict.rule in ANEW and after.kept <= tested.kept:
                     factor = ANEW[verdict.rule]
@@ -282,13 +282,14 @@ class Workplace:
     def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:
         """Another weight, and what the advice says for the case that it stays as it is."""
         after, said = self.test(tested.run, replace(tested.request, weight=weight)), f"weight {weight:g}"
-        midway, rule = tested.report.facts.training.midway, tested.report.verdict.rule
+        training, rule = tested.report.facts.training, tested.report.verdict.rule
+        earlier = training.midway or training.usable_step
         if after.report.verdict.rule != rule:
             return after, said
         if rule in ANEW:
             return self._again(tested, ANEW[rule]), f"{said}, then {ANEW[rule]:.2f} x the rate"
-        if "earlier checkpoint" in tested.report.verdict.advice and midway:
-            return self.test(tested.run, replace(tested.request, step=midway)), f"{said}, then step {midway}"
+        if "earlier checkpoint" in tested.report.verdict.advice and earlier:
+            return self.test(tested.run, replace(tested.request, step=earlier)), f"{said}, then step {earlier}"
         return after, said
 
     @property

@@ -20,7 +20,7 @@ from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
-from lib_lora.likeness.verdict.rules import RULES
+from lib_lora.likeness.verdict.rules import RULES, TRAINED_TOO_FAR
 from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.views.report_messages import facts_of, verdict_messages
@@ -509,13 +509,34 @@ def test_a_step_that_blurs_itself_is_not_called_usable():
     assert training_facts(Training(150, **tested, sent_back=(50, 100))).usable_step is None
 
 
-@pytest.mark.parametrize(("tested", "sent_back", "midway"), [
-    ((), (), 100), ((100,), (), 50), ((100,), (100,), 50), ((50, 100), (50, 100), None), ((100,), (200,), 50),
-    ((50, 100, 150), (), None),
+@pytest.mark.parametrize(("tested", "sent_back", "midway", "usable"), [
+    ({}, (), 100, None), ({100: 0.5}, (100,), 50, None), ({50: 0.5, 100: 0.5}, (50, 100), None, None),
+    ({100: 0.5}, (), 150, None), ({100: 0.7}, (), 150, 100), ({50: 0.2, 100: 0.5}, (100,), None, None),
+    ({50: 0.4, 100: 0.5}, (100,), None, 50), ({150: 0.5}, (), None, 150), ({150: 0.1}, (), None, None),
+    ({50: 0.02}, (), 100, None), ({150: 0.5}, (200,), None, 150),
 ])  # fmt: skip
-def test_no_step_is_to_be_tested_that_was_tested_or_lies_after_one_that_was_no_better(tested, sent_back, midway):
-    run = Training(200, saved=(50, 100, 150, 200), tested=tuple((step, 0.5) for step in tested), sent_back=sent_back)
-    assert run.midway == midway
+def test_an_earlier_step_is_to_be_tested_or_used(tested, sent_back, midway, usable):
+    """None that was tested or lies after one that sends back; and used only if it keeps more, or is the best left."""
+    run = Training(200, saved=(50, 100, 150, 200), tested=tuple(tested.items()), sent_back=sent_back)
+    facts = training_facts(run, now=0.6, best=0.6)
+    assert (facts.midway, facts.usable_step) == (midway, usable)
+
+
+@pytest.mark.parametrize("name", ["faces break", "copies", "all alike"])
+def test_an_earlier_step_that_sends_back_is_not_to_be_tested(name):
+    values = {**CASES[f"{name}, earlier step"], "earlier_sends_back": True}
+    assert judge(changed(CLEAN, **values)).rule == name
+
+
+@pytest.mark.parametrize("name", ["follows no prompt", "copies", "all alike"])
+def test_at_a_weight_above_1_a_lower_one_comes_first(name):
+    for more in ({}, {"usable_step": 500}, {"class_photos": True}):
+        made = judge(changed(CLEAN, **{**CASES[f"{name}, earlier step"], **more, "weight": 2.0, "much_lower": 1.0}))
+        assert (made.rule, made.action) == (name, "set_weight")
+
+
+def test_which_verdicts_say_that_a_checkpoint_was_trained_too_far():
+    assert {rule.name for rule in RULES} >= TRAINED_TOO_FAR
 
 
 @pytest.mark.parametrize("values", [COLLAPSED, SPOILED, IGNORED], ids=["collapsed", "spoiled", "follows no prompt"])
@@ -525,6 +546,7 @@ def test_two_steps_of_a_run_do_not_send_to_each_other(values):
     names = ("step", "last", "later", "earlier", "midway", "usable_step", "fallen", "best_step")
     made = judge(changed(CLEAN, **values | {name: getattr(tested, name) for name in names}))
     assert made.advice == "Keep step 50; for a new run use a third of the learning rate."
+    assert (made.action, made.value) == ("use_step", 50)
     known = training_facts(Training(50, saved=(50, 100), tested=((100, 0.6),), sent_back=(100,)), now=0.5, best=0.5)
     names = ("step", "last", "later", "later_sends_back", "later_gain")
     back = judge(changed(CLEAN, **{**UNDER, "fallen": None} | {name: getattr(known, name) for name in names}))
@@ -540,8 +562,8 @@ def test_what_a_high_weight_does_to_faces_is_not_laid_to_the_training(values):
 
 
 def test_a_lower_weight_than_one_that_is_too_high_is_1_at_most():
-    lower = [training_facts(Training(step=60, weight=weight)).lower for weight in (0.5, 1.0, 1.1, 2.0, 3.0)]
-    assert lower == [0.4, 0.8, 0.88, 1.0, 1.0]
+    lower = [training_facts(Training(step=60, weight=weight)).lower for weight in (-1.0, 0.5, 1.0, 1.1, 2.0, 3.0)]
+    assert lower == [-0.8, 0.4, 0.8, 0.88, 1.0, 1.0]
 
 
 def test_a_run_on_photos_of_somebody_else_is_not_called_spoiled():

@@ -71,15 +71,14 @@ class Training:
     judge_trained: bool = False
     done: int = 0
 
-    @property
-    def midway(self) -> int | None:
-        """Of the earlier checkpoints that were not tested, and lie before those that send back, the nearest to half of
-        the steps; None where there is none."""
+    def midway(self, after: int = 0) -> int | None:
+        """Of the earlier checkpoints that were not tested, lie after a step and before those that send back, the
+        nearest to half of the steps; None where there is none."""
         if self.step is None:
             return None
         half, tested = self.step / 2, {step for step, _ in self.tested}
         end = min([self.step, *(step for step in self.sent_back if step < self.step)])
-        left = (step for step in self.saved if step < end and step not in tested)
+        left = (step for step in self.saved if after < step < end and step not in tested)
         return min(left, key=lambda step: abs(step - half), default=None)
 
     @property
@@ -379,11 +378,12 @@ class TrainingFacts:
         later: the best of the later checkpoints that were tested and are clearly better; else the next one that was not
             tested or is clearly worse; else the last.
         lower, much_lower: 0.8 and 0.6 times the weight; at most 1.
-        usable_step: the best tested checkpoint before this one whose own verdict does not send back.
+        usable_step: the best tested checkpoint before this one whose own verdict does not send back, if it keeps more
+            than this one; or at least half as much, where no checkpoint between them is left to test.
         best_step, fallen: the best tested checkpoint, and how much retention was lost since.
         risen: retention gained since the tested checkpoint before this one.
         later_gain: how much more retention the later checkpoint has, where it was tested.
-        later_sends_back: it is one of `Training.sent_back`.
+        earlier_sends_back, later_sends_back: it is one of `Training.sent_back`.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested; of a step up to it, by the best that was tested after it.
         class_photos, preserved, named, judge_trained: see `Training`.
@@ -407,6 +407,7 @@ class TrainingFacts:
     risen: float | None = None
     later_gain: float | None = None
     later_sends_back: bool = False
+    earlier_sends_back: bool = False
     gained: float | None = None
     class_photos: bool = False
     preserved: bool = False

@@ -228,8 +228,7 @@ def _leak_share(shown: PictureSet, calibration: Calibration) -> float | None:
 
 def training_facts(run: Training, now: float | None = None, best: float | None = None) -> TrainingFacts:
     """Of retention against the photos (`now`) and against the ceiling; None where they were not measured."""
-    most = 1.0 if run.weight > 1.0 else run.weight  # above 1 the weight of all trainings comes first
-    lower, much_lower = (round(min(run.weight * factor, most), 2) for factor in (0.8, 0.6))
+    lower, much_lower = (round(min(run.weight * factor, 1.0), 2) for factor in (0.8, 0.6))
     facts = TrainingFacts(
         step=run.step,
         weight=run.weight,
@@ -250,20 +249,26 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         as_many=steps_of(last, 1.0),
         earlier=earlier,
         later=later,
-        midway=run.midway,
+        midway=run.midway(),
         later_sends_back=later in run.sent_back,
+        earlier_sends_back=earlier in run.sent_back,
     )
     before = [(step, kept) for step, kept in run.tested if step < run.step]
-    if before:
-        usable = [(kept, -step) for step, kept in before if step not in run.sent_back]
-        facts = replace(facts, usable_step=-max(usable)[1] if usable else None)
+    usable = [(step, kept) for step, kept in before if step not in run.sent_back]
+    if usable:
+        kept, place = max((kept, -step) for step, kept in usable)
+        between = run.midway(after=-place)
+        better = now is None or kept - now >= RISING
+        facts = replace(facts, midway=between)
+        if better or (between is None and now is not None and kept >= now / 2):
+            facts = replace(facts, usable_step=-place)
     if now is None or best is None:
         return facts
     after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
     facts = replace(facts, more=steps_of(last, share_to_train(best)), later_gain=gain)
     if before:
-        best_kept, best_step = max((kept, -step) for step, kept in before)
+        best_kept, best_step = max((kept, -step) for step, kept in usable or before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
     return replace(facts, gained=_gained(run, now))
 

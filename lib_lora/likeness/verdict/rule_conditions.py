@@ -60,17 +60,18 @@ def _times(factor: float, value: float | None) -> float | None:
 
 
 # At a higher weight than 1 a lower one is the first thing to try.
+AS_TRAINED: Condition = at_most(lambda f: f.training.weight, 1.0)
 FACES_BREAK: tuple[Condition, ...] = (
     above(lambda f: f.pictures.no_face_more, NO_FACES),
     at_least(lambda f: f.pictures.no_face, 3),
     at_most(lambda f: f.base.no_face_share, NO_FACES),
-    at_most(lambda f: f.training.weight, 1.0),
+    AS_TRAINED,
 )
 # The LoRA's doing, not that of the prompt or of too few sampling steps, which would blur the base model's pictures too.
 LORA_BLURS: tuple[Condition, ...] = (
     at_least(lambda f: f.pictures.blurred_share, MANY),
     at_most(lambda f: f.base.blurred_share, FEW),
-    at_most(lambda f: f.training.weight, 1.0),
+    AS_TRAINED,
 )
 # A later checkpoint that is worse, or no better, is no advice: two steps would send back and forth.
 LATER_WORSE: Condition = either(
@@ -81,7 +82,7 @@ LATER: Condition = every(
     unless(there(lambda f: f.training.later_sends_back)),
     unless(below(lambda f: f.training.later_gain, RISING)),
 )
-EARLIER: Condition = there(lambda f: f.training.earlier)
+EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.
 NO_GAIN_IN_A_RUN: Condition = either(unless(RUN), unless(there(lambda f: f.base.uplift)))

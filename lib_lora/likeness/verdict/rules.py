@@ -10,6 +10,7 @@ from lib_lora.character.photo_counts import BEST_COUNT, FEW_BELOW
 from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEAST_SEPARATION
 from lib_lora.likeness.verdict.rule_conditions import (
     ANOTHER_FACE,
+    AS_TRAINED,
     BURNT,
     CAST,
     COLLAPSED,
@@ -94,7 +95,7 @@ _WITHOUT_CLASS_PICTURES = (
 )
 _LATER_STEP = "Test the later checkpoint, step {later}, as well; continue with the better of the two."
 _LATER_IS_WORSE = (
-    "{kept_in_words}, and step {later} is worse.",
+    "{kept_in_words}, and step {later} is no better.",
     "Keep step {step}; for a new run halve the learning rate.",
 )
 _MORE_FAILS = (
@@ -104,17 +105,17 @@ _MORE_FAILS = (
 _EARLIER_WAS_BETTER: tuple[str, str, str, Limit] = (
     _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
     "Use step {best_step}; training on does not help.",
-    "test_step",
+    "use_step",
     lambda f: f.training.best_step,
 )
 _USABLE_STEP: tuple[str, str, Limit] = (
     "Use step {usable_step}, whose faces can be judged; for a new run halve the learning rate.",
-    "test_step",
+    "use_step",
     lambda f: f.training.usable_step,
 )
 _KEEP_USABLE_STEP: tuple[str, str, Limit] = (
     "Keep step {usable_step}; for a new run use a third of the learning rate.",
-    "test_step",
+    "use_step",
     lambda f: f.training.usable_step,
 )
 _ONE_POSE = "The prompt has next to no effect: {obeyed_in_words}, and {unvaried_in_words}."
@@ -126,8 +127,10 @@ _NOT_PRESERVED = (
     unless(there(lambda f: f.training.preserved)),
 )
 
-# What a training has done to a checkpoint, where the advice does not say to use an earlier one.
-TRAINED_TOO_FAR = frozenset(("collapsed", "spoiled", "follows no prompt", "follows no prompt, class pictures"))
+# What is wrong with a checkpoint at its weight, where the advice does not say to use an earlier one.
+TRAINED_TOO_FAR = frozenset(
+    ("too high a weight", "collapsed", "spoiled", "follows no prompt", "follows no prompt, class pictures")
+)
 
 RULES: tuple[Rule, ...] = (
     # -- nothing can be said
@@ -312,7 +315,7 @@ RULES: tuple[Rule, ...] = (
         "too high a weight",
         "drift",
         TOO_STRONG,
-        _SAID + " at weight {weight:g}.",
+        _SAID + " at weight {weight:g}, and the faces look as they do after too much training.",
         "Test it at weight 1.",
         "set_weight",
         1.0,
@@ -325,7 +328,7 @@ RULES: tuple[Rule, ...] = (
         "At step {best_step} {fallen_points} percentage points more of the identity were kept: trained past the best "
         "point.",
         "Keep step {best_step}; for a new run halve the learning rate.",
-        "test_step",
+        "use_step",
         lambda f: f.training.best_step,
     ),
     # Trained to pieces, by too many steps or too high a rate: it may keep less of the identity than a LoRA that was
@@ -480,6 +483,7 @@ RULES: tuple[Rule, ...] = (
             above(lambda f: f.copies.share, COPIED),
             at_least(lambda f: f.copies.count, 2),
             EARLIER,
+            AS_TRAINED,
         ),
         "{copies} of {read} pictures repeat a photo (most often {copied}).",
         "Test the earlier checkpoint, step {earlier}.",
@@ -498,21 +502,21 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "follows no prompt, class pictures",
         "follows no prompt",
-        (*IGNORED, there(lambda f: f.training.class_photos)),
+        (*IGNORED, there(lambda f: f.training.class_photos), AS_TRAINED),
         _ONE_POSE,
         "Train again without the class pictures.",
     ),
     Rule(
         "follows no prompt, earlier step tested",
         "follows no prompt",
-        (*IGNORED, there(lambda f: f.training.usable_step)),
+        (*IGNORED, there(lambda f: f.training.usable_step), AS_TRAINED),
         _ONE_POSE,
         *_KEEP_USABLE_STEP,
     ),
     Rule(
         "follows no prompt, earlier step",
         "follows no prompt",
-        (*IGNORED, there(lambda f: f.training.midway)),
+        (*IGNORED, there(lambda f: f.training.midway), AS_TRAINED),
         _ONE_POSE,
         "Test an earlier checkpoint, step {midway}; if it is no better, train again with a third of the learning rate.",
         "test_step",
@@ -571,6 +575,7 @@ RULES: tuple[Rule, ...] = (
             at_least(lambda f: f.identity.retention_best, HALF),
             below(lambda f: f.variety.ratio, lambda f: f.variety.limit),
             EARLIER,
+            AS_TRAINED,
         ),
         "The pictures vary only {variety_ratio:.0%} as much as without the LoRA.",
         "Test the earlier checkpoint, step {earlier}.",

@@ -123,6 +123,10 @@ def _advised(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[Ad
     if verdict.action == "test_step" and verdict.value is not None:
         step = int(verdict.value)
         return [AdviceButton(Message("Test step {step:,}", {"step": step}), "test", replace(_here(at), step=step))]
+    if verdict.action == "use_step" and verdict.value is not None:
+        step = int(verdict.value)
+        there = replace(_here(at), step=step)
+        return [AdviceButton(Message("Use step {step:,}", {"step": step}), "use", there)] if step in saved else []
     return [] if at.step is None else _advised_for_step(at, at.step, verdict, saved)
 
 

@@ -218,9 +218,11 @@ class _Search:
             self.confirmed[cell] = self._grid(one)
 
     def advised(self) -> int | None:
-        """The step that the best cell's verdict advises to test; None where it advises something else."""
+        """The step that the best cell's verdict advises to test or to use; None where it advises something else."""
         verdict = self._best()[1].report.verdict
-        return int(verdict.value) if verdict.action == "test_step" and verdict.value is not None else None
+        if verdict.action not in ("test_step", "use_step") or verdict.value is None:
+            return None
+        return int(verdict.value)
 
     def decided(self) -> tuple[Choice, Report]:
         """What is chosen, and the report that says most about it."""
@@ -273,9 +275,10 @@ class _Search:
     def _advice(self, best: Candidate, winner: Report) -> str:
         """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
         verdict = winner.verdict
-        advised = {"test_step": (verdict.value, best.weight), "set_weight": (best.step, verdict.value)}
+        step, weight = (verdict.value, best.weight), (best.step, verdict.value)
+        advised = {"test_step": step, "use_step": step, "set_weight": weight}
         tried = verdict.action == "keep" or advised.get(verdict.action) in self.screened
-        gone = verdict.action == "test_step" and verdict.value not in self._saved
+        gone = verdict.action in ("test_step", "use_step") and verdict.value not in self._saved
         return "" if tried or gone else f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:

@@ -353,7 +353,7 @@ def sent_back(run: Run, ruler: str, but: Path | None = None, base: str | None = 
         for step, weight, verdict in verdicts
         if verdict.kind == "over-baked"
         or verdict.rule in TRAINED_TOO_FAR
-        or (verdict.action == "test_step" and (verdict.value or step) < step)
+        or (verdict.action in ("test_step", "use_step") and (verdict.value or step) < step)
     ]
 
 

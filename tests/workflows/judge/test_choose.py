@@ -291,8 +291,8 @@ def test_than_how_many_others_the_choice_is_better():
 
 @pytest.mark.parametrize(
     ("action", "value", "tried"),
-    [("test_step", 3.0, [2, 3]), ("test_step", 7.0, [2]), ("train_more", 3.0, [2])],
-    ids=["a saved step", "a step that is not there", "other advice"],
+    [("test_step", 3.0, [2, 3]), ("use_step", 3.0, [2, 3]), ("test_step", 7.0, [2]), ("train_more", 3.0, [2])],
+    ids=["a saved step", "one tested elsewhere", "a step that is not there", "other advice"],
 )
 def test_what_the_best_advises_is_tried_too(run, eye, paint, monkeypatch, action, value, tried):
     """A step that is advised is never one that was left out."""
@@ -318,6 +318,8 @@ def test_what_the_best_advises_is_tried_too(run, eye, paint, monkeypatch, action
         ("test_step", 3.0, True),
         ("test_step", 2.0, False),
         ("test_step", 7.0, True),  # no longer there
+        ("use_step", 3.0, True),
+        ("use_step", 2.0, False),
         ("set_weight", 0.6, True),
         ("set_weight", 0.8, False),
         ("train_more", 3.0, False),

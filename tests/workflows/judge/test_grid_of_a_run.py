@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faults import raises
 from PIL import Image
 
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
+from lib_lora.likeness.verdict.facts import Facts
+from lib_lora.likeness.verdict.verdict import judge
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.run_file import load_run, saved_steps
-from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge import grid_report, grid_run
 from lib_lora.workflows.judge.grid_report import read_report
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun
 from lib_lora.workflows.judge.test_grid import find_run, finished_grid, paint_and_score
@@ -244,6 +248,18 @@ def test_an_older_grid_of_the_run_tells_the_trend(run, fake_painter, monkeypatch
     assert second.report.verdict.kind == "overtrained"
     assert second.report.verdict.action == "test_step"
     assert second.report.verdict.value == 2
+
+
+def test_a_step_that_was_trained_too_far_sends_back_whatever_its_advice(monkeypatch):
+    def judged(rule, action="none", value=None):
+        return SimpleNamespace(verdict=replace(judge(Facts()), rule=rule, action=action, value=value))
+
+    found = {
+        (50, 1.0): judged("undertrained", "test_step", 100), (100, 1.0): judged("collapsed"),
+        (150, 1.0): judged("faces break, earlier step tested", "use_step", 50), (200, 2.0): judged("too high a weight"),
+    }  # fmt: skip
+    monkeypatch.setattr(grid_report, "_newest", lambda *_: found)
+    assert grid_report.sent_back(None, "") == [(100, 1.0), (150, 1.0), (200, 2.0)]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 1}', '{"version": 99}'])

@@ -318,6 +318,7 @@ def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
             ),
         ),
         ("test_step", 450.0, ("Test step 450", "test", {"run": "001", "step": 450, "weight": 1.0})),
+        ("use_step", 450.0, ("Use step 450", "use", {"run": "001", "step": 450, "weight": 1.0})),
         ("set_weight", 0.8, ("Test weight 0.8", "test", {"run": "001", "step": 900, "weight": 0.8})),
         ("add_photos", None, ("Add photos", "add_photos", {})),
         ("paint_larger", None, ("Test at 768 pixels", "test", {"run": "001", "step": 900, "weight": 1.0, "side": 768})),
@@ -329,6 +330,10 @@ def test_the_advice_is_the_first_button(action, value, first):
     assert [one["main"] for one in found] == [True] + [False] * (len(found) - 1)
     assert any(one["do"] == "use" for one in found)
     assert found[-1]["do"] == "choose"
+
+
+def test_a_step_that_is_gone_cannot_be_used():
+    assert [one["label"] for one in _buttons("use_step", 450.0, (900,))] == ["Use this step"]
 
 
 def test_a_leak_that_may_stay_has_a_second_button():
