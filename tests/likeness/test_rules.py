@@ -20,7 +20,7 @@ from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
 from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
-from lib_lora.likeness.verdict.rules import RULES, TRAINED_TOO_FAR
+from lib_lora.likeness.verdict.rules import RULES, UNUSABLE
 from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.views.report_messages import facts_of, verdict_messages
@@ -535,8 +535,8 @@ def test_at_a_weight_above_1_a_lower_one_comes_first(name):
         assert (made.rule, made.action) == (name, "set_weight")
 
 
-def test_which_verdicts_say_that_a_checkpoint_was_trained_too_far():
-    assert {rule.name for rule in RULES} >= TRAINED_TOO_FAR
+def test_the_verdicts_of_unusable_checkpoints_are_there():
+    assert {rule.name for rule in RULES} >= UNUSABLE
 
 
 @pytest.mark.parametrize("values", [COLLAPSED, SPOILED, IGNORED], ids=["collapsed", "spoiled", "follows no prompt"])

@@ -47,8 +47,8 @@ class Training:
         saved: the steps of all checkpoints.
         done: the step that a training goes on from, whose checkpoint need not be there; 0 = that of the last one.
         tested: step and retention of earlier grids of this run at this weight.
-        sent_back: steps of those whose own verdict says to use an earlier step, that the LoRA breaks the faces, or that
-            it was trained too far.
+        sent_back: steps of those whose own verdict says to use an earlier step or another weight, that the LoRA breaks
+            the faces, or that it was trained too far.
         restarted: the step at which a finished training was trained on, its learning rate beginning again; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.

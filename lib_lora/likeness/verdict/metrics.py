@@ -249,19 +249,13 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         as_many=steps_of(last, 1.0),
         earlier=earlier,
         later=later,
-        midway=run.midway(),
         later_sends_back=later in run.sent_back,
         earlier_sends_back=earlier in run.sent_back,
     )
     before = [(step, kept) for step, kept in run.tested if step < run.step]
     usable = [(step, kept) for step, kept in before if step not in run.sent_back]
-    if usable:
-        kept, place = max((kept, -step) for step, kept in usable)
-        between = run.midway(after=-place)
-        better = now is None or kept - now >= RISING
-        facts = replace(facts, midway=between)
-        if better or (between is None and now is not None and kept >= now / 2):
-            facts = replace(facts, usable_step=-place)
+    midway, usable_step = _earlier_steps(run, usable, now)
+    facts = replace(facts, midway=midway, usable_step=usable_step)
     if now is None or best is None:
         return facts
     after = None if later is None else dict(run.tested).get(later)
@@ -271,6 +265,19 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         best_kept, best_step = max((kept, -step) for step, kept in usable or before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
     return replace(facts, gained=_gained(run, now))
+
+
+def _earlier_steps(
+    run: Training, usable: Sequence[tuple[int, float]], now: float | None
+) -> tuple[int | None, int | None]:
+    """`TrainingFacts.midway` and `usable_step`; `usable` are step and retention of the tests that do not send back."""
+    if not usable:
+        return run.midway(), None
+    step, kept = max(usable, key=lambda one: (one[1], -one[0]))
+    between = run.midway(after=step)
+    better = now is None or kept - now >= RISING
+    best_left = between is None and now is not None and kept >= now / 2
+    return between, step if better or best_left else None
 
 
 def _gained(run: Training, now: float) -> float | None:

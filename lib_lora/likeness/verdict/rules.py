@@ -127,8 +127,8 @@ _NOT_PRESERVED = (
     unless(there(lambda f: f.training.preserved)),
 )
 
-# What is wrong with a checkpoint at its weight, where the advice does not say to use an earlier one.
-TRAINED_TOO_FAR = frozenset(
+# Nobody should use a checkpoint at the weight of such a verdict, whatever its advice is.
+UNUSABLE = frozenset(
     ("too high a weight", "collapsed", "spoiled", "follows no prompt", "follows no prompt, class pictures")
 )
 

@@ -97,6 +97,12 @@ class Verdict:
     judged: bool
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def named_step(self) -> int | None:
+        """The checkpoint that is to be tested or used; None where the action names none."""
+        names_one = self.action in ("test_step", "use_step")
+        return int(self.value) if names_one and self.value is not None else None
+
 
 def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
     """The first rule that holds; the last one in `rules` must hold always."""

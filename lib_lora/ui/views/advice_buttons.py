@@ -120,13 +120,11 @@ def _here(at: TestedPoint) -> ButtonArguments:
 def _advised(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[AdviceButton]:
     if verdict.action == "add_photos":
         return [AdviceButton(Message("Add photos"), "add_photos")]
-    if verdict.action == "test_step" and verdict.value is not None:
-        step = int(verdict.value)
-        return [AdviceButton(Message("Test step {step:,}", {"step": step}), "test", replace(_here(at), step=step))]
-    if verdict.action == "use_step" and verdict.value is not None:
-        step = int(verdict.value)
-        there = replace(_here(at), step=step)
-        return [AdviceButton(Message("Use step {step:,}", {"step": step}), "use", there)] if step in saved else []
+    if (step := verdict.named_step) is not None:
+        there, named = replace(_here(at), step=step), {"step": step}
+        if verdict.action == "test_step":
+            return [AdviceButton(Message("Test step {step:,}", named), "test", there)]
+        return [AdviceButton(Message("Use step {step:,}", named), "use", there)] if step in saved else []
     return [] if at.step is None else _advised_for_step(at, at.step, verdict, saved)
 
 

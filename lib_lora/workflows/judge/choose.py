@@ -218,11 +218,8 @@ class _Search:
             self.confirmed[cell] = self._grid(one)
 
     def advised(self) -> int | None:
-        """The step that the best cell's verdict advises to test or to use; None where it advises something else."""
-        verdict = self._best()[1].report.verdict
-        if verdict.action not in ("test_step", "use_step") or verdict.value is None:
-            return None
-        return int(verdict.value)
+        """The step that the best cell's verdict names; None where it advises something else."""
+        return self._best()[1].report.verdict.named_step
 
     def decided(self) -> tuple[Choice, Report]:
         """What is chosen, and the report that says most about it."""
@@ -275,10 +272,10 @@ class _Search:
     def _advice(self, best: Candidate, winner: Report) -> str:
         """What else to do; nothing where it is a cell that was tried, or one that cannot be."""
         verdict = winner.verdict
-        step, weight = (verdict.value, best.weight), (best.step, verdict.value)
-        advised = {"test_step": step, "use_step": step, "set_weight": weight}
-        tried = verdict.action == "keep" or advised.get(verdict.action) in self.screened
-        gone = verdict.action in ("test_step", "use_step") and verdict.value not in self._saved
+        step = verdict.named_step
+        cell = (best.step, verdict.value) if verdict.action == "set_weight" else (step, best.weight)
+        tried = verdict.action == "keep" or cell in self.screened
+        gone = step is not None and step not in self._saved
         return "" if tried or gone else f" {verdict.advice}"
 
     def _best(self) -> tuple[Candidate, GridReport]:

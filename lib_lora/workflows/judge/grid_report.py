@@ -38,7 +38,7 @@ from lib_lora.likeness.report.report import (
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
-from lib_lora.likeness.verdict.rules import TRAINED_TOO_FAR
+from lib_lora.likeness.verdict.rules import UNUSABLE
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
@@ -344,16 +344,14 @@ def tested(run: Run, ruler: str, but: Path | None = None, base: str | None = Non
 
 
 def sent_back(run: Run, ruler: str, but: Path | None = None, base: str | None = None) -> list[tuple[int, float]]:
-    """Step and weight of the grids, as `tested` counts them, whose own verdict says to use an earlier step, that the
-    LoRA breaks the faces, or that it was trained too far."""
+    """Step and weight of the grids, as `tested` counts them, whose own verdict says to use an earlier step or another
+    weight, that the LoRA breaks the faces, or that it was trained too far."""
     newest = _newest(run, ruler, but, base)
     verdicts = [(step, weight, report.verdict) for (step, weight), report in newest.items()]
     return [
         (step, weight)
         for step, weight, verdict in verdicts
-        if verdict.kind == "over-baked"
-        or verdict.rule in TRAINED_TOO_FAR
-        or (verdict.action in ("test_step", "use_step") and (verdict.value or step) < step)
+        if verdict.kind == "over-baked" or verdict.rule in UNUSABLE or (verdict.named_step or step) < step
     ]
 
 
