@@ -3,6 +3,7 @@
     python bench/quality.py --work DIR                                  every variant, the people that choose, one seed
     python bench/quality.py --work DIR --people all --seeds 1 2         also those whom no setting was ever chosen on
     python bench/quality.py --work DIR --variants today words_class     some variants; more can follow later
+    python bench/quality.py --work DIR --weights 0.7 0.85               each LoRA painted at these weights too
     python bench/quality.py --work DIR --table                          only what DIR has so far
     python bench/quality.py --work DIR --pace --variants words          what the steps of variants cost, in turn
 
@@ -90,7 +91,7 @@ DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
 # preservation of phrases: for how many of the photos it is computed, in percent, and from which timestep on
 PHRASES = {
     f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
-    for share, since in ((25, 700), (50, 700), (100, 700))
+    for share, since in ((25, 700), (50, 700), (100, 700), (50, 850))
 }
 INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "ema0.98": ({"ema": 0.98}, {}, ""),
@@ -183,6 +184,12 @@ VARIANTS: dict[str, Variant] = {
         PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0, "passes": 28}, Material(more="mirrored")
     ),
     "named_preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"], Material("named")),
+    # where hardly more than the layout is decided
+    "preserve_w1s25_p50t850": Variant(PRESERVE["w1s25"] | PHRASES["p50t850"]),
+    "named_preserve_w1s25_p50t850": Variant(PRESERVE["w1s25"] | PHRASES["p50t850"], Material("named")),
+    # the trigger with vectors of its own, beside adapters in the text encoder
+    "words_preserve_w1s25_v2": Variant(PRESERVE["w1s25"] | VECTORS[2], Material("words")),
+    "named_preserve_w1s25_v2": Variant(PRESERVE["w1s25"] | VECTORS[2], Material("named")),
     "unet_preserve_w1s25_v2_p50t700": Variant(UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"]),
     "unet_named_preserve_w1s25_v2_p50t700": Variant(
         UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"], Material("named")
@@ -202,11 +209,12 @@ VARIANTS: dict[str, Variant] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are, and how pictures are painted."""
+    """Where things are, and how pictures are painted; `weights` of the LoRA, 1 = as trained."""
 
     work: Path
     unseen: Path
     sampling: int
+    weights: Sequence[float] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,8 +245,8 @@ def main() -> int:
         results_file.save("quality_pace", found, options.results)
         return 0
     failed = 0 if options.table else measure(options)
-    rows = [row for row in read_rows(options.work / RESULTS) if row["variant"] in VARIANTS]
-    print(tables(rows, list(VARIANTS), TODAY))
+    rows = [row for row in read_rows(options.work / RESULTS) if trained_as(row["variant"]) in VARIANTS]
+    print(tables(rows, names_in(rows), TODAY))
     results_file.save("quality", rows, options.results)
     return 1 if failed else 0
 
@@ -253,6 +261,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--unseen", type=Path, default=people.UNSEEN, help="folder of tools/unseen_people.py --photos")
     parser.add_argument("--sampling", type=int, default=8, help="steps of painting")
+    parser.add_argument("--weights", nargs="+", type=float, default=[], help="of the LoRA, beside 1")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument(
         "--pace",
@@ -269,9 +278,34 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def planned(options: argparse.Namespace, rows: Iterable[Mapping[str, Any]]) -> list[Job]:
     """The jobs that have no row yet: seed by seed, variant by variant, so that what was begun first is whole first."""
-    done = {(row["variant"], row["person"], row["seed"]) for row in rows}
+    done = _done(rows)
     jobs = [Job(v, p, s) for s in options.seeds for v in options.variants for p in options.people]
-    return [job for job in jobs if (job.variant, job.person, job.seed) not in done]
+    return [job for job in jobs if any(_key(job, weight) not in done for weight in (1.0, *options.weights))]
+
+
+def painted_at(variant: str, weight: float) -> str:
+    """What the tables call a variant whose LoRA is painted at a weight; as it is trained, its own name."""
+    return variant if weight == 1 else f"{variant} at {weight:g}"
+
+
+def trained_as(name: str) -> str:
+    """The variant that `painted_at` names."""
+    return name.partition(" at ")[0]
+
+
+def names_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The variants, each followed by the weights that there are rows of, the highest first."""
+    weights = {row["variant"]: row.get("weight", 1.0) for row in rows}
+    painted = sorted(weights, key=lambda name: -weights[name])
+    return [one for name in VARIANTS for one in painted if trained_as(one) == name]
+
+
+def _key(job: Job, weight: float) -> tuple[str, str, int]:
+    return painted_at(job.variant, weight), job.person, job.seed
+
+
+def _done(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str, int]]:
+    return {(row["variant"], row["person"], row["seed"]) for row in rows}
 
 
 # Training and measuring
@@ -282,7 +316,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    place = Place(options.work, options.unseen, options.sampling)
+    place = Place(options.work, options.unseen, options.sampling, (1.0, *options.weights))
     with only_process(options.work, "wait for it, or name another --work"):
         jobs = planned(options, read_rows(options.work / RESULTS))
         for left in options.work.glob("data/*/characters/*/runs"):
@@ -315,15 +349,17 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
     ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
     yards = {person: future.result() for person, future in ready.items()}
     waiting = {pool.submit(judged, job, place, yards[job.person]): job for job in jobs}
-    failed = 0
+    done, failed = _done(read_rows(place.work / RESULTS)), 0
     for number, future in enumerate(as_completed(waiting), 1):
         job = waiting[future]
         if error := future.exception():
             failed += 1
             said = f"failed: {error!r}"
         else:
-            add_row(place.work / RESULTS, future.result())
-            said = future.result().get("error") or f"{future.result()['seconds']:.0f} s"
+            for row in future.result():
+                if (row["variant"], row["person"], row["seed"]) not in done:
+                    add_row(place.work / RESULTS, row)
+            said = future.result()[-1].get("error") or f"{future.result()[0]['seconds']:.0f} s"
         name = f"{job.variant}, {job.person}, seed {job.seed}"
         print(f"{number} of {len(jobs)}: {name}: {said}", file=sys.stderr, flush=True)
     return failed
@@ -380,8 +416,9 @@ def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) ->
     return kinds
 
 
-def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
-    """Train one run and judge its LoRA; the row of the results. A run that its settings broke says so."""
+def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
+    """Train one run and judge its LoRA at each weight; the rows of the results. A run that its settings broke has one,
+    which says so."""
     from bench.quality_ingredients import laid_over
     from lib_lora.training.loop import train
 
@@ -394,7 +431,7 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
         if kind == "warning":
             notes.append(str(fields["text"]))
 
-    run = None
+    run, found = None, []
     try:
         run = new_run(job, place)
         _forget_peak()
@@ -403,19 +440,25 @@ def judged(job: Job, place: Place, yard: Yardstick) -> dict[str, Any]:
             lora = train(run, emit)
         row |= {"seconds": round(time.process_time() - processor, 2), "wall": round(time.perf_counter() - clock, 2)}
         row |= {"peak": peak(), "photos": sum(not one.prior for one in run.file.photos), "bytes": lora.stat().st_size}
-        asked = pictures.questions(
-            f"{people.trigger_of(job.person)} {CLASS_WORDS[job.person]}", CLASS_WORDS[job.person]
-        )
-        painted = pictures.paint(asked, place.sampling, lora)
-        pictures.keep_sheet(painted, place.work / "sheets" / f"{job.variant}-{job.person}-{job.seed}.png")
-        found = [pictures.look(one) for one in painted]
-        row |= {**yard.row, **figures(by_kind(asked, found), yard)}
-        row["judging"] = round(time.process_time() - processor - row["seconds"], 2)
+        found = [{**row, **_painted(job, place, yard, lora, weight), "notes": notes} for weight in place.weights]
     except UserError as error:
-        row["error"] = str(error)
+        found = [{**row, "error": str(error), "notes": notes}]
     if run:
         shutil.rmtree(run.folder)
-    return {**row, "notes": notes}
+    return found
+
+
+def _painted(job: Job, place: Place, yard: Yardstick, lora: Path, weight: float) -> dict[str, Any]:
+    """What the pictures of a LoRA at one weight show, and what that cost."""
+    processor, name = time.process_time(), painted_at(job.variant, weight)
+    who = f"{people.trigger_of(job.person)} {CLASS_WORDS[job.person]}"
+    asked = pictures.questions(who, CLASS_WORDS[job.person])
+    painted = pictures.paint(asked, place.sampling, lora, weight=weight)
+    sheet = f"{name.replace(' ', '-')}-{job.person}-{job.seed}.png"
+    pictures.keep_sheet(painted, place.work / "sheets" / sheet)
+    shown = figures(by_kind(asked, [pictures.look(one) for one in painted]), yard)
+    seconds = round(time.process_time() - processor, 2)
+    return {"variant": name, "weight": weight, **yard.row, **shown, "judging": seconds}
 
 
 def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> dict[str, list[float]]:

@@ -97,9 +97,9 @@ def painter(base: Path = BASE, side: int = SIDE) -> Painter:
 
 
 def paint(
-    asked: Sequence[Question], steps: int, lora: Path | None = None, brush: Painter | None = None
+    asked: Sequence[Question], steps: int, lora: Path | None = None, brush: Painter | None = None, weight: float = 1.0
 ) -> list[Image.Image]:
-    """A picture for each question, with a LoRA file at weight 1 or without any; `brush`: None = the small base's."""
+    """A picture for each question, with a LoRA file at a weight or without any; `brush`: None = the small base's."""
     from lib_lora.lora.adapter.merge import merged
     from lib_lora.lora.file.reading import read
 
@@ -108,7 +108,7 @@ def paint(
         if lora:
             parts = {"unet": brush.unet, **brush.text.parts()}
             content = read(lora)
-            applied.enter_context(merged(parts, brush.info.family, content))
+            applied.enter_context(merged(parts, brush.info.family, content, weight))
             applied.enter_context(brush.text.with_inversions(content.inversions))
         prompts, seeds = [one.prompt for one in asked], [one.seed for one in asked]
         return brush.paint(prompts, seeds, steps, GUIDANCE, SAMPLER, TOGETHER)

@@ -228,6 +228,21 @@ def test_what_is_in_the_file_is_not_done_again(tmp_path):
     assert len(left) == 13
 
 
+def test_a_lora_that_is_painted_at_other_weights_has_a_row_for_each(tmp_path):
+    few = [*("--variants", "today"), *("--people", "mara")]
+    options = quality._options([*("--work", str(tmp_path)), *few, *("--weights", "0.85", "0.7")])
+    rows = [row(), row("today at 0.85", weight=0.85)]
+    assert quality.planned(options, rows) == [quality.Job("today", "mara", 1)]
+    rows.append(row("today at 0.7", weight=0.7))
+    assert quality.planned(options, rows) == []
+    assert quality.names_in([*reversed(rows), row("few")]) == ["today", "today at 0.85", "today at 0.7", "few"]
+    assert quality.painted_at("today", 1.0) == "today"
+    assert all(quality.trained_as(one["variant"]) == "today" for one in rows)
+    assert not [name for name in quality.VARIANTS if quality.trained_as(name) != name]
+    lines = quality_table.tables(rows, quality.names_in(rows), "today").splitlines()
+    assert len([line for line in lines if line.startswith("| today at 0.7 |")]) == 6
+
+
 def test_material_of_one_kind_shares_a_data_folder(tmp_path):
     assert quality_people.root_of(tmp_path, Material("words")) == quality_people.root_of(
         tmp_path, Material("words", class_pictures="plain")
