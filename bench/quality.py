@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -348,8 +348,10 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
         one.result()
     ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
     yards = {person: future.result() for person, future in ready.items()}
-    waiting = {pool.submit(judged, job, place, yards[job.person]): job for job in jobs}
-    done, failed = _done(read_rows(place.work / RESULTS)), 0
+    done, waiting, failed = _done(read_rows(place.work / RESULTS)), {}, 0
+    for job in jobs:
+        missing = [weight for weight in place.weights if _key(job, weight) not in done]
+        waiting[pool.submit(judged, job, replace(place, weights=missing), yards[job.person])] = job
     for number, future in enumerate(as_completed(waiting), 1):
         job = waiting[future]
         if error := future.exception():
@@ -357,8 +359,7 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
             said = f"failed: {error!r}"
         else:
             for row in future.result():
-                if (row["variant"], row["person"], row["seed"]) not in done:
-                    add_row(place.work / RESULTS, row)
+                add_row(place.work / RESULTS, row)
             said = future.result()[-1].get("error") or f"{future.result()[0]['seconds']:.0f} s"
         name = f"{job.variant}, {job.person}, seed {job.seed}"
         print(f"{number} of {len(jobs)}: {name}: {said}", file=sys.stderr, flush=True)
