@@ -173,7 +173,10 @@ def eye() -> Remembering:
 
 @pytest.fixture
 def judgeable(copied: Finished) -> Run:
-    """A copied run, checkpoints 2 and 3, whose character has twelve photos: enough for a verdict."""
+    """A copied run, checkpoints 2 and 3, whose character has twelve photos: enough for a verdict. It is as long as is
+    proposed for its own photos."""
+    made = load_run(copied.run)
+    save_run(replace(made, file=replace(made.file, settings=replace(made.file.settings, passes=1))))
     made = load_run(copied.run)
     for number in range(4, 12):
         shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", made.character_folder.photos / f"more {number:02d}.jpg")

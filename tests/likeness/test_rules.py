@@ -17,7 +17,7 @@ from lib_lora.likeness.measure.calibration import COHORT, calibrate
 from lib_lora.likeness.measure.refusals import REFUSALS, LineRefusal
 from lib_lora.likeness.verdict import rule_language
 from lib_lora.likeness.verdict.facts import Facts, Training, flat, from_flat
-from lib_lora.likeness.verdict.metrics import share_to_train, steps_of, training_facts
+from lib_lora.likeness.verdict.metrics import share_to_train, steps_to_train, training_facts
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES, UNUSABLE
@@ -223,9 +223,27 @@ def test_a_face_that_is_hardly_learned_from_the_front_is_trained_on_before_photo
 
 
 def test_how_long_to_train_on_follows_from_what_the_steps_so_far_brought():
-    assert [steps_of(400, share_to_train(kept)) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 400]
-    assert steps_of(4, share_to_train(0.8)) == 10
-    assert all(steps_of(steps, share_to_train(0.84)) >= steps for steps in range(1, 500))
+    def on(steps, kept):
+        return steps_to_train(Training(), steps, share_to_train(kept))
+
+    assert [on(400, kept) for kept in (-0.1, 0.1, 0.25, 0.4, 0.8)] == [1200, 1200, 960, 450, 400]
+    assert on(4, 0.8) == 10
+    assert all(on(steps, 0.84) >= steps for steps in range(1, 500))
+
+
+def test_a_run_that_is_shorter_than_proposed_is_told_to_go_that_far_and_a_longer_one_as_far_again():
+    short = [training_facts(Training(step, proposed=196), now=0.5, best=0.5) for step in (20, 60, 196)]
+    assert [(known.more, known.as_many) for known in short] == [(180, 180), (140, 140), (200, 200)]
+    made = judge(changed(CLEAN, **UNDER, **LAST, more=180))
+    assert made.advice == "Train 180 more steps; keep the step that is better."
+
+
+@pytest.mark.parametrize("values", [UNDER, WEAK], ids=["slightly under", "undertrained"])
+def test_whoever_used_a_weight_above_1_is_told_to_test_what_comes_of_more_steps_at_1(values):
+    """What a weight of 2 lacks, more training gives at weight 1; the two together spoil a LoRA."""
+    made = judge(changed(CLEAN, **{**values, "fallen": None}, **LAST, weight=2.0, more=180))
+    assert made.advice.startswith("Train 180 more steps, and test the last one at weight 1")
+    assert (made.action, made.value) == ("train_more", 180)
 
 
 def test_a_clean_set_meets_no_rule_but_the_good_one():
@@ -378,7 +396,7 @@ def test_words_name_facts(part):
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
         "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
-        "fallen_points", "younger", "remedy", "after_last", "unvaried_in_words",
+        "fallen_points", "younger", "remedy", "after_last", "at_one", "unvaried_in_words",
     }  # fmt: skip
 
 
@@ -470,6 +488,12 @@ def test_at_the_last_step_more_steps_are_simply_more():
     (Training(50, saved=(50, 100), tested=((100, 0.34),)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100), tested=((100, 0.9),), sent_back=(100,)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100, 150), tested=((150, 0.3),)), "test_step", "Test the later checkpoint, step 100"),
+    (Training(50, saved=(*range(10, 160, 10),), proposed=200), "test_step", "Test the later checkpoint, step 100"),
+    (Training(50, saved=(50, 60, 70), proposed=140), "test_step", "Test the later checkpoint, step 70"),
+    (Training(50, saved=(50, 60, 70), proposed=160), "train_more", "Train 90 more steps after step 70"),
+    (Training(50, saved=(50, 60, 70), proposed=160, tested=((60, 0.5),)), "test_step", "Test the later checkpoint, "
+     "step 60"),
+    (Training(50, saved=(50, 60, 70), proposed=160, tested=((60, 0.3),)), "none", "Keep step 50; for a new run"),
 ])  # fmt: skip
 def test_a_later_step_is_advised_only_while_it_may_be_better(run, action, advice):
     """Else two steps of a run would send back and forth; a little more or less is chance, and training goes on."""

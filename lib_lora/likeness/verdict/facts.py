@@ -46,6 +46,7 @@ class Training:
         weight: of the LoRA.
         saved: the steps of all checkpoints.
         done: the step that a training goes on from, whose checkpoint need not be there; 0 = that of the last one.
+        proposed: as many steps as the passes of its settings make of its photos; 0 = not known.
         tested: step and retention of earlier grids of this run at this weight.
         sent_back: steps of those whose own verdict says to use an earlier step or another weight, that the LoRA breaks
             the faces, or that it was trained too far.
@@ -70,6 +71,7 @@ class Training:
     named: bool = False
     judge_trained: bool = False
     done: int = 0
+    proposed: int = 0
 
     def midway(self, after: int = 0) -> int | None:
         """Of the earlier checkpoints that were not tested, lie after a step and before those that send back, the
@@ -93,6 +95,11 @@ class Training:
     def last(self) -> int | None:
         """The step that a training goes on from."""
         return None if self.step is None else max((self.step, self.done, *self.saved))
+
+    @property
+    def short(self) -> bool:
+        """Whether the run has less than half of the steps that are proposed for its photos."""
+        return 2 * (self.last or self.proposed) < self.proposed
 
 
 def _kept_as(key: str, default: Any) -> Any:
@@ -375,8 +382,9 @@ class TrainingFacts:
 
     Attributes:
         step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
-        later: the best of the later checkpoints that were tested and are clearly better; else the next one that was not
-            tested or is clearly worse; else the last.
+        later: the best of the later checkpoints that were tested and are clearly better; else the next one, if that was
+            tested and is clearly worse; else of those that were not tested the nearest to twice the step (none in a
+            run that is `Training.short`); else the last.
         lower, much_lower: 0.8 and 0.6 times the weight; at most 1.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back, if it keeps more
             than this one; or at least half as much, where no checkpoint between them is left to test.
@@ -388,8 +396,8 @@ class TrainingFacts:
             was tested; of a step up to it, by the best that was tested after it.
         class_photos, preserved, named, judge_trained: see `Training`.
         more: how many steps to train on after the last, in tens, by what the steps so far brought
-            (`metrics.share_to_train`).
-        as_many: as many steps as the run has, in tens.
+            (`metrics.share_to_train`); up to `Training.proposed` at least.
+        as_many: as many steps as the run has, in tens; up to `Training.proposed` at least.
         beside: see `Training`.
     """
 

@@ -246,7 +246,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     facts = replace(
         facts,
         last=last,
-        as_many=steps_of(last, 1.0),
+        as_many=steps_to_train(run, last, 1.0),
         earlier=earlier,
         later=later,
         later_sends_back=later in run.sent_back,
@@ -260,7 +260,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         return facts
     after = None if later is None else dict(run.tested).get(later)
     gain = None if after is None else after - now
-    facts = replace(facts, more=steps_of(last, share_to_train(best)), later_gain=gain)
+    facts = replace(facts, more=steps_to_train(run, last, share_to_train(best)), later_gain=gain)
     if before:
         best_kept, best_step = max((kept, -step) for step, kept in usable or before)
         facts = replace(facts, best_step=-best_step, fallen=best_kept - now, risen=now - max(before)[1])
@@ -295,22 +295,27 @@ def later_step(run: Training, now: float | None) -> int | None:
     better = [(tested[one], one) for one in later if one in tested and one not in run.sent_back]
     if now is not None and better and max(better)[0] - now >= RISING:
         return max(better)[1]
+    untested = [one for one in later if one not in tested]
     for one in later:
-        gain = None if now is None or one not in tested else tested[one] - now
-        if gain is None or one in run.sent_back or not -FALLEN < gain < RISING:
+        if one in untested:
+            if not run.short:
+                return min(untested, key=lambda other: abs(other - 2 * (step or 0)))
+        elif now is None or one in run.sent_back or not -FALLEN < tested[one] - now < RISING:
             return one
-    return later[-1] if later else None
+    return None if untested or not later else later[-1]
 
 
-def steps_of(step: int, share: float) -> int:
-    """A share of the steps so far, in tens, rounded up; at least 10."""
-    return max(10, math.ceil(step * share / 10) * 10)
+def steps_to_train(run: Training, last: int, share: float) -> int:
+    """A share of the steps so far, or what is left of those that are proposed for its photos if that is more; in tens,
+    rounded up, at least 10."""
+    return max(10, math.ceil(max(last * share, run.proposed - last) / 10) * 10)
 
 
 def share_to_train(kept: float) -> float:
     """What share of the steps so far to train on, so that the identity kept reaches `KEPT` if it rises as it did.
 
     It rises fast first and slowly later, so this is rather too little; as many again at least (half as many were
-    followed in vain: docs/likeness.md), three times as many at most.
+    followed in vain: docs/likeness.md), three times as many at most. A run that is shorter than what is proposed for
+    its photos is told to go that far (`steps_to_train`).
     """
     return min(3.0, max(1.0, KEPT / max(kept, 1e-6) - 1))

@@ -43,7 +43,7 @@ from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
 from lib_lora.training.plan.presets import asked_in_run
-from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, RunFile, load_run, proposed_steps, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -275,6 +275,7 @@ def training_of(
         named=_are_named(run.file),
         judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
         done=done_steps(run),
+        proposed=proposed_steps(run.file),
     )
 
 
