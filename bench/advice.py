@@ -49,7 +49,7 @@ from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 PERSONAS, UNSEEN_PHOTOS = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
-SHORT, ENOUGH, LONG = 20, 60, 100  # steps
+SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
 CLASS_PASSES = 42  # through 14 photos, half of each batch
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
@@ -107,6 +107,15 @@ def short(place: Workplace) -> Steps:
         yield followed("trained on", place, last[-1], last)
     if "in vain" in last[-1].report.verdict.rule:
         yield followed("trained on in vain", place, last[-1])
+
+
+def early(place: Workplace) -> Steps:
+    """An early step of a run that is more than half as long as is proposed; and the step that is then tested."""
+    run = place.train({"steps": 4 * EARLY, "save_every": EARLY})
+    last: list[Tested] = []
+    yield followed(f"step {EARLY} of {4 * EARLY}", place, place.test(run, at(EARLY)), last)
+    if last and last[0].report.verdict.action == "test_step":
+        yield followed(f"step {last[0].request.step} of {4 * EARLY}", place, last[0])
 
 
 def slow(place: Workplace) -> Steps:
@@ -194,8 +203,8 @@ def class_pictures(place: Workplace) -> Steps:
 
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
-    "short": (short, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7), "class": (class_pictures, 14),
-    "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
+    "short": (short, 14), "early": (early, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7),
+    "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14),
 }  # fmt: skip
@@ -389,10 +398,10 @@ def _rules(rows: Iterable[Row]) -> list[str]:
 
 def done_of(row: Row) -> str:
     """What was done, in words that are the same for all people."""
-    more = re.fullmatch(r"(\d+) more steps", row["done"])
+    more = re.fullmatch(r"(\d+) more steps(.*)", row["done"])
     if more:
         few = int(more[1]) < row["before"]["step"]
-        return "fewer steps than before" if few else "at least as many steps again"
+        return ("fewer steps than before" if few else "at least as many steps again") + more[2]
     return re.sub(r"^step \d+", "the step named", str(row["done"]))
 
 
