@@ -328,7 +328,10 @@ def versions() -> dict[str, str]:
 
 
 def proposed_steps(run: RunFile) -> int:
-    """As many steps as the passes of its settings make of its photos, class pictures aside, whatever `steps` says."""
+    """As many steps as the passes of its settings make of its photos, class pictures aside, whatever `steps` says; 0
+    where the training has ended on its own before, since likeness no longer rose."""
+    if run.ended:
+        return 0
     photos = sum(not photo.prior for photo in run.photos)
     return replace(run.settings, steps=0).total_steps(photos)
 

@@ -102,6 +102,7 @@ def test_a_run_is_read_back_and_numbered(make_run):
 def test_what_is_proposed_for_the_photos_of_a_run_counts_no_class_pictures_and_no_steps_that_were_asked_for(make_run):
     file = make_run(photos=3, steps=5, passes=40, batch_size=2).file
     assert proposed_steps(file) == 60
+    assert proposed_steps(replace(file, ended=3)) == 0
     assert proposed_steps(replace(file, photos=[*file.photos, replace(file.photos[0], prior=True)])) == 60
 
 
