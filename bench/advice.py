@@ -111,7 +111,7 @@ def short(place: Workplace) -> Steps:
 
 def early(place: Workplace) -> Steps:
     """An early step of a run that is more than half as long as is proposed; and the step that is then tested."""
-    run = place.train({"steps": 4 * EARLY, "save_every": EARLY})
+    run = place.train({"steps": 4 * EARLY, "save_every": EARLY // 2})
     last: list[Tested] = []
     yield followed(f"step {EARLY} of {4 * EARLY}", place, place.test(run, at(EARLY)), last)
     if last and last[0].report.verdict.action == "test_step":

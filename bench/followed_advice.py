@@ -252,9 +252,8 @@ class Workplace:
         match verdict.action:
             case "train_more":
                 steps = (tested.report.facts.training.last or request.step) + int(value)
-                at_one = "at weight 1" in verdict.advice
-                then = replace(request, step=steps, weight=1.0 if at_one else request.weight)
-                said = f"{int(value)} more steps" + (", weight 1" if at_one else "")
+                then = replace(request, step=steps, weight=min(request.weight, 1.0))
+                said = f"{int(value)} more steps" + (", weight 1" if request.weight > 1 else "")
                 return self.test(self.go_on(run, steps), then), said
             case "set_weight":
                 return self._at_weight(tested, value)

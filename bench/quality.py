@@ -316,7 +316,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    place = Place(options.work, options.unseen, options.sampling, (1.0, *options.weights))
+    place = Place(options.work, options.unseen, options.sampling, tuple(dict.fromkeys((1.0, *options.weights))))
     with only_process(options.work, "wait for it, or name another --work"):
         jobs = planned(options, read_rows(options.work / RESULTS))
         for left in options.work.glob("data/*/characters/*/runs"):
@@ -418,8 +418,8 @@ def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) ->
 
 
 def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
-    """Train one run and judge its LoRA at each weight; the rows of the results. A run that its settings broke has one,
-    which says so."""
+    """Train one run and judge its LoRA at each weight; the rows of the results. Those of a run that its settings broke
+    say so."""
     from bench.quality_ingredients import laid_over
     from lib_lora.training.loop import train
 
@@ -433,6 +433,7 @@ def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
             notes.append(str(fields["text"]))
 
     run, found = None, []
+    left = list(place.weights)
     try:
         run = new_run(job, place)
         _forget_peak()
@@ -441,9 +442,12 @@ def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
             lora = train(run, emit)
         row |= {"seconds": round(time.process_time() - processor, 2), "wall": round(time.perf_counter() - clock, 2)}
         row |= {"peak": peak(), "photos": sum(not one.prior for one in run.file.photos), "bytes": lora.stat().st_size}
-        found = [{**row, **_painted(job, place, yard, lora, weight), "notes": notes} for weight in place.weights]
+        while left:
+            found.append({**row, **_painted(job, place, yard, lora, left[0]), "notes": notes})
+            del left[0]
     except UserError as error:
-        found = [{**row, "error": str(error), "notes": notes}]
+        said = {"error": str(error), "notes": notes}
+        found += [{**row, "variant": painted_at(job.variant, one), "weight": one, **said} for one in left]
     if run:
         shutil.rmtree(run.folder)
     return found

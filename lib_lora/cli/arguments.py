@@ -76,7 +76,7 @@ def training(parser: argparse.ArgumentParser) -> None:
     *others, last = presets()
     parser.add_argument("--preset", metavar="NAME", help=f"{', '.join(others)} or {last} (default: by the base)")
     parser.add_argument(
-        "--steps", type=at_least(1), metavar="N", help="optimizer steps (default: 100 views of each photo)"
+        "--steps", type=at_least(1), metavar="N", help="optimizer steps (default: the preset's views of each photo)"
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default of run: the current folder)"

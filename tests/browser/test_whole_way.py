@@ -143,7 +143,9 @@ def test_trains_while_the_page_is_reloaded(person: Visitor, webui: Page) -> None
     person.sees("What it will cost")
     panel.get_by_text("All settings").first.click()
     panel.get_by_label("Steps", exact=True).fill(str(STEPS))
-    panel.get_by_label("Views of each photo", exact=True).fill("1")  # or the advice would be as many steps as 56 views take
+    panel.get_by_label("Views of each photo", exact=True).fill(
+        "1"
+    )  # or the advice would be as many steps as 56 views take
     panel.get_by_label("Batch size", exact=True).fill("1")
     panel.get_by_label("Save every N steps", exact=True).fill("50")  # at the end alone
     panel.get_by_text("Paint and judge the test grid afterwards").locator("visible=true").first.click()

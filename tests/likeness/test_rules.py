@@ -235,14 +235,14 @@ def test_a_run_that_is_shorter_than_proposed_is_told_to_go_that_far_and_a_longer
     short = [training_facts(Training(step, proposed=196), now=0.5, best=0.5) for step in (20, 60, 196)]
     assert [(known.more, known.as_many) for known in short] == [(180, 180), (140, 140), (200, 200)]
     made = judge(changed(CLEAN, **UNDER, **LAST, more=180))
-    assert made.advice == "Train 180 more steps; keep the step that is better."
+    assert made.advice == "Train 180 more steps, and keep the step that is better."
 
 
-@pytest.mark.parametrize("values", [UNDER, WEAK], ids=["slightly under", "undertrained"])
+@pytest.mark.parametrize("values", [UNDER, WEAK, {**WEAK, "uplift": 0.01}], ids=["slightly", "much", "no effect"])
 def test_whoever_used_a_weight_above_1_is_told_to_test_what_comes_of_more_steps_at_1(values):
     """What a weight of 2 lacks, more training gives at weight 1; the two together spoil a LoRA."""
-    made = judge(changed(CLEAN, **{**values, "fallen": None}, **LAST, weight=2.0, more=180))
-    assert made.advice.startswith("Train 180 more steps, and test the last one at weight 1")
+    made = judge(changed(CLEAN, **{**values, "fallen": None}, **LAST, weight=2.0, more=180, as_many=180))
+    assert "rain 180 more steps and test the last one at weight 1" in made.advice
     assert (made.action, made.value) == ("train_more", 180)
 
 
@@ -489,11 +489,13 @@ def test_at_the_last_step_more_steps_are_simply_more():
     (Training(50, saved=(50, 100), tested=((100, 0.9),), sent_back=(100,)), "none", "Keep step 50; for a new run"),
     (Training(50, saved=(50, 100, 150), tested=((150, 0.3),)), "test_step", "Test the later checkpoint, step 100"),
     (Training(50, saved=(*range(10, 160, 10),), proposed=200), "test_step", "Test the later checkpoint, step 100"),
-    (Training(50, saved=(50, 60, 70), proposed=140), "test_step", "Test the later checkpoint, step 70"),
-    (Training(50, saved=(50, 60, 70), proposed=160), "train_more", "Train 90 more steps after step 70"),
-    (Training(50, saved=(50, 60, 70), proposed=160, tested=((60, 0.5),)), "test_step", "Test the later checkpoint, "
+    (Training(50, saved=(50, 60, 70)), "test_step", "Test the later checkpoint, step 70"),
+    (Training(50, saved=(50, 60, 70, 80, 100), tested=((80, 0.3),)), "test_step", "Test the later checkpoint, step 70"),
+    (Training(50, saved=(50, 60, 70, 100), tested=((60, 0.3),)), "none", "Keep step 50; for a new run"),
+    (Training(50, saved=(50, 60), tested=((60, 0.42),), proposed=336), "train_more", "Train 280 more steps after "
      "step 60"),
-    (Training(50, saved=(50, 60, 70), proposed=160, tested=((60, 0.3),)), "none", "Keep step 50; for a new run"),
+    (Training(30, saved=(20, 30, 60), tested=((20, 0.39),), restarted=20), "test_step", "Test the later checkpoint, "
+     "step 60"),
 ])  # fmt: skip
 def test_a_later_step_is_advised_only_while_it_may_be_better(run, action, advice):
     """Else two steps of a run would send back and forth; a little more or less is chance, and training goes on."""

@@ -46,7 +46,7 @@ class Training:
         weight: of the LoRA.
         saved: the steps of all checkpoints.
         done: the step that a training goes on from, whose checkpoint need not be there; 0 = that of the last one.
-        proposed: as many steps as the passes of its settings make of its photos; 0 = not known.
+        proposed: as many steps as the views of each photo that its settings name make; 0 = nothing is proposed.
         tested: step and retention of earlier grids of this run at this weight.
         sent_back: steps of those whose own verdict says to use an earlier step or another weight, that the LoRA breaks
             the faces, or that it was trained too far.
@@ -95,11 +95,6 @@ class Training:
     def last(self) -> int | None:
         """The step that a training goes on from."""
         return None if self.step is None else max((self.step, self.done, *self.saved))
-
-    @property
-    def short(self) -> bool:
-        """Whether the run has less than half of the steps that are proposed for its photos."""
-        return 2 * (self.last or self.proposed) < self.proposed
 
 
 def _kept_as(key: str, default: Any) -> Any:
@@ -382,9 +377,9 @@ class TrainingFacts:
 
     Attributes:
         step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
-        later: the best of the later checkpoints that were tested and are clearly better; else the next one, if that was
-            tested and is clearly worse; else of those that were not tested the nearest to twice the step (none in a
-            run that is `Training.short`); else the last.
+        later: the best of the later checkpoints that were tested and are clearly better; else, of those that were not
+            tested and lie before the first that is clearly worse, the nearest to twice the step; else that one; else
+            the last.
         lower, much_lower: 0.8 and 0.6 times the weight; at most 1.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back, if it keeps more
             than this one; or at least half as much, where no checkpoint between them is left to test.

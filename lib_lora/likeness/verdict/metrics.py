@@ -295,14 +295,14 @@ def later_step(run: Training, now: float | None) -> int | None:
     better = [(tested[one], one) for one in later if one in tested and one not in run.sent_back]
     if now is not None and better and max(better)[0] - now >= RISING:
         return max(better)[1]
-    untested = [one for one in later if one not in tested]
-    for one in later:
-        if one in untested:
-            if not run.short:
-                return min(untested, key=lambda other: abs(other - 2 * (step or 0)))
-        elif now is None or one in run.sent_back or not -FALLEN < tested[one] - now < RISING:
-            return one
-    return None if untested or not later else later[-1]
+    if now is None:
+        return min(later, default=None)
+    worse = (one for one in later if one in tested and (one in run.sent_back or tested[one] - now <= -FALLEN))
+    end = next(worse, None)
+    untested = [one for one in later if one not in tested and (end is None or one < end)]
+    if step is not None and untested:
+        return min(untested, key=lambda one: abs(one - 2 * step))
+    return end or max(later, default=None)
 
 
 def steps_to_train(run: Training, last: int, share: float) -> int:

@@ -425,7 +425,7 @@ RULES: tuple[Rule, ...] = (
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the trigger is in the captions and in the prompt, and that the pictures were painted with 20 "
-        "sampling steps or more; if so, train {as_many} more steps{after_last}.",
+        "sampling steps or more; if so, train {as_many} more steps{after_last}{at_one}.",
         "train_more",
         lambda f: f.training.as_many,
     ),
@@ -665,7 +665,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
         _SAID + ".",
-        "Train {more} more steps{after_last}{at_one}; keep the step that is better.",
+        "Train {more} more steps{after_last}{at_one}, and keep the step that is better.",
         "train_more",
         lambda f: f.training.more,
     ),

@@ -60,7 +60,7 @@ _LOWER_BESIDE = (
 )
 _IT, _CELL = "it", "step {step} at weight {weight:g}"
 _AFTER = " after step {last}"  # where an earlier one was tested
-_AT_ONE = ", and test the last one at weight 1"  # where the LoRA was used at more
+_AT_ONE = " and test the last one at weight 1"  # where the LoRA was used at more
 _PARTS = (
     *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
     *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER, _AT_ONE, _LESS_THAN_PHOTOS, _LESS_THAN_BASE),

@@ -327,15 +327,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def proposed_steps(run: RunFile) -> int:
-    """As many steps as the passes of its settings make of its photos, class pictures aside, whatever `steps` says; 0
-    where the training has ended on its own before, since likeness no longer rose."""
-    if run.ended:
-        return 0
-    photos = sum(not photo.prior for photo in run.photos)
-    return replace(run.settings, steps=0).total_steps(photos)
-
-
 def saved_steps(run: Run) -> list[int]:
     """The steps of a run's checkpoints, ascending. A file with another name does not count."""
     return run.place.steps_among(run.file.stem, [path.name for path in run.checkpoints.glob("*.safetensors")])

@@ -141,7 +141,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
             steps, last = (at.last or step) + int(value), max(saved, default=0)
             if last >= steps:  # that was done; now it is to be tested
                 label = Message("Test step {step:,}", {"step": last})
-                return [AdviceButton(label, "test", replace(here, step=last))]
+                return [AdviceButton(label, "test", replace(here, step=last, weight=min(at.weight, 1.0)))]
             label = Message("Train {more:,} more steps", {"more": int(value)})
             return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
 from lib_lora.training.plan.presets import asked_in_run
-from lib_lora.training.plan.run_file import Run, RunFile, load_run, proposed_steps, saved_steps
+from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -275,8 +275,22 @@ def training_of(
         named=_are_named(run.file),
         judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
         done=done_steps(run),
-        proposed=proposed_steps(run.file),
+        proposed=proposed_steps(run),
     )
+
+
+def proposed_steps(run: Run) -> int:
+    """As many steps as the views of each photo (`passes`) make of a run that was made shorter or stopped; 0 where it
+    ended on its own, since likeness no longer rose, or was continued after its end.
+
+    With a number of steps of its own, a run says nothing of several processes, and one is assumed.
+    """
+    file = run.file
+    if file.ended or file.best_step or file.restart:
+        return 0
+    if not file.settings.steps:
+        return history_of(run.events).total
+    return replace(file.settings, steps=0).total_steps(sum(not photo.prior for photo in file.photos))
 
 
 def training_cost(run: Run, checkpoint: Path) -> TrainingCost | None:

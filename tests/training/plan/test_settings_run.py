@@ -15,7 +15,7 @@ from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
 from lib_lora.training.plan.presets import preset, presets
-from lib_lora.training.plan.run_file import load_run, proposed_steps
+from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
 FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
@@ -97,13 +97,6 @@ def test_a_run_is_read_back_and_numbered(make_run):
     assert {photo.caption for photo in first.file.photos} == {"photo of mrxa woman"}
     with raises("not-a-run-folder", has="run.yaml"):
         load_run(first.folder.parent)
-
-
-def test_what_is_proposed_for_the_photos_of_a_run_counts_no_class_pictures_and_no_steps_that_were_asked_for(make_run):
-    file = make_run(photos=3, steps=5, passes=40, batch_size=2).file
-    assert proposed_steps(file) == 60
-    assert proposed_steps(replace(file, ended=3)) == 0
-    assert proposed_steps(replace(file, photos=[*file.photos, replace(file.photos[0], prior=True)])) == 60
 
 
 def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):

@@ -15,7 +15,7 @@ from lib_lora.runs.events import read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge import grid_run
-from lib_lora.workflows.judge.grid_report import next_command, training_of
+from lib_lora.workflows.judge.grid_report import next_command, proposed_steps, training_of
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
@@ -179,3 +179,16 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     command = next_command(RunFolder(run.folder), leaking)
     assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
     assert f"--set steps={run.file.settings.steps}" in command
+
+
+def test_what_is_proposed_for_a_run_that_was_made_shorter_is_as_many_steps_as_the_views_of_its_photos_make(run):
+    def proposed(settings=None, **more):
+        return proposed_steps(replace(run, file=replace(run.file, settings=settings or short, **more)))
+
+    short = replace(run.file.settings, steps=3, passes=40, batch_size=2)
+    assert proposed() == 80  # four photos
+    assert proposed(photos=[*run.file.photos, replace(run.file.photos[0], prior=True)]) == 80
+    told = replace(run, file=replace(run.file, settings=short))
+    assert training_of(told, 3, 1.0, [], [], "sface").proposed == 80
+    assert [proposed(**{name: 2}) for name in ("ended", "best_step", "restart")] == [0, 0, 0]
+    assert proposed(replace(short, steps=0)) == 3  # as its events say, whatever the number of processes

@@ -362,6 +362,11 @@ def test_a_run_is_trained_on_from_the_step_that_was_its_last_when_it_was_judged(
     assert found["main"]
 
 
+def test_what_was_trained_on_from_a_weight_above_1_is_tested_at_1():
+    found = _buttons("train_more", 400.0, (900, 1300), weight=2.0)[0]
+    assert found["arguments"] == {"run": "001", "step": 1300, "weight": 1.0}
+
+
 @pytest.mark.parametrize(("side", "larger"), [(128, [192]), (512, [768]), (1024, [1536]), (1536, []), (0, [])])
 def test_larger_is_half_as_large_again_up_to_a_limit(side, larger):
     found = _buttons("paint_larger", None, side=side)
