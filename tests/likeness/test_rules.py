@@ -492,6 +492,9 @@ def test_at_the_last_step_more_steps_are_simply_more():
     (Training(50, saved=(50, 60, 70)), "test_step", "Test the later checkpoint, step 70"),
     (Training(50, saved=(50, 60, 70, 80, 100), tested=((80, 0.3),)), "test_step", "Test the later checkpoint, step 70"),
     (Training(50, saved=(50, 60, 70, 100), tested=((60, 0.3),)), "none", "Keep step 50; for a new run"),
+    (Training(50, saved=(25, 50, 100), proposed=400), "test_step", "Test the later checkpoint, step 100"),
+    (Training(50, saved=(25, 50, 100), proposed=404), "train_more", "Train 310 more steps after step 100"),
+    (Training(25, saved=(25, 50, 100), tested=((50, 0.3),), proposed=404), "none", "Keep step 25; for a new run"),
     (Training(50, saved=(50, 60), tested=((60, 0.42),), proposed=336), "train_more", "Train 280 more steps after "
      "step 60"),
     (Training(30, saved=(20, 30, 60), tested=((20, 0.39),), restarted=20), "test_step", "Test the later checkpoint, "

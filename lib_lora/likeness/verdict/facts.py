@@ -378,8 +378,8 @@ class TrainingFacts:
     Attributes:
         step, weight, earlier, midway, last: see `Training`; `earlier` is the checkpoint before this one.
         later: the best of the later checkpoints that were tested and are clearly better; else, of those that were not
-            tested and lie before the first that is clearly worse, the nearest to twice the step; else that one; else
-            the last.
+            tested, have a quarter of the proposed steps and lie before the first that is clearly worse, the nearest to
+            twice the step; else that one; else the last that was tested.
         lower, much_lower: 0.8 and 0.6 times the weight; at most 1.
         usable_step: the best tested checkpoint before this one whose own verdict does not send back, if it keeps more
             than this one; or at least half as much, where no checkpoint between them is left to test.

@@ -38,6 +38,8 @@ from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise
 LEAST_LEAK = 3  # faces with the trigger and without it, for the leak as a share
+# Of the proposed steps; a later checkpoint with fewer helped five of seven people, training on all (docs/likeness.md).
+WORTH_A_TEST = 0.25
 
 
 def facts_of(shown: PictureSet, template: Template, calibration: Calibration) -> Facts:
@@ -299,10 +301,11 @@ def later_step(run: Training, now: float | None) -> int | None:
         return min(later, default=None)
     worse = (one for one in later if one in tested and (one in run.sent_back or tested[one] - now <= -FALLEN))
     end = next(worse, None)
-    untested = [one for one in later if one not in tested and (end is None or one < end)]
+    worth_it = (one for one in later if one not in tested and one >= run.proposed * WORTH_A_TEST)
+    untested = [one for one in worth_it if end is None or one < end]
     if step is not None and untested:
         return min(untested, key=lambda one: abs(one - 2 * step))
-    return end or max(later, default=None)
+    return end or max(tested.keys() & {*later}, default=None)
 
 
 def steps_to_train(run: Training, last: int, share: float) -> int:
