@@ -8,7 +8,7 @@ Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of t
 states in which rules of the verdict apply (really trained, really painted), reads the advice from the report, follows
 it, and measures both pictures' sets with held-out photos (`bench.followed_advice`). DIR keeps the rows of each finished
 case in results.jsonl; what stands there is not done again, so the command can be stopped and given again;
-bench/results/advice has those of docs/likeness.md.
+bench/results/advice has those of docs/likeness.md, and in earlier.jsonl those of advice that has been changed since.
 
 An advice has helped where its measure rose by more than its standard error: the difference of each picture to the one
 of the same prompt and seed before, mean over standard deviation by the root of their number. The measure is the mean of

@@ -38,7 +38,7 @@ from lib_lora.likeness.verdict.traits import TURNED
 
 LEAST_GAIN = 0.1  # of likeness; a share of less is noise
 LEAST_LEAK = 3  # faces with the trigger and without it, for the leak as a share
-# Of the proposed steps; a later checkpoint with fewer helped five of seven people, training on all (docs/likeness.md).
+# Of the proposed steps; a later checkpoint with fewer helped six of eight people, training on all (docs/likeness.md).
 WORTH_A_TEST = 0.25
 
 

@@ -33,7 +33,7 @@ FALLEN = 0.05  # of the identity, since the best tested checkpoint; training on 
 FOLLOWED = 0.25  # of what the base model makes of a prompt; see docs/likeness.md
 ALIKE = 1.03  # times the photos' mutual likeness: the pictures are more alike than the photos are
 STILL = 0.6  # times the photos' spread of the heads' turns
-# With class pictures 0.16 and 0.26, varied by 0.50 and 0.53; LoRAs that obey: from 0.32, varied by 0.61, upwards.
+# With class pictures 0.13 to 0.27, varied by 0.45 to 0.54; LoRAs that obey: 0.29, varied by 0.58, or more of one.
 HARDLY_FOLLOWED = 0.3
 UNVARIED = 0.55  # times the base model's variety
 SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
