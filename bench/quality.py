@@ -278,9 +278,9 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def planned(options: argparse.Namespace, rows: Iterable[Mapping[str, Any]]) -> list[Job]:
     """The jobs that have no row yet: seed by seed, variant by variant, so that what was begun first is whole first."""
-    done = _done(rows)
+    done = [*rows]
     jobs = [Job(v, p, s) for s in options.seeds for v in options.variants for p in options.people]
-    return [job for job in jobs if any(_key(job, weight) not in done for weight in (1.0, *options.weights))]
+    return [job for job in jobs if missing_weights(job, (1.0, *options.weights), done)]
 
 
 def painted_at(variant: str, weight: float) -> str:
@@ -300,12 +300,10 @@ def names_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [one for name in VARIANTS for one in painted if trained_as(one) == name]
 
 
-def _key(job: Job, weight: float) -> tuple[str, str, int]:
-    return painted_at(job.variant, weight), job.person, job.seed
-
-
-def _done(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, str, int]]:
-    return {(row["variant"], row["person"], row["seed"]) for row in rows}
+def missing_weights(job: Job, weights: Iterable[float], rows: Iterable[Mapping[str, Any]]) -> list[float]:
+    """The weights at which a job's LoRA has no row yet."""
+    done = {row["variant"] for row in rows if (row["person"], row["seed"]) == (job.person, job.seed)}
+    return [weight for weight in dict.fromkeys(weights) if painted_at(job.variant, weight) not in done]
 
 
 # Training and measuring
@@ -316,7 +314,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    place = Place(options.work, options.unseen, options.sampling, tuple(dict.fromkeys((1.0, *options.weights))))
+    place = Place(options.work, options.unseen, options.sampling, (1.0, *options.weights))
     with only_process(options.work, "wait for it, or name another --work"):
         jobs = planned(options, read_rows(options.work / RESULTS))
         for left in options.work.glob("data/*/characters/*/runs"):
@@ -348,10 +346,10 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
         one.result()
     ready = {person: pool.submit(yardstick, person, place) for person in dict.fromkeys(job.person for job in jobs)}
     yards = {person: future.result() for person, future in ready.items()}
-    done, waiting, failed = _done(read_rows(place.work / RESULTS)), {}, 0
+    rows, waiting, failed = read_rows(place.work / RESULTS), {}, 0
     for job in jobs:
-        missing = [weight for weight in place.weights if _key(job, weight) not in done]
-        waiting[pool.submit(judged, job, replace(place, weights=missing), yards[job.person])] = job
+        left = replace(place, weights=missing_weights(job, place.weights, rows))
+        waiting[pool.submit(judged, job, left, yards[job.person])] = job
     for number, future in enumerate(as_completed(waiting), 1):
         job = waiting[future]
         if error := future.exception():

@@ -292,20 +292,23 @@ def _gained(run: Training, now: float) -> float | None:
 
 def later_step(run: Training, now: float | None) -> int | None:
     """See `TrainingFacts.later`; `now` is the retention of the step tested, None where it was not measured."""
-    step, tested = run.step, dict(run.tested)
-    later = [] if step is None else sorted(one for one in run.saved if one > step)
-    better = [(tested[one], one) for one in later if one in tested and one not in run.sent_back]
-    if now is not None and better and max(better)[0] - now >= RISING:
-        return max(better)[1]
+    if run.step is None:
+        return None
+    step = run.step
+    later = sorted(one for one in run.saved if one > step)
     if now is None:
         return min(later, default=None)
-    worse = (one for one in later if one in tested and (one in run.sent_back or tested[one] - now <= -FALLEN))
-    end = next(worse, None)
-    worth_it = (one for one in later if one not in tested and one >= run.proposed * WORTH_A_TEST)
-    untested = [one for one in worth_it if end is None or one < end]
-    if step is not None and untested:
-        return min(untested, key=lambda one: abs(one - 2 * step))
-    return end or max(tested.keys() & {*later}, default=None)
+    tested = {one: kept for one, kept in run.tested if one in later}
+    kept, best = max(((kept, one) for one, kept in tested.items() if one not in run.sent_back), default=(now, step))
+    if kept - now >= RISING:
+        return best
+    worse = [one for one in later if one in run.sent_back or tested.get(one, now) - now <= -FALLEN]
+    end = min(worse, default=None)
+    untested = [one for one in later if one not in tested and one >= run.proposed * WORTH_A_TEST]
+    before = [one for one in untested if end is None or one < end]
+    if before:
+        return min(before, key=lambda one: abs(one - 2 * step))
+    return end or max(tested, default=None)
 
 
 def steps_to_train(run: Training, last: int, share: float) -> int:
