@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from lib_lora import file_permissions
@@ -69,8 +69,7 @@ class QueueFile:
             if self._new.exists() and not self.path.exists():
                 self._move_aside()  # a process was killed while it did so
             with explained(self.path):
-                if not self.path.exists():
-                    open(self.path, "ab", opener=file_permissions.opener).close()  # the files beside it get its rights
+                self._make_file()
             with closing(sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)) as db:
                 db.row_factory = sqlite3.Row
                 self._prepare(db)
@@ -92,6 +91,15 @@ class QueueFile:
                 code="queue-unusable",
                 file=self.path,
             ) from error
+
+    def _make_file(self) -> None:
+        """Make an empty file where none is: the files that SQLite makes beside it get its rights.
+
+        One that is there is not opened. Whoever closes a file gives up all POSIX locks that the process has on it
+        (sqlite.org/howtocorrupt.html, 2.2): another process would then delete the log that connections here write to.
+        """
+        with suppress(FileExistsError):
+            open(self.path, "xb", opener=file_permissions.opener).close()
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:

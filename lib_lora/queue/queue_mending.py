@@ -23,6 +23,7 @@ _MOST = 100_000  # numbers that are looked for one by one
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second: SQLite quotes damaged text in what it says
 WRITING = 2.0  # seconds that a process may need between two parts of a change
 _WRITING_ON = 10.0  # seconds after which a log that was never whole is damaged, although it grows
+_CORRUPT = 11  # SQLITE_CORRUPT (sqlite.org/rescode.html)
 _POLL, _RARELY = 0.05, 0.4  # seconds between two checks at it: at first, and later
 
 
@@ -63,6 +64,8 @@ def damage(path: Path, version: int, patience: float) -> str:
             if found > version:
                 return ""
             said = str(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            if _unread(said):
+                return ""
             if said != "ok" or not (found or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
                 return "" if said == "ok" else said
             return _odd_tables(db, found) or _odd_rows(db)
@@ -80,6 +83,12 @@ def _of_the_content(error: sqlite3.OperationalError) -> bool:
         "no such|no column|malformed|could not decode|duplicate column|already exists|syntax|unsupported file format"
     )
     return re.search(words, str(error), re.IGNORECASE) is not None
+
+
+def _unread(said: str) -> bool:
+    """Whether ``integrity_check`` could not read a page; only a page that is damaged says something of the content."""
+    code = re.search(r"error code=(\d+)", said)
+    return code is not None and int(code[1]) & 0xFF != _CORRUPT  # the rest is what kind of that error it is
 
 
 def _odd_tables(db: sqlite3.Connection, found: int) -> str:

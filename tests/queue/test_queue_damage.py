@@ -1,9 +1,13 @@
 """A damaged jobs.sqlite: whatever is wrong with it, all jobs are as they were, or it is said; never a traceback."""
 
+import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -398,6 +402,34 @@ def test_a_locked_or_full_file_is_not_called_damaged(copy, monkeypatch):
     with raises("queue-unusable"):
         Queue(copy).add("x", TrainArguments(base="x"))
     other.close()
+    assert not list(copy.glob("*damaged*"))
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from lib_lora.queue.queue import Queue
+assert Queue(Path(sys.argv[1])).paused()
+"""
+
+
+def test_a_file_that_is_there_is_not_opened_to_be_made(copy):
+    """Closing it would give up this process's locks, and the next process would delete the log that it writes to."""
+    kept = queue_file.QueueFile(copy)
+    with kept.kept_open():
+        kept._make_file()  # two threads that both saw no file
+        subprocess.run([sys.executable, "-c", OPENED, str(copy)], check=True, cwd=Path(__file__).parents[2])
+        assert (copy / "jobs.sqlite-wal").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file that is open can be deleted there")
+def test_a_page_that_cannot_be_read_is_not_called_damaged(copy):
+    kept = queue_file.QueueFile(copy)
+    with kept.kept_open():
+        Queue(copy).pause_all(False)  # is in the log
+        (copy / "jobs.sqlite-wal").unlink()
+        with raises("queue-unusable", has="disk I/O error"):
+            Queue(copy).paused()
     assert not list(copy.glob("*damaged*"))
 
 
