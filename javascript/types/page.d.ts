@@ -140,6 +140,7 @@ interface ChartLine {
   tone?: string;
   dots?: boolean;
   bars?: number[][];
+  hint?: string;
 }
 
 /**

@@ -196,6 +196,7 @@ interface PageLimits {
 /** The words for the server's codes: `words` in the answer of `/state`. */
 interface PageWords {
   numbers: Record<'identity' | 'only_when_asked' | 'obedience' | 'variety', string>;
+  number_meanings: Record<'identity' | 'only_when_asked' | 'obedience' | 'variety', string>;
   statuses: Record<string, { tone: 'good' | 'warn' | 'bad' | 'none'; meaning: string }>;
   lights: Record<'green' | 'yellow' | 'unknown' | 'red', { tone: 'good' | 'warn' | 'bad' | 'none'; word: string }>;
   kept_keys: Record<string, Record<string, string>>;

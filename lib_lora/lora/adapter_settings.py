@@ -64,14 +64,18 @@ class LoraSettings:
     )
     use_rslora: bool = field(
         default=False,
-        metadata=described("rsLoRA", "Divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732)."),
+        metadata=described(
+            "rsLoRA",
+            "Divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732). It acts more strongly by the same"
+            " factor, so lower the learning rates too.",
+        ),
     )
     use_dora: bool = field(
         default=False,
         metadata=described(
             "DoRA",
             "Learn the length of each input column apart from its direction (Liu et al., arXiv 2402.09353), on the"
-            " input axis, which is the one that A1111 computes.",
+            " input axis, as A1111 computes it. No visible difference on the small base model.",
         ),
     )
 

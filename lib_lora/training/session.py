@@ -170,6 +170,14 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
         text = "No face was found in any photo, so no part of them counts more than the rest."
         emit("warning", code="face-weight-without-face", text=text)
 
+    if train.preservation_weight and not train.hears_text:
+        text = (
+            "Output preservation without trained text encoders or vectors of the trigger: the trigger word keeps the "
+            "meaning it has for the base model, and likeness may be lost. Set trigger_vectors to 2, or train the text "
+            "encoders."
+        )
+        emit("warning", code="preservation-without-text", text=text)
+
     denoiser = info.load_denoiser(dtype, device)
     parts: dict[str, torch.nn.Module] = {"unet": denoiser}
     if train.trains_text and stack:

@@ -170,6 +170,7 @@ NOTE_CASES = {
     "leak": {"leak": 2, "retention_best": 0.7},
     "trigger without effect": {"leak_share": 0.9},
     "class pictures": {"class_photos": True},
+    "prompts at a lower weight": {"preserved": True},
     "judge has trained": {"judge_trained": True},
     "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
     "eyes": {"eye_change": 22.0},
@@ -650,6 +651,7 @@ def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest(
         ({}, ("train_again", 1.0)), ({"preserved": True}, ("keep", None)), (NO_RUN, ("keep", None)),
         ({"leak": 1}, ("keep", None)), ({"named": False}, ("keep", 1.0)),
         ({"named": False, "preserved": True}, ("keep", None)), ({"named": False, **NO_RUN}, ("keep", None)),
+        ({"hears_text": False}, ("keep", None)), ({"hears_text": False, "named": False}, ("keep", None)),
     ):  # fmt: skip
         made = judge(changed(CLEAN, **{**leaks, **more}))
         assert (made.action, made.value) == advised, more

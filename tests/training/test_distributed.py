@@ -12,16 +12,19 @@ from PIL import Image
 from training_runs import forkserver_loads_training
 
 from lib_lora.errors import UserError
+from lib_lora.lora.bundled import PREFIX
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import read_events
 from lib_lora.training.loop import train
 from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.session import open_session
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.main_job import sink
 
 SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
 SETTINGS |= {"phrase_weight": 1.0, "phrase_timesteps": 0}
-OF_ONE = {"trigger_vectors": 2, "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "identity_loss_from": 0.3}
+OF_ONE = {"trigger_vectors": 2, "vectors_lr": 0.1}
+OF_ONE |= {"identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "identity_loss_from": 0.3}
 OF_TWO = {"together": ["Tomas"], "face_weight": 3.0, "ema": 0.9, "objective": {"prior_loss_weight": 0.5}}
 
 
@@ -103,6 +106,8 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_b
     shutil.copytree(data, data.with_name("another"))
     lost = load_run(data.with_name("another") / twos[0].folder.relative_to(data))
     (lost.character_folder.photos / "01.jpg").unlink()
+    begun = open_session(ones[0], lambda *_, **__: None)
+    start = [vectors.detach().clone() for vectors in begun.adapter.vectors().values()]
     for one in ones:
         train(one, sink(one))
     said = in_two(*twos, lost)
@@ -113,6 +118,7 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_b
     assert not lost.checkpoint(3).exists()
     for one, two in zip(ones, twos, strict=True):
         _same(one, two)
+    _learned_the_same_vectors(start, ones[0], twos[0])
     assert {photo.of for photo in twos[1].file.photos if not photo.prior} == {"", "Tomas"}
     assert any(photo.prior for photo in twos[1].file.photos)
 
@@ -127,6 +133,15 @@ def _same(one, two):
     learned = [(ours[key].float(), theirs[key].float()) for key in ours if key.endswith("lora_up.weight")]
     apart = sum((a - b).abs().sum() for a, b in learned) / sum(a.abs().sum() for a, _ in learned)
     assert apart < 0.02
-    for key in ours:
+    for key in ours.keys() - {key for key in ours if key.startswith(PREFIX)}:
         assert (ours[key].float() - theirs[key].float()).abs().max() < 5e-3
     assert read(two.checkpoint(3)).metadata["ss_total_batch_size"] == "2"
+
+
+def _learned_the_same_vectors(start, one, two):
+    ours, theirs = (read(run.checkpoint(3)).inversions[0].vectors for run in (one, two))
+    assert len(start) == len(ours) == len(theirs) > 0
+    for before, mine, other in zip(start, ours, theirs, strict=True):
+        moved = (mine.float() - before).abs()
+        assert moved.mean() > 0.05
+        assert (mine.float() - other.float()).abs().mean() < 0.02 * moved.mean()

@@ -360,6 +360,15 @@ def test_a_weight_that_finds_no_face_is_said(make_run, events):
     assert warning["code"] == "face-weight-without-face"
 
 
+def test_preservation_for_a_trigger_that_means_nothing_of_its_own_is_said(make_run, events):
+    deaf = {"preservation_weight": 1.0, "lora": {"te": False}}
+    open_session(make_run(steps=1, **deaf), events)
+    (warning,) = events.of("warning")
+    assert warning["code"] == "preservation-without-text"
+    open_session(make_run(steps=1, **deaf, trigger_vectors=1), events)
+    assert events.of("warning") == [warning]
+
+
 @pytest.mark.skipif(kind_of(distributed.torch_facts()) != "cpu", reason="a training on a CPU says it")
 def test_a_gpu_that_is_left_unused_is_said_and_loading_does_not_wait_for_its_driver(make_run, events, monkeypatch):
     loading = threading.Event()

@@ -32,9 +32,9 @@ export function onlyWhenAsked(changed) {
     false,
     (yes) => changed(differing(shown, yes)),
     t(
-      'Without the trigger word the LoRA paints other people in most pictures. Training takes about {n} times as ' +
-        'long, and prompts are followed less exactly: heads turn less. With the small base model a weight of 0.85 ' +
-        'made up for that.',
+      'Without the trigger word the LoRA paints other people: with the small base model in two of three pictures. ' +
+        'Training takes about {n} times as long, and prompts are followed less exactly, above all turns of the head; ' +
+        'at a weight of 0.85 most of that came back.',
       { n: number(pageState().limits.asked_times, 1) },
     ),
   );

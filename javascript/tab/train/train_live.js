@@ -201,6 +201,7 @@ function likenessChart(details) {
     series: details
       ? numbersOf(pageState().words.numbers).map(([key, name], place) => ({
           name,
+          hint: pageState().words.number_meanings[key],
           points: points(key),
           tone: String(place + 1),
           dots: true,

@@ -9,12 +9,12 @@ const ROWS = 12; // of the table that stands for the drawing
 
 /**
  * @param {{title: string, series: Array<{name: string, points: number[][], tone?: string, dots?: boolean,
- *     bars?: number[][]}>,
+ *     bars?: number[][], hint?: string}>,
  *   xLabel?: string, yLabel?: string, xStep?: number, xFormat?: (a: number) => string, yFormat?: (a: number) => string,
  *   xMin?: number, xMax?: number, yMin?: number, yMax?: number, near?: boolean, empty?: string}} options
  *   `xStep`: the least distance of two marks of the axis, 1 where it is left out; `xMax`: the axis reaches as far at least; `near`: lines that have no value at a place say their nearest one;
  *   `tone`: "1" to "4", "good", "warn", "bad" or "none"; `dots`: the points are drawn, too; `bars`: upright lines, each
- *   [x, low, high].
+ *   [x, low, high]; `hint`: what the line means, said where the pointer rests on its name.
  * @returns a figure; `figure.update(options)` draws it anew.
  */
 export function lineChart(options) {
@@ -147,7 +147,7 @@ function legend(series) {
   const entry = (/** @type {ChartLine} */ one, /** @type {number} */ place) =>
     el(
       'span',
-      { class: 'sf-legend-entry' },
+      { class: 'sf-legend-entry', title: one.hint ? t(one.hint) : null },
       el('span', { class: `sf-swatch sf-line-${toneOf(one, place)}`, aria: { hidden: 'true' } }),
       el('span', { text: t(one.name) }),
     );

@@ -28,9 +28,9 @@ LABELS: dict[NumberCode, str] = {
 }
 _OF_CEILING = (
     "How much of the person's face the pictures keep, of what this base model can show: 0% is a stranger, 100% the "
-    "photos after the base model's VAE."
+    "character's photos after the base model's VAE."
 )
-_OF_PHOTOS = "How much of the person's face the pictures keep: 0% is a stranger, 100% the photos."
+_OF_PHOTOS = "How much of the person's face the pictures keep: 0% is a stranger, 100% the character's photos."
 _ASKED = (
     "How little of the person is in pictures without the trigger word: 100% is nothing, 0% (all of it leaks) as much "
     "as with the trigger word."
@@ -48,6 +48,12 @@ _DIFFERS_FROM = (
     "How much the pictures differ from each other: 100% is as much as the base model's, or more; under {limit:.0%} "
     "they are all alike."
 )
+MEANINGS: dict[NumberCode, str] = {  # whatever was measured
+    "identity": _OF_CEILING,
+    "only_when_asked": _ASKED,
+    "obedience": _FOLLOWS,
+    "variety": _DIFFERS,
+}
 _NO_LINES = "no lines could be drawn"
 _FEW_FACES = "only {counted} faces can be measured; {least} are needed"
 _NO_BASE = "no pictures without the LoRA"

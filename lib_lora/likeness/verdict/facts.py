@@ -53,6 +53,7 @@ class Training:
         restarted: the step at which a finished training was trained on, its learning rate beginning again; 0 = never.
         class_photos: pictures of the class were trained beside the character's photos.
         preserved: it was trained with output preservation.
+        hears_text: the text encoders were trained, or vectors of the trigger.
         named: most captions say more than who it is.
         judge_trained: the recogniser by which the pictures are judged was part of the training (identity loss).
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
@@ -68,6 +69,7 @@ class Training:
     sent_back: tuple[int, ...] = ()
     beside: str = ""
     preserved: bool = False
+    hears_text: bool = True
     named: bool = False
     judge_trained: bool = False
     done: int = 0
@@ -389,7 +391,7 @@ class TrainingFacts:
         earlier_sends_back, later_sends_back: it is one of `Training.sent_back`.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested; of a step up to it, by the best that was tested after it.
-        class_photos, preserved, named, judge_trained: see `Training`.
+        class_photos, preserved, hears_text, named, judge_trained: see `Training`.
         more: how many steps to train on after the last, in tens, by what the steps so far brought
             (`metrics.share_to_train`); up to `Training.proposed` at least.
         as_many: as many steps as the run has, in tens; up to `Training.proposed` at least.
@@ -414,6 +416,7 @@ class TrainingFacts:
     gained: float | None = None
     class_photos: bool = False
     preserved: bool = False
+    hears_text: bool = True
     named: bool = False
     judge_trained: bool = False
     more: int | None = None

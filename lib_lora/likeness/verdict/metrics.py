@@ -238,6 +238,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         much_lower=much_lower,
         class_photos=run.class_photos,
         preserved=run.preserved,
+        hears_text=run.hears_text,
         named=run.named,
         judge_trained=run.judge_trained,
         beside=run.beside,

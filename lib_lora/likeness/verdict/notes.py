@@ -5,7 +5,7 @@ No note changes the verdict.
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_conditions import HALF, IGNORED, KEPT, LEAKED, MANY, UNTRIGGERED
+from lib_lora.likeness.verdict.rule_conditions import AS_TRAINED, HALF, IGNORED, KEPT, LEAKED, MANY, UNTRIGGERED
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
 
 NOTES: tuple[Note, ...] = (
@@ -79,6 +79,17 @@ NOTES: tuple[Note, ...] = (
         ),
         "Trained with class pictures: some such LoRAs painted much the same picture whatever the prompt asked for. "
         "Look whether each picture shows what its prompt asks for.",
+    ),
+    Note(
+        "prompts at a lower weight",
+        (
+            there(lambda f: f.training.preserved),
+            at_least(lambda f: f.training.weight, 1.0),
+            AS_TRAINED,
+            at_least(lambda f: f.identity.retention_best, KEPT),
+        ),
+        "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
+        "LoRAs of the small base model followed them better there, and six of seven kept the face.",
     ),
     Note(
         "judge has trained",

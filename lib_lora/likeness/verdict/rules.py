@@ -125,6 +125,8 @@ _NOT_PRESERVED = (
     at_least(lambda f: f.base.leak, LEAKED),
     RUN,
     unless(there(lambda f: f.training.preserved)),
+    # the trigger means nothing of its own to a text encoder that was not trained: the person is lost (docs/quality.md)
+    there(lambda f: f.training.hears_text),
 )
 
 # Nobody should use a checkpoint at the weight of such a verdict, whatever its advice is.

@@ -11,7 +11,7 @@ from functools import cache
 
 from lib_lora.captions.slots import Angle
 from lib_lora.civitai.licence_lights import LIGHT_WORDS, Light, ShownLight
-from lib_lora.likeness.report.four_numbers import LABELS, NumberCode
+from lib_lora.likeness.report.four_numbers import LABELS, MEANINGS, NumberCode
 from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, Tone
 from lib_lora.photos.audit.audit_words import DECIDED
 from lib_lora.photos.audit.coverage import SHORT
@@ -44,6 +44,7 @@ class PageWords:
 
     Attributes:
         numbers: the names of the four numbers, in their order.
+        number_meanings: what each of them means.
         statuses: what a picture with the LoRA can be called.
         lights: of licences, from the best to the worst.
         kept_keys: where the API key of a service is, by service and place.
@@ -53,6 +54,7 @@ class PageWords:
     """
 
     numbers: Mapping[NumberCode, str]
+    number_meanings: Mapping[NumberCode, str]
     statuses: Mapping[str, PictureStatus]
     lights: Mapping[Light, ShownLight]
     kept_keys: Mapping[str, Mapping[str, str]]
@@ -66,6 +68,7 @@ def page_words() -> PageWords:
     """All words of the page."""
     return PageWords(
         numbers=LABELS,
+        number_meanings=MEANINGS,
         statuses={name: PictureStatus(tone, PICTURE_MEANINGS[name]) for name, tone in STATUS_TONES.items()},
         lights=LIGHT_WORDS,
         kept_keys={service: api_key_store.kept_words(service) for service in api_key_store.VARIABLES},
@@ -78,7 +81,12 @@ def page_words() -> PageWords:
 def templates() -> Iterator[str]:
     """All words of the page, for translators."""
     words = page_words()
-    yield from (*words.numbers.values(), *words.angles.values(), *words.decisions.values())
+    yield from (
+        *words.numbers.values(),
+        *words.number_meanings.values(),
+        *words.angles.values(),
+        *words.decisions.values(),
+    )
     yield from (one.meaning for one in words.statuses.values())
     yield from (one.word for one in words.lights.values())
     yield from (*SIGNING.values(), words.reported_cost)

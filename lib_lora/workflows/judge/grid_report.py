@@ -272,11 +272,17 @@ def training_of(
         bool(run.file.settings.class_photos),
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
+        hears_text=run.file.settings.hears_text,
         named=_are_named(run.file),
-        judge_trained=run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE),
+        judge_trained=judge_has_trained(run, engine),
         done=done_steps(run),
         proposed=proposed_steps(run),
     )
+
+
+def judge_has_trained(run: Run, engine: str) -> bool:
+    """Whether the recogniser of an engine (its id) is also part of a run's training (identity loss)."""
+    return run.file.settings.identity_loss_weight > 0 and engine.startswith(DEFAULT_ENGINE)
 
 
 def proposed_steps(run: Run) -> int:

@@ -26,7 +26,7 @@ from lib_lora.likeness.verdict.rule_conditions import HALF
 from lib_lora.runs.events import read_events
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, CheckpointTest, EarlyStop, Reconstruct
 from lib_lora.training.plan.run_file import Run
-from lib_lora.workflows.judge.grid_report import asked_of
+from lib_lora.workflows.judge.grid_report import asked_of, judge_has_trained
 from lib_lora.workflows.judge.judged_grids import lines_for
 from lib_lora.workflows.photos.character_template import template_of
 from lib_lora.workspace.preferences import chosen_engine
@@ -43,6 +43,10 @@ SHOWN: tuple[str, ...] = (
 FIRST_SEED = 7000  # not those of the test grid, which would then see what was chosen
 PATIENCE = 2  # measured checkpoints in which likeness must rise
 NOTICEABLE = 0.01  # of identity; a smaller rise does not count
+_JUDGE_HAS_TRAINED = (
+    "The recogniser that measures the likeness curve also trains this LoRA (identity loss), so the curve may show too "
+    "much likeness, and Stop early may go by that. Choose InsightFace in the settings for an independent judge."
+)
 
 
 def curve_of(run: Run, emit: Callable[..., None]) -> CheckpointTest | None:
@@ -96,15 +100,17 @@ class LikenessCurve:
                 self.identities[step] = identity
 
     def check(self) -> None:
-        """See that there is something to compare with.
+        """See that there is something to compare with; warn where the judge is part of the training.
 
         Raises:
             UserError: no photo shows a face, or there are too few photos for a verdict.
         """
-        _, template = self._compared()
+        engine, template = self._compared()
         lines = lines_for(template)
         if lines.refusal:
             raise UserError(str(lines.refusal), code="likeness-not-measurable")
+        if judge_has_trained(self.run, engine.id):
+            self.emit("warning", code="judge-has-trained", text=_JUDGE_HAS_TRAINED)
 
     def _compared(self) -> tuple[FaceEngine, Template]:
         if self._with is None:

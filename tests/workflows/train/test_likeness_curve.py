@@ -59,6 +59,16 @@ def test_too_few_photos_are_said_before_anything_is_painted(run, some_photos):
         curve_of(asking(run, likeness_curve=True), print).check()
 
 
+def test_a_judge_that_is_part_of_the_training_is_said(run, some_photos):
+    for photo in some_photos("mara", 8).iterdir():
+        shutil.copy(photo, run.character_folder.photos)
+    said = []
+    for weight in (0.0, 0.1):
+        asked = asking(run, likeness_curve=True, identity_loss_weight=weight)
+        curve_of(asked, lambda kind, **fields: said.append((kind, fields["code"]))).check()
+    assert said == [("warning", "judge-has-trained")]
+
+
 @pytest.mark.parametrize(
     ("identities", "over"),
     [
