@@ -39,7 +39,7 @@ from lib_lora.models.families.sd1 import NARROW  # noqa: E402
 from lib_lora.runs.run_lock import only_process  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 
-GROUPS = ("mara+tomas", "mara+tomas+ines", "unseen1+unseen2")
+GROUPS = ("mara+tomas", "mara+tomas+ines", "unseen2+tomas", "unseen1+ines")  # no two of one trigger word
 PICTURES, FEW, SAMPLING = 20, 10, 8
 VARIANTS: dict[str, Mapping[str, Any]] = {
     "plain": {},
