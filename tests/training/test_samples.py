@@ -513,8 +513,12 @@ def test_nothing_is_painted_for_a_measure_that_cannot_be_taken(make_run, events)
 
 
 @pytest.mark.once("which pictures are painted again is ours")
-def test_what_a_kill_left_unmeasured_is_made_up_for_and_other_pictures_are_painted_anew(make_run, events):
-    run = make_run(photos=1, steps=2, save_every=1, samples=0, sample_steps=1, lora={"te": False})
+def test_what_a_kill_left_unmeasured_is_made_up_for_and_the_training_does_not_notice(make_run, events):
+    """All that is switched off, or laid aside, while pictures are painted is there again."""
+    asked = {"photos": 1, "steps": 2, "save_every": 1, "samples": 0, "sample_steps": 1, "ema": 0.9}
+    asked |= {"trigger_vectors": 1, "vectors_lr": 0.1, "te_lr": 1e-3, "lora": {"use_dora": True, "dropout": 0.2}}
+    plain, run = make_run(**asked), make_run(**asked)
+    train(plain, lambda *_, **__: None)
 
     def killed(kind, **fields):
         events(kind, **fields)
@@ -528,6 +532,7 @@ def test_what_a_kill_left_unmeasured_is_made_up_for_and_other_pictures_are_paint
     seen = []
     train(load_run(run.folder), events, measured(seen))
     assert [step for step, _ in seen] == [1, 2]
+    assert _same(read(plain.checkpoint(2)).tensors, read(run.checkpoint(2)).tensors)
     assert parameters_of(base).startswith("a woman")
 
 
