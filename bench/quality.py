@@ -141,6 +141,8 @@ VARIANTS: dict[str, Variant] = {
     "named": Variant(material=Material("named")),
     **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
+    "taught": Variant(material=Material("taught")),
+    "taught_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("taught")),
     # whose face a prediction would show is part of the loss, from half of the training on
     **{
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))

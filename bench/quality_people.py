@@ -29,7 +29,9 @@ PERSONAS, UNSEEN = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data"
 EVERY = 3  # one photo in so many is held out
 CLASS_PICTURES, CLASS_STEPS = 48, 20
 CROP = 1.5  # side of a cropped picture, in sides of the face
-Captions = Literal["template", "filled", "named", "words"]
+# what SameFace says of a photo, in words that the small base model was taught
+TAUGHT = {"looking at the camera": "looking ahead", "slight smile": "smiling", "serious expression": "serious"}
+Captions = Literal["template", "filled", "named", "taught", "words"]
 ClassPictures = Literal["", "plain", "worded"]
 More = Literal["", "mirrored", "cropped"]
 CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"
@@ -47,8 +49,8 @@ class Material:
 
     Attributes:
         captions: "template" is what `run` and `try` write; "filled" what `caption --fill` measures; "named" the same
-            with the phrases of nearly all photos, which that leaves out; "words" all words of the base model that hold
-            for the photo.
+            with the phrases of nearly all photos, which that leaves out; "taught" these in words that the base model
+            was taught, as far as it was (`TAUGHT`); "words" all words of the base model that hold for the photo.
         thin: only each so many-th of the photos is trained on.
         class_pictures: for prior preservation, painted by the base: "plain" ones all of one prompt, "worded" ones of
             several subjects with words that their captions name; empty = none.
@@ -110,11 +112,12 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
     folder, _ = new_character(root, who, trained)
     if material.captions == "filled":
         fill(root, person)
-    elif material.captions == "named":
+    elif material.captions in ("named", "taught"):
         _, audit = audit_photos(root, person)
         for item in audit.photos:
             file = caption_files.path_of(folder.photos / item.photo.file)
-            write_text(file, caption(load(folder), item.photo.facts) + "\n")
+            text = caption(load(folder), item.photo.facts)
+            write_text(file, (taught(text) if material.captions == "taught" else text) + "\n")
     elif material.captions == "words":
         plain = caption_files.template(load(folder))
         for photo in list_photos(folder.photos):
@@ -123,6 +126,11 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
         for photo in list_photos(folder.photos):
             _add_second(photo, material.more)
     return folder
+
+
+def taught(caption: str) -> str:
+    """A caption in words that the small base model was taught."""
+    return ", ".join(TAUGHT.get(phrase, phrase) for phrase in caption.split(", "))
 
 
 def _add_second(photo: Path, kind: More) -> None:

@@ -273,3 +273,9 @@ def test_a_lokr_layer_adds_its_kronecker_product_and_is_written_as_a_lora(base):
     assert torch.allclose((up.flatten(1) @ down.flatten(1)), change, atol=1e-5)
     layer.enabled = False
     assert torch.equal(layer(x), base(x))
+
+
+def test_captions_are_said_in_words_that_the_base_was_taught():
+    said = quality_people.taught("photo of maxr woman, close-up, looking at the camera, slight smile, dark background")
+    assert said == "photo of maxr woman, close-up, looking ahead, smiling, dark background"
+    assert {*quality_people.TAUGHT.values()} <= {*captions.ALL}
