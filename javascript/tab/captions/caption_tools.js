@@ -15,7 +15,7 @@ const DOINGS = { add: 'Add a phrase', remove: 'Remove a phrase', replace: 'Repla
 const PLACES = { 1: 'right after the trigger word', '-1': 'at the end', 0: 'at the very beginning' };
 const OUTFITS =
   'Several outfits, hairstyles or ages: select the photos of each and add a phrase of its own, in words that the base ' +
-  'model knows; new words are hardly learned. Use that phrase in a prompt to get that one.';
+  'model knows; new words are learned late, if at all. Use that phrase in a prompt to get that one.';
 const FREQUENT = 24; // phrases that are offered
 
 /** The name of the captioner that is used where nobody has chosen one; the server says which it is. */
