@@ -219,8 +219,8 @@ class TrainSettings:
         default_factory=list,
         metadata=described(
             "Characters in the same LoRA",
-            "Names of other characters whose photos are trained too, each called by its own trigger word. Likeness"
-            " curve, identity loss and test are of the first character alone.",
+            "Names of other characters whose photos are trained too, each with its own trigger word (the small base"
+            " model mixed some up). Likeness curve, identity loss and test are of the first alone.",
             group="Photos",
             example="tomas",
         ),
