@@ -347,11 +347,8 @@ def test_a_training_is_reported_in_title_and_icon_and_at_its_end(tab: Tab, plant
     rows = curve.locator("table tbody tr").all_text_contents()
     assert rows == ["2025 %–50 %75 %", "4063 %–50 %75 %"]  # step, identity, only when asked, obedience, variety
     hints = curve.locator(".sf-legend-entry").evaluate_all("all => all.map((one) => one.title)")
-    assert [hint.split(":")[0] for hint in hints[1:]] == [
-        "How little of the person is in pictures without the trigger word",
-        "How far heads, mouths and surroundings are as the prompt asks, of how far they are in the base model's pictures",
-        "How much the pictures differ from each other",
-    ]
+    for hint, begins in zip(hints, ("How much of the", "How little of the", "How far heads,", "How much the"), strict=True):
+        assert hint.startswith(begins)
     assert "Not measured: too few of them." in page.locator(".sf-live").first.inner_text()
     slower = page.locator(".sf-live .sf-notice:visible").inner_text()
     assert "much slower" in slower
