@@ -66,8 +66,8 @@ class LoraSettings:
         default=False,
         metadata=described(
             "rsLoRA",
-            "Divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732). It acts more strongly by the same"
-            " factor, so lower the learning rates too.",
+            "Divide alpha by the root of the rank (Kalajdzievski, arXiv 2312.03732). The LoRA then acts more strongly"
+            " by that root, and probably needs lower learning rates.",
         ),
     )
     use_dora: bool = field(
@@ -75,7 +75,7 @@ class LoraSettings:
         metadata=described(
             "DoRA",
             "Learn the length of each input column apart from its direction (Liu et al., arXiv 2402.09353), on the"
-            " input axis, as A1111 computes it. No visible difference on the small base model.",
+            " input axis, which is the one that A1111 computes.",
         ),
     )
 

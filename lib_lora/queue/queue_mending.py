@@ -23,7 +23,8 @@ _MOST = 100_000  # numbers that are looked for one by one
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second: SQLite quotes damaged text in what it says
 WRITING = 2.0  # seconds that a process may need between two parts of a change
 _WRITING_ON = 10.0  # seconds after which a log that was never whole is damaged, although it grows
-_CORRUPT = 11  # SQLITE_CORRUPT (sqlite.org/rescode.html)
+_OF_THE_DISK = (5, 6, 7, 10, 13, 14)  # SQLITE_BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html)
+_SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: the file, or its log, is shorter than it was
 _POLL, _RARELY = 0.05, 0.4  # seconds between two checks at it: at first, and later
 
 
@@ -86,9 +87,10 @@ def _of_the_content(error: sqlite3.OperationalError) -> bool:
 
 
 def _unread(said: str) -> bool:
-    """Whether ``integrity_check`` could not read a page; only a page that is damaged says something of the content."""
+    """Whether ``integrity_check`` could not read a page, and why says nothing of the content: disk, lock, memory."""
     code = re.search(r"error code=(\d+)", said)
-    return code is not None and int(code[1]) & 0xFF != _CORRUPT  # the rest is what kind of that error it is
+    number = int(code[1]) if code else 0
+    return number != _SHORT_READ and number & 0xFF in _OF_THE_DISK  # the rest is what kind of that error it is
 
 
 def _odd_tables(db: sqlite3.Connection, found: int) -> str:

@@ -173,8 +173,8 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
     if train.preservation_weight and not train.hears_text:
         text = (
             "Output preservation without trained text encoders or vectors of the trigger: the trigger word keeps the "
-            "meaning it has for the base model, and likeness may be lost. Set trigger_vectors to 2, or train the text "
-            "encoders."
+            "meaning it has for the base model, and likeness may be lost. Train the text encoders"
+            f"{'' if train.together else ', or set trigger_vectors to 2'}."
         )
         emit("warning", code="preservation-without-text", text=text)
 

@@ -269,6 +269,20 @@ def test_a_note_appears_beside_the_verdict(name):
     assert "None" not in made.notes[0]
 
 
+def test_a_lower_weight_is_a_note_where_nothing_else_is_to_be_done():
+    """Other verdicts have a weight of their own, or a training."""
+
+    def noted(**changes):
+        return any("0.85" in note for note in judge(changed(CLEAN, preserved=True, **changes)).notes)
+
+    assert noted()
+    for other in ({"weight": 0.85}, {"weight": 1.2}, {"hears_text": False}, {"step": None, "preserved": False}):
+        assert not any("0.85" in note for note in judge(changed(CLEAN, **{"preserved": True, **other})).notes), other
+    for name, changes in CASES.items():
+        made = judge(changed(CLEAN, **{**changes, "preserved": True}))
+        assert made.kind == "consistent" or not any("0.85" in note for note in made.notes), name
+
+
 @pytest.mark.parametrize("changes", [*CASES.values(), *NOTE_CASES.values()], ids=[*CASES, *NOTE_CASES])
 def test_what_a_report_says_can_be_translated(changes):
     """Its rule and its facts are all that a report keeps for that, as JSON."""

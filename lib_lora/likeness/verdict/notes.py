@@ -5,7 +5,7 @@ No note changes the verdict.
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_conditions import AS_TRAINED, HALF, IGNORED, KEPT, LEAKED, MANY, UNTRIGGERED
+from lib_lora.likeness.verdict.rule_conditions import HALF, IGNORED, KEPT, LEAKED, MANY, UNTRIGGERED
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
 
 NOTES: tuple[Note, ...] = (
@@ -84,12 +84,13 @@ NOTES: tuple[Note, ...] = (
         "prompts at a lower weight",
         (
             there(lambda f: f.training.preserved),
+            there(lambda f: f.training.hears_text),
             at_least(lambda f: f.training.weight, 1.0),
-            AS_TRAINED,
-            at_least(lambda f: f.identity.retention_best, KEPT),
+            at_most(lambda f: f.training.weight, 1.0),
         ),
         "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
-        "LoRAs of the small base model followed them better there, and six of seven kept the face.",
+        "LoRAs of the small base model followed them better there, and kept a little less of the face.",
+        kinds=("consistent",),
     ),
     Note(
         "judge has trained",

@@ -133,11 +133,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing beside the verdict; it changes nothing by itself."""
+    """Something worth knowing beside the verdict; it changes nothing by itself.
+
+    Attributes:
+        name: unique.
+        when: all must hold.
+        text: as in `Rule.because`.
+        kinds: of the verdicts that it may stand beside; empty = any.
+    """
 
     name: str
     when: tuple[Condition, ...]
     text: str
+    kinds: tuple[Kind, ...] = ()
 
 
 def matching(facts: Facts, rules: Sequence[Rule]) -> list[Rule]:

@@ -167,7 +167,9 @@ def _said(rule: Rule, facts: Facts, notes: Sequence[Note]) -> VerdictMessages:
         notes=[
             Message(note.text, values, note.name).capitalised()
             for note in notes
-            if note.name != rule.name and all(condition.holds(facts) for condition in note.when)
+            if note.name != rule.name
+            and rule.kind in (note.kinds or (rule.kind,))
+            and all(condition.holds(facts) for condition in note.when)
         ],
     )
 

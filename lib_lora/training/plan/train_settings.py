@@ -99,7 +99,7 @@ class TrainSettings:
         metadata=described(
             "Vectors of the trigger",
             "Vectors that the trigger word learns, in the same file, up to 4; A1111 reads them there, other programs"
-            " need a copy. With captions as SameFace writes them, they gained nothing. 0 = none.",
+            " need a copy. They stand in for text encoders that are not trained. 0 = none.",
             least=0,
         ),
     )
@@ -136,8 +136,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Running average (EMA)",
-            "Decay of the running average of the adapter that is saved in its place; 0 = none. It made no visible"
-            " difference on the small base model.",
+            "Decay of the running average of the adapter that is saved in its place; 0 = none. For one person of"
+            " the small base model it made no visible difference.",
         ),
     )
     save_every: int = field(
@@ -229,8 +229,8 @@ class TrainSettings:
         default=None,
         metadata=described(
             "Folder of class pictures",
-            "Folder of pictures of the class (without the character) for prior preservation, or none. On the small"
-            " base model, LoRAs with them hardly followed their prompts any more.",
+            "Folder of pictures of the class (without the character) for prior preservation, or none. With plain"
+            " captions, LoRAs of the small base model then hardly followed prompts.",
             group="Photos",
             path=True,
         ),
@@ -247,8 +247,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Output preservation",
-            "What it counts, against a photo's 1, that prompts without the trigger word keep their own pictures. Needs"
-            " captions, and trained text encoders or vectors; prompts are followed less. 0 = off.",
+            "What it counts, against a photo's 1, that prompts without the trigger word give the base model's pictures."
+            " Needs captions, and trained text encoders or vectors; prompts are followed less. 0 = off.",
             least=0,
             group="Photos",
         ),
@@ -302,8 +302,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Identity loss",
-            "What it counts, against a photo's 1, that SFace recognises the person. 0 = off; it takes half as long"
-            " again, leaks more, and SFace, which judges tests, is no longer independent.",
+            "What it counts, against a photo's 1, that SFace, which judges tests too, recognises the person. 0 = off;"
+            " for one person of the small base model it took half as long again and leaked more.",
             least=0,
             group="Photos",
         ),

@@ -89,6 +89,7 @@ class LikenessCurve:
     ) -> None:
         self.run, self.emit, self.asked, self._make = run, emit, asked, engine
         self._with: tuple[FaceEngine, Template] | None = None
+        self._warned = False
         self._base: list[Measured] = []
         self._ceiling: list[Ceiling] = []
         said = [event for event in read_events(run.events) if event["kind"] == "likeness"]
@@ -100,7 +101,7 @@ class LikenessCurve:
                 self.identities[step] = identity
 
     def check(self) -> None:
-        """See that there is something to compare with; warn where the judge is part of the training.
+        """See that there is something to compare with; warn, once, where the judge is part of the training.
 
         Raises:
             UserError: no photo shows a face, or there are too few photos for a verdict.
@@ -109,7 +110,8 @@ class LikenessCurve:
         lines = lines_for(template)
         if lines.refusal:
             raise UserError(str(lines.refusal), code="likeness-not-measurable")
-        if judge_has_trained(self.run, engine.id):
+        if judge_has_trained(self.run, engine.id) and not self._warned:
+            self._warned = True
             self.emit("warning", code="judge-has-trained", text=_JUDGE_HAS_TRAINED)
 
     def _compared(self) -> tuple[FaceEngine, Template]:

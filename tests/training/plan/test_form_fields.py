@@ -75,8 +75,8 @@ def test_some_fields_as_they_are():
     assert by_key["class_photos"] == {
         "key": "class_photos",
         "label": "Folder of class pictures",
-        "text": "Folder of pictures of the class (without the character) for prior preservation, or none. On the small"
-        " base model, LoRAs with them hardly followed their prompts any more.",
+        "text": "Folder of pictures of the class (without the character) for prior preservation, or none. With plain"
+        " captions, LoRAs of the small base model then hardly followed prompts.",
         "kind": "text",
         "choices": [],
         "default": None,
