@@ -113,7 +113,7 @@ class Page:
         request = urllib.request.Request(
             self.address + path, data, {"Content-Type": "application/json", **(headers or {})}
         )
-        with self._opener.open(request, timeout=60) as answer:
+        with self._opener.open(request, timeout=180) as answer:
             return json.load(answer)
 
     def reload(self) -> None:
