@@ -125,7 +125,7 @@ _NOT_PRESERVED = (
     at_least(lambda f: f.base.leak, LEAKED),
     RUN,
     unless(there(lambda f: f.training.preserved)),
-    # to a text encoder that was not trained, the small base's, the trigger meant too little (docs/quality.md)
+    # without trained text encoders the small base model lost the person (docs/quality.md)
     there(lambda f: f.training.hears_text),
 )
 

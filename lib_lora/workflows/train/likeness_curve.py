@@ -45,7 +45,7 @@ PATIENCE = 2  # measured checkpoints in which likeness must rise
 NOTICEABLE = 0.01  # of identity; a smaller rise does not count
 _JUDGE_HAS_TRAINED = (
     "The recogniser that measures the likeness curve also trains this LoRA (identity loss), so the curve may show too "
-    "much likeness, and Stop early may go by that. Choose InsightFace in the settings for an independent judge."
+    "much likeness, and Stop early may go by that. With InsightFace (Doctor), the judge is independent."
 )
 
 
