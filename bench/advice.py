@@ -60,9 +60,9 @@ MEASURES = {
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
-    "base loses": "judged", "base paints": "judged",
+    "base loses": "judged", "base paints": "judged", "leak": "leak",
 }  # fmt: skip
-LESS = {"burnt"}  # measures of which less is better
+LESS = {"burnt", "leak"}  # measures of which less is better
 Row = dict[str, Any]
 Steps = Iterator[Row]
 
@@ -77,9 +77,9 @@ def rates(factor: float) -> dict[str, float]:
 
 
 def at(step: int, **more: Any) -> GridRequest:
-    """The test of a step, of as many prompts as `choose` screens on; without pictures that leave the trigger out, of
-    which no advice is made."""
-    return GridRequest(step, steps=more.pop("sampling", SAMPLING), count=SCREENING, leak=False, **more)
+    """The test of a step, of as many prompts as `choose` screens on; without pictures that leave the trigger out,
+    unless `leak` asks for them."""
+    return GridRequest(step, **{"steps": SAMPLING, "count": SCREENING, "leak": False, **more})
 
 
 def followed(
@@ -154,7 +154,7 @@ def whole(place: Workplace) -> Steps:
     yield followed(f"{ENOUGH} steps", place, place.test(run, at(ENOUGH)))
     for weight in (0.5, 2.0):
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
-    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, sampling=2)))
+    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, steps=2)))
     yield followed("64 pixels", place, place.test(run, at(ENOUGH, side=64)))
 
 
@@ -176,7 +176,7 @@ def misused(place: Workplace) -> Steps:
     """Enough steps and two checkpoints, and the highest weight of the form, or too few sampling steps."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH // 2})
     yield followed("weight 2", place, place.test(run, at(ENOUGH, weight=2.0)))
-    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, sampling=2)))
+    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, steps=2)))
 
 
 def few(place: Workplace) -> Steps:
@@ -202,11 +202,33 @@ def class_pictures(place: Workplace) -> Steps:
     yield followed("class pictures", place, place.test(run, at(saved_steps(run)[-1])))
 
 
+def leaking(place: Workplace) -> Steps:
+    """The preset as it is, with plain captions and with those of `caption --fill`: the class word alone shows the
+    person too."""
+    from lib_lora.training.plan.run_file import saved_steps
+
+    for number, name in enumerate(("plain captions", "written captions")):
+        run = place.train({"save_every": 10_000}, anew=number > 0)
+        yield followed(name, place, place.test(run, at(saved_steps(run)[-1], leak=True)))
+        if not number:
+            place.caption()
+
+
+def outside(place: Workplace) -> Steps:
+    """Pictures that another program has painted with a LoRA of an unknown name, at weights that are too low, beside a
+    test grid of the same prompts."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+    place.measured(place.test(run, at(ENOUGH)))
+    for weight in (0.1, 0.3, 0.5):
+        found = place.score(place.test(run, at(ENOUGH, weight=weight)))
+        yield followed(f"weight {weight:g}, outside a run", place, found)
+
+
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "early": (early, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7),
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
-    "new run": (new_run, 14),
+    "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14),
 }  # fmt: skip
 
 

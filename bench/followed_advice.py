@@ -9,6 +9,7 @@ counts.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -19,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bench.second_recogniser import SecondRecogniser
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.likeness.verdict.picture_set import DRAWN
+from lib_lora.pictures import parameters_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest
@@ -59,6 +62,10 @@ ANEW = {
     "trained on in vain": 2.0,
     "slightly under, trained on in vain": 2.0,
 }
+
+# The rules of a leak advise training again with output preservation, this one with captions that say more, too.
+CAPTIONS_FIRST, PRESERVED = "leak, plain captions", "output preservation"
+OUTSIDE = "LoRA at weight 1"  # what is to be checked of pictures that belong to no run
 
 # What an advice says for a new run, where it goes on with "for a new run": times the learning rate.
 NEW_RUN = {"halve the learning rate": 1 / 2, "use a third of the learning rate": 1 / 3}
@@ -232,6 +239,25 @@ class Workplace:
             found = paint_and_score(run, request, _silent, again=False, grid_run=studio, engine=_engine())
         return Tested(run, request, found.folder, found.report)
 
+    def caption(self) -> None:
+        """`caption NAME --fill`."""
+        from lib_lora.workflows.photos.fill_captions import fill
+
+        fill(self.root, self.person.name, engine=_engine())
+
+    def score(self, tested: Tested) -> Tested:
+        """`score FOLDER`: the pictures of a test grid that were painted with the LoRA, by themselves and as a program
+        leaves them that calls the LoRA otherwise than any run of SameFace's."""
+        from lib_lora.workflows.judge.scoring import judge_files
+
+        folder = tested.folder.with_name(f"{tested.folder.name}-elsewhere")
+        folder.mkdir(exist_ok=True)
+        files = [tested.folder / row.path for row in tested.report.of("lora")]
+        copies = [_called_otherwise(path, folder / path.name) for path in files]
+        character = Workspace(self.root).character(self.person.name)
+        report, _ = judge_files(_engine(), character, self.person.name, copies)
+        return replace(tested, folder=folder, report=report)
+
     def choose(self, run: Run, sampling: int) -> dict[str, Any]:
         """`choose RUN`: what it found, in plain values."""
         from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
@@ -249,6 +275,12 @@ class Workplace:
         value = verdict.value or 0.0
         if "sampling steps" in verdict.advice and request.steps < SAMPLING:
             return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
+        if verdict.rule.startswith("leak"):
+            if verdict.rule == CAPTIONS_FIRST:
+                self.caption()
+            return self._anew(tested, {"preservation_weight": value}, fresh=verdict.rule == CAPTIONS_FIRST), PRESERVED
+        if OUTSIDE in verdict.advice:
+            return self.score(self.test(run, replace(request, weight=1.0))), "weight 1"
         match verdict.action:
             case "train_more":
                 steps = (tested.report.facts.training.last or request.step) + int(value)
@@ -312,10 +344,11 @@ class Workplace:
         settings = tested.run.file.settings
         return self._anew(tested, {name: getattr(settings, name) * factor for name in RATES})
 
-    def _anew(self, tested: Tested, changes: dict[str, Any]) -> Tested:
-        """A new run with the settings of a run and some changes, tested at its last step."""
+    def _anew(self, tested: Tested, changes: dict[str, Any], fresh: bool = False) -> Tested:
+        """A new run with the settings of a run and some changes, tested at its last step; `fresh`: the captions have
+        changed since a run with such settings."""
         settings = tested.run.file.settings
-        run = self.train({**_asked(settings), **changes}, anew=self._spare_taken)
+        run = self.train({**_asked(settings), **changes}, anew=fresh or self._spare_taken)
         return self.test(run, replace(tested.request, step=_last(run)))
 
     def measured(self, tested: Tested) -> dict[str, Any]:
@@ -330,6 +363,8 @@ class Workplace:
         pictures: dict[str, list[float]] = {name: [one[name] for one in found] for name in found[0]}
         pictures["variety"] = apart(small)
         pictures["judged"] = [float(row.score.counts and report.verdict.judged) for row in rows]
+        without = [yard.of(tested.folder / row.path) for row in report.of("leak")]
+        pictures["leak"] = [(one["first"] + one["second"]) / 2 for one in without]
         pictures["own"] = [float(not row.copy) for row in rows]
         line = facts.lines.keep
         return {
@@ -357,12 +392,22 @@ def _wants_other_photos(advice: str) -> bool:
     return "turned" in advice
 
 
+def _called_otherwise(path: Path, copy: Path) -> Path:
+    """A copy of a picture whose parameters call the LoRA by a name that no run has given."""
+    text = re.sub(r"<lora:[^:>]+:", "<lora:somebody:", parameters_of(path) or "")
+    about = PngInfo()
+    about.add_itxt("parameters", text)
+    with Image.open(path) as picture:
+        picture.save(copy, "PNG", pnginfo=about)
+    return copy
+
+
 def _asked(settings: TrainSettings) -> dict[str, Any]:
     """What of a run's settings is given again for a new one."""
     return {
         "steps": settings.steps, "passes": settings.passes, "save_every": settings.save_every,
         "lr_schedule": settings.lr_schedule, "unet_lr": settings.unet_lr, "te_lr": settings.te_lr,
-        "class_photos": settings.class_photos,
+        "class_photos": settings.class_photos, "preservation_weight": settings.preservation_weight,
     }  # fmt: skip
 
 

@@ -51,6 +51,8 @@ from lib_lora.training.plan.presets import merged  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from lib_lora.training.plan.run_file import Run
 
 
@@ -165,6 +167,8 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("named")),
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
+    "unet_words_preserve_w4s25_v2": Variant(UNET_PRESERVED | PRESERVE["w4s25"] | VECTORS[2], Material("words")),
+    "unet_words_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("words")),
     "phrases_p50t700": Variant(PHRASES["p50t700"]),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
     # half as often and twice as much: the same in the mean, in less time
@@ -382,7 +386,8 @@ def yardstick(person: str, place: Place) -> Yardstick:
     from lib_lora.models.vae import reconstruct
 
     asked = pictures.questions(CLASS_WORDS[person], CLASS_WORDS[person])
-    found = [pictures.look(one) for one in pictures.paint_base(asked, place.sampling, place.work / "base")]
+    painted = pictures.paint_base(asked, place.sampling, place.work / "base")
+    found = [pictures.look(one) for one in painted]
     base = by_kind(asked, found)
     photos = people.photos_of(person, place.unseen)
     trained, held_out = people.shared_out(photos)
@@ -399,6 +404,8 @@ def yardstick(person: str, place: Place) -> Yardstick:
         "vae_recognised": int((scores_of(top) > line).sum()), "vae_of": len(top),
         "second_ceiling": mean(apart_from_others(described)) if len(described) > 1 else None,
         "photos_varied": {name: plain(value) for name, value in pictures.spreads(shown).items()},
+        "photos_colours": pictures.colours([pictures.photo_of_side(path) for path in trained]),
+        "base_colours": pictures.colours(plain_ones(asked, painted)),
     }  # fmt: skip
     return Yardstick(template.array, line, np.mean(described, axis=0) if described else None, base, row)
 
@@ -415,6 +422,11 @@ def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) ->
     for one, seen in zip(asked, found, strict=True):
         kinds.setdefault(one.kind, []).append(seen)
     return kinds
+
+
+def plain_ones(asked: Sequence[pictures.Question], painted: Sequence[Image.Image]) -> list[Image.Image]:
+    """The pictures of the plain prompt."""
+    return [picture for one, picture in zip(asked, painted, strict=True) if one.kind == ASKED]
 
 
 def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
@@ -462,6 +474,7 @@ def _painted(job: Job, place: Place, yard: Yardstick, lora: Path, weight: float)
     sheet = f"{name.replace(' ', '-')}-{job.person}-{job.seed}.png"
     pictures.keep_sheet(painted, place.work / "sheets" / sheet)
     shown = figures(by_kind(asked, [pictures.look(one) for one in painted]), yard)
+    shown["colours"] = pictures.colours(plain_ones(asked, painted))
     seconds = round(time.process_time() - processor, 2)
     return {"variant": name, "weight": weight, **yard.row, **shown, "judging": seconds}
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 GUIDANCE, SAMPLER, SIDE = 3.0, "Euler", 128
+CORNER = 0.12  # of the side, as for the words about backgrounds
 TOGETHER = 16  # pictures that are painted at a time
 NEUTRAL, EACH, APART = 20, 4, 5  # pictures: of the plain prompt, of each word, of each prompt without the trigger
 ASKED = "asked"  # the kind of the plain prompt with the trigger; a word's kind is the word itself
@@ -189,6 +191,23 @@ def spreads(pictures: Sequence[Seen | None]) -> dict[str, float]:
         return {}
     values = {name: [getattr(one.measured, name) for one in found] for name in ("yaw", "smile", "background")}
     return {**{name: float(np.std(column, ddof=1)) for name, column in values.items()}, "faces": 1 - alike}
+
+
+def colours(pictures: Sequence[Image.Image]) -> dict[str, list[float]]:
+    """The mean colour of places that are no part of a face, in CIE L*a*b* (0..100, about -100..100).
+
+    Returns:
+        "background": of the two upper corners; "clothes": of the two lower ones, where the small base paints clothes
+        or long hair.
+    """
+    found: dict[str, list[Array]] = {"background": [], "clothes": []}
+    for picture in pictures:
+        pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
+        lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)
+        edge = max(1, round(lab.shape[0] * CORNER))
+        for name, rows in (("background", lab[:edge]), ("clothes", lab[-edge:])):
+            found[name].append(np.concatenate([rows[:, :edge], rows[:, -edge:]]).reshape(-1, 3).mean(0))
+    return {name: [round(float(value), 2) for value in np.mean(values, axis=0)] for name, values in found.items()}
 
 
 def photo_of_side(path: Path) -> Image.Image:

@@ -13,6 +13,8 @@ obeyed       share of the pictures with a word that do what it asks, by that of 
 words' work  how many more do so than of the pictures without the word, by the same of the base: a LoRA that always
              paints the same picture is obeyed by some words all the same, and has 0 here
 spreads      of pictures of one prompt: direction, mouth (distances of the eyes), background (levels), 1 - mean cosine
+learned      how far the mean colour of the plain prompt's pictures lies on the way from the base's own to that of the
+             photos that were trained on: 0 = not learned with the face, 1 = as in the photos
 
 not beaten   no other variant is at least as good in leak, identity, identity with words and obedience, by the people
              that both have
@@ -34,6 +36,8 @@ from lib_lora.likeness.measure.intervals import Interval
 Row = Mapping[str, Any]
 Metric = Callable[[Row], "float | None"]
 FRONT_PEOPLE = 3  # of fewer, chance decides which variant is better
+NEARLY = 5.0  # distance of two colours in CIE L*a*b*; below it there is no way to speak of
+PLACES = ("background", "clothes")
 SPREADS = ("yaw", "smile", "background", "faces")
 
 
@@ -114,6 +118,21 @@ def spread_of(name: str, of: str = "varied") -> Metric:
     return lambda row: row[of].get(name)
 
 
+def learned(place: str) -> Metric:
+    """See the module; of the "background" or the "clothes". None where the photos' colour is nearly the base's."""
+
+    def share_of_way(row: Row) -> float | None:
+        if "colours" not in row:
+            return None
+        ours, base, photos = (row[name][place] for name in ("colours", "base_colours", "photos_colours"))
+        way = [one - other for one, other in zip(photos, base, strict=True)]
+        gone = sum(one * (mine - other) for one, mine, other in zip(way, ours, base, strict=True))
+        length = math.hypot(*way)
+        return gone / length**2 if length >= NEARLY else None
+
+    return share_of_way
+
+
 def by_person(rows: Iterable[Row], variant: str, metric: Metric) -> dict[str, float]:
     """The mean over the seeds of each person of whom it is known."""
     found: dict[str, list[float]] = {}
@@ -159,8 +178,9 @@ def tables(rows: Sequence[Row], variants: Sequence[str], plain: str) -> str:
     for group in [*groups, *(["all people"] if len(groups) > 1 else [])]:
         some = [row for row in whole if group in (row["group"], "all people")]
         text += [f"{group}: {', '.join(sorted({row['person'] for row in some}))}", ""]
-        for make in (_likeness, _words, _spreads, _kinds):
-            text += [*make(some, known), ""]
+        for make in (_likeness, _words, _spreads, _colours, _kinds):
+            if lines := make(some, known):
+                text += [*lines, ""]
         text += [*_against(some, known, plain), "", *_front(some, known), ""]
     text += [*_costs(whole, known, plain), "", *_notes(rows)]
     return "\n".join(text)
@@ -228,6 +248,16 @@ def _spread_line(title: str, rows: Sequence[Row], variant: str, of: str) -> str:
     digits = {"yaw": 3, "smile": 3, "background": 0, "faces": 2}
     cells = [told(by_person(rows, variant, spread_of(name, of)), name == "yaw", digits[name]) for name in SPREADS]
     return f"| {title} | {' | '.join(cells)} |"
+
+
+def _colours(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
+    lines = ["| colours learned with the face, of | background (95 %) | clothes (95 %) |", "|---|---|---|"]
+    for name in variants:
+        found = [by_person(rows, name, learned(place)) for place in PLACES]
+        if any(found):
+            people = len({row["person"] for row in rows if row["variant"] == name})
+            lines.append(f"| {name} | {' | '.join(told(one, True, people=people) for one in found)} |")
+    return lines if len(lines) > 2 else []
 
 
 def _kinds(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:

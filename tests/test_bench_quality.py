@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import quality, quality_ingredients, quality_people, quality_pictures, quality_table
 from bench.quality_people import Material
@@ -117,6 +118,39 @@ def test_a_variant_is_on_the_front_unless_another_is_nowhere_worse():
     assert not [line for line in lines if line.startswith("| few | 2 |")]
 
 
+def coloured(**places):
+    """What a row has of the colours of the plain prompt's pictures; the photos' lie (20, 0, 0) and (0, 20, 20) away."""
+    base, photos = (
+        {"background": [50, 0, 0], "clothes": [30, 0, 0]},
+        {"background": [70, 0, 0], "clothes": [30, 20, 20]},
+    )
+    return {"colours": {**base, **places}, "base_colours": base, "photos_colours": photos}
+
+
+def test_a_colour_is_learned_as_far_as_it_lies_on_the_way_to_the_photos():
+    background, clothes = (quality_table.learned(place) for place in quality_table.PLACES)
+    half = row(**coloured(background=[60, 7, 0], clothes=[50, 20, 20]))  # what lies beside the way does not count
+    assert background(half) == pytest.approx(0.5)
+    assert clothes(half) == pytest.approx(1.0)
+    assert background(row(**coloured())) == 0
+    assert background(row(**coloured(background=[40, 0, 0]))) == pytest.approx(-0.5)
+    assert background(row()) is None  # rows of before
+    assert background({**half, "photos_colours": {**half["photos_colours"], "background": [54, 0, 0]}}) is None
+    text = quality_table.tables([half, row("few")], ["today", "few"], "today")
+    assert "| today | 0.50 | 1.00 |" in text
+    assert "| few | - | - |\n" not in text
+    assert "colours learned" not in quality_table.tables([row()], ["today"], "today")
+
+
+def test_colours_are_those_of_the_corners():
+    pixels = np.full((100, 100, 3), 255, np.uint8)
+    pixels[:12, :12] = pixels[:12, -12:] = (255, 0, 0)
+    pixels[-12:, :12] = pixels[-12:, -12:] = (0, 0, 0)
+    found = quality_pictures.colours([Image.fromarray(pixels)] * 2)
+    assert found["background"] == pytest.approx([53.24, 80.09, 67.2], abs=0.1)  # sRGB's red in CIE L*a*b*
+    assert found["clothes"] == pytest.approx([0, 0, 0], abs=0.01)
+
+
 def test_the_tables_name_groups_and_broken_runs():
     rows = [row(), row("few"), row(person="unseen2"), {**row("few", "ines"), "error": "The loss is no number."}]
     del rows[-1]["identity"]
@@ -131,10 +165,10 @@ def test_the_tables_name_groups_and_broken_runs():
 
 def test_the_document_has_the_columns_that_are_printed():
     document = (quality.ROOT / "docs" / "quality.md").read_text(encoding="utf-8").splitlines()
-    rows = [row(variant, person) for variant in ("today", "few") for person in ("mara", "ines", "tomas")]
+    rows = [row(variant, person, **coloured()) for variant in ("today", "few") for person in ("mara", "ines", "tomas")]
     lines = quality_table.tables(rows, [*quality.VARIANTS], "today").splitlines()
     heads = {head for head, below in itertools.pairwise(lines) if below.startswith("|---")}
-    assert len(heads) == 7
+    assert len(heads) == 8
     assert heads <= {*document}
 
 

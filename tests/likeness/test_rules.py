@@ -114,12 +114,12 @@ CASES = {
     "undertrained, later step is worse": {**WEAK, "later_gain": -0.1},
     "no effect, later step": {**WEAK, "uplift": 0.01},
     "no effect": {**WEAK, **LAST, "uplift": 0.01},
-    "not this person": {**WEAK, **NO_RUN},
-    "no effect, outside a run": {**WEAK, **NO_RUN, **FEW_LOST, "uplift": 0.01},
+    "not this person": {**WEAK, **NO_RUN, "base_alike": 0.5},
+    "no effect, outside a run": {**WEAK, **NO_RUN, "uplift": 0.01},
     "undertrained, no longer rising": {**WEAK, "fallen": 0.1},
     "undertrained, later step": WEAK,
     "undertrained": {**WEAK, **LAST},
-    "weak, outside a run": {**WEAK, **NO_RUN, **FEW_LOST},
+    "weak, outside a run": {**WEAK, **NO_RUN},
     "copies, earlier step": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg"},
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
@@ -457,7 +457,7 @@ def test_an_overtrained_lora_that_drifts_too_is_seen_by_scripts(why):
 
 @pytest.mark.parametrize("base", [{"uplift": 0.06}, {"uplift": 0.01}, NO_BASE], ids=["uplift", "no uplift", "no base"])
 def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_only_there(base):
-    known = {**WEAK, **NO_RUN, **base}
+    known = {**WEAK, **NO_RUN, "base_alike": 0.5, **base}
     made = judge(changed(CLEAN, **known))
     assert (made.kind, made.headline) == ("not this person", "Not this person")
     assert "18 of 20 faces" in made.because
@@ -465,6 +465,20 @@ def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_onl
     for share in (0.0, 0.45):
         made = judge(changed(CLEAN, **{**known, "lost": round(20 * share), "lost_share": share}))
         assert (made.kind, made.drift) == ("drift", True)
+
+
+@pytest.mark.parametrize(
+    ("uplift", "rule"),
+    [(-0.1, "no effect, outside a run"), (0.01, "no effect, outside a run"), (0.1, "weak, outside a run")],
+)
+def test_outside_a_run_faces_that_are_nearly_the_bases_are_a_lora_that_is_not_used_as_it_should_be(uplift, rule):
+    known = {**WEAK, **NO_RUN, "uplift": uplift}
+    for alike in (0.66, 0.98):
+        made = judge(changed(CLEAN, **{**known, "base_alike": alike}))
+        assert (made.rule, made.drift) == (rule, True)
+        assert "trigger and the LoRA at weight 1" in made.advice
+    for alike in (0.64, None):
+        assert judge(changed(CLEAN, **{**known, "base_alike": alike})).rule == "not this person"
 
 
 def test_what_was_trained_on_in_vain_is_not_advised_to_train_on_again():

@@ -27,6 +27,7 @@ COPIED = 0.05
 SMOOTH = 0.6  # share of the skin's fine detail
 BURNT = 1.35  # times the contrast, and the colour
 SAME_FACES = 0.5  # mean cosine to those of the same seeds without the LoRA; a LoRA that has learned little has more
+HARDLY_CHANGED = 0.65  # the same; whole trainings had 0.63 at most, LoRAs at weights of 0.5 and less 0.79 (likeness.md)
 EFFECT = 0.05  # cosine; a smaller gain is no gain
 RISING = 0.03  # of the identity, since the tested checkpoint before; less is no longer rising
 FALLEN = 0.05  # of the identity, since the best tested checkpoint; training on does not help
@@ -86,6 +87,8 @@ EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lam
 RUN: Condition = there(lambda f: f.training.step)
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.
 NO_GAIN_IN_A_RUN: Condition = either(unless(RUN), unless(there(lambda f: f.base.uplift)))
+# Nearly the base model's own faces: the fault is the prompt's, the weight's or the training's, not another's LoRA.
+FACES_HARDLY_CHANGED: Condition = at_least(lambda f: f.base.alike, HARDLY_CHANGED)
 NOT_LEARNED: Condition = below(lambda f: f.identity.retention_best, learned_at)
 WEAK: tuple[Condition, ...] = (NOT_LEARNED, below(lambda f: f.identity.retention_best, HALF))
 LEARNED: tuple[Condition, ...] = (at_least(lambda f: f.identity.retention_best, learned_at),)

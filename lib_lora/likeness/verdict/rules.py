@@ -18,6 +18,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     EARLIER,
     EFFECT,
     FACES_BREAK,
+    FACES_HARDLY_CHANGED,
     FALLEN,
     FEW_TURNED,
     HALF,
@@ -434,7 +435,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "not this person",
         "not this person",
-        (*WEAK, at_least(lambda f: f.identity.lost_share, MANY), NO_GAIN_IN_A_RUN),
+        (
+            *WEAK,
+            at_least(lambda f: f.identity.lost_share, MANY),
+            NO_GAIN_IN_A_RUN,
+            unless(FACES_HARDLY_CHANGED),
+        ),
         "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
         "Check that these pictures and the character belong together.",
     ),
