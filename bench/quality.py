@@ -70,7 +70,7 @@ PACE_STEPS, PACE_ROUNDS = 16, 5  # so many steps have as many turns of preservat
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
     f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
-    for weight, share in ((1.0, 25), (1.0, 100), (1.0, 12.5), (2.0, 12.5), (4.0, 25), (0.3, 25), (0.3, 100))
+    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (0.3, 25))
 }
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
@@ -80,7 +80,7 @@ VECTORS = {
 # the identity loss: its weight, and the timestep below which it is computed
 IDENTITY = {
     f"i{weight:g}t{below}": {"identity_loss_weight": weight, "identity_loss_timesteps": below}
-    for weight, below in ((0.3, 300), (1.0, 300), (0.1, 700), (0.3, 700), (1.0, 700))
+    for weight, below in ((0.3, 300), (0.1, 700))
 }
 # the learning rates of the UNet's and the text encoder's adapters; the preset has 0.004 and 0.002
 FASTER = {
@@ -93,21 +93,18 @@ DROPPED = {"d50": {"tag_dropout": 0.5, "keep_tokens": 1}}
 # preservation of phrases: for how many of the photos it is computed, in percent, and from which timestep on
 PHRASES = {
     f"p{share}t{since}": {"phrase_weight": 1.0, "phrase_share": share / 100, "phrase_timesteps": since}
-    for share, since in ((25, 700), (50, 700), (100, 700), (50, 850))
+    for share, since in ((25, 700), (50, 700), (100, 700))
 }
 INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "ema0.98": ({"ema": 0.98}, {}, ""),
     "rslora": ({"lora": {"use_rslora": True}}, {}, ""),
     "dora": ({"lora": {"use_dora": True}}, {}, ""),
-    "face1": ({"face_weight": 1.0}, {}, ""),
     "face4": ({"face_weight": 4.0}, {}, ""),
     "lora_plus4": ({"unet_lr": 2e-3, "te_lr": 1e-3}, {"lora_plus": 4.0}, ""),
     "text_decay1": ({}, {"text_decay": 1.0}, ""),
-    "weight_noise0.0125": ({}, {"weight_noise": 0.0125}, ""),
     "weight_noise0.1": ({}, {"weight_noise": 0.1}, ""),
     "timestep_rank0.25": ({}, {"timestep_rank": 0.25}, ""),
     "lokr8": ({}, {"lokr": 8.0}, ""),
-    "lokr8r2": (FASTER["r2"], {"lokr": 8.0}, ""),
     "mirrored": ({"passes": 28}, {}, "mirrored"),
     "cropped": ({"passes": 28}, {}, "cropped"),
     # output preservation at half of the timesteps; twice the share, so that as much is preserved
@@ -135,32 +132,26 @@ VARIANTS: dict[str, Variant] = {
     # 336 steps, of which half of each batch are class pictures on the whole: as many views of a photo as 168 steps
     "class": Variant({"passes": 42}, Material(class_pictures="plain")),
     "class_half": Variant({"passes": 42, **HALF_CLASS}, Material(class_pictures="plain")),
-    "worded_class": Variant({"passes": 42}, Material(class_pictures="worded")),
-    "words_class": Variant({"passes": 42}, Material("words", class_pictures="worded")),
     "words_class_half": Variant({"passes": 42, **HALF_CLASS}, Material("words", class_pictures="worded")),
-    **{f"preserve_{name}": Variant(settings) for name, settings in PRESERVE.items()},
-    **{f"words_preserve_{name}": Variant(settings, Material("words")) for name, settings in PRESERVE.items()},
+    "preserve_w1s25": Variant(PRESERVE["w1s25"]),
+    "preserve_w1s100": Variant(PRESERVE["w1s100"]),
+    "words_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("words")),
     "named": Variant(material=Material("named")),
     **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
-    "taught": Variant(material=Material("taught")),
     "taught_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("taught")),
     # whose face a prediction would show is part of the loss, from half of the training on
     **{
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
         for name, more in IDENTITY.items()
     },
-    **{
-        f"named_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("named"))
-        for name, more in IDENTITY.items()
-    },
+    "named_preserve_w1s25_i0.1t700": Variant(PRESERVE["w1s25"] | IDENTITY["i0.1t700"], Material("named")),
     **{
         f"words_preserve_w1s25_{name}": Variant(PRESERVE["w1s25"] | more, Material("words"))
         for name, more in (FASTER | DROPPED).items()
     },
     "words_preserve_w1s25_d50r2": Variant(PRESERVE["w1s25"] | DROPPED["d50"] | FASTER["r2"], Material("words")),
     # without the text encoder's adapters: CLIP's words see the trigger before them, so these can change their meaning
-    "unet": Variant({"te_lr": 0.0}),
     "unet_preserve_w1s25": Variant(UNET_PRESERVED),
     "words_unet_preserve_w1s25": Variant(UNET_PRESERVED, Material("words")),
     # the trigger with vectors of its own, their number and learning rate
@@ -168,34 +159,19 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "unet_words_preserve_w4s25_v2": Variant(UNET_PRESERVED | PRESERVE["w4s25"] | VECTORS[2], Material("words")),
-    "unet_words_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("words")),
-    "phrases_p50t700": Variant(PHRASES["p50t700"]),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
     # half as often and twice as much: the same in the mean, in less time
     "preserve_w2s12.5_w2p25t700": Variant(LESS_OFTEN),
-    "named_preserve_w2s12.5_w2p25t700": Variant(LESS_OFTEN, Material("named")),
-    "preserve_w1s25_p100t700": Variant(PRESERVE["w1s25"] | PHRASES["p100t700"]),
     "preserve_w1s100_p50t700": Variant(PRESERVE["w1s100"] | PHRASES["p50t700"]),
     "preserve_w1s25_p50t700_mirrored": Variant(
         PRESERVE["w1s25"] | PHRASES["p50t700"] | {"passes": 28}, Material(more="mirrored")
     ),
     # four times the weight, and the face weighs more, so that less of the rest is learned with it
-    "preserve_w4s25_p50t700": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"]),
-    "preserve_w4s25_p50t700_face4": Variant(PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0}),
-    "preserve_w4s25_w4p50t700_face4_mirrored": Variant(
-        PRESERVE["w4s25"] | PHRASES["p50t700"] | {"phrase_weight": 4.0, "face_weight": 4.0, "passes": 28},
-        Material(more="mirrored"),
-    ),
     "preserve_w4s25_p50t700_face4_mirrored": Variant(
         PRESERVE["w4s25"] | PHRASES["p50t700"] | {"face_weight": 4.0, "passes": 28}, Material(more="mirrored")
     ),
-    "named_preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"], Material("named")),
-    # where hardly more than the layout is decided
-    "preserve_w1s25_p50t850": Variant(PRESERVE["w1s25"] | PHRASES["p50t850"]),
-    "named_preserve_w1s25_p50t850": Variant(PRESERVE["w1s25"] | PHRASES["p50t850"], Material("named")),
     # the trigger with vectors of its own, beside adapters in the text encoder
     "words_preserve_w1s25_v2": Variant(PRESERVE["w1s25"] | VECTORS[2], Material("words")),
-    "named_preserve_w1s25_v2": Variant(PRESERVE["w1s25"] | VECTORS[2], Material("named")),
     "unet_preserve_w1s25_v2_p50t700": Variant(UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"]),
     "unet_named_preserve_w1s25_v2_p50t700": Variant(
         UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"], Material("named")
@@ -207,7 +183,6 @@ VARIANTS: dict[str, Variant] = {
     "unet_named_preserve_w1s25_v2_p50t700_d50": Variant(
         UNET_PRESERVED | VECTORS[2] | PHRASES["p50t700"] | DROPPED["d50"], Material("named")
     ),
-    "filled_class": Variant({"passes": 42}, Material("filled", class_pictures="worded")),
     # one ingredient each, beside `named_preserve_w1s25`
     **{f"named_preserve_w1s25_{name}": Variant(**_beside(*what)) for name, what in INGREDIENTS.items()},
 }

@@ -5,7 +5,8 @@ Units, so that numbers of different people can be put together:
 identity     mean cosine to the held-out photos, as a share of what these reach among themselves (leave one out), or
              of what they reach after the base model's VAE, through which every picture has come
 kept         the same between two marks: 0 = the base's own strangers for the same prompts and seeds, 1 = the photos
-leak         mean cosine of pictures without the trigger less the base's own for the same prompts and seeds; 0 = none
+leak         mean cosine of pictures without the trigger less the base's own for the same prompts and seeds; 0 = none;
+             "in new words": of the prompts that output preservation does not train with (`UNTRAINED`)
 with words   identity of the pictures whose prompt has a word, as a share of what the photos reach after the VAE: what
              is obeyed is worth nothing in a picture of somebody else. Turned heads have less of it in any case
 recognised   pictures more like the person than 99 of 100 that the base paints
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.settings_study import interval
@@ -36,6 +37,7 @@ from lib_lora.likeness.measure.intervals import Interval
 Row = Mapping[str, Any]
 Metric = Callable[[Row], "float | None"]
 FRONT_PEOPLE = 3  # of fewer, chance decides which variant is better
+UNTRAINED = ("other words", "another name")  # the other prompts are captions of `plan.preserved_captions`
 NEARLY = 5.0  # distance of two colours in CIE L*a*b*; below it there is no way to speak of
 PLACES = ("background", "clothes")
 SPREADS = ("yaw", "smile", "background", "faces")
@@ -74,8 +76,9 @@ def kept_by_second(row: Row) -> float | None:
     return share(found.get("second"), found.get("second_base"), row.get("second_ceiling"))
 
 
-def _over_kinds(row: Row, of: Metric) -> float | None:
-    known = [value for value in (of(found) for found in row["without"].values()) if value is not None]
+def _over_kinds(row: Row, of: Metric, kinds: Collection[str] | None = None) -> float | None:
+    some = [found for kind, found in row["without"].items() if kinds is None or kind in kinds]
+    known = [value for value in map(of, some) if value is not None]
     return statistics.fmean(known) if known else None
 
 
@@ -91,6 +94,11 @@ def leak(row: Row) -> float | None:
 def leak_of(kind: str) -> Metric:
     """Of one kind of prompt without the trigger."""
     return lambda row: _above_base(row["without"][kind])
+
+
+def leak_unasked(row: Row) -> float | None:
+    """Mean over the prompts without the trigger that output preservation does not train with."""
+    return _over_kinds(row, _above_base, UNTRAINED)
 
 
 def leak_by_second(row: Row) -> float | None:
@@ -320,16 +328,17 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     """Identity against leak against obedience, the least leak first, of those that enough people were trained with."""
     several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
     lines = [
-        "| variant | people | leak | of the VAE's | with words | obeyed | words' work "
+        "| variant | people, runs | leak | in new words | of the VAE's | with words | obeyed | words' work "
         "| direction, mouth, background, of the photos' | not beaten |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    metrics = (leak, identity_of_vae, with_words, obeyed, words_work)
+    metrics = (leak, leak_unasked, identity_of_vae, with_words, obeyed, words_work)
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics]
         shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))
         on_it = "" if beaten(rows, several, name) else "yes"
-        lines.append(f"| {name} | {len(by_person(rows, name, leak))} | {' | '.join(shown)} | {on_it} |")
+        runs = sum(row["variant"] == name for row in rows)
+        lines.append(f"| {name} | {len(by_person(rows, name, leak))}, {runs} | {' | '.join(shown)} | {on_it} |")
     return lines if several else []
 
 

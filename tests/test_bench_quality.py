@@ -11,8 +11,10 @@ from PIL import Image
 from bench import quality, quality_ingredients, quality_people, quality_pictures, quality_table
 from bench.quality_people import Material
 from bench.quality_pictures import ASKED, WITHOUT, WORDS, Seen
+from lib_lora.character.store import Character
 from lib_lora.models.families.sd1 import NARROW
 from lib_lora.training import session
+from lib_lora.training.plan.preserved_captions import captions_needed
 from lib_lora.training.plan.presets import merged, preset
 from tools.mini import captions
 
@@ -47,10 +49,19 @@ def test_numbers_of_a_run_are_shares_of_what_photos_and_base_reach():
     assert quality_table.kept_by_second(one) == pytest.approx(0.3 / 0.4)
     assert quality_table.leak(one) == pytest.approx(0.1)
     assert quality_table.leak_by_second(one) == pytest.approx(0.1 / 0.4)
+    others = {kind: {**found, "ours": 0.5} for kind, found in one["without"].items() if kind in quality_table.UNTRAINED}
+    assert quality_table.leak_unasked(row(without={**one["without"], **others})) == pytest.approx(0.3)
     assert quality_table.obeyed(one) == pytest.approx(0.75)
     assert quality_table.words_work(one) == pytest.approx(0.5)
     assert quality_table.with_words(one) == pytest.approx(0.35 / 0.7)
     assert quality_table.with_words(row(words=None)) is None
+
+
+@pytest.mark.parametrize(("own", "other"), [*quality_pictures.OTHER.items()])
+def test_the_prompts_that_are_called_new_are_no_captions_of_output_preservation(own, other):
+    trained = captions_needed([f"photo of mrxa {own}"], [Character("mara", "mrxa", own)])
+    asked = {kind: text.format(own=own, other=other) for kind, text in WITHOUT.items()}
+    assert [kind for kind, text in asked.items() if text not in trained] == [*quality_table.UNTRAINED]
 
 
 def test_what_was_not_measured_is_absent():
@@ -113,9 +124,9 @@ def test_a_variant_is_on_the_front_unless_another_is_nowhere_worse():
     assert not quality_table.beaten([*shown, *less], names[:2], "today")  # it shows the person with words too
     assert not quality_table.beaten([*more, *rows("words", 0.4)], names[:2], "today")  # neither is better
     lines = quality_table.tables(every, names, "today").splitlines()
-    front = [line for line in lines if line.startswith(("| words | 3 | 0.20", "| today | 3 | 0.40"))]
+    front = [line for line in lines if line.startswith(("| words | 3, 3 | 0.20", "| today | 3, 3 | 0.40"))]
     assert [line.endswith("| yes |") for line in front] == [True, False]
-    assert not [line for line in lines if line.startswith("| few | 2 |")]
+    assert not [line for line in lines if line.startswith("| few | 2, 2 | 0.10 |")]
 
 
 def coloured(**places):
