@@ -56,7 +56,7 @@ def changed(facts: Facts, **values: Any) -> Facts:
 
 WEAK = {
     "retention": 0.3, "retention_best": 0.3, "lost": 18, "lost_share": 0.9, "under_keep": 20,
-    "as_strangers": 18.0, "ok": 0, "uplift": 0.15, "base_alike": 0.7,
+    "as_strangers": 18.0, "ok": 0, "uplift": 0.15, "base_alike": 0.75,
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
@@ -473,11 +473,11 @@ def test_outside_a_run_not_this_person_is_said_where_most_faces_are_lost_and_onl
 )
 def test_outside_a_run_faces_that_are_nearly_the_bases_are_a_lora_that_is_not_used_as_it_should_be(uplift, rule):
     known = {**WEAK, **NO_RUN, "uplift": uplift}
-    for alike in (0.66, 0.98):
+    for alike in (0.71, 0.98):
         made = judge(changed(CLEAN, **{**known, "base_alike": alike}))
         assert (made.rule, made.drift) == (rule, True)
         assert "trigger and the LoRA at weight 1" in made.advice
-    for alike in (0.64, None):
+    for alike in (0.69, None):
         assert judge(changed(CLEAN, **{**known, "base_alike": alike})).rule == "not this person"
 
 

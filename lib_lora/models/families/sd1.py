@@ -74,8 +74,8 @@ SD1 = StableDiffusion(
                 "vectors_lr": 1e-2,  # in so few steps a trigger with 0.001 still means the class word
                 "face_weight": 2.0,  # keeps a little more of the face in the same steps, and the pictures as varied
                 "sample_steps": 5,  # its pictures look the same after 5 as after 20; two of them are 4 % of the time
-                # no output preservation: it needs captions that say what each photo shows, a weight below 1 when painting,
-                # and half as much time again (docs/quality.md, "The front and the preset")
+                # no output preservation: it needs captions that say what each photo shows, a weight below 1 when
+                # painting, and half as much time again (docs/quality.md, "The front and the preset")
                 "likeness_curve": False,  # 51 pictures are an eighth of the work for 24 photos, a fifth for 14
                 "lora": {"rank": 32, "alpha": 16, "te": True},
                 "objective": {"noise_offset": 0.05, "min_snr_gamma": 5.0},
