@@ -218,7 +218,7 @@ def outside(place: Workplace) -> Steps:
     """Pictures that another program has painted with a LoRA of an unknown name, at weights that are too low, beside a
     test grid of the same prompts."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
-    place.measured(place.test(run, at(ENOUGH)))
+    place.measured(place.test(run, at(ENOUGH)))  # its pictures without the LoRA are the zero of the yardstick
     for weight in (0.1, 0.3, 0.5):
         found = place.score(place.test(run, at(ENOUGH, weight=weight)))
         yield followed(f"weight {weight:g}, outside a run", place, found)

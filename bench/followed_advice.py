@@ -63,9 +63,10 @@ ANEW = {
     "slightly under, trained on in vain": 2.0,
 }
 
-# The rules of a leak advise training again with output preservation, this one with captions that say more, too.
+# These rules name output preservation; with plain captions for whoever wants less of a leak, after having some written.
 CAPTIONS_FIRST, PRESERVED = "leak, plain captions", "output preservation"
-OUTSIDE = "LoRA at weight 1"  # what is to be checked of pictures that belong to no run
+LEAKS = (CAPTIONS_FIRST, "leak, not preserved")
+OUTSIDE = ", outside a run"  # how rules end whose advice is to check prompt and weight
 
 # What an advice says for a new run, where it goes on with "for a new run": times the learning rate.
 NEW_RUN = {"halve the learning rate": 1 / 2, "use a third of the learning rate": 1 / 3}
@@ -275,12 +276,13 @@ class Workplace:
         value = verdict.value or 0.0
         if "sampling steps" in verdict.advice and request.steps < SAMPLING:
             return self.test(run, replace(request, steps=SAMPLING)), f"{SAMPLING} sampling steps"
-        if verdict.rule.startswith("leak"):
-            if verdict.rule == CAPTIONS_FIRST:
+        if verdict.rule in LEAKS:
+            fresh = verdict.rule == CAPTIONS_FIRST
+            if fresh:
                 self.caption()
-            return self._anew(tested, {"preservation_weight": value}, fresh=verdict.rule == CAPTIONS_FIRST), PRESERVED
-        if OUTSIDE in verdict.advice:
-            return self.score(self.test(run, replace(request, weight=1.0))), "weight 1"
+            return self._anew(tested, {"preservation_weight": value}, fresh), PRESERVED
+        if verdict.rule.endswith(OUTSIDE):
+            return self.score(self.test(run, replace(request, weight=1.0))), "weight 1, from elsewhere"
         match verdict.action:
             case "train_more":
                 steps = (tested.report.facts.training.last or request.step) + int(value)
@@ -394,7 +396,9 @@ def _wants_other_photos(advice: str) -> bool:
 
 def _called_otherwise(path: Path, copy: Path) -> Path:
     """A copy of a picture whose parameters call the LoRA by a name that no run has given."""
-    text = re.sub(r"<lora:[^:>]+:", "<lora:somebody:", parameters_of(path) or "")
+    text, count = re.subn(r"<lora:[^:>]+:", "<lora:somebody:", parameters_of(path) or "")
+    if count != 1:
+        raise ValueError(f"{path} does not say with which LoRA it was painted")
     about = PngInfo()
     about.add_itxt("parameters", text)
     with Image.open(path) as picture:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
 GUIDANCE, SAMPLER, SIDE = 3.0, "Euler", 128
-CORNER = 0.12  # of the side, as for the words about backgrounds
 TOGETHER = 16  # pictures that are painted at a time
 NEUTRAL, EACH, APART = 20, 4, 5  # pictures: of the plain prompt, of each word, of each prompt without the trigger
 ASKED = "asked"  # the kind of the plain prompt with the trigger; a word's kind is the word itself
@@ -204,7 +203,7 @@ def colours(pictures: Sequence[Image.Image]) -> dict[str, list[float]]:
     for picture in pictures:
         pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
         lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)
-        edge = max(1, round(lab.shape[0] * CORNER))
+        edge = max(1, round(lab.shape[0] * captions.CORNER))
         for name, rows in (("background", lab[:edge]), ("clothes", lab[-edge:])):
             found[name].append(np.concatenate([rows[:, :edge], rows[:, -edge:]]).reshape(-1, 3).mean(0))
     return {name: [round(float(value), 2) for value in np.mean(values, axis=0)] for name, values in found.items()}

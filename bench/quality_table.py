@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 Metric = Callable[[Row], "float | None"]
 FRONT_PEOPLE = 3  # of fewer, chance decides which variant is better
 UNTRAINED = ("other words", "another name")  # the other prompts are captions of `plan.preserved_captions`
-NEARLY = 5.0  # distance of two colours in CIE L*a*b*; below it there is no way to speak of
+NEARLY = 10.0  # distance of two colours in CIE L*a*b*; below it there is no way to speak of
 PLACES = ("background", "clothes")
 SPREADS = ("yaw", "smile", "background", "faces")
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench import advice as study
 from bench import followed_advice as followed
 from lib_lora.likeness.verdict.rules import RULES
+from lib_lora.likeness.verdict.verdict import Verdict
+from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
+from lib_lora.workflows.judge.grid_run import GridRequest
 
 
 def side(first: list[float], second: list[float] | None = None, holds: bool = False, **more: list[float]) -> Any:
@@ -49,6 +55,74 @@ def test_of_burnt_faces_less_is_better():
     before = side([0.8, 0.8, 0.8], burnt=[0.9, 0.8, 1.0])
     assert study.helped(row("burnt", before, side([0.8, 0.8, 0.8], burnt=[0.2, 0.3, 0.2])))
     assert not study.helped(row("burnt", before, side([0.8, 0.8, 0.8], burnt=[1.2, 1.3, 1.2])))
+
+
+def test_of_a_leak_less_is_better_unless_the_face_is_lost():
+    before = side([0.8, 0.8, 0.8], leak=[0.7, 0.6, 0.8])
+    assert study.helped(row("leak, not preserved", before, side([0.8, 0.8, 0.8], leak=[0.1, 0.2, 0.1])))
+    assert not study.helped(row("leak, not preserved", before, side([0.8, 0.8, 0.8], leak=[0.7, 0.9, 0.8])))
+    assert not study.helped(row("leak, not preserved", before, side([0.2, 0.3, 0.2], leak=[0.1, 0.2, 0.1])))
+
+
+class Place(followed.Workplace):
+    """Notes what would be done, and does nothing."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+
+    def test(self, run: Any, request: Any, again: bool = False) -> Any:
+        self.done.append(("test", request.weight))
+
+    def score(self, tested: Any) -> Any:
+        self.done.append("score")
+
+    def caption(self) -> None:
+        self.done.append("caption")
+
+    def _anew(self, tested: Any, changes: dict[str, Any], fresh: bool = False) -> Any:
+        self.done.append((changes, fresh))
+
+
+def follow(name: str) -> tuple[Any, list[Any]]:
+    """What is said to be done where a rule decides, and what is done."""
+    rule, place = next(rule for rule in RULES if rule.name == name), Place()
+    value = rule.value if isinstance(rule.value, float) else 0.5
+    verdict = Verdict(rule.kind, name, "", "", rule.advice, rule.action, value, drift=False, judged=True)
+    report = SimpleNamespace(
+        verdict=verdict, facts=SimpleNamespace(training=SimpleNamespace(midway=1, usable_step=None))
+    )
+    request = GridRequest(60, weight=0.3, steps=followed.SAMPLING)
+    tested = followed.Tested(SimpleNamespace(), request, followed.ROOT, report)  # type: ignore[arg-type]
+    return place.follow(tested), place.done
+
+
+def test_preservation_is_tried_where_a_rule_names_it_after_captions_where_these_are_plain():
+    assert {*followed.LEAKS} == {rule.name for rule in RULES if "output preservation" in rule.advice}
+    found, done = follow("leak, not preserved")
+    assert (found[1], done) == (followed.PRESERVED, [({"preservation_weight": 1.0}, False)])
+    assert follow("leak, plain captions")[1] == ["caption", ({"preservation_weight": 1.0}, True)]
+    assert follow("leak") == (None, [])  # to keep the LoRA
+
+
+@pytest.mark.parametrize("name", ["no effect, outside a run", "weak, outside a run"])
+def test_pictures_from_elsewhere_are_scored_again_at_weight_1(name):
+    assert [rule.name for rule in RULES if rule.name.endswith(followed.OUTSIDE)] == [
+        "no effect, outside a run",
+        "weak, outside a run",
+    ]
+    assert follow(name)[1] == [("test", 1.0), "score"]
+
+
+def test_a_copy_calls_the_lora_by_a_name_that_no_run_has(tmp_path):
+    cell = Cell("photo of mrxa woman", "", 7, Path("mara-000060.safetensors"), 0.3)
+    save_picture(tmp_path / "cell.png", Image.new("RGB", (8, 8)), cell)
+    copy = followed._called_otherwise(tmp_path / "cell.png", tmp_path / "copy.png")
+    text = parameters_of(copy)
+    assert text == parameters(cell).replace("<lora:mara-000060:", "<lora:somebody:")
+    assert "somebody" in text
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    with pytest.raises(ValueError, match="does not say"):
+        followed._called_otherwise(tmp_path / "plain.png", tmp_path / "copy.png")
 
 
 def test_every_measure_is_of_a_rule():

@@ -476,7 +476,7 @@ def test_outside_a_run_faces_that_are_nearly_the_bases_are_a_lora_that_is_not_us
     for alike in (0.71, 0.98):
         made = judge(changed(CLEAN, **{**known, "base_alike": alike}))
         assert (made.rule, made.drift) == (rule, True)
-        assert "trigger and the LoRA at weight 1" in made.advice
+        assert "trigger and this character's LoRA at weight 1" in made.advice
     for alike in (0.69, None):
         assert judge(changed(CLEAN, **{**known, "base_alike": alike})).rule == "not this person"
 

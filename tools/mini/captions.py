@@ -14,6 +14,7 @@ import numpy.typing as npt
 LEFT, RIGHT, AHEAD = -0.13, 0.13, 0.06  # yaw: "ahead" is within +-0.06
 CLEAR_YAW = 0.2  # from here on a face counts as turned beyond doubt
 SMILE, WIDE_SMILE = 0.86, 0.91  # width of the mouth / distance of the eyes
+CORNER = 0.12  # of the side: so large are the corners that tell the background
 DARK, LIGHT = 85.0, 140.0  # mean luma of the two upper corners, 0..255
 COLOURED = 45.0  # largest minus smallest channel of their mean colour, 0..255
 DARK_HAIR, LIGHT_HAIR = 50.0, 115.0  # mean luma of the strip above the face's box
@@ -77,7 +78,7 @@ def measure(pixels: npt.NDArray[np.uint8], points: npt.NDArray[np.floating], box
         box: x, y, width, height of the face, fractions of the side.
     """
     side = pixels.shape[0]
-    corner = max(1, round(side * 0.12))
+    corner = max(1, round(side * CORNER))
     corners = np.concatenate([pixels[:corner, :corner], pixels[:corner, -corner:]]).reshape(-1, 3).mean(0)
     x, y, width, _ = (float(value) * side for value in box)
     bottom = int(np.clip(y, 2, side))

@@ -448,8 +448,8 @@ RULES: tuple[Rule, ...] = (
         "no effect, outside a run",
         "drift",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT)),
-        "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that the prompt holds the trigger and the LoRA at weight 1.",
+        "These faces are hardly more like the photos than those without the LoRA ({uplift:+.2f}).",
+        "Check that the prompt holds the trigger and this character's LoRA at weight 1.",
     ),
     Rule(
         "undertrained, no longer rising",
@@ -480,7 +480,8 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
-        "Check that the prompt holds the trigger and the LoRA at weight 1; then use a later checkpoint of it.",
+        "Check that the prompt holds the trigger and this character's LoRA at weight 1; then use a later checkpoint of "
+        "it.",
     ),
     # -- the face is there, and too much with it
     Rule(
