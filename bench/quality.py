@@ -380,7 +380,7 @@ def yardstick(person: str, place: Place) -> Yardstick:
         "second_ceiling": mean(apart_from_others(described)) if len(described) > 1 else None,
         "photos_varied": {name: plain(value) for name, value in pictures.spreads(shown).items()},
         "photos_colours": pictures.colours([pictures.photo_of_side(path) for path in trained]),
-        "base_colours": pictures.colours(plain_ones(asked, painted)),
+        "base_colours": pictures.colours(of_plain_prompt(asked, painted)),
     }  # fmt: skip
     return Yardstick(template.array, line, np.mean(described, axis=0) if described else None, base, row)
 
@@ -399,7 +399,7 @@ def by_kind(asked: Sequence[pictures.Question], found: Sequence[Seen | None]) ->
     return kinds
 
 
-def plain_ones(asked: Sequence[pictures.Question], painted: Sequence[Image.Image]) -> list[Image.Image]:
+def of_plain_prompt(asked: Sequence[pictures.Question], painted: Sequence[Image.Image]) -> list[Image.Image]:
     """The pictures of the plain prompt."""
     return [picture for one, picture in zip(asked, painted, strict=True) if one.kind == ASKED]
 
@@ -449,7 +449,7 @@ def _painted(job: Job, place: Place, yard: Yardstick, lora: Path, weight: float)
     sheet = f"{name.replace(' ', '-')}-{job.person}-{job.seed}.png"
     pictures.keep_sheet(painted, place.work / "sheets" / sheet)
     shown = figures(by_kind(asked, [pictures.look(one) for one in painted]), yard)
-    shown["colours"] = pictures.colours(plain_ones(asked, painted))
+    shown["colours"] = pictures.colours(of_plain_prompt(asked, painted))
     seconds = round(time.process_time() - processor, 2)
     return {"variant": name, "weight": weight, **yard.row, **shown, "judging": seconds}
 

@@ -96,7 +96,7 @@ def leak_of(kind: str) -> Metric:
     return lambda row: _above_base(row["without"][kind])
 
 
-def leak_unasked(row: Row) -> float | None:
+def leak_in_new_words(row: Row) -> float | None:
     """Mean over the prompts without the trigger that output preservation does not train with."""
     return _over_kinds(row, _above_base, UNTRAINED)
 
@@ -332,7 +332,7 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
         "| direction, mouth, background, of the photos' | not beaten |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    metrics = (leak, leak_unasked, identity_of_vae, with_words, obeyed, words_work)
+    metrics = (leak, leak_in_new_words, identity_of_vae, with_words, obeyed, words_work)
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics]
         shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))

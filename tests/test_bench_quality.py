@@ -50,7 +50,7 @@ def test_numbers_of_a_run_are_shares_of_what_photos_and_base_reach():
     assert quality_table.leak(one) == pytest.approx(0.1)
     assert quality_table.leak_by_second(one) == pytest.approx(0.1 / 0.4)
     others = {kind: {**found, "ours": 0.5} for kind, found in one["without"].items() if kind in quality_table.UNTRAINED}
-    assert quality_table.leak_unasked(row(without={**one["without"], **others})) == pytest.approx(0.3)
+    assert quality_table.leak_in_new_words(row(without={**one["without"], **others})) == pytest.approx(0.3)
     assert quality_table.obeyed(one) == pytest.approx(0.75)
     assert quality_table.words_work(one) == pytest.approx(0.5)
     assert quality_table.with_words(one) == pytest.approx(0.35 / 0.7)
