@@ -17,6 +17,8 @@ import numpy as np
 from PIL import ImageOps
 
 from bench.quality_pictures import BASE, OTHER, Question, engine, paint, photo_of_side
+from lib_lora.captions import phrases
+from lib_lora.captions.caption_check import EVERYWHERE
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import load
@@ -48,9 +50,10 @@ class Material:
     """What a LoRA is trained on, beside the settings.
 
     Attributes:
-        captions: "template" is what `run` and `try` write; "filled" what `caption --fill` measures; "named" the same
-            with the phrases of nearly all photos, which that leaves out; "taught" these in words that the base model
-            was taught, as far as it was (`TAUGHT`); "words" all words of the base model that hold for the photo.
+        captions: "template" is what `run` and `try` write; "named" what `caption --fill` measures; "filled" the same
+            without the phrases of nearly all photos, which that left out until December 2026; "taught" what it measures
+            in words that the base model was taught, as far as it was (`TAUGHT`); "words" all words of the base model
+            that hold for the photo.
         thin: only each so many-th of the photos is trained on.
         class_pictures: for prior preservation, painted by the base: "plain" ones all of one prompt, "worded" ones of
             several subjects with words that their captions name; empty = none.
@@ -102,22 +105,18 @@ def root_of(work: Path, material: Material) -> Path:
 
 def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) -> CharacterFolder:
     """Make the character of a person in the data folder for such material, with its captions."""
-    from lib_lora.workflows.photos.audit_photos import audit_photos
-    from lib_lora.workflows.photos.fill_captions import caption, fill
+    from lib_lora.workflows.photos.fill_captions import fill
     from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
     root = root_of(work, material)
     trained, _ = shared_out(photos_of(person, unseen), material.thin)
     who = NewCharacter(person, trigger_of(person), CLASS_WORDS[person], "fictional")
     folder, _ = new_character(root, who, trained)
-    if material.captions == "filled":
-        fill(root, person)
-    elif material.captions in ("named", "taught"):
-        _, audit = audit_photos(root, person)
-        for item in audit.photos:
-            file = caption_files.path_of(folder.photos / item.photo.file)
-            text = caption(load(folder), item.photo.facts)
-            write_text(file, (taught(text) if material.captions == "taught" else text) + "\n")
+    if material.captions in ("filled", "named", "taught"):
+        named = fill(root, person).values["captions"]
+        change = {"filled": without_shared(named), "taught": {photo: taught(text) for photo, text in named.items()}}
+        for photo, text in change.get(material.captions, {}).items():
+            write_text(caption_files.path_of(folder.photos / photo), text + "\n")
     elif material.captions == "words":
         plain = caption_files.template(load(folder))
         for photo in list_photos(folder.photos):
@@ -126,6 +125,17 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
         for photo in list_photos(folder.photos):
             _add_second(photo, material.more)
     return folder
+
+
+def without_shared(texts: phrases.Captions) -> dict[str, str]:
+    """Captions without the phrases that nearly all of them have, of which the first is the character's own."""
+    own = {phrases.key(phrases.split(text)[0]) for text in texts.values()}
+    shared = phrases.join(
+        phrase
+        for phrase, count in phrases.frequency(texts)
+        if count >= EVERYWHERE * len(texts) and phrases.key(phrase) not in own
+    )
+    return {photo: phrases.remove(text, shared) for photo, text in texts.items()}
 
 
 def taught(caption: str) -> str:

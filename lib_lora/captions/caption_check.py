@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lib_lora.captions import phrases
+from lib_lora.captions import phrases, slots
 from lib_lora.captions.phrases import Captions
+from lib_lora.character import caption_files
 from lib_lora.character.store import Character
 from lib_lora.models.clip_tokens import CHUNK, token_ids
 
-EVERYWHERE = 0.9  # share of the captions; a phrase in as many says nothing that the trigger does not say
+EVERYWHERE = 0.9  # share of the captions; training cannot tell a phrase in as many from the trigger
 LEAST = 8  # captions from which that can be told
-
 
 Code = Literal[
     "caption-unreadable",
@@ -25,6 +25,7 @@ Code = Literal[
     "too-many-tokens",
     "captions-identical",
     "constant-phrase",
+    "constant-expression",
 ]
 
 
@@ -72,12 +73,18 @@ def _of_all(captions: Captions, character: Character) -> list[Problem]:
     if len(written) < LEAST:
         return []
     if len({phrases.key(caption) for caption in written.values()}) == 1:
-        return [Problem("", "captions-identical", {"captions": len(written)}, ("caption", character.name, "--fill"))]
+        plain = phrases.same(next(iter(written.values())), caption_files.template(character))
+        fill = ("caption", character.name, "--fill") if plain else ()
+        return [Problem("", "captions-identical", {"captions": len(written)}, fill)]
     return [
-        Problem("", "constant-phrase", {"phrase": phrase, "count": count, "captions": len(written)})
+        Problem("", _constant(phrase), {"phrase": phrase, "count": count, "captions": len(written)})
         for phrase, count in phrases.frequency(written)
         if count >= EVERYWHERE * len(written) and not _of_the_character(phrase, character.trigger, character.traits)
     ]
+
+
+def _constant(phrase: str) -> Code:
+    return "constant-expression" if phrases.key(phrase) in slots.EXPRESSIONS else "constant-phrase"
 
 
 def _of_the_character(phrase: str, trigger: str, traits: Collection[str]) -> bool:

@@ -15,6 +15,7 @@ Angle = Literal["profile from the left", "from the left", "ahead", "from the rig
 
 CLOSE, HALF = 0.35, 0.12  # face height / photo height: above it a close-up, above it an upper body
 AHEAD, TURNED, PROFILE = 0.15, 0.35, 0.8  # of yaw; 0.35 is about a three-quarter view
+EXPRESSIONS = ("smiling", "slight smile", "serious expression")
 DARK, LIGHT = 70.0, 185.0  # mean grey level of the background
 
 

@@ -29,7 +29,10 @@ def test_each_problem_names_its_photo():
 
 def test_the_same_caption_everywhere_is_one_problem():
     (problem,) = problems(dict.fromkeys(photos(8), "photo of mrxa woman"), MARA)
-    assert (problem.code, problem.details, problem.command[2:]) == ("captions-identical", {"captions": 8}, ("--fill",))
+    assert (problem.code, problem.details, problem.command) == ("captions-identical", {"captions": 8}, ())
+    plain = "photo of mrxa woman, brown eyes"  # says nothing of the photos, which filling would mend
+    (problem,) = problems(dict.fromkeys(photos(8), plain), MARA)
+    assert (problem.code, problem.command) == ("captions-identical", ("caption", "Mara", "--fill"))
 
 
 def test_a_phrase_in_nearly_every_caption_is_reported_but_not_the_characters_own():
@@ -37,6 +40,9 @@ def test_a_phrase_in_nearly_every_caption_is_reported_but_not_the_characters_own
     (problem,) = problems(with_hat, MARA)
     assert problem.code == "constant-phrase"
     assert problem.details == {"phrase": "Hat", "count": 20, "captions": 20}
+    smiling = {name: f"{text}, Smiling" for name, text in photos(20).items()}
+    (problem,) = problems(smiling, MARA)
+    assert (problem.code, problem.details["phrase"]) == ("constant-expression", "Smiling")
     with_hat |= {f"{n}.png": "mrxa woman" for n in range(3)}
     assert codes(with_hat) == []
     assert codes(dict(list(with_hat.items())[:7])) == []

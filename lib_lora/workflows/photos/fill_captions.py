@@ -8,7 +8,6 @@ from pathlib import Path
 from PIL import Image
 
 from lib_lora.captions import editing, phrases, slots
-from lib_lora.captions.caption_check import EVERYWHERE, LEAST
 from lib_lora.captions.captioner import Captioner
 from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character import caption_files
@@ -22,13 +21,6 @@ from lib_lora.workflows.photos.audit_photos import PATIENCE, audit_photos
 from lib_lora.workflows.photos.caption_commands import captions_result
 from lib_lora.workspace.workspace import Workspace
 
-# What a face does in nearly all photos cannot be told from what it is: what photos show, and which are missing.
-_FACES = {
-    "smiling": ("an open smile", "serious"),
-    "slight smile": ("a slight smile", "serious and laughing"),
-    "serious expression": ("no smile", "smiling"),
-}
-
 
 def fill(
     root: Path,
@@ -41,7 +33,9 @@ def fill(
 ) -> CommandResult:
     """Write the captions of photos that have none, or only the plain one that was written for want of a better.
 
-    The way back is the same as for every other edit of captions.
+    What all photos share is named too: left out, it would be learned as part of the trigger word, and output
+    preservation needs captions that say more than that (`docs/quality.md`). The way back is the same as for every other
+    edit of captions.
 
     Args:
         root: the data folder.
@@ -73,9 +67,7 @@ def fill(
         ]
         seen, failure = _seen([folder.photos / file for file in chosen], captioner, progress)
         left = [file for file in chosen if file not in seen]
-        written = {file: caption(character, facts[file], phrases_seen) for file, phrases_seen in seen.items()}
-        everywhere = shared([text for file, text in {**there, **written}.items() if file not in left], plain)
-        new = {file: phrases.remove(text, phrases.join(everywhere)) for file, text in written.items()}
+        new = {file: caption(character, facts[file], phrases_seen) for file, phrases_seen in seen.items()}
         now = editing.captions_of(folder).texts  # a captioner takes its time, and the user may have written meanwhile
         new = {file: text for file, text in new.items() if now.get(file) == there[file] != text}
         what = f"fill with {captioner.id}" if captioner else "fill"
@@ -89,7 +81,6 @@ def fill(
             left=len(left),
         ) from failure
     lines = [f"{count} caption{'' if count == 1 else 's'} written."]
-    lines += left_out(everywhere, [*{**there, **written}.values()])
     if not chosen:
         lines.append("Every photo has a caption of its own; to rewrite them, add --rewrite.")
     return captions_result(folder, character, lines, changed)
@@ -111,35 +102,6 @@ def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -
     for word in [*before, *seen, *after]:
         text = phrases.add(text, word)
     return text
-
-
-def shared(texts: Sequence[str], plain: str) -> list[str]:
-    """Phrases that nearly all captions have, and that say no more than the trigger does; none of a few captions."""
-    own = {phrases.key(phrase) for phrase in phrases.split(plain)}
-    if len(texts) < LEAST:
-        return []
-    counts = phrases.frequency({str(place): text for place, text in enumerate(texts)})
-    return [phrase for phrase, count in counts if count >= EVERYWHERE * len(texts) and phrases.key(phrase) not in own]
-
-
-def left_out(everywhere: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """Sentences about the phrases that nearly all captions have.
-
-    Args:
-        everywhere: by `shared`.
-        texts: the captions that they were left out of.
-    """
-    plain = [phrase for phrase in everywhere if phrases.key(phrase) not in _FACES]
-    lines = [f"Left out, because nearly every photo has it: {', '.join(plain)}."] if plain else []
-    counts = dict(phrases.frequency({str(place): text for place, text in enumerate(texts)}))
-    for phrase in everywhere:
-        if phrases.key(phrase) in _FACES:
-            shown, other = _FACES[phrases.key(phrase)]
-            lines.append(
-                f"{counts[phrase]} of {len(texts)} photos show {shown}. So {phrase!r} is left out, and it is learned "
-                f"as part of the face; add {other} photos if that is not wanted."
-            )
-    return lines
 
 
 def _seen(

@@ -6,11 +6,11 @@ import planted
 import pytest
 from faults import raises
 
-from lib_lora.captions import editing
+from lib_lora.captions import editing, phrases
 from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
 from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.errors import UserError
-from lib_lora.workflows.photos.fill_captions import caption, fill, left_out, shared
+from lib_lora.workflows.photos.fill_captions import caption, fill
 
 NAME = "Märá 名前"
 MARA = Character(NAME, "mrxa", "woman", declare_consent("fictional"))
@@ -71,36 +71,16 @@ def test_traits_are_named_only_where_captions_shall_name_them():
     assert caption(MARA, PhotoFacts(640, 640)) == "photo of mrxa woman"
 
 
-def test_what_all_photos_share_is_left_out_of_many_and_kept_in_few():
-    texts = [f"photo of mrxa woman, close-up, hat {number}" for number in range(10)]
-    assert shared(texts, "photo of mrxa woman") == ["close-up"]
-    assert shared(texts[:7], "photo of mrxa woman") == []
-
-
-@pytest.mark.parametrize(("serious", "out"), [(0, True), (2, True), (3, False)])
-def test_a_smile_that_nearly_all_photos_have_is_left_out_and_said_to_be_learned(serious, out):
-    texts = ["photo of mrxa woman, smiling"] * (24 - serious) + ["photo of mrxa woman, serious expression"] * serious
-    everywhere = shared(texts, "photo of mrxa woman")
-    assert everywhere == (["smiling"] if out else [])
-    lines = left_out(everywhere, texts)
-    assert bool(lines) == out
-    assert left_out([one.title() for one in everywhere], [text.title() for text in texts])[:1] == [
-        line.replace("'smiling'", "'Smiling'") for line in lines
-    ]  # by hand it may be written in another way
-    if out:
-        said = f"{24 - serious} of 24 photos show an open smile. So 'smiling' is left out, and it is learned as part of"
-        assert lines[0].startswith(said)
-        assert lines[0].endswith("add serious photos if that is not wanted.")
-
-
 @pytest.mark.once("which words are written is ours; what is seen is repeated in faces")
-def test_open_smiles_of_a_person_that_the_model_never_saw_are_left_out_and_reported(eye, tmp_path):
+def test_what_all_photos_share_is_named_and_reported(eye, tmp_path):
     folder = create(tmp_path, MARA)
     for number in range(12):
         shutil.copy(planted.portraits("mara")[number], folder.photos)
     told = fill(tmp_path, NAME, engine=eye)
-    assert not [text for text in told.values["captions"].values() if "smil" in text]
-    assert "12 of 12 photos show an open smile. So 'smiling' is left out" in told.text
+    assert all("smiling" in phrases.split(text) for text in told.values["captions"].values())
+    found = {problem["details"]["phrase"]: problem["code"] for problem in told.values["problems"]}
+    assert found["smiling"] == "constant-expression"
+    assert found["close-up"] == "constant-phrase"
 
 
 def test_the_command_fills_and_refuses_what_belongs_together(main, root):
@@ -164,13 +144,3 @@ def test_what_the_user_writes_meanwhile_stays(root, eye):
     texts = editing.captions_of(folder).texts
     assert texts["mara 3.jpg"] == "mine"
     assert texts["tomas 0.jpg"].endswith("outdoors")
-
-
-@pytest.mark.once("which words are written is ours; what is seen is repeated in faces")
-def test_what_new_photos_share_is_no_matter_where_the_others_do_not(root, eye):
-    folder = create(root, MARA)
-    for number in range(12):
-        shutil.copy(planted.portraits("ines")[number], folder.photos / f"known {number}.jpg")
-        (folder.photos / f"known {number}.txt").write_text(f"photo of mrxa woman, hat {number}", encoding="utf-8")
-    told = fill(root, NAME, engine=eye)
-    assert "close-up" in told.values["captions"]["mara 3.jpg"]
