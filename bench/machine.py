@@ -17,8 +17,6 @@ from typing import Any
 
 import psutil
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
 from lib_lora.models.fast.cpu_load import system_seconds
 
 

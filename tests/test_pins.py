@@ -58,7 +58,7 @@ def test_it_is_not_where_none_is(name: str) -> None:
 
 
 @once
-@pytest.mark.parametrize("name", ["test_bench_race.py", "tools_mini/test_mini_training.py"])
+@pytest.mark.parametrize("name", ["benchmarks/test_bench_race.py", "tools_mini/test_mini_training.py"])
 def test_what_comes_beside_the_program_needs_the_newest_versions_only(name: str) -> None:
     assert pins.of_tools(TESTS / name)
 
@@ -76,7 +76,7 @@ def left_out() -> list[Path]:
         ("workflows/library/test_usable_models.py", True),  # for the `page` of tests/ui, which this name may mean
         ("webui/test_running.py", False),
         ("browser/test_forms.py", False),  # all of it is marked `once`
-        ("test_bench_race.py", False),
+        ("benchmarks/test_bench_race.py", False),
     ],
 )
 def test_a_file_is_not_even_imported_where_nothing_in_it_can_meet_a_library(

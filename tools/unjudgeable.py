@@ -9,7 +9,7 @@ ten minutes on two cores. No picture is shipped.
 paints people who do not exist (those of the cohort, `tools/cohort.py`), spoils them (`bench.spoilt_pictures`), in
 several sizes, some of them made mildly harder before, and writes ``lib_lora/faces/models/unjudgeable.npz``. What was
 painted and measured is kept in FOLDER. How often the models are right on other people:
-``python bench/likeness.py --hidden``.
+``python bench/verdict/likeness.py --hidden``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCH = ROOT / "bench" / "engine.py"
+BENCH = ROOT / "bench" / "speed" / "engine.py"
 WORK = Path(tempfile.gettempdir(), "sameface-bench")  # the measurement's own default: the 2.1 GB are written once
 SECONDS, RATIO = 10, 1.3
 BUSY = 25  # percent of the processors that other programs take; above it, a wall-clock time says nothing

@@ -1,4 +1,4 @@
-"""Sheets of four are known by their seams; photos are not taken for sheets. Rates: bench/sheets.py."""
+"""Sheets of four are known by their seams; photos are not taken for sheets. Rates: bench/photos/sheets.py."""
 
 import io
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What can go wrong while a machine that is reached over SSH trains: nothing is lost, and it is taken up again.
 
-`bench/remote_faults.py` does such things at random moments, many times.
+`bench/faults/remote_faults.py` does such things at random moments, many times.
 """
 
 import json

@@ -269,7 +269,7 @@ def test_what_cannot_be_judged_costs_no_picture(webui, values):
 def test_a_judgement_is_quick(webui):
     painted(webui, wish(True, "mara", n_iter=5))
     took = sorted(webui.ask("/trial/judged")["milliseconds"][-5:])
-    assert took[2] < 1000, took  # other programs share the processor; bench/guard.py measures it
+    assert took[2] < 1000, took  # other programs share the processor; bench/speed/guard.py measures it
 
 
 @pytest.mark.skipif(not ADETAILER, reason="SAMEFACE_ADETAILER names no copy of ADetailer")

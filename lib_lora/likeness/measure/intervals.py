@@ -103,9 +103,9 @@ def student(count: int) -> float:
 
 def alarm_from(pictures: int, own: float = OWN, scatter: float = SCATTER) -> float:
     """From what sum of `Lines.as_strangers` on a grid raises the alarm: what so many pictures of the very person reach
-    in fewer than 1.5 grids of a hundred, measured on sets of 5 to 20 (``bench/likeness.py --own``; photos and generated
-    pictures, none painted with a LoRA) and assumed of more. Of 20 pictures it is 1.45, of 5 it is 1.01, so one picture
-    never raises it alone, and two of 20 that surely show strangers do.
+    in fewer than 1.5 grids of a hundred, measured on sets of 5 to 20 (``bench/verdict/likeness.py --own``; photos and
+    generated pictures, none painted with a LoRA) and assumed of more. Of 20 pictures it is 1.45, of 5 it is 1.01, so
+    one picture never raises it alone, and two of 20 that surely show strangers do.
 
     Args:
         pictures: that are counted.

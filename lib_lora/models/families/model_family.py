@@ -28,7 +28,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class MemoryFigures:
-    """What a family needs of a GPU, counted by ``python bench/memory.py`` (docs/performance.md).
+    """What a family needs of a GPU, counted by ``python bench/speed/memory.py`` (docs/performance.md).
 
     Attributes:
         denoiser, text: thousand millions of numbers in the frozen parts.

@@ -3,7 +3,7 @@
 They are known by their seams. Along a seam the picture breaks off: its two sides differ far more than either does from
 itself a little further in, and so along most of the line. That is measured in the four halves of the two lines through
 the middle. A frame or a pole in the middle of one photo does not count: what lies on its two sides goes together.
-Pure; knows nothing of faces or files. `bench/sheets.py` measures how often it is right.
+Pure; knows nothing of faces or files. `bench/photos/sheets.py` measures how often it is right.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Fits settings to the memory of a GPU, by what is known of the families.
 
-How many bytes of tensors a step takes is counted (``python bench/memory.py``, docs/performance.md), and a fifth more is
-added for the gaps between them and what CUDA's libraries work with, which nobody has measured here; Stable Diffusion 2
-is taken for as large as 1.5. So they are good to about a gigabyte: what they decide is which savings are turned on, and
-a probe (`workflows.train.speed_probe`) measures the rest. Pure functions; loads no torch.
+How many bytes of tensors a step takes is counted (``python bench/speed/memory.py``, docs/performance.md), and a fifth
+more is added for the gaps between them and what CUDA's libraries work with, which nobody has measured here; Stable
+Diffusion 2 is taken for as large as 1.5. So they are good to about a gigabyte: what they decide is which savings are
+turned on, and a probe (`workflows.train.speed_probe`) measures the rest. Pure functions; loads no torch.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Strategy:
         return {"seed": 0.9, "turn": 0.8, "text": 1.0}.get(self.kind, self.amount)
 
 
-# Measured with bench/invent.py on the small base model (docs/inventing.md).
+# Measured with bench/photos/invent.py on the small base model (docs/inventing.md).
 STRATEGIES = (
     *(Strategy("turn", amount) for amount in (0.2, 0.3, 0.5)),
     *(Strategy("own", amount) for amount in (0.6, 0.7, 0.8, 0.9)),

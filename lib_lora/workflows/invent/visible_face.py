@@ -33,7 +33,7 @@ OTHER_FACE, NEAR_COPY = "other face", "near copy"
 _COVERED: Hidden = "eyes covered"
 # Cosine to a picture that shows the face, from which its eyes are not covered, whatever the model of covers says, which
 # takes dark eyes under a fringe for covered ones: with its eyes covered, no face is more like itself than 0.76
-# (`bench/invent.py --what covers`, docs/inventing.md).
+# (`bench/photos/invent.py --what covers`, docs/inventing.md).
 _UNCOVERED = 0.78
 _FAULTS = {"small": "face too small", "blurred": "blurred", "cut": "face cut off", "unsure": "hardly a face"}
 

@@ -1,6 +1,7 @@
 """Killed at each fsync and rename: what was said to be done is there, and nothing is half written.
 
-`bench/kills.py` does the same to a whole run, with its training, delivery and report; one of its kills is done here.
+`bench/faults/kills.py` does the same to a whole run, with its training, delivery and report; one of its kills is done
+here.
 """
 
 import json
@@ -127,7 +128,7 @@ def test_a_run_killed_as_its_state_is_put_in_place_ends_bit_for_bit(strace, tmp_
     work = tmp_path / "ü"
     command = [
         sys.executable,
-        ROOT / "bench" / "kills.py",
+        ROOT / "bench" / "faults" / "kills.py",
         "--work",
         work,
         "--calls",
