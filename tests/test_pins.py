@@ -43,7 +43,7 @@ def test_the_versions_that_are_held() -> None:
         "likeness/test_robust_mean.py",  # NumPy
         "faces/engines/test_face_engine.py",  # OpenCV
         "workflows/train/test_main_job.py",
-        "helpers/toy_fixtures.py",
+        "helpers/trainings/toy_fixtures.py",
         "test_pins.py",
     ],
 )

@@ -6,12 +6,12 @@
     python bench/faults/remote_faults.py --kind ray-nodes --work DIR --trials 5
 
 Each trial trains a run of six steps over SSH, on a server of our own on the loopback; or on pods of a stand-in for
-RunPod's API (tests/helpers/fake_runpod.py), which are reached at such a server, and whose watchdog is the real one; or
-on one node of a stand-in for a Ray cluster (tests/helpers/fake_ray.py), with a folder as the shared storage, or on the
-nodes of a real one (tests/helpers/ray_nodes.py). A script that saves a checkpoint and a state at each step stands for
-the trainer, and another one for the installation of its packages (`fault_machines`, `fault_cluster` and `fault_nodes`
-beside this file). In a phase of the job, at a moment that is drawn evenly from that phase's length in an undisturbed
-trial, one of these happens:
+RunPod's API (tests/helpers/standins/fake_runpod.py), which are reached at such a server, and whose watchdog is the real
+one; or on one node of a stand-in for a Ray cluster (tests/helpers/standins/fake_ray.py), with a folder as the shared
+storage, or on the nodes of a real one (tests/helpers/remote/ray_nodes.py). A script that saves a checkpoint and a state
+at each step stands for the trainer, and another one for the installation of its packages (`fault_machines`,
+`fault_cluster` and `fault_nodes` beside this file). In a phase of the job, at a moment that is drawn evenly from that
+phase's length in an undisturbed trial, one of these happens:
 
     network          nobody reaches the machine (nor RunPod; nor the head and the storage) for two seconds
     sshd restarted   its SSH server ends with all connections, and begins again (ssh, runpod)
@@ -65,6 +65,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
 os.environ["no_proxy"] = "127.0.0.1"
 
 from remote_harness import prepare  # noqa: E402

@@ -1,11 +1,10 @@
 """Measure the audit of photos: which planted faults it finds, how many clean photos it flags, how long it takes.
 
-    python bench/photos/audit.py --what faults           the faults of tests/helpers/planted.py, in six people's sets
+    python bench/photos/audit.py --what faults           the faults that tests/helpers/pictures/planted.py plants
     python bench/photos/audit.py --what strangers        each person's set with one photo of each other person
     python bench/photos/audit.py --what writing          lines of letters of several sizes and colours, and none
     python bench/photos/audit.py --what copies           copies of every photo, which of the two is kept, and photos
-                                                         that
-                                                         are no copies
+                                                         that are no copies
     python bench/photos/audit.py --what tiny             writing seen where there is only a tiny face
     python bench/photos/audit.py --what time --work DIR  50 photos of 12 megapixels, the first time and again
 
@@ -31,6 +30,10 @@ from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
 
 import planted  # noqa: E402
 

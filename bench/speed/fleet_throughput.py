@@ -42,6 +42,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
+
 from remote_harness import NAME, SETTINGS, prepare  # noqa: E402
 
 from bench import results_file  # noqa: E402
@@ -252,7 +256,7 @@ def measure(prepared: Path, work: Path, workers: int, seconds: float, size: int)
 
 def making(root: Path, base: Path) -> float:
     """Seconds for making a run, in a process of its own."""
-    found = f"import sys; sys.path[:0] = {sys.path[:2]!r}"
+    found = f"import sys; sys.path[:0] = {[str(ROOT), *FOLDERS]!r}"
     code = f"{found}; from bench.speed.fleet_throughput import make; make(*sys.argv[1:])"
     began = time.monotonic()
     for _ in range(3):

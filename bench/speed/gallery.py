@@ -28,6 +28,10 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
+
 from browser_fixtures import find_chromium  # noqa: E402
 from in_page import go, refresh, until  # noqa: E402
 from planted_page import Planted, planted_page  # noqa: E402

@@ -50,6 +50,10 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
+
 from bench import results_file  # noqa: E402
 from bench.machine import Watch, describe  # noqa: E402
 from bench.speed.engine import KINDS, PHOTOS, full_size_base, say  # noqa: E402

@@ -33,6 +33,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
+from helper_folders import FOLDERS  # noqa: E402
+
+sys.path[1:2] = FOLDERS
+
 from ssh_server import MISSING, SshServer, available  # noqa: E402
 
 from bench import results_file  # noqa: E402

@@ -69,10 +69,10 @@ class Tally:
 
 
 def simulated() -> ModuleType:
-    """`tests/helpers/simulated.py`."""
+    """`tests/helpers/pictures/simulated.py`."""
     if "simulated" in sys.modules:
         return sys.modules["simulated"]
-    spec = importlib.util.spec_from_file_location("simulated", ROOT / "tests" / "helpers" / "simulated.py")
+    spec = importlib.util.spec_from_file_location("simulated", ROOT / "tests" / "helpers" / "pictures" / "simulated.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -36,7 +36,7 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     models.mkdir(parents=True)
     for path in MINI.iterdir():
         shutil.copy(path, models / path.name)
-    painter = f"{Path(__file__).parents[1] / 'helpers' / 'mini_painter.py'}:mini_face"
+    painter = f"{Path(__file__).parents[1] / 'helpers' / 'standins' / 'mini_painter.py'}:mini_face"
     variables = {"SAMEFACE_TEST_BASE": str(models / "mini-face.safetensors"), "OMP_NUM_THREADS": "1"}
     with running_page("a1111", home, [ROOT], painter=painter, environment=variables) as page:
         page.home = home  # type: ignore[attr-defined]

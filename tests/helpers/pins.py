@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where a package and its module have different names.
 MODULES = {"pillow": "PIL", "opencv-python-headless": "cv2", "open-clip-torch": "open_clip"}
 # Their fixtures hold for every test, and are not what is tested.
-EVERYWHERE = {ROOT / "tests" / "conftest.py", ROOT / "tests" / "helpers" / "faces_once.py"}
+EVERYWHERE = {ROOT / "tests" / "conftest.py", ROOT / "tests" / "helpers" / "pictures" / "faces_once.py"}
 
 _LEFT_OUT = pytest.StashKey[list[str]]()
 _ANY = "?"  # a fixture whose name the source does not tell

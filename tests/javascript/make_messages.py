@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers" / "pictures")]
 
 from finding_examples import PROBLEMS, findings  # noqa: E402
 from report_toys import FACTS, facts_by_name  # noqa: E402

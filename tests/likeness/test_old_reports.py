@@ -1,7 +1,7 @@
 """Reports of earlier versions open, are shown and compared.
 
 The files in ``tests/data/old-reports`` were written by the versions that they are named after: pictures made of stored
-embeddings (`tests/helpers/simulated.py`), with facts that have gone since.
+embeddings (`tests/helpers/pictures/simulated.py`), with facts that have gone since.
 """
 
 from __future__ import annotations

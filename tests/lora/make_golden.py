@@ -67,7 +67,7 @@ def golden_names(kind):
 
 
 def _sdxl_unet(convolutions):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "helpers" / "trainings"))
     import toys
 
     root = "model.diffusion_model."

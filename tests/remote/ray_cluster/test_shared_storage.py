@@ -36,7 +36,7 @@ def test_what_one_writes_the_other_reads(tmp_path, where):
 def test_s3_across_processes(tmp_path):
     if why := ray_nodes.missing():
         pytest.skip(why)
-    script = str(ROOT / "tests" / "helpers" / "storage_contract.py")
+    script = str(ROOT / "tests" / "helpers" / "remote" / "storage_contract.py")
     with s3_served() as variables:
         for words in ([], [str(tmp_path)]):  # one process writes, the other one reads
             command = [str(ray_nodes.HOME / "bin" / "python"), script, f"s3://{BUCKET}/sameface", *words]

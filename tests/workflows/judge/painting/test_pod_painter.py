@@ -20,6 +20,7 @@ import pytest
 from become_true import eventually
 from fake_runpod import KEY, FakeRunpod
 from faults import raises
+from helper_folders import FOLDERS
 from job_fixtures import NAME
 from PIL import ImageChops
 from rented import Rented
@@ -170,7 +171,7 @@ def test_a_stop_and_an_error_leave_no_pod(pods, copied):
 @needs_ssh
 def test_what_a_killed_painter_has_left_is_ended_by_the_next_one(pods, copied, tmp_path):
     words = [sys.executable, "-c", CHILD, str(copied.root), str(copied.run), str(tmp_path / "rented.json")]
-    paths = os.pathsep.join([str(Path(__file__).parents[3] / "helpers"), *sys.path])
+    paths = os.pathsep.join([*FOLDERS, *sys.path])
     with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.DEVNULL) as child:
         eventually(lambda: (pods.living() and pods_in_use.pods_in_use(copied.root)) or child.poll(), 60.0)
         assert list(pods_in_use.pods_in_use(copied.root).values()) == [7]

@@ -16,7 +16,7 @@ from shared import run_folder
 
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 
-ENGINES_OWN = Path(__file__).resolve().parents[1] / "faces"
+ENGINES_OWN = Path(__file__).resolve().parents[2] / "faces"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from lib_lora.pictures import Cell
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 MINI = DATA / "mini-face" / "mini-face.safetensors"
 NAME = "Nova ü"
 WHO = "a woman with short red hair, 30 years old"

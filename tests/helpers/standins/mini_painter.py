@@ -13,7 +13,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from lib_lora.grid.diffusers_painter import DiffusersPainter
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @lru_cache(maxsize=1)

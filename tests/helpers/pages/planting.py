@@ -25,8 +25,8 @@ from lib_lora.workflows.produce.production_store import make as make_production
 from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workspace.workspace import CharacterFolder
 
-PERSONAS = Path(__file__).parents[1] / "data" / "personas"
-MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
+MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
 WHO = "a woman with short red hair, 30 years old"
 _PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")
 

@@ -23,7 +23,7 @@ from lib_lora.likeness.measure.template import Reference, Template
 from lib_lora.likeness.verdict.facts import Asked
 from lib_lora.likeness.verdict.picture_set import PictureSet
 
-FILE = Path(__file__).resolve().parents[1] / "data" / "simulated_people.npz"
+FILE = Path(__file__).resolve().parents[2] / "data" / "simulated_people.npz"
 FACE = Quality(px=200.0, score=0.9, blur=300.0, yaw=0.0)
 
 

@@ -13,7 +13,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import Face
 
-PERSONAS = Path(__file__).resolve().parents[1] / "data" / "personas"
+PERSONAS = Path(__file__).resolve().parents[2] / "data" / "personas"
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from lib_lora.models.families.model_family import ModelInfo
 from lib_lora.pictures import Cell
 from lib_lora.training.plan.run_file import Run, load_run, save_run
 
-PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 NAME = "Mara Müller 名前"
 TRIGGER = "mrxa"
 SLUG = "mara-müller-名前"

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 Plant = Callable[[Image.Image, Image.Image], "Image.Image"]
 _TURNED_RIGHT = 6  # EXIF orientation of a picture that was stored turned to the left
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PICTURES = os.environ.get("SAMEFACE_SCREENSHOTS")  # the folder for pictures of the page, for who wants to look at them
 WAIT = 60.0  # seconds
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from helper_folders import FOLDERS
 
 from lib_lora.lora.file.reading import read
 from lib_lora.runs.events import EventLog, read_events
@@ -59,7 +60,7 @@ def _train(folder: Path) -> None:
 def train_in_another_interpreter(run: Run) -> None:
     """As `started`, but with nothing of this process: not its order of sets and of what is kept by an object's hash."""
     code = "import sys; from pathlib import Path; from training_runs import _train; _train(Path(sys.argv[1]))"
-    places = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+    places = [str(Path(__file__).parents[3]), *FOLDERS]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     variables = {"PYTHONPATH": os.pathsep.join(places), "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(run.folder)]

@@ -38,7 +38,7 @@ from lib_lora.workspace.workspace import Workspace
 if TYPE_CHECKING:
     import pytest
 
-PERSONAS = Path(__file__).parents[1] / "data" / "personas"
+PERSONAS = Path(__file__).parents[2] / "data" / "personas"
 NAME = "Mara ü"
 SECRET = b"Hauptstrasse 5"
 STEPS = 6

@@ -25,7 +25,7 @@ from filelock import FileLock
 from lib_lora.remote import places
 from lib_lora.remote.places import Place
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOME = ROOT / ".sameface" / f"ray-{sys.version_info[0]}.{sys.version_info[1]}"
 _MAKES = 300.0  # seconds in which the environment is made
 _STARTS = 180.0  # seconds
