@@ -116,6 +116,14 @@ def test_of_several_faces_the_most_alike_counts_and_the_largest_is_described(mea
     assert found.score.counts
 
 
+def test_a_face_far_behind_or_a_pattern_taken_for_one_is_nobody_who_could_be_meant(measure, portrait):
+    scene = Image.new("RGB", (1000, 640), "grey")
+    scene.paste(portrait("mara", 8), (0, 0))
+    scene.paste(portrait("viktor", 3).resize((200, 200)), (720, 200))
+    (found,) = measure([scene])
+    assert (found.score.faces, found.score.largest) == (1, None)
+
+
 # -- doubts
 
 

@@ -19,7 +19,7 @@ from lib_lora.errors import UserError
 from lib_lora.faces.array_text import unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Pixels
 from lib_lora.faces.eye_colour import delta_e
-from lib_lora.faces.face import Face, FaceEngine, Quality
+from lib_lora.faces.face import SECOND_FACE, Face, FaceEngine, Quality
 from lib_lora.faces.picture_descriptors import hamming, phash
 from lib_lora.likeness.measure.image_similarity import ssim, surroundings
 from lib_lora.likeness.measure.template import Reference, Template
@@ -35,9 +35,10 @@ class ImageScore:
         image: its file name, or "picture 1", "picture 2", ...
         likeness: cosine, -1..1, of the face most like the template; None where none can be measured.
         reason: why there is no likeness, or why it is left out of summaries; empty where all is well.
-        faces: how many were found.
+        faces: how many may be the one that is meant: all but those much smaller (`faces.face.SECOND_FACE`) than the one
+            that `likeness` belongs to.
         face: the quality of the face that `likeness` belongs to.
-        largest: the likeness of the largest face where several were found: picking the most similar flatters.
+        largest: the likeness of the largest face where `faces` is more than 1: picking the most similar flatters.
         nearest: the photo whose face is most alike, and `nearest_likeness` how much (cosine).
         nearest_copy: the photo whose whole picture is most alike, and `copy_bits` in how many of 64 bits their
             perceptual hashes differ.
@@ -139,6 +140,7 @@ class Measurer:
         best = int(np.argmax(likenesses))
         face = faces[best]
         quality = face.quality
+        rivals = sum(other.area >= SECOND_FACE * face.area for other in faces)
         cosines = self._embeddings @ face.embedding
         near = int(np.argmax(cosines))
         copy, bits = self._copied(digest)
@@ -146,9 +148,9 @@ class Measurer:
             image=name,
             likeness=likenesses[best],
             reason=quality.doubt,
-            faces=len(faces),
+            faces=rivals,
             face=quality,
-            largest=likenesses[0] if len(faces) > 1 else None,  # an engine gives the largest face first
+            largest=likenesses[0] if rivals > 1 else None,  # an engine gives the largest face first
             nearest=self._photos[near].file,
             nearest_likeness=float(cosines[near]),
             nearest_copy=copy,

@@ -19,13 +19,12 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_text import packed, packed_crop, unpacked, unpacked_crop
 from lib_lora.faces.array_types import Array, Numbers
-from lib_lora.faces.face import LEAST_BLUR, Face, FaceEngine, Quality
+from lib_lora.faces.face import LEAST_BLUR, SECOND_FACE, Face, FaceEngine, Quality
 from lib_lora.faces.picture_descriptors import phash
 from lib_lora.faces.robust_mean import near_copies, robust_mean
 from lib_lora.likeness.measure.cohort import cohort
 
 VERSION = 2
-SECOND_FACE = 0.3  # share of the largest face's area from which a second face makes a photo ambiguous
 
 
 @dataclass(frozen=True)

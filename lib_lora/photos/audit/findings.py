@@ -11,11 +11,11 @@ from itertools import islice
 from typing import Any, Literal
 
 from lib_lora.captions.photo_facts import SMALL_FACE, AuditedPhoto, FaceFacts, PhotoComparison
+from lib_lora.faces.face import SECOND_FACE
 from lib_lora.photos.audit.near_duplicates import BURST_COSINE, COPY_COSINE, SAME_COSINE
 
 Advice = Literal["drop", "look"]
 
-SECOND_FACE = 0.3  # of the largest face's area
 TOO_SMALL = 32  # pixels of a face's longer side
 SOFT, BLURRED = 50, 15  # variance of the Laplacian of the aligned face
 SOFTER = 0.1  # of the set's median

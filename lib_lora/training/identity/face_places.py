@@ -11,11 +11,10 @@ from PIL import Image
 
 from lib_lora.faces.align import SIZE, similarity
 from lib_lora.faces.array_types import Array, Numbers
-from lib_lora.faces.face import LEAST_PX, Face, FaceEngine
+from lib_lora.faces.face import LEAST_PX, SECOND_FACE, Face, FaceEngine
 from lib_lora.faces.robust_mean import robust_mean
 from lib_lora.training.data.buckets import LATENT_PIXELS, Bucket, Placement
 
-SECOND_FACE = 0.3  # share of the largest face's area from which a second one leaves it open who the person is
 MARGIN = 2  # latent cells around the aligned face that are decoded too, since the VAE looks at neighbours
 LEAST_SHOWN = 0.6  # of the aligned crop, inside the picture; below that an embedding means little
 

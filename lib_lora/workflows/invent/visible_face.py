@@ -17,13 +17,13 @@ from lib_lora.captions.slots import AHEAD, TURNED
 from lib_lora.character.photo_files import open_photo
 from lib_lora.errors import UserError
 from lib_lora.faces.array_types import Box, Pixels
-from lib_lora.faces.face import Face, FaceEngine
+from lib_lora.faces.face import SECOND_FACE, Face, FaceEngine
 from lib_lora.faces.picture_descriptors import phash
 from lib_lora.faces.unjudgeable import COVERS, Hidden, covered
 from lib_lora.likeness.measure.calibration import BASE, COHORT
 from lib_lora.likeness.measure.cohort import cohort
 from lib_lora.likeness.measure.one_face import FaceSample, Look, OneFace, near_copy, one_face
-from lib_lora.likeness.measure.template import SECOND_FACE, weight
+from lib_lora.likeness.measure.template import weight
 from lib_lora.workflows.invent.good_candidates import doubt
 from lib_lora.workflows.invent.invented_folder import InventedPicture
 from lib_lora.workflows.invent.visible_traits import shows
