@@ -90,10 +90,12 @@ def _number(cell: str) -> str | float:
 
 
 def _commit() -> tuple[str, bool]:
-    """The commit that is checked out, and whether files that it knows were changed since; empty without git."""
+    """The commit that is checked out, and whether files that it knows were changed since, or modules added; empty
+    without git."""
     try:
         commit = _git("rev-parse", "HEAD")
-        return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+        added = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")
+        return commit, bool(added or _git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return "", False
 

@@ -150,8 +150,8 @@ def test_the_hook_and_the_tab_work_there_and_nothing_is_left_elsewhere(extension
         before |= {f"javascript/{name}" for name in (*mine, *(f"{one}.old" for one in left))}
     # what the environment of the tests lacks of the worker's packages is installed elsewhere (test_packages.py)
     assert "Traceback" not in python(tmp_path, extension / "install.py")
-    helpers = (extension, extension / "tests", extension / "tests" / "helpers")
-    title, drawn, code = json.loads(python(tmp_path, "-c", VISIT, extension, data, path=helpers).splitlines()[-1])
+    folders = (extension, extension / "tests")
+    title, drawn, code = json.loads(python(tmp_path, "-c", VISIT, extension, data, path=folders).splitlines()[-1])
     assert (title, drawn, Path(code)) == ("Train LoRA", True, extension)
     assert contents(extension) - {name for name in contents(extension) if name.startswith(".sameface")} == before
 

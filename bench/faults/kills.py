@@ -35,9 +35,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from helper_folders import FOLDERS  # noqa: E402
+import helper_folders  # noqa: E402
 
-sys.path[1:2] = FOLDERS
+helper_folders.add_to_path()
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a forked child must not wait for its parent's threads
 
 import toys  # noqa: E402

@@ -66,9 +66,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from helper_folders import FOLDERS  # noqa: E402
+import helper_folders  # noqa: E402
 
-sys.path[1:2] = FOLDERS
+helper_folders.add_to_path()
 os.environ["no_proxy"] = "127.0.0.1"
 
 from remote_harness import prepare  # noqa: E402

@@ -5,7 +5,8 @@
 The faces are those of `bench/photos/invent.py --what whole` (DIR may be that of such a run). Of each, the head is
 turned to both sides as far as is asked for first, and the picture is painted over at three strengths: with the noise
 that the picture was painted from before the head was turned, with other noise, and with the noise that the turned
-picture would be painted from (`lib_lora/grid/noise_inversion.py`)."""
+picture would be painted from (`lib_lora/grid/noise_inversion.py`).
+"""
 
 from __future__ import annotations
 

@@ -146,5 +146,4 @@ def busy(count: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -42,9 +42,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from helper_folders import FOLDERS  # noqa: E402
+import helper_folders  # noqa: E402
 
-sys.path[1:2] = FOLDERS
+helper_folders.add_to_path()
 
 from remote_harness import NAME, SETTINGS, prepare  # noqa: E402
 
@@ -256,7 +256,7 @@ def measure(prepared: Path, work: Path, workers: int, seconds: float, size: int)
 
 def making(root: Path, base: Path) -> float:
     """Seconds for making a run, in a process of its own."""
-    found = f"import sys; sys.path[:0] = {[str(ROOT), *FOLDERS]!r}"
+    found = f"import sys; sys.path[:0] = {[str(ROOT), *helper_folders.FOLDERS]!r}"
     code = f"{found}; from bench.speed.fleet_throughput import make; make(*sys.argv[1:])"
     began = time.monotonic()
     for _ in range(3):

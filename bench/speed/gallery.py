@@ -28,9 +28,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from helper_folders import FOLDERS  # noqa: E402
+import helper_folders  # noqa: E402
 
-sys.path[1:2] = FOLDERS
+helper_folders.add_to_path()
 
 from browser_fixtures import find_chromium  # noqa: E402
 from in_page import go, refresh, until  # noqa: E402

@@ -33,9 +33,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from helper_folders import FOLDERS  # noqa: E402
+import helper_folders  # noqa: E402
 
-sys.path[1:2] = FOLDERS
+helper_folders.add_to_path()
 
 from ssh_server import MISSING, SshServer, available  # noqa: E402
 

@@ -8,7 +8,8 @@ honest one. Each LoRA is trained for longer than the preset does, and the pictur
 both, those without the trigger word with the held-out photos. Then the rules of *Stop early* are applied to what six
 pictures say, and what they choose is compared with the best by the held-out photos. DIR can be that of
 `bench.training.quality`, whose variants, people and base pictures these are; what it has in checkpoints.jsonl is not
-trained again."""
+trained again.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Whether a LoRA is the person only when asked, and obeys: variants of the training, on the small base model.
 
-    python bench/training/quality.py --work DIR                               every variant, the people that choose, one
-                                                                              seed
-    python bench/training/quality.py --work DIR --people all --seeds 1 2      also those whom no setting was ever chosen
-                                                                              on
+    python bench/training/quality.py --work DIR                               every variant, who chooses, one seed
+    python bench/training/quality.py --work DIR --people all --seeds 1 2      also who never chooses, two seeds
     python bench/training/quality.py --work DIR --variants today words_class  some variants; more can follow later
     python bench/training/quality.py --work DIR --weights 0.7 0.85            each LoRA painted at these weights too
     python bench/training/quality.py --work DIR --table                       only what DIR has so far
@@ -15,7 +13,8 @@ person's 24 photos are trained on, 8 are held out and are the yardstick. Each Lo
 `bench.training.quality_table` says what is made of them. DIR keeps one line for each finished run in results.jsonl;
 what stands there is not trained again (delete a line to have it), so the command can be stopped and given again.
 bench/results/quality has those of docs/quality.md. DIR/sheets has the pictures of each run, to look at. Runs go side by
-side in processes of one thread; their seconds are the processor's, which other programs change little."""
+side in processes of one thread; their seconds are the processor's, which other programs change little.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from PIL import ImageOps
 
 from bench.training.quality_pictures import BASE, OTHER, Question, engine, paint, photo_of_side
 from lib_lora.captions import phrases
-from lib_lora.captions.caption_check import EVERYWHERE
+from lib_lora.captions.caption_check import EVERYWHERE, LEAST
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.character.store import load
@@ -128,7 +128,10 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
 
 
 def without_shared(texts: phrases.Captions) -> dict[str, str]:
-    """Captions without the phrases that nearly all of them have, of which the first is the character's own."""
+    """Captions without the phrases that nearly all of them have, but for the first, which is the character's; of fewer
+    than eight nothing is left out."""
+    if len(texts) < LEAST:
+        return dict(texts)
     own = {phrases.key(phrases.split(text)[0]) for text in texts.values()}
     shared = phrases.join(
         phrase

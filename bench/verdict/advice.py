@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
 from bench.training.settings_study import PEOPLE, RESULTS, add_row, alone, interval, read_rows  # noqa: E402
-from bench.verdict.followed_advice import RATES, SAMPLING, Person, Tested, Workplace  # noqa: E402
+from bench.verdict.followed_advice import BASE, RATES, SAMPLING, Person, Tested, Workplace  # noqa: E402
 from lib_lora.grid.prompts import SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
@@ -60,7 +60,7 @@ MEASURES = {
     "overpowering": "variety", "copies": "own", "burnt": "burnt", "plastic": "burnt", "no face": "face",
     "faces break": "face", "few photos": "judged", "tiny": "judged", "blurred": "judged", "unsure": "judged",
     "hidden": "judged", "two faces": "judged", "too few": "judged", "base too coarse": "judged",
-    "base loses": "judged", "base paints": "judged", "leak": "leak",
+    "base loses": "judged", "base paints": "judged", "origin unknown": "judged", "leak": "leak",
 }  # fmt: skip
 LESS = {"burnt", "leak"}  # measures of which less is better
 Row = dict[str, Any]
@@ -90,10 +90,15 @@ def followed(
     done = place.follow_for_a_new_run(before) if new_run else place.follow(before)
     if done and after is not None:
         after.append(done[0])
+    return row_of(state, place, before, *(done or (None, "")))
+
+
+def row_of(state: str, place: Workplace, before: Tested, after: Tested | None, done: str) -> Row:
+    """The row of a state, and of what came of it; `done`: what was done."""
     return {
         "state": state, "rule": before.report.verdict.rule, "kind": before.report.verdict.kind,
-        "advice": before.report.verdict.advice, "done": done[1] if done else "",
-        "before": place.measured(before), "after": place.measured(done[0]) if done else None,
+        "advice": before.report.verdict.advice, "done": done,
+        "before": place.measured(before), "after": place.measured(after) if after else None,
     }  # fmt: skip
 
 
@@ -224,11 +229,26 @@ def outside(place: Workplace) -> Steps:
         yield followed(f"weight {weight:g}, outside a run", place, found)
 
 
+def photos_alone(place: Workplace) -> Steps:
+    """The same for somebody who has only the photos: nothing is known of the base model until it is named, and nothing
+    of what it paints without the LoRA."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH})
+    whole = place.test(run, at(ENOUGH))
+    place.measured(whole)
+    named = place.score_alone(whole, BASE)
+    yield row_of("weight 1, base model not named", place, place.score_alone(whole), named, "base model named")
+    for weight in (0.3, 0.5, 0.7):
+        found = place.score_alone(place.test(run, at(ENOUGH, weight=weight)), BASE)
+        to_weight_1 = "weight 1" in found.report.verdict.advice
+        after, done = (named, "weight 1, from elsewhere") if to_weight_1 else (None, "")
+        yield row_of(f"weight {weight:g}, base model named", place, found, after, done)
+
+
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "early": (early, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7),
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
-    "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14),
+    "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
 }  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 Everything goes through the functions that the command line and the tab use: real trainings, painted test grids, their
 reports. What is measured beside the verdict is independent of it: photos that are neither in the training nor in the
 template, and a second recogniser (`bench.second_recogniser`). `bench.verdict.advice` says which states are brought
-about, and counts."""
+about, and counts.
+"""
 
 from __future__ import annotations
 
@@ -194,9 +195,12 @@ class Workplace:
 
     def add(self, photos: Sequence[Path]) -> None:
         """Take photos in."""
+        self._take_in(self.root, photos)
+
+    def _take_in(self, root: Path, photos: Sequence[Path]) -> None:
         name = self.person.name
         who = NewCharacter(name, f"{name[:2]}x{name[2]}", self.person.class_word, "fictional")
-        new_character(self.root, who, photos)
+        new_character(root, who, photos)
 
     def train(self, overrides: dict[str, Any], anew: bool = False) -> Run:
         """A new run of the preset with these settings laid over it, trained to its end; one that there is, unless
@@ -250,12 +254,23 @@ class Workplace:
         leaves them that calls the LoRA otherwise than any run of SameFace's."""
         from lib_lora.workflows.judge.scoring import judge_files
 
-        folder = tested.folder.with_name(f"{tested.folder.name}-elsewhere")
-        folder.mkdir(exist_ok=True)
-        files = [tested.folder / row.path for row in tested.report.of("lora")]
-        copies = [_called_otherwise(path, folder / path.name) for path in files]
         character = Workspace(self.root).character(self.person.name)
+        folder, copies = _as_elsewhere(tested)
         report, _ = judge_files(_engine(), character, self.person.name, copies)
+        return replace(tested, folder=folder, report=report)
+
+    def score_alone(self, tested: Tested, base: Path | None = None) -> Tested:
+        """`score FOLDER`, or `score FOLDER --base FILE`: as `score`, for a character who has photos and no run."""
+        from lib_lora.workflows.judge.scoring import judge_files
+
+        alone = self.root.with_name("alone")
+        if not alone.is_dir():
+            self._take_in(alone, self.person.trained)
+        character = Workspace(alone).character(self.person.name)
+        folder, copies = _as_elsewhere(tested)
+        report, _ = judge_files(
+            _engine(), character, self.person.name, copies, base=None if base is None else str(base)
+        )
         return replace(tested, folder=folder, report=report)
 
     def choose(self, run: Run, sampling: int) -> dict[str, Any]:
@@ -391,6 +406,14 @@ class Workplace:
 def _wants_other_photos(advice: str) -> bool:
     """Nobody here has photos with a turned head."""
     return "turned" in advice
+
+
+def _as_elsewhere(tested: Tested) -> tuple[Path, list[Path]]:
+    """Copies of the pictures that were painted with the LoRA, as a program leaves them that calls it otherwise."""
+    folder = tested.folder.with_name(f"{tested.folder.name}-elsewhere")
+    folder.mkdir(exist_ok=True)
+    files = [tested.folder / row.path for row in tested.report.of("lora")]
+    return folder, [_called_otherwise(path, folder / path.name) for path in files]
 
 
 def _called_otherwise(path: Path, copy: Path) -> Path:

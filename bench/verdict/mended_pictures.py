@@ -1,12 +1,11 @@
-"""Give the verdict pictures that cannot be judged, do to them what it advises, and see whether it then says the truth.
+"""Give the verdict spoilt pictures, and then the same as they were: what it says of them, and whether that is true.
 
     python bench/verdict/mended_pictures.py
 
-The pictures are ten photos of each person of `bench.verdict.advice` that the template was not made of, changed so that
-nothing can be said: damaged files, no face, a tiny, blurred, cut-off or hidden one, two people, too few pictures, or
-pictures of somebody else. To do what is advised is to give the pictures as they were. They are judged by what `score
-FOLDER` does. No LoRA has a part in it, so this says whether the advice leads to a verdict, and to the right one: the
-person's own pictures must hold then, and somebody else's must not.
+The pictures are ten photos of each person of `bench.verdict.advice` that the template was not made of: damaged files,
+no face, a tiny, blurred, cut-off or hidden one, two people, too few pictures, or pictures of somebody else. As they
+were, they are what pictures would be if the advice had worked; no LoRA has a part in it, and nothing is painted. They
+are judged by what `score FOLDER` does. Nothing spoilt may hold, and the person's own pictures must.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ class Said:
 
 
 def without_face(image: Image.Image, face: Face) -> Image.Image:
-    """The strip beside the face that is larger, left or right."""
-    left, right = int(face.box[0]), int(face.box[0] + face.box[2])
+    """The strip beside the face that is larger, left or right; at least a pixel of it."""
+    left, right = max(1, int(face.box[0])), min(image.width - 1, int(face.box[0] + face.box[2]))
     strip = (0, 0, left, image.height) if left > image.width - right else (right, 0, image.width, image.height)
     return image.crop(strip).resize(image.size)
 
@@ -172,7 +171,7 @@ def other_than(name: str, people: Mapping[str, Person]) -> Person:
 def spoilt(
     own: Sequence[Image.Image], strangers: Sequence[Image.Image], engine: SFaceEngine, seed: int
 ) -> dict[str, list[bytes]]:
-    """Files of a person's pictures, by the way in which nothing can be said of them."""
+    """Files of a person's pictures, by the way in which they are spoilt."""
     found = {}
     faces = [engine.faces(image)[0] for image in own]
     for way, spoil in WAYS.items():

@@ -9,7 +9,8 @@ them to keep at which weight; then all 18 cells are painted with seeds that it h
 photos by two recognisers (`bench.verdict.followed_advice`). A choice is near the best where its mean likeness is at
 least 95 % of that of the best cell. The best of 18 means is partly luck, so this is stricter than it looks: the last
 column says how many standard errors of the difference of each picture lie between the two. DIR keeps a row for each run
-in results.jsonl; what stands there is not done again."""
+in results.jsonl; what stands there is not done again.
+"""
 
 from __future__ import annotations
 

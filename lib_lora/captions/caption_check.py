@@ -24,7 +24,7 @@ Code = Literal[
     "trigger-missing",
     "too-many-tokens",
     "captions-identical",
-    "constant-phrase",
+    "constant-phrases",
     "constant-expression",
 ]
 
@@ -76,15 +76,15 @@ def _of_all(captions: Captions, character: Character) -> list[Problem]:
         plain = phrases.same(next(iter(written.values())), caption_files.template(character))
         fill = ("caption", character.name, "--fill") if plain else ()
         return [Problem("", "captions-identical", {"captions": len(written)}, fill)]
-    return [
-        Problem("", _constant(phrase), {"phrase": phrase, "count": count, "captions": len(written)})
+    constant = [
+        phrase
         for phrase, count in phrases.frequency(written)
         if count >= EVERYWHERE * len(written) and not _of_the_character(phrase, character.trigger, character.traits)
     ]
-
-
-def _constant(phrase: str) -> Code:
-    return "constant-expression" if phrases.key(phrase) in slots.EXPRESSIONS else "constant-phrase"
+    faces = [phrase for phrase in constant if phrases.key(phrase) in slots.EXPRESSIONS]
+    others = ", ".join(f"'{phrase}'" for phrase in constant if phrase not in faces)
+    found = [Problem("", "constant-phrases", {"phrases": others, "captions": len(written)})] if others else []
+    return found + [Problem("", "constant-expression", {"phrase": face, "captions": len(written)}) for face in faces]
 
 
 def _of_the_character(phrase: str, trigger: str, traits: Collection[str]) -> bool:

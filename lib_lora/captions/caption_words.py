@@ -16,11 +16,11 @@ _SENTENCES: Mapping[Code, str] = {
     "trigger-missing": "The caption of {photo} lacks the trigger '{trigger}'.",
     "too-many-tokens": "The caption of {photo} has {tokens} tokens; those beyond {limit} are encoded separately.",
     "captions-identical": "All {captions} captions are the same, so training can tell none of their words from the "
-    "trigger.",
-    "constant-phrase": "'{phrase}' is in {count} of {captions} captions, so training can hardly tell it from the "
-    "trigger: add photos without it, or remove it if it belongs to the character.",
-    "constant-expression": "'{phrase}' is in {count} of {captions} captions, so it is learned as part of the face: add "
-    "photos with other expressions if that is not wanted.",
+    "trigger: add photos that show something else.",
+    "constant-phrases": "Nearly all of the {captions} captions have {phrases}, which training can hardly tell from the "
+    "trigger: add photos that show something else.",
+    "constant-expression": "Nearly all of the {captions} captions have '{phrase}', so that is learned as part of the "
+    "face: add photos with other expressions if that is not wanted.",
 }
 _COMMANDS: Mapping[Code, str] = {
     "trigger-missing": "To add it to every caption that lacks it",

@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import Literal
 
 from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
+from lib_lora.faces.expression import Expression
 
 Framing = Literal["close-up", "upper body", "full body"]
 Angle = Literal["profile from the left", "from the left", "ahead", "from the right", "profile from the right"]
 
 CLOSE, HALF = 0.35, 0.12  # face height / photo height: above it a close-up, above it an upper body
 AHEAD, TURNED, PROFILE = 0.15, 0.35, 0.8  # of yaw; 0.35 is about a three-quarter view
-EXPRESSIONS = ("smiling", "slight smile", "serious expression")
 DARK, LIGHT = 70.0, 185.0  # mean grey level of the background
+
+_EXPRESSIONS: dict[Expression, str] = {
+    "smiling": "smiling", "slight smile": "slight smile", "serious": "serious expression"
+}  # fmt: skip
+EXPRESSIONS = frozenset(_EXPRESSIONS.values())  # all that `expression` says
 
 
 def words(photo: PhotoFacts) -> list[str]:
@@ -55,7 +60,7 @@ def direction(face: FaceFacts) -> str:
 
 def expression(face: FaceFacts) -> str:
     """An open smile, a slight one with closed lips, or neither; empty where that is not clear."""
-    return "serious expression" if face.expression == "serious" else face.expression
+    return _EXPRESSIONS.get(face.expression, "")
 
 
 def backdrop(photo: PhotoFacts) -> str:

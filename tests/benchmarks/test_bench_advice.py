@@ -104,12 +104,12 @@ def test_preservation_is_tried_where_a_rule_names_it_after_captions_where_these_
     assert follow("leak") == (None, [])  # to keep the LoRA
 
 
-@pytest.mark.parametrize("name", ["no effect, outside a run", "weak, outside a run"])
+ELSEWHERE = ["no effect, outside a run", "weak, outside a run", "slightly under, outside a run"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_pictures_from_elsewhere_are_scored_again_at_weight_1(name):
-    assert [rule.name for rule in RULES if rule.name.endswith(followed.OUTSIDE)] == [
-        "no effect, outside a run",
-        "weak, outside a run",
-    ]
+    assert [rule.name for rule in RULES if rule.name.endswith(followed.OUTSIDE)] == ELSEWHERE
     assert follow(name)[1] == [("test", 1.0), "score"]
 
 

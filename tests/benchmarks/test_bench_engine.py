@@ -16,7 +16,6 @@ BENCH = Path(__file__).resolve().parents[2] / "bench" / "speed" / "engine.py"
 
 @pytest.mark.parametrize(("family", "preset"), [("sd15", "sd15-face"), ("sdxl", "sdxl-face")])
 def test_it_orders_what_a_user_would(family: str, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCH.parent))
     engine = import_module("bench.speed.engine")
     order = engine.Order(tmp_path / "base.safetensors", family, "bf16", 4, ["samples=0"])
     alone, several = (engine.command(order, tmp_path, 9, checkpoints) for checkpoints in (False, True))
@@ -29,7 +28,6 @@ def test_a_whole_training_of_a_toy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = toys.write_toy("sd1", tmp_path / "toy.safetensors")
-    monkeypatch.syspath_prepend(str(BENCH.parent))
     engine = import_module("bench.speed.engine")
     photos = tmp_path / "photos"
     photos.mkdir()

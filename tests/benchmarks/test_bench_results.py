@@ -57,6 +57,9 @@ def test_a_changed_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     commit, changed = results_file._commit()
     assert (len(commit), changed) == (40, False)
+    (tmp_path / "added.py").write_text("")
+    assert results_file._commit() == (commit, True)
+    (tmp_path / "added.py").unlink()
     (tmp_path / "file").write_text("2")
     assert results_file._commit() == (commit, True)
 
@@ -82,7 +85,8 @@ def test_the_option(tmp_path: Path) -> None:
     assert parser.parse_args(["--results", str(tmp_path)]).results == tmp_path
 
 
-BENCHES = {path.stem: path for path in sorted(results_file.FOLDER.parent.rglob("*.py"))}
+FILES = sorted(results_file.FOLDER.parent.rglob("*.py"))
+BENCHES = {path.stem: path for path in FILES}
 # What benchmarks share, what runs several, and the parts of likeness.py, advice.py, quality.py and remote_faults.py.
 PARTS = (
     "changed_photos",
@@ -102,6 +106,10 @@ PARTS = (
     "hidden_faces",
     "spoilt_pictures",
 )
+
+
+def test_no_two_benchmarks_have_one_name() -> None:
+    assert sorted(BENCHES) == sorted(path.stem for path in FILES)
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name not in PARTS])

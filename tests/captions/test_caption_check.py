@@ -38,11 +38,12 @@ def test_the_same_caption_everywhere_is_one_problem():
 def test_a_phrase_in_nearly_every_caption_is_reported_but_not_the_characters_own():
     with_hat = {name: f"{text}, Hat" for name, text in photos(20).items()}
     (problem,) = problems(with_hat, MARA)
-    assert problem.code == "constant-phrase"
-    assert problem.details == {"phrase": "Hat", "count": 20, "captions": 20}
-    smiling = {name: f"{text}, Smiling" for name, text in photos(20).items()}
-    (problem,) = problems(smiling, MARA)
-    assert (problem.code, problem.details["phrase"]) == ("constant-expression", "Smiling")
+    assert problem.code == "constant-phrases"
+    assert problem.details == {"phrases": "'Hat'", "captions": 20}
+    smiling = {name: f"{text}, Smiling, close-up" for name, text in with_hat.items()}
+    others, expression = problems(smiling, MARA)
+    assert (others.code, others.details["phrases"]) == ("constant-phrases", "'Hat', 'close-up'")
+    assert (expression.code, expression.details["phrase"]) == ("constant-expression", "Smiling")
     with_hat |= {f"{n}.png": "mrxa woman" for n in range(3)}
     assert codes(with_hat) == []
     assert codes(dict(list(with_hat.items())[:7])) == []

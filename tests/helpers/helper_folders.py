@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-FOLDERS = [str(_HERE), *sorted(str(path) for path in _HERE.iterdir() if path.is_dir() and path.name != "__pycache__")]
+FOLDERS = [str(_HERE), *sorted({str(path.parent) for path in _HERE.glob("*/*.py")})]
+
+
+def add_to_path() -> None:
+    """Let this process import them."""
+    sys.path[:0] = [folder for folder in FOLDERS if folder not in sys.path]

@@ -82,7 +82,7 @@ class ImportGraph:
         self._files: dict[str, Path] = {}
         for package in packages:
             self._files |= {module_name(path, root / package): path for path in (root / package).rglob("*.py")}
-        self._helpers = {path.stem: path for folder in helpers for path in (root / folder).rglob("*.py")}
+        self._helpers = {path.stem: path for folder in helpers for path in (root / folder).glob("*.py")}
         self._known: dict[Path, frozenset[str]] = {}
 
     def of_tests(self, path: Path) -> frozenset[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helper_folders import FOLDERS
 from import_graph import ImportGraph, last_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +176,7 @@ def touches(path: Path) -> bool:
 
 @cache
 def _graph() -> ImportGraph:
-    return ImportGraph(ROOT, ("lib_lora",), ("tests/helpers", "tests/hosts/standin"))
+    return ImportGraph(ROOT, ("lib_lora",), (*FOLDERS, "tests/hosts/standin"))
 
 
 @cache

@@ -147,6 +147,7 @@ CASES = {
     "slightly under, later step": UNDER,
     "slightly under": {**UNDER, **LAST},
     "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
+    "slightly under, outside a run": {**UNDER, **NO_RUN},
     "drift, one thing in common": {**UNDER, "retention_best": 0.88, "shared": "hard light"},
     "drift, few turned photos": {**UNDER, "retention_best": 0.88, "photos_left": 1, "photos_right": 2},
     "drift": {**UNDER, "retention_best": 0.88},

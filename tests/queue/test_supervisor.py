@@ -547,8 +547,8 @@ HOST = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = ["tests/helpers"]
-from helper_folders import FOLDERS
-sys.path[:0] = FOLDERS
+import helper_folders
+helper_folders.add_to_path()
 from supervisor_harness import FakeHost, Harness
 harness = Harness(Path(sys.argv[1]), FakeHost(Path(sys.argv[1])))
 harness.supervisor.start()

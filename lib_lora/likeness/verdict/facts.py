@@ -165,7 +165,7 @@ class PictureFacts:
             pictures read. no_face_more: that share beyond the base model's, where its pictures are there.
         small_full: pictures asked to show the whole body whose face is too small.
         hidden: pictures in which something hides who the face is (`faces.unjudgeable`); `hidden_by` the most frequent.
-        several: pictures with more than one face.
+        several: pictures with a second face that may be the one that is meant (`ImageScore.faces`).
         ok, drifting, lost: counted pictures by `status_of`.
     """
 

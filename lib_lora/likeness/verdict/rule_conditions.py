@@ -85,6 +85,7 @@ LATER: Condition = every(
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
+PAINTED: Condition = there(lambda f: f.ceiling.retention)  # only of painted pictures is a VAE's share known
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.
 NO_GAIN_IN_A_RUN: Condition = either(unless(RUN), unless(there(lambda f: f.base.uplift)))
 # Nearly the base model's own faces: the fault is the prompt's, the weight's or the training's, not another's LoRA.

@@ -34,6 +34,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     NO_FACES,
     NO_GAIN_IN_A_RUN,
     NOT_LEARNED,
+    PAINTED,
     PRESERVATION,
     RISING,
     RUN,
@@ -442,7 +443,8 @@ RULES: tuple[Rule, ...] = (
             unless(FACES_HARDLY_CHANGED),
         ),
         "{lost} of {counted} faces are no more like the photos than a stranger's can be.",
-        "Check that these pictures and the character belong together.",
+        "Check that these pictures and the character belong together; if its LoRA painted them, check the trigger in "
+        "the prompt and the LoRA at weight 1.",
     ),
     Rule(
         "no effect, outside a run",
@@ -686,6 +688,15 @@ RULES: tuple[Rule, ...] = (
         "Use the LoRA at weight 1.",
         "set_weight",
         1.0,
+    ),
+    # Of painted pictures that keep too little the reason is sooner the weight or the training than the photos.
+    Rule(
+        "slightly under, outside a run",
+        "drift",
+        (*SHARPLY, *UNDER, PAINTED, unless(RUN)),
+        _SAID + ".",
+        "Check that the prompt holds the trigger and this character's LoRA at weight 1; if so, use a later checkpoint "
+        "of it, or train it longer.",
     ),
     Rule(
         "drift, one thing in common",

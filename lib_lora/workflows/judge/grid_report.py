@@ -309,7 +309,7 @@ def training_cost(run: Run, checkpoint: Path) -> TrainingCost | None:
 
 
 def _are_named(run: RunFile) -> bool:
-    """Whether most photos have captions that say more than the template does."""
+    """Whether most photos have captions that say more than the template does; that may be the same of all of them."""
     usual = caption_files.template(run.character)
     captions = [photo.caption for photo in run.photos if not photo.prior and not photo.of]
     return sum(caption != usual for caption in captions) > len(captions) / 2

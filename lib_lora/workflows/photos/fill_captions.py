@@ -33,9 +33,8 @@ def fill(
 ) -> CommandResult:
     """Write the captions of photos that have none, or only the plain one that was written for want of a better.
 
-    What all photos share is named too: left out, it would be learned as part of the trigger word, and output
-    preservation needs captions that say more than that (`docs/quality.md`). The way back is the same as for every other
-    edit of captions.
+    What all photos share is named too: output preservation needs captions that say more than the trigger word
+    (`docs/quality.md`). The way back is the same as for every other edit of captions.
 
     Args:
         root: the data folder.
@@ -87,7 +86,7 @@ def fill(
 
 
 def caption(character: Character, facts: PhotoFacts, seen: Sequence[str] = ()) -> str:
-    """Trigger and class word, the traits if captions should name them, then what changes from photo to photo.
+    """Trigger and class word, the traits if captions should name them, then what the photo shows.
 
     Args:
         character: whose photo it is.

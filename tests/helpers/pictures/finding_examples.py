@@ -25,8 +25,8 @@ PROBLEMS = [
     Problem("a.jpg", "trigger-missing", {"trigger": "mrxa"}, ("caption", "Mara", "--add", "mrxa woman")),
     Problem("a.jpg", "too-many-tokens", {"tokens": 90, "limit": 75}),
     Problem("", "captions-identical", {"captions": 12}, ("caption", "Mara", "--fill")),
-    Problem("", "constant-phrase", {"phrase": "hat", "count": 20, "captions": 20}),
-    Problem("", "constant-expression", {"phrase": "smiling", "count": 20, "captions": 20}),
+    Problem("", "constant-phrases", {"phrases": "'hat', 'close-up'", "captions": 20}),
+    Problem("", "constant-expression", {"phrase": "smiling", "captions": 20}),
 ]
 
 
