@@ -286,7 +286,7 @@ def _captions(snapshot: CharacterSnapshot) -> dict[str, Any]:
     of, written = len(snapshot.used), sum(bool(text) for text in snapshot.used_texts.values())
     found = (caption_checks.problems(snapshot) or []) if of else []
     # what nearly all captions have says something of the photos, and is no fault of a caption
-    wrong = len({photo for photo, one in found if photo or one.code == "captions-identical"} | {*snapshot.unreadable})
+    wrong = len({photo for photo, one in found if not one.code.startswith("constant-")} | {*snapshot.unreadable})
     if not of:
         tone, said = "none", step_words.said(step_words.NO_PHOTOS)
     elif written < of:
