@@ -113,6 +113,30 @@ def test_pictures_from_elsewhere_are_scored_again_at_weight_1(name):
     assert follow(name)[1] == [("test", 1.0), "score"]
 
 
+def test_with_photos_alone_the_base_model_is_named_and_then_weight_1_tried_where_that_is_advised():
+    class Alone(Place):
+        def train(self, overrides: dict[str, Any], anew: bool = False) -> Any:
+            return SimpleNamespace()
+
+        def test(self, run: Any, request: Any, again: bool = False) -> Any:
+            return request
+
+        def measured(self, tested: Any) -> dict[str, Any]:
+            return {}
+
+        def score_alone(self, tested: Any, base: Path | None = None) -> Any:
+            assert base in (None, followed.BASE)
+            advice = "Use weight 1." if tested.weight == 0.3 else "Keep it."
+            verdict = SimpleNamespace(rule="origin unknown" if base is None else "weak", kind="", advice=advice)
+            return SimpleNamespace(report=SimpleNamespace(verdict=verdict))
+
+    rows = list(study.photos_alone(Alone()))
+    assert [(row["rule"], row["done"]) for row in rows] == [
+        ("origin unknown", "base model named"), ("weak", "weight 1, from elsewhere"), ("weak", ""), ("weak", "")
+    ]  # fmt: skip
+    assert [row["after"] for row in rows] == [{}, {}, None, None]
+
+
 def test_a_copy_calls_the_lora_by_a_name_that_no_run_has(tmp_path):
     cell = Cell("photo of mrxa woman", "", 7, Path("mara-000060.safetensors"), 0.3)
     save_picture(tmp_path / "cell.png", Image.new("RGB", (8, 8)), cell)
