@@ -69,9 +69,15 @@ TODAY = "today"
 PACE_STEPS, PACE_ROUNDS = 16, 5  # so many steps have as many turns of preservation as its share says
 # output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
-    f"w{weight:g}s{share:g}": {"preservation_weight": weight, "preservation_share": share / 100}
+    f"w{weight:g}s{share:g}": {
+        "preservation_weight": weight,
+        "preservation_share": share / 100,
+        "preservation_painted": 0.0,
+    }
     for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (0.3, 25))
 }
+# half of it on pictures that the base model paints
+PAINTED = {**PRESERVE["w1s25"], "preservation_painted": 0.5}
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
     2: {"trigger_vectors": 2, "vectors_lr": 1e-2},
@@ -138,6 +144,10 @@ VARIANTS: dict[str, Variant] = {
     "words_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("words")),
     "named": Variant(material=Material("named")),
     **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
+    "named_preserve_w1s25_painted50": Variant(PAINTED, Material("named")),
+    "named_preserve_w1s25_painted100": Variant({**PAINTED, "preservation_painted": 1.0}, Material("named")),
+    "unet_named_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("named")),
+    "unet_words_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("words")),
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
     "taught_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("taught")),
     # whose face a prediction would show is part of the loss, from half of the training on

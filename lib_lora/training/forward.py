@@ -123,7 +123,7 @@ class Forward:
 
     def predicted(self, sample: Sample) -> torch.Tensor:
         """What the denoiser predicts for the noisy latents of a sample under its captions, [B, C, H, W]."""
-        with self._arithmetic():
+        with self.arithmetic():
             words = self.conditions(sample.captions)
             sizes = [item.placement.size_ids for item in sample.items]
             return self.denoised(sample.noisy, sample.times, words, sizes)
@@ -146,7 +146,7 @@ class Forward:
         """What the denoiser predicts for noisy latents; see `ModelFamily.denoise`."""
         return self.family.denoise(self.denoiser, latents.to(self.dtype), times, words, sizes)
 
-    def _arithmetic(self) -> AbstractContextManager[Any]:
+    def arithmetic(self) -> AbstractContextManager[Any]:
         if self.autocast is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)

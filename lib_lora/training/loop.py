@@ -91,6 +91,8 @@ def rehearse(session: Session, steps: Iterable[int], each: Callable[[int], None]
     """
     loop = _Loop(session, _silent, _Position())
     loop.encode_all()  # once for all steps, so it does not count
+    if session.preservation:
+        session.preservation.paint = None  # nor does this; a step with photos takes as long
     seconds = []
     with freed_is_kept(session.device):
         for number in steps:
@@ -198,6 +200,8 @@ class _Loop:
             if self.at.step:  # what a kill left undone may be what ends the training
                 main = session.accelerator.is_main_process
                 self._ends_early(self.samples.make_up_for(self.at.step, stop.requested) if main else None)
+            if session.preservation:
+                session.preservation.prepare(stop.requested)
             first = True
             while self.at.step < session.total:
                 self.step()

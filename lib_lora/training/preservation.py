@@ -3,21 +3,25 @@
 Prompts without the trigger word are trained to show nobody in particular; and under much noise, where a picture's
 layout is decided rather than a face, a phrase beside the trigger word is trained to do what it does in the base model.
 The target comes from the same model with its adapters switched off, so it needs no pictures of the class and no second
-model (in the field: "differential output preservation").
+model (in the field: "differential output preservation"). The noisy latents are those of the photos, and for a share of
+the prompts without the trigger word those of pictures that the base model painted from them: such a prompt leads there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
 from lib_lora.character.store import Character
 from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
+from lib_lora.training.data.buckets import LATENT_PIXELS
 from lib_lora.training.forward import Forward, Sample
-from lib_lora.training.objective.randomness import python_random
+from lib_lora.training.objective.randomness import generator, python_random
+from lib_lora.training.painted_latents import PaintedLatent, Stopped, square
 from lib_lora.training.plan.preserved_captions import free_caption, own_first, phrase_prompts
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -30,7 +34,7 @@ class OutputPreservation:
         switch: of the adapters in all parts.
         characters: of the LoRA, the run's own first, whose triggers are left out, or joined with phrases.
         train: the settings.
-        processes: that share each batch.
+        paint: gives what the base model paints, unless it is told to stop; None = the photos take its place.
     """
 
     def __init__(
@@ -39,10 +43,11 @@ class OutputPreservation:
         switch: AdapterSwitch,
         characters: Sequence[Character],
         train: TrainSettings,
-        processes: int = 1,
+        paint: Callable[[Callable[[], bool]], list[PaintedLatent]] | None = None,
     ) -> None:
         self.forward, self.switch = forward, switch
-        self.train, self.processes = train, processes
+        self.train, self.paint = train, paint
+        self._painted: list[PaintedLatent] = []
         self._own_first = own_first(characters)
         self._prompts = {name: phrase_prompts(ordered) for name, ordered in self._own_first.items()}
 
@@ -53,16 +58,53 @@ class OutputPreservation:
             if weight and (apart := losses(sample)) is not None:
                 yield weight * apart.sum()
 
+    def prepare(self, stop: Callable[[], bool]) -> None:
+        """Have painted what steps will need, if it is not there yet; where it is stopped, the step that needs it does
+        so."""
+        if self.paint and self.train.paints_preserved and not self._painted:
+            with suppress(Stopped):
+                self._painted = self.paint(stop)
+
     def free_losses(self, sample: Sample) -> torch.Tensor | None:
         """How far the model is from the base without the trigger word, for some of the items, [K] float32; None where
         it is nobody's turn.
 
-        The captions are those of `free_caption`. Which items have a turn depends on their number in the run alone:
-        `preservation_share` of them, evenly spread.
+        The captions are those of `free_caption`. The items of a batch have their turn together, `preservation_share`
+        of the batches, evenly spread; in `preservation_painted` of these, evenly spread too, painted latents take the
+        place of theirs.
         """
+        turn = _turn(sample.micro_step, self.train.preservation_share)
+        if turn is None:
+            return None
+        if self.paint and _turn(turn, self.train.preservation_painted) is not None:
+            return self._painted_losses(sample)
         slots = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot)]
         captions = [self._caption(sample, slot) for slot in slots]
         return self._losses(sample, slots, captions, captions)
+
+    def _painted_losses(self, sample: Sample) -> torch.Tensor:
+        """`free_losses` of as many painted latents as the sample has items, with noise and times of their own."""
+        self.prepare(lambda: False)
+        objective, numbers = self.forward.objective, (sample.micro_step, sample.first_slot)
+        chosen, noises, times = [], [], []
+        for slot in range(numbers[1], numbers[1] + len(sample.items)):
+            draw = generator(self.train.seed, "painted", numbers[0], slot)
+            one = python_random(self.train.seed, "painted", numbers[0], slot).choice(self._painted)
+            chosen.append(one)
+            times.append(objective.draw_time(draw))
+            noises.append(objective.draw_noise(one.latent.cpu(), draw)[1])
+        latents = torch.stack([one.latent for one in chosen])
+        at = torch.tensor(times, device=latents.device)
+        captions = [one.caption for one in chosen]
+        placed = square(latents.shape[-1] * LATENT_PIXELS)
+        painted = replace(
+            sample,
+            items=[replace(item, placement=placed) for item in sample.items],
+            latents=latents,
+            noisy=objective.noisy(latents, torch.stack(noises).to(latents.device), at),
+            times=at,
+        )
+        return self._difference(painted, captions, captions)
 
     def phrase_losses(self, sample: Sample) -> torch.Tensor | None:
         """How far the model with the trigger word and a phrase is from the base with the class word and the phrase, for
@@ -81,26 +123,33 @@ class OutputPreservation:
         """How far the model under `captions` is from the base under `of_base`, for the noisy latents of some items."""
         if not slots:
             return None
-        asked = replace(
+        some = replace(
             sample,
             items=[sample.items[slot] for slot in slots],
-            captions=captions,
             latents=sample.latents[slots],
             target=sample.target[slots],
             noisy=sample.noisy[slots],
             times=sample.times[slots],
         )
+        return self._difference(some, captions, of_base)
+
+    def _difference(self, sample: Sample, captions: list[str], of_base: list[str]) -> torch.Tensor:
+        """How far the model under `captions` is from the base under `of_base`, [B] float32."""
         with torch.no_grad(), self.switch.off():
-            wanted = self.forward.predicted(replace(asked, captions=of_base))
-        return self.forward.objective.difference(self.forward.predicted(asked), wanted, asked.times)
+            wanted = self.forward.predicted(replace(sample, captions=of_base))
+        predicted = self.forward.predicted(replace(sample, captions=captions))
+        return self.forward.objective.difference(predicted, wanted, sample.times)
 
     def _has_turn(self, sample: Sample, slot: int) -> bool:
-        if sample.items[slot].photo.prior:
-            return False  # a class picture is trained without the trigger anyway
-        batch, share = self.train.batch_size * self.processes, self.train.preservation_share
-        number = sample.micro_step * batch + sample.first_slot + slot
-        return math.floor((number + 1) * share) > math.floor(number * share)
+        return not sample.items[slot].photo.prior  # a class picture is trained without the trigger anyway
 
     def _caption(self, sample: Sample, slot: int) -> str:
         random = python_random(self.train.seed, "preservation", sample.micro_step, sample.first_slot + slot)
         return free_caption(sample.captions[slot], self._own_first[sample.items[slot].photo.of], random)
+
+
+def _turn(number: int, share: float) -> int | None:
+    """Which turn, counted from 0, the one of this number has; None where it is among those that have none. So many have
+    one as `share` says, evenly spread."""
+    before = math.floor(number * share)
+    return before if math.floor((number + 1) * share) > before else None

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKL
@@ -23,6 +22,7 @@ from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
+from lib_lora.training.painted_latents import Stopped, paint_latents, painted_side, painted_together
 from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop, measured_steps
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
@@ -32,15 +32,9 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 1000  # of the noise, drawn as webuis draw it: the finished LoRA paints the same faces there
 
-_TOGETHER = 512 * 512 * 2  # pixels that are painted at a time; with guidance the batch is twice that
-_WHOLE = 64  # sides of a picture are multiples of this: a latent's side is halved up to three times
 _SMALL_VAE = 64 << 20  # bytes; one that is smaller stays in memory between checkpoints
 _DECODING = 4096  # bytes that decoding takes for each pixel of a picture, in float32
 _TILE = 64  # latent cells of the side of a piece, where the whole does not fit
-
-
-class Stopped(Exception):
-    """Somebody asked for the end of the run while a picture was painted."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +74,7 @@ class Samples:
         self._every = self.train.checkpoint_interval(session.total)
         self._tested = measured_steps(session.total, self._every)
         self._took = (0, 0.0)  # pictures of this session, and seconds until they were painted and measured
-        side = self.train.resolution or session.info.resolution
-        self.side = max(_WHOLE, side // _WHOLE * _WHOLE)
+        self.side = painted_side(self.train.resolution or session.info.resolution)
         self._vae: AutoencoderKL | None = None
         self._exact_vae: AutoencoderKL | None = None
 
@@ -180,7 +173,7 @@ class Samples:
             return True
         try:
             with torch.no_grad():
-                with self.session.averaged(), self.session.evaluating(), self._arithmetic():
+                with self.session.averaged(), self.session.evaluating():
                     latents = [one for group in self._groups(pictures) for one in self._latents(group, stop)]
                 for one, picture in zip(pictures, self._decoded(latents), strict=True):
                     self._save(step, one, picture)
@@ -197,35 +190,16 @@ class Samples:
 
     def _groups(self, pictures: Sequence[_Picture]) -> list[Sequence[_Picture]]:
         """The pictures that are painted together."""
-        size = max(1, _TOGETHER // self.side**2)
+        size = painted_together(self.side)
         return [pictures[first : first + size] for first in range(0, len(pictures), size)]
 
     def _latents(self, pictures: Sequence[_Picture], stop: Callable[[], bool]) -> tuple[torch.Tensor, ...]:
         """The latents of some pictures, each [1, C, h, w] float32."""
-        forward, info, cells = self.session.forward, self.session.info, self.side // 8
         draws = [torch.Generator().manual_seed(one.cell.seed) for one in pictures]
-        shape = (1, info.model_family.latent_channels, cells, cells)
-        noise = torch.cat([torch.randn(shape, generator=draw) for draw in draws]).to(forward.device)
-        words = forward.conditions([one.cell.negative for one in pictures] + [one.cell.prompt for one in pictures])
-        sizes = [(self.side, self.side, 0, 0, self.side, self.side)] * 2 * len(pictures)
+        prompts, negatives = [one.cell.prompt for one in pictures], [one.cell.negative for one in pictures]
         guidance = self.session.run.file.base.guidance
-
-        def predict(latents: torch.Tensor, time: float) -> torch.Tensor:
-            if stop():
-                raise Stopped
-            times = torch.full((len(sizes),), time, device=forward.device)
-            said = forward.denoised(latents.repeat(2, 1, 1, 1), times, words, sizes)
-            without, with_ = said.float().chunk(2)
-            guided: torch.Tensor = without + guidance * (with_ - without)
-            return guided
-
-        painted = forward.objective.paint(predict, noise, self.train.sample_steps)
+        painted = paint_latents(self.session.forward, prompts, negatives, draws, self.side, guidance, stop)
         return torch.split(painted, 1)
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        """The arithmetic of training."""
-        forward = self.session.forward
-        return torch.autocast(forward.device.type, dtype=forward.autocast) if forward.autocast else nullcontext()
 
     def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
         info, device = self.session.info, self.session.device

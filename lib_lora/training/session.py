@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,7 +38,15 @@ from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import Objective, make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
-from lib_lora.training.plan.preserved_captions import captions_needed, own_first, phrase_prompts
+from lib_lora.training.objective.randomness import generator, python_random
+from lib_lora.training.painted_latents import PaintedLatent, paint_base, painted_side
+from lib_lora.training.plan.preserved_captions import (
+    PAINTED,
+    captions_needed,
+    own_first,
+    painted_captions,
+    phrase_prompts,
+)
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.plan.sample_prompts import words_needed
 from lib_lora.training.plan.trigger_check import check_trigger
@@ -227,7 +236,8 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
     preservation = None
     if train.preservation_weight or train.phrase_weight:
         switch = AdapterSwitch(parts.values())  # vectors of the trigger stay: no caption that is asked then has it
-        preservation = OutputPreservation(forward, switch, run.file.characters, train, accelerator.num_processes)
+        paint = _painting_of_base(run, info, forward, switch)
+        preservation = OutputPreservation(forward, switch, run.file.characters, train, paint)
     return Session(
         run=run,
         info=info,
@@ -245,6 +255,19 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
         total=total,
         base_legacy_hash=legacy_file_hash(info.path),
     )
+
+
+def _painting_of_base(
+    run: Run, info: ModelInfo, forward: Forward, switch: AdapterSwitch
+) -> Callable[[Callable[[], bool]], list[PaintedLatent]]:
+    """Paints what output preservation is computed on beside the photos; gets whether to stop."""
+    train = run.file.settings
+    photos = [(photo.caption, photo.of) for photo in run.file.photos if not photo.prior]
+    random = partial(python_random, train.seed, "painted caption")
+    captions = painted_captions(photos, run.file.characters, random, PAINTED)
+    side = painted_side(train.resolution or info.resolution)
+    draw = partial(generator, train.seed, "painted picture")
+    return partial(paint_base, forward, switch, captions, draw, side, run.file.base.guidance)
 
 
 def _identity_loss(

@@ -21,7 +21,7 @@ from lib_lora.training.session import open_session
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 from lib_lora.workflows.train.main_job import sink
 
-SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 0.5}
+SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0, "preservation_share": 1.0}
 SETTINGS |= {"phrase_weight": 1.0, "phrase_timesteps": 0}
 OF_ONE = {"trigger_vectors": 2, "vectors_lr": 0.1}
 OF_ONE |= {"identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "identity_loss_from": 0.3}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import chain
 from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 
@@ -20,6 +21,7 @@ from lib_lora.training.objective.diffusion_objective import DiffusionObjective
 from lib_lora.training.objective.noise import sample_noise, sample_timestep, training_noise
 from lib_lora.training.objective.objective_settings import ObjectiveSettings
 from lib_lora.training.objective.randomness import generator
+from lib_lora.training.painted_latents import PaintedLatent, Stopped
 from lib_lora.training.plan.preserved_captions import PHRASES
 from lib_lora.training.plan.run_file import TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -158,9 +160,16 @@ class Switch:
         self.weight.data.fill_(1.0)
 
 
-def _preserving(share, batch_size=4, processes=1):
-    forward, unet, words = _forward(preservation_weight=1.0, preservation_share=share, batch_size=batch_size)
-    return OutputPreservation(forward, Switch(unet.weight), [MARA], forward.train, processes), unet, words
+def _preserving(share, paint=None, **more):
+    forward, unet, words = _forward(preservation_weight=1.0, preservation_share=share, **more)
+    return OutputPreservation(forward, Switch(unet.weight), [MARA], forward.train, paint), unet, words
+
+
+# pictures of 64 pixels that the base model would have painted
+PAINTED = [
+    PaintedLatent(f"photo of painted {n}", torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(n)))
+    for n in range(3)
+]
 
 
 def test_without_the_trigger_the_base_is_the_target():
@@ -176,21 +185,60 @@ def test_without_the_trigger_the_base_is_the_target():
     assert unet.weight.grad is not None
 
 
-def test_turns_are_spread_evenly_and_do_not_depend_on_who_computes_them():
-    preservation, _, words = _preserving(0.3, batch_size=2, processes=2)
-    draw, items, counts = preservation.forward.draw, [_item(n) for n in range(4)], []
+@pytest.mark.parametrize("paint", [None, lambda stop: PAINTED], ids=["photos", "painted"])
+def test_batches_have_turns_that_are_spread_evenly_and_do_not_depend_on_who_computes_them(paint):
+    preservation, unet, words = _preserving(0.3, paint)
+    draw, items, steps = preservation.forward.draw, [_item(n) for n in range(4)], []
 
     def heard(*samples):
         words.heard.clear()
+        unet.calls.clear()
         found = [preservation.free_losses(sample) for sample in samples]
-        return sum(len(one) for one in found if one is not None), sorted(chain(*words.heard))
+        each = sum(len(one) for one in found if one is not None)
+        return each, sorted(chain(*words.heard)), sorted(float(row.sum()) for call in unet.calls for row in call[0])
 
-    for step in range(10):
+    for step in range(20):
         whole = heard(draw(items, step))
         assert whole == heard(draw(items[:2], step), draw(items[2:], step, 2))
-        counts.append(whole[0])
-    assert sum(counts) == 12  # of 40
-    assert set(counts) == {1, 2}
+        if whole[0]:
+            assert whole[0] == 4
+            steps.append(step)
+    assert steps == [3, 6, 9, 13, 16, 19]
+
+
+def test_half_of_the_turns_are_those_of_painted_latents():
+    asked = []
+    preservation, unet, words = _preserving(1.0, lambda stop: asked.append(stop()) or PAINTED, pooled=True)
+    shown, times = [], []
+    for step in range(6):
+        sample = preservation.forward.draw([_item(n) for n in range(4)], step)
+        words.heard.clear()
+        unet.calls.clear()
+        assert torch.equal(preservation.free_losses(sample), torch.ones(4))
+        (noisy, at, given), (same, *_) = unet.calls
+        assert torch.equal(noisy, same)
+        assert words.heard[0] == words.heard[1]
+        ours = {one.caption for one in PAINTED}.issuperset(words.heard[0])
+        assert ours == (not torch.equal(noisy, sample.noisy)) == (noisy.shape[-1] == 8)
+        shown.append(ours)
+        if ours:
+            assert given["added_cond_kwargs"]["time_ids"].tolist() == [[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]] * 4
+            times += at.tolist()
+    assert shown == [False, True] * 3
+    assert len(set(times)) > 6
+    assert asked == [False]  # once
+
+
+def test_what_was_not_painted_in_time_is_painted_by_the_step_that_needs_it():
+    def paint(stop):
+        if stop():
+            raise Stopped
+        return PAINTED
+
+    preservation, unet, _ = _preserving(1.0, paint)
+    preservation.prepare(lambda: True)
+    preservation.free_losses(preservation.forward.draw([_item(n) for n in range(4)], 1))
+    assert unet.calls[0][0].shape[-1] == 8
 
 
 def test_class_pictures_need_no_preserving():

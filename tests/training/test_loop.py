@@ -68,6 +68,8 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
             "trigger_vectors": 2,
             "te_lr": 0.0,
             "preservation_weight": 1.0,
+            "preservation_share": 1.0,
+            "preservation_painted": 1.0,
             "batch_size": 2,
             "caption_dropout": 0.3,
             "phrase_weight": 1.0,
@@ -272,6 +274,7 @@ def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_r
     tomas = NewCharacter("Tomas", "toxm", "man", "fictional")
     new_character(make_run().workspace.root, tomas, tmp_path / "source")
     settings = {"preservation_weight": 1.0, "phrase_weight": 1.0, "phrase_timesteps": 0, "phrase_share": 1.0}
+    settings |= {"preservation_share": 1.0}  # in the last step that of painted pictures
     settings |= {"together": ["Tomas"], "face_weight": 3.0, "te_lr": 1e-3, "lora": {"te": True}, "batch_size": 3}
     run = make_run(steps=4, save_every=2, **settings)
     assert [photo.of for photo in run.file.photos] == [""] * 3 + ["Tomas"] * 3

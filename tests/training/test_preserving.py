@@ -7,6 +7,9 @@ import torch
 
 from lib_lora.training import state
 from lib_lora.training.loop import train
+from lib_lora.training.objective.noise import sample_noise
+from lib_lora.training.painted_latents import Stopped
+from lib_lora.training.plan.preserved_captions import PAINTED
 from lib_lora.training.session import open_session
 
 OURS = pytest.mark.once("DoRA's layers are ours; peft's, and what is fused of them, are repeated")
@@ -37,21 +40,44 @@ def test_switched_off_the_model_is_the_base(make_run, lora):
 
 
 @pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")
-def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run):
+@pytest.mark.parametrize(("painted", "at_most"), [(0.0, 0.6), (1.0, 0.8)], ids=["photos", "painted"])
+def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run, painted, at_most):
     apart = []
     for weight in (0.0, 1.0):
-        settings = {**STRONG, "lora": {"rank": 8, "alpha": 8}}
+        settings = {**STRONG, "preservation_painted": painted, "lora": {"rank": 8, "alpha": 8}}
         run = make_run(**settings, preservation_weight=weight)
         train(run, _silent)
         session = open_session(make_run(**settings, preservation_weight=1.0), _silent)
         session.adapter.load_state(state.newest(run.states).state.adapter)
         sample = session.forward.draw(session.items, 999)
         plain = replace(sample, captions=["photo of woman"] * len(sample.items))
+        if painted:
+            some = session.preservation.paint(lambda: False)[: len(sample.items)]
+            latents = torch.stack([one.latent for one in some])
+            noise = sample_noise(latents.shape, torch.Generator().manual_seed(1))
+            noisy = session.forward.objective.noisy(latents, noise, sample.times)
+            plain = replace(sample, captions=[one.caption for one in some], noisy=noisy)
         with torch.no_grad():
             predicted = session.forward.predicted(plain)
             with session.preservation.switch.off():
                 apart.append(float((predicted - session.forward.predicted(plain)).square().mean()))
-    assert apart[1] < 0.6 * apart[0]
+    assert apart[1] < at_most * apart[0]
+
+
+@OURS
+def test_the_base_paints_the_same_whatever_was_trained(make_run):
+    session = open_session(make_run(preservation_weight=1.0), _silent)
+    first = session.preservation.paint(lambda: False)
+    with torch.no_grad():
+        for parameter in session.parameters:
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+    again = session.preservation.paint(lambda: False)
+    assert [one.caption for one in first] == [one.caption for one in again]
+    assert not [one.caption for one in first if "mrxa" in one.caption]
+    assert all(torch.equal(one.latent, other.latent) for one, other in zip(first, again, strict=True))
+    assert len({float(one.latent.sum()) for one in first}) == PAINTED
+    with pytest.raises(Stopped):
+        session.preservation.paint(lambda: True)
 
 
 @pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")

@@ -18,7 +18,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
-from lib_lora.training.plan.preserved_captions import PHRASES, most_captions
+from lib_lora.training.plan.preserved_captions import PAINTED, PHRASES, most_captions
 from lib_lora.training.plan.step_measurement import StepMeasurement, measurement_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
@@ -126,7 +126,7 @@ def estimate(
         states=min(train.keep_states, checkpoints),
         pictures=pictures,
         picture_steps=picture_steps(train),
-        sample_bytes=round(pictures * side * side * _PICTURE),
+        sample_bytes=round((pictures - painted_first(train)) * side * side * _PICTURE),
         cache_bytes=latents + texts,
     )
 
@@ -146,7 +146,12 @@ def pictures_left(train: TrainSettings, done: int, total: int) -> int:
     if train.likeness_curve:
         tested = sum(step > done for step in measured_steps(total, interval))
         count += (0 if done else LORA_PICTURES) + tested * (LORA_PICTURES + LEAK_PICTURES)
-    return count
+    return count + painted_first(train)
+
+
+def painted_first(train: TrainSettings) -> int:
+    """How many pictures the base model paints at each start of a run, which are not kept."""
+    return PAINTED if train.paints_preserved else 0
 
 
 def picture_steps(train: TrainSettings) -> float:

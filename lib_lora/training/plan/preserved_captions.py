@@ -7,7 +7,7 @@ functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -25,6 +25,7 @@ _ANYBODY = (
     *("photo of {class_word}", "{class_word}", "a {class_word}, portrait", "photo of a person", "person, portrait"),
     *("photo of a woman", "photo of a man", "woman", "man", "photo of two people"),
 )
+PAINTED = 24  # pictures that the base model paints itself
 _EACH = 2  # phrases that one caption is ever joined with
 _GENERAL = 0.5  # share of the samples that ask for anybody; the others ask for what the photo shows
 _JOINED = 0.5  # share of those others that have a phrase more
@@ -76,6 +77,25 @@ def free_caption(caption: str, characters: Sequence[Character], random: Random) 
         return choice
     own = _without(caption, characters)
     return joined(own, phrase) if phrase else own
+
+
+def painted_captions(
+    photos: Sequence[tuple[str, str]], characters: Sequence[Character], draw: Callable[[int], Random], count: int
+) -> list[str]:
+    """The captions from which the base model paints pictures of its own, as `free_caption` gives them.
+
+    Args:
+        photos: caption, and whose it is as in `own_first`; at least one.
+        characters: those of the LoRA, the run's own first.
+        draw: gives what is random about a picture, by its number.
+        count: of pictures.
+    """
+    ordered, found = own_first(characters), []
+    for number in range(count):
+        random = draw(number)
+        caption, of = random.choice(photos)
+        found.append(free_caption(caption, ordered[of], random))
+    return found
 
 
 @dataclass(frozen=True)

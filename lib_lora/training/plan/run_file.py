@@ -313,7 +313,10 @@ def load_run(folder: Path) -> Run:
         raise UserError(
             f"{folder} is not a run folder: it contains no run.yaml.", code="not-a-run-folder", folder=folder
         )
-    return Run(folder.absolute(), typed_settings.from_dict(RunFile, read_yaml(path), str(path)))
+    read = read_yaml(path)
+    if isinstance(read, dict) and isinstance(settings := read.get("settings"), dict):
+        settings.setdefault("preservation_painted", 0.0)  # a run from before there was any goes on as it began
+    return Run(folder.absolute(), typed_settings.from_dict(RunFile, read, str(path)))
 
 
 def versions() -> dict[str, str]:

@@ -262,6 +262,15 @@ class TrainSettings:
             group="Photos",
         ),
     )
+    preservation_painted: float = field(
+        default=0.5,
+        metadata=described(
+            "Painted pictures in output preservation",
+            "Share of output preservation, 0..1, that uses pictures which the base model paints before the training, in"
+            " place of the photos: less of the person is left without the trigger.",
+            group="Photos",
+        ),
+    )
     phrase_weight: float = field(
         default=0.0,
         metadata=described(
@@ -339,6 +348,11 @@ class TrainSettings:
         for name in ("preservation_share", "phrase_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1.", name)
+        if not 0 <= self.preservation_painted <= 1:
+            raise Misfit(
+                f"preservation_painted is {self.preservation_painted}; it must be at least 0 and at most 1.",
+                "preservation_painted",
+            )
         if self.identity_loss_timesteps > TIMESTEPS:
             raise Misfit(
                 f"identity_loss_timesteps is {self.identity_loss_timesteps}; it must be at most {TIMESTEPS}.",
@@ -403,6 +417,11 @@ class TrainSettings:
         """The shares of the photos for which outputs and phrases are preserved, together; 0 = neither is."""
         free = self.preservation_share if self.preservation_weight else 0.0
         return free + (self.phrase_turns if self.phrase_weight else 0.0)
+
+    @property
+    def paints_preserved(self) -> bool:
+        """Whether the base model paints pictures for output preservation before the first step."""
+        return self.preservation_weight > 0 and self.preservation_painted > 0
 
     @property
     def sample_count(self) -> int:

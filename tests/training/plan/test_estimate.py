@@ -13,8 +13,15 @@ from lib_lora.models.families.registry import family_named
 from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.plan import estimate as estimates
-from lib_lora.training.plan.estimate import adapter_layers, estimate, last_measurement, remember, shapes_of
-from lib_lora.training.plan.preserved_captions import PHRASES, most_captions
+from lib_lora.training.plan.estimate import (
+    adapter_layers,
+    estimate,
+    last_measurement,
+    pictures_left,
+    remember,
+    shapes_of,
+)
+from lib_lora.training.plan.preserved_captions import PAINTED, PHRASES, most_captions
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -90,6 +97,14 @@ def test_each_character_has_texts_of_its_own(toy):
     assert three.cache_bytes - alone.cache_bytes == texts * family_named("sd1").conditioning_bytes(
         shapes_of(toy("sd1"))
     )
+
+
+def test_pictures_that_the_base_paints_for_itself_take_time_and_are_not_kept():
+    plain = TrainSettings(samples=0)
+    preserved = replace(plain, preservation_weight=1.0)
+    assert [pictures_left(one, 0, 10) for one in (plain, preserved)] == [0, PAINTED]
+    assert pictures_left(preserved, 9, 10) == PAINTED  # after a pause they are painted again
+    assert pictures_left(replace(preserved, preservation_painted=0.0), 0, 10) == 0
 
 
 @OF_SHAPES

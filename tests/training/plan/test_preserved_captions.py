@@ -13,6 +13,7 @@ from lib_lora.training.plan.preserved_captions import (
     joined,
     most_captions,
     own_first,
+    painted_captions,
     phrase_prompts,
     phrases_for,
 )
@@ -89,3 +90,16 @@ def test_of_several_characters_none_is_called_and_each_photo_has_the_class_word_
     assert {one.of_base.split(",")[0] for one in phrase_prompts(together)} == {"photo of man"}
     each = [captions_needed([f"photo of {some[0].called}"], some) for some in ordered.values()]
     assert sum(map(len, each)) <= most_captions(3, 3)
+
+
+def test_what_the_base_paints_is_asked_for_by_captions_that_are_known_before():
+    tomas = Character("Tomas", "toxm", "man")
+    photos = [(f"photo of mrxa woman, tag {number}", "") for number in range(3)]
+    photos += [(f"photo of toxm man, tag {number}", "Tomas") for number in range(3, 5)]
+    found = painted_captions(photos, [MARA, tomas], Random, 200)
+    ordered = own_first([MARA, tomas])
+    known = {name: captions_needed([text for text, of in photos if of == name], ordered[name]) for name in ordered}
+    assert set(found) <= {*known[""], *known["Tomas"]}
+    assert {"photo of woman, tag 1", "photo of man, tag 4"} <= set(found)
+    assert found[:50] == painted_captions(photos, [MARA, tomas], Random, 50)
+    assert len(set(found)) > 50

@@ -72,6 +72,8 @@ def test_wrong_presets_and_settings():
         {"optimizer": "sgd"},
         {"face_weight": 0.5},
         {"phrase_share": 0},
+        {"preservation_painted": 1.5},
+        {"preservation_painted": -0.5},
         {"phrase_timesteps": 1000, "phrase_weight": 1.0},
         {"phrase_timesteps": 700, "phrase_weight": 1.0, "objective": {"max_timestep": 700}},
         {"lora": {"rank": 0}},
@@ -97,6 +99,15 @@ def test_a_run_is_read_back_and_numbered(make_run):
     assert {photo.caption for photo in first.file.photos} == {"photo of mrxa woman"}
     with raises("not-a-run-folder", has="run.yaml"):
         load_run(first.folder.parent)
+
+
+def test_a_run_from_before_the_base_painted_for_it_goes_on_as_it_began(make_run):
+    run = make_run(preservation_weight=1.0)
+    assert load_run(run.folder).file.settings.preservation_painted == 0.5
+    path = run.folder / "run.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "preservation_painted" not in line), encoding="utf-8")
+    assert load_run(run.folder).file.settings == replace(run.file.settings, preservation_painted=0.0)
 
 
 def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):
