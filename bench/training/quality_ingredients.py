@@ -202,13 +202,13 @@ def lokr(factor: float) -> Iterator[None]:
 
 @contextmanager
 def preserved_between(least: int, below: int) -> Iterator[None]:
-    """Output preservation at timesteps from `least` on and below `below` alone."""
-    plain = OutputPreservation._has_turn
+    """Output preservation of photos at timesteps from `least` on and below `below` alone."""
+    plain = OutputPreservation._takes_part
 
     def turn(self: OutputPreservation, sample: Sample, slot: int) -> bool:
         return least <= float(sample.times[slot]) < below and plain(self, sample, slot)
 
-    with patch.object(OutputPreservation, "_has_turn", turn):
+    with patch.object(OutputPreservation, "_takes_part", turn):
         yield
 
 

@@ -147,6 +147,7 @@ class Forward:
         return self.family.denoise(self.denoiser, latents.to(self.dtype), times, words, sizes)
 
     def arithmetic(self) -> AbstractContextManager[Any]:
+        """The arithmetic of training, while the block runs."""
         if self.autocast is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)

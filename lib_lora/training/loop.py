@@ -92,7 +92,7 @@ def rehearse(session: Session, steps: Iterable[int], each: Callable[[int], None]
     loop = _Loop(session, _silent, _Position())
     loop.encode_all()  # once for all steps, so it does not count
     if session.preservation:
-        session.preservation.paint = None  # nor does this; a step with photos takes as long
+        session.preservation.paint = None  # nor does this; a batch of photos takes as long
     seconds = []
     with freed_is_kept(session.device):
         for number in steps:
@@ -200,12 +200,13 @@ class _Loop:
             if self.at.step:  # what a kill left undone may be what ends the training
                 main = session.accelerator.is_main_process
                 self._ends_early(self.samples.make_up_for(self.at.step, stop.requested) if main else None)
-            if session.preservation:
-                session.preservation.prepare(stop.requested)
             first = True
             while self.at.step < session.total:
                 self.step()
                 last = self.at.step == session.total
+                if first and session.preservation:  # not sooner: that a step succeeds should be seen soon
+                    each = self.train.accumulation
+                    session.preservation.prepare(range(self.at.step * each, session.total * each), stop.requested)
                 asked, failed = self._anyone(stop.requested(), self.saver.failed())
                 stopping = asked and not last
                 if first and not stopping:

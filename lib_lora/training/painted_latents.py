@@ -29,11 +29,20 @@ class PaintedLatent:
 
     Attributes:
         caption: from which.
-        latent: clean, [C, h, w] float32, where the training is.
+        latent: clean, [C, h, w] float32 on the CPU.
     """
 
     caption: str
     latent: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are painted: their side in pixels, the scale of classifier-free guidance, and the steps."""
+
+    side: int
+    guidance: float
+    steps: int
 
 
 def painted_side(resolution: int) -> int:
@@ -56,29 +65,27 @@ def paint_latents(
     prompts: Sequence[str],
     negatives: Sequence[str],
     draws: Iterable[torch.Generator],
-    side: int,
-    guidance: float,
+    sampling: Sampling,
     stop: Callable[[], bool],
 ) -> torch.Tensor:
-    """The latents of some pictures, [B, C, h, w] float32, by Euler's method in the settings' `sample_steps`.
+    """The latents of some pictures, [B, C, h, w] float32, by the objective's own way of painting.
 
     Args:
         forward: of the training.
         prompts, negatives: of each picture.
         draws: for the noise of each picture.
-        side: of the pictures, in pixels.
-        guidance: the scale of classifier-free guidance.
+        sampling: how they are painted.
         stop: whether to give up.
 
     Raises:
         Stopped: it was asked to.
     """
-    cells = side // LATENT_PIXELS
+    cells, guidance = sampling.side // LATENT_PIXELS, sampling.guidance
     shape = (1, forward.family.latent_channels, cells, cells)
     noise = torch.cat([torch.randn(shape, generator=draw) for draw in draws]).to(forward.device)
     with torch.no_grad(), forward.arithmetic():
         words = forward.conditions([*negatives, *prompts])
-        sizes = [square(side).size_ids] * 2 * len(prompts)
+        sizes = [square(sampling.side).size_ids] * 2 * len(prompts)
 
         def predict(latents: torch.Tensor, time: float) -> torch.Tensor:
             if stop():
@@ -89,7 +96,7 @@ def paint_latents(
             guided: torch.Tensor = without + guidance * (with_ - without)
             return guided
 
-        return forward.objective.paint(predict, noise, forward.train.sample_steps)
+        return forward.objective.paint(predict, noise, sampling.steps)
 
 
 def paint_base(
@@ -97,28 +104,37 @@ def paint_base(
     switch: AdapterSwitch,
     captions: Sequence[str],
     draw: Callable[[int], torch.Generator],
-    side: int,
-    guidance: float,
+    sampling: Sampling,
     stop: Callable[[], bool],
 ) -> list[PaintedLatent]:
-    """What the frozen base model paints from each of the captions.
+    """What the frozen base model paints from each of the captions, as far as it paints numbers (half precision may
+    overflow).
 
     Args:
         forward: of the training.
         switch: of the adapters.
         captions: none of which calls a character.
         draw: gives the generator of the noise, by the number of the caption.
-        side, guidance, stop: see `paint_latents`.
+        sampling, stop: see `paint_latents`.
 
     Raises:
         Stopped: it was asked to.
     """
     found: list[PaintedLatent] = []
-    with switch.off():
-        while len(found) < len(captions):
-            first = len(found)
-            some = captions[first : first + painted_together(side)]
-            draws = [draw(first + number) for number in range(len(some))]
-            painted = paint_latents(forward, some, [""] * len(some), draws, side, guidance, stop)
-            found += map(PaintedLatent, some, painted)
-    return found
+    size = painted_together(sampling.side)
+    try:
+        with switch.off():
+            for first in range(0, len(captions), size):
+                some = captions[first : first + size]
+                draws = [draw(first + number) for number in range(len(some))]
+                painted = paint_latents(forward, some, [""] * len(some), draws, sampling, stop)
+                found += map(PaintedLatent, some, painted.cpu())
+    finally:
+        give_back(forward.device)
+    return [one for one in found if one.latent.isfinite().all()]
+
+
+def give_back(device: torch.device) -> None:
+    """Give back what torch keeps for the next picture: it is more than some GPUs have beside a training."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -58,10 +58,14 @@ class OutputPreservation:
             if weight and (apart := losses(sample)) is not None:
                 yield weight * apart.sum()
 
-    def prepare(self, stop: Callable[[], bool]) -> None:
-        """Have painted what steps will need, if it is not there yet; where it is stopped, the step that needs it does
-        so."""
-        if self.paint and self.train.paints_preserved and not self._painted:
+    def prepare(self, steps: range, stop: Callable[[], bool]) -> None:
+        """Have painted what some forward passes will need, if any does and it is not there yet.
+
+        Args:
+            steps: of the forward passes, as `Sample.micro_step` counts them.
+            stop: whether to give up; whichever pass needs it then has it painted.
+        """
+        if self.paint and not self._painted and any(map(self._is_painted, steps)):
             with suppress(Stopped):
                 self._painted = self.paint(stop)
 
@@ -69,39 +73,46 @@ class OutputPreservation:
         """How far the model is from the base without the trigger word, for some of the items, [K] float32; None where
         it is nobody's turn.
 
-        The captions are those of `free_caption`. The items of a batch have their turn together, `preservation_share`
-        of the batches, evenly spread; in `preservation_painted` of these, evenly spread too, painted latents take the
-        place of theirs.
+        The captions are those of `free_caption`. All items of a batch but class pictures have their turn together, in
+        `preservation_share` of the batches, evenly spread; in `preservation_painted` of these, evenly spread too,
+        painted latents take the place of theirs.
         """
         turn = _turn(sample.micro_step, self.train.preservation_share)
-        if turn is None:
+        slots = [slot for slot in range(len(sample.items)) if self._takes_part(sample, slot)]
+        if turn is None or not slots:
             return None
-        if self.paint and _turn(turn, self.train.preservation_painted) is not None:
-            return self._painted_losses(sample)
-        slots = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot)]
+        if self._is_painted(sample.micro_step):
+            self.prepare(range(sample.micro_step, sample.micro_step + 1), lambda: False)
+            if self._painted:  # a model that paints no numbers has photos instead
+                return self._painted_losses(sample, slots)
         captions = [self._caption(sample, slot) for slot in slots]
         return self._losses(sample, slots, captions, captions)
 
-    def _painted_losses(self, sample: Sample) -> torch.Tensor:
-        """`free_losses` of as many painted latents as the sample has items, with noise and times of their own."""
-        self.prepare(lambda: False)
-        objective, numbers = self.forward.objective, (sample.micro_step, sample.first_slot)
+    def _is_painted(self, micro_step: int) -> bool:
+        """Whether painted latents are preserved in this forward pass."""
+        turn = _turn(micro_step, self.train.preservation_share) if self.train.preservation_weight else None
+        return bool(self.paint) and turn is not None and _turn(turn, self.train.preservation_painted) is not None
+
+    def _painted_losses(self, sample: Sample, slots: list[int]) -> torch.Tensor:
+        """`free_losses` of painted latents in the place of some items, with noise and times of their own."""
+        objective, step, device = self.forward.objective, sample.micro_step, sample.latents.device
         chosen, noises, times = [], [], []
-        for slot in range(numbers[1], numbers[1] + len(sample.items)):
-            draw = generator(self.train.seed, "painted", numbers[0], slot)
-            one = python_random(self.train.seed, "painted", numbers[0], slot).choice(self._painted)
+        for slot in slots:
+            place = sample.first_slot + slot
+            draw = generator(self.train.seed, "painted", step, place)
+            one = python_random(self.train.seed, "painted", step, place).choice(self._painted)
             chosen.append(one)
             times.append(objective.draw_time(draw))
-            noises.append(objective.draw_noise(one.latent.cpu(), draw)[1])
-        latents = torch.stack([one.latent for one in chosen])
-        at = torch.tensor(times, device=latents.device)
+            noises.append(objective.draw_noise(one.latent, draw)[1])
+        latents = torch.stack([one.latent for one in chosen]).to(device)
+        at = torch.tensor(times, device=device)
         captions = [one.caption for one in chosen]
         placed = square(latents.shape[-1] * LATENT_PIXELS)
         painted = replace(
             sample,
-            items=[replace(item, placement=placed) for item in sample.items],
+            items=[replace(sample.items[slot], placement=placed) for slot in slots],
             latents=latents,
-            noisy=objective.noisy(latents, torch.stack(noises).to(latents.device), at),
+            noisy=objective.noisy(latents, torch.stack(noises).to(device), at),
             times=at,
         )
         return self._difference(painted, captions, captions)
@@ -140,7 +151,7 @@ class OutputPreservation:
         predicted = self.forward.predicted(replace(sample, captions=captions))
         return self.forward.objective.difference(predicted, wanted, sample.times)
 
-    def _has_turn(self, sample: Sample, slot: int) -> bool:
+    def _takes_part(self, sample: Sample, slot: int) -> bool:
         return not sample.items[slot].photo.prior  # a class picture is trained without the trigger anyway
 
     def _caption(self, sample: Sample, slot: int) -> str:

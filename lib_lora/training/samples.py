@@ -22,7 +22,14 @@ from lib_lora.lora.adapter.adapter_switch import AdapterSwitch
 from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
-from lib_lora.training.painted_latents import Stopped, paint_latents, painted_side, painted_together
+from lib_lora.training.painted_latents import (
+    Sampling,
+    Stopped,
+    give_back,
+    paint_latents,
+    painted_side,
+    painted_together,
+)
 from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop, measured_steps
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.sample_prompts import prompts_of
@@ -151,7 +158,7 @@ class Samples:
             self._measure_no_more(error)
         finally:
             self._exact_vae = None
-            _give_back(self.session.device)
+            give_back(self.session.device)
         return None
 
     def _measure_no_more(self, error: Exception) -> None:
@@ -185,7 +192,7 @@ class Samples:
             self.emit("warning", code="samples-ended", text=text)
             return False
         finally:
-            _give_back(self.session.device)
+            give_back(self.session.device)
         return True
 
     def _groups(self, pictures: Sequence[_Picture]) -> list[Sequence[_Picture]]:
@@ -197,13 +204,13 @@ class Samples:
         """The latents of some pictures, each [1, C, h, w] float32."""
         draws = [torch.Generator().manual_seed(one.cell.seed) for one in pictures]
         prompts, negatives = [one.cell.prompt for one in pictures], [one.cell.negative for one in pictures]
-        guidance = self.session.run.file.base.guidance
-        painted = paint_latents(self.session.forward, prompts, negatives, draws, self.side, guidance, stop)
+        sampling = Sampling(self.side, self.session.run.file.base.guidance, self.train.sample_steps)
+        painted = paint_latents(self.session.forward, prompts, negatives, draws, sampling, stop)
         return torch.split(painted, 1)
 
     def _decoded(self, latents: list[torch.Tensor]) -> list[Image.Image]:
         info, device = self.session.info, self.session.device
-        _give_back(device)
+        give_back(device)
         wanted = info.model_family.vae_dtype(device, self.session.forward.dtype)
         vae = self._vae or info.load_vae(wanted, device)
         numbers = next(vae.parameters()).element_size() * sum(tensor.numel() for tensor in vae.parameters())
@@ -243,9 +250,3 @@ def _why(error: Exception) -> str:
     if is_out_of_memory(error):
         return "memory is too small for it"
     return (str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}").rstrip(".")
-
-
-def _give_back(device: torch.device) -> None:
-    """What torch keeps for the next picture is more than some GPUs have beside a training."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

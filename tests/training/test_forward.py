@@ -236,13 +236,15 @@ def test_what_was_not_painted_in_time_is_painted_by_the_step_that_needs_it():
         return PAINTED
 
     preservation, unet, _ = _preserving(1.0, paint)
-    preservation.prepare(lambda: True)
+    preservation.prepare(range(1), lambda: pytest.fail("asked for nothing"))  # the first turn is that of photos
+    preservation.prepare(range(10), lambda: True)
     preservation.free_losses(preservation.forward.draw([_item(n) for n in range(4)], 1))
     assert unet.calls[0][0].shape[-1] == 8
 
 
-def test_class_pictures_need_no_preserving():
-    preservation, _, _ = _preserving(1.0)
+@pytest.mark.parametrize("paint", [None, lambda stop: PAINTED], ids=["photos", "painted"])
+def test_class_pictures_need_no_preserving(paint):
+    preservation, _, _ = _preserving(1.0, paint)
     draw = preservation.forward.draw
     assert preservation.free_losses(draw([_item(1, prior=True)], 3)) is None
     assert len(preservation.free_losses(draw([_item(1, prior=True), _item(2)], 3))) == 1

@@ -20,7 +20,7 @@ from lib_lora.character.store import read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
 from lib_lora.training.plan.run_file import step_among
-from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.train_settings import TrainSettings, as_begun
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
@@ -141,7 +141,7 @@ def values(folder: Path) -> dict[str, Any]:
 def _run(folder: Path) -> RunRecord:
     found = values(folder)
     try:
-        train = typed_settings.from_dict(TrainSettings, found["settings"], str(RunFolder(folder).file))
+        train = typed_settings.from_dict(TrainSettings, as_begun(found["settings"]), str(RunFolder(folder).file))
         count = len(found["photos"])
         return RunRecord(
             folder,

@@ -18,7 +18,7 @@ from lib_lora.lora.adapter_settings import LoraSettings
 from lib_lora.models.families.model_family import ModelFamily, Shapes
 from lib_lora.models.families.registry import family_named
 from lib_lora.training.plan.checkpoint_test import LEAK_PICTURES, LORA_PICTURES, measured_steps
-from lib_lora.training.plan.preserved_captions import PAINTED, PHRASES, most_captions
+from lib_lora.training.plan.preserved_captions import PAINTED, PAINTING_STEPS, PHRASES, most_captions
 from lib_lora.training.plan.step_measurement import StepMeasurement, measurement_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workspace.workspace import Workspace
@@ -61,6 +61,8 @@ class Estimate:
         states: how many of them are kept.
         pictures: that are painted while it trains.
         picture_steps: how many steps of training take about as long as painting one of them (`picture_steps`).
+        base_painting: how many steps of training take about as long as what the base model paints for output
+            preservation (`base_painting`).
         sample_bytes: of all these pictures.
         cache_bytes: of the photos' latents and the captions' encodings.
     """
@@ -74,13 +76,14 @@ class Estimate:
     states: int
     pictures: int
     picture_steps: float
+    base_painting: float
     sample_bytes: int
     cache_bytes: int
 
     @property
     def work(self) -> float:
         """How many steps of training take as long as the whole run, its pictures included."""
-        return self.steps + self.pictures * self.picture_steps
+        return self.steps + self.pictures * self.picture_steps + self.base_painting
 
     @property
     def disk_bytes(self) -> int:
@@ -126,7 +129,8 @@ def estimate(
         states=min(train.keep_states, checkpoints),
         pictures=pictures,
         picture_steps=picture_steps(train),
-        sample_bytes=round((pictures - painted_first(train)) * side * side * _PICTURE),
+        base_painting=base_painting(train),
+        sample_bytes=round(pictures * side * side * _PICTURE),
         cache_bytes=latents + texts,
     )
 
@@ -146,18 +150,23 @@ def pictures_left(train: TrainSettings, done: int, total: int) -> int:
     if train.likeness_curve:
         tested = sum(step > done for step in measured_steps(total, interval))
         count += (0 if done else LORA_PICTURES) + tested * (LORA_PICTURES + LEAK_PICTURES)
-    return count + painted_first(train)
-
-
-def painted_first(train: TrainSettings) -> int:
-    """How many pictures the base model paints at each start of a run, which are not kept."""
-    return PAINTED if train.paints_preserved else 0
+    return count
 
 
 def picture_steps(train: TrainSettings) -> float:
     """How many steps of training take about as long as painting one picture: each of its sampling steps is two passes
     forward (with and without the prompt), a step of training three for each photo, and more with preservation."""
-    return train.sample_steps * 2 / 3 / (train.batch_size * train.accumulation) / preserving_times(train)
+    return _sampling(train, train.sample_steps)
+
+
+def base_painting(train: TrainSettings) -> float:
+    """How many steps of training take about as long as what the base model paints for output preservation at each start
+    of a run; 0 = nothing."""
+    return PAINTED * _sampling(train, PAINTING_STEPS) if train.paints_preserved else 0.0
+
+
+def _sampling(train: TrainSettings, steps: int) -> float:
+    return steps * 2 / 3 / (train.batch_size * train.accumulation) / preserving_times(train)
 
 
 def preserving_times(train: TrainSettings) -> float:
@@ -249,7 +258,7 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.gradient_checkpointing,
         train.ema > 0,
         train.trains_text or ("vectors" if train.trigger_vectors else False),  # a gradient through the text encoders
-        train.preservation_share if train.preservation_weight else 0.0,
+        (train.preservation_share, "of the batches") if train.preservation_weight else 0.0,
         (train.identity_loss_from, train.identity_loss_timesteps, "both parts") if train.identity_loss_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,

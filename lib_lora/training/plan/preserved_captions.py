@@ -26,6 +26,7 @@ _ANYBODY = (
     *("photo of a woman", "photo of a man", "woman", "man", "photo of two people"),
 )
 PAINTED = 24  # pictures that the base model paints itself
+PAINTING_STEPS = 8  # of sampling; the small base model's faces are nearly the same with 20 (docs/quality.md)
 _EACH = 2  # phrases that one caption is ever joined with
 _GENERAL = 0.5  # share of the samples that ask for anybody; the others ask for what the photo shows
 _JOINED = 0.5  # share of those others that have a phrase more

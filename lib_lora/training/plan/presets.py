@@ -90,6 +90,8 @@ def asked_in_run(train: TrainSettings, family: str) -> dict[str, Any]:
     asked = asked_beside(train, family, known[1].narrow) if known else {}
     if asked.get("likeness_curve") is False:
         del asked["likeness_curve"]  # runs of earlier versions have none, and nobody asked for that
+    if asked.get("preservation_painted") == 0:
+        del asked["preservation_painted"]  # nor for this
     if not train.trigger_vectors:
         asked.pop("vectors_lr", None)  # nor for a rate of vectors that there are not
     return asked

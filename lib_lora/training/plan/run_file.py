@@ -23,7 +23,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, make_numbered_folder, slug, write_text
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
-from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.train_settings import TrainSettings, as_begun
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 FILE_VERSION = 1
@@ -315,7 +315,7 @@ def load_run(folder: Path) -> Run:
         )
     read = read_yaml(path)
     if isinstance(read, dict) and isinstance(settings := read.get("settings"), dict):
-        settings.setdefault("preservation_painted", 0.0)  # a run from before there was any goes on as it began
+        read = {**read, "settings": as_begun(settings)}
     return Run(folder.absolute(), typed_settings.from_dict(RunFile, read, str(path)))
 
 

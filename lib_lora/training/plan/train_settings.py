@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from lib_lora.errors import Misfit
 from lib_lora.lora.adapter_settings import LoraSettings
@@ -257,7 +258,7 @@ class TrainSettings:
         default=0.25,
         metadata=described(
             "Share of output preservation",
-            "Share of the photos for which output preservation is computed, above 0 and at most 1; training takes"
+            "Share of the batches for which output preservation is computed, above 0 and at most 1; training takes"
             " longer by up to twice this share.",
             group="Photos",
         ),
@@ -414,13 +415,13 @@ class TrainSettings:
 
     @property
     def preservation_turns(self) -> float:
-        """The shares of the photos for which outputs and phrases are preserved, together; 0 = neither is."""
+        """The shares of the samples for which outputs and phrases are preserved, together; 0 = neither is."""
         free = self.preservation_share if self.preservation_weight else 0.0
         return free + (self.phrase_turns if self.phrase_weight else 0.0)
 
     @property
     def paints_preserved(self) -> bool:
-        """Whether the base model paints pictures for output preservation before the first step."""
+        """Whether the base model paints pictures for output preservation."""
         return self.preservation_weight > 0 and self.preservation_painted > 0
 
     @property
@@ -468,3 +469,9 @@ def _check_prompts(prompts: list[str]) -> None:
             raise Misfit(
                 f"sample_prompts: prompt {number} contains a line break or another control character.", "sample_prompts"
             )
+
+
+def as_begun(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in the file of a run, with what those of earlier versions lack and a default would change: output
+    preservation was on photos alone."""
+    return {"preservation_painted": 0.0, **settings} if settings.get("preservation_weight") else dict(settings)

@@ -17,11 +17,10 @@ from lib_lora.training.plan.estimate import (
     adapter_layers,
     estimate,
     last_measurement,
-    pictures_left,
     remember,
     shapes_of,
 )
-from lib_lora.training.plan.preserved_captions import PAINTED, PHRASES, most_captions
+from lib_lora.training.plan.preserved_captions import PAINTED, PAINTING_STEPS, PHRASES, most_captions
 from lib_lora.training.plan.presets import preset
 from lib_lora.training.plan.step_measurement import StepMeasurement
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -99,12 +98,17 @@ def test_each_character_has_texts_of_its_own(toy):
     )
 
 
-def test_pictures_that_the_base_paints_for_itself_take_time_and_are_not_kept():
-    plain = TrainSettings(samples=0)
-    preserved = replace(plain, preservation_weight=1.0)
-    assert [pictures_left(one, 0, 10) for one in (plain, preserved)] == [0, PAINTED]
-    assert pictures_left(preserved, 9, 10) == PAINTED  # after a pause they are painted again
-    assert pictures_left(replace(preserved, preservation_painted=0.0), 0, 10) == 0
+@OF_SHAPES
+def test_what_the_base_paints_for_itself_takes_time_and_is_not_kept(toy):
+    settings = {"sample_steps": PAINTING_STEPS, "preservation_weight": 1.0, "steps": 100}
+    chosen = preset("sd15-face", "sd1", {**settings, "likeness_curve": False})
+    said, without = (
+        estimate("sd1", shapes_of(toy("sd1")), one, 512, photos=24)
+        for one in (chosen, replace(chosen, preservation_painted=0.0))
+    )
+    assert said.base_painting == pytest.approx(PAINTED * said.picture_steps)
+    assert (said.work - without.work, without.base_painting) == (pytest.approx(said.base_painting), 0)
+    assert (said.pictures, said.disk_bytes) == (without.pictures, without.disk_bytes)
 
 
 @OF_SHAPES

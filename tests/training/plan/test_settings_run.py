@@ -101,7 +101,7 @@ def test_a_run_is_read_back_and_numbered(make_run):
         load_run(first.folder.parent)
 
 
-def test_a_run_from_before_the_base_painted_for_it_goes_on_as_it_began(make_run):
+def test_a_run_from_before_the_base_painted_for_it_goes_on_without_such_pictures(make_run):
     run = make_run(preservation_weight=1.0)
     assert load_run(run.folder).file.settings.preservation_painted == 0.5
     path = run.folder / "run.yaml"

@@ -193,7 +193,7 @@ def _quoted(context: RequestContext, slug: str, found: RentQuote) -> dict[str, A
         "need": found.need.whole if found.need else None,
         "least": found.need.least if found.need else None,
         "steps": found.training.steps,
-        "pictures": found.training.work > found.training.steps,
+        "pictures": found.training.pictures > 0,
         "preparing": {"minutes": found.preparing, "known": found.preparing_known},
         "offers": [_offer(one, found) for one in found.offers],
         "tried": [one.offer.gpu.id for one in found.tried()],

@@ -66,11 +66,20 @@ class PlannedTraining:
 
     @property
     def work(self) -> float:
-        """How many steps take as long as all that is done there, sample pictures included. No likeness curve is
-        measured there (`runs.sent_run`)."""
-        sent = replace(self.train, likeness_curve=False, stop_early=False)
-        pictures = estimate.pictures_left(sent, self.done, self.done + self.steps) if self.steps else 0
-        return self.steps + pictures * estimate.picture_steps(sent)
+        """How many steps take as long as all that is done there, with all that is painted."""
+        if not self.steps:
+            return 0
+        return self.steps + self.pictures * estimate.picture_steps(self._sent) + estimate.base_painting(self._sent)
+
+    @property
+    def pictures(self) -> int:
+        """The sample pictures."""
+        return estimate.pictures_left(self._sent, self.done, self.done + self.steps) if self.steps else 0
+
+    @property
+    def _sent(self) -> TrainSettings:
+        """The settings there: no likeness curve is measured (`runs.sent_run`)."""
+        return replace(self.train, likeness_curve=False, stop_early=False)
 
     def sentence(self, seconds_per_step: float, where: str) -> str:
         """What is done and how long it takes; the beginning of a sentence.
@@ -79,7 +88,7 @@ class PlannedTraining:
             seconds_per_step: there.
             where: the name of the GPU.
         """
-        pictures = " with their sample pictures" if self.work > self.steps else ""
+        pictures = " with their sample pictures" if self.pictures else ""
         return f"{self.steps:,} steps{pictures} take about {seconds_per_step * self.work / 60:.0f} min on the {where}"
 
     def need(self) -> GpuNeed | None:
