@@ -67,7 +67,7 @@ class Variant:
 
 TODAY = "today"
 PACE_STEPS, PACE_ROUNDS = 16, 5  # so many steps have as many turns of preservation as its share says
-# output preservation: weight, and for how many of the batches it is computed, in percent
+# output preservation: weight, and for how many of the photos it is computed, in percent
 PRESERVE = {
     f"w{weight:g}s{share:g}": {
         "preservation_weight": weight,

@@ -203,12 +203,12 @@ def lokr(factor: float) -> Iterator[None]:
 @contextmanager
 def preserved_between(least: int, below: int) -> Iterator[None]:
     """Output preservation of photos at timesteps from `least` on and below `below` alone."""
-    plain = OutputPreservation._takes_part
+    plain = OutputPreservation._has_turn
 
-    def turn(self: OutputPreservation, sample: Sample, slot: int) -> bool:
-        return least <= float(sample.times[slot]) < below and plain(self, sample, slot)
+    def turn(self: OutputPreservation, sample: Sample, slot: int, painted: bool) -> bool:
+        return least <= float(sample.times[slot]) < below and plain(self, sample, slot, painted)
 
-    with patch.object(OutputPreservation, "_takes_part", turn):
+    with patch.object(OutputPreservation, "_has_turn", turn):
         yield
 
 

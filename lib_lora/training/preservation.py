@@ -34,6 +34,7 @@ class OutputPreservation:
         switch: of the adapters in all parts.
         characters: of the LoRA, the run's own first, whose triggers are left out, or joined with phrases.
         train: the settings.
+        processes: that share each batch.
         paint: gives what the base model paints, unless it is told to stop; None = the photos take its place.
     """
 
@@ -43,17 +44,19 @@ class OutputPreservation:
         switch: AdapterSwitch,
         characters: Sequence[Character],
         train: TrainSettings,
+        processes: int = 1,
         paint: Callable[[Callable[[], bool]], list[PaintedLatent]] | None = None,
     ) -> None:
         self.forward, self.switch = forward, switch
-        self.train, self.paint = train, paint
+        self.train, self.processes, self.paint = train, processes, paint
         self._painted: list[PaintedLatent] = []
         self._own_first = own_first(characters)
         self._prompts = {name: phrase_prompts(ordered) for name, ordered in self._own_first.items()}
 
     def losses(self, sample: Sample) -> Iterator[torch.Tensor]:
         """What is added to the loss of a sample, the sum over its items, each part a scalar with a graph of its own."""
-        parts = ((self.train.preservation_weight, self.free_losses), (self.train.phrase_weight, self.phrase_losses))
+        free = self.train.preservation_weight
+        parts = ((free, self.free_losses), (free, self.painted_losses), (self.train.phrase_weight, self.phrase_losses))
         for weight, losses in parts:
             if weight and (apart := losses(sample)) is not None:
                 yield weight * apart.sum()
@@ -65,36 +68,30 @@ class OutputPreservation:
             steps: of the forward passes, as `Sample.micro_step` counts them.
             stop: whether to give up; whichever pass needs it then has it painted.
         """
-        if self.paint and not self._painted and any(map(self._is_painted, steps)):
-            with suppress(Stopped):
-                self._painted = self.paint(stop)
+        batch = self.train.batch_size * self.processes
+        items = range(steps.start * batch, steps.stop * batch)
+        if self.train.preservation_weight and not self._painted and any(map(self._is_painted, items)):
+            self._paint(stop)
 
     def free_losses(self, sample: Sample) -> torch.Tensor | None:
-        """How far the model is from the base without the trigger word, for some of the items, [K] float32; None where
-        it is nobody's turn.
+        """How far the model is from the base without the trigger word, for the photos of some items, [K] float32; None
+        where it is nobody's turn.
 
-        The captions are those of `free_caption`. All items of a batch but class pictures have their turn together, in
-        `preservation_share` of the batches, evenly spread; in `preservation_painted` of these, evenly spread too,
-        painted latents take the place of theirs.
+        The captions are those of `free_caption`. Which items have a turn depends on their number in the run alone:
+        `preservation_share` of them, evenly spread, but for those of `painted_losses`.
         """
-        turn = _turn(sample.micro_step, self.train.preservation_share)
-        slots = [slot for slot in range(len(sample.items)) if self._takes_part(sample, slot)]
-        if turn is None or not slots:
-            return None
-        if self._is_painted(sample.micro_step):
-            self.prepare(range(sample.micro_step, sample.micro_step + 1), lambda: False)
-            if self._painted:  # a model that paints no numbers has photos instead
-                return self._painted_losses(sample, slots)
+        slots = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot, painted=False)]
         captions = [self._caption(sample, slot) for slot in slots]
         return self._losses(sample, slots, captions, captions)
 
-    def _is_painted(self, micro_step: int) -> bool:
-        """Whether painted latents are preserved in this forward pass."""
-        turn = _turn(micro_step, self.train.preservation_share) if self.train.preservation_weight else None
-        return bool(self.paint) and turn is not None and _turn(turn, self.train.preservation_painted) is not None
-
-    def _painted_losses(self, sample: Sample, slots: list[int]) -> torch.Tensor:
-        """`free_losses` of painted latents in the place of some items, with noise and times of their own."""
+    def painted_losses(self, sample: Sample) -> torch.Tensor | None:
+        """The same for latents that the base model painted, which take the photos' place in `preservation_painted` of
+        the turns, evenly spread. Noise and times are their own, the caption is that from which each was painted."""
+        slots = [slot for slot in range(len(sample.items)) if self._has_turn(sample, slot, painted=True)]
+        if slots and not self._painted:
+            self._paint(lambda: False)
+        if not slots or not self._painted:
+            return None
         objective, step, device = self.forward.objective, sample.micro_step, sample.latents.device
         chosen, noises, times = [], [], []
         for slot in slots:
@@ -151,8 +148,23 @@ class OutputPreservation:
         predicted = self.forward.predicted(replace(sample, captions=captions))
         return self.forward.objective.difference(predicted, wanted, sample.times)
 
-    def _takes_part(self, sample: Sample, slot: int) -> bool:
-        return not sample.items[slot].photo.prior  # a class picture is trained without the trigger anyway
+    def _has_turn(self, sample: Sample, slot: int, painted: bool) -> bool:
+        if sample.items[slot].photo.prior:
+            return False  # a class picture is trained without the trigger anyway
+        number = sample.micro_step * self.train.batch_size * self.processes + sample.first_slot + slot
+        return _turn(number, self.train.preservation_share) is not None and self._is_painted(number) == painted
+
+    def _is_painted(self, number: int) -> bool:
+        """Whether the item of this number has a turn, and that of a painted latent."""
+        turn = _turn(number, self.train.preservation_share)
+        return bool(self.paint) and turn is not None and _turn(turn, self.train.preservation_painted) is not None
+
+    def _paint(self, stop: Callable[[], bool]) -> None:
+        if self.paint:
+            with suppress(Stopped):
+                self._painted = self.paint(stop)
+                if not self._painted:
+                    self.paint = None  # nothing but what is no number: the photos take its place
 
     def _caption(self, sample: Sample, slot: int) -> str:
         random = python_random(self.train.seed, "preservation", sample.micro_step, sample.first_slot + slot)

@@ -238,7 +238,7 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
     if train.preservation_weight or train.phrase_weight:
         switch = AdapterSwitch(parts.values())  # vectors of the trigger stay: no caption that is asked then has it
         paint = _painting_of_base(run, info, forward, switch)
-        preservation = OutputPreservation(forward, switch, run.file.characters, train, paint)
+        preservation = OutputPreservation(forward, switch, run.file.characters, train, accelerator.num_processes, paint)
     return Session(
         run=run,
         info=info,

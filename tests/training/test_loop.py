@@ -274,7 +274,7 @@ def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_r
     tomas = NewCharacter("Tomas", "toxm", "man", "fictional")
     new_character(make_run().workspace.root, tomas, tmp_path / "source")
     settings = {"preservation_weight": 1.0, "phrase_weight": 1.0, "phrase_timesteps": 0, "phrase_share": 1.0}
-    settings |= {"preservation_share": 1.0}  # in the last step that of painted pictures
+    settings |= {"preservation_share": 1.0}  # half of it of painted pictures
     settings |= {"together": ["Tomas"], "face_weight": 3.0, "te_lr": 1e-3, "lora": {"te": True}, "batch_size": 3}
     run = make_run(steps=4, save_every=2, **settings)
     assert [photo.of for photo in run.file.photos] == [""] * 3 + ["Tomas"] * 3

@@ -258,7 +258,7 @@ def step_work(train: TrainSettings) -> tuple[object, ...]:
         train.gradient_checkpointing,
         train.ema > 0,
         train.trains_text or ("vectors" if train.trigger_vectors else False),  # a gradient through the text encoders
-        (train.preservation_share, "of the batches") if train.preservation_weight else 0.0,
+        train.preservation_share if train.preservation_weight else 0.0,
         (train.identity_loss_from, train.identity_loss_timesteps, "both parts") if train.identity_loss_weight else 0.0,
         train.shuffle_tags or train.tag_dropout > 0,  # then captions are encoded at every step
         *sizes,

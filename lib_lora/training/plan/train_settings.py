@@ -258,7 +258,7 @@ class TrainSettings:
         default=0.25,
         metadata=described(
             "Share of output preservation",
-            "Share of the batches for which output preservation is computed, above 0 and at most 1; training takes"
+            "Share of the photos for which output preservation is computed, above 0 and at most 1; training takes"
             " longer by up to twice this share.",
             group="Photos",
         ),
@@ -415,7 +415,7 @@ class TrainSettings:
 
     @property
     def preservation_turns(self) -> float:
-        """The shares of the samples for which outputs and phrases are preserved, together; 0 = neither is."""
+        """The shares of the photos for which outputs and phrases are preserved, together; 0 = neither is."""
         free = self.preservation_share if self.preservation_weight else 0.0
         return free + (self.phrase_turns if self.phrase_weight else 0.0)
 

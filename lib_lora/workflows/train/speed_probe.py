@@ -136,9 +136,7 @@ def steps_to_measure(train: TrainSettings, identity_turns: float = 0.0) -> int:
     """
     if identity_turns:
         return _WARM + _MOST
-    free = train.preservation_share if train.preservation_weight else 0.0
-    phrases = train.phrase_turns * train.batch_size if train.phrase_weight else 0.0
-    turns = min((each * train.accumulation for each in (free, phrases) if each), default=0.0)  # in a step
+    turns = train.preservation_turns * train.batch_size * train.accumulation  # in a step
     if not 0 < turns < 1:
         return STEPS
     return _WARM + min(math.ceil(math.ceil((STEPS - _WARM) * turns) / turns), _MOST)

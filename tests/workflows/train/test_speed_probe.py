@@ -181,16 +181,15 @@ def test_a_run_without_two_kinds_of_steps_is_measured_at_its_beginning():
     ("settings", "steps"),
     [
         ({}, 4),
-        ({"preservation_weight": 1.0, "batch_size": 4}, 5),  # in every fourth step: 1 of 4
-        ({"preservation_weight": 1.0, "batch_size": 1}, 5),
-        ({"preservation_weight": 1.0, "accumulation": 4}, 4),  # one turn in each step
-        ({"preservation_weight": 1.0, "accumulation": 2}, 5),  # in every other step: 2 of 4
+        ({"preservation_weight": 1.0, "batch_size": 4}, 4),  # one turn in each step
+        ({"preservation_weight": 1.0, "batch_size": 2}, 5),  # in every other step: 2 of 4
+        ({"preservation_weight": 1.0, "batch_size": 1}, 5),  # 1 of 4
         ({"preservation_weight": 1.0, "batch_size": 1, "preservation_share": 0.01}, 13),
     ],
 )
 def test_steps_with_and_without_preservation_are_measured_in_their_proportion(settings, steps):
     train = preset("sd15-face", "sd1", settings)
     assert speed_probe.steps_to_measure(train) == steps
-    each = train.preservation_share * train.accumulation
+    each = train.preservation_share * train.batch_size
     if 0.1 < each < 1 and train.preservation_weight:
         assert ((steps - 1) * each).is_integer()
