@@ -37,7 +37,7 @@ class PaintedLatent:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class LatentSampling:
     """How pictures are painted: their side in pixels, the scale of classifier-free guidance, and the steps."""
 
     side: int
@@ -65,7 +65,7 @@ def paint_latents(
     prompts: Sequence[str],
     negatives: Sequence[str],
     draws: Iterable[torch.Generator],
-    sampling: Sampling,
+    sampling: LatentSampling,
     stop: Callable[[], bool],
 ) -> torch.Tensor:
     """The latents of some pictures, [B, C, h, w] float32, by the objective's own way of painting.
@@ -104,7 +104,7 @@ def paint_base(
     switch: AdapterSwitch,
     captions: Sequence[str],
     draw: Callable[[int], torch.Generator],
-    sampling: Sampling,
+    sampling: LatentSampling,
     stop: Callable[[], bool],
 ) -> list[PaintedLatent]:
     """What the frozen base model paints from each of the captions, as far as it paints numbers (half precision may

@@ -23,7 +23,7 @@ from lib_lora.models.fast.memory import free_bytes, is_out_of_memory
 from lib_lora.models.vae import decode, reconstruct
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, save_picture
 from lib_lora.training.painted_latents import (
-    Sampling,
+    LatentSampling,
     Stopped,
     give_back,
     paint_latents,
@@ -204,7 +204,7 @@ class Samples:
         """The latents of some pictures, each [1, C, h, w] float32."""
         draws = [torch.Generator().manual_seed(one.cell.seed) for one in pictures]
         prompts, negatives = [one.cell.prompt for one in pictures], [one.cell.negative for one in pictures]
-        sampling = Sampling(self.side, self.session.run.file.base.guidance, self.train.sample_steps)
+        sampling = LatentSampling(self.side, self.session.run.file.base.guidance, self.train.sample_steps)
         painted = paint_latents(self.session.forward, prompts, negatives, draws, sampling, stop)
         return torch.split(painted, 1)
 

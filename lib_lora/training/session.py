@@ -39,7 +39,7 @@ from lib_lora.training.objective.ema import EMA
 from lib_lora.training.objective.objectives import Objective, make_objective
 from lib_lora.training.objective.optimizers import make_optimizer
 from lib_lora.training.objective.randomness import generator, python_random
-from lib_lora.training.painted_latents import PaintedLatent, Sampling, paint_base, painted_side
+from lib_lora.training.painted_latents import LatentSampling, PaintedLatent, paint_base, painted_side
 from lib_lora.training.plan.preserved_captions import (
     PAINTED,
     PAINTING_STEPS,
@@ -268,7 +268,9 @@ def _painting_of_base(
     captions = painted_captions(photos, run.file.characters, random, PAINTED)
     side = painted_side(train.resolution or info.resolution)
     draw = partial(generator, train.seed, "painted picture")
-    return partial(paint_base, forward, switch, captions, draw, Sampling(side, run.file.base.guidance, PAINTING_STEPS))
+    return partial(
+        paint_base, forward, switch, captions, draw, LatentSampling(side, run.file.base.guidance, PAINTING_STEPS)
+    )
 
 
 def _identity_loss(

@@ -14,7 +14,7 @@ from lib_lora.models.families.identify import identify
 from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
-from lib_lora.training.plan.presets import preset, presets
+from lib_lora.training.plan.presets import asked_in_run, preset, presets
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.training.plan.train_settings import TrainSettings
 
@@ -108,6 +108,12 @@ def test_a_run_from_before_the_base_painted_for_it_goes_on_without_such_pictures
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "preservation_painted" not in line), encoding="utf-8")
     assert load_run(run.folder).file.settings == replace(run.file.settings, preservation_painted=0.0)
+
+
+def test_nobody_asked_for_what_runs_of_earlier_versions_lack():
+    began = replace(preset("sd15-face", "sd1"), preservation_weight=1.0, preservation_painted=0.0, likeness_curve=False)
+    assert asked_in_run(began, "sd1") == {"preservation_weight": 1.0}
+    assert asked_in_run(replace(began, preservation_painted=0.25), "sd1")["preservation_painted"] == 0.25
 
 
 def test_states_are_kept_and_damaged_ones_passed_over(tmp_path):

@@ -167,7 +167,8 @@ def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page,
     page.character(photos=10)
     base = models[0].path
     plain = plan_routes.settings_of(base_models.inspect_base(page.root, base), None, ALONE)
-    asked = {"base": str(base), "settings": {**ALONE, "preservation_weight": 1.0}}
+    photos_alone = {**ALONE, "preservation_weight": 1.0, "preservation_painted": 0.0}
+    asked = {"base": str(base), "settings": photos_alone}
     assert page.done("/characters/mara/estimate", asked)["measured"] is None
     estimate.remember(page.root, base, plain, StepMeasurement("Test GPU", 0.5, 123, 10))
     told = page.done("/characters/mara/estimate", asked)
@@ -176,6 +177,11 @@ def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page,
     pictures = page.done("/characters/mara/estimate", {**asked, "settings": {**asked["settings"], "samples": 2}})
     seconds = 0.5 * 20 * 8 * 2 / 3 / 2  # as without preservation, since painting asks for nothing more
     assert pictures["measured"]["seconds"] == pytest.approx(10 + 1.5 * 300 + seconds)
+    painted = {**asked, "settings": {**photos_alone, "preservation_painted": 0.5}}
+    seconds = 0.5 * 24 * 8 * 2 / 3 / 2  # of 24 pictures by the base model in 8 sampling steps
+    assert page.done("/characters/mara/estimate", painted)["measured"]["seconds"] == pytest.approx(
+        10 + 1.5 * 300 + seconds
+    )
     all_photos = {**asked, "settings": {**asked["settings"], "preservation_share": 1.0}}
     assert page.done("/characters/mara/estimate", all_photos)["measured"]["seconds"] == pytest.approx(10 + 3 * 300)
     preserving = replace(plain, preservation_weight=1.0)
