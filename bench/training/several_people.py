@@ -44,7 +44,7 @@ GROUPS = ("mara+tomas", "mara+tomas+ines", "unseen2+tomas", "unseen1+ines")  # n
 PICTURES, FEW, SAMPLING = 20, 10, 8
 VARIANTS: dict[str, Mapping[str, Any]] = {
     "plain": {},
-    "preserved": quality.PRESERVE["w1s25"],
+    "preserved": quality.PAINTED,
 }
 HEAD = (
     "| settings | LoRA of | prompt | likeness to each | recognised, each | of pictures | all in one |\n"
