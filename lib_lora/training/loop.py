@@ -92,7 +92,7 @@ def rehearse(session: Session, steps: Iterable[int], each: Callable[[int], None]
     loop = _Loop(session, _silent, _Position())
     loop.encode_all()  # once for all steps, so it does not count
     if session.preservation:
-        session.preservation.paint = None  # nor does this; a batch of photos takes as long
+        session.preservation.paint = None  # nor does this; a photo in its place takes as long
     seconds = []
     with freed_is_kept(session.device):
         for number in steps:

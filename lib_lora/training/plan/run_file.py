@@ -314,8 +314,8 @@ def load_run(folder: Path) -> Run:
             f"{folder} is not a run folder: it contains no run.yaml.", code="not-a-run-folder", folder=folder
         )
     read = read_yaml(path)
-    if isinstance(read, dict) and isinstance(settings := read.get("settings"), dict):
-        read = {**read, "settings": as_begun(settings)}
+    if isinstance(read, dict) and "settings" in read:
+        read = {**read, "settings": as_begun(read["settings"])}
     return Run(folder.absolute(), typed_settings.from_dict(RunFile, read, str(path)))
 
 

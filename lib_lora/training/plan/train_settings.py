@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -267,8 +266,8 @@ class TrainSettings:
         default=0.5,
         metadata=described(
             "Painted pictures in output preservation",
-            "Share of output preservation, 0..1, that uses pictures which the base model paints before the training, in"
-            " place of the photos: less of the person is left without the trigger.",
+            "Share of output preservation, 0..1, that uses pictures which the base model paints itself, in place of the"
+            " photos: less of the person is left without the trigger.",
             group="Photos",
         ),
     )
@@ -471,7 +470,8 @@ def _check_prompts(prompts: list[str]) -> None:
             )
 
 
-def as_begun(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in the file of a run, with what those of earlier versions lack and a default would change: output
-    preservation was on photos alone."""
-    return {"preservation_painted": 0.0, **settings} if settings.get("preservation_weight") else dict(settings)
+def as_begun(settings: Any) -> Any:
+    """The settings in the file of a run, whatever is there, with what earlier versions lack and a default would change:
+    output preservation was on photos alone."""
+    before = isinstance(settings, dict) and settings.get("preservation_weight")
+    return {"preservation_painted": 0.0, **settings} if before else settings

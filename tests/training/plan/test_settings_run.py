@@ -16,7 +16,7 @@ from lib_lora.training import precision
 from lib_lora.training import state as states
 from lib_lora.training.plan.presets import asked_in_run, preset, presets
 from lib_lora.training.plan.run_file import load_run
-from lib_lora.training.plan.train_settings import TrainSettings
+from lib_lora.training.plan.train_settings import TrainSettings, as_begun
 
 FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
 
@@ -108,6 +108,7 @@ def test_a_run_from_before_the_base_painted_for_it_goes_on_without_such_pictures
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "preservation_painted" not in line), encoding="utf-8")
     assert load_run(run.folder).file.settings == replace(run.file.settings, preservation_painted=0.0)
+    assert [as_begun(damaged) for damaged in (None, "text", ["a"])] == [None, "text", ["a"]]
 
 
 def test_nobody_asked_for_what_runs_of_earlier_versions_lack():
