@@ -114,16 +114,16 @@ class CharacterLines:
             return self._of_checkpoint(Path(self._base), pictures, read)
         painted = [origin for origin in read if origin.kind == "painted"]
         taken = sum(origin.kind == "photo" for origin in read)
+        silent = [one.size != (0, 0) and not one.kind for one in origins]
+        unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
         if not painted:
-            return self._of_unknown(pictures, read)
+            return self._of_unknown(unknown)
         if taken:
             return self._refused("painted-and-taken", painted=str(len(painted)), taken=str(taken))
         if not all(is_same_base(one, other) for one in painted for other in painted):
             names = sorted({_painter_of(origin) for origin in painted} - {""})
             return self._refused("several-bases", names="; ".join(names))
         drawn = self._of_painted(max(painted, key=_known), painted)
-        silent = [one.size != (0, 0) and not one.kind for one in origins]
-        unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
         if unknown and drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos):
             return self._refused("some-unknown", count=str(len(unknown)))
         return drawn
@@ -160,17 +160,14 @@ class CharacterLines:
         base, vae = _names_of(origin)
         return self._refused(code, base=base, vae=vae, size=at)
 
-    def _of_unknown(self, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
-        """Of pictures whose files do not say whether they were painted: the photos' lines, where no grid has their
-        size, or where its lines say the same."""
-        sizes = frozenset(one.size for one in read if not one.kind)
-        as_photos = PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
-        grids = [grid for grid in self._judged_grids() if sizes & grid.sizes]
-        plain = _said(pictures, self.photos)
-        other = [grid for grid in grids if _said(pictures, grid.calibration(self.template, self._given)) != plain]
-        if not other:
-            return as_photos
-        return self._refused("origin-unknown", base=other[0].painted.base)
+    def _of_unknown(self, unknown: Sequence[Measured]) -> PictureLines:
+        """Of a set in which no picture says that it was painted: the photos' lines, where those of every test grid say
+        the same of the pictures that say nothing at all. Of any size: painted pictures are cropped and enlarged."""
+        plain = _said(unknown, self.photos)
+        for grid in self._judged_grids():
+            if _said(unknown, grid.calibration(self.template, self._given)) != plain:
+                return self._refused("origin-unknown", base=grid.painted.base)
+        return PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for pictures that a checkpoint painted, as the user says."""

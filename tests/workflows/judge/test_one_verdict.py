@@ -260,8 +260,18 @@ def _stripped(moved: Path) -> None:
         plain.save(path)
 
 
-def test_where_files_say_nothing_and_it_matters_there_is_no_verdict(judgeable, painted, moved, root, eye):
+@pytest.mark.parametrize("side", [SIDE, 192, 203])
+def test_where_files_say_nothing_and_it_matters_there_is_no_verdict(judgeable, painted, moved, root, eye, side):
+    """Also of a size that no test grid has: pictures are enlarged and cropped."""
     _stripped(moved)
+    if side != SIDE:
+        for path in moved.iterdir():
+            with Image.open(path) as picture:
+                enlarged = picture.resize((side, side))
+            enlarged.save(path)
+        assert not _score(root, moved, eye).judged
+        assert _score(root, moved, eye, base="photos").judged
+        return
     unknown = _score(root, moved, eye)
     assert not unknown.judged
     assert "do not say whether these pictures were painted" in unknown.values["verdict"]["because"]
@@ -287,6 +297,17 @@ def test_photos_and_painted_pictures_are_not_judged_together(painted, moved, roo
     assert not result.judged
     assert result.values["verdict"]["because"].startswith("8 of these pictures were painted and 1 taken by a camera")
     assert "apart" in result.values["verdict"]["advice"]
+
+
+def test_a_camera_s_photos_are_judged_as_photos_whatever_a_test_grid_says(painted, moved, root, eye):
+    """Blurred as a painter blurs them, but a camera says that it took them."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    for path in list(moved.iterdir()):
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(path.with_suffix(".jpg"), exif=exif)
+        path.unlink()
+    assert _score(root, moved, eye).judged
 
 
 @pytest.mark.parametrize("side", [SIDE, 192])
