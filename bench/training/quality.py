@@ -135,6 +135,10 @@ VARIANTS: dict[str, Variant] = {
     "filled": Variant(material=Material("filled")),
     "words": Variant(material=Material("words")),
     "few": Variant(material=Material(thin=2)),
+    "few_alike": Variant(material=Material(half="alike")),
+    "few_varied": Variant(material=Material(half="varied")),
+    "named_few_alike": Variant(material=Material("named", half="alike")),
+    "named_few_varied": Variant(material=Material("named", half="varied")),
     # 336 steps, of which half of each batch are class pictures on the whole: as many views of a photo as 168 steps
     "class": Variant({"passes": 42}, Material(class_pictures="plain")),
     "class_half": Variant({"passes": 42, **HALF_CLASS}, Material(class_pictures="plain")),

@@ -36,6 +36,7 @@ TAUGHT = {"looking at the camera": "looking ahead", "slight smile": "smiling", "
 Captions = Literal["template", "filled", "named", "taught", "words"]
 ClassPictures = Literal["", "plain", "worded"]
 More = Literal["", "mirrored", "cropped"]
+Half = Literal["", "alike", "varied"]
 CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"
 GROUPS = {
     CHOOSING: {"mara": "woman", "ines": "woman", "tomas": "man"},
@@ -55,6 +56,8 @@ class Material:
             in words that the base model was taught, as far as it was (`TAUGHT`); "words" all words of the base model
             that hold for the photo.
         thin: only each so many-th of the photos is trained on.
+        half: only half of the photos are trained on: those with the "alike" directions of the head, or those with the
+            "varied" ones (`half_of`); empty = all.
         class_pictures: for prior preservation, painted by the base: "plain" ones all of one prompt, "worded" ones of
             several subjects with words that their captions name; empty = none.
         more: a second picture of each photo, with its caption: "mirrored" (where left and right change places in the
@@ -65,6 +68,7 @@ class Material:
     thin: int = 1
     class_pictures: ClassPictures = ""
     more: More = ""
+    half: Half = ""
 
 
 def group_of(person: str) -> str:
@@ -98,9 +102,35 @@ def shared_out(photos: Sequence[Path], thin: int = 1) -> tuple[list[Path], list[
     return [photo for photo in photos if photo not in held_out][::thin], held_out
 
 
+def half_of(photos: Sequence[Path], yaws: Sequence[float], kind: Half) -> list[Path]:
+    """Half of the photos, in their order: those whose heads are turned nearly alike, or those that are turned most
+    differently.
+
+    Args:
+        photos: at least two.
+        yaws: how far the head is turned in each, of any unit, negative to one side.
+        kind: "alike" = the neighbours by direction that span the least; "varied" = as many from either end.
+    """
+    order, count = np.argsort(yaws, kind="stable"), len(photos) // 2
+    if kind == "varied":
+        chosen = [*order[: count // 2], *order[len(order) - (count - count // 2) :]]
+    else:
+        spans = [yaws[order[first + count - 1]] - yaws[order[first]] for first in range(len(order) - count + 1)]
+        first = int(np.argmin(spans))
+        chosen = [*order[first : first + count]]
+    return [photos[place] for place in sorted(chosen)]
+
+
+def _yaws(photos: Sequence[Path]) -> list[float]:
+    """How far the head is turned in each photo; one without a face counts as straight ahead."""
+    found = [engine().faces(photo_of_side(photo)) for photo in photos]
+    return [faces[0].yaw if faces else 0.0 for faces in found]
+
+
 def root_of(work: Path, material: Material) -> Path:
     """The data folder of the characters that are made in one way; class pictures are no part of a character."""
-    return work / "data" / "-".join(filter(None, (material.captions, str(material.thin), material.more)))
+    parts = (material.captions, str(material.thin), material.more, material.half)
+    return work / "data" / "-".join(filter(None, parts))
 
 
 def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) -> CharacterFolder:
@@ -110,6 +140,8 @@ def take_in(person: str, material: Material, work: Path, unseen: Path = UNSEEN) 
 
     root = root_of(work, material)
     trained, _ = shared_out(photos_of(person, unseen), material.thin)
+    if material.half:
+        trained = half_of(trained, _yaws(trained), material.half)
     who = NewCharacter(person, trigger_of(person), CLASS_WORDS[person], "fictional")
     folder, _ = new_character(root, who, trained)
     if material.captions in ("filled", "named", "taught"):

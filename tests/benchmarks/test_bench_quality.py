@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,7 +251,7 @@ def test_photos_are_there_and_those_held_out_are_never_trained_on(person):
 def test_variants_are_valid_settings_of_at_most_336_steps(variant, tmp_path):
     more = quality_people.overrides_of(variant.material, "mara", tmp_path)
     train = preset(NARROW, "sd1", merged(dict(variant.settings), dict(more)), narrow=True)
-    photos = 16 // variant.material.thin
+    photos = 16 // variant.material.thin // (2 if variant.material.half else 1)
     assert train.total_steps(photos * (2 if variant.material.class_pictures else 1)) <= 336
     assert bool(train.class_photos) == bool(variant.material.class_pictures)
 
@@ -293,6 +294,14 @@ def test_material_of_one_kind_shares_a_data_folder(tmp_path):
         tmp_path, Material("words", class_pictures="plain")
     )
     assert quality_people.root_of(tmp_path, Material(thin=2)) != quality_people.root_of(tmp_path, Material())
+
+
+def test_half_of_the_photos_by_the_directions_of_the_heads():
+    photos = [Path(f"{number}.jpg") for number in range(6)]
+    yaws = [0.0, 0.5, 0.02, -0.4, 0.03, 0.2]
+    assert quality_people.half_of(photos, yaws, "alike") == [photos[0], photos[2], photos[4]]
+    assert quality_people.half_of(photos, yaws, "varied") == [photos[1], photos[3], photos[5]]
+    assert quality_people.half_of(photos[:5], yaws[:5], "varied") == [photos[1], photos[3]]
 
 
 def test_lora_plus_gives_each_up_a_rate_of_its_own(monkeypatch):

@@ -56,8 +56,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "no-grid-of-base": (_UNKNOWN + "no test grid was painted with it", _NAME_BASE),
     "no-grid-of-size": (_UNKNOWN + "its test grids have another size than {size}", _NAME_BASE),
     "origin-unknown": (
-        "the files do not say whether these pictures were painted, and by the lines of the test grid of {base} they are "
-        "judged otherwise than by those of the photos",
+        "the files do not say whether these pictures were painted, and by the lines of the test grid of {base} they "
+        "are judged otherwise than by those of the photos",
         "Name the base model's file (--base), or say that they are photos (--base photos), and judge again",
     ),
 }
