@@ -56,12 +56,14 @@ class TrainingCost:
         memory: at most, in bytes: a GPU's, or of the whole process on a CPU; of the main process where several train.
             0 = not known.
         bytes: of the tested LoRA's file; 0 = it is not there.
+        times: how many times as long a step takes as without output preservation and that of phrases, roughly.
     """
 
     steps: int
     seconds: float
     memory: int = 0
     bytes: int = 0
+    times: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from lib_lora.likeness.verdict.rules import UNUSABLE
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
+from lib_lora.training.plan.estimate import preserving_times
 from lib_lora.training.plan.presets import asked_in_run
 from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
@@ -305,7 +306,8 @@ def training_cost(run: Run, checkpoint: Path) -> TrainingCost | None:
     if not history.steps:
         return None
     size = checkpoint.stat().st_size if checkpoint.is_file() else 0
-    return TrainingCost(history.steps, round(history.seconds, 1), history.memory, size)
+    times = round(preserving_times(run.file.settings), 2)
+    return TrainingCost(history.steps, round(history.seconds, 1), history.memory, size, times)
 
 
 def _are_named(run: RunFile) -> bool:

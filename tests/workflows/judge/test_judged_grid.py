@@ -154,6 +154,10 @@ def test_what_the_training_cost_is_in_the_report(run, eye, paint):
     assert report.subject.cost.memory == max(one["peak_memory"] for one in steps) > 1e8
     assert load(judged.folder / REPORT_FILE).subject == report.subject
     assert f"whole training {len(steps)} steps in " in judged.text
+    assert "without preservation" not in judged.text
+    settings = replace(run.file.settings, preservation_weight=1.0, preservation_share=0.5)
+    preserved = replace(run, file=replace(run.file, settings=settings))
+    assert "(about 2.0 times as long as without preservation)" in " ".join(_judged(preserved, eye).text.split())
     run.events.unlink()
     assert _judged(run, eye).report.subject.cost is None
 
