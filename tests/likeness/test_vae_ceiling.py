@@ -16,6 +16,7 @@ from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure import vae_ceiling
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
+from lib_lora.likeness.measure.vae_traces import limit_of, reconstruction_error
 
 COUNT = 6
 
@@ -229,3 +230,27 @@ def test_a_face_at_the_edge_is_cut_with_the_picture(box):
     assert shown.size == (pytest.approx(wide, abs=4), pytest.approx(high, abs=4))
     halved = vae_ceiling._around(photo, box, size / 2)
     assert halved.size == (pytest.approx(wide / 2, abs=4), pytest.approx(high / 2, abs=4))
+
+
+# -- whether the VAE has made a picture
+
+
+def test_the_error_is_the_mean_difference_in_levels():
+    grey = Image.new("L", (16, 8), 100)
+    assert reconstruction_error(grey, lambda image: image) == 0
+    assert reconstruction_error(grey, lambda image: Image.new("RGB", image.size, (103, 100, 100))) == 1
+    assert reconstruction_error(grey, lambda image: None) is None
+
+
+@pytest.mark.parametrize(
+    ("painted", "photos", "limit"),
+    [
+        ([1.0, 2.0, 1.5, 1.0], [6.0, 10.0, 8.0, 9.0], 3.0),  # a quarter of the way from 2 to 6
+        ([1.0, 2.0, 1.5, 6.0], [6.0, 10.0, 8.0, 9.0], None),  # a photo is changed as little
+        ([1.0, 2.0, 1.5], [6.0, 10.0, 8.0, 9.0], None),  # too few
+        ([1.0, 2.0, 1.5, 1.0], [6.0, 10.0, 8.0], None),
+        ([], [], None),
+    ],
+)
+def test_the_limit_lies_nearer_to_the_painted_pictures(painted, photos, limit):
+    assert limit_of(painted, photos) == limit

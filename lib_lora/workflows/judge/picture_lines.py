@@ -28,6 +28,7 @@ from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
+from lib_lora.workflows.judge.painted_check import PaintedCheck
 from lib_lora.workspace.workspace import CharacterFolder
 
 _STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn again for each picture
@@ -95,14 +96,18 @@ class CharacterLines:
         self._given, self._base = given, base
         self._grids: tuple[list[tuple[str, int]], list[JudgedGrid]] = ([], [])
         self._vae: Reconstruct | None = None
+        self._check = PaintedCheck(folder, lambda base: _vae_of(base))
         self._ceiling = lru_cache(_REMEMBERED)(self._ceiling_at)
 
-    def of(self, pictures: Sequence[Measured], origins: Sequence[PictureOrigin]) -> PictureLines:
+    def of(
+        self, pictures: Sequence[Measured], origins: Sequence[PictureOrigin], files: Sequence[Path] = ()
+    ) -> PictureLines:
         """The lines for a set of pictures.
 
         Args:
             pictures: at least one.
             origins: what the file of each says.
+            files: of each, whose pixels are asked where the file says nothing; empty where they are no files.
 
         Raises:
             UserError: the file that was named is no checkpoint, or its VAE cannot be used.
@@ -114,17 +119,19 @@ class CharacterLines:
             return self._of_checkpoint(Path(self._base), pictures, read)
         painted = [origin for origin in read if origin.kind == "painted"]
         taken = sum(origin.kind == "photo" for origin in read)
-        silent = [one.size != (0, 0) and not one.kind for one in origins]
-        unknown = [picture for picture, is_it in zip(pictures, silent, strict=True) if is_it]
+        silent = [place for place, one in enumerate(origins) if one.size != (0, 0) and not one.kind]
+        unknown = [pictures[place] for place in silent]
+        silent_files = [files[place] for place in silent] if files else []
         if not painted:
-            return self._of_unknown(unknown)
+            return self._of_unknown(unknown, silent_files, taken)
         if taken:
             return self._refused("painted-and-taken", painted=str(len(painted)), taken=str(taken))
         if not all(is_same_base(one, other) for one in painted for other in painted):
             names = sorted({_painter_of(origin) for origin in painted} - {""})
             return self._refused("several-bases", names="; ".join(names))
         drawn = self._of_painted(max(painted, key=_known), painted)
-        if unknown and drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos):
+        differs = drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos)
+        if differs and not (drawn.grid and self._check.painted_by(drawn.grid, silent_files)):
             return self._refused("some-unknown", count=str(len(unknown)))
         return drawn
 
@@ -160,14 +167,27 @@ class CharacterLines:
         base, vae = _names_of(origin)
         return self._refused(code, base=base, vae=vae, size=at)
 
-    def _of_unknown(self, unknown: Sequence[Measured]) -> PictureLines:
-        """Of a set in which no picture says that it was painted: the photos' lines, where those of every test grid say
-        the same of the pictures that say nothing at all. Of any size: painted pictures are cropped and enlarged."""
-        plain = _said(unknown, self.photos)
-        for grid in self._judged_grids():
-            if _said(unknown, grid.calibration(self.template, self._given)) != plain:
-                return self._refused("origin-unknown", base=grid.painted.base)
-        return PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
+    def _of_unknown(self, unknown: Sequence[Measured], files: Sequence[Path], taken: int) -> PictureLines:
+        """Of a set in which no picture says that it was painted, and some (`taken`) that a camera took them.
+
+        The photos' lines hold where those of every test grid say the same of the pictures that say nothing at all; of
+        any size, since painted pictures are cropped and enlarged. Else those of the grid whose VAE knows them.
+        """
+        plain, grids = _said(unknown, self.photos), self._judged_grids()
+        other = [grid for grid in grids if _said(unknown, grid.calibration(self.template, self._given)) != plain]
+        if not other:
+            return PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
+        by = next((grid for grid in other if self._check.painted_by(grid, files)), None)
+        if by is None:
+            return self._refused("origin-unknown", base=other[0].painted.base)
+        if taken:
+            return self._refused("painted-and-taken", painted=str(len(unknown)), taken=str(taken))
+        best = knows_most(fitting(grids, by.painted, by.sizes)) or by
+        note = (
+            f"The files do not say so, but {best.report.subject.base}, or a model with the same VAE, painted these "
+            f"pictures: the VAE hardly changes them. Judged by the lines of the test grid {best.folder}."
+        )
+        return replace(self.of_grid(best), note=note)
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for pictures that a checkpoint painted, as the user says."""

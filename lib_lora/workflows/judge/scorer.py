@@ -64,7 +64,7 @@ class Scorer:
     def _one(self, image: str) -> dict[str, Any]:
         path = [Path(image)]
         measured = self.judge.measure(path)
-        lines = self.judge.lines.of(measured, origins_of(path)).calibration
+        lines = self.judge.lines.of(measured, origins_of(path), path).calibration
         score = measured[0].score
         values = typed_settings.to_dict(score)
         return {**values, "image": image, "status": status_of(score, lines), "refusal": str(lines.refusal or "")}

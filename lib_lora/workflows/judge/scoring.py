@@ -134,7 +134,7 @@ class PictureJudge:
             UserError: see `CharacterLines.of`.
         """
         origins, pictures = origins_of(files), self.measure(files)
-        drawn = self.lines.of(pictures, origins)
+        drawn = self.lines.of(pictures, origins, files)
         cells = cells_of(drawn.grid, origins)
         asked = [asked_of(cell) if cell else Asked() for cell in cells]
         if cells and all(cells):  # as the grid asked for them

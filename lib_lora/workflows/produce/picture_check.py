@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ class PictureCheck:
 
     def __call__(self, path: Path) -> Checked:
         """What is to be said of one picture file."""
-        return self._checked(self._judge.measure([path])[0], read_origin(path))
+        return self._checked(self._judge.measure([path])[0], read_origin(path), [path])
 
     def pixels(self, image: Image.Image, origin: PictureOrigin, elsewhere: bool = False) -> Checked:
         """What is to be said of a picture that is no file, or not yet.
@@ -103,8 +104,8 @@ class PictureCheck:
             return found
         return replace(self._checked(measured, replace(origin, size=near)), lines_of=near)
 
-    def _checked(self, measured: Measured, origin: PictureOrigin) -> Checked:
-        lines = self._judge.lines.of([measured], [origin]).calibration
+    def _checked(self, measured: Measured, origin: PictureOrigin, files: Sequence[Path] = ()) -> Checked:
+        lines = self._judge.lines.of([measured], [origin], files).calibration
         reason, said = self._reason(measured.score, lines)
         return Checked(reason, said, measured.score, measured.hash)
 

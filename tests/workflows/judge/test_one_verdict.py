@@ -27,10 +27,10 @@ from lib_lora.hosts.standalone import Alone
 from lib_lora.pictures import parameters, save_picture
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.records.grid_records import planned
-from lib_lora.training.plan.run_file import Run
+from lib_lora.training.plan.run_file import Run, save_run
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.routes import route_table
-from lib_lora.workflows.judge import grid_run
+from lib_lora.workflows.judge import grid_run, picture_lines
 from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.compare_grids import compare_sets
 from lib_lora.workflows.judge.grid_report import GridReport, read_report
@@ -281,6 +281,83 @@ def test_where_files_say_nothing_and_it_matters_there_is_no_verdict(judgeable, p
     assert _score(root, moved, eye, base="photos").judged
 
 
+def test_the_base_models_vae_knows_pictures_whose_files_say_nothing(judgeable, painted, moved, root, eye, monkeypatch):
+    asked = []
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
+    said, words = moved.parent / "said", [row.status for row in painted.report.of("lora")]
+    shutil.copytree(moved, said)
+    _stripped(moved)
+    found = _score(root, moved, eye)
+    assert (_words(found.values), found.values["verdict"]["kind"]) == (words, painted.report.verdict.kind)
+    [note] = found.values["notes"]
+    base = Path(judgeable.file.base.path).name
+    assert note.startswith(f"The files do not say so, but {base}, or a model with the same VAE, painted these pictures")
+    assert note.endswith(f"Judged by the lines of the test grid {painted.folder}.")
+    assert asked == [Path(judgeable.file.base.path)]
+    scorer = Scorer(root, NAME, eye)
+    assert [scorer.answer(json.dumps({"image": str(path)}))["status"] for path in sorted(moved.iterdir())] == words
+    assert len(asked) == 2  # once for all of them
+
+    shutil.copy(said / "x00.png", moved)  # one that says it among others that do not
+    assert _words(_score(root, moved, eye).values) == words
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    _picture("mara", 13).save(moved / "x00.png", exif=exif)
+    because = _score(root, moved, eye).values["verdict"]["because"]
+    assert because.startswith(f"{COUNT - 1} of these pictures were painted and 1 taken by a camera")
+
+
+def _noisy(judgeable: Run, painted: GridReport, moved: Path) -> None:
+    """Nothing that the VAE has made."""
+    for path in moved.iterdir():
+        with Image.open(path) as picture:
+            noise = Image.effect_noise(picture.size, 60).convert("RGB")
+            Image.blend(picture, noise, 0.1).save(path)
+
+
+def _other_vae(judgeable: Run, painted: GridReport, moved: Path) -> None:
+    plan, first = painted.folder / "plan.json", painted.folder / painted.report.of("lora")[0].path
+    values = json.loads(plan.read_text(encoding="utf-8"))
+    plan.write_text(json.dumps(values | {"by": "a webui"}), encoding="utf-8")
+    cell = planned(values["lora"][0])
+    text = parameters(cell, Path(judgeable.file.base.path).stem) + ", VAE hash: 235745af8d, VAE: vae-ft-mse.safetensors"
+    with Image.open(first) as picture:
+        picture.load()
+    save_picture(first, picture, cell, text)
+
+
+def _with_base(judgeable: Run, **changed: str) -> None:
+    base = replace(judgeable.file.base, **changed)
+    save_run(replace(judgeable, file=replace(judgeable.file, base=base)))
+
+
+def _other_base(judgeable: Run, painted: GridReport, moved: Path) -> None:
+    _with_base(judgeable, sha256="0" * 64)
+
+
+def _no_base(judgeable: Run, painted: GridReport, moved: Path) -> None:
+    _with_base(judgeable, path=str(Path("gone") / Path(judgeable.file.base.path).name))
+
+
+@pytest.mark.parametrize("change", [_noisy, _other_vae, _other_base, _no_base])
+def test_where_the_vae_does_not_know_them_there_is_no_verdict(
+    judgeable, painted, moved, root, eye, monkeypatch, change: Callable
+):
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _blurred)
+    _stripped(moved)
+    change(judgeable, painted, moved)
+    assert "do not say whether these pictures were painted" in _score(root, moved, eye).values["verdict"]["because"]
+
+
+def test_a_vae_that_does_not_fit_into_memory_knows_nothing(painted, moved, root, eye, monkeypatch):
+    def full(_base):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(picture_lines, "_vae_of", full)
+    _stripped(moved)
+    assert not _score(root, moved, eye).judged
+
+
 def test_where_it_does_not_matter_photos_are_judged_as_photos(painted, root, eye, tmp_path):
     for number in range(12, 20):
         shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", tmp_path)
@@ -340,8 +417,6 @@ def test_where_both_lines_say_the_same_the_painted_ones_count(painted, moved, ro
 
 
 def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, moved, root, eye, monkeypatch):
-    from lib_lora.workflows.judge import picture_lines
-
     other = judgeable.folder / "another.safetensors"
     other.write_bytes(b"weights")
     asked = []
@@ -355,8 +430,6 @@ def test_a_base_model_without_a_grid_is_asked_for_its_vae(judgeable, painted, mo
 
 
 def test_a_scorer_asks_the_vae_once_for_faces_of_one_size(judgeable, painted, moved, root, eye, monkeypatch):
-    from lib_lora.workflows.judge import picture_lines
-
     other = judgeable.folder / "another.safetensors"
     other.write_bytes(b"weights")
     asked = []
@@ -372,8 +445,6 @@ def test_a_scorer_asks_the_vae_once_for_faces_of_one_size(judgeable, painted, mo
 def test_a_base_model_is_known_by_its_content_not_by_its_name(
     judgeable, painted, moved, root, eye, tmp_path, monkeypatch
 ):
-    from lib_lora.workflows.judge import picture_lines
-
     asked = []
     monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
     renamed = tmp_path / "renamed.safetensors"
@@ -389,8 +460,6 @@ def test_a_base_model_is_known_by_its_content_not_by_its_name(
 
 def test_pictures_of_another_size_know_the_runs_earlier_tests(judgeable, painted, moved, root, eye, monkeypatch):
     """No grid has their size, but its base model is the one that was named."""
-    from lib_lora.workflows.judge import picture_lines
-
     monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _blurred)
     cell = planned(json.loads((painted.folder / "plan.json").read_text(encoding="utf-8"))["lora"][0])
     cell = replace(cell, lora=judgeable.checkpoint(STEP - 1))
