@@ -7,8 +7,8 @@
 
 Each run is the commands that a user types, in processes of their own; DIR keeps the runs with their reports. Prints
 tables as they stand in docs/mini-face.md and docs/quality.md. `leak` is how much of the person the pictures without the
-trigger show, as share of those with it; `prompts followed` is measured against the base; `without` is the retention of 20 pictures of the base model alone, from seeds that
-drew no line.
+trigger show, as share of those with it; `prompts followed` is measured against the base model; `without` is the
+retention of 20 pictures of the base model alone, from seeds that drew no line.
 """
 
 from __future__ import annotations
