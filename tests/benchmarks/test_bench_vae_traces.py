@@ -1,10 +1,12 @@
 """How `vae_traces.py` saves pictures, and what it counts."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from bench.verdict import vae_traces as study
-from lib_lora.likeness.measure.vae_traces import LEAST
+
+LIMIT = study.PAINTED_AT_MOST
 
 
 def test_pictures_keep_their_size_and_are_changed_as_the_rows_say():
@@ -14,19 +16,19 @@ def test_pictures_keep_their_size_and_are_changed_as_the_rows_say():
     changed = {way: int(np.abs(np.asarray(one, int) - np.asarray(shown, int)).max()) for way, one in saved.items()}
     assert changed.pop(study.PLAIN) == 0
     assert all(changed.values())
-    cut, by = np.asarray(saved[f"cut by {study.MOVED} pixels"]), study.MOVED
-    assert (cut[:-by, :-by] == np.asarray(shown)[by:, by:]).all()
 
 
-def test_half_draws_the_limit_and_the_other_half_is_told_apart():
-    people, count = ("a", "b"), 2 * LEAST
-    painted = {way: [1.0] * count for way in study.SAVED}
-    photos = {who: {way: [5.0] * count for way in study.SAVED} for who in people}
-    photos["b"][study.PLAIN] = [1.0, 5.0] * LEAST  # no limit: one changed as little
-    worse = f"blurred by {study.BLUR} pixels"
-    painted[worse] = [1.0, 2.1] * LEAST  # beyond the limit of 2
-    photos["a"][worse] = [5.0, 1.9] * LEAST
+def test_no_picture_is_painted_twice():
+    assert len({one.seed for one in study.asked()}) == len(study.asked()) == 48
+
+
+def test_painted_pictures_and_photos_are_counted_apart():
+    count, worse = 8, f"cut by {study.MOVED} pixels"
+    painted = {way: [LIMIT - 0.1] * count for way in study.SAVED}
+    photos = {who: {way: [1.0] * count for way in study.SAVED} for who in ("a", "b")}
+    painted[worse] = [LIMIT, LIMIT + 0.01] * (count // 2)
+    photos["a"][worse] = [1.0, LIMIT] * (count // 2)
     rows = {row["saved"]: row for row in study.rows_of(painted, photos)}
-    assert (rows[study.PLAIN]["painted"]["value"], rows[study.PLAIN]["photos"]["value"]) == (0.5, 0)
-    assert (rows[worse]["painted"]["value"], rows[worse]["photos"]["value"]) == (0, 0.5)
-    assert f"| {worse} | 0.0% | 50.0%" in study.table([rows[worse]])
+    assert (rows[study.PLAIN]["painted"]["value"], rows[study.PLAIN]["photos"]["value"]) == (1, 0)
+    assert (rows[worse]["painted"]["value"], rows[worse]["photos"]["value"]) == (0.5, pytest.approx(0.25))
+    assert f"| {study.PLAIN} | 100% of 8 | 0% of 16 |" in study.table([rows[study.PLAIN]])

@@ -7,18 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFilter
 from remembering import Remembering
 
+from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_text import unpacked
 from lib_lora.faces.face import Face
 from lib_lora.likeness.measure import template as templates
 from lib_lora.likeness.measure import vae_ceiling
 from lib_lora.likeness.measure.template import Template
-from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, scores_of
-from lib_lora.likeness.measure.vae_traces import limit_of, reconstruction_error
+from lib_lora.likeness.measure.vae_ceiling import Ceiling, Reconstruct, ceiling_of, scores_of
+from lib_lora.likeness.measure.vae_traces import PAINTED_AT_MOST, trace_ratio
+from lib_lora.models.families.identify import identify
+from lib_lora.models.vae import reconstruct
 
 COUNT = 6
+SMALL_BASE = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
 
 
 def unchanged(image: Image.Image) -> Image.Image:
@@ -235,22 +240,43 @@ def test_a_face_at_the_edge_is_cut_with_the_picture(box):
 # -- whether the VAE has made a picture
 
 
-def test_the_error_is_the_mean_difference_in_levels():
-    grey = Image.new("L", (16, 8), 100)
-    assert reconstruction_error(grey, lambda image: image) == 0
-    assert reconstruction_error(grey, lambda image: Image.new("RGB", image.size, (103, 100, 100))) == 1
-    assert reconstruction_error(grey, lambda image: None) is None
+@pytest.fixture(scope="module")
+def small_vae() -> Reconstruct:
+    """Of the small base model."""
+    vae = identify(SMALL_BASE).load_vae(torch.float32, torch.device("cpu"))
+    return lambda image: reconstruct(vae, image)
 
 
-@pytest.mark.parametrize(
-    ("painted", "photos", "limit"),
-    [
-        ([1.0, 2.0, 1.5, 1.0], [6.0, 10.0, 8.0, 9.0], 3.0),  # a quarter of the way from 2 to 6
-        ([1.0, 2.0, 1.5, 6.0], [6.0, 10.0, 8.0, 9.0], None),  # a photo is changed as little
-        ([1.0, 2.0, 1.5], [6.0, 10.0, 8.0, 9.0], None),  # too few
-        ([1.0, 2.0, 1.5, 1.0], [6.0, 10.0, 8.0], None),
-        ([], [], None),
-    ],
-)
-def test_the_limit_lies_nearer_to_the_painted_pictures(painted, photos, limit):
-    assert limit_of(painted, photos) == limit
+def _stamp(image: Image.Image) -> Image.Image:
+    """A VAE that leaves a bright pixel in each cell, and knows it again."""
+    pixels = np.asarray(image).astype(int)
+    pixels[::8, ::8] = 200
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def test_what_the_vae_has_decoded_is_changed_less_than_when_it_is_moved():
+    grey = Image.new("RGB", (64, 48), (100, 100, 100))
+    assert trace_ratio(_stamp(grey), _stamp) == 0
+    assert trace_ratio(grey, _stamp) == pytest.approx(1)
+    assert trace_ratio(grey, lambda image: image) is None  # it changes nothing anywhere
+    assert trace_ratio(grey, lambda image: None) is None
+
+
+@pytest.mark.parametrize("size", [(64, 60), (40, 64)])
+def test_other_sizes_than_those_of_painted_pictures_say_nothing(size):
+    assert trace_ratio(Image.new("RGB", size), _stamp) is None
+
+
+def test_of_a_large_picture_the_middle_is_looked_at():
+    sizes = []
+    shown = _stamp(Image.new("RGB", (512, 264), (100, 100, 100)))
+    assert trace_ratio(shown, lambda image: sizes.append(image.size) or _stamp(image)) == 0
+    assert sizes == [(256, 256)] * 3
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_small_base_models_vae_knows_what_it_has_decoded_from_photos(number, small_vae, photos):
+    photo = open_photo(photos("mara")[number]).resize((128, 128))
+    assert trace_ratio(small_vae(photo), small_vae) < PAINTED_AT_MOST < trace_ratio(photo, small_vae)
+    soft = photo.filter(ImageFilter.GaussianBlur(1.5))
+    assert trace_ratio(soft, small_vae) > PAINTED_AT_MOST

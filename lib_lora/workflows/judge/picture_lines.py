@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -55,6 +56,20 @@ class PictureLines:
     painted: PictureOrigin | None = None
     note: str = ""
     base: str = ""
+
+
+class _Unknown(NamedTuple):
+    """The pictures of a set whose files say nothing.
+
+    Attributes:
+        pictures: of each.
+        sizes: widths and heights of the pictures.
+        files: of each; none where they are no files.
+    """
+
+    pictures: Sequence[Measured]
+    sizes: frozenset[tuple[int, int]]
+    files: Sequence[Path]
 
 
 class CharacterLines:
@@ -120,20 +135,24 @@ class CharacterLines:
         painted = [origin for origin in read if origin.kind == "painted"]
         taken = sum(origin.kind == "photo" for origin in read)
         silent = [place for place, one in enumerate(origins) if one.size != (0, 0) and not one.kind]
-        unknown = [pictures[place] for place in silent]
-        silent_files = [files[place] for place in silent] if files else []
+        unknown = _Unknown(
+            [pictures[place] for place in silent],
+            frozenset(origins[place].size for place in silent),
+            [files[place] for place in silent] if files else [],
+        )
         if not painted:
-            return self._of_unknown(unknown, silent_files, taken)
+            return self._of_unknown(unknown, taken)
         if taken:
             return self._refused("painted-and-taken", painted=str(len(painted)), taken=str(taken))
         if not all(is_same_base(one, other) for one in painted for other in painted):
             names = sorted({_painter_of(origin) for origin in painted} - {""})
             return self._refused("several-bases", names="; ".join(names))
-        drawn = self._of_painted(max(painted, key=_known), painted)
-        differs = drawn.calibration.lines and _said(unknown, drawn.calibration) != _said(unknown, self.photos)
-        if differs and not (drawn.grid and self._check.painted_by(drawn.grid, silent_files)):
-            return self._refused("some-unknown", count=str(len(unknown)))
-        return drawn
+        drawn = self._of_painted(max(painted, key=_known), frozenset(one.size for one in painted))
+        if drawn.calibration.lines is None or self._alike(unknown, drawn.calibration):
+            return drawn
+        if drawn.painted and any(is_same_base(drawn.painted, one) for one in self._painters(unknown)):
+            return drawn
+        return self._refused("some-unknown", count=str(len(unknown.pictures)))
 
     def sizes(self, origin: PictureOrigin) -> frozenset[tuple[int, int]]:
         """Widths and heights at which test grids of this base model and VAE were painted."""
@@ -152,9 +171,8 @@ class CharacterLines:
             grid.report.subject.base,
         )
 
-    def _of_painted(self, origin: PictureOrigin, painted: Sequence[PictureOrigin]) -> PictureLines:
-        """The lines for pictures that say that they were painted; `origin` is what they say together."""
-        sizes = frozenset(one.size for one in painted)
+    def _of_painted(self, origin: PictureOrigin, sizes: frozenset[tuple[int, int]]) -> PictureLines:
+        """The lines for pictures of these sizes that were painted; `origin` is what is known of them together."""
         grids = self._judged_grids()
         found = fitting(grids, origin, sizes)
         at = " and ".join(f"{wide} x {high}" for wide, high in sorted(sizes)[:3]) + (", ..." if len(sizes) > 3 else "")
@@ -167,27 +185,41 @@ class CharacterLines:
         base, vae = _names_of(origin)
         return self._refused(code, base=base, vae=vae, size=at)
 
-    def _of_unknown(self, unknown: Sequence[Measured], files: Sequence[Path], taken: int) -> PictureLines:
+    def _of_unknown(self, unknown: _Unknown, taken: int) -> PictureLines:
         """Of a set in which no picture says that it was painted, and some (`taken`) that a camera took them.
 
         The photos' lines hold where those of every test grid say the same of the pictures that say nothing at all; of
-        any size, since painted pictures are cropped and enlarged. Else those of the grid whose VAE knows them.
+        any size, since painted pictures are cropped and enlarged. Else those of a grid whose VAE knows all of them.
         """
-        plain, grids = _said(unknown, self.photos), self._judged_grids()
-        other = [grid for grid in grids if _said(unknown, grid.calibration(self.template, self._given)) != plain]
+        other = [
+            grid
+            for grid in self._judged_grids()
+            if not self._alike(unknown, grid.calibration(self.template, self._given))
+        ]
         if not other:
             return PictureLines(self.photos, note="No picture says that it was painted; they are judged as photos.")
-        by = next((grid for grid in other if self._check.painted_by(grid, files)), None)
-        if by is None:
+        by = self._painters(unknown)
+        if not by:
             return self._refused("origin-unknown", base=other[0].painted.base)
         if taken:
-            return self._refused("painted-and-taken", painted=str(len(unknown)), taken=str(taken))
-        best = knows_most(fitting(grids, by.painted, by.sizes)) or by
-        note = (
-            f"The files do not say so, but {best.report.subject.base}, or a model with the same VAE, painted these "
-            f"pictures: the VAE hardly changes them. Judged by the lines of the test grid {best.folder}."
+            return self._refused("painted-and-taken", painted=str(len(unknown.pictures)), taken=str(taken))
+        alone = all(is_same_base(by[0], one) for one in by)
+        drawn = self._of_painted(by[0] if alone else PictureOrigin("painted", vae=OWN_VAE), unknown.sizes)
+        said = (
+            f"The files do not say so, but {drawn.base}, or a model with the same VAE, painted these pictures: the VAE "
+            f"changes them less than pictures that it has not decoded. {drawn.note}"
         )
-        return replace(self.of_grid(best), note=note)
+        return replace(drawn, note=said) if drawn.grid else drawn
+
+    def _alike(self, unknown: _Unknown, calibration: Calibration) -> bool:
+        """Whether other lines say of these pictures what the photos' lines say."""
+        return _said(unknown.pictures, calibration) == _said(unknown.pictures, self.photos)
+
+    def _painters(self, unknown: _Unknown) -> list[PictureOrigin]:
+        """The base models of test grids at all these sizes whose own VAEs know all of these pictures."""
+        grids = fitting(self._judged_grids(), PictureOrigin("painted", vae=OWN_VAE), unknown.sizes)
+        each = {(grid.painted.base, grid.painted.base_hash): grid for grid in grids}
+        return [grid.painted for grid in each.values() if self._check.painted_by(grid, unknown.files)]
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for pictures that a checkpoint painted, as the user says."""

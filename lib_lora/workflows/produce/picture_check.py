@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,7 +83,7 @@ class PictureCheck:
 
     def __call__(self, path: Path) -> Checked:
         """What is to be said of one picture file."""
-        return self._checked(self._judge.measure([path])[0], read_origin(path), [path])
+        return self._checked(self._judge.measure([path])[0], read_origin(path))
 
     def pixels(self, image: Image.Image, origin: PictureOrigin, elsewhere: bool = False) -> Checked:
         """What is to be said of a picture that is no file, or not yet.
@@ -104,8 +103,8 @@ class PictureCheck:
             return found
         return replace(self._checked(measured, replace(origin, size=near)), lines_of=near)
 
-    def _checked(self, measured: Measured, origin: PictureOrigin, files: Sequence[Path] = ()) -> Checked:
-        lines = self._judge.lines.of([measured], [origin], files).calibration
+    def _checked(self, measured: Measured, origin: PictureOrigin) -> Checked:
+        lines = self._judge.lines.of([measured], [origin]).calibration
         reason, said = self._reason(measured.score, lines)
         return Checked(reason, said, measured.score, measured.hash)
 

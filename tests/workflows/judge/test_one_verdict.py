@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -21,9 +22,11 @@ from PIL import ExifTags, Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 from lib_lora.cli import NO_VERDICT
+from lib_lora.errors import UserError
 from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings
 from lib_lora.hosts.standalone import Alone
+from lib_lora.likeness.measure.refusals import LineRefusal
 from lib_lora.pictures import parameters, save_picture
 from lib_lora.queue.queue import Queue
 from lib_lora.runs.records.grid_records import planned
@@ -281,14 +284,36 @@ def test_where_files_say_nothing_and_it_matters_there_is_no_verdict(judgeable, p
     assert _score(root, moved, eye, base="photos").judged
 
 
+_TRACE = np.tile(np.random.default_rng(0).choice([-2, 2], (8, 8)), (SIDE // 8, SIDE // 8))[..., None]
+
+
+def _traced(image: Image.Image) -> Image.Image:
+    """With what a VAE leaves in each cell of eight pixels."""
+    return Image.fromarray(np.clip(np.asarray(image, int) + _TRACE, 0, 255).astype(np.uint8))
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """After such a VAE."""
+    return _traced(_blurred(image))
+
+
+def _silent_and_traced(moved: Path) -> None:
+    _stripped(moved)
+    for path in moved.iterdir():
+        with Image.open(path) as picture:
+            _traced(picture).save(path)
+
+
 def test_the_base_models_vae_knows_pictures_whose_files_say_nothing(judgeable, painted, moved, root, eye, monkeypatch):
     asked = []
-    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _blurred)
-    said, words = moved.parent / "said", [row.status for row in painted.report.of("lora")]
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: asked.append(base) or _decoded)
+    said = moved.parent / "said"
     shutil.copytree(moved, said)
-    _stripped(moved)
+    _silent_and_traced(moved)
+    told = _score(root, moved, eye, base=judgeable.file.base.path).values
+    words = _words(told)
     found = _score(root, moved, eye)
-    assert (_words(found.values), found.values["verdict"]["kind"]) == (words, painted.report.verdict.kind)
+    assert (_words(found.values), found.values["verdict"]["kind"]) == (words, told["verdict"]["kind"])
     [note] = found.values["notes"]
     base = Path(judgeable.file.base.path).name
     assert note.startswith(f"The files do not say so, but {base}, or a model with the same VAE, painted these pictures")
@@ -307,12 +332,37 @@ def test_the_base_models_vae_knows_pictures_whose_files_say_nothing(judgeable, p
     assert because.startswith(f"{COUNT - 1} of these pictures were painted and 1 taken by a camera")
 
 
-def _noisy(judgeable: Run, painted: GridReport, moved: Path) -> None:
-    """Nothing that the VAE has made."""
-    for path in moved.iterdir():
-        with Image.open(path) as picture:
-            noise = Image.effect_noise(picture.size, 60).convert("RGB")
-            Image.blend(picture, noise, 0.1).save(path)
+def test_one_picture_that_the_vae_does_not_know_is_enough_for_no_verdict(painted, moved, root, eye, monkeypatch):
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _decoded)
+    _silent_and_traced(moved)
+    words = _words(_score(root, moved, eye).values)
+    [first, *others] = sorted(moved.iterdir())
+    _picture("mara", 13).save(first)
+    assert not _score(root, moved, eye).judged
+    scorer = Scorer(root, NAME, eye)
+    alone = [scorer.answer(json.dumps({"image": str(path)}))["status"] for path in (first, *others)]
+    assert alone == ["unjudged", *words[1:]]
+    _traced(_picture("mara", 13)).save(first)  # the scorer sees that the file is another
+    assert scorer.answer(json.dumps({"image": str(first)}))["status"] != "unjudged"
+
+
+def test_two_base_models_with_one_vae_cannot_be_told_apart(painted, moved, root, eye, monkeypatch):
+    _silent_and_traced(moved)
+    lines = Scorer(root, NAME, eye).judge.lines
+    [grid] = lines._judged_grids()
+    other = replace(grid, painted=replace(grid.painted, base="other", base_hash="0" * 10))
+    monkeypatch.setattr(lines, "_judged_grids", lambda: [grid, other])
+    monkeypatch.setattr(lines._check, "painted_by", lambda grid, files: bool(files))
+    files = sorted(moved.iterdir())
+    pictures = Scorer(root, NAME, eye).judge.measure(files)
+    drawn = lines.of(pictures, picture_lines.origins_of(files), files)
+    assert drawn.calibration.refusal == LineRefusal("base-unknown", {})
+
+
+def _soft(judgeable: Run, painted: GridReport, moved: Path) -> None:
+    """Photos that are as soft as what the VAE decodes, and have no traces of it."""
+    for number, path in enumerate(sorted(moved.iterdir())):
+        _picture("mara", 12 + number).save(path)
 
 
 def _other_vae(judgeable: Run, painted: GridReport, moved: Path) -> None:
@@ -339,23 +389,38 @@ def _no_base(judgeable: Run, painted: GridReport, moved: Path) -> None:
     _with_base(judgeable, path=str(Path("gone") / Path(judgeable.file.base.path).name))
 
 
-@pytest.mark.parametrize("change", [_noisy, _other_vae, _other_base, _no_base])
+@pytest.mark.parametrize("change", [_soft, _other_vae, _other_base, _no_base])
 def test_where_the_vae_does_not_know_them_there_is_no_verdict(
     judgeable, painted, moved, root, eye, monkeypatch, change: Callable
 ):
-    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _blurred)
-    _stripped(moved)
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _decoded)
+    _silent_and_traced(moved)
     change(judgeable, painted, moved)
     assert "do not say whether these pictures were painted" in _score(root, moved, eye).values["verdict"]["because"]
 
 
-def test_a_vae_that_does_not_fit_into_memory_knows_nothing(painted, moved, root, eye, monkeypatch):
-    def full(_base):
-        raise RuntimeError("CUDA out of memory")
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), UserError("No VAE.", code="base-model-missing")])
+def test_a_vae_that_cannot_be_loaded_knows_nothing_and_is_asked_once(painted, moved, root, eye, monkeypatch, error):
+    asked = []
 
-    monkeypatch.setattr(picture_lines, "_vae_of", full)
-    _stripped(moved)
+    def fails(base):
+        asked.append(base)
+        raise error
+
+    monkeypatch.setattr(picture_lines, "_vae_of", fails)
+    _silent_and_traced(moved)
     assert not _score(root, moved, eye).judged
+    assert len(asked) == 1
+
+
+def test_a_fault_of_the_vae_is_not_hidden(painted, moved, root, eye, monkeypatch):
+    def fails(base):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(picture_lines, "_vae_of", fails)
+    _silent_and_traced(moved)
+    with pytest.raises(RuntimeError, match="shapes"):
+        _score(root, moved, eye)
 
 
 def test_where_it_does_not_matter_photos_are_judged_as_photos(painted, root, eye, tmp_path):
