@@ -68,6 +68,7 @@ PARTS: Mapping[str, Part] = {
     "choices": Part(("bench/verdict/real_choices.py", "--work", "{work}/choices"), in_document=False),
     "mended": Part(("bench/verdict/mended_pictures.py",)),
     "traces": Part(("bench/verdict/vae_traces.py",)),
+    "choosing traces": Part(("bench/verdict/vae_traces.py", "--choosing"), in_document=False),
     "advice": Part(("bench/verdict/advice.py", "--work", "{work}/advice"), in_document=False),
     "time": Part(("bench/verdict/likeness.py", "--time"), in_document=False),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Whether a picture is recognised as painted from its pixels alone: by where the base model's VAE changes it.
 
     python bench/verdict/vae_traces.py
+    python bench/verdict/vae_traces.py --choosing   the pictures and photos that the limit was chosen with
 
 Pictures that the small base model paints, and photos of ten people who do not exist at the same size, each saved in the
 ways that pictures are passed on, and measured by `lib_lora.likeness.measure.vae_traces`. Its limit was chosen with
@@ -10,6 +11,8 @@ other pictures and other photos of the same people. Intervals have painted pictu
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,10 +34,12 @@ from lib_lora.likeness.measure.vae_traces import PAINTED_AT_MOST, trace_ratio  #
 
 DATA = ROOT / "tests" / "data"
 CLASS_WORDS, OTHER_SEEDS = ("woman", "man"), 500_000  # the second has other seeds, else the pictures are alike
-PAINTED, PHOTOS = (
-    slice(12, 36),
-    slice(4, 12),
-)  # for each class word; of each person: the limit was chosen with those before
+CHOOSING = {"painted": slice(0, 12), "photos": slice(0, 4), "words": slice(0, 1)}  # the limit was chosen with these
+MEASURED = {
+    "painted": slice(12, 36),
+    "photos": slice(4, 12),
+    "words": slice(0, 2),
+}  # pictures of each class word, photos
 STEPS = 8  # of sampling
 MOVED = 3  # pixels
 
@@ -78,22 +83,22 @@ SAVED: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 
 def ratios_of(shown: Sequence[Image.Image], back: Reconstruct) -> Ratios:
     """`trace_ratio` of pictures that were saved in each way."""
-    return {way: [trace_ratio(save(one), back) or 0.0 for one in shown] for way, save in SAVED.items()}
+    found = {way: [trace_ratio(save(one), back) for one in shown] for way, save in SAVED.items()}
+    return {way: [math.inf if one is None else one for one in ratios] for way, ratios in found.items()}
 
 
-def people() -> dict[str, list[Path]]:
+def people(which: Mapping[str, slice]) -> dict[str, list[Path]]:
     """Photos of each person."""
     folders = [*(DATA / "personas").iterdir(), *(DATA / "unseen").iterdir()]
-    return {one.name: sorted(one.glob("*.jpg"))[PHOTOS] for one in sorted(folders) if one.is_dir()}
+    return {one.name: sorted(one.glob("*.jpg"))[which["photos"]] for one in sorted(folders) if one.is_dir()}
 
 
-def asked() -> list[pictures.Question]:
+def asked(which: Mapping[str, slice]) -> list[pictures.Question]:
     """What the base model paints."""
-    words = enumerate(CLASS_WORDS)
     return [
         replace(one, seed=one.seed + OTHER_SEEDS * place)
-        for place, word in words
-        for one in pictures.questions(word, word)[PAINTED]
+        for place, word in list(enumerate(CLASS_WORDS))[which["words"]]
+        for one in pictures.questions(word, word)[which["painted"]]
     ]
 
 
@@ -107,23 +112,33 @@ def rows_of(painted: Ratios, photos: Mapping[str, Ratios]) -> list[dict[str, Any
             "saved": way,
             "painted": share(found, [str(place) for place in range(len(found))]),
             "photos": share([value for _, value in wrong], [who for who, _ in wrong]),
+            "median": statistics.median(painted[way]),
+            "largest": max(painted[way]),
+            "smallest": min(one for ratios in photos.values() for one in ratios[way]),
         })  # fmt: skip
     return rows
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """As it stands in docs/likeness.md."""
-    lines = ["| saved as | painted pictures called painted | photos called painted |", "|---|---|---|"]
+    lines = [
+        "| saved as | painted pictures called painted | photos called painted | ratio of painted: median, largest | "
+        "of photos: smallest |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
-        cells = (f"{rate['value']:.0%}{between(rate)} of {rate['draws']}" for rate in (row["painted"], row["photos"]))
+        cells = [f"{rate['value']:.0%}{between(rate)} of {rate['draws']}" for rate in (row["painted"], row["photos"])]
+        cells += [f"{row['median']:.2f}, {row['largest']:.2f}", f"{row['smallest']:.2f}"]
         lines.append(f"| {row['saved']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--choosing", action="store_true")
     results_file.add_option(parser)
     options = parser.parse_args()
+    which = CHOOSING if options.choosing else MEASURED
     from lib_lora.models.vae import reconstruct
 
     vae = pictures.painter().vae
@@ -131,8 +146,10 @@ def main() -> int:
     def back(image: Image.Image) -> Image.Image:
         return reconstruct(vae, image)
 
-    painted = ratios_of(pictures.paint(asked(), STEPS), back)
-    photos = {who: ratios_of([pictures.photo_of_side(file) for file in files], back) for who, files in people().items()}
+    painted = ratios_of(pictures.paint(asked(which), STEPS), back)
+    photos = {
+        who: ratios_of([pictures.photo_of_side(file) for file in files], back) for who, files in people(which).items()
+    }
     rows = rows_of(painted, photos)
     print(table(rows))
     results_file.save("vae_traces", {"rows": rows, "painted": painted, "photos": photos}, options.results)

@@ -1,5 +1,7 @@
 """How `vae_traces.py` saves pictures, and what it counts."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,8 +20,19 @@ def test_pictures_keep_their_size_and_are_changed_as_the_rows_say():
     assert all(changed.values())
 
 
-def test_no_picture_is_painted_twice():
-    assert len({one.seed for one in study.asked()}) == len(study.asked()) == 48
+def test_the_limit_was_chosen_with_other_pictures_and_photos():
+    seeds = [[one.seed for one in study.asked(which)] for which in (study.CHOOSING, study.MEASURED)]
+    assert [len(set(one)) for one in seeds] == [len(one) for one in seeds] == [12, 48]
+    assert not set(seeds[0]) & set(seeds[1])
+    chosen, measured = (study.people(which) for which in (study.CHOOSING, study.MEASURED))
+    assert len(chosen) == len(measured) == 10
+    assert all(len(chosen[who]) == 4 and len(measured[who]) == 8 for who in chosen)
+    assert not any(set(chosen[who]) & set(measured[who]) for who in chosen)
+
+
+def test_what_cannot_be_measured_is_not_called_painted():
+    ratios = study.ratios_of([Image.new("RGB", (64, 64))], lambda image: None)
+    assert {one for way in ratios.values() for one in way} == {math.inf}
 
 
 def test_painted_pictures_and_photos_are_counted_apart():
@@ -31,4 +44,6 @@ def test_painted_pictures_and_photos_are_counted_apart():
     rows = {row["saved"]: row for row in study.rows_of(painted, photos)}
     assert (rows[study.PLAIN]["painted"]["value"], rows[study.PLAIN]["photos"]["value"]) == (1, 0)
     assert (rows[worse]["painted"]["value"], rows[worse]["photos"]["value"]) == (0.5, pytest.approx(0.25))
-    assert f"| {study.PLAIN} | 100% of 8 | 0% of 16 |" in study.table([rows[study.PLAIN]])
+    assert f"| {study.PLAIN} | 100% of 8 | 0% of 16 | {LIMIT - 0.1:.2f}, {LIMIT - 0.1:.2f} | 1.00 |" in study.table(
+        [rows[study.PLAIN]]
+    )

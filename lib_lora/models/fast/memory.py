@@ -83,7 +83,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own, without loading it
         return True
     text = str(error).lower()
-    said = ("out of memory", "can't allocate memory", "_alloc_failed")
+    said = ("out of memory", "not enough memory", "can't allocate memory", "_alloc_failed")
     return isinstance(error, RuntimeError) and any(words in text for words in said)
 
 

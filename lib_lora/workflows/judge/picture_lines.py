@@ -150,8 +150,9 @@ class CharacterLines:
         drawn = self._of_painted(max(painted, key=_known), frozenset(one.size for one in painted))
         if drawn.calibration.lines is None or self._alike(unknown, drawn.calibration):
             return drawn
-        if drawn.painted and any(is_same_base(drawn.painted, one) for one in self._painters(unknown)):
-            return drawn
+        by = self._painters(unknown) if drawn.grid and unknown.sizes <= drawn.grid.sizes else []
+        if by and drawn.painted and all(is_same_base(drawn.painted, one) for one in by):
+            return replace(drawn, note=_recognised(drawn))
         return self._refused("some-unknown", count=str(len(unknown.pictures)))
 
     def sizes(self, origin: PictureOrigin) -> frozenset[tuple[int, int]]:
@@ -205,11 +206,7 @@ class CharacterLines:
             return self._refused("painted-and-taken", painted=str(len(unknown.pictures)), taken=str(taken))
         alone = all(is_same_base(by[0], one) for one in by)
         drawn = self._of_painted(by[0] if alone else PictureOrigin("painted", vae=OWN_VAE), unknown.sizes)
-        said = (
-            f"The files do not say so, but {drawn.base}, or a model with the same VAE, painted these pictures: the VAE "
-            f"changes them less than pictures that it has not decoded. {drawn.note}"
-        )
-        return replace(drawn, note=said) if drawn.grid else drawn
+        return replace(drawn, note=_recognised(drawn)) if drawn.grid else drawn
 
     def _alike(self, unknown: _Unknown, calibration: Calibration) -> bool:
         """Whether other lines say of these pictures what the photos' lines say."""
@@ -218,8 +215,12 @@ class CharacterLines:
     def _painters(self, unknown: _Unknown) -> list[PictureOrigin]:
         """The base models of test grids at all these sizes whose own VAEs know all of these pictures."""
         grids = fitting(self._judged_grids(), PictureOrigin("painted", vae=OWN_VAE), unknown.sizes)
-        each = {(grid.painted.base, grid.painted.base_hash): grid for grid in grids}
-        return [grid.painted for grid in each.values() if self._check.painted_by(grid, unknown.files)]
+        found: dict[tuple[str, str], PictureOrigin] = {}
+        for grid in grids:  # of one base model the file may be known from one of them alone
+            key = grid.painted.base, grid.painted.base_hash
+            if key not in found and self._check.painted_by(grid, unknown.files):
+                found[key] = grid.painted
+        return list(found.values())
 
     def _of_checkpoint(self, base: Path, pictures: Sequence[Measured], read: Sequence[PictureOrigin]) -> PictureLines:
         """The lines for pictures that a checkpoint painted, as the user says."""
@@ -255,6 +256,14 @@ class CharacterLines:
         if self.photos.lines is None:  # what is wrong with the photos comes first
             return PictureLines(self.photos)
         return PictureLines(replace(self.photos, lines=None, refusal=LineRefusal(code, values)))
+
+
+def _recognised(drawn: PictureLines) -> str:
+    """The note on pictures that the base model's VAE knows."""
+    return (
+        f"Not all files say so, but {drawn.base}, or a model with the same VAE, painted these pictures: the VAE "
+        f"changes them less than pictures that it has not decoded. {drawn.note}"
+    )
 
 
 def _names_of(origin: PictureOrigin) -> tuple[str, str]:

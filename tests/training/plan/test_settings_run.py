@@ -175,6 +175,9 @@ def test_memory_is_measured():
     assert memory.free_bytes(cpu) > 1e8
     assert memory.is_out_of_memory(MemoryError())
     assert memory.is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
+    assert memory.is_out_of_memory(
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+    )
     assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
     assert not memory.is_out_of_memory(ValueError("out of memory"))
 

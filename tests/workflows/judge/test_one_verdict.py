@@ -38,6 +38,7 @@ from lib_lora.workflows.judge.choose import ChoiceRequest, choose_cell
 from lib_lora.workflows.judge.compare_grids import compare_sets
 from lib_lora.workflows.judge.grid_report import GridReport, read_report
 from lib_lora.workflows.judge.grid_run import GridRequest
+from lib_lora.workflows.judge.picture_lines import PictureLines
 from lib_lora.workflows.judge.scorer import Scorer
 from lib_lora.workflows.judge.scoring import Scored, judge_files, score_pictures
 from lib_lora.workflows.judge.test_grid import paint_and_score
@@ -316,7 +317,7 @@ def test_the_base_models_vae_knows_pictures_whose_files_say_nothing(judgeable, p
     assert (_words(found.values), found.values["verdict"]["kind"]) == (words, told["verdict"]["kind"])
     [note] = found.values["notes"]
     base = Path(judgeable.file.base.path).name
-    assert note.startswith(f"The files do not say so, but {base}, or a model with the same VAE, painted these pictures")
+    assert note.startswith(f"Not all files say so, but {base}, or a model with the same VAE, painted these pictures")
     assert note.endswith(f"Judged by the lines of the test grid {painted.folder}.")
     assert asked == [Path(judgeable.file.base.path)]
     scorer = Scorer(root, NAME, eye)
@@ -332,31 +333,88 @@ def test_the_base_models_vae_knows_pictures_whose_files_say_nothing(judgeable, p
     assert because.startswith(f"{COUNT - 1} of these pictures were painted and 1 taken by a camera")
 
 
-def test_one_picture_that_the_vae_does_not_know_is_enough_for_no_verdict(painted, moved, root, eye, monkeypatch):
+def test_of_eight_pictures_one_may_be_unknown_to_the_vae(painted, moved, root, eye, monkeypatch):
     monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _decoded)
     _silent_and_traced(moved)
     words = _words(_score(root, moved, eye).values)
-    [first, *others] = sorted(moved.iterdir())
+    [first, second, *others] = sorted(moved.iterdir())
     _picture("mara", 13).save(first)
-    assert not _score(root, moved, eye).judged
+    found = _score(root, moved, eye)
+    assert found.judged
+    assert _words(found.values)[1:] == words[1:]
     scorer = Scorer(root, NAME, eye)
-    alone = [scorer.answer(json.dumps({"image": str(path)}))["status"] for path in (first, *others)]
+    alone = [scorer.answer(json.dumps({"image": str(path)}))["status"] for path in (first, second, *others)]
     assert alone == ["unjudged", *words[1:]]
     _traced(_picture("mara", 13)).save(first)  # the scorer sees that the file is another
     assert scorer.answer(json.dumps({"image": str(first)}))["status"] != "unjudged"
+    for path in (first, second):
+        _picture("mara", 13).save(path)
+    assert not _score(root, moved, eye).judged
 
 
-def test_two_base_models_with_one_vae_cannot_be_told_apart(painted, moved, root, eye, monkeypatch):
+def _drawn(root: Path, moved: Path, eye, monkeypatch, files: list[Path], *others: dict) -> PictureLines:
+    """The lines for files of which every VAE knows the silent ones, where there are grids like the only one besides,
+    with other origins or sizes."""
+    lines = Scorer(root, NAME, eye).judge.lines
+    [grid] = lines._judged_grids()
+    more = []
+    for other in others:
+        painted = replace(grid.painted, **{key: value for key, value in other.items() if key != "side"})
+        cells = [replace(cell, width=other.get("side", SIDE), height=other.get("side", SIDE)) for cell in grid.cells]
+        more.append(replace(grid, painted=painted, cells=cells))
+    monkeypatch.setattr(lines, "_judged_grids", lambda: [grid, *more])
+    monkeypatch.setattr(lines._check, "painted_by", lambda grid, files: bool(files))
+    pictures = Scorer(root, NAME, eye).judge.measure(files)
+    return lines.of(pictures, picture_lines.origins_of(files), files)
+
+
+def _saying(judgeable: Run, painted: GridReport, moved: Path) -> Path:
+    """One of the pictures, whose file names the base model."""
+    said, cell = moved.parent / "said.png", planned(json.loads((painted.folder / "plan.json").read_text())["lora"][0])
+    with Image.open(moved / "x00.png") as picture:
+        picture.load()
+    save_picture(said, picture, cell, parameters(cell, Path(judgeable.file.base.path).stem))
+    return said
+
+
+OTHER = {"base": "other", "base_hash": "0" * 10}  # another base model with the same VAE
+
+
+def test_two_base_models_with_one_vae_cannot_be_told_apart(judgeable, painted, moved, root, eye, monkeypatch):
+    said = _saying(judgeable, painted, moved)
+    _silent_and_traced(moved)
+    files = sorted(moved.iterdir())
+    assert _drawn(root, moved, eye, monkeypatch, files, OTHER).calibration.refusal == LineRefusal("base-unknown", {})
+    mixed = _drawn(root, moved, eye, monkeypatch, [said, *files], OTHER)
+    assert mixed.calibration.refusal == LineRefusal("some-unknown", {"count": str(COUNT)})
+    alone = _drawn(root, moved, eye, monkeypatch, [said, *files])
+    assert alone.grid
+    assert alone.note.startswith("Not all files say so, but ")
+
+
+def test_pictures_of_two_sizes_are_not_judged_by_the_lines_of_one(judgeable, painted, moved, root, eye, monkeypatch):
+    said = _saying(judgeable, painted, moved)
+    _stripped(moved)
+    files = sorted(moved.iterdir())
+    for path in files:
+        with Image.open(path) as picture:
+            enlarged = picture.resize((192, 192))
+        enlarged.save(path)
+    mixed = _drawn(root, moved, eye, monkeypatch, [said, *files], {"side": 192})
+    assert mixed.calibration.refusal == LineRefusal("some-unknown", {"count": str(COUNT)})
+
+
+def test_one_run_that_still_knows_where_the_base_model_is_suffices(painted, moved, root, eye, monkeypatch):
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: _decoded)
     _silent_and_traced(moved)
     lines = Scorer(root, NAME, eye).judge.lines
     [grid] = lines._judged_grids()
-    other = replace(grid, painted=replace(grid.painted, base="other", base_hash="0" * 10))
-    monkeypatch.setattr(lines, "_judged_grids", lambda: [grid, other])
-    monkeypatch.setattr(lines._check, "painted_by", lambda grid, files: bool(files))
+    gone = replace(grid, folder=moved / "runs" / "002" / "grids" / "001")
     files = sorted(moved.iterdir())
     pictures = Scorer(root, NAME, eye).judge.measure(files)
-    drawn = lines.of(pictures, picture_lines.origins_of(files), files)
-    assert drawn.calibration.refusal == LineRefusal("base-unknown", {})
+    for grids in ([grid, gone], [gone, grid]):
+        monkeypatch.setattr(lines, "_judged_grids", lambda there=grids: there)
+        assert lines.of(pictures, picture_lines.origins_of(files), files).grid
 
 
 def _soft(judgeable: Run, painted: GridReport, moved: Path) -> None:
@@ -399,18 +457,31 @@ def test_where_the_vae_does_not_know_them_there_is_no_verdict(
     assert "do not say whether these pictures were painted" in _score(root, moved, eye).values["verdict"]["because"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), UserError("No VAE.", code="base-model-missing")])
-def test_a_vae_that_cannot_be_loaded_knows_nothing_and_is_asked_once(painted, moved, root, eye, monkeypatch, error):
+def test_a_vae_that_cannot_be_used_knows_nothing_and_is_read_once(painted, moved, root, eye, monkeypatch):
     asked = []
 
     def fails(base):
         asked.append(base)
-        raise error
+        raise UserError("No VAE.", code="base-model-missing")
 
     monkeypatch.setattr(picture_lines, "_vae_of", fails)
     _silent_and_traced(moved)
-    assert not _score(root, moved, eye).judged
+    scorer = Scorer(root, NAME, eye)
+    alone = [scorer.answer(json.dumps({"image": str(path)}))["status"] for path in moved.iterdir()]
+    assert alone.count("unjudged") > 1
     assert len(asked) == 1
+
+
+def test_once_there_is_memory_again_the_vae_is_asked_again(painted, moved, root, eye, monkeypatch):
+    def full(image):
+        raise RuntimeError("CUDA out of memory")
+
+    vaes = iter([full, _decoded])
+    monkeypatch.setattr(picture_lines, "_vae_of", lambda base: next(vaes))
+    _silent_and_traced(moved)
+    scorer, line = Scorer(root, NAME, eye), json.dumps({"image": str(moved / "x00.png")})
+    assert scorer.answer(line)["status"] == "unjudged"
+    assert scorer.answer(line)["status"] != "unjudged"
 
 
 def test_a_fault_of_the_vae_is_not_hidden(painted, moved, root, eye, monkeypatch):
