@@ -89,7 +89,7 @@ NOTES: tuple[Note, ...] = (
             at_most(lambda f: f.training.weight, 1.0),
         ),
         "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
-        "LoRAs of the small base model followed them better there, and kept a little less of the face.",
+        "LoRAs of the small base model followed them better there, and kept less of the face.",
         kinds=("consistent",),
     ),
     Note(
