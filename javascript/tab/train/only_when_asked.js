@@ -32,9 +32,10 @@ export function onlyWhenAsked(changed) {
     false,
     (yes) => changed(differing(shown, yes)),
     t(
-      'Without the trigger word the LoRA paints other people: with the small base model in two of three pictures. ' +
-        'Training takes about {n} times as long, and prompts are followed less exactly, above all turns of the head; ' +
-        'at a weight of 0.85 most of that came back.',
+      'Without the trigger word the LoRA paints other people: with the small base model in three of four pictures. ' +
+        'Training takes about {n} times as long, and the base model paints some pictures for it. Prompts are followed ' +
+        'less exactly, above all turns of the head, and some likeness may be lost; at a weight of 0.85 prompts are ' +
+        'followed better, and more of the likeness is lost.',
       { n: number(pageState().limits.asked_times, 1) },
     ),
   );
