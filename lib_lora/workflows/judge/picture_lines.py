@@ -190,7 +190,7 @@ class CharacterLines:
         """Of a set in which no picture says that it was painted, and some (`taken`) that a camera took them.
 
         The photos' lines hold where those of every test grid say the same of the pictures that say nothing at all; of
-        any size, since painted pictures are cropped and enlarged. Else those of a grid whose VAE knows all of them.
+        any size, since painted pictures are cropped and enlarged. Else those of a grid whose VAE knows them.
         """
         other = [
             grid
@@ -213,7 +213,7 @@ class CharacterLines:
         return _said(unknown.pictures, calibration) == _said(unknown.pictures, self.photos)
 
     def _painters(self, unknown: _Unknown) -> list[PictureOrigin]:
-        """The base models of test grids at all these sizes whose own VAEs know all of these pictures."""
+        """The base models of test grids at all these sizes whose own VAEs know these pictures."""
         grids = fitting(self._judged_grids(), PictureOrigin("painted", vae=OWN_VAE), unknown.sizes)
         found: dict[tuple[str, str], PictureOrigin] = {}
         for grid in grids:  # of one base model the file may be known from one of them alone
