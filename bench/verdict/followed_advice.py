@@ -309,7 +309,10 @@ class Workplace:
                 side = 2 * (request.side or run.file.settings.resolution)
                 return self.test(run, replace(request, side=side)), f"{side} pixels"
             case "test_step" | "use_step":
-                after, said = self.test(run, replace(request, step=int(value))), f"step {int(value)}"
+                step = int(value)
+                lower = step > request.step and request.weight > 1
+                then = replace(request, step=step, weight=min(request.weight, 1.0) if lower else request.weight)
+                after, said = self.test(run, then), f"step {step}" + (", weight 1" if lower else "")
                 if verdict.rule in ANEW and after.kept <= tested.kept:
                     factor = ANEW[verdict.rule]
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"

@@ -248,6 +248,15 @@ def test_whoever_used_a_weight_above_1_is_told_to_test_what_comes_of_more_steps_
     assert (made.action, made.value) == ("train_more", 180)
 
 
+@pytest.mark.parametrize("values", [UNDER, WEAK, {**WEAK, "uplift": 0.01}], ids=["slightly", "much", "no effect"])
+def test_whoever_used_a_weight_above_1_is_told_to_test_a_later_step_at_1(values):
+    later = {**values, "fallen": None, "step": 60, "later": 120}
+    made = judge(changed(CLEAN, **later, weight=2.0))
+    assert "est the later checkpoint, step 120, as well, at weight 1" in made.advice
+    assert (made.action, made.value) == ("test_step", 120)
+    assert "weight 1" not in judge(changed(CLEAN, **later, weight=1.0)).advice
+
+
 def test_a_clean_set_meets_no_rule_but_the_good_one():
     assert [rule.name for rule in matching(CLEAN, RULES)] == ["consistent", "weak"]
     assert judge(CLEAN).notes == []
@@ -413,7 +422,7 @@ def test_words_name_facts(part):
     said = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name}
     assert said <= known | {
         "kept_in_words", "lost_in_words", "obeyed_in_words", "turned_in_words", "ahead_ok", "hidden_in_words", "it",
-        "fallen_points", "younger", "remedy", "after_last", "at_one", "unvaried_in_words",
+        "fallen_points", "younger", "remedy", "after_last", "at_one", "later_at_one", "unvaried_in_words",
     }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ _BLURRED = (
 _WITHOUT_CLASS_PICTURES = (
     "Train again without the class pictures: with them, further training made LoRAs ignore their prompts."
 )
-_LATER_STEP = "Test the later checkpoint, step {later}, as well; continue with the better of the two."
+_LATER_STEP = "Test the later checkpoint, step {later}, as well{later_at_one}; continue with the better of the two."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is no better.",
     "Keep step {step}; for a new run halve the learning rate.",
@@ -419,7 +419,7 @@ RULES: tuple[Rule, ...] = (
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
         "Check that the pictures were painted with 20 sampling steps or more; if so, test the later checkpoint, step "
-        "{later}, as well.",
+        "{later}, as well{later_at_one}.",
         "test_step",
         lambda f: f.training.later,
     ),

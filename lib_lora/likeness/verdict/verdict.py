@@ -61,9 +61,10 @@ _LOWER_BESIDE = (
 _IT, _CELL = "it", "step {step} at weight {weight:g}"
 _AFTER = " after step {last}"  # where an earlier one was tested
 _AT_ONE = " and test the last one at weight 1"  # where the LoRA was used at more
+_LATER_AT_ONE = ", at weight 1"
 _PARTS = (
     *(_KEPT_OF_PHOTOS, _KEPT_OF_CEILING, _KEPT_UNKNOWN, _LOST, _MOST_OFTEN, _OBEYED, _OBEYED_BASE, _ONE_SCENE),
-    *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER, _AT_ONE, _LESS_THAN_PHOTOS, _LESS_THAN_BASE),
+    *(_TURNED, _TURNED_OF, _IT, _CELL, _AFTER, _AT_ONE, _LATER_AT_ONE, _LESS_THAN_PHOTOS, _LESS_THAN_BASE),
     Message(_LOWER_BESIDE).capitalised().template,
 )
 
@@ -212,6 +213,7 @@ def _in_words(facts: Facts) -> dict[str, Any]:
         "lost_in_words": lost if pictures.lost else "",
         "after_last": Message(_AFTER, {"last": training.last}) if training.last not in (None, training.step) else "",
         "at_one": Message(_AT_ONE) if training.weight > 1 else "",
+        "later_at_one": Message(_LATER_AT_ONE) if training.weight > 1 else "",
         "obeyed_in_words": _obeyed(facts),
         "unvaried_in_words": _unvaried(facts),
         "turned_in_words": _turned(facts),

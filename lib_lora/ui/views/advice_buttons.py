@@ -121,7 +121,9 @@ def _advised(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[Ad
     if verdict.action == "add_photos":
         return [AdviceButton(Message("Add photos"), "add_photos")]
     if (step := verdict.named_step) is not None:
-        there, named = replace(_here(at), step=step), {"step": step}
+        later = at.step is not None and step > at.step  # and is tested at weight 1 at most, as the advice says
+        there = replace(_here(at), step=step, weight=min(at.weight, 1.0) if later else at.weight)
+        named = {"step": step}
         if verdict.action == "test_step":
             return [AdviceButton(Message("Test step {step:,}", named), "test", there)]
         return [AdviceButton(Message("Use step {step:,}", named), "use", there)] if step in saved else []

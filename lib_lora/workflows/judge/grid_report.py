@@ -94,6 +94,8 @@ def next_command(run: RunFolder, report: Report) -> str:
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
             step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
+            if step > trained:
+                weight = min(weight, 1.0)  # a later checkpoint, as the advice says
             which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
             return typed("grid", report.subject.character, *which, *_where(run))
     return ""

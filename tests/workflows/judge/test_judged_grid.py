@@ -103,6 +103,11 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     assert (earlier.report.verdict.action, earlier.report.verdict.value) == ("test_step", 3.0)
     (line,) = [line for line in earlier.text.splitlines() if line.startswith("To do that: ")]
     assert re.search(r"^To do that: sameface grid .*Mara.* --run 001 --step 3 --weight 1 --data .*umgezogen", line)
+    training = replace(earlier.report.facts.training, weight=2.0)
+    strong = replace(earlier.report, facts=replace(earlier.report.facts, training=training))
+    assert "--step 3 --weight 1 " in next_command(RunFolder(run.folder), strong)  # a later step, as the advice says
+    sooner = replace(strong, verdict=replace(strong.verdict, value=1.0))
+    assert "--step 1 --weight 2 " in next_command(RunFolder(run.folder), sooner)
     last = _judged(run, eye)
     assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
     (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]

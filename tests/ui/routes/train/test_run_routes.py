@@ -332,6 +332,12 @@ def test_the_advice_is_the_first_button(action, value, first):
     assert found[-1]["do"] == "choose"
 
 
+@pytest.mark.parametrize(("step", "weight"), [(1200, 1.0), (450, 2.0)])
+def test_a_later_step_is_tested_at_weight_1_an_earlier_one_at_its_own(step, weight):
+    found = _buttons("test_step", float(step), (450, 900, 1200), weight=2.0)
+    assert found[0]["arguments"] == {"run": "001", "step": step, "weight": weight}
+
+
 def test_a_step_that_is_gone_cannot_be_used():
     assert [one["label"] for one in _buttons("use_step", 450.0, (900,))] == ["Use this step"]
 
