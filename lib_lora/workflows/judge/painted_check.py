@@ -15,7 +15,7 @@ from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.training.plan.run_file import load_run
 from lib_lora.workflows.judge.judged_grids import JudgedGrid
 from lib_lora.workspace.file_cache import Mark, mark
-from lib_lora.workspace.workspace import CharacterFolder
+from lib_lora.workspace.workspace import CharacterFolder, RunFolder
 
 _ONE_IN = 8  # pictures of a set one may be unknown to the VAE
 
@@ -59,7 +59,7 @@ class PaintedCheck:
     def _base_of(self, grid: JudgedGrid) -> tuple[Path, str] | None:
         """File and SHA-256 of the base model that painted a grid with its own VAE, if it is still the same."""
         try:
-            known = load_run(grid.folder.parent.parent).file.base
+            known = load_run(RunFolder.of_grid(grid.folder).path).file.base
             base = Path(known.path)
             if grid.painted.vae != OWN_VAE or base.name != grid.report.subject.base or not base.is_file():
                 return None
