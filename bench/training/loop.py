@@ -6,7 +6,8 @@
     python bench/training/loop.py --work DIR --what asked captions written, output preservation, weights 1 and 0.85
 
 Each run is the commands that a user types, in processes of their own; DIR keeps the runs with their reports. Prints
-tables as they stand in docs/mini-face.md and docs/quality.md. `leak` is how much of the person the pictures without the
+tables that docs/mini-face.md and docs/quality.md have in part; the seconds of a second weight are those of its test
+alone. `leak` is how much of the person the pictures without the
 trigger show, as share of those with it; `prompts followed` is measured against the base model; `without` is the
 retention of 20 pictures of the base model alone, from seeds that drew no line.
 """

@@ -27,6 +27,7 @@ from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
 from lib_lora.likeness.report.report import REPORT_FILE, Report
 from lib_lora.likeness.verdict.picture_set import DRAWN
+from lib_lora.likeness.verdict.verdict import weight_to_test
 from lib_lora.pictures import parameters_of
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
@@ -300,7 +301,7 @@ class Workplace:
         match verdict.action:
             case "train_more":
                 steps = (tested.report.facts.training.last or request.step) + int(value)
-                then = replace(request, step=steps, weight=min(request.weight, 1.0))
+                then = replace(request, step=steps, weight=weight_to_test(steps, request.step, request.weight))
                 said = f"{int(value)} more steps" + (", weight 1" if request.weight > 1 else "")
                 return self.test(self.go_on(run, steps), then), said
             case "set_weight":
@@ -309,10 +310,9 @@ class Workplace:
                 side = 2 * (request.side or run.file.settings.resolution)
                 return self.test(run, replace(request, side=side)), f"{side} pixels"
             case "test_step" | "use_step":
-                step = int(value)
-                lower = step > request.step and request.weight > 1
-                then = replace(request, step=step, weight=min(request.weight, 1.0) if lower else request.weight)
-                after, said = self.test(run, then), f"step {step}" + (", weight 1" if lower else "")
+                weight = weight_to_test(int(value), request.step, request.weight)
+                after = self.test(run, replace(request, step=int(value), weight=weight))
+                said = f"step {int(value)}" + (f", weight {weight:g}" if weight != request.weight else "")
                 if verdict.rule in ANEW and after.kept <= tested.kept:
                     factor = ANEW[verdict.rule]
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"

@@ -21,7 +21,7 @@ from lib_lora.likeness.verdict.metrics import share_to_train, steps_to_train, tr
 from lib_lora.likeness.verdict.notes import NOTES
 from lib_lora.likeness.verdict.rule_language import matching
 from lib_lora.likeness.verdict.rules import RULES, UNUSABLE
-from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates
+from lib_lora.likeness.verdict.verdict import HEADLINES, Verdict, judge, messages, templates, weight_to_test
 from lib_lora.typed_settings import to_dict
 from lib_lora.ui.views.report_messages import facts_of, verdict_messages
 
@@ -255,6 +255,14 @@ def test_whoever_used_a_weight_above_1_is_told_to_test_a_later_step_at_1(values)
     assert "est the later checkpoint, step 120, as well, at weight 1" in made.advice
     assert (made.action, made.value) == ("test_step", 120)
     assert "weight 1" not in judge(changed(CLEAN, **later, weight=1.0)).advice
+
+
+@pytest.mark.parametrize(
+    ("step", "tested", "weight", "then"),
+    [(120, 60, 2.0, 1.0), (120, 60, 0.8, 0.8), (60, 120, 2.0, 2.0), (60, 60, 2.0, 2.0), (120, None, 2.0, 2.0)],
+)
+def test_a_later_step_is_tested_at_weight_1_at_most(step, tested, weight, then):
+    assert weight_to_test(step, tested, weight) == then
 
 
 def test_a_clean_set_meets_no_rule_but_the_good_one():

@@ -34,7 +34,7 @@ def trace_ratio(image: Image.Image, back: Reconstruct) -> float | None:
 
     Returns:
         About 1 for photos (at least 0.91 in those measured), and mostly 0.55 to 0.85 for what the VAE has decoded. None
-        where there is no VAE, the picture is too small, or a side is no multiple of 8, as painted pictures have.
+        where there is no VAE, the picture is too small, or a side is not a multiple of 8, as in a painted picture.
     """
     if any(side % CELL or side < 4 * _EDGE for side in image.size):
         return None

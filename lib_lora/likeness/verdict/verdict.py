@@ -106,6 +106,17 @@ class Verdict:
         return int(self.value) if names_one and self.value is not None else None
 
 
+def weight_to_test(step: int, tested: int | None, weight: float) -> float:
+    """The weight at which a checkpoint is to be tested: a later one at 1 at most, since more training and more weight
+    together spoil a LoRA.
+
+    Args:
+        step: of the checkpoint.
+        tested: the step that was tested, None where the LoRA is of no step; `weight` at which.
+    """
+    return min(weight, 1.0) if tested is not None and step > tested else weight
+
+
 def judge(facts: Facts, rules: Sequence[Rule] = RULES, notes: Sequence[Note] = NOTES) -> Verdict:
     """The first rule that holds; the last one in `rules` must hold always."""
     rule = matching(facts, rules)[0]

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lib_lora.likeness.verdict.verdict import Verdict, weight_to_test
 from lib_lora.messages.message import Message
-
-if TYPE_CHECKING:
-    from lib_lora.likeness.verdict.verdict import Verdict
 
 LABELS = (
     *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
@@ -117,15 +115,17 @@ def _here(at: TestedPoint) -> ButtonArguments:
     return ButtonArguments(at.run, at.step, at.weight)
 
 
+def _test_of(at: TestedPoint, step: int) -> ButtonArguments:
+    return ButtonArguments(at.run, step, weight_to_test(step, at.step, at.weight))
+
+
 def _advised(at: TestedPoint, verdict: Verdict, saved: Sequence[int]) -> list[AdviceButton]:
     if verdict.action == "add_photos":
         return [AdviceButton(Message("Add photos"), "add_photos")]
     if (step := verdict.named_step) is not None:
-        later = at.step is not None and step > at.step  # and is tested at weight 1 at most, as the advice says
-        there = replace(_here(at), step=step, weight=min(at.weight, 1.0) if later else at.weight)
-        named = {"step": step}
+        there, named = replace(_here(at), step=step), {"step": step}
         if verdict.action == "test_step":
-            return [AdviceButton(Message("Test step {step:,}", named), "test", there)]
+            return [AdviceButton(Message("Test step {step:,}", named), "test", _test_of(at, step))]
         return [AdviceButton(Message("Use step {step:,}", named), "use", there)] if step in saved else []
     return [] if at.step is None else _advised_for_step(at, at.step, verdict, saved)
 
@@ -143,7 +143,7 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
             steps, last = (at.last or step) + int(value), max(saved, default=0)
             if last >= steps:  # that was done; now it is to be tested
                 label = Message("Test step {step:,}", {"step": last})
-                return [AdviceButton(label, "test", replace(here, step=last, weight=min(at.weight, 1.0)))]
+                return [AdviceButton(label, "test", _test_of(at, last))]
             label = Message("Train {more:,} more steps", {"more": int(value)})
             return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:

@@ -39,6 +39,7 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.likeness.verdict.rules import UNUSABLE
+from lib_lora.likeness.verdict.verdict import weight_to_test
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
@@ -93,9 +94,8 @@ def next_command(run: RunFolder, report: Report) -> str:
             return _train_again(run, report.subject.character, {"preservation_weight": value})
         case "test_step" | "set_weight":
             tested = report.verdict.action == "test_step"
-            step, weight = (int(value), report.facts.training.weight) if tested else (trained, value)
-            if step > trained:
-                weight = min(weight, 1.0)  # a later checkpoint, as the advice says
+            step = int(value) if tested else trained
+            weight = weight_to_test(step, trained, report.facts.training.weight) if tested else value
             which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
             return typed("grid", report.subject.character, *which, *_where(run))
     return ""
