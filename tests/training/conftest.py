@@ -37,14 +37,17 @@ QUICK: dict[str, Any] = {
 def make_run(toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
     """make_run(kind, photos=3, **settings): a run that can be trained.
 
-    Its check loss is of one photo at one timestep: of four at two, as always, it takes longer than the training.
+    Its check loss is of one photo at one timestep: of four at two, as always, it takes longer than the training. Where
+    the base model paints, it does so a few times and in a few steps, for the same reason.
     """
-    from lib_lora.training import loop
+    from lib_lora.training import loop, session
     from lib_lora.workflows.photos.new_character import new_character
     from lib_lora.workflows.train.prepare import start_run
 
     monkeypatch.setattr(loop, "PROBE_ITEMS", 1)
     monkeypatch.setattr(loop, "PROBE_TIMESTEPS", loop.PROBE_TIMESTEPS[:1])
+    monkeypatch.setattr(session, "PAINTED", 6)
+    monkeypatch.setattr(session, "PAINTING_STEPS", 2)
 
     def make(kind: str = "sd1", photos: int = 3, trigger: str = "mrxa", **settings: Any) -> Run:
         source = tmp_path / "source"
