@@ -11,6 +11,8 @@ from PIL import Image
 from lib_lora.runs.records import run_records
 from lib_lora.training.plan.run_file import load_run
 
+pytestmark = pytest.mark.once("another program paints")
+
 
 @pytest.fixture
 def comfy(copied, tmp_path):

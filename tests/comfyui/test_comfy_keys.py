@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from lora_makers import KINDS, trained
 
+pytestmark = pytest.mark.once("the names in a file are ours; those of the layers are repeated in lora")
+
 GOLDEN = Path(__file__).parents[1] / "lora" / "golden"
 # by family: transformer blocks at each of the levels on the way down, of the middle; layers of each text encoder
 DEPTHS = {"sd1": ((1, 1, 1, 0), 1), "sd2": ((1, 1, 1, 0), 1), "sdxl": ((0, 2, 10), 10)}

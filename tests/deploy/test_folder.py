@@ -22,6 +22,8 @@ from lib_lora.runs.records.origin import lora_origin
 from lib_lora.training.plan.run_file import Run, RunBase, RunFile, TrainingPhoto
 from lib_lora.training.plan.train_settings import TrainSettings
 
+pytestmark = pytest.mark.once("what stands in the folder is ours; how a file is written and read is repeated in lora")
+
 
 @pytest.fixture
 def base(tmp_path):

@@ -53,6 +53,7 @@ def test_open_smiles_of_unseen_people_are_recognised(seen):
     assert "serious" not in words
 
 
+@pytest.mark.once("numbers of a model of ours; OpenCV's are repeated in test_face_engine.py")
 def test_serious_faces_of_an_unseen_person_are_recognised_and_never_called_smiling(seen):
     """Of seven one may be taken for a slight smile; how often that happens in many is in docs/references.md."""
     words = expressions_of(seen, "S")

@@ -12,6 +12,8 @@ from lib_lora.grid.diffusers_painter import DiffusersPainter
 from lib_lora.models.families.identify import identify
 from lib_lora.pictures import Cell
 
+pytestmark = pytest.mark.once("what a model of ours paints; what each version does, test_diffusers_painter.py compares")
+
 MINI = Path(__file__).parents[1] / "data" / "mini-face" / "mini-face.safetensors"
 PROMPTS = ("photo of a person, looking left", "photo of a person, looking right", "photo of a person, smiling",
            "photo of a person, dark background")  # fmt: skip

@@ -19,6 +19,8 @@ from lib_lora.pictures import Cell, parameters, save_picture
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.once("one judgement is compared with another; what is measured is repeated in faces")
+
 SIZE = (512, 512)
 SETTINGS = GuardSettings(True, "mara")
 

@@ -24,6 +24,8 @@ from lib_lora.likeness.measure.intervals import (
     wilson,
 )
 
+pytestmark = pytest.mark.once("arithmetic of ours and of SciPy's, which A1111 does not hold to a version")
+
 SHARES = st.integers(1, 500).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
 
 

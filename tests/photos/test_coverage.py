@@ -11,6 +11,8 @@ from lib_lora.faces.picture_descriptors import hellinger, largest_group
 from lib_lora.photos.audit import coverage
 from lib_lora.photos.audit.finding_words import sentence
 
+pytestmark = pytest.mark.once("what is counted and said is ours; what is measured is repeated in faces")
+
 
 def codes(photos):
     return [finding.code for finding in coverage.of_set(photos)]

@@ -28,6 +28,8 @@ from lib_lora.training.plan.run_file import (
 from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
 
+pytestmark = pytest.mark.once("which files are sent is ours; how they are read is repeated in lora and models")
+
 DATA = Path(__file__).parents[1] / "data"
 BASE_THERE = "/data/there/named/base.safetensors"
 SECRETS = ("Hauptstrasse", "Oma", "geheim", "Klassenfotos", "my models", "Auslieferung", "mini-face")

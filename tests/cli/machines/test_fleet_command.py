@@ -57,6 +57,7 @@ def test_a_search_on_other_machines_fetches_the_base_model_from_the_address(main
     assert base_addresses.known(data, run.file.base.sha256) == ADDRESS
 
 
+@pytest.mark.once("who is painted is ours; what is painted is repeated in test_diffusers_painter.py")
 def test_pictures_of_many_characters_are_produced(main, copied, tmp_path):
     """Each has a production of its own, which its job paints; who asks again is told of that job, or takes it up."""
     root = copied.root

@@ -14,6 +14,8 @@ from lib_lora.lora.file.writing import write
 from lib_lora.runs.records.origin import lora_origin
 from lib_lora.training.plan.run_file import load_run
 
+pytestmark = pytest.mark.once("where a file is put is ours; how it is written and read is repeated in lora")
+
 
 @pytest.fixture
 def run(finished):

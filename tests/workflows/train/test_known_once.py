@@ -15,6 +15,8 @@ from lib_lora.models.reading import file_hashes
 from lib_lora.photos.importing import photo_import
 from lib_lora.workflows.train import prepare
 
+pytestmark = pytest.mark.once("how often it is asked is ours")
+
 
 def _counted(monkeypatch, module, name, counts, key=lambda path, *_: Path(path).name):
     real = getattr(module, name)

@@ -33,6 +33,8 @@ from lib_lora.workflows.train.prepare import for_gpu, plan, settle, start_run
 from lib_lora.workflows.train.training_set import photos_an_epoch
 from lib_lora.workspace.workspace import Workspace
 
+pytestmark = pytest.mark.once("what a run is made of is ours; that it trains is repeated in training")
+
 MINI = Path(__file__).parents[2] / "data" / "mini-face" / "mini-face.safetensors"
 QUICK = {"precision": "fp32", "resolution": 128, "steps": 1}
 
