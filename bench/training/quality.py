@@ -74,10 +74,10 @@ PRESERVE = {
         "preservation_share": share / 100,
         "preservation_painted": 0.0,
     }
-    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (0.3, 25))
+    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (0.3, 25), (4.0, 12.5))
 }
-# half of it on pictures that the base model paints
-PAINTED = {**PRESERVE["w1s25"], "preservation_painted": 0.5}
+HALF_PAINTED = {"preservation_painted": 0.5}  # half of it on pictures that the base model paints
+PAINTED = {**PRESERVE["w1s25"], **HALF_PAINTED}
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
     2: {"trigger_vectors": 2, "vectors_lr": 1e-2},
@@ -149,6 +149,10 @@ VARIANTS: dict[str, Variant] = {
     "named": Variant(material=Material("named")),
     **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
     "named_preserve_w1s25_painted50": Variant(PAINTED, Material("named")),
+    **{
+        f"named_preserve_{name}_painted50": Variant({**PRESERVE[name], **HALF_PAINTED}, Material("named"))
+        for name in ("w4s25", "w4s12.5")
+    },
     "named_preserve_w1s25_painted100": Variant({**PAINTED, "preservation_painted": 1.0}, Material("named")),
     "unet_named_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("named")),
     "unet_words_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("words")),
