@@ -34,8 +34,10 @@ QUICK: dict[str, Any] = {
 
 
 @pytest.fixture
-def make_run(toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """make_run(kind, photos=3, **settings): a run that can be trained.
+def make_run(
+    toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[..., Run]:
+    """make_run(kind, photos=3, **settings): a run that can be trained; of kind "flow" by this process alone.
 
     Its check loss is of one photo at one timestep: of four at two, as always, it takes longer than the training. Where
     the base model paints, it does so a few times and in a few steps, for the same reason.
@@ -57,7 +59,8 @@ def make_run(toy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.Mon
         data = tmp_path / "data ü 名前"
         new_character(data, NewCharacter("Mara", trigger, "woman", "fictional"), source)
         lora = {**QUICK["lora"], **settings.pop("lora", {})}
-        return start_run(data, "Mara", TrainingRequest(toy(kind), None, {**QUICK, **settings, "lora": lora}, few=True))
+        base = request.getfixturevalue("flow_toy") if kind == "flow" else toy(kind)
+        return start_run(data, "Mara", TrainingRequest(base, None, {**QUICK, **settings, "lora": lora}, few=True))
 
     return make
 

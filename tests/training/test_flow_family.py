@@ -24,16 +24,8 @@ from lib_lora.training.session import open_session
 OF_DENOISER, OF_TEXT = 2 * 6, 2 * 6  # layers that get an adapter
 
 
-@pytest.fixture
-def toy(tmp_path):
-    """In the place of the other toys: the family's, which is known while the test runs."""
-    with flow_family.known():
-        path = flow_family.write_flow_toy(tmp_path / "flow.safetensors")
-        yield lambda kind: path
-
-
-def test_the_file_says_what_it_is(toy):
-    info = identify(toy("flow"))
+def test_the_file_says_what_it_is(flow_toy):
+    info = identify(flow_toy)
     assert (info.family, info.prediction, info.resolution, info.guidance) == ("toy-flow", "flow", 128, 2.0)
     assert info.context_dim == 64
 
@@ -91,25 +83,25 @@ def test_a_stopped_training_goes_on_to_the_same_file(make_run, events):
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_its_costs_are_estimated(make_run, toy, events):
+def test_its_costs_are_estimated(make_run, flow_toy, events):
     run = make_run("flow", steps=2, lora={"te": True})
     settings = run.file.settings
-    need = estimate("toy-flow", shapes_of(toy("flow")), settings, 128, 3)
+    need = estimate("toy-flow", shapes_of(flow_toy), settings, 128, 3)
     written = train(run, events).stat().st_size
     assert need.checkpoint_bytes == pytest.approx(written, rel=0.25)
     assert 0.8e9 < memory_needed("toy-flow", settings) < 2e9
 
 
-def _painter(toy):
-    return DiffusersPainter(identify(toy("flow")), torch.device("cpu"), torch.float32)
+def _painter(flow_toy):
+    return DiffusersPainter(identify(flow_toy), torch.device("cpu"), torch.float32)
 
 
 def _cell(**changes):
     return Cell("photo of a woman", "", seed=7, steps=4, width=128, height=128, sampler="Euler", cfg=2.0, **changes)
 
 
-def test_the_painter_of_test_grids_follows_the_flow_to_the_picture(toy, monkeypatch, tmp_path):
-    painter = _painter(toy)
+def test_the_painter_of_test_grids_follows_the_flow_to_the_picture(flow_toy, monkeypatch, tmp_path):
+    painter = _painter(flow_toy)
     goal = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(3))
 
     def straight(self, denoiser, latents, times, words, sizes):
@@ -123,15 +115,15 @@ def test_the_painter_of_test_grids_follows_the_flow_to_the_picture(toy, monkeypa
         assert np.abs(np.asarray(found).astype(int) - np.asarray(expected)).max() <= 1
 
 
-def test_the_painter_of_test_grids_paints_with_its_lora(toy, make_run, events):
+def test_the_painter_of_test_grids_paints_with_its_lora(flow_toy, make_run, events):
     lora = train(make_run("flow", steps=2, unet_lr=1e-2, lora={"te": True}), events)
-    plain, same, with_lora = _painter(toy).paint([_cell(), _cell(), _cell(lora=lora)])
+    plain, same, with_lora = _painter(flow_toy).paint([_cell(), _cell(), _cell(lora=lora)])
     assert np.array_equal(plain, same)
     assert not np.array_equal(plain, with_lora)
 
 
-def test_what_the_painter_of_test_grids_cannot_do_with_it(toy, tmp_path):
-    painter = _painter(toy)
+def test_what_the_painter_of_test_grids_cannot_do_with_it(flow_toy, tmp_path):
+    painter = _painter(flow_toy)
     with raises("sampler-without-inversion", has="another base model"):
         painter.paint([_cell(start=tmp_path / "start.png", inverted=True)])
     painter.info = replace(painter.info, model_family=replace(flow_family.FLOW, sampling=None))

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,18 @@ pytestmark = pytest.mark.once(
 
 @pytest.fixture
 def make_run(make_run):
-    """Without the text encoder, which takes no part in any of this."""
-    return partial(make_run, lora={"te": False})
+    """Without the text encoder, which takes no part in any of this, and of the smallest model."""
+
+    def make(kind="flow", **settings):
+        return make_run(kind, **{"lora": {"te": False}, **settings})
+
+    return make
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM that a process can catch")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_end_cleanly(make_run, number):
-    run = make_run(steps=500, save_every=500, photos=1)
+    run = make_run("sd1", steps=500, save_every=500, photos=1)
     child = started(run)
     wait_for_step(run, 2, child)
     assert child.pid is not None
@@ -307,7 +310,7 @@ def test_when_memory_has_run_over(monkeypatch, system, held, free, over):
 def test_too_little_memory_or_disk_is_said_before_the_start(make_run, events, monkeypatch):
     run = make_run(steps=4)
     monkeypatch.setattr("lib_lora.training.checks.free_bytes", lambda device: 1000)
-    with raises("memory-too-small", has="toy-sd1.safetensors"):
+    with raises("memory-too-small", has="toy-flow.safetensors"):
         train(run, events)
     monkeypatch.undo()
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("U", (), {"free": 1000})())

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -112,10 +113,10 @@ class FlowFamily(ModelFamily):
         return [set(self.adapter_paths(part))]
 
     def load_denoiser(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> nn.Module:
-        return _filled(FlowTransformer(), open_tensors(info.path), "dit.", dtype, device)
+        return _filled(FlowTransformer, open_tensors(info.path), "dit.", dtype, device)
 
     def load_vae(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
-        vae: AutoencoderKL = _filled(AutoencoderKL(**_VAE), open_tensors(info.path), "vae.", dtype, device)
+        vae: AutoencoderKL = _filled(partial(AutoencoderKL, **_VAE), open_tensors(info.path), "vae.", dtype, device)
         return vae
 
     def load_text(self, info: ModelInfo, dtype: torch.dtype, device: torch.device) -> TextStack:
@@ -229,6 +230,8 @@ def write_flow_toy(path: Path) -> Path:
     return path
 
 
-def _filled(module: Part, file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> Part:
+def _filled(make: Callable[[], Part], file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> Part:
+    with torch.random.fork_rng(devices=[]):  # to load a model draws no number
+        module = make()
     module.load_state_dict({key: file.read(prefix + key, dtype) for key in module.state_dict()}, assign=True)
     return module.to(device).requires_grad_(False).eval()

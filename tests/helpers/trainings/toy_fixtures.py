@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,3 +20,17 @@ def toy(shared: Shared) -> Callable[[str], Path]:
         return shared.made(f"toy {kind}", lambda folder: toys.write_toy(kind, folder / name).parent) / name
 
     return get
+
+
+@pytest.fixture
+def flow_toy(shared: Shared) -> Iterator[Path]:
+    """The checkpoint of a toy of two layers, whose family is known while the test runs (flow_family.py).
+
+    It trains, saves and paints in a sixth of the time of those of Stable Diffusion, which have all of its layers: for
+    tests of what is the same with every model. A process that a test starts does not know the family.
+    """
+    import flow_family
+
+    name = "toy-flow.safetensors"
+    with flow_family.known():
+        yield shared.made("toy flow", lambda folder: flow_family.write_flow_toy(folder / name).parent) / name
