@@ -65,6 +65,7 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
         {"optimizer": "lion", "precision": "bf16", "objective": NOISY},
         {"optimizer": "adamw8bit", "ema": 0.9, "lora": {"use_dora": True, "dropout": 0.2}, "trigger_vectors": 1},
         {
+            "kind": "flow",
             "trigger_vectors": 2,
             "te_lr": 0.0,
             "preservation_weight": 1.0,
@@ -75,8 +76,8 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
             "phrase_weight": 1.0,
             "phrase_timesteps": 0,
         },
-        {"caption_dropout": 0.5, "shuffle_tags": True, "tag_dropout": 0.3, "lora": {"te": False}},
-        {"identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "lora": {"te": False}},
+        {"kind": "flow", "caption_dropout": 0.5, "shuffle_tags": True, "tag_dropout": 0.3, "lora": {"te": False}},
+        {"kind": "flow", "identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "lora": {"te": False}},
     ],
     ids=str,
 )
@@ -134,7 +135,7 @@ def test_the_probe_knows_no_dropout(make_run, events):
 
 @OURS
 def test_training_again_does_nothing_and_a_lost_file_comes_back(make_run, events):
-    run = make_run(steps=2)
+    run = make_run("flow", steps=2)
     expected = tensors_of(train(run, events))
     before = len(events.of("step"))
     run.checkpoint(2).unlink()
@@ -161,7 +162,7 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(make_run, events):
 
 @OURS
 def test_a_stop_file_saves_and_ends(make_run, events):
-    run = make_run(steps=500, save_every=500)
+    run = make_run("flow", steps=500, save_every=500)
 
     def stop_after(kind, **fields):
         events(kind, **fields)
@@ -176,7 +177,7 @@ def test_a_stop_file_saves_and_ends(make_run, events):
 
 @OURS
 def test_it_can_be_trained_outside_the_main_thread_which_reads_its_event_log(make_run):
-    run, failed = make_run(steps=2), []
+    run, failed = make_run("flow", steps=2), []
 
     def work():
         try:
@@ -199,7 +200,7 @@ def test_it_can_be_trained_outside_the_main_thread_which_reads_its_event_log(mak
 @OURS
 @pytest.mark.parametrize("aside", [True], ids=["aside"], indirect=True)
 def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monkeypatch, aside):
-    run = make_run(steps=6)
+    run = make_run("flow", steps=6)
     real = loop._Loop._accumulate
 
     def poisoned(self, micro):
@@ -220,7 +221,7 @@ def test_the_first_nan_stops_and_keeps_the_last_good_file(make_run, events, monk
 
 @OURS
 def test_an_infinite_gradient_stops_before_the_weights_are_hurt(make_run, events, monkeypatch):
-    run = make_run(steps=6)
+    run = make_run("flow", steps=6)
     real = loop._Loop._share_gradients
 
     def poisoned(self):
@@ -235,7 +236,7 @@ def test_an_infinite_gradient_stops_before_the_weights_are_hurt(make_run, events
 
 @OURS
 def test_stopped_before_anything_was_learned_it_can_still_be_resumed(make_run, events, aside):
-    run = make_run(steps=300, save_every=300, optimizer="prodigy", unet_lr=1.0, te_lr=1.0, warmup=0.5)
+    run = make_run("flow", steps=300, save_every=300, optimizer="prodigy", unet_lr=1.0, te_lr=1.0, warmup=0.5)
 
     def stop_at_once(kind, **fields):
         events(kind, **fields)
@@ -256,7 +257,7 @@ def test_prior_pictures_and_face_weights_take_part_and_go_on_bit_for_bit(make_ru
     for photo in sorted((Path(__file__).parents[1] / "data" / "personas" / "mara").iterdir())[5:7]:
         shutil.copy(photo, classes)
     settings = {"class_photos": str(classes), "face_weight": 3.0, "objective": {"prior_loss_weight": 0.5}}
-    run, broken = (make_run(steps=3, save_every=2, **settings) for _ in range(2))
+    run, broken = (make_run("flow", steps=3, save_every=2, **settings) for _ in range(2))
     assert sum(photo.prior for photo in run.file.photos) == 2
     assert all(len(photo.regions) == 1 for photo in run.file.photos if not photo.prior)
     train(run, events)
@@ -265,18 +266,18 @@ def test_prior_pictures_and_face_weights_take_part_and_go_on_bit_for_bit(make_ru
     _killed_at(monkeypatch, broken, events, 3)
     assert same(tensors_of(train(load_run(broken.folder), events)), whole.tensors)
     assert ("state", {"state": "resumed", "step": 2}) in events
-    session = open_session(make_run(steps=0, passes=5, class_photos=str(classes)), events)
+    session = open_session(make_run("flow", steps=0, passes=5, class_photos=str(classes)), events)
     assert session.total == 30  # three photos, and as many class pictures, five times each
 
 
 @pytest.mark.once("which photos take part, and what the file says of them, is ours")
 def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_run, events, monkeypatch, tmp_path):
     tomas = NewCharacter("Tomas", "toxm", "man", "fictional")
-    new_character(make_run().workspace.root, tomas, tmp_path / "source")
+    new_character(make_run("flow").workspace.root, tomas, tmp_path / "source")
     settings = {"preservation_weight": 1.0, "phrase_weight": 1.0, "phrase_timesteps": 0, "phrase_share": 1.0}
     settings |= {"preservation_share": 1.0}  # half of it of painted pictures
     settings |= {"together": ["Tomas"], "face_weight": 3.0, "te_lr": 1e-3, "lora": {"te": True}, "batch_size": 3}
-    run = make_run(steps=4, save_every=2, **settings)
+    run = make_run("flow", steps=4, save_every=2, **settings)
     assert [photo.of for photo in run.file.photos] == [""] * 3 + ["Tomas"] * 3
     whole = read(train(run, events))
     assert whole.metadata["modelspec.trigger_phrase"] == "mrxa, toxm"
@@ -287,7 +288,7 @@ def test_several_characters_are_trained_in_one_file_and_go_on_bit_for_bit(make_r
     assert json.loads(whole.metadata["ss_tag_frequency"])["Tomas"] == {"photo of toxm man": 3}
     tomas = run.folder_of(run.file.photos[-1])
     assert len(list(tomas.latents.iterdir())) == len(list(run.character_folder.latents.iterdir())) == 3
-    broken = make_run(steps=4, save_every=2, **settings)
+    broken = make_run("flow", steps=4, save_every=2, **settings)
     _killed_at(monkeypatch, broken, events, 3)
     resumed = train(load_run(broken.folder), events)
     assert ("state", {"state": "resumed", "step": 2}) in events

@@ -1,4 +1,4 @@
-"""Output preservation on a real model: without the trigger word it stays the frozen base."""
+"""Output preservation: without the trigger word the model stays the frozen base."""
 
 from dataclasses import replace
 
@@ -10,7 +10,6 @@ from lib_lora.training import state
 from lib_lora.training.loop import train
 from lib_lora.training.objective.noise import sample_noise
 from lib_lora.training.painted_latents import Stopped
-from lib_lora.training.plan.preserved_captions import PAINTED
 from lib_lora.training.session import open_session
 
 OURS = pytest.mark.once("DoRA's layers are ours; peft's, and what is fused of them, are repeated")
@@ -41,15 +40,14 @@ def test_switched_off_the_model_is_the_base(make_run, lora):
 
 
 @pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")
-@pytest.mark.parametrize(("painted", "at_most"), [(0.0, 0.6), (1.0, 0.8)], ids=["photos", "painted"])
-def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run, monkeypatch, painted, at_most):
-    monkeypatch.setattr(sessions, "PAINTED", PAINTED)  # of few pictures less is learned
+@pytest.mark.parametrize("painted", [0.0, 1.0], ids=["photos", "painted"])
+def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run, painted):
     apart = []
     for weight in (0.0, 1.0):
         settings = {**STRONG, "preservation_painted": painted, "lora": {"rank": 8, "alpha": 8}}
-        run = make_run(**settings, preservation_weight=weight)
+        run = make_run("flow", **settings, preservation_weight=weight)
         train(run, _silent)
-        session = open_session(make_run(**settings, preservation_weight=1.0), _silent)
+        session = open_session(make_run("flow", **settings, preservation_weight=1.0), _silent)
         session.adapter.load_state(state.newest(run.states).state.adapter)
         sample = session.forward.draw(session.items, 999)
         plain = replace(sample, captions=["photo of woman"] * len(sample.items))
@@ -63,12 +61,12 @@ def test_without_the_trigger_the_pictures_stay_nearer_to_the_base(make_run, monk
             predicted = session.forward.predicted(plain)
             with session.preservation.switch.off():
                 apart.append(float((predicted - session.forward.predicted(plain)).square().mean()))
-    assert apart[1] < at_most * apart[0]
+    assert apart[1] < 0.4 * apart[0]
 
 
 @OURS
 def test_the_base_paints_the_same_whatever_was_trained(make_run):
-    session = open_session(make_run(preservation_weight=1.0), _silent)
+    session = open_session(make_run("flow", preservation_weight=1.0), _silent)
     first = session.preservation.paint(lambda: False)
     with torch.no_grad():
         for parameter in session.parameters:
@@ -88,9 +86,9 @@ def test_under_much_noise_a_phrase_beside_the_trigger_stays_nearer_to_the_base(m
     phrases = {"phrase_share": 1.0, "phrase_timesteps": 0}
     for weight in (0.0, 1.0):
         settings = {**STRONG, "lora": {"rank": 8, "alpha": 8}}
-        run = make_run(**settings, **phrases, phrase_weight=weight)
+        run = make_run("flow", **settings, **phrases, phrase_weight=weight)
         train(run, _silent)
-        session = open_session(make_run(**settings, phrase_weight=1.0), _silent)
+        session = open_session(make_run("flow", **settings, phrase_weight=1.0), _silent)
         session.adapter.load_state(state.newest(run.states).state.adapter)
         sample = session.forward.draw(session.items, 999)
         asked = [replace(sample, captions=[caption] * len(sample.items)) for caption in (
@@ -100,4 +98,4 @@ def test_under_much_noise_a_phrase_beside_the_trigger_stays_nearer_to_the_base(m
             predicted = session.forward.predicted(asked[0])
             with session.preservation.switch.off():
                 apart.append(float((predicted - session.forward.predicted(asked[1])).square().mean()))
-    assert apart[1] < 0.6 * apart[0]
+    assert apart[1] < 0.4 * apart[0]
