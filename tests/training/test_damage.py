@@ -11,6 +11,7 @@ import pytest
 import torch
 from faults import raises
 from safetensors.torch import load
+from toy_fixtures import flow_toy_of
 
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.runs.reopen import reopen, trained_lora
@@ -36,7 +37,7 @@ QUICK = {
     "precision": "fp32",
     "optimizer": "adamw",
     "unet_lr": 1e-3,
-    "lora": {"rank": 4, "alpha": 4},
+    "lora": {"rank": 32, "alpha": 32},  # in the middle of a state there are numbers, and no gap between files
 }
 
 
@@ -185,18 +186,19 @@ def zeros(path):
 
 
 @pytest.fixture(scope="module")
-def once(toy, tmp_path_factory):
+def once(shared, tmp_path_factory):
     """The data folder of a run that was trained for two steps, with a state of each."""
     home = tmp_path_factory.mktemp("once ü")
     (home / "source").mkdir()
     shutil.copy(PHOTO, home / "source")
     new_character(home / "data", NewCharacter("Mara", "mrxa", "woman", "fictional"), home / "source")
-    train(start_run(home / "data", "Mara", TrainingRequest(toy("sd1"), None, QUICK, few=True)), lambda *_, **__: None)
+    with flow_toy_of(shared) as base:
+        train(start_run(home / "data", "Mara", TrainingRequest(base, None, QUICK, few=True)), lambda *_, **__: None)
     return home / "data"
 
 
 @pytest.fixture
-def run(once, tmp_path):
+def run(once, flow_toy, tmp_path):
     """A copy of it."""
     shutil.copytree(once, tmp_path / "moved 名前")
     return load_run(tmp_path / "moved 名前" / "characters" / "mara" / "runs" / "001")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def toy(shared: Shared) -> Callable[[str], Path]:
     return get
 
 
+@contextmanager
+def flow_toy_of(shared: Shared) -> Iterator[Path]:
+    """See `flow_toy`, for fixtures that last longer than a test."""
+    import flow_family
+
+    name = "toy-flow.safetensors"
+    with flow_family.known():
+        yield shared.made("toy flow", lambda folder: flow_family.write_flow_toy(folder / name).parent) / name
+
+
 @pytest.fixture
 def flow_toy(shared: Shared) -> Iterator[Path]:
     """The checkpoint of a toy of two layers, whose family is known while the test runs (flow_family.py).
@@ -29,8 +40,5 @@ def flow_toy(shared: Shared) -> Iterator[Path]:
     It trains, saves and paints in a sixth of the time of those of Stable Diffusion, which have all of its layers: for
     tests of what is the same with every model. A process that a test starts does not know the family.
     """
-    import flow_family
-
-    name = "toy-flow.safetensors"
-    with flow_family.known():
-        yield shared.made("toy flow", lambda folder: flow_family.write_flow_toy(folder / name).parent) / name
+    with flow_toy_of(shared) as path:
+        yield path

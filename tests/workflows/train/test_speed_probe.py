@@ -102,58 +102,58 @@ def test_auto_is_found_again_as_auto_and_a_note_of_the_optimizer_is_passed_on(da
     assert [one["code"] for one in said if one["kind"] == "warning"] == ["optimizer-note"]
 
 
-def test_the_run_itself_profits_from_it(data, toy, monkeypatch, tmp_path):
+def test_the_run_itself_profits_from_it(data, flow_toy, monkeypatch, tmp_path):
     """Its photos and captions are encoded already: neither the VAE nor the text encoders are loaded for them."""
     wanted = {**SETTINGS, "te_lr": 0.0, "lora": {"rank": 4, "te": False}}
-    probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said(), steps=2)
-    run = start_run(data, "Mara", TrainingRequest(toy("sd1"), None, wanted, few=True))
+    probe(data, "Mara", TrainingRequest(flow_toy, None, wanted), Said(), steps=2)
+    run = start_run(data, "Mara", TrainingRequest(flow_toy, None, wanted, few=True))
     assert run.file.id == "001"
     for name in ("load_vae", "load_text"):
         monkeypatch.setattr(ModelInfo, name, lambda *_: pytest.fail("loaded again"))
     open_session(run, Said())
 
 
-def test_the_first_step_does_not_count(data, toy, monkeypatch):
+def test_the_first_step_does_not_count(data, flow_toy, monkeypatch):
     monkeypatch.setattr(speed_probe, "rehearse", lambda session, steps, each: [100.0, 1.0, 3.0, 2.0])
-    assert probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said()).seconds_per_step == 2.0
+    assert probe(data, "Mara", TrainingRequest(flow_toy, None, SETTINGS), Said()).seconds_per_step == 2.0
 
 
-def test_too_little_memory_says_what_to_lower(data, toy, monkeypatch):
+def test_too_little_memory_says_what_to_lower(data, flow_toy, monkeypatch):
     def full(self):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(loop._Loop, "step", full)
     before = _files(data)
     lower = ("batch_size 1", "gradient_checkpointing true", "te_lr 0")
-    with raises("memory-too-small", has=(toy("sd1").name, *lower)):
-        probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
+    with raises("memory-too-small", has=(flow_toy.name, *lower)):
+        probe(data, "Mara", TrainingRequest(flow_toy, None, {**SETTINGS, "batch_size": 2}), Said())
     assert set(_files(data)) - set(before) == {"hashes.json"}
     assert not list((data / "characters" / "mara").glob(".probe*"))
 
 
-def test_other_errors_are_not_hidden(data, toy, monkeypatch):
+def test_other_errors_are_not_hidden(data, flow_toy, monkeypatch):
     def odd(self):
         raise RuntimeError("shape mismatch")
 
     monkeypatch.setattr(loop._Loop, "step", odd)
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        probe(data, "Mara", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
+        probe(data, "Mara", TrainingRequest(flow_toy, None, SETTINGS), Said())
     assert not list((data / "characters" / "mara").glob(".probe*"))
 
 
-def test_what_would_stop_the_run_stops_the_probe(data, toy, tmp_path):
+def test_what_would_stop_the_run_stops_the_probe(data, flow_toy, tmp_path):
     with raises("setting-unknown", has="unknown setting 'rnk'"):
-        probe(data, "Mara", TrainingRequest(toy("sd1"), None, {"lora": {"rnk": 1}}), Said())
+        probe(data, "Mara", TrainingRequest(flow_toy, None, {"lora": {"rnk": 1}}), Said())
     with raises("character-not-found"):
-        probe(data, "Nobody", TrainingRequest(toy("sd1"), None, {}), Said())
+        probe(data, "Nobody", TrainingRequest(flow_toy, None, {}), Said())
     with raises("file-missing"):
         probe(data, "Mara", TrainingRequest(tmp_path / "gone.safetensors", None, {}), Said())
     new_character(data, NewCharacter("New", "nxwa", "woman", None), sorted(PHOTOS.iterdir())[:1])
     with raises("consent-missing"):
-        probe(data, "New", TrainingRequest(toy("sd1"), None, SETTINGS), Said())
+        probe(data, "New", TrainingRequest(flow_toy, None, SETTINGS), Said())
 
 
-def test_the_identity_loss_is_measured_where_it_is_computed_and_counts_for_its_share(data, toy, monkeypatch):
+def test_the_identity_loss_is_measured_where_it_is_computed_and_counts_for_its_share(data, flow_toy, monkeypatch):
     """It begins in the middle of the run, where the first steps of the run would never meet it."""
     done = []
 
@@ -162,8 +162,14 @@ def test_the_identity_loss_is_measured_where_it_is_computed_and_counts_for_its_s
         time.sleep(0.2 if self._identity_counts() else 0.05)
 
     monkeypatch.setattr(loop._Loop, "step", step)
-    wanted = {**SETTINGS, "identity_loss_weight": 0.1, "identity_loss_from": 0.8, "identity_loss_timesteps": 1000}
-    found = probe(data, "Mara", TrainingRequest(toy("sd1"), None, wanted), Said())
+    wanted = {
+        **SETTINGS,
+        "batch_size": 2,
+        "identity_loss_weight": 0.1,
+        "identity_loss_from": 0.8,
+        "identity_loss_timesteps": 1000,
+    }
+    found = probe(data, "Mara", TrainingRequest(flow_toy, None, wanted), Said())
     # of 75; the most where it is computed, since chance and the photo decide in which steps it is
     assert done == [(n, False) for n in range(4)] + [(60 + n, True) for n in range(13)]
     assert 0.2 * 0.2 + 0.8 * 0.05 <= found.seconds_per_step < 0.1
