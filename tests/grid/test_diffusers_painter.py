@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def _cell(**changes):
-    values = {"prompt": "photo of a woman", "negative": "blurry", "seed": 7, "width": 128, "height": 192, "steps": 4}
+    values = {"prompt": "photo of a woman", "negative": "blurry", "seed": 7, "width": 64, "height": 128, "steps": 4}
     return Cell(**{**values, **changes})
 
 
@@ -38,8 +38,7 @@ def _pixels(image):
 def _theirs(painter, cell):
     """The same picture from diffusers' pipeline; it rounds levels, so compare with a tolerance of 1."""
     scheduler = make_scheduler(cell.sampler, painter.info)
-    unet = painter.info.load_denoiser(torch.float32, CPU)  # the painter's own is fast
-    parts = {"vae": painter.vae, "unet": unet, "scheduler": scheduler, "tokenizer": _tokenizer()}
+    parts = {"vae": painter.vae, "unet": _plain_unet(painter), "scheduler": scheduler, "tokenizer": _tokenizer()}
     noise = torch.randn((1, 4, cell.height // 8, cell.width // 8), generator=torch.Generator().manual_seed(cell.seed))
     if painter.info.family == "sdxl":
         first, other = painter.text.encoders
@@ -65,6 +64,13 @@ def _theirs(painter, cell):
     ).images[0]
 
 
+@cache
+def _plain_unet(painter):
+    """The painter's own is fast."""
+    return painter.info.load_denoiser(torch.float32, CPU)
+
+
+@cache
 def _tokenizer(pad="<|endoftext|>"):
     other = copy.deepcopy(tokenizer())
     other.model_max_length = 77
@@ -84,9 +90,9 @@ def painter(painter_of):
 
 
 @pytest.fixture
-def own_painter(toy):
-    """For a test in which it fails, which it remembers."""
-    return DiffusersPainter(identify(toy("sd1")), CPU, torch.float32)
+def own_painter(painter):
+    """For a test in which it fails, which it remembers; of the same parts."""
+    return copy.copy(painter)
 
 
 @pytest.mark.parametrize(  # each sampler for both that a model may predict; SDXL differs in what it is told alone
@@ -101,7 +107,7 @@ def test_agrees_with_diffusers_pipelines(painter_of, kind, sampler):
     painter = painter_of(kind)
     cell = _cell(sampler=sampler)
     (ours,) = painter.paint([cell])
-    assert ours.size == (128, 192)
+    assert ours.size == (64, 128)
     assert _pixels(ours).std() > 5
     assert np.abs(_pixels(ours) - _pixels(_theirs(painter, cell))).max() <= 1
 
@@ -185,13 +191,15 @@ def test_small_pictures_are_painted_together_and_are_what_each_is_alone(painter_
 
 @pytest.mark.once("which go together is ours to say")
 def test_only_pictures_of_one_kind_are_painted_together(painter, tmp_path):
-    small = {"width": 64, "height": 128, "steps": 2}
+    small = {"width": 64, "height": 64, "steps": 2}
     starts = [tmp_path / f"start{seed}.png" for seed in (7, 8)]
     for path, image in zip(starts, painter.paint([_cell(seed=seed, **small) for seed in (3, 4)]), strict=True):
         image.save(path)
+    large = {"width": 128}  # the toy cannot be asked for less in a batch of one: unguided, or words of two lengths
     kinds = [
-        {}, {"width": 128}, {"steps": 3}, {"cfg": 1.0}, {"cfg": 2.0}, {"sampler": "DDIM"}, {"prompt": "a woman, " * 40},
-        {"strength": 0.5}, {"strength": 0.0}, {"strength": 1.0}, {"negative": ", " * 90},
+        {}, large, {"steps": 3}, {"cfg": 1.0, **large}, {"cfg": 2.0, **large}, {"sampler": "DDIM"},
+        {"prompt": "a woman, " * 40, **large},
+        {"strength": 0.5}, {"strength": 0.0}, {"strength": 1.0}, {"negative": ", " * 90, **large},
     ]  # fmt: skip
     cells = [
         _cell(seed=seed, start=start if "strength" in kind else None, **{**small, **kind})

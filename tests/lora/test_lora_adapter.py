@@ -1,6 +1,7 @@
 """Attaching: sizes, types, what is frozen, the state, and what is refused."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -17,9 +18,15 @@ EVERYTHING = LoraSettings(rank=4, alpha=2, conv_rank=3, conv_alpha=1, te_rank=2,
 
 
 @pytest.fixture(scope="module")
-def sd1(tmp_path_factory):
-    """A toy's parts, untouched; tests copy them."""
-    return parts_of(checkpoint_tensors("sd1"), tmp_path_factory.mktemp("sd1"))
+def sd1_as(tmp_path_factory):
+    """A toy's parts in a type, untouched; tests copy them."""
+    folder = tmp_path_factory.mktemp("sd1")
+    return cache(lambda dtype: parts_of(checkpoint_tensors("sd1"), folder, dtype))
+
+
+@pytest.fixture(scope="module")
+def sd1(sd1_as):
+    return sd1_as(torch.float32)
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
@@ -54,9 +61,9 @@ def test_sizes_of_each_kind_of_layer(sd1, use_dora):
 
 @pytest.mark.parametrize("use_dora", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_only_adapters_are_trained_and_they_are_float32(use_dora, dtype, tmp_path):
+def test_only_adapters_are_trained_and_they_are_float32(use_dora, dtype, sd1_as):
     settings = LoraSettings(rank=2, alpha=2, conv_rank=1, use_dora=use_dora)
-    parts = parts_of(checkpoint_tensors("sd1"), tmp_path, dtype)
+    parts = copy.deepcopy(sd1_as(dtype))
     adapter = attach(parts, "sd1", settings)
     assert all(item.dtype == torch.float32 for layer in adapter.layers for item in layer.parameters().values())
     for part, model in parts.items():
@@ -71,22 +78,22 @@ def test_only_adapters_are_trained_and_they_are_float32(use_dora, dtype, tmp_pat
 
 @pytest.mark.parametrize("use_dora", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_untrained_it_changes_nothing_at_all(use_dora, dtype, tmp_path):
-    parts = parts_of(checkpoint_tensors("sd1"), tmp_path, dtype)
+def test_untrained_it_changes_nothing_at_all(use_dora, dtype, sd1_as):
+    parts = copy.deepcopy(sd1_as(dtype))
     before = outputs(parts, dtype)
     attach(parts, "sd1", LoraSettings(rank=2, alpha=2, conv_rank=1, use_dora=use_dora, dropout=0.2))
     assert furthest(before, outputs(parts, dtype)) == {"unet": 0.0, "te1": 0.0}
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
-def test_half_a_base_gives_nearly_the_same_adapted_output(use_dora, tmp_path):
+def test_half_a_base_gives_nearly_the_same_adapted_output(use_dora, sd1, tmp_path):
     """The learned change survives where the frozen weights run in bfloat16."""
     settings = LoraSettings(rank=2, alpha=2, use_dora=use_dora)
     full, _ = trained("sd1", settings, tmp_path)
-    plain = parts_of(checkpoint_tensors("sd1"), tmp_path)
     half, _ = trained("sd1", settings, tmp_path, torch.bfloat16)
-    effect = furthest(outputs(full), outputs(plain))
-    lost = furthest(outputs(full), outputs(half, torch.bfloat16))
+    ours = outputs(full)
+    effect = furthest(ours, outputs(sd1))
+    lost = furthest(ours, outputs(half, torch.bfloat16))
     assert lost["unet"] < 0.3 * effect["unet"]
     assert lost["te1"] < 0.3 * effect["te1"]
 
@@ -194,9 +201,9 @@ def test_a_renamed_layer_is_found_at_once(sd1):
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
-def test_a_few_steps_of_training_move_every_layer_and_no_base_weight(tmp_path, use_dora):
+def test_a_few_steps_of_training_move_every_layer_and_no_base_weight(sd1, use_dora):
     torch.manual_seed(0)
-    parts = parts_of(checkpoint_tensors("sd1"), tmp_path)
+    parts = copy.deepcopy(sd1)
     adapter = attach(parts, "sd1", LoraSettings(rank=2, alpha=2, conv_rank=1, use_dora=use_dora))
     frozen = [item for model in parts.values() for item in model.parameters() if not item.requires_grad]
     kept = [item.clone() for item in frozen]
