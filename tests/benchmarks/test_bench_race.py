@@ -19,7 +19,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_toy("sd1", tmp_path_factory.mktemp("race") / "toy.safetensors")
 
 
-def test_race_gives_both_rows(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_race_gives_both_rows(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race, "PEAK_SIDE", 256)
+    monkeypatch.setattr(race, "PEAK_SECONDS", 0.01)
     words = ["--cases", "sd15-1-text", "--precision", "fp32", "--steps", "1", "--resolution", "128", "--rank", "4"]
     work, file = tmp_path / "work", tmp_path / "results.json"
     words += ["--base", str(base), "--work", str(work), "--photos", "2", "--json", "--results", str(file)]
