@@ -7,6 +7,7 @@ transformers; SDXL's UNet from the names of the original checkpoint, as the toy 
 import gzip
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -33,8 +34,9 @@ OPEN_CLIP_H = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layer
 OPEN_CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}
 
 
+@cache
 def full_size(kind):
-    """The published model of a part, without memory: "sd1-unet", "sd2-te1", "sdxl-te2", ..."""
+    """The published model of a part, without memory: "sd1-unet", "sd2-te1", "sdxl-te2", ... Not to be changed."""
     configs = {"sd1-unet": SD15, "sd2-unet": SD21, "sdxl-unet": SDXL}
     texts = {"sd1-te1": CLIP_L, "sd2-te1": OPEN_CLIP_H, "sdxl-te1": CLIP_L, "sdxl-te2": OPEN_CLIP_G}
     with torch.device("meta"):

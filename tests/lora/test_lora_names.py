@@ -1,5 +1,6 @@
 """kohya's names: golden lists, A1111's own look-up, and the way back."""
 
+import copy
 import re
 
 import pytest
@@ -50,7 +51,7 @@ def test_convolutions_add_the_golden_ones(family):
 @pytest.mark.parametrize(("family", "part"), PARTS)
 def test_attaching_to_the_full_size_models_gives_the_golden_keys(family, part, convolutions, use_dora):
     settings = LoraSettings(rank=1, conv_rank=int(convolutions), use_dora=use_dora)
-    adapter = attach({part: full_size(f"{family}-{part}")}, family, settings)
+    adapter = attach({part: copy.deepcopy(full_size(f"{family}-{part}"))}, family, settings)
     expected = golden(f"{family}-{part}") + (golden(f"{family}-unet-conv") if convolutions and part == "unet" else [])
     assert keys_of(key_names.kohya_name(family, part, layer.path) for layer in adapter.layers) == sorted(expected)
     assert len({layer.path for layer in adapter.layers}) == len(adapter.layers)

@@ -34,12 +34,18 @@ def people() -> np.ndarray:
         return unit(archive["embeddings"].astype(np.float32)).astype(np.float32)
 
 
+@cache
+def engine_id() -> str:
+    """Of the engine that described them."""
+    return SFaceEngine().id
+
+
 def template_of(embeddings: np.ndarray) -> Template:
     """The template of photos with these embeddings (n x d), as `template.build` settles it."""
     weights = np.ones(len(embeddings))
     copies = near_copies(embeddings, weights)
     own = [row for row, original in enumerate(copies) if original is None]
-    result = robust_mean(embeddings[own], weights[own], strangers=cohort(SFaceEngine().id))
+    result = robust_mean(embeddings[own], weights[own], strangers=cohort(engine_id()))
     place = {row: number for number, row in enumerate(own)}
     references = [
         Reference(
@@ -53,7 +59,7 @@ def template_of(embeddings: np.ndarray) -> Template:
         )
         for row, vector in enumerate(embeddings)
     ]
-    return Template(SFaceEngine().id, "", packed(result.vector), references)
+    return Template(engine_id(), "", packed(result.vector), references)
 
 
 def lines_of(template: Template) -> Calibration:
