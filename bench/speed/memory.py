@@ -79,8 +79,9 @@ class Alive(TorchDispatchMode):
         for one in tree_leaves(result):
             if isinstance(one, torch.Tensor):
                 storage = one.untyped_storage()
-                if storage._cdata not in given | self._known:  # neither changed in place nor a view
-                    self._count(storage)
+                if storage._cdata in given or storage._cdata in self._known:  # changed in place, or a view
+                    continue
+                self._count(storage)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
