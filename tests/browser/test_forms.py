@@ -67,11 +67,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 class Tab:
     """The tab in a browser window of its own."""
 
-    def __init__(self, browser: Any, planted: Planted) -> None:
+    def __init__(self, windows: Any, planted: Planted) -> None:
         self.planted, self.errors = planted, []
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
-        self.context.add_init_script(NOTIFICATION + FLYING)
-        self.page = self.context.new_page()
+        self.page = windows.new_page()
+        self.page.add_init_script(NOTIFICATION + FLYING)
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.open()
@@ -120,12 +119,12 @@ class Tab:
 
 
 @pytest.fixture
-def tab(chromium: Any, planted: Planted) -> Iterator[Tab]:
-    """A new browser, which remembers nothing."""
-    tab = Tab(chromium, planted)
+def tab(windows: Any, planted: Planted) -> Iterator[Tab]:
+    """A new window, which remembers nothing."""
+    tab = Tab(windows, planted)
     yield tab
     assert tab.errors == []
-    tab.context.close()
+    tab.page.close()
 
 
 def photographed(planted: Planted, name: str, photos: int = 10) -> CharacterFolder:
@@ -194,9 +193,9 @@ def test_a_character_with_a_word_that_is_no_choice_any_more_still_opens(tab: Tab
     assert "red hair" in folder.file.read_text("utf-8")
 
 
-def test_the_character_used_last_is_opened(chromium: Any, tab: Tab, planted: Planted) -> None:
+def test_the_character_used_last_is_opened(tab: Tab, planted: Planted) -> None:
     photographed(planted, "Zoe")
-    tab.open()  # this browser remembers nothing yet, and something of Zoe's was changed last
+    tab.open()  # this window remembers nothing yet, and something of Zoe's was changed last
     assert in_page(tab.page, "() => shared.app.slug") == "zoe"
     tab.turn("doctor", "nova")
     tab.open()

@@ -23,11 +23,11 @@ class Visitor:
     """
 
     def __init__(
-        self, browser: Any, address: str, name: str, width: int = 1280, height: int = 900, language: str = "en-US"
+        self, windows: Any, address: str, name: str, width: int = 1280, height: int = 900, language: str = "en-US"
     ) -> None:
         self.address, self.name = address, name
         self.errors: list[str] = []
-        self.page = browser.new_page(viewport={"width": width, "height": height}, locale=language)
+        self.page = windows.new_page(width, height, language)
         self.page.set_default_timeout(WAIT * 1000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
