@@ -23,6 +23,7 @@ from visitor import ROOT
 from lib_lora.character.store import Character, Consent, save
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.runs.events import EventLog
+from lib_lora.training.plan.device_choice import TorchFacts
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -58,6 +59,8 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caption_checks, "begin", lambda: None)  # no tokenizer is needed
         patch.setattr(machine, "gpu_name", lambda: "")  # as on a machine without one
+        # to ask takes a process that loads torch; test_code.py and tests/ui/test_doctor_checks.py do
+        patch.setattr(machine, "_torch_facts", lambda *_: TorchFacts("2.13.0+cpu"))
         machine._checking.cache_clear()
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
             yield page
