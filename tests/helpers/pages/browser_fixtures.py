@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# The first draws no window of its own, which saves a fifth of the processor time.
+# The first draws no window of its own, which saves processor time.
 _BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium draws parts of its own window as pages, in one more process for each page that is opened, which costs a third
 # of a page. The second list is Playwright's own, which ours would replace.
