@@ -148,10 +148,9 @@ VARIANTS: dict[str, Variant] = {
     "words_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("words")),
     "named": Variant(material=Material("named")),
     **{f"named_preserve_{name}": Variant(settings, Material("named")) for name, settings in PRESERVE.items()},
-    "named_preserve_w1s25_painted50": Variant(PAINTED, Material("named")),
     **{
         f"named_preserve_{name}_painted50": Variant({**PRESERVE[name], **HALF_PAINTED}, Material("named"))
-        for name in ("w4s25", "w4s12.5")
+        for name in ("w1s25", "w4s25", "w4s12.5")
     },
     "named_preserve_w1s25_painted100": Variant({**PAINTED, "preservation_painted": 1.0}, Material("named")),
     "unet_named_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("named")),

@@ -16,7 +16,7 @@ QUIET = "from lib_lora.ui.views import caption_checks\ncaption_checks._load = la
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="reads the terminal of a process that is killed")
-def test_a_python_is_named_with_the_code_of_the_terminal(tmp_path: Path, windows: object) -> None:
+def test_a_python_is_named_with_the_code_of_the_terminal(tmp_path: Path, browser_windows: object) -> None:
     root = tmp_path / "data"
     started = Started(root, "--no-open", "--port", str(free()), start=QUIET + START)
     visitor = None
@@ -24,7 +24,7 @@ def test_a_python_is_named_with_the_code_of_the_terminal(tmp_path: Path, windows
         started.until("SameFace: http://")
         file = Path(started.until("For another browser, open").split(" open ")[-1])
         started.until("Ctrl+C ends it.")
-        visitor = Visitor(windows, file.as_uri(), "alone")
+        visitor = Visitor(browser_windows, file.as_uri(), "alone")
         visitor.come()  # by the file, which leads on to the page
         assert visitor.page.url.startswith("http://127.0.0.1:")
         assert "once" not in visitor.page.url

@@ -23,7 +23,6 @@ from visitor import ROOT
 from lib_lora.character.store import Character, Consent, save
 from lib_lora.queue.job_types import TrainArguments
 from lib_lora.runs.events import EventLog
-from lib_lora.training.plan.device_choice import TorchFacts
 from lib_lora.ui.views import caption_checks, machine
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -59,8 +58,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caption_checks, "begin", lambda: None)  # no tokenizer is needed
         patch.setattr(machine, "gpu_name", lambda: "")  # as on a machine without one
-        # to ask takes a process that loads torch; test_code.py and tests/ui/test_doctor_checks.py do
-        patch.setattr(machine, "_torch_facts", lambda *_: TorchFacts("2.13.0+cpu"))
         machine._checking.cache_clear()
         with planted_page(tmp_path_factory.mktemp("Daten ü")) as page:
             yield page
@@ -70,9 +67,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 class Tab:
     """The tab in a browser window of its own."""
 
-    def __init__(self, windows: Any, planted: Planted) -> None:
+    def __init__(self, browser_windows: Any, planted: Planted) -> None:
         self.planted, self.errors = planted, []
-        self.page = windows.new_page()
+        self.page = browser_windows.new_page()
         self.page.add_init_script(NOTIFICATION + FLYING)
         self.page.set_default_timeout(30_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -122,9 +119,9 @@ class Tab:
 
 
 @pytest.fixture
-def tab(windows: Any, planted: Planted) -> Iterator[Tab]:
+def tab(browser_windows: Any, planted: Planted) -> Iterator[Tab]:
     """A new window, which remembers nothing."""
-    tab = Tab(windows, planted)
+    tab = Tab(browser_windows, planted)
     yield tab
     assert tab.errors == []
     tab.page.close()

@@ -50,8 +50,8 @@ def _write_lora(path: Path) -> None:
 
 
 @pytest.fixture
-def person(windows: object, webui: Page) -> Iterator[Visitor]:
-    visitor = Visitor(windows, webui.address, "in-txt2img")
+def person(browser_windows: object, webui: Page) -> Iterator[Visitor]:
+    visitor = Visitor(browser_windows, webui.address, "in-txt2img")
     yield visitor
     visitor.page.close()
     assert visitor.errors == []

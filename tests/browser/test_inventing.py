@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def person(windows: object, data: Path) -> Iterator[Visitor]:
+def person(browser_windows: object, data: Path) -> Iterator[Visitor]:
     """A visitor of the page, which is a process of its own until the tests have ended."""
     command = [sys.executable, "-m", "lib_lora", "ui", "--data", str(data), "--no-open"]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -30,7 +30,7 @@ def person(windows: object, data: Path) -> Iterator[Visitor]:
         page = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, env=quiet)
     try:
         address = next(found[0] for line in page.stdout if (found := re.search(r"http://\S+", line.decode())))  # type: ignore[union-attr]
-        visitor = Visitor(windows, address, "alone-invents")
+        visitor = Visitor(browser_windows, address, "alone-invents")
         visitor.come()
         yield visitor
         visitor.page.close()

@@ -18,8 +18,6 @@ from planting import MINI
 from lib_lora.hosts.host_protocol import Checkpoint, Roots
 from lib_lora.hosts.standalone import Alone
 from lib_lora.remote import api_key_store
-from lib_lora.training.plan.device_choice import TorchFacts
-from lib_lora.ui.views import machine
 
 pytestmark = pytest.mark.once("the page's scripts")
 
@@ -43,7 +41,6 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planted
         Image.new("RGB", (480, 480), (200, 80 * number, 90)).save(loras / f"{name}.png")
     base = bases / "photo.safetensors"
     shutil.copy(MINI, base)
-    monkeypatch.setattr(machine, "_torch_facts", lambda *_: TorchFacts("2.13.0+cpu"))  # or a process loads torch
     monkeypatch.setattr(Alone, "checkpoints", lambda _: [Checkpoint("photo", base)])
     with planted_page(tmp_path / "Daten") as page:
         monkeypatch.setattr(Alone, "roots", lambda _: Roots(page.root, [loras], [bases]))

@@ -109,8 +109,8 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture
-def person(windows: object, webui: Page) -> Iterator[Visitor]:
-    visitor = Visitor(windows, webui.address, "pictures")
+def person(browser_windows: object, webui: Page) -> Iterator[Visitor]:
+    visitor = Visitor(browser_windows, webui.address, "pictures")
     yield visitor
     visitor.page.close()
     assert visitor.errors == []
@@ -284,8 +284,8 @@ def test_only_what_can_be_read_is_promised(person: Visitor) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_word_can_be_read(theme: str, windows: Any, webui: Page) -> None:
-    guest = Visitor(windows, f"{webui.address}/?__theme={theme}", "contrast")
+def test_every_word_can_be_read(theme: str, browser_windows: Any, webui: Page) -> None:
+    guest = Visitor(browser_windows, f"{webui.address}/?__theme={theme}", "contrast")
     guest.come()
     until(guest.page, "() => choice.chosenCharacter()")
     _read_all(guest, theme)
@@ -294,8 +294,8 @@ def test_every_word_can_be_read(theme: str, windows: Any, webui: Page) -> None:
 
 
 @pytest.mark.once("of gradio's styles nothing is left here")
-def test_every_word_can_be_read_without_gradios_styles(windows: Any, webui: Page) -> None:
-    guest = Visitor(windows, webui.address, "contrast")
+def test_every_word_can_be_read_without_gradios_styles(browser_windows: Any, webui: Page) -> None:
+    guest = Visitor(browser_windows, webui.address, "contrast")
     guest.come()
     until(guest.page, "() => choice.chosenCharacter()")
     guest.page.evaluate(BARE)

@@ -97,8 +97,8 @@ def _plant(page: Planted) -> None:
     write_json(grid / "report.json", {**report, "verdict": to_dict(judge(facts)), "facts": flat(facts)})
 
 
-def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, windows: Any) -> None:
-    guest = Visitor(windows, planted.address, "Mara", language="de-DE")
+def test_what_the_server_says_is_said_in_the_webuis_language(planted: Planted, browser_windows: Any) -> None:
+    guest = Visitor(browser_windows, planted.address, "Mara", language="de-DE")
     guest.page.add_init_script(f"window.localization = {json.dumps(GERMAN)}")  # as the webui has it
     guest.come()
     guest.page.locator("#sf-tab-photos").click()
@@ -140,10 +140,10 @@ ASKED = """window.asked = new Set();
 window.localization = new Proxy({}, { getOwnPropertyDescriptor: (_, text) => void window.asked.add(text) });"""
 
 
-def test_all_that_is_asked_for_is_in_the_list(planted: Planted, windows: Any) -> None:
+def test_all_that_is_asked_for_is_in_the_list(planted: Planted, browser_windows: Any) -> None:
     """But for what docs/tab.md says is in English, such as the name of another machine in a list to choose from, and
     what was made of a text of the list and is asked for again."""
-    guest = Visitor(windows, planted.address, "Mara", language="de-DE")
+    guest = Visitor(browser_windows, planted.address, "Mara", language="de-DE")
     guest.page.add_init_script(ASKED)
     guest.come()
     for step in ("photos", "captions", "train", "test", "use", "doctor"):
@@ -164,8 +164,8 @@ def test_all_that_is_asked_for_is_in_the_list(planted: Planted, windows: Any) ->
     guest.page.close()
 
 
-def test_without_a_translation_it_is_in_english(planted: Planted, windows: Any) -> None:
-    guest = Visitor(windows, planted.address, "Mara")
+def test_without_a_translation_it_is_in_english(planted: Planted, browser_windows: Any) -> None:
+    guest = Visitor(browser_windows, planted.address, "Mara")
     guest.come()
     guest.page.locator("#sf-tab-test").click()
     guest.sees(f"4 of 20 pictures repeat a photo (most often {HOSTILE}).")

@@ -44,8 +44,8 @@ def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def person(windows: object, webui: Page) -> Iterator[Visitor]:
-    visitor = Visitor(windows, webui.address, f"webui-gradio{_gradio()}")
+def person(browser_windows: object, webui: Page) -> Iterator[Visitor]:
+    visitor = Visitor(browser_windows, webui.address, f"webui-gradio{_gradio()}")
     visitor.come()
     yield visitor
     visitor.page.close()
@@ -242,8 +242,8 @@ def test_the_scripts_raised_nothing(person: Visitor) -> None:
 
 
 @pytest.mark.once("words in our own scripts")
-def test_speaks_the_webuis_language(person: Visitor, windows: object, webui: Page) -> None:
-    guest = Visitor(windows, webui.address, person.name)
+def test_speaks_the_webuis_language(person: Visitor, browser_windows: object, webui: Page) -> None:
+    guest = Visitor(browser_windows, webui.address, person.name)
     words = {"Captions": "Bildtexte", "Put into txt2img": "Nach txt2img", "Step": "Schritt"}
     guest.page.add_init_script(f"window.localization = {json.dumps(words)}")  # as the webui has it
     guest.come()
@@ -282,10 +282,12 @@ ONCE = pytest.mark.once("the widest and the narrowest window, and both colours, 
     ],
 )
 def test_looks_right_in_every_window(
-    widths: tuple[int, ...], dark: bool, person: Visitor, windows: object, webui: Page
+    widths: tuple[int, ...], dark: bool, person: Visitor, browser_windows: object, webui: Page
 ) -> None:
     """Also in a window that is made narrower once the page is there."""
-    guest = Visitor(windows, webui.address + ("/?__theme=dark" if dark else "/?__theme=light"), person.name, widths[0])
+    guest = Visitor(
+        browser_windows, webui.address + ("/?__theme=dark" if dark else "/?__theme=light"), person.name, widths[0]
+    )
     guest.come()
     for width in widths:
         guest.page.set_viewport_size({"width": width, "height": guest.page.viewport_size["height"]})

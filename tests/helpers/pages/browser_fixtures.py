@@ -19,30 +19,34 @@ _OWN_PAGES = (
     "TcpPortRandomizationWin,OptimizationHints,NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch",
 )
 
-_NEW = """if (location.protocol.startsWith('http') && !sessionStorage.getItem('sameface-test')) {
+# Run once in a window, before any script of its page; a file's page has no storage that could be cleared.
+_FORGET = """if (location.protocol.startsWith('http') && !sessionStorage.getItem('sameface-test')) {
     localStorage.clear();
     sessionStorage.setItem('sameface-test', 'opened');
 }"""
 
 
-class Windows:
-    """Opens windows that share a cache: what a page loads again costs less than half. A new one remembers nothing."""
+class BrowserWindows:
+    """Opens windows that remember nothing of each other. Those that are open one after the other share a cache, so that
+    a page's files are loaded once."""
 
     def __init__(self, browser: Any) -> None:
         self._browser = browser
         self._contexts: dict[str, Any] = {}
 
     def new_page(self, width: int = 1280, height: int = 900, language: str = "en-US") -> Any:
-        """Playwright's page. What another window has stored is deleted, and its cookies unless it is still open."""
+        """Playwright's page, `width` x `height` pixels; without that cache while another one is open."""
+        size = {"width": width, "height": height}
         if language not in self._contexts:
             self._contexts[language] = self._browser.new_context(locale=language)
-            self._contexts[language].add_init_script(_NEW)
+            self._contexts[language].add_init_script(_FORGET)
         context = self._contexts[language]
-        if not context.pages:
-            context.clear_cookies()
-            context.clear_permissions()
+        if context.pages:
+            return self._browser.new_page(viewport=size, locale=language)
+        context.clear_cookies()
+        context.clear_permissions()
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": height})
+        page.set_viewport_size(size)
         return page
 
 
@@ -66,6 +70,6 @@ def chromium() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def windows(chromium: object) -> Windows:
-    """See `Windows`."""
-    return Windows(chromium)
+def browser_windows(chromium: object) -> BrowserWindows:
+    """See `BrowserWindows`."""
+    return BrowserWindows(chromium)

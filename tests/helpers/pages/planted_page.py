@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from lib_lora.character.store import Character, Consent, create
 from lib_lora.hosts.standalone import Alone
 from lib_lora.queue.job_types import arguments_of
 from lib_lora.queue.queue import Job, Queue
 from lib_lora.runs.events import EventLog
+from lib_lora.training.plan.device_choice import TorchFacts
 from lib_lora.ui.http import route_access
 from lib_lora.ui.page import page_app, page_modules
 from lib_lora.ui.routes.route_table import router
@@ -73,8 +75,13 @@ class Planted:
 
 @contextmanager
 def planted_page(root: Path) -> Iterator[Planted]:
-    """Serve the page of a data folder in a thread of this process."""
+    """Serve the page of a data folder in a thread of this process.
+
+    It takes the training's device to be a CPU: to ask for it, a process loads torch.
+    """
     import uvicorn
+
+    from lib_lora.ui.views import machine
 
     host, queue = Alone(root, token=route_access.TOKEN), Queue(root)
 
@@ -92,7 +99,8 @@ def planted_page(root: Path) -> Iterator[Planted]:
             app.include_router(page_modules.router())
             app.include_router(router(host, queue, Nobody()))  # type: ignore[arg-type]
 
-    with socket.socket() as own:
+    plain = patch.object(machine, "_torch_facts", lambda *_: TorchFacts("2.9.0"))
+    with plain, socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         port = own.getsockname()[1]
         app = page_app.page(host, Attached())

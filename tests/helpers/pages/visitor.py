@@ -23,11 +23,17 @@ class Visitor:
     """
 
     def __init__(
-        self, windows: Any, address: str, name: str, width: int = 1280, height: int = 900, language: str = "en-US"
+        self,
+        browser_windows: Any,
+        address: str,
+        name: str,
+        width: int = 1280,
+        height: int = 900,
+        language: str = "en-US",
     ) -> None:
         self.address, self.name = address, name
         self.errors: list[str] = []
-        self.page = windows.new_page(width, height, language)
+        self.page = browser_windows.new_page(width, height, language)
         self.page.set_default_timeout(WAIT * 1000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 

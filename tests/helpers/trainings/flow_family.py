@@ -1,6 +1,7 @@
 """A toy family unlike Stable Diffusion in all but its text encoder: a transformer, 16 channels, flow matching.
 
-It proves that the interface of a family carries all that the trainer needs (tests/training/test_flow_family.py).
+It proves that the interface of a family carries all that the trainer needs (tests/training/test_flow_family.py), and it
+is small, so tests of what is the same for every model train it too (the fixture `flow_toy`).
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ def write_flow_toy(path: Path) -> Path:
 
 
 def _filled(make: Callable[[], Part], file: TensorFile, prefix: str, dtype: torch.dtype, device: torch.device) -> Part:
-    with torch.random.fork_rng(devices=[]):  # to load a model draws no number
+    with torch.random.fork_rng(devices=[]):  # loading a model draws no random numbers
         module = make()
     module.load_state_dict({key: file.read(prefix + key, dtype) for key in module.state_dict()}, assign=True)
     return module.to(device).requires_grad_(False).eval()

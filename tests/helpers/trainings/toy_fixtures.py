@@ -37,8 +37,8 @@ def flow_toy_of(shared: Shared) -> Iterator[Path]:
 def flow_toy(shared: Shared) -> Iterator[Path]:
     """The checkpoint of a toy of two layers, whose family is known while the test runs (flow_family.py).
 
-    It trains, saves and paints in a sixth of the time of those of Stable Diffusion, which have all of its layers: for
-    tests of what is the same with every model. A process that a test starts does not know the family.
+    It trains, saves and paints in a fraction of the time that the toys of Stable Diffusion take, which have all of its
+    layers: for tests of what is the same for every model. A process that a test starts does not know the family.
     """
     with flow_toy_of(shared) as path:
         yield path
