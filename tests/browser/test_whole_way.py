@@ -99,7 +99,11 @@ def test_gives_photos_and_reads_what_they_show(person: Visitor, webui: Page) -> 
     person.sees(re.compile(r"12 of 12 photos good"))
     cards = person.page.locator("#sf-panel-photos .sf-photos > *")
     assert cards.count() == len(PHOTOS)
-    assert all("light background" in text or "Close-up" in text for text in cards.all_inner_texts())
+
+    def say_what_they_show() -> bool:
+        return all("light background" in text or "Close-up" in text for text in cards.all_inner_texts())
+
+    person.waits_for(say_what_they_show, 30, "what the photos show")  # the page asks for it once it has the sentence
     drawn = "card => { const img = card.querySelector('img'); return img.complete && img.naturalWidth > 50 }"
     assert cards.first.evaluate(drawn)
     person.photograph("2-photos")
