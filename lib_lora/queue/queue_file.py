@@ -26,6 +26,7 @@ MENDING = "mending"  # in the folder of the jobs
 FILE_VERSION = 3  # 1: rows without a seal; 2: none is on another machine, which older versions would take for damage
 _PATIENCE = 30.0  # seconds that one process waits for the transaction of another
 _NAMED = 10  # numbers of lost jobs that are named
+_making = threading.Lock()  # held while a thread of this process has a new file open; see `_make_file`
 _BEGUN_ANEW = "The list of jobs was damaged, so a new one was begun; try again."
 
 _TABLES = f"""
@@ -53,7 +54,7 @@ class QueueFile:
         self._keeps = False
         self._kept: sqlite3.Connection | None = None
         self._kept_file: os.stat_result | None = None
-        if self.path.exists() and self._damaged():
+        if self._is_there() and self._damaged():
             self._move_aside()
 
     @contextmanager
@@ -97,9 +98,14 @@ class QueueFile:
 
         One that is there is not opened. Whoever closes a file gives up all POSIX locks that the process has on it
         (sqlite.org/howtocorrupt.html, 2.2): another process would then delete the log that connections here write to.
+        For the same reason no other thread connects to a new one before it is closed.
         """
-        with suppress(FileExistsError):
+        with _making, suppress(FileExistsError):
             open(self.path, "xb", opener=file_permissions.opener).close()
+
+    def _is_there(self) -> bool:
+        with _making:
+            return self.path.exists()
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
@@ -194,7 +200,7 @@ class QueueFile:
         with explained(self._mending):
             file_permissions.make_folder(self._mending)
         with only_process(self._mending, "try again", patience=_PATIENCE):
-            if self.path.exists() and not self._damaged():
+            if self._is_there() and not self._damaged():
                 return  # another process was quicker
             self._let_go()  # Windows moves no file that is open
             name, number = f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}", 1

@@ -422,6 +422,39 @@ def test_a_file_that_is_there_is_not_opened_to_be_made(copy):
         assert (copy / "jobs.sqlite-wal").exists()
 
 
+def test_a_thread_that_makes_the_file_takes_no_lock_from_another(tmp_path, monkeypatch):
+    opened, connected = threading.Event(), threading.Event()
+
+    class ClosedLate:
+        def __init__(self, stream):
+            self.stream = stream
+
+        def close(self):
+            connected.wait(0.5)  # the other thread may not connect before this ends
+            self.stream.close()
+
+    def slow(file, mode="r", **how):
+        stream = open(file, mode, **how)
+        if Path(file).name == "jobs.sqlite":
+            opened.set()
+            return ClosedLate(stream)
+        return stream
+
+    monkeypatch.setattr(queue_file, "open", slow, raising=False)
+    queue = Queue(tmp_path)
+    makes = threading.Thread(target=queue.jobs)
+    makes.start()
+    opened.wait()
+    with queue.kept_open():
+        connected.set()
+        makes.join()
+        added = queue.add("Mara", AuditArguments())
+        queue.pause_all(True)
+        subprocess.run([sys.executable, "-c", OPENED, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])
+        assert (tmp_path / "jobs.sqlite-wal").stat().st_size  # for that process it is not the last connection
+        assert queue.get(added.id) == added
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no file that is open can be deleted there")
 def test_a_log_that_was_deleted_while_it_was_used_is_said(copy):
     kept = queue_file.QueueFile(copy)

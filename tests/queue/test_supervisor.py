@@ -400,6 +400,7 @@ def test_a_worker_that_is_killed_during_painting(harness, host):
     host.picture_done.clear()
     number = harness.add("paints", "test", painter="webui")
     harness.at_work(number)
+    eventually(lambda: harness.queue.get(number).pid)  # noted after the worker has begun
     psutil.Process(harness.queue.get(number).pid).kill()
     assert harness.ended(number).state in ("interrupted", "failed")  # Windows does not tell killed from failed
     assert host.painted == []
