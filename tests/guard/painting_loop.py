@@ -7,6 +7,7 @@ Only what the guard meets is here, in A1111's order: `process`, a picture at a t
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,7 @@ class Webui:
         self.others, self.selectable = others or [], [SimpleNamespace(title=lambda: "X/Y/Z plot")]
         self.state = SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False, job_count=-1)
         self.painted: list[int] = []  # seeds, in the order in which they were painted
-        self.on_paint = lambda seed: None
+        self.on_paint: Callable[[int], object] = lambda seed: None
         self.extension, self.texts = "png", True
         self.history: list[str] = []  # what would be written to params.txt
 
@@ -107,7 +108,8 @@ class Webui:
         about = PngImagePlugin.PngInfo()
         for key, value in params.pnginfo.items():
             about.add_text(key, str(value))
-        image.save(params.filename, **({"pnginfo": about} if self.extension == "png" and self.texts else {}))
+        named = self.extension == "png" and self.texts
+        image.save(params.filename, **({"pnginfo": about} if named else {}))  # type: ignore[arg-type]
         self.guard.saved(params)
         return Path(params.filename)
 

@@ -7,8 +7,10 @@ transformers; SDXL's UNet from the names of the original checkpoint, as the toy 
 import gzip
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -35,25 +37,26 @@ OPEN_CLIP_G = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layer
 
 
 @cache
-def full_size(kind):
+def full_size(kind: str) -> torch.nn.Module:
     """The published model of a part, without memory: "sd1-unet", "sd2-te1", "sdxl-te2", ... Not to be changed."""
-    configs = {"sd1-unet": SD15, "sd2-unet": SD21, "sdxl-unet": SDXL}
+    configs: dict[str, dict[str, Any]] = {"sd1-unet": SD15, "sd2-unet": SD21, "sdxl-unet": SDXL}
     texts = {"sd1-te1": CLIP_L, "sd2-te1": OPEN_CLIP_H, "sdxl-te1": CLIP_L, "sdxl-te2": OPEN_CLIP_G}
     with torch.device("meta"):
         if kind in configs:
-            return UNet2DConditionModel(**configs[kind])
+            unet: torch.nn.Module = UNet2DConditionModel(**configs[kind])
+            return unet
         model = CLIPTextModelWithProjection if kind == "sdxl-te2" else CLIPTextModel
         made = model(CLIPTextConfig(**texts[kind]))
         # since transformers 5.6 CLIPTextModel is what was its ``text_model``
         return made if hasattr(made, "text_model") else torch.nn.ModuleDict({"text_model": made})
 
 
-def _weights(model):
+def _weights(model: torch.nn.Module) -> list[str]:
     """The dotted names of all matrices and kernels."""
     return [key.removesuffix(".weight") for key, item in model.state_dict().items() if item.ndim in (2, 4)]
 
 
-def golden_names(kind):
+def golden_names(kind: str) -> list[str]:
     """The layer names of a list; "...-conv" is what convolutions add to the UNet's."""
     if kind.startswith("sdxl-unet"):
         return _sdxl_unet(kind.endswith("-conv"))
@@ -68,7 +71,7 @@ def golden_names(kind):
     return [prefix + path.replace(".", "_") for path in paths if re.search(wanted, path)]
 
 
-def _sdxl_unet(convolutions):
+def _sdxl_unet(convolutions: bool) -> list[str]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "helpers" / "trainings"))
     import toys
 
@@ -98,12 +101,12 @@ LISTS = {
 }
 
 
-def keys_of(names):
+def keys_of(names: Iterable[str]) -> list[str]:
     """The sorted keys of a plain LoRA of these layers."""
     return sorted(f"{name}.{what}" for name in names for what in ("alpha", "lora_down.weight", "lora_up.weight"))
 
 
-def golden(kind):
+def golden(kind: str) -> list[str]:
     """A stored list."""
     plain = GOLDEN / f"{kind}.txt"
     raw = plain.read_bytes() if plain.exists() else gzip.decompress((GOLDEN / f"{kind}.txt.gz").read_bytes())

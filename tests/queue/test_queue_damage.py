@@ -434,7 +434,7 @@ def test_a_thread_that_makes_the_file_takes_no_lock_from_another(tmp_path, monke
             self.stream.close()
 
     def slow(file, mode="r", **how):
-        stream = open(file, mode, **how)
+        stream = open(file, mode, **how)  # noqa: SIM115
         if Path(file).name == "jobs.sqlite":
             opened.set()
             return ClosedLate(stream)

@@ -137,13 +137,14 @@ class Running:
         answer = self.ask("/sdapi/v1/txt2img", wish, wait=wait)
         assert answer.status == 200, answer.content[:500]
         with Image.open(io.BytesIO(base64.b64decode(answer.json()["images"][0]))) as image:
-            return np.asarray(image.convert("RGB")).astype(int)
+            return np.asarray(image.convert("RGB")).astype(np.int64)
 
     # Jobs
 
     def job(self, number: int) -> dict[str, Any]:
         """A job as the page sees it."""
-        return self.api(f"/jobs/{number}")
+        job: dict[str, Any] = self.api(f"/jobs/{number}")
+        return job
 
     def until(self, number: int, ready: Callable[[dict[str, Any]], Any], seconds: float) -> dict[str, Any]:
         """Wait for something of a job; one that ends before that is a failure."""
