@@ -80,6 +80,7 @@ HALF_PAINTED = {"preservation_painted": 0.5}  # half of it on pictures that the 
 PAINTED = {**PRESERVE["w1s25"], **HALF_PAINTED}
 UNET_PRESERVED = {**PRESERVE["w1s25"], "te_lr": 0.0}
 VECTORS = {
+    1: {"trigger_vectors": 1, "vectors_lr": 1e-2},
     2: {"trigger_vectors": 2, "vectors_lr": 1e-2},
     4: {"trigger_vectors": 4, "vectors_lr": 3e-2},
 }
@@ -104,6 +105,8 @@ PHRASES = {
 INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "ema0.98": ({"ema": 0.98}, {}, ""),
     "rslora": ({"lora": {"use_rslora": True}}, {}, ""),
+    # its scale is the root of the rank, 5.66, times as large: at rates that are as much smaller
+    "rslora_slow": ({"lora": {"use_rslora": True}, "unet_lr": 7.1e-4, "te_lr": 3.5e-4}, {}, ""),
     "dora": ({"lora": {"use_dora": True}}, {}, ""),
     "face4": ({"face_weight": 4.0}, {}, ""),
     "lora_plus4": ({"unet_lr": 2e-3, "te_lr": 1e-3}, {"lora_plus": 4.0}, ""),
@@ -111,6 +114,7 @@ INGREDIENTS: dict[str, tuple[Mapping[str, Any], Mapping[str, float], More]] = {
     "weight_noise0.1": ({}, {"weight_noise": 0.1}, ""),
     "timestep_rank0.25": ({}, {"timestep_rank": 0.25}, ""),
     "lokr8": ({}, {"lokr": 8.0}, ""),
+    "lokr8_fast": ({"unet_lr": 1.6e-2, "te_lr": 8e-3}, {"lokr": 8.0}, ""),  # at four times the rates
     "mirrored": ({"passes": 28}, {}, "mirrored"),
     "cropped": ({"passes": 28}, {}, "cropped"),
     # output preservation at half of the timesteps; twice the share, so that as much is preserved
@@ -174,6 +178,7 @@ VARIANTS: dict[str, Variant] = {
     # the trigger with vectors of its own, their number and learning rate
     "unet_named_preserve_w1s25_v4r0.03": Variant(UNET_PRESERVED | VECTORS[4], Material("named")),
     "unet_named_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("named")),
+    "unet_words_preserve_w1s25_v1": Variant(UNET_PRESERVED | VECTORS[1], Material("words")),
     "unet_words_preserve_w1s25_v2": Variant(UNET_PRESERVED | VECTORS[2], Material("words")),
     "unet_words_preserve_w4s25_v2": Variant(UNET_PRESERVED | PRESERVE["w4s25"] | VECTORS[2], Material("words")),
     "preserve_w1s25_p50t700": Variant(PRESERVE["w1s25"] | PHRASES["p50t700"]),
