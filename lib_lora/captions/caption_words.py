@@ -15,8 +15,8 @@ _SENTENCES: Mapping[Code, str] = {
     "caption-missing": "{photo} has no caption.",
     "trigger-missing": "The caption of {photo} lacks the trigger '{trigger}'.",
     "too-many-tokens": "The caption of {photo} has {tokens} tokens; those beyond {limit} are encoded separately.",
-    "captions-identical": "All {captions} captions are the same, so training can tell none of their words from the "
-    "trigger: add photos that show something else.",
+    "captions-identical": "All {captions} captions are the same, so training cannot tell any of their words from "
+    "the trigger: add photos that show something else.",
     "constant-phrases": "Nearly all of the {captions} captions have {phrases}, which training can hardly tell from the "
     "trigger: add photos that show something else.",
     "constant-expression": "Nearly all of the {captions} captions have '{phrase}', so that is learned as part of the "

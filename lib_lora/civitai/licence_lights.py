@@ -48,15 +48,16 @@ _SAYS: Mapping[Says, Light] = {"allowed": "green", "conditions": "yellow", "unkn
 
 _TEMPLATES = {
     "flags-unknown": "{name}: what its page permits is not known",
-    "pictures-forbidden": "{name}: its page does not permit to “Sell images they generate”",
-    "pictures-unclear": "{name}: its page permits to sell the model, but does not name selling images; ask its creator",
+    "pictures-forbidden": "{name}: its page does not permit users to “Sell images they generate”",
+    "pictures-unclear": "{name}: its page permits selling the model, but does not mention selling images; "
+    "ask its creator",
     "credit-needed": "{name}: credit {creator}",
     "credit-unknown": "{name}: whether its creator must be credited is not known",
-    "merges-forbidden": "{name}: its page does not permit to “Share merges using this model”",
+    "merges-forbidden": "{name}: its page does not permit users to “Share merges using this model”",
     "merges-same": "{name}: merges must carry the same permissions",
-    "sell-forbidden": "{name}: its page does not permit to “Sell this model or merges using this model”",
+    "sell-forbidden": "{name}: its page does not permit users to “Sell this model or merges using this model”",
     "trained-unsettled": "{name}: whether a LoRA trained on it counts as a merge is not said anywhere",
-    "services-forbidden": "{name}: its page does not permit to “Run on services that generate for money”",
+    "services-forbidden": "{name}: its page does not permit users to “Run on services that generate for money”",
     "services-civitai": "{name}: of the services only Civitai may run it",
     "base-licence": "{name}: the licence of {base} ({licence}) {verb}",
     "base-unknown": "{name}: the licence of what it was made for ({base}) is not known",
@@ -75,7 +76,7 @@ _VERBS: Mapping[Says, str] = {
 _WARNINGS = {
     "real-person": "{name} shows a REAL PERSON. Civitai has forbidden content of real people altogether, living or "
     "dead; such pages are for work-safe, non-commercial use only, and the person's own rights hold everywhere.",
-    "minor": "{name} is marked as showing a CHILD. SameFace does not fetch it, and does not use it.",
+    "minor": "{name} is marked as showing a CHILD. SameFace does not download it, and does not use it.",
     "taken-down": "Civitai has taken {name} down; find out why before you use it.",
     "archived": "{name} is archived on Civitai: its page may no longer be maintained, and it can no longer be "
     "downloaded.",

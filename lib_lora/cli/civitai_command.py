@@ -26,7 +26,9 @@ _DOES = ("info", "fetch", "library", "starter", "token", "agree", "off", "site")
 def add(command: Commands) -> None:
     """Add this command."""
     civitai = command(
-        "civitai", _civitai, "What LoRAs and base models are on Civitai and may be used for, and fetching them."
+        "civitai",
+        _civitai,
+        "Look up LoRAs and base models on Civitai and what they may be used for, and download them.",
     )
     civitai.add_argument("does", choices=_DOES, metavar="|".join(_DOES))
     civitai.add_argument(
@@ -128,7 +130,7 @@ def _starter(options: argparse.Namespace) -> Answer:
     model, root, folder = starter_named(options.what[0]), data_root(options.data), _folder(options)
     print(f"{model.title}: {size(model.bytes, 1000)} from {model.host}, to {folder}.")
     print(f"Its licence is {model.licence.name} ({model.licence.address}). {model.licence.note}")
-    agreed = options.yes or _asked("Fetch it under this licence?")
+    agreed = options.yes or _asked("Download it under this licence?")
     with Spinner(f"fetching {model.name}") as spinner:
         path = fetch_starter(root, model, folder, agreed, _reporter(spinner, model.name))
     return Answer(f"{path.name} is in {path.parent}.", {"file": str(path), **model.values()})

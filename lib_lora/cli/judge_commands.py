@@ -121,7 +121,7 @@ def add(command: Commands) -> None:
     on(combine, rents=True)
     comfyui(combine)
 
-    text = "Stay, and answer a JSON line on standard input with one on standard output."
+    text = "Stay running, and answer each JSON line on standard input with one on standard output."
     scorer = command("scorer", _scorer, text, answers=False)
     scorer.add_argument("name", metavar="NAME")
     scorer.add_argument("--json", dest="lines", action="store_true", help="no effect: its answers are always JSON")

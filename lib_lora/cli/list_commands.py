@@ -51,7 +51,7 @@ def _settings(options: argparse.Namespace) -> Answer:
     known = presets()
     if options.preset not in known:
         near = nearest(options.preset, known)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}."
+        hint = f"did you mean {near}?" if near else f"the presets are {', '.join(known)}."
         raise UserError(f"There is no preset {options.preset!r}; {hint}", code="preset-unknown", preset=options.preset)
     family, one = known[options.preset]
     defaults = flat(preset(options.preset, family.name, narrow=one.narrow))

@@ -211,7 +211,7 @@ def _productions(options: argparse.Namespace) -> Answer:
         return Answer(text, {"folder": str(out), "pictures": len(kept), "signed": identity is not None})
     found = [(one, one.progress()) for one in production_store.productions(character)]
     if not found:
-        return Answer(f"Nothing was produced of {name} yet.", [])
+        return Answer(f"No pictures of {name} have been produced yet.", [])
     rows = [("production", "kept", "painted", "run", "step", "weight")]
     for one, progress in found:
         plan = progress.plan

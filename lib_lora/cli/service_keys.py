@@ -41,7 +41,7 @@ def forget_key(root: Path, service: str, of: str) -> Answer:
     api_key_store.forget(root, service)
     left = api_key_store.kept_in(root, service)
     still = f" One is still in {_where(left, service)}." if left else ""
-    return Answer(f"The key is forgotten here; delete it at {of} too.{still}", {"kept_in": left})
+    return Answer(f"The key has been removed here; delete it at {of} too.{still}", {"kept_in": left})
 
 
 def _where(kept: str, service: str) -> str:

@@ -31,7 +31,7 @@ def about_command(words: Sequence[str], commands: Collection[str]) -> str:
         alone = words[0] == "-h" or any(one.startswith(words[0]) for one in ("--help", "--version"))
         return "" if alone else f"{words[0]} comes before the command; write the command first, then its options."
     near = nearest(words[0].lower(), commands)
-    return f"there is no command {words[0]!r}; {f'did you mean {near}?' if near else 'see --help for those there are.'}"
+    return f"there is no command {words[0]!r}; {f'did you mean {near}?' if near else 'see --help for the list.'}"
 
 
 def about_options(words: Sequence[str], known: Collection[str]) -> str:

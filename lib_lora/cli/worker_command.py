@@ -19,9 +19,9 @@ def add(command: Commands) -> None:
     worker.add_argument("job", type=at_least(1), metavar="JOB", help="its number")
     worker.add_argument("--prepare", action="store_true", help="only create the run that another machine will train")
     painter = command("paint-plans", _paint_plans, "", answers=False)
-    painter.description = "Paint what another machine lays into the folder --data, until standard input ends."
+    painter.description = "Paint what another machine places in the folder --data, until standard input ends."
     rehearsal = command("rehearse", _rehearse, "", answers=False)
-    rehearsal.description = "Measure the run that another machine has laid into the folder --data."
+    rehearsal.description = "Measure the run that another machine has placed in the folder --data."
 
 
 def _rehearse(options: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ def done(entry: Any) -> Done:
         if name == "execution_error":
             return Done({}, _error(about))
     if status.get("status_str") == "error":
-        return Done({}, "it says no more of it than that there was an error")
+        return Done({}, "it says only that there was an error")
     outputs = entry.get("outputs")
     found = {
         node: pictures

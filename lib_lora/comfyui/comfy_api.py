@@ -256,7 +256,8 @@ class ComfyApi:
             return reply
         hint = "; it requires a login, which SameFace does not support" if reply.status in (401, 403) else ""
         raise UserError(
-            f"ComfyUI at {self.address} refuses what was asked, with status {reply.status}{hint}; its window says why.",
+            f"ComfyUI at {self.address} refused the request with status {reply.status}{hint}; its console shows "
+            "the reason.",
             code="comfyui-refused",
             address=self.address,
             status=reply.status,
@@ -264,7 +265,7 @@ class ComfyApi:
 
     def _unreadable(self) -> UserError:
         return UserError(
-            f"What answers at {self.address} is not ComfyUI; give the address that its own window names.",
+            f"What answers at {self.address} is not ComfyUI; give the address that ComfyUI's own console shows.",
             code="comfyui-answer-unreadable",
             address=self.address,
         )

@@ -169,7 +169,7 @@ class ComfyPainter:
         """The picture of a workflow that is done."""
         if done.interrupted:
             raise StoppedByUser(
-                "Interrupted in ComfyUI; the pictures that are there are kept.", code="stopped-in-comfyui"
+                "Interrupted in ComfyUI; the pictures painted so far are kept.", code="stopped-in-comfyui"
             )
         places = done.pictures.get(PICTURE) or []
         if done.fault or not places:
@@ -188,7 +188,7 @@ class ComfyPainter:
 
     def _check_stop(self) -> None:
         if self._job.stopping():
-            raise StoppedByUser("Stopped; the pictures that are there are kept.", code="painting-stopped")
+            raise StoppedByUser("Stopped; the pictures painted so far are kept.", code="painting-stopped")
 
 
 def _read(content: bytes, size: tuple[int, int]) -> Image.Image:
@@ -209,6 +209,6 @@ def _read(content: bytes, size: tuple[int, int]) -> Image.Image:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         said = "it is not a complete PNG"
     raise UserError(
-        f"A picture that came from ComfyUI is not taken: {said}; see whether a node of its own changes pictures.",
+        f"A picture from ComfyUI was rejected: {said}; check whether a custom node changes pictures.",
         code="comfyui-picture-invalid",
     )

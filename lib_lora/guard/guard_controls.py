@@ -42,7 +42,7 @@ def controls(names: Callable[[], list[str]], is_img2img: bool) -> Sequence[Any]:
                 MOST_TRIES,
                 value=plain.tries,
                 step=1,
-                label="Tries a picture, where it is painted again",
+                label="Tries per picture, if painted again",
                 elem_id=element("tries"),
             )
         more = gr.Textbox(value="", visible=False, label="Further settings", elem_id=element("more"))

@@ -17,10 +17,10 @@ from lib_lora.workflows.produce.production import Line
 Action = Literal["mark", "reject", "repaint"]
 ACTIONS: tuple[tuple[str, Action], ...] = (
     ("keep and mark", "mark"),
-    ("put into a folder rejected", "reject"),
+    ("save in a folder named rejected", "reject"),
     ("paint again", "repaint"),
 )
-LINES: tuple[tuple[str, Line], ...] = (("keep: surely this face", "keep"), ("same: this person", "same"))
+LINES: tuple[tuple[str, Line], ...] = (("keep: clearly this face", "keep"), ("same: this person", "same"))
 MOST_TRIES = 20
 _WORDS: dict[str, str] = dict((*ACTIONS, *LINES))
 _LONGEST = 10_000  # characters of the JSON text

@@ -245,7 +245,7 @@ def ask_or(name: str, default: Any = None) -> Any:
     try:
         found = _value(_KNOWN[name].name)
     except Exception as error:  # another program's, which extensions patch
-        _log.warning("The webui's %s cannot be had (%s: %s).", full_name(name), type(error).__name__, error)
+        _log.warning("The webui's %s is not available (%s: %s).", full_name(name), type(error).__name__, error)
         return default
     return default if found is _NOTHING else found
 

@@ -34,7 +34,7 @@ class LoraSettings:
     )
     alpha: float = field(
         default=16.0,
-        metadata=described("Alpha", "How strongly it acts, as alpha/rank; half the rank trains calmly."),
+        metadata=described("Alpha", "How strongly it acts, as alpha/rank; half the rank trains gently."),
     )
     dropout: float = field(
         default=0.0,

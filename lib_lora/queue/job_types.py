@@ -332,7 +332,8 @@ class CombineArguments:
             raise Misfit(f"the weights of the other LoRA must be above 0 and up to {most}, such as 0.5.", "weights")
         if not LEAST_COMBINED <= self.count <= MOST_COMBINED:
             raise Misfit(
-                f"there cannot be {self.count} prompts at each weight; give {LEAST_COMBINED} to {MOST_COMBINED}.",
+                f"{self.count} is not a possible number of prompts at each weight; give {LEAST_COMBINED} to "
+                f"{MOST_COMBINED}.",
                 "count",
             )
 
@@ -346,7 +347,8 @@ def _check_painter(painter: str, on: str, rental: Rental | None) -> None:
 def _check_painting(steps: int, weights: Sequence[float]) -> None:
     if steps not in RANGES["grid_steps"]:
         raise Misfit(
-            f"there cannot be {steps} sampling steps; give {RANGES['grid_steps']} (20 is usual).", "grid_steps"
+            f"{steps} is not a possible number of sampling steps; give {RANGES['grid_steps']} (20 is usual).",
+            "grid_steps",
         )
     for weight in weights:
         if weight not in RANGES["weight"]:

@@ -714,7 +714,7 @@ def _download_rest(part: Path, size: int, address: str) -> None:
     from urllib.request import Request, urlopen
 
     if not address.startswith(("https://", "http://")):
-        raise ValueError("it is no address of the web")
+        raise ValueError("it is not a web address")
     have = part.stat().st_size if part.is_file() else 0
     if have == size:
         return

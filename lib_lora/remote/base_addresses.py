@@ -69,7 +69,7 @@ def note(root: Path, sha256: str, address: str) -> None:
         UserError: the file cannot be written.
     """
     if not _HASH.fullmatch(sha256):
-        raise ValueError(f"{sha256!r} is no SHA-256")
+        raise ValueError(f"{sha256!r} is not a SHA-256 hash")
     with _CHANGING:
         before = _all(root)
         if before.get(sha256) != address:

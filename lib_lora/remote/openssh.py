@@ -117,7 +117,7 @@ def program(name: str) -> str:
             if sys.platform == "win32"
             else "install OpenSSH's client (on Debian and Ubuntu the package openssh-client)"
         )
-        raise UserError(f"The program {name} is not there; {how}.", code="openssh-missing", program=name)
+        raise UserError(f"The program {name} is not installed; {how}.", code="openssh-missing", program=name)
     return found
 
 
@@ -226,7 +226,7 @@ def quoted(name: str) -> str:
         ValueError: a line of the batch would end in it.
     """
     if any(ord(letter) < 32 for letter in name):
-        raise Misfit(f"{name!r} is no name", "name")
+        raise Misfit(f"{name!r} is not a name", "name")
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -49,7 +49,7 @@ _FREE = "{size} free on the disk"
 _MACHINE = "{where}, {has}"
 _NODE = "{where}; a node has {has}"
 _NO_GPUS_ASKED = (
-    "{found}; so jobs ask for no GPU: where nodes with some are started when needed, add the place with --gpus 1"
+    "{found}, so jobs request no GPU; if nodes with GPUs are started on demand, add the place with --gpus 1"
 )
 _CHANGING = threading.Lock()  # several jobs may note at once what they found
 

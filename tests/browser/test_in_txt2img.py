@@ -225,4 +225,4 @@ def test_pictures_still_to_be_painted_are_not_gone(person: Visitor) -> None:
     texts = in_page(person.page, shown)
     assert texts[0] == ["Still to be painted."] * 3
     assert len(texts[1]) == 3
-    assert all("The picture is no longer there." in one for one in texts[1])
+    assert all("The picture no longer exists." in one for one in texts[1])

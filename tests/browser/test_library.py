@@ -99,8 +99,8 @@ def test_from_agreeing_to_the_fetched_file(
     page.get_by_label("A model on Civitai").fill(f"{civitai.site}/models/405/neon")
     page.get_by_role("button", name="Find it").click()
     page.get_by_text("Neon v1", exact=True).wait_for()
-    page.locator(".sf-panel-library .sf-card", has_text="Neon v1").get_by_role("button", name="Fetch it").click()
-    page.get_by_text("neon.safetensors is there").wait_for()
+    page.locator(".sf-panel-library .sf-card", has_text="Neon v1").get_by_role("button", name="Download").click()
+    page.get_by_text("neon.safetensors has been downloaded").wait_for()
     assert (tmp_path / "loras" / "neon.safetensors").read_bytes() == further
     page.get_by_text("5 models; 4 of them are known from Civitai.").wait_for()
 

@@ -43,7 +43,7 @@ GERMAN = {
     "Test the earlier checkpoint, step {earlier}.": "Prüfe Schritt {earlier}.",
     "Test step {step:,}": "Schritt {step:,} prüfen",
     "Only when asked": "Nur auf Verlangen",
-    "How much the pictures differ from each other: 100% is as much as the base model's, or more; under {limit:.0%} "
+    "How much the pictures differ from each other: 100% means as much as the base model's, or more; under {limit:.0%} "
     "they are all alike.": "Wie verschieden die Bilder sind; unter {limit:.0%} sind alle gleich.",
     "not measured: {why}": "nicht gemessen: {why}",
     "the base model itself does too little of what was asked": "das Basismodell tut es selbst kaum",

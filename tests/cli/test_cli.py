@@ -153,7 +153,7 @@ def test_forget_deletes_the_embeddings_and_nothing_else(main, known):
     assert any("embedding" in path.read_text(encoding="utf-8") for path in before if path.suffix == ".json")
     said = main("forget", "Mara 24", "--data", known)
     assert said.status == 0
-    assert said.out.startswith("1 file with what was computed of the face of Mara 24 deleted")
+    assert said.out.startswith("1 file with what was computed from the face of Mara 24 deleted")
     after = {path for path in folder.rglob("*") if path.is_file()}
     assert [path.name.startswith("template") for path in before - after] == [True]
     assert not any("embedding" in path.read_text(encoding="utf-8") for path in after if path.suffix == ".json")

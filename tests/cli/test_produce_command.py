@@ -61,5 +61,5 @@ def test_a_wildcard_that_is_not_there_is_said_before_anything_is_made(main, copi
 
 
 def test_there_is_none_yet(main, copied):
-    assert main("productions", NAME, "--data", copied.root).out == f"Nothing was produced of {NAME} yet.\n"
+    assert main("productions", NAME, "--data", copied.root).out == f"No pictures of {NAME} have been produced yet.\n"
     assert main("productions", NAME, 3, "--data", copied.root).code == "production-not-found"

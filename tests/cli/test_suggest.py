@@ -21,10 +21,7 @@ def test_a_mistyped_command_is_guessed(word, meant):
 
 
 def test_what_resembles_nothing_is_only_named():
-    assert (
-        suggest.about_command(["photo.jpg"], COMMANDS)
-        == "there is no command 'photo.jpg'; see --help for those there are."
-    )
+    assert suggest.about_command(["photo.jpg"], COMMANDS) == "there is no command 'photo.jpg'; see --help for the list."
     assert suggest.about_options(["--qqqq"], {"--base"}) == "there is no option --qqqq of this command."
     assert suggest.about_settings({"zzzz": 1}, SETTINGS) == "there is no setting 'zzzz'."
 

@@ -94,7 +94,7 @@ def test_without_a_verdict_nothing_is_said_of_a_number() -> None:
         ("identity", {"retention_best": None, "refusal": "only 2 photos"}, "no lines could be drawn"),
         ("identity", {"retention_best": None, "counted": 4}, "only 4 faces can be measured; 5 are needed"),
         ("identity", {"retention_best": None, "keep": None}, "no lines could be drawn"),
-        ("identity", {"retention_best": None}, "this report says nothing of it"),
+        ("identity", {"retention_best": None}, "this report does not say"),
         ("only_when_asked", {"leak_share": None, "leak": None, "keep": None}, "no lines could be drawn"),
         (
             "only_when_asked",
@@ -129,7 +129,7 @@ def test_without_a_verdict_nothing_is_said_of_a_number() -> None:
             {"followed": None, "scene": None, "turning": None, "uplift_pairs": 4},
             "fewer than 5 pictures can be compared with those of the same prompts without the LoRA",
         ),
-        ("obedience", {"followed": None, "scene": None}, "this report says nothing of it"),
+        ("obedience", {"followed": None, "scene": None}, "this report does not say"),
         (
             "obedience",
             {"followed": None, "turning": None, "asked_told": 4},
@@ -146,7 +146,7 @@ def test_without_a_verdict_nothing_is_said_of_a_number() -> None:
             {"variety_ratio": None, "uplift": None},
             "fewer than 5 pictures can be compared with those without the LoRA",
         ),
-        ("variety", {"variety_ratio": None}, "this report says nothing of it"),
+        ("variety", {"variety_ratio": None}, "this report does not say"),
     ],
 )
 def test_what_could_not_be_measured_says_why(code: str, values: dict[str, Any], why: str) -> None:

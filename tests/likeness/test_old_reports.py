@@ -44,7 +44,7 @@ def test_an_old_report_opens_with_all_that_is_still_known(name, tmp_path):
     text = " ".join(as_text(report).split())
     assert report.verdict.because in text
     assert "In percent: identity 86. Not measured: only when asked (no pictures without the trigger word);" in text
-    assert "obedience, variety (this report says nothing of it)." in text
+    assert "obedience, variety (this report does not say)." in text
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_the_four_numbers_are_bars_that_say_what_they_mean():
     assert [(one["aria-label"], one["aria-valuenow"]) for one in meters] == [
         ("Identity", "95"), ("Only when asked", "75"), ("Obedience", "34"), ("Variety", "100")
     ]  # fmt: skip
-    assert (meters[1]["aria-valuetext"] or "").startswith("75%. How little of the person is in pictures without")
+    assert (meters[1]["aria-valuetext"] or "").startswith("75%. How little the person shows in pictures without")
     assert "person&#39;s face" in html
 
 
@@ -155,7 +155,7 @@ def test_every_picture_appears_small_and_with_its_words():
         "LoRA mara-000800.safetensors",
         "toy-engine:1234",
         "toy licence, commercial use permitted",
-        "Similarity is no proof of identity",
+        "Similarity is not proof of identity",
         "Left out of every summary, and shown with the reason: 3 pictures and 1 photo.",
         "stranger line T_id 0.64",
         "keep line T_keep 0.76",
@@ -251,7 +251,7 @@ def test_gaps_are_never_filled_in(make: Callable[[], Report]):
         html = render(one, no_picture)
         assert not re.search(r"\b(None|nan|Undefined)\b", html)
         assert "<img" not in html
-        assert html.count("the picture is no longer there") == len(one.pictures)
+        assert html.count("the picture no longer exists") == len(one.pictures)
 
 
 def test_too_few_faces_are_the_reason_where_there_is_no_other():

@@ -36,7 +36,7 @@ def test_it_reads_from_the_verdict_to_the_small_print():
         "Also worth knowing:",
         "Photos left out:",
         "Small print:",
-        "Similarity is no proof of identity",
+        "Similarity is not proof of identity",
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places)

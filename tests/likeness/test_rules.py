@@ -404,7 +404,7 @@ def test_the_note_on_turned_heads_says_how_many_are_good_from_the_front():
     """Thirteen of sixteen: no alarm, and not simply good."""
     known = {"under_keep": 5, "ahead": 16, "ahead_under": 3, "aside": 4, "aside_under": 2}
     (note,) = judge(changed(CLEAN, **known)).notes
-    assert note.startswith("From the front 13 of 16 faces are clearly this person; 2 of 4 turned heads lie under the ")
+    assert note.startswith("From the front 13 of 16 faces are clearly this person; 2 of 4 turned heads are below the ")
     assert judge(changed(CLEAN, **{**known, "ahead": 0, "ahead_under": 0})).notes == []
 
 
@@ -712,7 +712,7 @@ def test_turned_heads_are_named_before_drift():
     assert (made.rule, made.kind, made.drift) == ("angles", "drift", True)
     assert made.headline == "Good from the front; turned heads drift"
     assert made.because == (
-        "From the front 14 of 15 faces are clearly this person; 3 of 4 turned heads lie under the keep line."
+        "From the front 14 of 15 faces are clearly this person; 3 of 4 turned heads are below the keep line."
     )
     assert made.advice.startswith("Add 3 to 5 photos with the head turned left and right")
     strangers_ahead = {**turned, "ahead_under": 3, "ahead_as_strangers": 2.9}

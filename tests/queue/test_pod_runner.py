@@ -507,7 +507,7 @@ def test_what_runpod_refuses_to_say_once_after_a_restart_is_asked_again(home, an
     home.close()
     home.runpod.plan("GET /pods/", times=2, **answer)
     home.open()
-    home.until(number, lambda: "Requests are repeated meanwhile; the work there continues." in home.said(number))
+    home.until(number, lambda: "Requests are being repeated; the work there continues." in home.said(number))
     home.lets(6)
     assert home.ended(number).state == "finished"
     assert ([*home.runpod.pods], home.runpod.living(), home.states()) == ([pod.id], [], ["ended"])

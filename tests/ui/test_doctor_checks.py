@@ -343,7 +343,7 @@ def test_other_machines_are_as_they_were_when_last_checked(tmp_path, absent):
     assert workshop["text"] == f"mara@workshop.example.org, {gpu}"
     assert zoo["text"].startswith(
         "Ray cluster http://head:8265, storage /shared; a node has no NVIDIA GPU, 8 cores, 80.0 GB free on the disk, "
-        "Python 3.11.4; so jobs ask for no GPU"
+        "Python 3.11.4, so jobs request no GPU"
     )
 
 

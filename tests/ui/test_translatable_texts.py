@@ -27,7 +27,7 @@ def test_what_the_scripts_say_is_listed() -> None:
     assert {text for text in asked if translatable_texts.has_words(text)} - {"pasted.png"} <= {*listed}
     others = {"{n} minute ago", "{n} minutes ago"}  # one and many
     others |= {"Put into txt2img", "Captions", "Try again", "Give the character a name."}  # which a widget translates
-    others |= {"A caption names what its photo shows beside the person, so that it is not learned with the face."}
+    others |= {"A caption names what its photo shows besides the person, so that it is not learned with the face."}
     others |= {"No connection to the webui; is it still running?"}
     assert others <= {*listed}
     assert len(listed) == len({*listed}) > 500

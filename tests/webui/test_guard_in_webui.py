@@ -100,7 +100,7 @@ def painted(webui, body, kind="txt2img"):
 def test_it_is_offered_with_the_arguments_that_never_change(webui):
     [own, _] = [one for one in webui.ask("/sdapi/v1/script-info") if one["name"] == TITLE.lower()]
     assert own["is_alwayson"]
-    labels = ["Judge each picture's face", "Character", "What passes", "Tries a picture, where it is painted again"]
+    labels = ["Judge each picture's face", "Character", "What passes", "Tries per picture, if painted again"]
     assert [one["label"] for one in own["args"]] == [*labels, "What happens to the rest", "Further settings"]
 
 

@@ -147,7 +147,7 @@ function drawLead(character) {
       buttons,
     });
   } else if (captions.written < captions.of) {
-    const detail = 'A caption names what its photo shows beside the person, so that it is not learned with the face.';
+    const detail = 'A caption names what its photo shows besides the person, so that it is not learned with the face.';
     parts.lead.set({ tone: captions.tone, text, detail, buttons: [{ ...write, main: true }, go] });
   } else {
     parts.lead.set({ tone: captions.tone, text, buttons: [{ ...go, main: true }] });

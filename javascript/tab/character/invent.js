@@ -262,7 +262,7 @@ async function stopped(open) {
     if (!job()) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  throw new Error(t('The painting has not stopped yet; wait for it, then take the face.'));
+  throw new Error(t('Painting has not stopped yet; wait until it has, then take the face.'));
 }
 
 function shown() {

@@ -60,7 +60,7 @@ export function updateFaceCard(node, one, open) {
   const best = !open && isBest(one);
   node.classList.toggle('sf-out', Boolean(one.why));
   if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
-  else if (one.doubt === '') badge(node.parts.word, 'good', t('Face {number}: good to begin from', one));
+  else if (one.doubt === '') badge(node.parts.word, 'good', t('Face {number}: a good starting point', one));
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
   const said = one.why
     ? t(one.said)

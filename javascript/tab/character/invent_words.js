@@ -36,7 +36,7 @@ function fits(last, view) {
   return (last.kind === 'invent') === (view.stage !== 'picked');
 }
 
-const photos = () => ({ label: 'I have photos after all', do: () => goTo({ step: 'photos' }) });
+const photos = () => ({ label: 'Use my own photos instead', do: () => goTo({ step: 'photos' }) });
 
 /**
  * @param {Job} open
@@ -48,11 +48,11 @@ function jobWords(open, view) {
   if (open.state === 'paused')
     return {
       tone: 'warn',
-      text: 'The painting is paused.',
+      text: 'Painting is paused.',
       buttons: [{ label: 'Resume', main: true, do: () => resumeJob(open) }, stop],
     };
   if (open.state === 'waiting')
-    return { tone: 'none', text: 'The painting is waiting.', detail: beginsWhen(open), buttons: [stop] };
+    return { tone: 'none', text: 'Painting is waiting.', detail: beginsWhen(open), buttons: [stop] };
   const { standing } = open;
   const counted = standing && standing.phase === 'painting';
   if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
@@ -87,10 +87,10 @@ function endedWords(last, view) {
   };
   const aside = { label: 'Dismiss', do: () => controlJob(last, 'forget') };
   const painted = last.kind === 'invent' ? view.candidates.length : view.painted;
-  const left = painted ? plural(painted, '{n} picture is kept.', '{n} pictures are there.') : '';
+  const left = painted ? plural(painted, '{n} picture is kept.', '{n} pictures are kept.') : '';
   if (last.state === 'failed')
-    return { tone: 'bad', text: last.error || 'The painting failed.', detail: left, buttons: [again, aside] };
-  const text = last.state === 'stopped' ? 'The painting was stopped.' : 'The painting was interrupted.';
+    return { tone: 'bad', text: last.error || 'Painting failed.', detail: left, buttons: [again, aside] };
+  const text = last.state === 'stopped' ? 'Painting was stopped.' : 'Painting was interrupted.';
   return { tone: 'warn', text, detail: left, buttons: [again, aside] };
 }
 
@@ -119,7 +119,7 @@ function chooseWords(view, doing) {
     };
   // of faces that older versions painted, it is not known which are good to begin from
   const known = view.candidates.some((one) => one.doubt !== null)
-    ? t('Good to begin from are faces that look ahead, are well lit and have nothing over the eyes.')
+    ? t('Faces that look ahead, are well lit and have nothing over the eyes make the best starting point.')
     : '';
   return {
     tone: 'none',
@@ -155,8 +155,8 @@ function pickedWords(character, view, doing) {
   const mirrored = view.mirrored
     ? plural(
         view.mirrored,
-        '{n} photo beside these is a mirror image of a kept view.',
-        '{n} photos beside these are mirror images of kept views.',
+        '{n} further photo is a mirror image of a kept view.',
+        '{n} further photos are mirror images of kept views.',
       )
     : '';
   const detail = [mirrored, there].filter(Boolean).join(' ');

@@ -14,7 +14,7 @@ export const RUNPOD = {
   forget: '/runpod/key/forget',
   label: 'API key of RunPod',
   where: 'Make one in RunPod’s console under Settings, API Keys. It stays on this computer, and is never shown.',
-  forgotten: 'The API key is forgotten here; delete it in RunPod’s console too.',
+  forgotten: 'The API key has been removed here; delete it in RunPod’s console too.',
 };
 
 /**

@@ -20,8 +20,8 @@ export const forTraining = {
   time: () => '',
   most: (one) =>
     t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does. ' +
-        'These limits hold for the whole run, however often it is resumed.',
+      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, even if it is still working. ' +
+        'These limits apply to the whole run, however often it is resumed.',
       { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
     ),
 };
@@ -40,8 +40,7 @@ export const forPainting = {
   time: (one, quote) => [...one.paints.map((what) => paintTime(one, what)), quote.left].join(' '),
   most: (one) =>
     t(
-      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, whatever it does, and ' +
-        'before that as soon as the pictures are painted and judged. These limits hold for the run: for its training ' +
+      'Starting rents a GPU ({name}) and costs {most} at most: after {hours} hours it is deleted, even if it is still working, and before that as soon as the pictures are painted and judged. These limits apply to the run: to its training ' +
         'and its pictures together.',
       { name: one.name, most: one.most, hours: format.number(one.hours, 1) },
     ),
@@ -68,9 +67,10 @@ const PAINTED = {
   produce: 'Painting each picture once takes about {time} there and costs about {total}.',
 };
 const UNKNOWN = {
-  test: 'How long a test of {n} pictures takes on the {name} is not known: none of this size were painted on one for you.',
-  choose: 'Nor is the time for a search for the best step and weight, which paints up to {n} pictures.',
-  produce: 'How long the pictures take on the {name} is not known: none of this size were painted on one for you.',
+  test: 'How long a test of {n} pictures takes on the {name} is not known: you have not painted pictures of this size on one yet.',
+  choose: 'The time for a search for the best step and weight, which paints up to {n} pictures, is not known either.',
+  produce:
+    'How long the pictures take on the {name} is not known: you have not painted pictures of this size on one yet.',
 };
 
 /**

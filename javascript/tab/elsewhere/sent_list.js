@@ -8,8 +8,8 @@ import { plural, t } from '../base/texts.js';
 import { foldSection } from '../widgets/widgets.js';
 
 const BASE = '{file}, {size}; sent once, and kept there for the next training';
-const THERE = '{file}, {size}; it is there already, and is not sent';
-const FETCHED = '{file}, {size}; the other machine fetches it from {address}';
+const THERE = '{file}, {size}; it is already there, so it is not sent';
+const FETCHED = '{file}, {size}; the other machine downloads it from {address}';
 const NEVER =
   'Never sent: the original files, their names and metadata, notes, templates of the face, and paths of this computer.';
 

@@ -43,7 +43,7 @@ export function findModel(begun) {
 
   async function take(/** @type {FoundModel} */ found, /** @type {string} */ file) {
     const words = 'The page of {title} says that it shows a real person. Download it anyway?';
-    if (found.poi && !(await askConfirm(t(words, { title: found.title }), 'Fetch it', { danger: true }))) return;
+    if (found.poi && !(await askConfirm(t(words, { title: found.title }), 'Download', { danger: true }))) return;
     await api.post('/library/fetch', { what: found.what, version: found.version, file });
     begun();
   }
@@ -53,7 +53,7 @@ export function findModel(begun) {
     const version = selectBox(found.versions, found.version, (chosen) => search(found.what, chosen).catch(() => null));
     const files = found.files.map((one) => ({ value: one.value, text: `${one.text} (${bytes(one.bytes)})` }));
     const file = selectBox(files, found.file);
-    const fetch = actionButton('Fetch it', () => take(found, file.value), { main: true });
+    const fetch = actionButton('Download', () => take(found, file.value), { main: true });
     const folder = library.folders[found.goes_to];
     const { light } = found.assessment.lights.pictures;
     const { creator, base_model: base } = found.summary;
@@ -69,7 +69,9 @@ export function findModel(begun) {
       found.versions.length > 1 ? formField('Version', version) : null,
       files.length > 1 && !found.refusal ? formField('File', file) : null,
       found.refusal ? notice('warn', el('span', { text: found.refusal.message })) : null,
-      found.refusal || !folder ? null : el('p', { class: 'sf-help', text: t('It goes to {folder}.', { folder }) }),
+      found.refusal || !folder
+        ? null
+        : el('p', { class: 'sf-help', text: t('It will be saved in {folder}.', { folder }) }),
       found.refusal ? null : el('div', { class: 'sf-row' }, fetch),
     );
   }

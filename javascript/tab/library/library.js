@@ -32,8 +32,8 @@ const KEY = {
   path: '/library/token',
   forget: '/library/token/forget',
   label: 'API key of Civitai',
-  where: 'Needed for files that only members may fetch. Make one on Civitai under Account settings, API Keys.',
-  forgotten: 'The API key is forgotten here; delete it on Civitai too.',
+  where: 'Needed for files that only members may download. Make one on Civitai under Account settings, API Keys.',
+  forgotten: 'The API key has been removed here; delete it on Civitai too.',
 };
 
 /** @type {LibraryPanel} what `mount` has made. */
@@ -83,7 +83,7 @@ function make(root) {
   made.starters = starterCards(begun);
   made.settings = settingsFold(made);
   const advice = el('p', { class: 'sf-help', text: t(NO_ADVICE) });
-  const find = el('div', { class: 'sf-stack' }, el('h3', { text: t('Find and fetch') }), made.find);
+  const find = el('div', { class: 'sf-stack' }, el('h3', { text: t('Find and download') }), made.find);
   made.findPart = find;
   const starters = el('div', { class: 'sf-stack' }, el('h3', { text: t('Base models to begin with') }), made.starters);
   made.startersPart = starters;
@@ -224,16 +224,16 @@ function showFetch(made, task) {
   if (task.state === 'running') {
     const share = task.total ? task.done / task.total : null;
     const values = { name: task.about, done: bytes(task.done), all: bytes(task.total) };
-    const text = t(task.total ? 'Fetching {name}: {done} of {all}' : 'Fetching {name}', values);
+    const text = t(task.total ? 'Downloading {name}: {done} of {all}' : 'Downloading {name}', values);
     const stop = actionButton('Stop', () => api.post('/library/stop', { kind: 'fetch' }), { small: true });
     fillWith(made.fetching, el('div', { class: 'sf-row' }, el('span', { text }), stop), progressBar(share, text));
   } else if (task.state === 'stopped') {
     const values = { name: task.about, done: bytes(task.done), all: bytes(task.total) };
-    const text = t('Stopped at {done} of {all}. Fetch {name} again to continue.', values);
+    const text = t('Stopped at {done} of {all}. Download {name} again to continue.', values);
     fillWith(made.fetching, notice('warn', el('span', { text })));
   } else if (task.error) fillWith(made.fetching, notice('bad', el('span', { text: task.error.message })));
   else if (task.result) {
-    const text = t('{name} is there: {file}', task.result);
+    const text = t('{name} has been downloaded: {file}', task.result);
     fillWith(made.fetching, notice('good', el('span', { text })));
   }
 }

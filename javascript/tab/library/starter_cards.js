@@ -16,17 +16,17 @@ export function starterCards(begun) {
   async function take(/** @type {StarterModel} */ one) {
     const size = bytes(one.bytes);
     const values = { title: one.title, size, host: one.host, licence: one.licence.name, note: one.licence.note };
-    const words = 'Fetch {title} ({size}) from {host}? It is under the licence {licence}. {note}';
-    if (!(await askConfirm(t(words, values), 'I agree to the licence: fetch it'))) return;
+    const words = 'Download {title} ({size}) from {host}? It is under the licence {licence}. {note}';
+    if (!(await askConfirm(t(words, values), 'I agree to the licence: download'))) return;
     await api.post('/library/starter', { name: one.key, agreed: true });
     begun();
   }
 
   function card(/** @type {StarterModel} */ one) {
-    const fetch = actionButton('Fetch it', () => take(one), { label: `${t('Fetch it')}: ${one.title}` });
+    const fetch = actionButton('Download', () => take(one), { label: `${t('Download')}: ${one.title}` });
     const link = { href: one.licence.address, target: '_blank', rel: 'noopener noreferrer', text: one.licence.name };
     const licence = el('p', { class: 'sf-help' }, `${t('Licence')}: `, el('a', link));
-    const there = toneBadge('good', t('is there'));
+    const there = toneBadge('good', t('installed'));
     const head = el(
       'div',
       { class: 'sf-check-head' },

@@ -235,7 +235,7 @@ function drawMap() {
     missing.length ? el('p', { text: t('The LoRA makes up what no photo shows:') }) : null,
     missing.length
       ? el('ul', { class: 'sf-problems' }, missing)
-      : el('p', {}, toneSign('good'), el('span', { text: t('All angles and framings are there') })),
+      : el('p', {}, toneSign('good'), el('span', { text: t('All angles and framings are covered') })),
   );
 }
 

@@ -40,7 +40,7 @@ export function productionGallery(decided) {
   const piled = checkbox('Stack near-duplicates', true, draw);
   const undo = actionButton('Undo', () => takeBack(), { small: true });
   const list = el('div', { class: 'sf-gallery', role: 'group', aria: { label: t('Pictures') } });
-  const none = el('p', { class: 'sf-quiet', text: t('No picture is shown by this filter.') });
+  const none = el('p', { class: 'sf-quiet', text: t('No pictures match this filter.') });
   const help = el('p', { class: 'sf-help', text: t(KEYS) });
   const node = el('div', { class: 'sf-stack', hidden: true });
   appendTo(node, [el('div', { class: 'sf-row sf-gallery-tools' }, filters, order, piled, undo), help, list, none]);

@@ -10,7 +10,7 @@ import { lightbox } from '../widgets/lightbox.js';
 import { keyedList, toneBadge } from '../widgets/widgets.js';
 
 const TO_COME = 'Still to be painted.';
-const GONE = 'The picture is no longer there.';
+const GONE = 'The picture no longer exists.';
 /**
  * What a picture is called: {word, tone}; null where it is not judged yet.
  * @param {ShownRow} row
@@ -74,7 +74,7 @@ export function gridPictures() {
   const leakHead = el('h3', { text: t('Without the trigger word') });
   const leakHelp = el('p', {
     class: 'sf-help',
-    text: t('The LoRA is on, but the character is not asked for.'),
+    text: t('The LoRA is on, but the prompt does not ask for the character.'),
   });
   const leaks = el('div', {}, leakHead, leakHelp, leak);
   const heading = el('h3', { text: t('The pictures') });

@@ -80,7 +80,7 @@ function draw(form) {
   const fitted = el('p', { class: 'sf-help' });
   const unusable = el('p', { class: 'sf-help' });
   const licence = baseLicence();
-  const starters = actionButton('Fetch one in the Library', () => goTo({ step: 'library' }));
+  const starters = actionButton('Download one in the Library', () => goTo({ step: 'library' }));
   const asked = onlyWhenAsked((settings) => {
     choose(form, { settings });
     show(form);

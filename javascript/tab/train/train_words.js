@@ -121,7 +121,7 @@ function waiting(job) {
   return {
     tone: 'none',
     text: 'The training is waiting.',
-    detail: beginsWhen(job) || t('It begins in a moment.'),
+    detail: beginsWhen(job) || t('Starting soon.'),
     buttons: [
       paused && { label: 'Resume', main: true, do: () => resumeJob(job) },
       { label: 'Remove from queue', do: () => controlJob(job, 'stop') },
@@ -152,7 +152,7 @@ function failed(job, run, other, gone) {
 function failedWhere(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
-  if (!step) return 'It failed before anything was saved; “Try again” starts over.';
+  if (!step) return 'It failed before anything was saved; “Try again” starts from the beginning.';
   const values = { step: format.number(step) };
   return t('The steps up to {step} are saved; “Try again” continues after step {step}.', values);
 }
@@ -196,7 +196,7 @@ function toTest(run) {
 function place(run) {
   if (!runsAreNew()) return '';
   const step = run ? run.saved : 0;
-  if (!run || !step) return t(' before anything was saved; it starts over');
+  if (!run || !step) return t(' before anything was saved; it will start from the beginning');
   return t('; it can continue after step {step} of {total}', {
     step: format.number(step),
     total: format.number(run.total),

@@ -85,7 +85,7 @@ class AnswerCache:
         """Where an answer lies; those of Civitai's own sites at one place, and no other site's there."""
         text, owner = str(key), owner_of(site or self._site)
         if not (text.isascii() and text.isalnum() and len(text) <= 64):
-            raise Misfit(f"{text[:80]!r} is no key", "key")
+            raise Misfit(f"{text[:80]!r} is not a key", "key")
         whose = "" if owner == DEFAULT else f"-{digest_of(owner)[:16]}"
         return self._folder / f"{kind}-{text}{whose}.json"
 

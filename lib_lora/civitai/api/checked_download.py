@@ -139,7 +139,7 @@ def _is_there(target: Path, wanted: WantedFile) -> bool:
     if target.is_file() and sha256_once(target) == wanted.sha256:
         return True
     raise UserError(
-        f"{target} is there already, and is another file; move it away, or choose another folder.",
+        f"{target} already exists, and is another file; move it away, or choose another folder.",
         code="civitai-file-there",
         file=target,
     )

@@ -132,7 +132,7 @@ class CivitaiApi:
                 return reply, url
             url = next_address(url, reply.location)
         raise UserError(
-            f"{host_in(url)} sends the request on and on; try again later.", code="civitai-redirect-endless"
+            f"{host_in(url)} keeps redirecting the request; try again later.", code="civitai-redirect-endless"
         )
 
     def _patient(self, url: str, longest: int, token: bool) -> Reply:

@@ -38,7 +38,7 @@ def add(command: Commands) -> None:
         "--budget",
         type=at_least(1),
         metavar="N",
-        help="with --more: how many to paint at most, beside 20 strangers (default: 900); "
+        help="with --more: how many to paint at most, in addition to 20 strangers (default: 900); "
         "it ends sooner once enough are kept, with views from both sides",
     )
     invent.add_argument("--lora", metavar="FILE", help="with --more: paint with this LoRA; newest: the character's own")

@@ -49,7 +49,9 @@ def add(command: Commands) -> None:
     consent.add_argument("name", metavar="NAME")
     consent.add_argument("kind", metavar="KIND", help="fictional, myself, or consented (adult, with documentation)")
 
-    forget = command("forget", _forget, "Delete what was computed of a character's face (biometric data); photos stay.")
+    forget = command(
+        "forget", _forget, "Delete what was computed from a character's face (biometric data); photos stay."
+    )
     forget.add_argument("name", metavar="NAME")
 
 
@@ -126,10 +128,10 @@ def _forget(options: argparse.Namespace) -> Answer:
     gone = forget_faces(folder)
     values = {"character": options.name, "deleted": [str(path) for path in gone]}
     if not gone:
-        return Answer(f"Nothing that was computed of the face of {options.name} is stored.", values)
+        return Answer(f"Nothing that was computed from the face of {options.name} is stored.", values)
     files = f"{len(gone)} file{'' if len(gone) == 1 else 's'}"
     text = (
-        f"{files} with what was computed of the face of {options.name} deleted; photos, decisions, runs and reports "
+        f"{files} with what was computed from the face of {options.name} deleted; photos, decisions, runs and reports "
         "stay. What is needed is made again when it is audited, scored or trained."
     )
     return Answer(text, values)

@@ -213,8 +213,8 @@ def _productions(
         mine = (job for job in line if job.slug == slug(name))
         if there and (job := next((one for one in mine if production_in(one.arguments) == there.id), None)):
             raise UserError(
-                f"Job {job.id} ({job.state}) is there already for these pictures of {name}, production {there.id}; let "
-                "it end, or stop it first.",
+                f"Job {job.id} ({job.state}) already exists for these pictures of {name}, production {there.id}; "
+                "wait for it to end, or stop it first.",
                 code="production-has-job",
                 job=job.id,
                 production=there.id,

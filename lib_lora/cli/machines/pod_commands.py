@@ -66,7 +66,7 @@ def _pods(options: argparse.Namespace) -> Answer:
         return Answer(text, [one.values() for one in living])
     if bool(options.name) == options.all:
         raise UserError(
-            f"Name one pod, or say --all: {typed('pods', 'end', 'NAME')}", "name", code="pod-to-end-not-named"
+            f"Name one pod, or use --all: {typed('pods', 'end', 'NAME')}", "name", code="pod-to-end-not-named"
         )
     ended = renting.end_pods(root, options.name)
     text = "\n".join(f"{one.name} is deleted." for one in ended) or "No SameFace pods are running."

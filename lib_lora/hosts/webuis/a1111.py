@@ -59,8 +59,8 @@ class A1111(Webui):
             self._return()
         except Exception as error:
             report(
-                f"SameFace: the model did not come back to the GPU ({type(error).__name__}: {error}); the next picture"
-                " tries it again"
+                f"SameFace: the model could not be moved back to the GPU ({type(error).__name__}: {error}); the "
+                "next picture will try again"
             )
         ask_or("devices:torch_gc", _nothing)()
 

@@ -79,7 +79,7 @@ class Forge(Webui):
         if fault:
             raise fault[0]
         if not answer:
-            raise RuntimeError("the webui's main thread did not do it")
+            raise RuntimeError("the webui's main thread did not respond")
         return answer[0]
 
     def ready_model(self) -> Any:

@@ -237,7 +237,7 @@ class Webui(PaintingWebui):
         except StoppedByUser:
             return None
         except Exception as error:  # a model that is out of the common way
-            report(f"SameFace: the VAE could not be asked ({type(error).__name__}: {error})")
+            report(f"SameFace: the VAE could not be used ({type(error).__name__}: {error})")
             return None
         finally:
             _give_back()

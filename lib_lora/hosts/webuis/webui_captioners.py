@@ -226,7 +226,8 @@ def _fetch_it(name: str, missing: list[str]) -> str:
     """What to do about files that are missing; empty where none is."""
     if not missing:
         return ""
-    return f"The webui has not fetched {' and '.join(missing)} yet; one click on {_BUTTONS[name]} in img2img does it."
+    what = " and ".join(missing)
+    return f"The webui has not downloaded {what} yet; one click on {_BUTTONS[name]} in img2img does it."
 
 
 def _refuse(name: str, missing: list[str]) -> None:

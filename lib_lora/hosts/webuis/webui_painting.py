@@ -358,12 +358,12 @@ def _no_numbers(host: PaintingWebui, one: Cell) -> str:
     """What to do about not-a-numbers: a LoRA makes them by too much weight, a model by too little precision."""
     if one.lora is None or not one.weight:
         return (
-            "The webui painted not-a-numbers with this checkpoint; start the webui with"
+            "The webui produced invalid numbers (NaN) with this checkpoint; start the webui with"
             f" {host.full_precision}, or choose another VAE."
         )
     return (
-        f"The webui painted not-a-numbers with the LoRA {one.lora.name} at weight {one.weight:g}; choose a lower weight"
-        f" or an earlier step, or start the webui with {host.full_precision}."
+        f"The webui produced invalid numbers (NaN) with the LoRA {one.lora.name} at weight {one.weight:g}; choose a "
+        f"lower weight or an earlier step, or start the webui with {host.full_precision}."
     )
 
 

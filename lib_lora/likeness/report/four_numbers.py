@@ -32,20 +32,20 @@ _OF_CEILING = (
 )
 _OF_PHOTOS = "How much of the person's face the pictures keep: 0% is a stranger, 100% the character's photos."
 _ASKED = (
-    "How little of the person is in pictures without the trigger word: 100% is nothing, 0% (all of it leaks) as much "
-    "as with the trigger word."
+    "How little the person shows in pictures without the trigger word: 100% means not at all, 0% (everything "
+    "leaks) as much as with it."
 )
 _LEAKING = (
-    "How little of the person is in pictures without the trigger word: 100% is nothing, 0% (all of it leaks) as much "
-    "as with the trigger word; the leak is {leak:.0%}, and {seen} of {of} such pictures show the person."
+    "How little the person shows in pictures without the trigger word: 100% means not at all, 0% (everything "
+    "leaks) as much as with it; the leak is {leak:.0%}, and {seen} of {of} such pictures show the person."
 )
 _FOLLOWS = (
-    "How far heads, mouths and surroundings are as the prompt asks, of how far they are in the base model's pictures: "
-    "100% is as the base model, 0% as if nothing had been asked."
+    "How well heads, mouths and surroundings follow the prompt, relative to the base model's pictures: 100% means "
+    "as well as there, 0% as if nothing had been asked for."
 )
-_DIFFERS = "How much the pictures differ from each other: 100% is as much as the base model's, or more."
+_DIFFERS = "How much the pictures differ from each other: 100% means as much as the base model's, or more."
 _DIFFERS_FROM = (
-    "How much the pictures differ from each other: 100% is as much as the base model's, or more; under {limit:.0%} "
+    "How much the pictures differ from each other: 100% means as much as the base model's, or more; under {limit:.0%} "
     "they are all alike."
 )
 MEANINGS: dict[NumberCode, str] = {  # whatever was measured
@@ -65,7 +65,7 @@ _NO_LEAK_CELLS = "no pictures without the trigger word"
 _FEW_LEAK_CELLS = "only {count} pictures without the trigger word; {least} are needed"
 _NO_GAIN = "with the LoRA the face is hardly more like the photos than without it"
 _LEAK_UNJUDGED = "fewer than {least} pictures without the trigger word can be judged, or the LoRA gains too little"
-_UNSAID = "this report says nothing of it"
+_UNSAID = "this report does not say"
 _REASONS = (
     *(_NO_LINES, _FEW_FACES, _NO_BASE, _FEW_PAIRS, _FEW_COMPARED, _FEW_ASKED, _BASE_IDLE),
     *(_NO_LEAK_CELLS, _FEW_LEAK_CELLS, _NO_GAIN, _LEAK_UNJUDGED, _UNSAID),

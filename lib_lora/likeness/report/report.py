@@ -31,7 +31,7 @@ VERSION = 1
 REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
 SMALL_PRINT = (
-    "Similarity is no proof of identity: this compares pictures with each other and identifies nobody.",
+    "Similarity is not proof of identity: this compares pictures with each other and identifies nobody.",
     "Face recognisers are less exact for some groups of people than for others; the lines are drawn for this "
     "character alone and cannot be used for another.",
     "One picture scatters by about 0.05; only the set is judged.",

@@ -28,9 +28,9 @@ NOTES: tuple[Note, ...] = (
             at_least(lambda f: f.angles.aside_under, 2),
             at_least(lambda f: 2 * f.angles.aside_under, lambda f: f.angles.aside),
         ),
-        "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} lie under the keep "
-        "line. Photos of turned heads help: there are {photos_left} turned to the left and {photos_right} to the right "
-        "of the picture.",
+        "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep "
+        "line. Photos of turned heads help: there are {photos_left} turned to the left and {photos_right} to the "
+        "right of the picture.",
     ),
     Note(
         "small faces",
@@ -110,7 +110,7 @@ NOTES: tuple[Note, ...] = (
             above(lambda f: f.surface.eye_change, 15.0),
             at_least(lambda f: f.identity.retention_best, HALF),
         ),
-        "The eyes have another colour than in the photos (difference {eye_change:.0f}; 10 is obvious).",
+        "The eyes have a different colour than in the photos (difference {eye_change:.0f}; 10 is obvious).",
     ),
     Note(
         "age",
@@ -125,6 +125,6 @@ NOTES: tuple[Note, ...] = (
     Note(
         "sex",
         (above(lambda f: f.surface.sex_changes, 0.2),),
-        "In {sex_changes:.0%} of the pictures the engine takes the person for another sex than in the photos.",
+        "In {sex_changes:.0%} of the pictures the engine takes the person for a different sex than in the photos.",
     ),
 )

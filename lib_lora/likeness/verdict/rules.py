@@ -65,15 +65,15 @@ _ONE_FACE = (
     "alike to each other ({mutual:.2f}) than to the photos ({likeness:.2f})."
 )
 _OTHER_FACES = (
-    "With the LoRA the faces are others than the base model's of the same seeds (likeness {base_alike:.2f}), but no "
-    "more like the photos ({uplift:+.2f}): the training has spoiled them."
+    "With the LoRA the faces differ from the base model's of the same seeds (likeness {base_alike:.2f}), but are "
+    "no more like the photos ({uplift:+.2f}): the training has spoiled them."
 )
 _TURN_THEM = (
     "Add 3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and "
     "{photos_right} to the right of the picture), and train again."
 )
 _ADD_TURNED = (
-    "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} lie under the keep line.",
+    "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line.",
     _TURN_THEM,
     "add_photos",
     None,
@@ -85,7 +85,7 @@ _NAME_IT = (
 )
 _SAID = "{kept_in_words}"
 _LEAKS = _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too."
-_UNDER_LINE = "{under_keep} of {counted} faces lie below what the character's own photos allow."
+_UNDER_LINE = "{under_keep} of {counted} faces are below what the character's own photos allow."
 
 _BROKEN = "{no_face} of {read} pictures show no face, while the base model paints one: the LoRA breaks the picture."
 _BLURRED = (
@@ -101,12 +101,12 @@ _LATER_IS_WORSE = (
     "Keep step {step}; for a new run halve the learning rate.",
 )
 _MORE_FAILS = (
-    "Training on has brought nothing: {kept_in_words}, as at the step at which it was continued.",
+    "Further training has brought nothing: {kept_in_words}, as at the step at which it was continued.",
     "Train again with twice the learning rate; first make sure that all photos show this person, clearly and close.",
 )
 _EARLIER_WAS_BETTER: tuple[str, str, str, Limit] = (
     _SAID + ", {fallen_points} percentage points less than at step {best_step}.",
-    "Use step {best_step}; training on does not help.",
+    "Use step {best_step}; further training does not help.",
     "use_step",
     lambda f: f.training.best_step,
 )
@@ -276,8 +276,8 @@ RULES: tuple[Rule, ...] = (
         "not measurable",
         (at_least(lambda f: f.pictures.hidden_share, MANY),),
         "In {hidden} of {read} pictures the face cannot be judged: {hidden_in_words}.",
-        "Give pictures that show the whole face uncovered, like photos and not heavily compressed; painted styles are "
-        "for the eye to judge.",
+        "Provide pictures that show the whole face uncovered, photo-like and not heavily compressed; judge "
+        "painted styles by eye.",
     ),
     Rule(
         "two faces",
@@ -451,7 +451,7 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT)),
         "These faces are hardly more like the photos than those without the LoRA ({uplift:+.2f}).",
-        "Check that the prompt holds the trigger and this character's LoRA at weight 1.",
+        "Check that the prompt contains the trigger and this character's LoRA at weight 1.",
     ),
     Rule(
         "undertrained, no longer rising",
@@ -482,8 +482,8 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*WEAK, there(lambda f: f.base.uplift)),
         _SAID + "{lost_in_words}.",
-        "Check that the prompt holds the trigger and this character's LoRA at weight 1; then use a later checkpoint of "
-        "it.",
+        "Check that the prompt contains the trigger and this character's LoRA at weight 1; then use a later "
+        "checkpoint of it.",
     ),
     # -- the face is there, and too much with it
     Rule(
@@ -538,7 +538,7 @@ RULES: tuple[Rule, ...] = (
         "follows no prompt",
         IGNORED,
         _ONE_POSE,
-        "Use the LoRA at weight {much_lower:g}; if it stays, train again with a third of the learning rate.",
+        "Use the LoRA at weight {much_lower:g}; if this persists, train again with a third of the learning rate.",
         "set_weight",
         lambda f: f.training.much_lower,
     ),
@@ -551,7 +551,7 @@ RULES: tuple[Rule, ...] = (
         ),
         "The faces are burnt: {contrast_ratio:.1f} times the contrast and {colour_ratio:.1f} times the colour of "
         "{texture_of}.",
-        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
         "set_weight",
         lambda f: f.training.lower,
     ),
@@ -566,7 +566,7 @@ RULES: tuple[Rule, ...] = (
             below(lambda f: f.surface.colour_ratio, CAST),
         ),
         "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
-        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
         "set_weight",
         lambda f: f.training.lower,
     ),
@@ -575,7 +575,7 @@ RULES: tuple[Rule, ...] = (
         "overtrained",
         (*LEARNED, below(lambda f: f.base.adherence, -0.03)),
         "The pictures follow the prompt less than without the LoRA (CLIP {adherence:+.3f}).",
-        "Use the LoRA at weight {lower:g}; if it stays, use an earlier checkpoint.",
+        "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
         "set_weight",
         lambda f: f.training.lower,
     ),
@@ -695,8 +695,8 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*SHARPLY, *UNDER, PAINTED, unless(RUN)),
         _SAID + ".",
-        "Check that the prompt holds the trigger and this character's LoRA at weight 1; if so, use a later checkpoint "
-        "of it, or train it longer.",
+        "Check that the prompt contains the trigger and this character's LoRA at weight 1; if so, use a later "
+        "checkpoint of it, or train it longer.",
     ),
     Rule(
         "drift, one thing in common",
@@ -756,7 +756,7 @@ RULES: tuple[Rule, ...] = (
         "consistent",
         _NOT_PRESERVED,
         _LEAKS,
-        "Keep {it}, and paint other people without it; for a LoRA that shows this person less when not asked, have "
+        "Keep {it}, and paint other people without it; for a LoRA that shows this person less when not asked to, have "
         "captions written, train again with output preservation, and compare: prompts may be followed less.",
         "keep",
         PRESERVATION,

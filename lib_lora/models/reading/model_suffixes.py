@@ -40,7 +40,7 @@ def see_that_it_can_be_a_model(path: Path) -> None:
         good = first.startswith(_TORCH_STARTS)
     if not good:
         raise UserError(
-            f"{path.name} is called {suffix}, but its content is not a model's; it may be cut off: fetch it again.",
+            f"{path.name} ends in {suffix}, but does not contain a model; it may be cut off: download it again.",
             "what",
             code="model-content-unknown",
             file=path,

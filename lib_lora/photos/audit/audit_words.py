@@ -20,8 +20,8 @@ _SETS: dict[Code, str] = {
     "several-people": "of several people",
     "too-few-photos": "too few",
     "few-photos": "few",
-    "many-photos": "more than help",
-    "one-background": "before one background",
+    "many-photos": "more than needed",
+    "one-background": "against one background",
     "one-outfit": "in one outfit",
     "one-light": "in one light",
 }

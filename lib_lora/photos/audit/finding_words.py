@@ -38,7 +38,10 @@ _UNLIKE = "{{it}} looks unlike the others (likeness {{likeness:.2f}}, usual is {
 
 _WORDS: Mapping[Code, _Words] = {
     "photo-unreadable": _Words("unreadable", "{reason}"),
-    "no-face": _Words("no face", "no face was found; a photo from behind, or of something else, teaches no face."),
+    "no-face": _Words(
+        "no face",
+        "no face was found; a face cannot be learned from a photo taken from behind, or of something else.",
+    ),
     "sheet-of-four": _Words("sheet", "{it} is a sheet of four pictures; cut it apart and import the pieces."),
     "several-faces": _Words(
         "several people",
@@ -64,7 +67,7 @@ _WORDS: Mapping[Code, _Words] = {
     "same-moment": _Words("burst", "{it} shows the same moment as {other}, which is better{alike}; one is enough."),
     "another-person": _Words("another person", _UNLIKE.format("another person, or a view that hides the face")),
     "unusual-view": _Words("unlike", _UNLIKE.format("most likely this person in an unusual view")),
-    "unclear-face": _Words("unlike", _UNLIKE.format("a face that can hardly be seen looks like nobody")),
+    "unclear-face": _Words("unlike", _UNLIKE.format("the face is too unclear to be recognised")),
     "small-face": _Words("tiny face", "the face has {value:.1f} pixels (limit {limit:g})."),
     "blurred-face": _Words("blurred", "the face is blurred ({value:.0f}, limit {limit:g})."),
     "soft-face": _Words(
@@ -78,10 +81,10 @@ _WORDS: Mapping[Code, _Words] = {
     "dark-face": _Words("dark", "the face is dark (grey level {value:.0f}, limit {limit:g})."),
     "bright-face": _Words("bright", "the face is too bright (grey level {value:.0f}, limit {limit:g})."),
     "white-areas": _Words(
-        "bright", "{value:.0%} of the face is fully white (limit {limit:.0%}), and what was there is lost."
+        "bright", "{value:.0%} of the face is fully white (limit {limit:.0%}), so its detail is lost there."
     ),
     "black-areas": _Words(
-        "dark", "{value:.0%} of the face is fully black (limit {limit:.0%}), and what was there is lost."
+        "dark", "{value:.0%} of the face is fully black (limit {limit:.0%}), so its detail is lost there."
     ),
     "unsure-face": _Words("unsure", "this may not be a face (confidence {value:.3f}, limit {limit:g})."),
     "several-people": _Words(
@@ -103,7 +106,7 @@ _WORDS: Mapping[Code, _Words] = {
     "one-light": _Words(
         "one light",
         "The light is nearly the same in all photos (the faces' grey levels spread by {value:.0f}, limit {limit:g}); "
-        "add some by day, by lamp, from the side.",
+        "add some in daylight, in lamplight and lit from the side.",
     ),
 }
 

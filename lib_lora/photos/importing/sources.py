@@ -81,7 +81,7 @@ def find(sources: Iterable[Path], own: Path | None = None) -> FoundPictures:
 def _add(source: Path, own: Path | None, found: FoundPictures) -> None:
     """Raises: UserError, OSError: it cannot be read, or has too many pictures."""
     if own is not None and any(_same(path, own) for path in (source, *Path(os.path.realpath(source)).parents)):
-        sentence = f"{source} lies in the character's own folder and is not taken in again; leave it out."
+        sentence = f"{source} is in the character's own folder and is not imported again; leave it out."
         found.skipped.append(UserError(sentence, code="source-in-own-folder", file=source))
     elif source.is_dir():
         _in_folder(source, own, found)

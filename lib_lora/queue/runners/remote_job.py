@@ -249,7 +249,7 @@ class RemoteJob:
             if self.killed.is_set() or (deadline and time.monotonic() > deadline):
                 if kills == _KILLS:
                     raise UserError(
-                        f"{self.place.name} does not end the job; see what runs there.",
+                        f"{self.place.name} does not end the job; check what is running there.",
                         code="remote-not-ended",
                         place=self.place.name,
                     )
@@ -354,7 +354,7 @@ def explained_failure(failure: Exception, place: places.Place) -> UserError:
     said = " ".join(str(failure).split())[:300]
     return UserError(
         f"The job on {place.name} could not be followed ({type(failure).__name__}: {said}); resume it to continue "
-        "from what is there.",
+        "from what is stored there.",
         code="remote-failed",
         place=place.name,
     )

@@ -269,9 +269,7 @@ class RentedPod:
                 self._job.check_stop()
                 if not said:
                     said = True
-                    self._job.say(
-                        f"{str(error).rstrip('.')}. Requests are repeated meanwhile; the work there continues."
-                    )
+                    self._job.say(f"{str(error).rstrip('.')}. Requests are being repeated; the work there continues.")
                 self._job.pause(remote_job.AGAIN)
 
     def found(self, api: RentalApi) -> Pod | None:

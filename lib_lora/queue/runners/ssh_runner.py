@@ -240,7 +240,7 @@ class SshWorker:
             code = self._remote.follow(lambda: self._bring(run))
             if code is None:
                 return None
-            self._say(f"Bringing home what was made on {self.place.name}")
+            self._say(f"Fetching results from {self.place.name}")
             self._bring_all(run)
             self._erase(run)
             return code

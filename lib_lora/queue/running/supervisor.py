@@ -50,7 +50,7 @@ _OTHERWISE = "it runs the jobs, and this one takes over when that one has ended"
 # jobs at once that have pictures painted elsewhere and judge them here, each in a process that needs a core or two
 JUDGES = max(2, (os.cpu_count() or 1) // 2)
 _NOT_STARTED = "The queue has not been started; restart the webui."
-_NOT_WRITTEN = "What this job came to could not be written down; the log of the webui says why."
+_NOT_WRITTEN = "The result of this job could not be stored; the webui's log says why."
 _log = logging.getLogger(__name__)
 
 

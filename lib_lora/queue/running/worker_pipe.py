@@ -90,7 +90,7 @@ class WorkerPipe:
         if self.stopping():
             if self.wish:
                 raise StoppedByUser("Stopped.", code="work-stopped")
-            raise StoppedByUser("The program that wanted this has ended.", code="parent-gone")
+            raise StoppedByUser("The program that started this work has ended.", code="parent-gone")
 
     def ask(self, what: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """Ask the parent, and give its answers as they come; the last one has "done".

@@ -332,8 +332,8 @@ class RayApi:
                 place=self._name,
             )
         raise UserError(
-            f"The Ray cluster at {self.address} refused the request with status {reply.status}{_said(reply)}; see "
-            "that its dashboard answers there, and nothing in between, and try again.",
+            f"The Ray cluster at {self.address} refused the request with status {reply.status}{_said(reply)}; "
+            "check that this is the address of its dashboard and that no proxy is in between, and try again.",
             code="ray-refused",
             place=self._name,
             status=reply.status,
@@ -381,7 +381,7 @@ def _said(reply: Reply) -> str:
 
 def _plain(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
-        raise Misfit(f"{text[:200]!r} is no part of an address", "text")
+        raise Misfit(f"{text[:200]!r} is not part of an address", "text")
     return text
 
 

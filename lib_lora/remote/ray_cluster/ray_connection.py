@@ -148,7 +148,7 @@ class RayConnection:
         open_storage: Callable[[str], Storage] = shared_storage.opened,
     ) -> None:
         if place.ray is None:
-            raise ValueError("a machine that is no cluster")
+            raise ValueError("a machine that is not a cluster")
         self.root, self.place, self._cluster = root, place, place.ray
         self.api = api or RayApi(place.address(), place.name)
         self._open = open_storage

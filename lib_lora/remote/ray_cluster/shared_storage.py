@@ -123,7 +123,7 @@ def checked(name: str) -> str:
         OSError: it is not one.
     """
     if not name or any(not _PART.fullmatch(part) for part in name.split("/")):
-        raise OSError(errno.EINVAL, f"{name[:200]!r} is no name in the storage")
+        raise OSError(errno.EINVAL, f"{name[:200]!r} is not a name in the storage")
     return name
 
 

@@ -85,7 +85,7 @@ class ObjectiveSettings:
     )
     prior_loss_weight: float = field(
         default=1.0,
-        metadata=described("Weight of class pictures", "What a class picture counts against a photo's 1.", least=0),
+        metadata=described("Weight of class pictures", "How much a class picture counts; a photo counts 1.", least=0),
     )
     scale_v_pred_loss: bool = field(
         default=False,

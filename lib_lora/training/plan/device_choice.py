@@ -50,18 +50,18 @@ _GPU_TEXTS: dict[str, tuple[Tone, str, str]] = {
     "xpu": ("good", "Training uses the Intel GPU (XPU).", ""),
     "architecture-unknown": (
         "bad",
-        "{gpu} cannot compute with torch {torch}, which holds no code for {architecture}.",
+        "{gpu} cannot compute with torch {torch}, which contains no code for {architecture}.",
         f"Install a newer torch into the Python that trains; {_START}.",
     ),
     "zluda": (
         "warn",
-        "Training uses {gpu}, which passes itself off as CUDA; SameFace was not tried on it.",
+        "Training uses {gpu}, which passes itself off as CUDA; SameFace has not been tested on it.",
         "If it fails or the loss is not a number, use ROCm.",
     ),
     "torch-missing": (
         "bad",
         "Training cannot start: the Python that trains has no torch that loads.",
-        "Install what is lacking, or install torch again.",
+        "Install what is missing, or install torch again.",
     ),
 }
 _CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
@@ -70,7 +70,7 @@ _CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
     "no-visible-gpu": (
         "warn",
         'the variable {variable} is "{value}", and this torch ({torch}) finds no GPU among those that it names',
-        "Remove {variable}, or correct it; if that changes nothing, look here again.",
+        "Remove {variable}, or correct it; if that changes nothing, check here again.",
     ),
     "rocm-no-device": (
         "bad",
@@ -85,14 +85,14 @@ _CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
     # "warn": without its driver nothing tells how old the card is
     "cuda-and-driver-missing": (
         "warn",
-        "this torch ({torch}) is built without CUDA, and this machine has an NVIDIA GPU, whose driver is not there or "
-        "does not run",
+        "this torch ({torch}) is built without CUDA, and this machine has an NVIDIA GPU, whose driver is missing "
+        "or not running",
         f"If CUDA still supports that GPU, install its driver and a torch with CUDA into the Python that trains; "
         f"{_START}.",
     ),
     "driver-missing": (
         "bad",
-        "this machine has an NVIDIA GPU, but NVIDIA's driver is not there or does not run",
+        "this machine has an NVIDIA GPU, but NVIDIA's driver is missing or not running",
         "Install NVIDIA's driver and restart the machine.",
     ),
     "driver-outdated": (
@@ -102,7 +102,7 @@ _CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
     ),
     "directml": (
         "bad",
-        "torch-directml is there, but SameFace cannot train through DirectML",
+        "torch-directml is installed, but SameFace cannot train through DirectML",
         f"Install a torch with ROCm, where your card and system have one ({_START}), or train elsewhere.",
     ),
     # "warn": many processors contain a small AMD GPU that cannot train
@@ -130,7 +130,7 @@ _CPU_REASONS: dict[str, tuple[Tone, str, str]] = {
     "torch-without-xpu": (
         "warn",
         "this torch ({torch}) is built without XPU, and the only GPU found is one of Intel's. " + _SLOW,
-        "If it is an Arc GPU, a torch with XPU may be able to use it, which was not tried with SameFace "
+        "If it is an Arc GPU, a torch with XPU may be able to use it, which has not been tested with SameFace "
         f"({_START}); most GPUs inside a processor are too small to train.",
     ),
     "no-gpu": (

@@ -247,7 +247,7 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Output preservation",
-            "What it counts, against a photo's 1, that prompts without the trigger word give the base model's pictures."
+            "How much it counts that prompts without the trigger word give the base model's pictures; a photo counts 1."
             " Needs captions, and trained text encoders or vectors; prompts are followed less. 0 = off.",
             least=0,
             group="Photos",
@@ -275,8 +275,8 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Preservation of phrases",
-            "What it counts, against a photo's 1, that under much noise a phrase beside the trigger word does what it"
-            " does in the base model. Prompts are followed then, but may lose the person. 0 = off.",
+            "How much it counts that under much noise a phrase beside the trigger word does what it does in the "
+            "base model; a photo counts 1. Prompts are followed then, but may lose the person. 0 = off.",
             least=0,
             group="Photos",
         ),
@@ -311,7 +311,7 @@ class TrainSettings:
         default=0.0,
         metadata=described(
             "Identity loss",
-            "What it counts, against a photo's 1, that SFace, which judges tests too, recognises the person. 0 = off;"
+            "How much it counts that SFace, which judges tests too, recognises the person; a photo counts 1. 0 = off;"
             " for one person of the small base model it took half as long again and leaked more.",
             least=0,
             group="Photos",

@@ -108,6 +108,6 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
         if os.name != "nt" and stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
             temporary.unlink()
-            raise PermissionError(f"{path.parent} holds no rights")
+            raise PermissionError(f"{path.parent} does not support permissions")
         stream.write(text)
     replace(temporary, path)

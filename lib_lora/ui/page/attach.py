@@ -74,7 +74,7 @@ class Attached:
             self.supervisor.start()
             self._routes()
         except Exception:  # the caller is told
-            _log.exception("SameFace could not begin")
+            _log.exception("SameFace could not start")
 
     def _parts(self) -> tuple[Queue, Supervisor]:
         from lib_lora.queue.queue import Queue

@@ -124,7 +124,7 @@ def startup_lines(port: int, secret: str, listen: bool, file: Path | None) -> li
     lines.append(f"This address opens the page once. {f'For another browser, open {file}' if file else ''}".rstrip())
     if listen:
         lines.append(f"From other machines: {elsewhere(port)}")
-        lines.append("Whoever has this address can see the photos and train; on the way it is not encrypted.")
+        lines.append("Anyone who has this address can see the photos and train; the connection is not encrypted.")
     return [*lines, "Ctrl+C ends it."]
 
 

@@ -246,7 +246,7 @@ def _painted_by(context: RequestContext, folder: CharacterFolder, arguments: _Pa
     run = run_records.run(paths.run(folder, named)) if named is not None else run_records.newest(folder)
     why = context.host.refuses(run.family) if run else ""
     if run and run.settings.trigger_vectors and not context.host.reads_vectors():
-        why = why or "This webui does not read the vectors of the trigger's own from a LoRA."
+        why = why or "This webui does not read the trigger word's own vectors from a LoRA."
     if not run or not why:
         return arguments
     if isinstance(arguments, TestArguments) and arguments.base:

@@ -16,7 +16,7 @@ _OF_CEILING = "{kept:.0%} of what this base model can show of the face is kept{r
 _OF_PHOTOS = "{kept:.0%} of the identity in the photos is kept{range}."
 _RANGE = " (most likely between {low:.0f} and {high:.0f})"
 LIKENESS = (
-    "A likeness is a cosine between faces: 1 is the same picture, the photos of one person lie near 0.9 to their mean, "
+    "A likeness is a cosine between faces: 1 is the same picture, photos of one person are near 0.9 to their mean, "
     "strangers near 0.3. One picture scatters by about 0.05, so only the set is judged."
 )
 MEASURED = {  # facts of a report that are shown as they are: their names, and whether each is a likeness or a share
@@ -29,12 +29,12 @@ MEASURED = {  # facts of a report that are shown as they are: their names, and w
     "uplift": ("Gain over the same pictures without the LoRA", "likeness"),
     "frontal": ("Mean likeness from the front", "likeness"),
     "turned": ("Mean likeness of turned heads", "likeness"),
-    "retention": ("Identity kept, of that in the photos", "share"),
+    "retention": ("Identity kept, relative to the photos", "share"),
     "turning": ("How far heads turn where the base model turns them", "share"),
     "scene": ("How far the surroundings follow the prompt", "share"),
-    "variety_ratio": ("Variety, of that without the LoRA", "share"),
-    "detail_ratio": ("Detail of the skin, of that in the photos", "share"),
-    "contrast_ratio": ("Contrast, of that in the photos", "share"),
+    "variety_ratio": ("Variety, relative to pictures without the LoRA", "share"),
+    "detail_ratio": ("Skin detail, relative to the photos", "share"),
+    "contrast_ratio": ("Contrast, relative to the photos", "share"),
 }
 
 

@@ -70,7 +70,7 @@ def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, 
     lines += [f"  {one.number}: {one.doubt + '; ' if one.doubt else ''}its likeness to the nearest other is "
               f"{alike[one.number]:.2f}" for one in good if one.number in alike]  # fmt: skip
     if not good:
-        return "\n".join([*lines, "None can be picked; describe the face anew, or use another base model."])
+        return "\n".join([*lines, "None can be picked; describe the face again, or use another base model."])
     lines += [
         *_good_to_begin_from(found, alike),
         "The less a face is like the others, the surer further pictures of it can be told from strangers.",

@@ -55,7 +55,7 @@ def _one(text: str, loras: NamedLoras) -> tuple[Path, float]:
         return path, weight
     if len(path.parts) > 1:
         raise UserError(
-            f"There is no file {path}; name a LoRA that is there.", "lora", code="lora-file-missing", file=path
+            f"There is no file {path}; name a LoRA that exists.", "lora", code="lora-file-missing", file=path
         )
     return loras.file(path.stem if path.suffix.lower() == SUFFIX else named), weight
 

@@ -199,7 +199,7 @@ def by_main_process(make: Callable[[], Run]) -> Run:
     if error:
         raise error
     if not folder:
-        raise UserError("The main process made no run.", code="main-process-failed")
+        raise UserError("The main process did not create a run.", code="main-process-failed")
     return replace(load_run(Path(folder)), known=made.known if made else None)
 
 

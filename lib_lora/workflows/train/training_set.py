@@ -195,7 +195,7 @@ def class_files(train: TrainSettings) -> list[Path]:
     if place := character_of(folder):
         name = load(place).name
         raise UserError(
-            f"{folder} has the photos of {name}, which are no class pictures; to train {name} in the same LoRA, set "
+            f"{folder} has the photos of {name}, which are not class pictures; to train {name} in the same LoRA, set "
             "together to that name.",
             "class_photos",
             code="class-photos-of-character",

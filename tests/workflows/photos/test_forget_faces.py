@@ -159,7 +159,7 @@ def test_the_command_and_the_route_are_one(main, tmp_path, eye):
     run_audit(tmp_path, NAME, engine=eye)
     said = main("forget", NAME, "--data", tmp_path)
     assert said.status == 0, said.err
-    assert "files with what was computed of the face" in said.out
+    assert "files with what was computed from the face" in said.out
     assert found_in(Workspace(tmp_path).character(NAME).path) == set()
     assert "is stored" in main("forget", NAME, "--data", tmp_path).out
     assert main("forget", "nobody", "--data", tmp_path).code == "character-not-found"

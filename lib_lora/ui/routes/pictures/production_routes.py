@@ -193,7 +193,7 @@ def _painter(context: RequestContext, folder: CharacterFolder, body: NewProducti
     """Who paints: the worker in the webui's place, where that does not paint with models of the run's family."""
     if body.painter not in (WEBUI, BY, "worker"):
         known = "give webui, worker or comfyui"
-        raise UserError(f"{body.painter!r} paints nothing here; {known}.", "painter", code="painter-unknown")
+        raise UserError(f"{body.painter!r} cannot paint here; {known}.", "painter", code="painter-unknown")
     if body.painter == BY:
         return BY
     run = run_records.run(paths.run(folder, body.run)) if body.run is not None else run_records.newest(folder)

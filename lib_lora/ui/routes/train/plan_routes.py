@@ -249,7 +249,7 @@ def _text(steps: int, photos: int, measured: TimeEstimate | None) -> str:
     if measured and measured.others >= _NOTICED:
         took += f", of which other programs take {round(100 * measured.others)} % now"
     if measured and measured.painting >= 1:
-        took += f"; this includes {in_words(measured.painting)} for pictures painted on the way"
+        took += f"; this includes {in_words(measured.painting)} for pictures painted along the way"
     if measured and measured.plain:
         took += "; estimated from a measurement without preservation"
     return f"{steps:,} steps with {plural(photos, 'photo')}, {took}."
@@ -270,7 +270,9 @@ def _problems(character: Character, counts: Mapping[str, int], need: int, free: 
     for name, photos in counts.items():
         if photos < LEAST_TO_TRAIN:
             whose = f" of {name}" if len(counts) > 1 else ""
-            found.append(f"{plural(photos, 'photo')}{whose} in use; {LEAST_TO_TRAIN} are the least that teach a face.")
+            found.append(
+                f"{plural(photos, 'photo')}{whose} in use; at least {LEAST_TO_TRAIN} are needed to teach a face."
+            )
     if need > free:
         found.append(f"The run needs {size(need, 1000)} of disk, and {size(free, 1000)} are free; free some space.")
     return found

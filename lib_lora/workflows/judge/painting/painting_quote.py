@@ -144,8 +144,8 @@ class PaintingQuote:
         name, count = quoted.offer.gpu.name, plural(self.pictures.count, "picture")
         if quoted.estimate is None or quoted.pace is None:
             return (
-                f"How long {count} take on the {name} is not known, as none of this size were painted on one for you; "
-                "the GPU is deleted as soon as they are there."
+                f"How long {count} take on the {name} is not known, as you have not painted pictures of this size on "
+                "one yet; the GPU is deleted as soon as they have arrived."
             )
         minutes = quoted.pace * self.pictures.steps * self.pictures.count / 60
         return (
@@ -160,7 +160,7 @@ class PaintingQuote:
         return (
             f"The {offer.gpu.name} costs {shown(offer.hourly)} an hour, and at most "
             f"{shown(pod_rental.longest_cost(offer, self.terms))}: after {round(hours, 2):g} hours it is deleted, "
-            "whatever it does, and before that as soon as the pictures are painted and judged."
+            "even if it is still working, and before that as soon as the pictures are painted and judged."
         )
 
     def left_sentence(self) -> str:

@@ -69,7 +69,7 @@ class PlacePainter:
             return []
         self._check_stop()
         if self._base and not self._waits():
-            self._job.say(f"The painter on {self._job.place.name} has ended meanwhile; another one is started.")
+            self._job.say(f"The painter on {self._job.place.name} has ended in the meantime; another one is started.")
             self._base, self._plans = "", 0
         if not self._base:
             self._begin()

@@ -333,7 +333,9 @@ def _grid_sentence(root: Path, found: RentQuote, first: QuotedOffer, steps: int)
     pictures = grid_of(len(PROMPTS), steps, training.side)
     pace = pace_of(PodLedger(root), first.offer, training.family, training.side)
     if pace is None:
-        costs = f"how long they take on the {name} is not known, as none of this size were painted on one for you"
+        costs = (
+            f"how long they take on the {name} is not known, as you have not painted pictures of this size on one yet"
+        )
     else:
         work = pictures.count * pictures.steps
         cost = money.estimate(work, pace, first.offer.hourly, found.terms.cap, found.preparing)

@@ -160,7 +160,7 @@ def test_what_was_measured_is_in_the_answer(page, models):
     seconds = 0.5 * 20 * 8 * 2 / 3 / 2  # 20 pictures of 8 steps
     assert painting["measured"]["seconds"] == pytest.approx(310 + seconds)
     assert painting["measured"]["painting"] == pytest.approx(seconds)
-    assert painting["text"].endswith(f"; this includes {seconds:.0f} s for pictures painted on the way.")
+    assert painting["text"].endswith(f"; this includes {seconds:.0f} s for pictures painted along the way.")
 
 
 def test_what_preservation_costs_is_reckoned_from_a_measurement_without_it(page, models):

@@ -260,7 +260,7 @@ def test_a_worker_that_ended_while_pictures_were_judged_is_started_again(tmp_pat
     alive.clear()  # nobody asked for too long
     assert len(painter.paint([cell])) == 1
     assert orders == ["0001", "0002", "0001"]  # the new worker's first plan
-    assert said == ["The painter on box has ended meanwhile; another one is started."]
+    assert said == ["The painter on box has ended in the meantime; another one is started."]
 
 
 def test_no_gpu_is_rented_to_measure(home):
