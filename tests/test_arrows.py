@@ -60,7 +60,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "queue": FLOOR | RUNS | {"workspace", "setup.environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"setup.environment", "setup.packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "setup.environment"},
-    "ui": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "setup.environment", "setup.packages"},
+    "ui": FLOOR
+    | BELOW
+    | MIDDLE
+    | RUNS
+    | {"queue", "workflows", "hosts", "guard", "setup.environment", "setup.packages"},
     "guard": FLOOR | BELOW | MIDDLE | RUNS | {"workflows", "hosts"},
     "cli": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "workflows", "hosts", "ui", "spinner"},
     "__main__": FLOOR

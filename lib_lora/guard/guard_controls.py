@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lib_lora.guard.guard_settings import ACTIONS, LINES, MOST_TRIES, GuardSettings
+from lib_lora.guard.guard_words import ACTION, CHARACTER, ENABLED, LINE, TITLE, TRIES
 from lib_lora.hosts.webuis import webui_generation
-
-TITLE = "SameFace guard"
 
 
 def controls(names: Callable[[], list[str]], is_img2img: bool) -> Sequence[Any]:
@@ -29,20 +28,20 @@ def controls(names: Callable[[], list[str]], is_img2img: bool) -> Sequence[Any]:
     words = [[one for one, _ in pairs] for pairs in (LINES, ACTIONS)]
     with gr.Accordion(TITLE, open=False, elem_id=element("accordion")):
         with gr.Row():
-            enabled = gr.Checkbox(value=False, label="Judge each picture's face", elem_id=element("enabled"))
+            enabled = gr.Checkbox(value=False, label=ENABLED, elem_id=element("enabled"))
             character = gr.Dropdown(
-                there, value=there[0] if there else "", label="Character", elem_id=element("character")
+                there, value=there[0] if there else "", label=CHARACTER, elem_id=element("character")
             )
             webui_generation.refresh_button(character, names, element("refresh"))
         with gr.Row():
-            line = gr.Radio(words[0], value=words[0][0], label="What passes", elem_id=element("line"))
-            action = gr.Radio(words[1], value=words[1][0], label="What happens to the rest", elem_id=element("action"))
+            line = gr.Radio(words[0], value=words[0][0], label=LINE, elem_id=element("line"))
+            action = gr.Radio(words[1], value=words[1][0], label=ACTION, elem_id=element("action"))
             tries = gr.Slider(
                 1,
                 MOST_TRIES,
                 value=plain.tries,
                 step=1,
-                label="Tries per picture, if painted again",
+                label=TRIES,
                 elem_id=element("tries"),
             )
         more = gr.Textbox(value="", visible=False, label="Further settings", elem_id=element("more"))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from lib_lora.guard.guard_controls import TITLE, controls
+from lib_lora.guard.guard_controls import controls
 from lib_lora.guard.guard_judge import GuardJudge
-from lib_lora.guard.guard_words import KEY
+from lib_lora.guard.guard_words import KEY, TITLE
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.picture_guard import PictureGuard
 from lib_lora.hosts.webui_attributes import report

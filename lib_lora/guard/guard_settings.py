@@ -22,7 +22,9 @@ ACTIONS: tuple[tuple[str, Action], ...] = (
 )
 LINES: tuple[tuple[str, Line], ...] = (("keep: clearly this face", "keep"), ("same: this person", "same"))
 MOST_TRIES = 20
-_WORDS: dict[str, str] = dict((*ACTIONS, *LINES))
+# of earlier versions, which queues of jobs may still hold
+_EARLIER = {"keep: surely this face": "keep", "put into a folder rejected": "reject"}
+_WORDS: dict[str, str] = {**_EARLIER, **dict((*ACTIONS, *LINES))}
 _LONGEST = 10_000  # characters of the JSON text
 
 
@@ -45,6 +47,11 @@ class GuardSettings:
     tries: int = 3
     action: Action = "mark"
     several: bool = False
+
+
+def choices() -> list[str]:
+    """The words of the controls that offer several, for translators: the webui itself translates them."""
+    return [words for words, _ in (*LINES, *ACTIONS)]
 
 
 def settings_of(values: Sequence[object]) -> GuardSettings:

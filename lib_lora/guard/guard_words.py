@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lib_lora.messages.message import Message
 
 if TYPE_CHECKING:
     from lib_lora.workflows.produce.picture_check import Checked
 
-KEY = "Face match"  # in the infotext
+KEY = "Face match"  # in the infotext, which is English in every language
+TITLE = "SameFace guard"
+ENABLED, CHARACTER, LINE, ACTION = "Judge each picture's face", "Character", "What passes", "What happens to the rest"
+TRIES = "Tries per picture, if painted again"
+_PASSED = "{passed} of {counted} pass."
+_STOPPED = "stopped, not judged"
+_TRY = "{status}, try {tries}"
+_NONE = "none"
+_NOT_JUDGED = "Not judged: {why}."
+_OTHER_SIZE = "Judged by the test grid at {wide} x {high}, since there is none at this size."
+_UNMARKED = "{problem} Pictures pass unmarked."
 
 
 @dataclass(frozen=True)
@@ -56,38 +68,49 @@ def on_cell(found: FaceFinding) -> str:
     return f"{_number(found)} {_status(found)}"
 
 
-def under_gallery(found: Sequence[FaceFinding | None]) -> list[str]:
+def templates() -> Iterator[str]:
+    """The labels of the controls, which the webui itself translates, and the templates of the lines under the
+    gallery; the words for a picture are those of a production."""
+    yield from (TITLE, ENABLED, CHARACTER, LINE, ACTION, TRIES)
+    yield from (KEY, _PASSED, _STOPPED, _TRY, _NONE, _NOT_JUDGED, _OTHER_SIZE, _UNMARKED)
+
+
+def under_gallery(found: Sequence[FaceFinding | None], say: Callable[[Message], str] = str) -> list[str]:
     """The lines under the gallery.
 
     Args:
         found: of each picture, in their order; None = it was stopped before it was finished.
+        say: puts a message into the user's language.
     """
     judged = [one for one in found if one is not None]
     if not judged:
         return []
     passed, counted = sum(one.passes for one in judged), [one for one in judged if one.passes or one.fails]
-    begin = f"{KEY} ({judged[0].character}): "
+    begin = f"{say(Message(KEY))} ({judged[0].character}): "
     if counted:
-        begin += f"{passed} of {len(counted)} pass. "
+        begin += f"{say(Message(_PASSED, {'passed': passed, 'counted': len(counted)}))} "
     several = len(found) > 1
     parts = []
     for number, one in enumerate(found, 1):
-        words = "stopped, not judged" if one is None else f"{_number(one)} {_status(one)}"
+        words = say(Message(_STOPPED)) if one is None else f"{_number(one, say)} {_status(one, say)}"
         parts.append((f"{number}: " if several else "") + words)
     lines = [begin + "; ".join(parts) + "."]
     reasons = {one.said for one in judged if one.reason == "not judged" and one.said}
-    lines += [f"Not judged: {said.rstrip('.')}." for said in sorted(reasons)]
+    lines += [say(Message(_NOT_JUDGED, {"why": said.rstrip(".")})) for said in sorted(reasons)]
     sizes = {one.lines_of for one in judged if one.lines_of}
-    lines += [
-        f"Judged by the test grid at {wide} x {high}, since there is none at this size." for wide, high in sorted(sizes)
-    ]
+    lines += [say(Message(_OTHER_SIZE, {"wide": wide, "high": high})) for wide, high in sorted(sizes)]
     return lines
 
 
-def _number(found: FaceFinding) -> str:
-    return "none" if found.likeness is None else f"{found.likeness:.2f}"
+def unmarked(problem: str, say: Callable[[Message], str] = str) -> str:
+    """The line about pictures that could not be judged."""
+    return f"{TITLE}: {say(Message(_UNMARKED, {'problem': problem}))}"
 
 
-def _status(found: FaceFinding) -> str:
-    words = "ok" if found.passes else found.reason
-    return f"{words}, try {found.tries}" if found.tries > 1 else words
+def _number(found: FaceFinding, say: Callable[[Message], str] = str) -> str:
+    return say(Message(_NONE)) if found.likeness is None else f"{found.likeness:.2f}"
+
+
+def _status(found: FaceFinding, say: Callable[[Message], str] = str) -> str:
+    status = Message("ok" if found.passes else found.reason)
+    return say(Message(_TRY, {"status": status, "tries": found.tries}) if found.tries > 1 else status)

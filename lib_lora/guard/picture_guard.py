@@ -20,10 +20,11 @@ from lib_lora.guard import guarded_run, next_try
 from lib_lora.guard.cell_caption import captioned
 from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings, settings_of
-from lib_lora.guard.guard_words import KEY, FaceFinding, finding_of, under_gallery
+from lib_lora.guard.guard_words import KEY, FaceFinding, finding_of, under_gallery, unmarked
 from lib_lora.guard.guarded_run import AXIS, GuardedRun, number_of, run_of
 from lib_lora.hosts.webui_attributes import report
 from lib_lora.hosts.webuis import webui_generation
+from lib_lora.messages.message import Message
 from lib_lora.provenance.marked_saving import mark_saving
 from lib_lora.provenance.source_type import PNG_KEY, packet, says_generated
 from lib_lora.provenance.xmp_files import put_xmp
@@ -79,7 +80,7 @@ class PictureGuard:
             run = GuardedRun(replace(settings, character=self.judge.name(settings.character)))
         except Exception as error:
             run = GuardedRun(GuardSettings(enabled=True), problem=_line(error))
-            report(f"SameFace guard: {run.problem} Pictures pass unmarked.")
+            report(unmarked(run.problem))
         run.captions = axis is not None
         run.scores_only = axis is not None or webui_generation.selected_script(p).lower() == XYZ
         p.all_seeds = list(p.all_seeds)  # the list may be the user's own
@@ -101,7 +102,7 @@ class PictureGuard:
                 run.findings[number] = found
         except Exception as error:
             run.problem = _line(error)
-            report(f"SameFace guard: {run.problem} Pictures pass unmarked.")
+            report(unmarked(run.problem))
         finally:
             run.pictures[number] = pp.image
             _mark(pp.image, packet(guarded_run.source_type(p)))
@@ -133,9 +134,14 @@ class PictureGuard:
         if run is None or not processed.images:
             return
         p.extra_generation_params.pop(KEY, None)  # it would stay for the next run of the same `p`
-        lines = under_gallery([run.findings[number] for number in sorted(run.findings)])
+        words = webui_generation.translations()
+
+        def say(message: Message) -> str:
+            return message.translated(words)
+
+        lines = under_gallery([run.findings[number] for number in sorted(run.findings)], say)
         if run.problem:
-            lines.append(f"SameFace guard: {run.problem} Pictures pass unmarked.")
+            lines.append(unmarked(run.problem, say))
         for line in lines:
             processed.comments = f"{getattr(processed, 'comments', '') or ''}{line}\n"
             p.comment(line)  # for scripts that make a result of their own of many runs

@@ -179,6 +179,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *_of(GUARD, "script_callbacks:on_before_image_saved script_callbacks:on_image_saved"),
     *_of(None, "scripts:scripts_data processing:create_infotext shared:state.job_count"),
     *_of(None, "ui_common:create_refresh_button script_callbacks:on_before_ui"),
+    *_of(None, "localization:localizations shared:opts.localization"),
     # a photo through the VAE
     *_of(VAE, "sd_samplers_common:images_tensor_to_samples sd_samplers_common:samples_to_images_tensor"),
     *_of(VAE, "devices:autocast devices:dtype_vae call_queue:queue_lock"),

@@ -33,6 +33,17 @@ class Message:
     def __str__(self) -> str:
         return self.template.format_map({name: _english(self.values[name]) for name in self.names()})
 
+    def translated(self, words: Mapping[str, str]) -> str:
+        """The message in the user's language, for what the tab's scripts do not say.
+
+        Args:
+            words: by English text; a template that it lacks, or has with other values in braces, stays English.
+        """
+        template = words.get(self.template) or self.template
+        if _fields(template) != _fields(self.template):
+            template = self.template
+        return template.format_map({name: _said(self.values[name], words) for name in self.names()})
+
     def names(self) -> list[str]:
         """The names of the values that the template contains."""
         return [name for _, name, _, _ in string.Formatter().parse(self.template) if name]
@@ -75,6 +86,21 @@ def _english(value: Any) -> Any:
     if isinstance(value, Message):
         return str(value)
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _said(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, Message):
+        return value.translated(words)
+    return ", ".join(str(_said(one, words)) for one in value) if isinstance(value, (list, tuple)) else value
+
+
+def _fields(template: str) -> set[tuple[str, str, str | None]] | None:
+    """The values that a template names, each with its format; None where it is none."""
+    try:
+        parts = [*string.Formatter().parse(template)]
+    except ValueError:  # of a brace that stands alone
+        return None
+    return {(name, how or "", conversion) for _, name, how, conversion in parts if name is not None}
 
 
 def _plain(value: Any) -> Any:

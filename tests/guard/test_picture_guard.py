@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from painting_loop import Detailer
 from PIL import Image
 
+from lib_lora.guard.guard_settings import settings_of
 from lib_lora.guard.guard_words import KEY
 from lib_lora.guard.guarded_run import AXIS
 from lib_lora.guard.next_try import next_seed
+from lib_lora.hosts.webuis import webui_generation
 from lib_lora.provenance.marked_saving import mark_saving
 from lib_lora.provenance.source_type import COMPOSITE, GENERATED, PNG_KEY, packet
 from lib_lora.provenance.xmp_files import xmp_of
@@ -41,6 +44,37 @@ def test_each_picture_says_its_own_and_the_grid_nothing(webui: Any, judge: Any) 
     assert done.comments.startswith("Face match (mara): 3 of 4 pass. 1: 0.71 ok; 2: 0.71 ok; 3: 0.20 lost; 4:")
     saved = [path for path in files(here) if "grid" not in path]
     assert [Image.open(here.folder / path).info["parameters"] for path in saved] == done.infotexts[1:]
+
+
+def test_the_lines_under_the_gallery_are_in_the_language_of_the_webui(
+    webui: Any, judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"Face match": "Gesicht", "{passed} of {counted} pass.": "{counted}, davon {passed} gut.", "lost": "weg"}
+    monkeypatch.setattr(webui_generation, "translations", lambda: words)
+    here = webui()
+    judge.bad[101] = LOST
+    done = here.process_images(here.request(True, "mara", "keep", 3, "mark", "{}", n_iter=2))
+    assert done.comments == "Gesicht (mara): 2, davon 1 gut. 1: 0.71 ok; 2: 0.20 weg.\n"
+    assert matches(done.infotexts)[-1] == "0.20 (mara, lost)"  # which other programs read
+
+
+@pytest.mark.parametrize(
+    ("content", "known"), [('{"lost": "weg", "n": 1}', {"lost": "weg"}), ("[]", {}), ("{", {}), (None, {})]
+)
+def test_the_translations_are_those_that_the_webui_has(
+    tmp_path: Path, monkeypatch: Any, content: Any, known: Any
+) -> None:
+    if content is not None:
+        (tmp_path / "de.json").write_text(content, encoding="utf-8")
+    for files in (str(tmp_path / "de.json"), [str(tmp_path / "de.json")]):  # older webuis have one file a language
+        has = {"localization:localizations": {"de": files}, "shared:opts.localization": "de"}
+        monkeypatch.setattr(webui_generation, "ask_or", lambda name, default=None, has=has: has.get(name, default))
+        assert webui_generation.translations() == known
+
+
+@pytest.mark.parametrize("words", ["keep: surely this face", "keep: clearly this face", "keep"])
+def test_the_words_of_earlier_controls_are_understood(words: str) -> None:
+    assert settings_of([True, "mara", words, 3, "put into a folder rejected"]).line == "keep"
 
 
 @pytest.mark.parametrize("values", [(), (False, "mara"), (False,)])

@@ -21,6 +21,22 @@ def test_values_are_filled_in_as_python_writes_them() -> None:
     assert str(Message("{parts}.", {"parts": []})) == "."
 
 
+@pytest.mark.parametrize(
+    ("translation", "said"),
+    [
+        ("von {of} gut: {n:.1f} ({part})", "von 3 gut: 2.0 (keine)"),
+        ("", "2.0 of 3: keine"),
+        ("{n} von {of}: {part}", "2.0 of 3: keine"),  # another format
+        ("{of.real} {n:.1f} {part}", "2.0 of 3: keine"),
+        ("{n:.1f} {", "2.0 of 3: keine"),
+    ],
+)
+def test_it_is_said_in_another_language(translation: str, said: str) -> None:
+    message = Message("{n:.1f} of {of}: {part}", {"n": 2, "of": 3, "part": Message("none")})
+    assert message.translated({"{n:.1f} of {of}: {part}": translation, "none": "keine"}) == said
+    assert message.translated({}) == "2.0 of 3: none"
+
+
 def test_for_programs_it_is_plain_values_and_only_those_that_it_names() -> None:
     plain = Message("{parts}: {n:.2f}", {"parts": PARTS, "n": 0.5, "other": object()}, "some-code").for_programs()
     first, second = ({"code": "", "template": one.template, "values": {**one.values}} for one in PARTS)

@@ -47,6 +47,7 @@ def test_what_the_scripts_say_is_listed() -> None:
         {"look", "leave out?", "new", "good", "kept by you", "waiting", "running", "stopped"},
         {"ok", "drift", "lost", "suspect", "no face", "like this person", "not judged"},
         {"close-up", "upper body", "full body", "Training", "Objective", "no close-up"},
+        {"Judge each picture's face", "paint again", "{passed} of {counted} pass.", "below the line"},  # of the guard
     ],
 )
 def test_single_words_are_listed_too(words: set[str]) -> None:

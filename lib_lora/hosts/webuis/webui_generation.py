@@ -5,7 +5,9 @@ Everything is called from the webui's painting thread, with the queue held by wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -49,6 +51,21 @@ def is_cut_short() -> bool:
 def is_ending() -> bool:
     """Whether nothing more is to be painted after the current picture."""
     return is_cut_short() or bool(ask_or("shared:state.stopping_generation"))
+
+
+def translations() -> dict[str, str]:
+    """The texts of the language that the webui's settings name, by the English ones; empty where it is English, or
+    its files cannot be read."""
+    named = ask_or("localization:localizations", {})
+    found = named.get(ask_or("shared:opts.localization")) if isinstance(named, dict) else None
+    words: dict[str, str] = {}
+    for path in [found] if isinstance(found, str) else found or ():
+        try:
+            read = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        words |= {text: said for text, said in read.items() if isinstance(said, str)} if isinstance(read, dict) else {}
+    return words
 
 
 def infotext(p: Any, place: int) -> str:

@@ -1,4 +1,5 @@
-"""Lists the texts of the tab for a translator: those in its scripts, and those that the server has it show.
+"""Lists the texts of the tab for a translator: those in its scripts, and those that the server has it show; and those
+of the guard in txt2img.
 
 ``python -m lib_lora texts`` prints them as a webui wants a file of ``localizations``. Each text is its own translation
 at first: a webui shows an empty one as it is, and so would blank the text.
@@ -53,12 +54,13 @@ def of_scripts() -> list[str]:
 
 
 def of_server() -> Iterator[str]:
-    """The templates of all messages that the routes send (`messages.message.Message`), and the words that the tab
-    translates beside them."""
+    """The templates of all messages that the routes send (`messages.message.Message`), the words that the tab
+    translates beside them, and what the guard in txt2img says."""
     from lib_lora.captions import caption_words, captioner
     from lib_lora.captions.slots import Framing
     from lib_lora.civitai import licence_lights, starter_models
     from lib_lora.civitai.api import licence_flags
+    from lib_lora.guard import guard_settings, guard_words
     from lib_lora.hosts import webui_attributes
     from lib_lora.hosts.webuis import webui_captioners
     from lib_lora.likeness.comparing import weight_verdict
@@ -82,6 +84,7 @@ def of_server() -> Iterator[str]:
         yield from part.templates()
     for part in (check_texts, device_choice, places, webui_attributes):  # of the Doctor
         yield from part.templates()
+    yield from (*guard_words.templates(), *guard_settings.choices())
     yield from (*job_progress.names(), *STOCK_WORDS.values())
     yield caption_checks.UNCHECKED
     yield from advice_buttons.LABELS

@@ -1,0 +1,3 @@
+"""Files of translations by the name of their language."""
+
+localizations = {}
