@@ -12,6 +12,7 @@ from lib_lora.captions.photo_facts import FaceFacts, PhotoFacts
 from lib_lora.faces.expression import Expression
 
 Framing = Literal["close-up", "upper body", "full body"]
+PROMPT_FRAMINGS: dict[Framing, str] = {"close-up": "close", "upper body": "half", "full body": "full"}  # of a cell
 Angle = Literal["profile from the left", "from the left", "ahead", "from the right", "profile from the right"]
 
 CLOSE, HALF = 0.35, 0.12  # face height / photo height: above it a close-up, above it an upper body

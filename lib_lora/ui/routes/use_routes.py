@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib_lora.captions.slots import PROMPT_FRAMINGS
 from lib_lora.deploy import comfyui
 from lib_lora.errors import UserError
 from lib_lora.files import slug
@@ -24,8 +25,6 @@ from lib_lora.ui.http.responses import Refused, missing
 from lib_lora.ui.views import step_words
 from lib_lora.ui.views.character_snapshot import CharacterSnapshot, snapshot_of
 from lib_lora.workspace import preferences
-
-_FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}  # of photos, and of prompts
 
 
 @dataclass(frozen=True)
@@ -164,8 +163,8 @@ def cell_of(record: RunRecord, pictures: list[PromptSource], framing: str) -> Ce
 def framing_of(snapshot: CharacterSnapshot) -> str:
     """What most photos show, as a test's prompts call it; by the audit, else by the captions; empty = neither tells."""
     table: Mapping[str, Mapping[str, int]] = snapshot.audit.coverage if snapshot.audit else {}
-    counts = {word: sum(table.get(word, {}).values()) for word in _FRAMINGS}
+    counts = {word: sum(table.get(word, {}).values()) for word in PROMPT_FRAMINGS}
     if not any(counts.values()):
-        counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in _FRAMINGS}
+        counts = {word: sum(word in text for text in snapshot.used_texts.values()) for word in PROMPT_FRAMINGS}
     most = max(counts, key=lambda word: counts[word])
-    return _FRAMINGS[most] if counts[most] else ""
+    return PROMPT_FRAMINGS[most] if counts[most] else ""

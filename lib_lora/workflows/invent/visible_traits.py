@@ -11,7 +11,6 @@ from lib_lora.captions import slots
 from lib_lora.captions.photo_facts import PhotoFacts
 
 MEASURED = ("framing", "angle", "expression", "background")
-_FRAMINGS = {"close-up": "close", "upper body": "half", "full body": "full"}
 _ANGLES = {
     "looking at the camera": "ahead",
     "looking left": "left",
@@ -31,7 +30,7 @@ def shows(photo: PhotoFacts) -> dict[str, str]:
     if face is None:
         return {}
     found = {
-        "framing": _FRAMINGS[slots.framing(face)],
+        "framing": slots.PROMPT_FRAMINGS[slots.framing(face)],
         "angle": _ANGLES.get(slots.direction(face), ""),
         "expression": _EXPRESSIONS.get(slots.expression(face), ""),
         "background": _BACKDROPS.get(slots.backdrop(photo), ""),
