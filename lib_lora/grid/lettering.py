@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from functools import cache
-from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-Tone = Literal["good", "warn", "bad", "none"]
+from lib_lora.messages.tone import Tone
+
 INK = "#1b1f24"
 # Told apart by people who confuse red and green; the shape of the symbol and of the frame tells them apart as well.
 COLOURS: dict[Tone, str] = {"good": "#0a6e8a", "warn": "#8f5500", "bad": "#ad0044", "none": "#57606a"}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from lib_lora.grid.lettering import COLOURS, INK, Tone, broken, shortened, symbol, width, write
+from lib_lora.grid.lettering import COLOURS, INK, broken, shortened, symbol, width, write
+from lib_lora.messages.tone import Tone
 
 FRAME = 5  # pixels
 STRIP = 24  # pixels: the caption under a picture

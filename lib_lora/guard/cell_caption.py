@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from PIL import Image
 
-from lib_lora.grid.lettering import COLOURS, Tone, shortened, write
+from lib_lora.grid.lettering import COLOURS, shortened, write
 from lib_lora.guard.guard_words import FaceFinding, on_cell
+from lib_lora.messages.tone import Tone
 
 _SHARE, _LEAST = 24, 11  # of the picture's shorter side that the letters are high; pixels at least
 

@@ -3,8 +3,9 @@
 import pytest
 from PIL import Image, ImageChops
 
-from lib_lora.grid.lettering import COLOURS, Tone, broken, drawable, shortened, symbol, width
+from lib_lora.grid.lettering import COLOURS, broken, drawable, shortened, symbol, width
 from lib_lora.grid.sheet import FRAME, SheetCell, SheetRow, status_sheet
+from lib_lora.messages.tone import Tone
 
 
 def found(sheet: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int] | None:

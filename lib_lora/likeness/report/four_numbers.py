@@ -16,8 +16,8 @@ from lib_lora.likeness.verdict.metrics import LEAST_GAIN, LEAST_LEAK
 from lib_lora.likeness.verdict.rule_conditions import FOLLOWED, IGNORED, LEAKED, LEARNED, UNTRIGGERED, WEAK
 from lib_lora.likeness.verdict.rule_language import NO_VERDICT, Condition, matching
 from lib_lora.likeness.verdict.rules import RULES
-from lib_lora.likeness.verdict.verdict_tone import Tone
 from lib_lora.messages.message import Message
+from lib_lora.messages.tone import Tone
 
 NumberCode = Literal["identity", "only_when_asked", "obedience", "variety"]
 LABELS: dict[NumberCode, str] = {

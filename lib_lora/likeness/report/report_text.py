@@ -14,7 +14,7 @@ from lib_lora.likeness.report import report_words
 from lib_lora.likeness.report.four_numbers import four_numbers
 from lib_lora.likeness.report.report import Report, Row
 from lib_lora.likeness.verdict.facts import Facts
-from lib_lora.likeness.verdict.verdict_tone import Tone
+from lib_lora.messages.tone import Tone
 
 WIDTH = 100  # columns
 _MOST = 12  # lines of photos that are left out; the rest is counted

@@ -25,7 +25,8 @@ from lib_lora.likeness.measure.intervals import ROUNDS
 from lib_lora.likeness.report.report import ReferencePhoto, Report, Row, TrainingCost
 from lib_lora.likeness.verdict import prompt_adherence
 from lib_lora.likeness.verdict.traits import original
-from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, Tone, picture_mark, verdict_tone
+from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, picture_mark, verdict_tone
+from lib_lora.messages.tone import Tone
 
 AI_MADE = "AI-generated pictures"
 _BIDI = set("\u200e\u200f\u061c\u2028\u2029\ufeff") | {

@@ -5,9 +5,7 @@ Imports nothing heavy, so that a page can ask.
 
 from __future__ import annotations
 
-from typing import Literal
-
-Tone = Literal["good", "warn", "bad", "none"]
+from lib_lora.messages.tone import Tone
 
 
 def verdict_tone(kind: str, judged: bool) -> Tone:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Any
 
 from lib_lora.files import printable
 from lib_lora.messages.message import Message
+from lib_lora.messages.tone import Tone
 from lib_lora.photos.audit import finding_words
 from lib_lora.photos.audit.audit import Audit, Audited
 from lib_lora.photos.audit.coverage import all_missing
@@ -31,7 +32,6 @@ _FROM_THE_FRONT, _NOT_ALL_SIDES = "only from the front", "not from all sides"
 _COUNTS = "{counts}"
 _PROPOSED, _TO_CHECK, _LEFT_OUT = "{n} proposed to be left out", "{n} to look at", "{n} left out by you"
 MANY = 8  # photos with one fault, of which each would be a line
-Tone = Literal["good", "warn", "bad", "none"]
 
 
 def headline_message(audit: Audit) -> Message:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from lib_lora.messages.message import Message
+from lib_lora.messages.tone import Tone
 
 Kind = Literal["cuda", "mps", "xpu", "cpu"]
 _UNUSED = frozenset(
@@ -41,7 +42,6 @@ _GENERIC = {
 _CPU = "Training uses the CPU: {why}."
 _SLOW = "A full-size model would train for days; the small test model takes minutes"
 _START = 'the page "Get Started" of pytorch.org gives the command for your system'
-Tone = Literal["good", "warn", "bad"]
 # By code: tone, sentence and what to do. Of the CPU the sentence is the reason, which `_CPU` says.
 _GPU_TEXTS: dict[str, tuple[Tone, str, str]] = {
     "cuda": ("good", "Training uses {gpu} (CUDA {version}).", ""),

@@ -15,7 +15,8 @@ from lib_lora import typed_settings
 from lib_lora.character import store
 from lib_lora.civitai import licence_lights
 from lib_lora.likeness.report import four_numbers
-from lib_lora.likeness.verdict import facts, verdict_tone
+from lib_lora.likeness.verdict import facts
+from lib_lora.messages import tone
 from lib_lora.queue import job_types, queue_rows
 from lib_lora.ui.http.request_context import MB, PREFIX, Nothing, Route
 from lib_lora.ui.routes.library import library_tasks
@@ -145,7 +146,7 @@ interface PageWords {{
 """
 # what the scripts compare or look up, by the name that it has there
 _NAMED = {
-    "Tone": verdict_tone.Tone,
+    "Tone": tone.Tone,
     "JobState": queue_rows.State,
     "JobWish": queue_rows.Wish,
     "JobKind": job_types.Kind,

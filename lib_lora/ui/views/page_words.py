@@ -12,7 +12,8 @@ from functools import cache
 from lib_lora.captions.slots import Angle
 from lib_lora.civitai.licence_lights import LIGHT_WORDS, Light, ShownLight
 from lib_lora.likeness.report.four_numbers import LABELS, MEANINGS, NumberCode
-from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES, Tone
+from lib_lora.likeness.verdict.verdict_tone import PICTURE_MEANINGS, STATUS_TONES
+from lib_lora.messages.tone import Tone
 from lib_lora.photos.audit.audit_words import DECIDED
 from lib_lora.photos.audit.coverage import SHORT
 from lib_lora.remote import api_key_store

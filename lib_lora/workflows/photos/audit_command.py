@@ -14,6 +14,7 @@ from lib_lora.errors import typed
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, digest_of, write_text
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
+from lib_lora.messages.tone import Tone
 from lib_lora.photos.audit import audit_page, audit_words
 from lib_lora.photos.audit.audit import Audit
 from lib_lora.photos.audit.finding_words import sentence
@@ -86,7 +87,7 @@ def _sheet(audit: Audit, name: str, pictures: dict[str, bytes | None]) -> Image.
         for item in audit.photos
     ]
     notes = " ".join(sentence(finding) for finding in audit.findings)
-    tone: audit_words.Tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
+    tone: Tone = "bad" if audit.stopped else "warn" if audit.proposed or audit.findings else "good"
     return status_sheet(
         [SheetRow("", cells)], f"{name}: {audit_words.headline(audit)}", notes, tone, columns=6, foot="Photos as given"
     )

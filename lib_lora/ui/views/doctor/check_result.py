@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import lib_lora
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.messages.message import Message
+from lib_lora.messages.tone import Tone
 
-Tone = Literal["good", "warn", "bad", "none"]
 _WORDS = {"good": "fine", "warn": "note", "bad": "does not work", "none": "not there"}  # by tone
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lib_lora.messages.message import Message
-from lib_lora.ui.views.doctor.check_result import CheckResult, Tone
+from lib_lora.messages.tone import Tone
+from lib_lora.ui.views.doctor.check_result import CheckResult
 
 TYPE = "Type: {command}"
 SKIPPED = "Start the webui without --skip-install and --skip-prepare-environment, or type: {command}"
