@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
 
-Expression = Literal["", "smiling", "slight smile", "serious"]
+from lib_lora.faces.expression import Expression
+
 SMALL_FACE = 64  # pixels of a face's longer side; of a smaller one little can be seen
 BINS = 128  # of a colour histogram (`faces.picture_descriptors.colours`)
 

@@ -17,9 +17,10 @@ from lib_lora import typed_settings
 from lib_lora.cli import suggest
 from lib_lora.comfyui.comfy_address import BY, DEFAULT
 from lib_lora.errors import UserError, command
-from lib_lora.queue.job_types import LOCAL, Rental
+from lib_lora.queue.job_types import Rental
 from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.remote.renting.user_currency import rate_of
 from lib_lora.training.plan.presets import presets
 from lib_lora.workspace.workspace import Workspace, data_root

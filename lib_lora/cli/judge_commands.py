@@ -30,8 +30,9 @@ from lib_lora.cli.arguments import (
     status,
 )
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LEAST_COMBINED, LOCAL, WEIGHTS
+from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS, LEAST_COMBINED, WEIGHTS
 from lib_lora.remote import base_addresses, places
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.run_names import HOW, WHICH_STEP, checkpoint_named, grid_named, run_named
 from lib_lora.workflows.train.progress import ChangingLines, print_warning
 from lib_lora.workspace.workspace import data_root

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib_lora.cli.arguments import Answer, Commands, at_least, on, painting, rental_of, request_of, training, who
-from lib_lora.queue.job_types import LOCAL
+from lib_lora.remote.places import LOCAL
 from lib_lora.remote.places import named as place_named
 from lib_lora.runs.run_names import HOW, run_named
 from lib_lora.training.plan.run_file import Run

@@ -16,10 +16,9 @@ from PIL import Image
 from lib_lora.faces.array_types import Array, Box, Pixels
 from lib_lora.faces.expression import Expression, expression
 from lib_lora.faces.texture import Texture, texture
-from lib_lora.faces.unjudgeable import Hidden
+from lib_lora.faces.unjudgeable import LEAST_PX, Hidden
 
 Fault = Literal["", "small", "blurred", "cut", "unsure"] | Hidden
-LEAST_PX = 40  # of a face's longer side
 LEAST_BLUR = 15
 SECOND_FACE = 0.3  # share of a face's area from which another face in the picture may be the one that is meant
 SURE = 0.75  # of YuNet's scores; clear faces have 0.89 to 0.95

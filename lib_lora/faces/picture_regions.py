@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Mask = npt.NDArray[np.bool_]
+from lib_lora.faces.array_types import Mask
+
 Share = tuple[float, float, float, float]
 _ENOUGH = 0.08  # share of the photo that must be left beside the person; else the upper corners are looked at
 _CORNER = (0.35, 0.14)  # height and width of an upper corner, as shares of the photo

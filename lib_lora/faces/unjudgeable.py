@@ -36,7 +36,7 @@ SURE = {
     "posterised": 0.7,
     "painted": 0.985,  # skin like plastic reaches 0.98
 }  # probability from which each is said
-LEAST_PX = 40  # of a face's longer side; of smaller ones nothing is said
+LEAST_PX = 40  # of a face's longer side; a smaller one says too little about who it is, or what hides it
 _REGIONS = ((slice(32, 72), slice(16, 96)), (slice(64, 112), slice(24, 88)))  # of the crop: eyes, and nose tip to chin
 _COARSE = (16, 8)  # width and height at which brightness and colour are seen
 _LARGEST = 400  # pixels of a face whose pixels are compared; larger ones are reduced by whole steps

@@ -16,12 +16,12 @@ from lib_lora.errors import Misfit, UserError
 from lib_lora.pictures import HEAVIEST, LIGHTEST
 from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
+from lib_lora.remote.places import LOCAL
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "combine", "invent", "more", "produce"]
 Lane = Literal["light", "heavy", "remote"]
 CANDIDATES, COUNT = 8, 30
 BUDGET = 900  # of the small base model, what two cores paint in 15 minutes (docs/inventing.md)
-LOCAL = "local"  # this machine, where jobs are done
 RENT_HOURS, RENT_CAP = (0.1, 168.0), (0.01, 10_000.0)  # hours and USD that may be allowed for it
 LONGEST = 400  # letters of a description
 WEIGHTS = (0.6, 0.8, 1.0)  # that a search tries

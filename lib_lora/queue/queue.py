@@ -21,7 +21,6 @@ from lib_lora.files import explained, slug
 from lib_lora.queue import queue_file, queue_rows
 from lib_lora.queue.crash_reasons import WEBUI_CLOSED
 from lib_lora.queue.job_types import (
-    LOCAL,
     Arguments,
     Lane,
     TrainArguments,
@@ -35,6 +34,7 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue_file import fact, note
 from lib_lora.queue.queue_rows import State, Wish
+from lib_lora.remote.places import LOCAL
 from lib_lora.workspace import file_cache
 from lib_lora.workspace.workspace import Workspace
 

@@ -22,7 +22,7 @@ from lib_lora.remote.base_addresses import has_secret
 from lib_lora.remote.gpu_providers import NAMES, USUAL, is_rented
 from lib_lora.workspace.workspace import Workspace
 
-LOCAL = "local"
+LOCAL = "local"  # the name of this machine in `--on` and in a job's arguments
 SSH = "ssh:"  # begins the name of a place in `--on`
 RAY = "ray:"  # begins the name of a place that is a Ray cluster, or its address
 FOLDER = "sameface"  # in the home folder there

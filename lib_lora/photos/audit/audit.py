@@ -16,7 +16,7 @@ from lib_lora.photos.audit.coverage import Coverage
 from lib_lora.photos.audit.findings import Finding
 from lib_lora.photos.audit.identity_clusters import LEAST
 
-Decision = Literal["keep", "drop"]
+PhotoDecision = Literal["keep", "drop"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Audited:
 
     photo: AuditedPhoto
     findings: list[Finding]
-    decision: Decision | None = None
+    decision: PhotoDecision | None = None
 
     @property
     def used(self) -> bool:
@@ -81,7 +81,7 @@ class Audit:
 
 def audit(
     photos: Sequence[AuditedPhoto],
-    decisions: Mapping[str, Decision],
+    decisions: Mapping[str, PhotoDecision],
     resolution: int,
     people: Sequence[Sequence[str]] = (),
 ) -> Audit:

@@ -15,7 +15,7 @@ from lib_lora.captions.photo_facts import PhotoFacts
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.files import explained, read_json, sha256_once, write_json
-from lib_lora.photos.audit.audit import Decision
+from lib_lora.photos.audit.audit import PhotoDecision
 from lib_lora.workspace.workspace import CharacterFolder
 
 FILE = "audit.json"
@@ -52,7 +52,7 @@ class AuditStore:
     """
 
     measured_by: str = ""
-    decisions: dict[str, Decision] = field(default_factory=dict)
+    decisions: dict[str, PhotoDecision] = field(default_factory=dict)
     facts: dict[str, PhotoFacts] = field(default_factory=dict)
     files: dict[str, HashedFile] = field(default_factory=dict)
     version: int = VERSION
@@ -136,7 +136,7 @@ def photos_to_use(folder: CharacterFolder) -> list[Path]:
     return [photo for digest, photo in first.items() if digest not in store.dropped]
 
 
-def decided(store: AuditStore, digests: dict[str, str], decision: Decision | None) -> AuditStore:
+def decided(store: AuditStore, digests: dict[str, str], decision: PhotoDecision | None) -> AuditStore:
     """`store` with one decision for these photos (name to SHA-256); None takes theirs back."""
     left = {digest: old for digest, old in store.decisions.items() if digest not in digests.values()}
     return replace(store, decisions={**left, **(dict.fromkeys(digests.values(), decision) if decision else {})})

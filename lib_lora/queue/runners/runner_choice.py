@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, place_in
+from lib_lora.queue.job_types import place_in
 from lib_lora.queue.queue import Job
 from lib_lora.queue.runners.local_runner import LocalRunner
 from lib_lora.queue.runners.pod_runner import PodRunner
@@ -18,6 +18,7 @@ from lib_lora.queue.runners.ssh_runner import SshRunner
 from lib_lora.queue.running.runner_protocol import Runner, WorkerHandle
 from lib_lora.remote import places
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 
 
 class ChosenRunner:

@@ -19,7 +19,7 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import explained, read_json, write_json
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, TrainArguments, as_plain, place_in
+from lib_lora.queue.job_types import TrainArguments, as_plain, place_in
 from lib_lora.queue.queue import RESULT, Job, Queue
 from lib_lora.queue.runners import remote_job
 from lib_lora.queue.runners.local_runner import LocalRunner
@@ -29,6 +29,7 @@ from lib_lora.queue.running.job_runner import outcome_of_worker
 from lib_lora.remote import base_addresses, places, transfers
 from lib_lora.remote.connection import Connection
 from lib_lora.remote.place_connection import PlaceConnection
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs import sent_run
 from lib_lora.runs.events import EventLog, pace_of
 from lib_lora.runs.foreign_events import plain_lines, plain_text

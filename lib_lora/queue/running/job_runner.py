@@ -19,7 +19,6 @@ from lib_lora.files import explained, read_json
 from lib_lora.job_host import JobHost
 from lib_lora.queue.crash_reasons import WEBUI_CLOSED, ended_from_outside, explain
 from lib_lora.queue.job_types import (
-    LOCAL,
     ChooseArguments,
     CombineArguments,
     ProduceArguments,
@@ -35,6 +34,7 @@ from lib_lora.queue.running.runner_protocol import MachineGone, Runner, WorkerHa
 from lib_lora.queue.running.timing import Clock, Timeouts
 from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.workspace.workspace import Workspace
 

@@ -20,7 +20,6 @@ from lib_lora.errors import UserError
 from lib_lora.files import explained
 from lib_lora.job_host import JobHost
 from lib_lora.queue.job_types import (
-    LOCAL,
     Lane,
     TestArguments,
     TrainArguments,
@@ -38,6 +37,7 @@ from lib_lora.queue.running.timing import Clock, SystemClock, Timeouts
 from lib_lora.queue.running.worker_pipe import patient
 from lib_lora.remote import places
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.events import EventLog, events_after, pace_of
 from lib_lora.runs.records import run_records
 from lib_lora.runs.run_lock import only_process

@@ -11,8 +11,9 @@ from PIL import Image
 
 from lib_lora.faces.align import SIZE, similarity
 from lib_lora.faces.array_types import Array, Numbers
-from lib_lora.faces.face import LEAST_PX, SECOND_FACE, Face, FaceEngine
+from lib_lora.faces.face import SECOND_FACE, Face, FaceEngine
 from lib_lora.faces.robust_mean import robust_mean
+from lib_lora.faces.unjudgeable import LEAST_PX
 from lib_lora.training.data.buckets import LATENT_PIXELS, Bucket, Placement
 
 MARGIN = 2  # latent cells around the aligned face that are decoded too, since the VAE looks at neighbours

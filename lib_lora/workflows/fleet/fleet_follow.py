@@ -9,8 +9,9 @@ from typing import get_args
 
 from lib_lora.errors import StoppedByUser, typed
 from lib_lora.job_host import JobHost
-from lib_lora.queue.job_types import LOCAL, Lane
+from lib_lora.queue.job_types import Lane
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.workflows.fleet import fleet_jobs, fleet_progress
 from lib_lora.workflows.fleet.fleet_plan import Fleet
 from lib_lora.workflows.fleet.fleet_progress import RowProgress

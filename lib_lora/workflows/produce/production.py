@@ -19,7 +19,7 @@ from lib_lora.workflows.produce.prompts.prompt_list import PromptRow
 from lib_lora.workflows.produce.prompts.wildcards import Wildcards
 
 Line = Literal["keep", "same"]
-Decision = Literal["keep", "drop"]  # of the user, whatever was measured
+PictureDecision = Literal["keep", "drop"]  # of the user, whatever was measured
 Reason = Literal[
     "", "below the line", "lost", "no face", "several people", "small", "cut", "blurred", "hidden", "copy", "unsure",
     "unreadable", "not judged",
@@ -116,7 +116,7 @@ class Progress:
 
     plan: ProductionPlan
     tried: dict[int, list[PaintedTry]] = field(default_factory=dict)
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    decisions: Mapping[str, PictureDecision] = field(default_factory=dict)
 
     def note(self, one: PaintedTry) -> None:
         """Add a try."""

@@ -20,7 +20,7 @@ from lib_lora import file_permissions, typed_settings
 from lib_lora.errors import UserError
 from lib_lora.files import append_lines, explained, make_numbered_folder, names, read_json, write_json
 from lib_lora.runs.run_lock import only_process
-from lib_lora.workflows.produce.production import Decision, PaintedTry, ProductionPlan, Progress
+from lib_lora.workflows.produce.production import PaintedTry, PictureDecision, ProductionPlan, Progress
 from lib_lora.workflows.produce.production_log import ReadLog, read_log
 from lib_lora.workspace.workspace import CharacterFolder
 
@@ -113,7 +113,7 @@ class ProductionFolder:
         with explained(self.log):
             append_lines(self.log, written)
 
-    def decisions(self) -> dict[str, Decision]:
+    def decisions(self) -> dict[str, PictureDecision]:
         """What the user has decided, by the name of the picture.
 
         Raises:
@@ -130,7 +130,7 @@ class ProductionFolder:
                 code="decisions-unreadable",
                 file=path,
             )
-        return {str(file): decision for file, decision in given.items() if decision in get_args(Decision)}
+        return {str(file): decision for file, decision in given.items() if decision in get_args(PictureDecision)}
 
     def decisions_mark(self) -> tuple[int, int] | None:
         """Changes with `decisions`; None where there are none."""
@@ -140,7 +140,7 @@ class ProductionFolder:
             return None
         return found.st_mtime_ns, found.st_size
 
-    def decide(self, changes: Mapping[str, Decision | None]) -> None:
+    def decide(self, changes: Mapping[str, PictureDecision | None]) -> None:
         """Note decisions of the user; None takes one back.
 
         Raises:

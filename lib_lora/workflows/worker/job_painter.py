@@ -11,7 +11,6 @@ from typing import Any
 from lib_lora.comfyui.comfy_address import BY
 from lib_lora.grid.cells import Painter
 from lib_lora.queue.job_types import (
-    LOCAL,
     ChooseArguments,
     CombineArguments,
     ProduceArguments,
@@ -20,6 +19,7 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue import Queue
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
 from lib_lora.workflows.judge.painting.pod_painter import PaintingRent, PodPainter

@@ -17,7 +17,6 @@ from lib_lora.files import explained, write_json
 from lib_lora.grid.prompts import PROMPTS, QUICK
 from lib_lora.models.fast.memory import is_out_of_memory
 from lib_lora.queue.job_types import (
-    LOCAL,
     Arguments,
     AuditArguments,
     ChooseArguments,
@@ -34,6 +33,7 @@ from lib_lora.queue.job_types import (
 )
 from lib_lora.queue.queue import RESULT, Queue
 from lib_lora.queue.running.worker_pipe import WorkerPipe
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.events import EventLog
 from lib_lora.runs.records.uses import renew_previews
 from lib_lora.training.plan.training_request import TrainingRequest

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
 from lib_lora.models.fast.memory import is_out_of_memory, release
-from lib_lora.queue.job_types import LOCAL, TrainArguments, chosen_base
+from lib_lora.queue.job_types import TrainArguments, chosen_base
 from lib_lora.queue.running import worker_pipe
 from lib_lora.queue.running.worker_pipe import patient
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.events import EventLog, pace_of, read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run, load_run, save_run, saved_steps, step_to_use

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from lib_lora.captions.photo_facts import BINS, AuditedPhoto, Expression, FaceFacts, PhotoComparison, PhotoFacts
+from lib_lora.captions.photo_facts import BINS, AuditedPhoto, FaceFacts, PhotoComparison, PhotoFacts
+from lib_lora.faces.expression import Expression
 
 GOOD_FACE = FaceFacts(box=(0.3, 0.2, 0.3, 0.3), px=300, score=0.95, sure=0.8, blur=300, yaw=0.0)
 GOOD = PhotoFacts(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lib_lora.comfyui.comfy_address import BY, DEFAULT, base_of
 from lib_lora.errors import UserError
-from lib_lora.queue.job_types import LOCAL, ProduceArguments, Rental
+from lib_lora.queue.job_types import ProduceArguments, Rental
 from lib_lora.remote.gpu_providers import is_rented
+from lib_lora.remote.places import LOCAL
 from lib_lora.runs.records import run_records
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import MB, Call, RequestContext, Route, get, post
@@ -17,7 +18,7 @@ from lib_lora.ui.routes.job_routes import checked, job_values, put
 from lib_lora.ui.routes.train.run_routes import address
 from lib_lora.ui.views import page_words
 from lib_lora.workflows.produce import production_request, production_store
-from lib_lora.workflows.produce.production import WEBUI, Decision, PaintedTry, Progress
+from lib_lora.workflows.produce.production import WEBUI, PaintedTry, PictureDecision, Progress
 from lib_lora.workflows.produce.production_log import ReadLog
 from lib_lora.workflows.produce.production_request import ProduceRequest, ProduceSettings
 from lib_lora.workflows.produce.production_store import ProductionFolder
@@ -58,7 +59,7 @@ class Continued:
 class Decided:
     """What the user has decided: "keep", "drop", or null (as was measured), by the name of the picture."""
 
-    decisions: dict[str, Decision | None] = field(default_factory=dict)
+    decisions: dict[str, PictureDecision | None] = field(default_factory=dict)
 
 
 def routes() -> list[Route]:

@@ -17,8 +17,8 @@ from lib_lora.files import size
 from lib_lora.likeness.verdict.rule_conditions import PRESERVATION
 from lib_lora.models.fast import cpu_load
 from lib_lora.photos.audit.audit_store import photos_to_use
-from lib_lora.queue.job_types import LOCAL
 from lib_lora.remote import places
+from lib_lora.remote.places import LOCAL
 from lib_lora.training.plan import estimate, form_fields, memory_fitting, presets
 from lib_lora.training.plan.memory_fitting import GB
 from lib_lora.training.plan.train_settings import TrainSettings
