@@ -29,6 +29,7 @@ _CHUNK = 1 << 20
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³")]
 )
+_FURTHER_DEVICES = frozenset(["com0", "lpt0", "conin$", "conout$"])  # which only some versions of Windows take
 _LONGEST_WINDOWS_PATH = 259  # characters of a file's, where long paths are not turned on
 _NO_SUCH_PATH, _NAME_TOO_LONG = 3, 206  # error numbers of Windows
 
@@ -351,9 +352,15 @@ def size(count: float, thousand: int = 1024) -> str:
     return f"{megabytes / thousand:.1f} GB"
 
 
-def is_device(name: str) -> bool:
-    """Whether Windows takes a file's name, with whatever suffix, for one of its devices."""
-    return name.split(".", 1)[0].rstrip(" ").casefold() in _WINDOWS_DEVICES
+def is_device(name: str, anywhere: bool = False) -> bool:
+    """Whether Windows takes a file's name, with whatever suffix, for one of its devices.
+
+    Args:
+        name: of the file.
+        anywhere: ask for all versions of Windows; for names that are made up here, and that can as well be others.
+    """
+    stem = name.split(".", 1)[0].rstrip().casefold()
+    return stem in _WINDOWS_DEVICES or (anywhere and stem in _FURTHER_DEVICES)
 
 
 def slug(name: str) -> str:

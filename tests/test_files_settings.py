@@ -92,6 +92,22 @@ def test_slugs_are_one_safe_folder_name(name):
     assert files.slug(made) == made
 
 
+@pytest.mark.parametrize(
+    ("name", "plain", "anywhere"),
+    [
+        ("CON", True, True),
+        ("nul .tar.gz", True, True),
+        ("lpt¹.txt", True, True),
+        ("com0", False, True),
+        ("ConIn$.txt", False, True),
+        ("console", False, False),
+        ("com10", False, False),
+    ],
+)
+def test_names_of_devices_are_told_in_one_place(name, plain, anywhere):
+    assert (files.is_device(name), files.is_device(name, anywhere=True)) == (plain, anywhere)
+
+
 def test_slug_examples():
     assert files.slug("../../Mara Müller!") == "mara-müller"
     for bad in ("...", "CON", ""):

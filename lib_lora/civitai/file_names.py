@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)(\..*)?", re.IGNORECASE)
+from lib_lora.files import is_device
+
 _LONGEST = 100  # letters of a name without its suffix
 SUFFIX = ".safetensors"
 
@@ -31,7 +32,7 @@ def safe_name(given: str, otherwise: str) -> str:
         kept = kept[:-1].rstrip(". ")
     if not kept.strip("._ -"):
         kept = otherwise
-    return f"{'_' if _DEVICES.fullmatch(kept) else ''}{kept}{SUFFIX}"
+    return f"{'_' if is_device(kept, anywhere=True) else ''}{kept}{SUFFIX}"
 
 
 def numbered(name: str, number: int) -> str:

@@ -9,9 +9,10 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from lib_lora.files import is_device
+
 LONGEST = 100  # characters: Windows' 260 are for the whole path
 LONGEST_BYTES = 180  # of UTF-8: Linux takes 255, and a temporary name is longer
-_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*/\\\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]')
 
 
@@ -47,7 +48,7 @@ def safe_stem(stem: str) -> str:
     text = text[:LONGEST].encode("utf-8")[:LONGEST_BYTES].decode("utf-8", "ignore")
     text = text.strip().lstrip(".").rstrip(" .") or "photo"
     first, dot, rest = text.partition(".")  # Windows takes con.old.jpg for the device too
-    return f"{first.rstrip()}_{dot}{rest}" if _DEVICE.fullmatch(first.rstrip()) else text
+    return f"{first.rstrip()}_{dot}{rest}" if is_device(text, anywhere=True) else text
 
 
 def key(stem: str) -> str:

@@ -204,6 +204,8 @@ def test_ten_thousand_answers_at_random():
         (". . .", "other.safetensors"),
         ("con.safetensors", "_con.safetensors"),
         ("LPT1", "_LPT1.safetensors"),
+        ("com0", "_com0.safetensors"),
+        ("nul .v2", "_nul .v2.safetensors"),
         ("nul.txt.safetensors", "_nul.txt.safetensors"),
         (".hidden.safetensors", "hidden.safetensors"),
         ("-rf.safetensors", "rf.safetensors"),
