@@ -24,6 +24,7 @@ from typing import IO, Any
 from lib_lora import file_permissions
 from lib_lora.errors import UserError
 
+SHA256_HEX = re.compile(r"[0-9a-f]{64}")  # as `sha256` gives it
 PICTURE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}\.(png|jpg|jpeg|webp)", re.ASCII)
 _CHUNK = 1 << 20
 _WINDOWS_DEVICES = frozenset(

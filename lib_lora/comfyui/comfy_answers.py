@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lib_lora.remote.http_exchange import one_line
+
 _MOST_CHOICES = 100_000  # files in a list
 _LONGEST_NAME = 1024  # letters of one
 _MOST_FAULTS = 4  # that a sentence names
@@ -38,13 +40,6 @@ class Done:
     pictures: Mapping[str, list[StoredPicture]]
     fault: str = ""
     interrupted: bool = False
-
-
-def printable(text: Any) -> str:
-    """A text from somebody else on one line, shortened; empty where it is not one."""
-    if not isinstance(text, str):
-        return ""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]
 
 
 def choices(found: Any, kind: str, name: str) -> list[str] | None:
@@ -81,7 +76,7 @@ def texts(found: Any) -> dict[str, str] | None:
 def folders(found: Any, kind: str) -> list[str]:
     """The folders of one kind of files, of ``/internal/folder_paths``."""
     listed = found.get(kind) if isinstance(found, dict) else None
-    return [text for one in (_names(listed) or []) if (text := printable(one))]
+    return [text for one in (_names(listed) or []) if (text := one_line(one))]
 
 
 def queued(found: Any) -> dict[str, bool] | None:
@@ -139,8 +134,8 @@ def _places(images: Any) -> list[StoredPicture]:
 
 def _error(about: Mapping[str, Any]) -> str:
     """An ``execution_error`` in words."""
-    node, kind = printable(about.get("node_type")), printable(about.get("exception_type")).rpartition(".")[2]
-    said = printable(about.get("exception_message"))
+    node, kind = one_line(about.get("node_type")), one_line(about.get("exception_type")).rpartition(".")[2]
+    said = one_line(about.get("exception_message"))
     where = f"its node {node} failed" if node else "a node failed"
     if re.search(r"OutOfMemory|out of memory", f"{kind} {said}"):
         return f"{where}, because its memory is full"
@@ -157,15 +152,15 @@ def refusal(found: Any, prompt: Mapping[str, Any]) -> str:
     errors = found.get("node_errors") if isinstance(found, dict) else None
     said = []
     for node, about in errors.items() if isinstance(errors, dict) else ():
-        kind = printable(about.get("class_type")) if isinstance(about, dict) else ""
-        kind = kind or printable(prompt.get(node, {}).get("class_type")) or f"#{printable(node)}"
+        kind = one_line(about.get("class_type")) if isinstance(about, dict) else ""
+        kind = kind or one_line(prompt.get(node, {}).get("class_type")) or f"#{one_line(node)}"
         for one in about.get("errors") or [] if isinstance(about, dict) else []:
             if isinstance(one, dict):
                 said.append(f"{kind}: {_fault(one)}")
     if not said and isinstance(found, dict) and isinstance(found.get("error"), dict):
         said = [_fault(found["error"])]
     elif not said and isinstance(found, dict):
-        said = [printable(found.get("error"))]
+        said = [one_line(found.get("error"))]
     said = [one for one in dict.fromkeys(said) if one] or ["it does not say why"]
     more = f" (and {len(said) - _MOST_FAULTS} more)" if len(said) > _MOST_FAULTS else ""
     return f"{'; '.join(said[:_MOST_FAULTS])}{more}."
@@ -173,6 +168,6 @@ def refusal(found: Any, prompt: Mapping[str, Any]) -> str:
 
 def _fault(one: Mapping[str, Any]) -> str:
     """A fault of a node; a list of all files that might be there is left out."""
-    message, details = printable(one.get("message")).rstrip("."), printable(one.get("details"))
+    message, details = one_line(one.get("message")).rstrip("."), one_line(one.get("details"))
     details = details.rpartition(" not in ")[0] or details if one.get("type") == "value_not_in_list" else details
     return f"{message} ({details})" if details else message

@@ -20,7 +20,7 @@ from lib_lora.comfyui import comfy_answers
 from lib_lora.comfyui.comfy_address import base_of
 from lib_lora.comfyui.comfy_answers import Done, StoredPicture
 from lib_lora.errors import UserError
-from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, opener_for
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, one_line, opener_for
 
 _LONGEST = 16 << 20  # bytes of an answer in JSON
 _LONGEST_PICTURE = 128 << 20
@@ -56,7 +56,7 @@ class ComfyApi:
         system = found.get("system") if isinstance(found, dict) else None
         if not isinstance(system, dict):
             raise self._unreadable()
-        return comfy_answers.printable(system.get("comfyui_version"))[:40]
+        return one_line(system.get("comfyui_version"))[:40]
 
     def choices(self, kind: str, name: str) -> list[str]:
         """What an input of a class of nodes may be set to: its files, its samplers.
@@ -240,7 +240,7 @@ class ComfyApi:
             try:
                 return exchange(self._opener, request, _TIMEOUT, longest)
             except AnswerLost as error:
-                said = comfy_answers.printable(str(error))
+                said = one_line(str(error))
         raise UserError(
             f"ComfyUI does not answer at {self.address} ({said}); check that it runs there, and start it if not.",
             code="comfyui-unreachable",

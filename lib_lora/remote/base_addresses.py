@@ -5,16 +5,14 @@ An address is sent to other machines and stands in files, so one with a password
 
 from __future__ import annotations
 
-import re
 import threading
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from lib_lora.errors import UserError
-from lib_lora.files import read_json, write_json
+from lib_lora.files import SHA256_HEX, read_json, write_json
 from lib_lora.workspace.workspace import Workspace
 
-_HASH = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 2000  # letters
 _SECRETS = ("sig", "token", "key", "cred", "auth", "secret", "pass", "session", "policy")  # in a parameter's name
 _CHANGING = threading.Lock()
@@ -68,7 +66,7 @@ def note(root: Path, sha256: str, address: str) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    if not _HASH.fullmatch(sha256):
+    if not SHA256_HEX.fullmatch(sha256):
         raise ValueError(f"{sha256!r} is not a SHA-256 hash")
     with _CHANGING:
         before = _all(root)

@@ -160,6 +160,13 @@ def json_in(reply: Reply, unreadable: Callable[[], Exception]) -> Any:
         raise unreadable() from None
 
 
+def one_line(text: Any) -> str:
+    """A text from somebody else on one line, without what a terminal would obey, shortened; empty where it is none."""
+    if not isinstance(text, str):
+        return ""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]
+
+
 def _seconds(text: str | None) -> float | None:
     """Retry-After as a whole number of seconds."""
     return float(text.strip()) if text and re.fullmatch(r"\s*[0-9]{1,9}\s*", text) else None

@@ -6,7 +6,6 @@ Files go under their hashes, so no name from elsewhere is part of a path; the ag
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import time
@@ -18,12 +17,11 @@ from typing import Any
 
 from lib_lora import file_permissions
 from lib_lora.errors import StoppedByUser, UserError
-from lib_lora.files import explained, replace, sha256
+from lib_lora.files import SHA256_HEX, explained, replace, sha256
 from lib_lora.files import size as in_words
 from lib_lora.remote.connection import Unreachable
 from lib_lora.remote.place_connection import Download, PlaceConnection, Upload
 
-HASH = re.compile(r"[0-9a-f]{64}")
 _TRIES = 5  # of a transfer that is cut off, without anything that came between
 _ROUNDS = 2  # of files that come with another hash; the first may have been continued from what was there
 _BATCH = 200  # files that are sent or fetched in one call
@@ -267,7 +265,7 @@ def _offered(connection: PlaceConnection, found: Any, asked: Sequence[str]) -> t
         if name in files:
             if not (isinstance(mark, list) and len(mark) == 2 and isinstance(mark[0], str) and type(mark[1]) is int):
                 raise _unreadable(connection)
-            if not HASH.fullmatch(mark[0]) or mark[1] < 0:
+            if not SHA256_HEX.fullmatch(mark[0]) or mark[1] < 0:
                 raise _unreadable(connection)
             offered[name] = (mark[0], mark[1])
     return str(folder), offered

@@ -16,7 +16,8 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.remote.connection import Unreachable
-from lib_lora.remote.ray_cluster.ray_api import ENDED, RayApi, RayNode, printable
+from lib_lora.remote.http_exchange import one_line
+from lib_lora.remote.ray_cluster.ray_api import ENDED, RayApi, RayNode
 from lib_lora.remote.ray_cluster.shared_storage import MOST, ORDER, Storage
 
 STORED, CLEAN = "stored", "clean"  # what a node is asked
@@ -154,7 +155,7 @@ def _together(answers: list[tuple[RayNode, Any]]) -> Row:
             found["silent"].append(node.name)  # one that has answered already is not the one that was asked
             continue
         seen.add(here)
-        name = printable(here[0])
+        name = one_line(here[0])
         for key in ("versions", "shared"):
             found[key] += [{**row, "where": f"on {name}"} for row in rows.get(key, []) if isinstance(row, dict)]
         found["left"] += [f"{name}: {path}" for path in lists[2]]

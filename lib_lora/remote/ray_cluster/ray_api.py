@@ -23,7 +23,7 @@ from lib_lora import __version__
 from lib_lora.errors import Misfit, UserError
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable
-from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, opener_for
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, json_in, one_line, opener_for
 
 PENDING, RUNNING, STOPPED, SUCCEEDED, FAILED = "PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"
 ENDED = (STOPPED, SUCCEEDED, FAILED)
@@ -142,7 +142,7 @@ class RayApi:
         try:
             rows = found["data"]["result"]["result"]
             alive = [row for row in rows if row["state"] == "ALIVE" and _NODE.fullmatch(row["node_id"])]
-            return [RayNode(row["node_id"], printable(str(row.get("node_name") or row["node_ip"]))) for row in alive]
+            return [RayNode(row["node_id"], one_line(str(row.get("node_name") or row["node_ip"]))) for row in alive]
         except (KeyError, TypeError, AttributeError):
             raise self._unreadable() from None
 
@@ -302,7 +302,7 @@ class RayApi:
                 return reply
             said = f"it answers {reply.status}{_said(reply)}"
         raise Unreachable(
-            f"The Ray cluster at {self.address} cannot be reached now ({printable(said)}); check that its dashboard "
+            f"The Ray cluster at {self.address} cannot be reached now ({one_line(said)}); check that its dashboard "
             "runs "
             "there, and that the tunnel or network to it is up.",
             code="ray-unreachable",
@@ -351,12 +351,7 @@ class RayApi:
 def last_line(text: Any) -> str:
     """The last line of a text from somebody else, printable; empty where there is none."""
     lines = text[-20_000:].splitlines() if isinstance(text, str) else []
-    return next((said for line in reversed(lines) if (said := printable(line))), "")
-
-
-def printable(text: str) -> str:
-    """A text from somebody else on one line, shortened."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())[:300]
+    return next((said for line in reversed(lines) if (said := one_line(line))), "")
 
 
 def _job_of(row: Any) -> RayJob | None:
@@ -366,7 +361,7 @@ def _job_of(row: Any) -> RayJob | None:
     job, state, error = row.get("submission_id"), row.get("status"), row.get("error_type")
     if not isinstance(job, str) or not _JOB.fullmatch(job) or state not in _STATES:
         return None
-    return RayJob(job, str(state), printable(error) if isinstance(error, str) else "", last_line(row.get("message")))
+    return RayJob(job, str(state), one_line(error) if isinstance(error, str) else "", last_line(row.get("message")))
 
 
 def _is_unknown(reply: Reply) -> bool:

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from lib_lora.errors import Misfit, StoppedByUser, UserError
-from lib_lora.files import explained, read_json
+from lib_lora.files import SHA256_HEX, explained, read_json
 from lib_lora.remote import places
 from lib_lora.remote.connection import Unreachable, refusal
+from lib_lora.remote.http_exchange import one_line
 from lib_lora.remote.place_connection import Download, Upload, whole_number
 from lib_lora.remote.places import Place
 from lib_lora.remote.ray_cluster import shared_storage
@@ -41,7 +42,6 @@ from lib_lora.remote.ray_cluster.ray_api import (
     RayJob,
     Resources,
     last_line,
-    printable,
 )
 from lib_lora.remote.ray_cluster.shared_storage import CONTROL, LONGEST_PIECE, MARK, MOST, ORDER, REPORT, Storage
 from lib_lora.workspace.workspace import Workspace
@@ -57,7 +57,6 @@ _SENT = (
     "remote/ray_cluster/ray_node",
 )
 _PROGRAM = "lib_lora.remote.ray_cluster.ray_node"
-_HASH = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-z-]{1,56}")
 _NAME = re.compile(r"[^\\\0-\x1f]{1,1000}")
 _LOG_ID = re.compile(r"[0-9a-f]{16}")
@@ -236,7 +235,7 @@ class RayConnection:
         return self._stock().stored()
 
     def _do_clean(self, version: str) -> Any:
-        return self._stock().clean(_checked(_HASH, version))
+        return self._stock().clean(_checked(SHA256_HEX, version))
 
     def _stock(self) -> ClusterStock:
         def send(submission: str, asked: dict[str, Any], node: str) -> None:
@@ -249,27 +248,27 @@ class RayConnection:
         folder, missing = self._files(job), {}
         for sha256, size in files:
             if job is None:  # so that nobody deletes it until the job says that it needs it
-                self._there.write(f"{USED}/{_checked(_HASH, sha256)}", b"")
-            if self._there.size(f"{folder}/{_checked(_HASH, sha256)}") != size:
+                self._there.write(f"{USED}/{_checked(SHA256_HEX, sha256)}", b"")
+            if self._there.size(f"{folder}/{_checked(SHA256_HEX, sha256)}") != size:
                 missing[sha256] = 0
                 self._gone.pop(sha256, None)
         return {"folder": f"/{folder}", "missing": missing}
 
     def _do_sizes(self, files: Sequence[str], job: str | None) -> Any:
         folder = self._files(job)
-        there = {sha256: self._there.size(f"{folder}/{_checked(_HASH, sha256)}") for sha256 in files}
+        there = {sha256: self._there.size(f"{folder}/{_checked(SHA256_HEX, sha256)}") for sha256 in files}
         return {one: self._gone.get(one, 0) if size is None else size for one, size in there.items()}
 
     def _do_accept(self, files: Sequence[str], job: str | None) -> Any:
         folder = self._files(job)
-        return {"wrong": [one for one in files if self._there.size(f"{folder}/{_checked(_HASH, one)}") is None]}
+        return {"wrong": [one for one in files if self._there.size(f"{folder}/{_checked(SHA256_HEX, one)}") is None]}
 
     def _do_install(self, version: str, file_name: str) -> Any:
         """A node installs it itself, when its first job begins."""
         return {}
 
     def _do_installed(self, version: str) -> Any:
-        there = self._there.size(f"files/{_checked(_HASH, version)}") is not None
+        there = self._there.size(f"files/{_checked(SHA256_HEX, version)}") is not None
         return {"state": "ready" if there else "none", "said": ""}
 
     def _do_arrange(self, job: str, files: Mapping[str, str], shared: Mapping[str, str]) -> Any:
@@ -617,7 +616,7 @@ class RayConnection:
         """Why a look has not come to what it should."""
         name = self.place.name
         if isinstance(answer, dict):
-            why = printable(str(answer.get("failed") or "the storage there is another one than here"))
+            why = one_line(str(answer.get("failed") or "the storage there is another one than here"))
             return UserError(f"A node of {name} cannot be used: {why}", code="ray-node-refuses", place=name)
         if found is None or found.state not in ENDED:
             return UserError(
@@ -688,7 +687,7 @@ class RayConnection:
             yield
         except OSError as error:
             self._storage = None
-            why = printable(error.strerror or str(error)).rstrip(".")
+            why = one_line(error.strerror or str(error)).rstrip(".")
             if error.errno in _FULL:
                 raise UserError(
                     f"The storage {where} is full; free some space there.", code="storage-full", place=name
@@ -934,19 +933,19 @@ def _report_of(values: Any) -> _Report:
     if len(values["files"]) + len(values["logs"]) > _MOST_FILES:
         raise ValueError("too many files")
     files = {
-        _checked(_NAME, name): (whole_number(size), whole_number(changed), _checked(_HASH, sha256))
+        _checked(_NAME, name): (whole_number(size), whole_number(changed), _checked(SHA256_HEX, sha256))
         for name, (size, changed, sha256) in values["files"].items()
     }
     logs = {
         name and _checked(_NAME, name): (_checked(_LOG_ID, identifier), _pieces(pieces))
         for name, (identifier, pieces) in values["logs"].items()
     }
-    left = [printable(one) for one in values.get("left", [])[:100] if isinstance(one, str)]
+    left = [one_line(one) for one in values.get("left", [])[:100] if isinstance(one, str)]
     code = values.get("exit")
     return _Report(
         beat=whole_number(values["beat"]),
-        node=printable(str(values["node"])),
-        said=printable(str(values["said"])),
+        node=one_line(str(values["node"])),
+        said=one_line(str(values["said"])),
         started=values.get("started") is True,
         saved=whole_number(values["saved"]),
         exit=None if code is None else whole_number(code, -255),

@@ -18,7 +18,7 @@ from urllib.request import Request
 from lib_lora import __version__
 from lib_lora.errors import UserError
 from lib_lora.remote.api_key_store import KEY
-from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, opener_for
+from lib_lora.remote.http_exchange import AnswerLost, Reply, exchange, one_line, opener_for
 from lib_lora.remote.renting.rental_api import (
     POD_ID,
     SECURE,
@@ -352,9 +352,7 @@ class RunpodApi:
 
     def _printable(self, text: str) -> str:
         """Text of RunPod's on one line, shortened, without the key should it be in it."""
-        plain = text.replace(self._key, "***")
-        plain = "".join(letter if letter.isprintable() else " " for letter in plain[:2000])
-        return " ".join(plain.split())[:200].rstrip(" .")
+        return one_line(text.replace(self._key, "***"))[:200].rstrip(" .")
 
 
 def _checked(identifier: str) -> str:

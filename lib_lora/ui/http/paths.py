@@ -10,7 +10,7 @@ from pathlib import Path
 from lib_lora import file_permissions
 from lib_lora.character.store import load
 from lib_lora.errors import UserError
-from lib_lora.files import PICTURE_NAME, explained, names
+from lib_lora.files import PICTURE_NAME, SHA256_HEX, explained, names
 from lib_lora.files import slug as slug_of
 from lib_lora.hosts.host_protocol import Host
 from lib_lora.ui.http.request_context import Call, RequestContext
@@ -18,7 +18,6 @@ from lib_lora.ui.http.responses import Refused, forbidden, missing
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
@@ -87,7 +86,7 @@ def digest(text: str) -> str:
     Raises:
         Refused: `text` is not one.
     """
-    if not _SHA256.fullmatch(text):
+    if not SHA256_HEX.fullmatch(text):
         raise missing("There is no such photo.")
     return text
 
