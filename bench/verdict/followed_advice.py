@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from bench.second_recogniser import SecondRecogniser
 from lib_lora.character.photo_files import open_photo
 from lib_lora.faces.array_types import Array
-from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.likeness.report.report import Report
 from lib_lora.likeness.verdict.picture_set import DRAWN
 from lib_lora.likeness.verdict.verdict import weight_to_test
 from lib_lora.pictures import parameters_of
@@ -33,6 +33,7 @@ from lib_lora.training.plan.train_settings import TrainSettings
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.photos.new_character import NewCharacter, new_character
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
-from lib_lora.grid.paint_plan import CELLS, file_name  # noqa: E402
+from lib_lora.grid.paint_plan import file_name  # noqa: E402
 from lib_lora.grid.prompts import PROMPTS  # noqa: E402
 from lib_lora.likeness.measure import template as templates  # noqa: E402
 from lib_lora.likeness.measure.calibration import BASE, COHORT, against, calibrate  # noqa: E402
@@ -34,6 +34,7 @@ from lib_lora.likeness.verdict.facts import Asked  # noqa: E402
 from lib_lora.likeness.verdict.metrics import facts_of  # noqa: E402
 from lib_lora.likeness.verdict.picture_set import PictureSet, likenesses, without_drawn  # noqa: E402
 from lib_lora.likeness.verdict.verdict import judge  # noqa: E402
+from lib_lora.workspace.grid_files import CELLS  # noqa: E402
 
 PERSONAS = ROOT / "tests" / "data" / "personas"
 PEOPLE = ("mara", "ines", "clara", "lena", "tomas", "viktor")

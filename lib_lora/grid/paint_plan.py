@@ -20,9 +20,7 @@ from lib_lora.files import atomic_file, explained, read_json, sha256_once, write
 from lib_lora.grid.cells import Painter
 from lib_lora.lora.file.integrity import check_whole
 from lib_lora.pictures import Cell, save_picture
-
-CELLS = "cells"
-PLAN_FILE = "plan.json"
+from lib_lora.workspace.grid_files import CELLS, PLAN_FILE
 
 Keep = Callable[[Cell], Path | None]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from lib_lora.character.store import load
 from lib_lora.errors import UserError, command
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 HOW = "the character's name (for its newest run), NAME/001, or the run's folder"
@@ -80,7 +81,7 @@ def grid_named(root: Path, which: Path) -> Path:
         run = run_named(root, which, trained=True)
     except UserError:
         return which
-    found = sorted(run.grids.glob("*/report.json"), key=lambda one: (len(one.parent.name), one))
+    found = sorted(run.grids.glob(f"*/{REPORT_FILE}"), key=lambda one: (len(one.parent.name), one))
     if not found:
         raise UserError(
             f"{run.folder} has no test grid yet; paint one with: {command()} grid {run.folder}",

@@ -20,6 +20,7 @@ from lib_lora.runs.records import run_records
 from lib_lora.runs.run_names import runs_of
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps, step_to_use
 from lib_lora.workflows.command_result import CommandResult
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 
@@ -85,7 +86,7 @@ def newest_test(runs: Path, identifiers: Sequence[str]) -> dict[str, Any] | None
                 "drift": grid.drift,
                 "judged": grid.judged,
                 "retention": grid.retention,
-                "report": str(RunFolder(runs / identifier).grids / grid.id / run_records.REPORT),
+                "report": str(RunFolder(runs / identifier).grids / grid.id / REPORT_FILE),
             }
     return None
 

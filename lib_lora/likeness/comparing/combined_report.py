@@ -12,9 +12,8 @@ from lib_lora.files import read_json, write_json
 from lib_lora.likeness.comparing.weight_curve import WeightPoint
 from lib_lora.likeness.comparing.weight_verdict import CombinedVerdict
 from lib_lora.likeness.verdict.facts import Status
+from lib_lora.workspace.grid_files import COMBINED_FILE, COMBINED_VERSION
 
-VERSION = 1
-COMBINED_FILE = "combined.json"
 KINDS = {
     "alone": "without it",
     "survives": "survives",
@@ -69,7 +68,7 @@ class CombinedReport:
     ruler: str
     grid: str
     made: str
-    version: int = field(default=VERSION)
+    version: int = field(default=COMBINED_VERSION)
 
 
 def save(report: CombinedReport, folder: Path) -> None:
@@ -84,7 +83,7 @@ def values_of(path: Path) -> dict[str, Any]:
         UserError: missing, damaged, or of another version.
     """
     found = read_json(path)
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    if not isinstance(found, dict) or found.get("version") != COMBINED_VERSION:
         raise UserError(
             f"{path} is not a report of this version of SameFace; combine the LoRAs again.",
             code="combined-of-other-version",

@@ -26,9 +26,8 @@ from lib_lora.likeness.verdict.picture_set import PictureSet
 from lib_lora.likeness.verdict.prompt_adherence import Missed, missed
 from lib_lora.likeness.verdict.traits import copy_limits, is_copy
 from lib_lora.likeness.verdict.verdict import Verdict, judge
+from lib_lora.workspace.grid_files import REPORT_VERSION
 
-VERSION = 1
-REPORT_FILE = "report.json"  # in the folder of a grid
 Role = Literal["lora", "base", "leak"]
 SMALL_PRINT = (
     "Similarity is not proof of identity: this compares pictures with each other and identifies nobody.",
@@ -177,7 +176,7 @@ class Report:
     small_print: list[str] = field(default_factory=lambda: list(SMALL_PRINT))
     missed: list[Missed] = field(default_factory=list)
     ceiling: list[Ceiling] = field(default_factory=list)
-    version: int = VERSION
+    version: int = REPORT_VERSION
 
     def of(self, role: Role) -> list[Row]:
         """The pictures of one role."""
@@ -307,7 +306,7 @@ def load(path: Path) -> Report:
         UserError: missing, damaged, or of another version.
     """
     values = files.read_json(path)
-    if not isinstance(values, dict) or values.get("version") != VERSION:
+    if not isinstance(values, dict) or values.get("version") != REPORT_VERSION:
         raise UserError(
             f"{path} is not a report of this version of SameFace; test the LoRA again.",
             code="report-of-other-version",

@@ -14,10 +14,9 @@ from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.run_records import RunRecord
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark
+from lib_lora.workspace.grid_files import CELLS, PLAN_FILE, REPORT_FILE, REPORT_VERSION
 from lib_lora.workspace.workspace import RunFolder
 
-PLAN, CELLS = "plan.json", "cells"
-VERSION = 1  # of likeness.report, whose values are read here as they lie in the file
 ROLES = ("lora", "base", "leak")
 _SPECIAL = ("style:", "expression: surprised")  # no prompt to begin with
 
@@ -28,9 +27,9 @@ def report_of(grid: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged, or of another version.
     """
-    path = grid / run_records.REPORT
+    path = grid / REPORT_FILE
     found = kept(("report", grid), mark(path), lambda: read_json(path))
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    if not isinstance(found, dict) or found.get("version") != REPORT_VERSION:
         raise UserError(
             f"{path} is not a report of this version of SameFace; test the LoRA again.",
             code="report-of-other-version",
@@ -80,7 +79,7 @@ def _is_whole(value: Any) -> bool:
 def cells(grid: Path) -> dict[str, GridCell]:
     """What each picture of a grid was asked to be, by its file name; without those that the plan does not say in a way
     that can be read."""
-    path = grid / PLAN
+    path = grid / PLAN_FILE
 
     def read() -> dict[str, GridCell]:
         try:

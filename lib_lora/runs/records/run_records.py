@@ -22,9 +22,8 @@ from lib_lora.files import read_json
 from lib_lora.training.plan.run_file import step_among
 from lib_lora.training.plan.train_settings import TrainSettings, as_begun
 from lib_lora.workspace.file_cache import keep_nothing, kept, mark, names_in
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder
-
-REPORT = "report.json"  # of a grid
 
 
 @dataclass(frozen=True)
@@ -177,13 +176,13 @@ def checkpoint(record: RunRecord, step: int) -> Path:
 def grids(run_folder: Path) -> list[GridRecord]:
     """The judged test grids of a run, the newest first; one that is damaged is left out."""
     folder = RunFolder(run_folder).grids
-    found = (grid(folder / name) for name in identifiers(folder, REPORT))
+    found = (grid(folder / name) for name in identifiers(folder, REPORT_FILE))
     return [one for one in found if one]
 
 
 def grid(folder: Path) -> GridRecord | None:
     """A judged test grid in short; None where its report is damaged, or of another version."""
-    path = folder / REPORT
+    path = folder / REPORT_FILE
     return kept(("grid", folder), mark(path), lambda: _grid(path))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lib_lora.errors import UserError
 from lib_lora.files import sha256_once
 from lib_lora.grid.cells import with_lora
-from lib_lora.grid.paint_plan import CELLS, PaintPlan
+from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.lora.file.fitting import check_fits
 from lib_lora.queue.job_types import COMBINED, COMBINED_WEIGHTS
 from lib_lora.runs.search_progress import SearchProgress
@@ -22,6 +22,7 @@ from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.judge.grid_run import GridRequest, GridRun, new_folder
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
+from lib_lora.workspace.grid_files import CELLS
 
 if TYPE_CHECKING:
     from lib_lora.faces.face import FaceEngine

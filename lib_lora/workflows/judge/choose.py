@@ -30,7 +30,7 @@ from lib_lora.likeness.comparing.choice import (
     with_front,
 )
 from lib_lora.likeness.measure.calibration import LEAST_FACES
-from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.likeness.report.report import Report
 from lib_lora.queue.job_types import CHECKPOINTS, CONFIRMED, MORE_STEPS, WEIGHTS
 from lib_lora.runs.records.run_history import without_interrupted
 from lib_lora.runs.search_progress import SearchProgress
@@ -41,6 +41,7 @@ from lib_lora.workflows.judge.judged_grids import governing_grid
 from lib_lora.workflows.judge.scoring import Scored
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.character_template import ruler_of
+from lib_lora.workspace.grid_files import REPORT_FILE
 
 FRESH_SEED = 5000  # no seed of the screening is among these
 CHOICE_FILE = "choice.json"

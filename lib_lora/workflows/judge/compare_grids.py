@@ -13,9 +13,10 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.faces.face import FaceEngine
 from lib_lora.likeness.comparing.set_comparison import Comparison, compare
 from lib_lora.likeness.report import report
-from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.likeness.report.report import Report
 from lib_lora.workflows.judge.scoring import Scored, judge_files
 from lib_lora.workflows.photos.character_template import template_of
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import Workspace
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from lib_lora.character.photo_files import list_photos
 from lib_lora.errors import UserError
 from lib_lora.files import printable, read_json
-from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, file_name
-from lib_lora.likeness.report.report import REPORT_FILE
+from lib_lora.grid.paint_plan import file_name
+from lib_lora.workspace.grid_files import CELLS, PLAN_FILE, REPORT_FILE
 
 _MOST_LETTERS = 100  # of a headline
 _OURS = "lora"  # the role of the pictures with the LoRA and the trigger word

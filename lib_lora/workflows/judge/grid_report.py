@@ -17,24 +17,14 @@ from lib_lora.errors import UserError, typed
 from lib_lora.faces.engines.opencv_engine import DEFAULT_ENGINE
 from lib_lora.faces.face import FaceEngine
 from lib_lora.files import atomic_file, write_text
-from lib_lora.grid.paint_plan import CELLS, PaintPlan
+from lib_lora.grid.paint_plan import PaintPlan
 from lib_lora.likeness.measure.face_measure import Measured, Measurer
 from lib_lora.likeness.measure.refusals import refusal_of
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import Ceiling, ceiling_of, faces_of, lost_of, scores_of
 from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report import report_html
-from lib_lora.likeness.report.report import (
-    REPORT_FILE,
-    Basis,
-    FurtherLora,
-    Paths,
-    Report,
-    Row,
-    Subject,
-    Tested,
-    TrainingCost,
-)
+from lib_lora.likeness.report.report import Basis, FurtherLora, Paths, Report, Row, Subject, Tested, TrainingCost
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
@@ -49,6 +39,7 @@ from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
+from lib_lora.workspace.grid_files import CELLS, REPORT_FILE
 from lib_lora.workspace.workspace import RunFolder, data_root
 
 SHEET = "sheet.png"  # all of them on one picture

@@ -15,16 +15,7 @@ from lib_lora import file_permissions
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, make_numbered_folder
 from lib_lora.grid.cells import Painter, base_cells, leak_cells, test_cells, with_lora
-from lib_lora.grid.paint_plan import (
-    CELLS,
-    PLAN_FILE,
-    Keep,
-    PaintPlan,
-    cell_key,
-    paint_missing,
-    pictures_of,
-    planned_folders,
-)
+from lib_lora.grid.paint_plan import Keep, PaintPlan, cell_key, paint_missing, pictures_of, planned_folders
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.lora.file.fitting import check_fits
 from lib_lora.models.families.identify import identify
@@ -36,6 +27,7 @@ from lib_lora.training import distributed
 from lib_lora.training.plan.run_file import Run
 from lib_lora.training.precision import dtype_of
 from lib_lora.workflows.library.usable_models import see_that_it_may_be_used
+from lib_lora.workspace.grid_files import CELLS, PLAN_FILE
 
 FIRST_SEED = 1000
 

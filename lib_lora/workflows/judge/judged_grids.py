@@ -14,7 +14,7 @@ from typing import Any
 
 from lib_lora.errors import UserError
 from lib_lora.files import read_json
-from lib_lora.grid.paint_plan import CELLS, PLAN_FILE, PaintPlan, file_name
+from lib_lora.grid.paint_plan import PaintPlan, file_name
 from lib_lora.grid.picture_origin import OWN_VAE, PictureOrigin, is_same_base, read_origin
 from lib_lora.likeness.measure.calibration import BASE, COHORT, GIVEN, Calibration, against, calibrate
 from lib_lora.likeness.measure.cohort import cohort
@@ -22,12 +22,13 @@ from lib_lora.likeness.measure.face_measure import Measured
 from lib_lora.likeness.measure.template import Template
 from lib_lora.likeness.measure.vae_ceiling import scores_of
 from lib_lora.likeness.report import report as reports
-from lib_lora.likeness.report.report import REPORT_FILE, Report
+from lib_lora.likeness.report.report import Report
 from lib_lora.likeness.verdict.picture_set import likenesses
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.grid_records import planned
 from lib_lora.training.plan.run_file import Run, load_run
 from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.grid_files import CELLS, PLAN_FILE, REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder
 
 

@@ -30,6 +30,7 @@ from lib_lora.likeness.verdict.rule_conditions import HALF, KEPT
 from lib_lora.models.reading.file_hashes import cached_sha256
 from lib_lora.workflows.judge.judged_grids import JudgedGrid, fitting, judged_grids, knows_most, lines_for
 from lib_lora.workflows.judge.painted_check import PaintedCheck
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder
 
 _STEP = 16  # pixels to which the sizes of faces are rounded, so that lines need not be drawn again for each picture
@@ -246,7 +247,7 @@ class CharacterLines:
 
     def _judged_grids(self) -> list[JudgedGrid]:
         """All judged grids of the character, read again only where one has changed."""
-        files = sorted(self.folder.runs.glob("*/grids/*/report.json"))
+        files = sorted(self.folder.runs.glob(f"*/grids/*/{REPORT_FILE}"))
         there = [(str(path), path.stat().st_mtime_ns) for path in files]
         if self._grids[0] != there:
             self._grids = (there, list(judged_grids(self.folder, self.ruler)))

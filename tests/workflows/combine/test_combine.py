@@ -14,12 +14,13 @@ from PIL import Image
 from lib_lora.files import read_json
 from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.comparing.combined_page import PAGE_FILE
-from lib_lora.likeness.comparing.combined_report import COMBINED_FILE, as_text
+from lib_lora.likeness.comparing.combined_report import as_text
 from lib_lora.training.plan.run_file import Run
 from lib_lora.workflows.combine.combine import CombineRequest, combine
 from lib_lora.workflows.judge import grid_run
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import find_run, paint_and_score
+from lib_lora.workspace.grid_files import COMBINED_FILE
 
 pytestmark = pytest.mark.once("which pictures are painted and compared is ours; what measures is repeated in likeness")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_lora.likeness.report.report import REPORT_FILE, load
+from lib_lora.likeness.report.report import load
 from lib_lora.runs.events import read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
@@ -19,6 +19,7 @@ from lib_lora.workflows.judge.grid_report import next_command, proposed_steps, t
 from lib_lora.workflows.judge.grid_run import GridRequest
 from lib_lora.workflows.judge.test_grid import paint_and_score
 from lib_lora.workflows.photos.forget_faces import without_photos
+from lib_lora.workspace.grid_files import REPORT_FILE
 from lib_lora.workspace.workspace import RunFolder
 
 pytestmark = pytest.mark.once("what is told of a grid; painting and measuring are repeated where they are done")

@@ -20,10 +20,10 @@ from lib_lora.ui.routes.job_routes import lora_folders
 from lib_lora.ui.routes.pictures.grid_routes import POLICY
 from lib_lora.ui.routes.train.run_routes import address, seconds
 from lib_lora.workspace.file_cache import kept, mark
+from lib_lora.workspace.grid_files import COMBINED_FILE, COMBINED_VERSION
 from lib_lora.workspace.workspace import RunFolder
 
-REPORT, PAGE = "combined.json", "combined.html"
-VERSION = 1  # of `likeness.comparing.combined_report`, whose values are read here as they lie in the file
+PAGE = "combined.html"
 
 
 def routes() -> list[Route]:
@@ -49,7 +49,7 @@ def found(context: RequestContext, call: Call) -> list[dict[str, Any]]:
     every = []
     for run in run_records.identifiers(folder.runs, RunFolder.FILE):
         home = folder.run(run).combined
-        for name in run_records.identifiers(home, REPORT):
+        for name in run_records.identifiers(home, COMBINED_FILE):
             if one := _one(home / name):
                 values = {
                     "id": name,
@@ -60,14 +60,14 @@ def found(context: RequestContext, call: Call) -> list[dict[str, Any]]:
 
 
 def _one(folder: Path) -> dict[str, Any] | None:
-    path = folder / REPORT
+    path = folder / COMBINED_FILE
     return kept(("combined", folder), mark(path), lambda: _read(path))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         values = read_json(path)
-        if values.get("version") != VERSION:
+        if values.get("version") != COMBINED_VERSION:
             return None
         verdict = values["verdict"]
         return {

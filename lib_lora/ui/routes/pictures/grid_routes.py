@@ -12,7 +12,7 @@ from lib_lora.errors import UserError
 from lib_lora.files import names
 from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs.records import run_records
-from lib_lora.runs.records.grid_records import CELLS, GridCell, PictureRecord, cells, report_of
+from lib_lora.runs.records.grid_records import GridCell, PictureRecord, cells, report_of
 from lib_lora.ui.http import paths
 from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import file, missing
@@ -29,6 +29,7 @@ from lib_lora.ui.views.report_messages import (
     verdict_messages,
     verdict_of,
 )
+from lib_lora.workspace.grid_files import CELLS, REPORT_FILE
 from lib_lora.workspace.workspace import CharacterFolder
 
 SHEET, PAGE = "sheet.png", "report.html"
@@ -67,7 +68,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
     folder, run, grid = _folders(context, call)
     slug = folder.path.name
     planned = cells(grid)
-    report = report_of(grid) if (grid / run_records.REPORT).is_file() else None
+    report = report_of(grid) if (grid / REPORT_FILE).is_file() else None
     if report is None:
         return _begun(slug, run, grid, planned)
     try:
@@ -108,9 +109,9 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{grid / run_records.REPORT} is damaged ({error}); test the LoRA again.",
+            f"{grid / REPORT_FILE} is damaged ({error}); test the LoRA again.",
             code="report-damaged",
-            file=grid / run_records.REPORT,
+            file=grid / REPORT_FILE,
         ) from error
 
 

@@ -24,6 +24,7 @@ from lib_lora.ui.http.request_context import Call, RequestContext, Route, get
 from lib_lora.ui.http.responses import FOREVER, file
 from lib_lora.ui.routes.overview_routes import progress
 from lib_lora.workspace.file_cache import mark
+from lib_lora.workspace.grid_files import PLAN_FILE
 from lib_lora.workspace.workspace import RunFolder
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def read_run(context: RequestContext, call: Call) -> dict[str, Any]:
             "tone": "none",
         }
         | {"retention": None, "made": None, "more": []}
-        for name in run_records.identifiers(RunFolder(record.folder).grids, "plan.json")
+        for name in run_records.identifiers(RunFolder(record.folder).grids, PLAN_FILE)
         if name not in {grid["id"] for grid in values["grids"]}
     ]
     settings = to_dict(record.settings)

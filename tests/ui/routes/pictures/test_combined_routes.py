@@ -9,10 +9,9 @@ import pytest
 from planting import plant_combined, plant_grid, plant_run
 from safetensors.torch import save_file
 
-from lib_lora.likeness.comparing.combined_report import VERSION
-from lib_lora.ui.routes.pictures import combined_routes
 from lib_lora.ui.routes.pictures.grid_routes import POLICY
 from lib_lora.ui.views import translatable_texts
+from lib_lora.workspace.grid_files import COMBINED_VERSION
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def test_what_was_found_comes_the_newest_first_and_what_is_damaged_is_left_out(p
     assert page.got(LIST) == []
     plant_combined(run, 1, "2026-11-28T10:00:00+00:00")
     plant_combined(run, 2, "2026-11-28T11:00:00+00:00")
-    for number, text in enumerate(("[", "{}", "[]", json.dumps({"version": VERSION, "verdict": 3})), 3):
+    for number, text in enumerate(("[", "{}", "[]", json.dumps({"version": COMBINED_VERSION, "verdict": 3})), 3):
         (plant_combined(run, number) / "combined.json").write_text(text, encoding="utf-8")
     newest, oldest = page.got(LIST)
     assert (newest["id"], oldest["id"]) == ("002", "001")
@@ -78,7 +77,6 @@ def test_what_was_found_comes_the_newest_first_and_what_is_damaged_is_left_out(p
     assert (answer.status_code, answer.headers["Content-Security-Policy"]) == (200, POLICY)
     assert page.get(f"/characters/{SLUG}/runs/001/combined/099/combined.html").status_code == 404
     assert page.get(f"/characters/{SLUG}/runs/001/combined/..%2f001/combined.html").status_code == 404
-    assert combined_routes.VERSION == VERSION
 
 
 @pytest.mark.parametrize("kind", ["test", "combine"])
