@@ -24,6 +24,7 @@ from lib_lora.files import digest_of, explained, make_numbered_folder, slug, wri
 from lib_lora.models.families.identify import identify
 from lib_lora.models.families.model_family import ModelInfo, Prediction
 from lib_lora.training.plan.train_settings import TrainSettings, as_begun
+from lib_lora.workspace.file_cache import mark
 from lib_lora.workspace.workspace import CharacterFolder, RunFolder, Workspace
 
 FILE_VERSION = 1
@@ -159,9 +160,10 @@ class Run:
     folder: Path
     file: RunFile
     known: ModelInfo | None = field(default=None, compare=False, repr=False)
+    _identified: dict[object, ModelInfo] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def model(self) -> ModelInfo:
-        """What its checkpoint is; looked at only where this is not `known`.
+        """What its checkpoint is; looked at only where this is not `known`, and again only where the file has changed.
 
         Raises:
             UserError: the file is gone, or no model.
@@ -170,7 +172,10 @@ class Run:
         prediction = cast(Prediction, self.file.base.prediction)
         if self.known and (self.known.path.absolute(), self.known.prediction) == (path.absolute(), prediction):
             return self.known
-        return identify(path, prediction)
+        marks = mark(path), mark(path.with_suffix(".yaml"))
+        if marks not in self._identified:
+            self._identified[marks] = identify(path, prediction)
+        return self._identified[marks]
 
     @property
     def place(self) -> RunFolder:

@@ -1,6 +1,7 @@
 """Settings, presets, run folders and states."""
 
 import platform
+import shutil
 import sys
 from dataclasses import replace
 
@@ -10,12 +11,13 @@ import torch
 from faults import raises
 
 from lib_lora import typed_settings
+from lib_lora.models.families import identify as identifying
 from lib_lora.models.families.identify import identify
 from lib_lora.models.fast import memory
 from lib_lora.training import precision
 from lib_lora.training import state as states
 from lib_lora.training.plan.presets import asked_in_run, preset, presets
-from lib_lora.training.plan.run_file import load_run
+from lib_lora.training.plan.run_file import Run, load_run, save_run
 from lib_lora.training.plan.train_settings import TrainSettings, as_begun
 
 FAMILIES = {"sd15-face": "sd1", "sd2-face": "sd2", "sdxl-face": "sdxl", "mini-face": "sd1"}
@@ -186,3 +188,23 @@ def test_the_family_of_the_base_is_the_runs(make_run, toy):
     run = make_run("sd2v")
     info = identify(toy("sd2v"))
     assert (run.file.base.family, run.file.base.prediction) == (info.family, info.prediction) == ("sd2", "v")
+
+
+def test_a_runs_checkpoint_is_read_again_only_when_it_has_changed(make_run, toy, tmp_path, monkeypatch):
+    base, made, read = tmp_path / "base.safetensors", make_run("sd2v"), []
+    shutil.copy(toy("sd2v"), base)
+    save_run(Run(made.folder, replace(made.file, base=replace(made.file.base, path=str(base)))))
+    really = identifying.open_tensors
+    monkeypatch.setattr(identifying, "open_tensors", lambda path: read.append(path) or really(path))
+    run = load_run(made.folder)
+    first = run.model()
+    assert run.model() is first
+    assert read == [base]
+    base.with_suffix(".yaml").write_text("model: {params: {image_size: 8}}", encoding="utf-8")
+    assert (first.small_side, run.model().small_side) == (None, 64)
+    shutil.copy(toy("sd1"), base)
+    assert run.model().family == "sd1"
+    assert read == [base] * 3
+    base.unlink()
+    with raises("file-missing"):
+        run.model()
