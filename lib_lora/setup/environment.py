@@ -143,7 +143,10 @@ def admits(wanted: str, version: str) -> bool:
 
 
 def normal_name(name: str) -> str:
-    """A package's name as indexes compare it: lower case, with single dashes (PEP 503)."""
+    """A package's name as indexes compare it: lower case, with single dashes (PEP 503).
+
+    As ``packaging.utils.canonicalize_name``; `packaging` is one of the packages that are looked for by these names.
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -171,7 +174,11 @@ def needed() -> list[str]:
 
 def _declared(extra: str) -> list[str]:
     """The lines of the installed package's metadata for one of its extras, or for none, without those for other
-    Pythons; empty where it has no metadata."""
+    Pythons; empty where it has no metadata.
+
+    Read without ``packaging.requirements``: whoever asks wants to know what is missing, and that may be `packaging`.
+    They come from ``requirements/``, so their markers are these two only.
+    """
     from importlib import metadata
 
     try:
