@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comfyui": FLOOR | {"character", "models", "remote"},
     "civitai": FLOOR | {"workspace", "models", "lora", "remote"},
     "deploy": FLOOR | BELOW | {"comfyui"},
-    "queue": FLOOR | RUNS | {"workspace", "setup.environment", "remote", "training"},
+    "queue": FLOOR | RUNS | {"workspace", "models", "setup.environment", "remote", "training"},
     "hosts": FLOOR | BELOW | MIDDLE | {"setup.environment", "setup.packages"},
     "workflows": FLOOR | BELOW | MIDDLE | RUNS | {"queue", "setup.environment"},
     "ui": FLOOR

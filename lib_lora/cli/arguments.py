@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import yaml
 
@@ -17,6 +17,7 @@ from lib_lora import typed_settings
 from lib_lora.cli import suggest
 from lib_lora.comfyui.comfy_address import BY, DEFAULT
 from lib_lora.errors import UserError, command
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.queue.job_types import Rental
 from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
@@ -82,7 +83,7 @@ def training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the finished LoRA goes (default of run: the current folder)"
     )
-    parser.add_argument("--prediction", choices=("epsilon", "v"), help="overrides what the checkpoint declares")
+    parser.add_argument("--prediction", choices=get_args(Prediction), help="overrides what the checkpoint declares")
     parser.add_argument(
         "--set",
         action="append",

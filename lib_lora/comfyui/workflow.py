@@ -35,7 +35,7 @@ class ComfyBase:
 
     checkpoint: str
     family: str
-    prediction: str = "epsilon"
+    prediction: str
     zero_snr: bool = False
     clip_skip: int = 1
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lib_lora import typed_settings
 from lib_lora.errors import Misfit, UserError
+from lib_lora.models.families.model_family import Prediction
 from lib_lora.pictures import HEAVIEST, LIGHTEST
 from lib_lora.remote import base_addresses
 from lib_lora.remote.gpu_providers import NAMES, is_rented
@@ -172,7 +173,7 @@ class TrainArguments:
     base: str | None = None
     preset: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    prediction: Literal["epsilon", "v"] | None = None
+    prediction: Prediction | None = None
     few: bool = False
     run: str | None = None
     steps: int | None = None

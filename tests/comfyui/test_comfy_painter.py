@@ -27,7 +27,7 @@ from lib_lora.models.reading.header import read_header
 from lib_lora.pictures import Cell, save_picture
 from lib_lora.workflows.judge.painting.comfyui_painters import LateComfyPainter
 
-BASE = ComfyBase("base.safetensors", "sd1", clip_skip=2)
+BASE = ComfyBase("base.safetensors", "sd1", "epsilon", clip_skip=2)
 CELLS = [Cell(f"photo {n}", "blurry", seed=100 + n, width=64, height=96, steps=n + 1) for n in range(5)]
 
 

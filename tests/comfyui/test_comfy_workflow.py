@@ -18,9 +18,9 @@ from lib_lora.pictures import Cell
 
 CELL = Cell("mrxa woman", "blurry", seed=7, lora=Path("x"), width=512, height=768, sampler="DPM++ 2M")
 BASES = {
-    "SD1": ComfyBase("a.safetensors", "sd1", clip_skip=2),
+    "SD1": ComfyBase("a.safetensors", "sd1", "epsilon", clip_skip=2),
     "SD2": ComfyBase("b.safetensors", "sd2", "v", zero_snr=True, clip_skip=2),
-    "SDXL": ComfyBase("c.safetensors", "sdxl", clip_skip=2),
+    "SDXL": ComfyBase("c.safetensors", "sdxl", "epsilon", clip_skip=2),
 }
 
 

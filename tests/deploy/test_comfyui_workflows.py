@@ -28,7 +28,7 @@ def there(tmp_path):
 
 
 def recipe(**values):
-    return Recipe(CELL, ComfyBase("base.safetensors", "sd1"), **values)
+    return Recipe(CELL, ComfyBase("base.safetensors", "sd1", "epsilon"), **values)
 
 
 def read(path):
@@ -97,7 +97,7 @@ def test_the_words_of_a_lora_with_vectors_are_embeddings_to_comfyui(there, tmp_p
     told = "photo of (embedding:{0}:1.1), embedding:{0} 's mrxab, embedding:{0}"
 
     def prompt(folders):
-        written = write_workflows(lora, folders, Recipe(cell, ComfyBase("base.safetensors", "sd1")))
+        written = write_workflows(lora, folders, Recipe(cell, ComfyBase("base.safetensors", "sd1", "epsilon")))
         return read(written[2])["6"]["inputs"]["text"]
 
     assert prompt(there) == told.format("mara")  # the user is to put it there

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lib_lora.models.families.painting import ComfyNodes, Sampling
 
@@ -126,7 +126,7 @@ class ModelFamily(ABC):
     latent_channels: int = 4
     sampling: Sampling | None = None
     comfy_nodes: ComfyNodes | None = None
-    predictions: tuple[str, ...] = ("epsilon", "v")
+    predictions: tuple[str, ...] = get_args(Prediction)
     prediction_in_weights: bool = False
     guidance: float = 7.0
     narrow_guidance: float = 3.0

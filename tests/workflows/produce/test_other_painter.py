@@ -22,7 +22,7 @@ def test_it_is_not_mixed(tmp_path, by, through_comfyui):
     plan = ProductionPlan("001", 100, 1.0, "0" * 64, [PromptRow("x")], 1, by=by)
     folder = production_store.make(CharacterFolder(tmp_path), plan)
     api = ComfyApi("127.0.0.1")
-    comfy = ComfyPainter(api, ComfyFiles(api), ComfyJob(ComfyBase("x", "sd1"), "x"))
+    comfy = ComfyPainter(api, ComfyFiles(api), ComfyJob(ComfyBase("x", "sd1", "epsilon"), "x"))
     with raises("production-of-other-painter", folder.id):
         work_on(None, folder, None, lambda *_: None, painter=comfy if through_comfyui else None)
     assert list(Path(folder.pictures).iterdir()) == []
