@@ -20,6 +20,7 @@ from import_graph import Import, imports_of, module_name
 
 pytestmark = pytest.mark.once("the source is read, and nothing of it executed")
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
+HELPERS = Path(__file__).resolve().parent / "helpers"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
 FLOOR |= {"provenance"}
@@ -268,24 +269,29 @@ def test_no_two_modules_have_one_name() -> None:
     assert [name for name, count in counts.items() if count > 1] == []
 
 
-def classes_of_one_name(package: Path) -> dict[str, list[str]]:
-    """Names that more than one class has, nested ones included, with the modules of those classes."""
+def classes_of_one_name(*folders: Path) -> dict[str, list[str]]:
+    """Names that more than one class in these folders has, nested ones included, with the modules of those classes."""
     found: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(package.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                found[node.name].append(module_name(path, package))
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].append(module_name(path, folder))
     return {name: modules for name, modules in found.items() if len(modules) > 1}
 
 
 def test_no_two_classes_have_one_name() -> None:
-    assert classes_of_one_name(PACKAGE) == {}
+    assert classes_of_one_name(PACKAGE, HELPERS) == {}
 
 
 def test_a_planted_second_class_is_found(tmp_path: Path) -> None:
     files = {"ui/page/a.py": "class Origin: ...", "lora/b.py": "def f():\n    class Origin: ..."}
-    assert classes_of_one_name(plant(tmp_path, {})) == {}
-    assert classes_of_one_name(plant(tmp_path, files)) == {"Origin": ["lib_lora.lora.b", "lib_lora.ui.page.a"]}
+    helper = tmp_path / "helpers" / "c.py"
+    helper.parent.mkdir()
+    helper.write_text("class Origin: ...", encoding="utf-8")
+    assert classes_of_one_name(plant(tmp_path, {}), helper.parent) == {}
+    there = ["lib_lora.lora.b", "lib_lora.ui.page.a", "helpers.c"]
+    assert classes_of_one_name(plant(tmp_path, files), helper.parent) == {"Origin": there}
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:

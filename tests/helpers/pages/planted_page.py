@@ -85,7 +85,7 @@ def planted_page(root: Path) -> Iterator[Planted]:
 
     host, queue = Alone(root, token=route_access.TOKEN), Queue(root)
 
-    class Attached:
+    class AttachedAlone:
         """As `ui.page.attach.Attached`, with nobody who runs the jobs."""
 
         def tab(self) -> Any:
@@ -103,7 +103,7 @@ def planted_page(root: Path) -> Iterator[Planted]:
     with plain, socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         port = own.getsockname()[1]
-        app = page_app.page(host, Attached())
+        app = page_app.page(host, AttachedAlone())
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=lambda: server.run(sockets=[own]), daemon=True)
         thread.start()

@@ -148,19 +148,19 @@ FAULTS: dict[str, tuple[Plant, str]] = {
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedFault:
     """A fault: the kind of finding it must give, and the photo it was made from."""
 
     kind: str
     original: str
 
 
-def plant(folder: Path, own: Sequence[Path], others: Sequence[Path], first: int = 0) -> dict[Path, Planted]:
+def plant(folder: Path, own: Sequence[Path], others: Sequence[Path], first: int = 0) -> dict[Path, PlantedFault]:
     """Write one photo for each of `FAULTS` into a folder; `first` chooses which of the person's photos are used."""
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for number, (name, (make, kind)) in enumerate(FAULTS.items()):
         original = own[(5 * number + 3 * first) % len(own)]
         image = make(opened(original), opened(others[(7 * number + first) % len(others)]))
-        made[save(image, folder / name)] = Planted(kind, original.name)
+        made[save(image, folder / name)] = PlantedFault(kind, original.name)
     return made

@@ -94,7 +94,7 @@ def model_row(number: int = 401, **changes: Any) -> dict[str, Any]:
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """A request: its path with query, and its headers by lower-case name."""
 
     path: str
@@ -122,8 +122,8 @@ class FakeCivitai:
     versions: dict[int, dict[str, Any]] = field(default_factory=dict)
     bodies: dict[int, bytes] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
-    asked_files: list[Asked] = field(default_factory=list)
+    asked: list[ReceivedRequest] = field(default_factory=list)
+    asked_files: list[ReceivedRequest] = field(default_factory=list)
     plant: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     send: Callable[[Handler, bytes], None] | None = None
     token: str = ""
@@ -196,7 +196,7 @@ def send_part(handler: Handler, body: bytes, *, ranges: bool = True) -> None:
 def _site_handler(fake: FakeCivitai) -> type[Handler]:
     class OfSite(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            fake.asked.append(Asked(self.path, {key.lower(): value for key, value in self.headers.items()}))
+            fake.asked.append(ReceivedRequest(self.path, {key.lower(): value for key, value in self.headers.items()}))
             parts = urlsplit(self.path)
             answer = fake.answer(parts.path, parse_qs(parts.query), self.headers.get("Authorization", ""))
             status, headers, body = answer
@@ -215,7 +215,9 @@ def _site_handler(fake: FakeCivitai) -> type[Handler]:
 def _files_handler(fake: FakeCivitai) -> type[Handler]:
     class OfFiles(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            fake.asked_files.append(Asked(self.path, {key.lower(): value for key, value in self.headers.items()}))
+            fake.asked_files.append(
+                ReceivedRequest(self.path, {key.lower(): value for key, value in self.headers.items()})
+            )
             path = urlsplit(self.path).path
             if path in fake.pictures:
                 send_part(self, fake.pictures[path])

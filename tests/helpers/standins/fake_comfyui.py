@@ -230,7 +230,7 @@ def _failed(identifier: str, fault: str) -> dict[str, Any]:
     return _entry(identifier, {}, "error", [["execution_error", {**about, **more}]])
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ComfyHandler(BaseHTTPRequestHandler):
     comfy: FakeComfy
 
     def log_message(self, format: str, *args: Any) -> None: ...
@@ -325,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
 def fake_comfyui() -> Iterator[FakeComfy]:
     """A stand-in that answers while the block runs."""
     comfy = FakeComfy()
-    handler = type("Handler", (_Handler,), {"comfy": comfy})
+    handler = type("Handler", (_ComfyHandler,), {"comfy": comfy})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     comfy.address = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -89,7 +89,7 @@ class FakeRay:
         """Answer requests; after a stop on the same port."""
         fake = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class _RayHandler(BaseHTTPRequestHandler):
             def _do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -105,7 +105,7 @@ class FakeRay:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _RayHandler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

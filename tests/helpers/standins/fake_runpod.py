@@ -170,10 +170,10 @@ class FakeRunpod:
         self._lock = threading.RLock()
         fake = self
 
-        class Handler(_Handler):
+        class _HandlerOfThis(_RunpodHandler):
             server_of = fake
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _HandlerOfThis)
         self._server.daemon_threads = True
         self.base = f"http://127.0.0.1:{self._server.server_address[1]}/v2"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -413,7 +413,7 @@ class _ProblemError(Exception):
         self.status, self.errors = status, errors
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _RunpodHandler(BaseHTTPRequestHandler):
     server_of: FakeRunpod
 
     def do_GET(self) -> None:
