@@ -2,6 +2,9 @@
 
 A small executor for the handful of ONNX operations in that file (a MobileNet); batch normalisations that follow a
 convolution are folded into it. Knows nothing about what the embedding is used for.
+
+`training.identity.sface_network` computes the same network, plainly. This one gives feature maps besides, and takes
+less time for a batch with its gradients.
 """
 
 from __future__ import annotations
