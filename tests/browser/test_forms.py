@@ -347,7 +347,7 @@ def test_a_training_is_reported_in_title_and_icon_and_at_its_end(tab: Tab, plant
     assert rows == ["2025 %–50 %75 %", "4063 %–50 %75 %"]  # step, identity, only when asked, obedience, variety
     hints = curve.locator(".sf-legend-entry").evaluate_all("all => all.map((one) => one.title)")
     for hint, begins in zip(
-        hints, ("How much of the", "How little of the", "How far heads,", "How much the"), strict=True
+        hints, ("How much of the", "How little the person", "How well heads,", "How much the"), strict=True
     ):
         assert hint.startswith(begins)
     assert "Not measured: too few of them." in page.locator(".sf-live").first.inner_text()
