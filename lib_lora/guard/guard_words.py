@@ -41,7 +41,7 @@ class FaceFinding:
     character: str
     passes: bool
     reason: str = ""
-    said: str = ""
+    said: Message | str = ""
     likeness: float | None = None
     tries: int = 1
     lines_of: tuple[int, int] | None = None
@@ -95,8 +95,8 @@ def under_gallery(found: Sequence[FaceFinding | None], say: Callable[[Message], 
         words = say(Message(_STOPPED)) if one is None else f"{_number(one, say)} {_status(one, say)}"
         parts.append((f"{number}: " if several else "") + words)
     lines = [begin + "; ".join(parts) + "."]
-    reasons = {one.said for one in judged if one.reason == "not judged" and one.said}
-    lines += [say(Message(_NOT_JUDGED, {"why": said.rstrip(".")})) for said in sorted(reasons)]
+    reasons = {_why(one.said, say) for one in judged if one.reason == "not judged" and one.said}
+    lines += [say(Message(_NOT_JUDGED, {"why": why})) for why in sorted(reasons)]
     sizes = {one.lines_of for one in judged if one.lines_of}
     lines += [say(Message(_OTHER_SIZE, {"wide": wide, "high": high})) for wide, high in sorted(sizes)]
     return lines
@@ -104,7 +104,11 @@ def under_gallery(found: Sequence[FaceFinding | None], say: Callable[[Message], 
 
 def unmarked(problem: str, say: Callable[[Message], str] = str) -> str:
     """The line about pictures that could not be judged."""
-    return f"{TITLE}: {say(Message(_UNMARKED, {'problem': problem}))}"
+    return f"{say(Message(TITLE))}: {say(Message(_UNMARKED, {'problem': problem}))}"
+
+
+def _why(said: Message | str, say: Callable[[Message], str]) -> str:
+    return (say(said) if isinstance(said, Message) else said).rstrip(".")
 
 
 def _number(found: FaceFinding, say: Callable[[Message], str] = str) -> str:

@@ -15,6 +15,8 @@ from shared import Shared
 from lib_lora.faces.engines.opencv_engine import SFaceEngine
 from lib_lora.guard.guard_judge import GuardJudge
 from lib_lora.guard.guard_settings import GuardSettings
+from lib_lora.guard.guard_words import finding_of, under_gallery
+from lib_lora.likeness.measure.refusals import REFUSALS
 from lib_lora.pictures import Cell, parameters, save_picture
 from lib_lora.workflows.produce.picture_check import PictureCheck
 from lib_lora.workspace.workspace import Workspace
@@ -59,6 +61,15 @@ def test_a_size_that_no_grid_has_is_judged_by_the_nearest(root: Path) -> None:
     other = judge(shown(portraits("mara")[0]), text.replace(MINI.stem, "another-base"), SETTINGS)
     assert (other.reason, other.lines_of) == ("not judged", None)
     assert other.score.likeness is not None
+
+
+def test_why_a_picture_is_not_judged_is_said_in_the_language_of_the_webui(root: Path) -> None:
+    text = parameters(Cell("a", "", 1), MINI.stem).replace(MINI.stem, "another-base")
+    found = finding_of("mara", GuardJudge(lambda: root)(shown(portraits("mara")[0]), text, SETTINGS))
+    words = {REFUSALS["no-grid-of-base"][0]: "gemalt{with}, ohne Testraster", " with {base}": " mit {base}"}
+    [_, line] = under_gallery([found], lambda message: message.translated(words))
+    assert line == "Not judged: gemalt mit another-base, ohne Testraster."
+    assert under_gallery([found])[1].endswith(": no test grid was painted with it.")
 
 
 def test_one_engine_for_all_threads_and_a_change_of_photos_is_seen(root: Path) -> None:

@@ -58,6 +58,17 @@ def test_the_lines_under_the_gallery_are_in_the_language_of_the_webui(
     assert matches(done.infotexts)[-1] == "0.20 (mara, lost)"  # which other programs read
 
 
+def test_a_failure_is_said_in_the_language_of_the_webui_and_logged_in_english(
+    webui: Any, judge: Any, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"SameFace guard": "Torwart", "{problem} Pictures pass unmarked.": "{problem} Nichts wird markiert."}
+    monkeypatch.setattr(webui_generation, "translations", lambda: words)
+    here = webui()
+    done = here.process_images(here.request(True, "nobody here"))
+    assert done.comments == "Torwart: There is no such character. Nichts wird markiert.\n"
+    assert reports == ["SameFace guard: There is no such character. Pictures pass unmarked."]
+
+
 @pytest.mark.parametrize(
     ("content", "known"), [('{"lost": "weg", "n": 1}', {"lost": "weg"}), ("[]", {}), ("{", {}), (None, {})]
 )

@@ -14,6 +14,7 @@ from lib_lora.likeness.measure.calibration import Calibration
 from lib_lora.likeness.measure.face_measure import ImageScore, Measured
 from lib_lora.likeness.verdict.facts import status_of
 from lib_lora.likeness.verdict.traits import CopyLimits, copy_limits, is_copy, original
+from lib_lora.messages.message import Message
 from lib_lora.workflows.judge.picture_lines import CharacterLines
 from lib_lora.workflows.judge.scoring import PictureJudge
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -39,14 +40,14 @@ class Checked:
 
     Attributes:
         reason: why it does not pass; empty = it does.
-        said: the reason in words, where there is more to say.
+        said: the reason in words, where there is more to say: a message where it can be translated.
         score: what was measured.
         hash: perceptual hash, 64 bits; None where the picture could not be read.
         lines_of: width and height of the test grid that it was judged by, where that is another size than its own.
     """
 
     reason: Reason
-    said: str
+    said: Message | str
     score: ImageScore
     hash: int | None
     lines_of: tuple[int, int] | None = None
@@ -108,14 +109,14 @@ class PictureCheck:
         reason, said = self._reason(measured.score, lines)
         return Checked(reason, said, measured.score, measured.hash)
 
-    def _reason(self, score: ImageScore, lines: Calibration) -> tuple[Reason, str]:
+    def _reason(self, score: ImageScore, lines: Calibration) -> tuple[Reason, Message | str]:
         status = status_of(score, lines)
         if status == "no face":
             return "no face", ""
         if status == "unreadable":
             return "unreadable", score.reason
         if status == "unjudged":
-            return "not judged", str(lines.refusal or "")
+            return "not judged", lines.refusal.message() if lines.refusal else ""
         if score.face is not None and status == "suspect":
             return _FAULTS.get(score.face.fault, "unsure"), score.reason
         if status == "lost":

@@ -179,7 +179,7 @@ class _Line:
             face_px=score.face.px if score.face else None,
             hash="" if found.hash is None else f"{found.hash:016x}",
             nearest=score.nearest,
-            said=found.said,
+            said=str(found.said),
         )
 
     def _note_judged(self) -> None:
