@@ -209,7 +209,7 @@ def test_nothing_is_ever_fetched(webui: Webui, vocabulary: SimpleNamespace) -> N
         webui_captioner(TAGS).phrases(picture())
     webui.put(BLIP_FILE)
     vocabulary.there = False
-    with raises("captioner-download-needed", has="not fetched the vocabulary bert-base-uncased (0.3 MB) yet"):
+    with raises("captioner-download-needed", has="not downloaded the vocabulary bert-base-uncased (0.3 MB) yet"):
         webui_captioner(BLIP).phrases(picture())
     assert webui.events == []
 
@@ -230,7 +230,7 @@ def test_a_file_that_has_gone_since_is_not_fetched_either(webui: Webui) -> None:
     for name in (BLIP_FILE, TAGS_FILE):
         (webui.models / name).unlink()
     for captioner in made:
-        with raises("captioner-download-needed", has="has not fetched"):
+        with raises("captioner-download-needed", has="has not downloaded"):
             captioner.phrases(picture())
 
 

@@ -253,7 +253,7 @@ def test_a_way_back_that_fails_is_tried_again_with_the_next_picture(webui: Simpl
     webui.sd_models.send_model_to_device = send_model_to_device
     with webui.host.gpu_session():
         pass
-    assert any("did not come back" in event for event in webui.events)
+    assert any("could not be moved back" in event for event in webui.events)
     assert not webui.host.busy()
     with pytest.raises(RuntimeError, match="out of memory"):
         users_own(webui)
