@@ -101,8 +101,15 @@ class Painter:
 
     def paint(self, style: Array, random: np.random.Generator, mix: Mix, groups: Sequence[int] = GROUPS) -> Image.Image:
         """A picture of `style` into which other styles are mixed, by an amount drawn from `mix` for each group."""
-        mixed = [style + random.uniform(*amounts) * (self.style(random) - style) for amounts in mix]
-        feed = {name: mixed[group][None] for name, group in zip(self._inputs, groups, strict=True)}
+        return self.picture_of([self.mixed(style, random, amounts) for amounts in mix], groups)
+
+    def mixed(self, style: Array, random: np.random.Generator, amounts: tuple[float, float]) -> Array:
+        """A style with another one mixed in, by an amount drawn between these."""
+        return style + random.uniform(*amounts) * (self.style(random) - style)
+
+    def picture_of(self, styles: Sequence[Array], groups: Sequence[int] = GROUPS) -> Image.Image:
+        """A picture whose layers have the style of their group."""
+        feed = {name: styles[group][None] for name, group in zip(self._inputs, groups, strict=True)}
         values = self._synthesis(feed)[0][0]
         whole = Image.fromarray(np.uint8(np.clip((values.transpose(1, 2, 0) + 1) * 127.5 + 0.5, 0, 255)))
         return whole.resize((SIZE, SIZE), Image.Resampling.BOX)
