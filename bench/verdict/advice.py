@@ -4,11 +4,12 @@
     python bench/verdict/advice.py --work DIR --cases hot --people mara  some of them; more can follow later
     python bench/verdict/advice.py --work DIR --table                    only what DIR has so far
 
-Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of tests/data/unseen. A case brings about
-states in which rules of the verdict apply (really trained, really painted), reads the advice from the report, follows
-it, and measures both pictures' sets with held-out photos (`bench.verdict.followed_advice`). DIR keeps the rows of each
-finished case in results.jsonl; what stands there is not done again, so the command can be stopped and given again;
-bench/results/advice has those of docs/likeness.md, and in earlier.jsonl those of advice that has been changed since.
+Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of tests/data/unseen; the case `turned`
+is of people of whom tests/data/turned has photos of turned heads. A case brings about states in which rules of the
+verdict apply (really trained, really painted), reads the advice from the report, follows it, and measures both
+pictures' sets with held-out photos (`bench.verdict.followed_advice`). DIR keeps the rows of each finished case in
+results.jsonl; what stands there is not done again, so the command can be stopped and given again; bench/results/advice
+has those of docs/likeness.md, and in earlier.jsonl those of advice that has been changed since.
 
 An advice has helped where its measure rose by more than its standard error: the difference of each picture to the one
 of the same prompt and seed before, mean over standard deviation by the root of their number. The measure is the mean of
@@ -27,7 +28,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,8 +39,17 @@ sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
 from bench.training.settings_study import PEOPLE, RESULTS, add_row, alone, interval, read_rows  # noqa: E402
-from bench.verdict.followed_advice import BASE, RATES, SAMPLING, Person, Tested, Workplace  # noqa: E402
-from lib_lora.grid.prompts import SCREENING  # noqa: E402
+from bench.verdict.followed_advice import (  # noqa: E402
+    BASE,
+    RATES,
+    SAMPLING,
+    Person,
+    Tested,
+    Workplace,
+    frontal_first,
+    wants_turned_heads,
+)
+from lib_lora.grid.prompts import PROMPTS, SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW, SD1  # noqa: E402
@@ -48,8 +58,15 @@ from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
 PERSONAS, UNSEEN_PHOTOS = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
+# Whose photos of turned heads tools/turned_people.py has made: those, and people who are in no other case.
+TURNED_PHOTOS = ROOT / "tests" / "data" / "turned"
+FURTHER = {"unseen27": "woman"}
+TURNED_ORDER = ("unseen2", "unseen1", "unseen27", "unseen8", "unseen18")
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
+# Prompts and first seed of the tests of `turned`, until one gives the advice; and of one that has no say in it.
+TURNED_TESTS = ((SCREENING, 1000), (len(PROMPTS), 1000), (len(PROMPTS), 3000))
+FRESH_TEST = {"count": len(PROMPTS), "first_seed": 7000}
 CLASS_PASSES = 42  # through 14 photos, half of each batch
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
@@ -244,11 +261,29 @@ def photos_alone(place: Workplace) -> Steps:
         yield row_of(f"weight {weight:g}, base model named", place, found, after, done)
 
 
+def turned(place: Workplace) -> Steps:
+    """Photos from the front alone, and several tests until one finds that turned heads are lost. Beside what the advice
+    does to the pictures that it was given for, `fresh` has what it does to those of other seeds, which had no say."""
+    run = place.train({"steps": 4 * EARLY, "save_every": 4 * EARLY})
+    for count, seed in TURNED_TESTS:
+        name = f"{count} prompts from seed {seed}"
+        before, last = place.test(run, at(4 * EARLY, count=count, first_seed=seed)), list[Tested]()
+        if not wants_turned_heads(before.report.verdict.advice):
+            yield row_of(name, place, before, None, "")
+            continue
+        row = followed(name, place, before, last)
+        sides = {"before": run, "after": last[0].run}
+        fresh = {side: place.test(one, at(4 * EARLY, **FRESH_TEST)) for side, one in sides.items()}
+        yield {**row, "fresh": {side: place.measured(one) for side, one in fresh.items()}}
+        return
+
+
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "early": (early, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7),
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
+    "turned": (turned, 14),
 }  # fmt: skip
 
 
@@ -263,24 +298,29 @@ class Job:
     person: str
 
 
-def planned(cases: Sequence[str], people: Sequence[str], rows: Iterable[Row]) -> list[Job]:
-    """The jobs that have no row yet, case by case."""
+def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[Row]) -> list[Job]:
+    """The jobs that have no row yet, case by case; of these people, or all, as far as a case has them."""
     done = {(row["case"], row["person"]) for row in rows}
-    return [Job(case, who) for case in cases for who in people if (case, who) not in done]
+    jobs = [Job(case, who) for case in cases for who in (TURNED_ORDER if case == "turned" else ORDER)]
+    if people is not None:
+        jobs = [Job(case, who) for case in cases for who in people if Job(case, who) in jobs]
+    return [job for job in jobs if (job.case, job.person) not in done]
 
 
 def everybody() -> dict[str, Person]:
-    """The six people and the unseen ones, with their photos."""
+    """The six people, the unseen ones and those of `turned` alone, with their photos."""
     found = {}
-    for folder, people in ((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN)):
+    for folder, people in ((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN), (TURNED_PHOTOS, FURTHER)):
         for name, word in people.items():
-            found[name] = Person(name, word, sorted((folder / name).glob("*.jpg")))
+            heads = sorted((TURNED_PHOTOS / name).glob("turned-*.jpg"))
+            found[name] = Person(name, word, sorted((folder / name).glob("[0-9]*.jpg")), heads)
     return found
 
 
 def measured(job: Job, person: Person, work: Path) -> list[Row]:
     """Do a job; its rows."""
     steps, photos = CASES[job.case]
+    person = frontal_first(person) if job.case == "turned" else replace(person, turned=())
     place = Workplace(person, work / f"{job.case}-{job.person}", work / "kept" / person.name, photos)
     rows = [{"case": job.case, "person": job.person, **row} for row in steps(place)]
     place.end()
@@ -295,7 +335,7 @@ def measure(options: argparse.Namespace) -> int:
     people = everybody()
     with only_process(options.work, "wait for it, or name another --work"):
         path = options.work / RESULTS
-        jobs = planned(options.cases, options.people or ORDER, read_rows(path))
+        jobs = planned(options.cases, options.people, read_rows(path))
         os.environ["OMP_NUM_THREADS"] = "1"  # read by the workers when they load their libraries
         with ProcessPoolExecutor(options.jobs, get_context("spawn"), alone) as pool:
             try:
@@ -359,6 +399,13 @@ def change(row: Row, measure: str) -> Change:
     return Change(statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart)))
 
 
+def turned_heads(sides: Row) -> list[tuple[float, float]]:
+    """Likeness before and after (`before` and `after` of `sides`) of the pictures that were asked for a turned head."""
+    asked = sides["before"]["pictures"]["asked to turn"]
+    both = zip(values(sides["before"], LIKENESS), values(sides["after"], LIKENESS), asked, strict=True)
+    return [(before, after) for before, after, turn in both if turn]
+
+
 def measure_of(rule: str) -> str:
     """What an advice wants to better."""
     return next((measure for name, measure in MEASURES.items() if rule.startswith(name)), LIKENESS)
@@ -390,6 +437,7 @@ def table(rows: list[Row]) -> str:
     groups = dict.fromkeys((row["rule"], done_of(row)) for row in known)
     lines += [_line(*group, [row for row in known if (row["rule"], done_of(row)) == group]) for group in groups]
     lines += ["", *_by_advice(known)]
+    lines += _where_heads_turn([row for row in known if "fresh" in row])
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
@@ -431,6 +479,29 @@ def _by_advice(rows: Sequence[Row]) -> list[str]:
         cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
         cells.append(f"{good} of {len(people)} ({share.low:.0%} to {share.high:.0%})")
         lines.append(f"| {' | '.join(cells)} | {sum(any(map(worse, own)) for own in people.values())} |")
+    return lines
+
+
+def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
+    """A line for each row of `turned`: likeness of all pictures and of those asked for a turned head, in the test that
+    gave the advice and in that of other seeds."""
+    if not rows:
+        return []
+    lines = [
+        "",
+        "| person | rule | likeness | gain (standard error) | of turned heads | with other seeds | gain | of turned "
+        "heads | helped | helped with other seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        fresh = {**row, **row["fresh"]}
+        cells = [row["person"], row["rule"]]
+        for sides in (row, fresh):
+            found, heads = change(sides, LIKENESS), turned_heads(sides)
+            cells.append(" to ".join(f"{_mean(sides[side], LIKENESS):.2f}" for side in ("before", "after")))
+            cells.append(f"{found.mean:+.3f} ({found.error:.3f})")
+            cells.append(" to ".join(f"{statistics.fmean(value):.2f}" for value in zip(*heads, strict=True)))
+        lines.append(f"| {' | '.join([*cells, *('yes' if helped(sides) else 'no' for sides in (row, fresh))])} |")
     return lines
 
 
@@ -482,7 +553,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
-    parser.add_argument("--people", nargs="+", choices=ORDER, metavar="PERSON")
+    parser.add_argument("--people", nargs="+", choices=(*ORDER, *FURTHER), metavar="PERSON")
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)

@@ -82,11 +82,13 @@ class Person:
         name: of the character.
         class_word: "woman" or "man".
         photos: at least `TRAINED` + `SPARE` + `HELD_OUT` files.
+        turned: photos of the turned head, which are added where that is advised; empty = there are none.
     """
 
     name: str
     class_word: str
     photos: Sequence[Path]
+    turned: Sequence[Path] = ()
 
     @property
     def trained(self) -> Sequence[Path]:
@@ -318,7 +320,9 @@ class Workplace:
                     factor = ANEW[verdict.rule]
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"
                 return after, said
-            case "add_photos" if not self._spare_taken and not _wants_other_photos(verdict.advice):
+            case "add_photos" if wants_turned_heads(verdict.advice):
+                return self._with_turned(tested) if self.person.turned else None
+            case "add_photos" if not self._spare_taken:
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
             return self._again(tested, ANEW[verdict.rule]), f"{ANEW[verdict.rule]:.2f} x the rate"
@@ -359,6 +363,11 @@ class Workplace:
         self.add(self.person.spare)
         return self._anew(tested, {}), f"{SPARE} photos more, trained again"
 
+    def _with_turned(self, tested: Tested) -> tuple[Tested, str]:
+        """Add photos of turned heads, and train again."""
+        self.add(self.person.turned)
+        return self._anew(tested, {}, fresh=True), f"{len(self.person.turned)} photos of turned heads, trained again"
+
     def _again(self, tested: Tested, factor: float) -> Tested:
         """Trained again with `factor` times the learning rate."""
         settings = tested.run.file.settings
@@ -386,6 +395,10 @@ class Workplace:
         without = [yard.of(tested.folder / row.path) for row in report.of("leak")]
         pictures["leak"] = [(one["first"] + one["second"]) / 2 for one in without]
         pictures["own"] = [float(not row.copy) for row in rows]
+        if self.person.turned:
+            pictures["asked to turn"] = [float(row.asked.angle == "turned") for row in rows]
+            faces = [_engine().faces(open_photo(path)) for path in files]
+            pictures["yaw"] = [there[0].yaw if there else 0.0 for there in faces]
         line = facts.lines.keep
         return {
             "step": tested.request.step, "weight": tested.request.weight, "rule": report.verdict.rule,
@@ -407,9 +420,16 @@ class Workplace:
         shutil.rmtree(self.root.parent)
 
 
-def _wants_other_photos(advice: str) -> bool:
-    """Nobody here has photos with a turned head."""
-    return "turned" in advice
+def wants_turned_heads(advice: str) -> bool:
+    """Whether an advice is to add photos of turned heads."""
+    return "head turned" in advice
+
+
+def frontal_first(person: Person) -> Person:
+    """The same person, trained on the photos in which they look ahead the most; held out are the last of the
+    others, in their order."""
+    ahead = sorted(person.photos, key=lambda path: abs(_engine().faces(open_photo(path))[0].yaw))[:TRAINED]
+    return replace(person, photos=[*ahead, *(path for path in person.photos if path not in ahead)])
 
 
 def _as_elsewhere(tested: Tested) -> tuple[Path, list[Path]]:

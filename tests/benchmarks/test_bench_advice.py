@@ -12,6 +12,9 @@ from PIL import Image
 
 from bench.verdict import advice as study
 from bench.verdict import followed_advice as followed
+from lib_lora.captions.slots import TURNED
+from lib_lora.character.photo_files import open_photo
+from lib_lora.grid.prompts import PROMPTS
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.likeness.verdict.verdict import Verdict
 from lib_lora.pictures import Cell, parameters, parameters_of, save_picture
@@ -171,6 +174,92 @@ def test_what_is_in_the_results_is_not_done_again():
     assert [(job.case, job.person) for job in left] == [("short", "ines"), ("hot", "mara"), ("hot", "ines")]
 
 
+def test_a_case_is_planned_for_those_who_are_in_it():
+    assert [job.person for job in study.planned(["turned"], None, [])] == [*study.TURNED_ORDER]
+    assert [job.person for job in study.planned(["short"], None, [])] == [*study.ORDER]
+    left = study.planned(["short", "turned"], ["mara", "unseen2", "unseen27"], [])
+    assert [(job.case, job.person) for job in left] == [
+        ("short", "mara"), ("short", "unseen2"), ("turned", "unseen2"), ("turned", "unseen27")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", study.TURNED_ORDER)
+def test_heads_are_turned_to_both_sides_in_the_photos_that_are_added(name):
+    """By the limit at which the verdict counts them, in 3 to 5 photos as it asks for; those trained on look ahead."""
+    person = followed.frontal_first(study.everybody()[name])
+    yaws = [followed._engine().faces(open_photo(path))[0].yaw for path in person.turned]
+    assert 3 <= sum(abs(yaw) >= TURNED for yaw in yaws) <= len(yaws) <= 5
+    assert min(abs(yaw) for yaw in yaws) > 0.33  # JPEG moves a nose's tip a little
+    assert min(yaws) < 0 < max(yaws)
+    assert not {*person.turned} & {*person.photos}
+    ahead = [abs(followed._engine().faces(open_photo(path))[0].yaw) for path in person.photos]
+    assert max(ahead[: followed.TRAINED]) <= min(ahead[followed.TRAINED :])
+    assert max(ahead[: followed.TRAINED]) < TURNED
+
+
+def test_photos_of_turned_heads_are_added_where_they_are_asked_for_and_there():
+    class Turned(Place):
+        def __init__(self, photos: list[Path]) -> None:
+            super().__init__()
+            self.person = followed.Person("mara", "woman", [], photos)
+
+        def add(self, photos: Any) -> None:
+            self.done.append([path.name for path in photos])
+
+    rule = next(rule for rule in RULES if rule.name == "angles")
+    for name in ("angles", "angles, no longer rising", "drift, few turned photos"):
+        assert followed.wants_turned_heads(next(rule.advice for rule in RULES if rule.name == name))
+    verdict = Verdict(rule.kind, rule.name, "", "", rule.advice, rule.action, None, drift=True, judged=True)
+    request = GridRequest(112, steps=followed.SAMPLING)
+    report: Any = SimpleNamespace(verdict=verdict)
+    run: Any = SimpleNamespace()
+    tested = followed.Tested(run, request, followed.ROOT, report)
+    place = Turned([Path("turned-00.jpg"), Path("turned-01.jpg")])
+    found = place.follow(tested)
+    assert found is not None
+    assert found[1] == "2 photos of turned heads, trained again"
+    assert place.done == [["turned-00.jpg", "turned-01.jpg"], ({}, True)]
+    assert Turned([]).follow(tested) is None
+
+
+def test_the_first_test_that_asks_for_turned_heads_is_followed_and_checked_on_other_seeds():
+    class Turning(Place):
+        def train(self, overrides: dict[str, Any], anew: bool = False) -> Any:
+            return "front"
+
+        def test(self, run: Any, request: Any, again: bool = False) -> Any:
+            self.done.append((run, request.count, request.first_seed))
+            advice = "Add photos with the head turned." if request.count == len(PROMPTS) else "Keep it."
+            report = SimpleNamespace(verdict=SimpleNamespace(rule="angles", kind="drift", advice=advice))
+            return SimpleNamespace(run=run, request=request, report=report)
+
+        def follow(self, tested: Any) -> Any:
+            return SimpleNamespace(run="turned too"), "5 photos"
+
+        def measured(self, tested: Any) -> Any:
+            return tested.run
+
+    place = Turning()
+    rows = list(study.turned(place))
+    assert [row["after"] for row in rows] == [None, "turned too"]
+    assert rows[1]["fresh"] == {"before": "front", "after": "turned too"}
+    seed = study.FRESH_TEST["first_seed"]
+    assert [run for run, _, first in place.done if first == seed] == ["front", "turned too"]
+    assert seed not in {first for _, first in study.TURNED_TESTS}
+
+
+def test_the_table_sets_prompts_of_turned_heads_apart():
+    before = side([0.2, 0.2, 0.2, 0.4], **{"asked to turn": [0, 1, 0, 1]})
+    after = side([0.3, 0.4, 0.3, 0.8], **{"asked to turn": [0, 1, 0, 1]})
+    found = {**row("angles", before, after, "unseen2"), "fresh": {"before": after, "after": before}}
+    assert study.turned_heads(found) == [(0.2, 0.4), (0.4, 0.8)]
+    line = next(line for line in study.table([found]).splitlines() if line.startswith("| unseen2"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2] == "0.25 to 0.45"
+    assert (cells[4], cells[7]) == ("0.30 to 0.60", "0.60 to 0.30")
+    assert cells[8:] == ["yes", "no"]
+
+
 def test_no_photo_is_for_two_purposes():
     for person in study.everybody().values():
         kinds = [*person.trained, *person.spare, *person.held_out]
@@ -214,7 +303,8 @@ def test_rates_are_the_presets_times_a_factor():
 
 def test_people_are_in_the_order_of_the_study():
     people = study.everybody()
-    assert {*study.ORDER} == {*people}
+    assert {*study.ORDER, *study.FURTHER} == {*people}
+    assert {*study.TURNED_ORDER} == {*study.UNSEEN, *study.FURTHER}
     assert people["mara"].photos[0] == study.PERSONAS / "mara" / "00.jpg"
     assert people["unseen2"].photos[0] == study.UNSEEN_PHOTOS / "unseen2" / "00.jpg"
 
