@@ -70,7 +70,15 @@ def test_a_failure_is_said_in_the_language_of_the_webui_and_logged_in_english(
 
 
 @pytest.mark.parametrize(
-    ("content", "known"), [('{"lost": "weg", "n": 1}', {"lost": "weg"}), ("[]", {}), ("{", {}), (None, {})]
+    ("content", "known"),
+    [
+        ('{"lost": "weg", "n": 1}', {"lost": "weg"}),
+        ('{"": "x", "lost": "\\ud800"}', {}),
+        ("[" * 200_000, {}),
+        ("[]", {}),
+        ("{", {}),
+        (None, {}),
+    ],
 )
 def test_the_translations_are_those_that_the_webui_has(
     tmp_path: Path, monkeypatch: Any, content: Any, known: Any
@@ -81,6 +89,15 @@ def test_the_translations_are_those_that_the_webui_has(
         has = {"localization:localizations": {"de": files}, "shared:opts.localization": "de"}
         monkeypatch.setattr(webui_generation, "ask_or", lambda name, default=None, has=has: has.get(name, default))
         assert webui_generation.translations() == known
+
+
+@pytest.mark.parametrize("files", [7, [None], Path("nowhere.json"), ["\0"], {}])
+def test_a_webui_whose_list_of_languages_is_odd_stays_english(files: Any, monkeypatch: Any) -> None:
+    has = {"localization:localizations": {"de": files}, "shared:opts.localization": "de"}
+    monkeypatch.setattr(webui_generation, "ask_or", lambda name, default=None: has.get(name, default))
+    assert webui_generation.translations() == {}
+    monkeypatch.setattr(webui_generation, "ask_or", lambda name, default=None: ["odd"])
+    assert webui_generation.translations() == {}
 
 
 @pytest.mark.parametrize("words", ["keep: surely this face", "keep: clearly this face", "keep"])

@@ -430,7 +430,7 @@ def test_a_thread_that_makes_the_file_takes_no_lock_from_another(tmp_path, monke
             self.stream = stream
 
         def close(self):
-            connected.wait(0.5)  # the other thread may not connect before this ends
+            connected.wait(2)  # the other thread may not connect before this ends
             self.stream.close()
 
     def slow(file, mode="r", **how):
@@ -442,12 +442,12 @@ def test_a_thread_that_makes_the_file_takes_no_lock_from_another(tmp_path, monke
 
     monkeypatch.setattr(queue_file, "open", slow, raising=False)
     queue = Queue(tmp_path)
-    makes = threading.Thread(target=queue.jobs)
+    makes = threading.Thread(target=queue.jobs, daemon=True)
     makes.start()
-    opened.wait()
+    assert opened.wait(30)
     with queue.kept_open():
         connected.set()
-        makes.join()
+        makes.join(30)
         added = queue.add("Mara", AuditArguments())
         queue.pause_all(True)
         subprocess.run([sys.executable, "-c", OPENED, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])

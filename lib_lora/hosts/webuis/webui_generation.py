@@ -56,16 +56,21 @@ def is_ending() -> bool:
 def translations() -> dict[str, str]:
     """The texts of the language that the webui's settings name, by the English ones; empty where it is English, or
     its files cannot be read."""
-    named = ask_or("localization:localizations", {})
-    found = named.get(ask_or("shared:opts.localization")) if isinstance(named, dict) else None
+    named, chosen = ask_or("localization:localizations", {}), ask_or("shared:opts.localization")
+    found = named.get(chosen) if isinstance(named, dict) and isinstance(chosen, str) else None
     words: dict[str, str] = {}
-    for path in [found] if isinstance(found, str) else found or ():
+    for path in found if isinstance(found, (list, tuple)) else [found] if found else []:
         try:
             read = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            words |= {text: said for text, said in read.items() if text and _is_text(said)}
+        except Exception:  # whatever another program's file holds, a picture is not to be lost for it
             continue
-        words |= {text: said for text, said in read.items() if isinstance(said, str)} if isinstance(read, dict) else {}
     return words
+
+
+def _is_text(said: object) -> bool:
+    """Whether it can be written as UTF-8."""
+    return isinstance(said, str) and said == said.encode("utf-8", "ignore").decode("utf-8")
 
 
 def infotext(p: Any, place: int) -> str:

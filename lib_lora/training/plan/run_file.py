@@ -172,7 +172,7 @@ class Run:
         prediction = cast(Prediction, self.file.base.prediction)
         if self.known and (self.known.path.absolute(), self.known.prediction) == (path.absolute(), prediction):
             return self.known
-        marks = mark(path), mark(path.with_suffix(".yaml"))
+        marks = mark(path), mark(path.with_suffix(".yaml") if path.name else path)
         if marks not in self._identified:
             self._identified[marks] = identify(path, prediction)
         return self._identified[marks]

@@ -87,7 +87,7 @@ def _good_to_begin_from(found: Sequence[InventedPicture], alike: dict[int, float
     good = ", ".join(str(one.number) for one in found if is_good_start(one))
     best = best_candidate(found, alike)
     return [
-        "Good to begin from are faces that look ahead, are well lit and have nothing over the eyes: "
+        "Faces that look ahead, are well lit and have nothing over the eyes make the best starting point: "
         + (good or "none of these")
         + (f"; least like the others is {best.number}." if best and good != str(best.number) else ".")
     ]

@@ -54,8 +54,8 @@ def test_the_terminal_says_it_in_one_sentence_and_nothing_of_faces_that_an_older
     found = [candidate(1), candidate(2), candidate(3, doubt="badly lit"), candidate(4, why="no face")]
     alike = {1: 0.5, 2: 0.3, 3: 0.1}
     text = of_candidates("nova", found, alike, Path("sheet.png"))
-    assert "look ahead, are well lit and have nothing over the eyes: 1, 2; least like the others is 2." in text
+    assert "over the eyes make the best starting point: 1, 2; least like the others is 2." in text
     assert "  3: badly lit; its likeness to the nearest other is 0.10" in text
-    assert "over the eyes: none of these." in of_candidates("nova", found[2:], alike, Path("sheet.png"))
-    assert "over the eyes: 1." in of_candidates("nova", found[:1], alike, Path("sheet.png"))
+    assert "best starting point: none of these." in of_candidates("nova", found[2:], alike, Path("sheet.png"))
+    assert "best starting point: 1." in of_candidates("nova", found[:1], alike, Path("sheet.png"))
     assert "over the eyes" not in of_candidates("nova", [candidate(1, doubt=None)], {}, Path("sheet.png"))
