@@ -1,7 +1,7 @@
 """Keeps a sentence as a template and the values that fill it, so that each outlet can say it in its own language.
 
 A terminal and the HTML pages say it in English; the tab translates the template and fills it itself (`say` in
-javascript/tab/base/texts.js).
+javascript/tab/base/texts.js); the guard does the same with `Message.translated`.
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ class QueueFile:
             open(self.path, "xb", opener=file_permissions.opener).close()
 
     def _is_there(self) -> bool:
+        """Whether there is a file that no thread of this process is just making, so that it may be connected to."""
         with _making:
             return self.path.exists()
 

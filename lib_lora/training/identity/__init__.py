@@ -1,1 +1,1 @@
-"""The identity loss: whose face a prediction would show, as a part of the loss of a training."""
+"""Computes the identity loss: how far the face that a prediction would show is from that of the photos."""
