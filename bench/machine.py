@@ -47,7 +47,7 @@ def _processor() -> str:
 
 
 @dataclass
-class Watch:
+class MachineWatch:
     """Wall-clock and processor time of one process since this was made, and what other programs took meanwhile."""
 
     process: psutil.Process

@@ -21,6 +21,7 @@ from import_graph import Import, imports_of, module_name
 pytestmark = pytest.mark.once("the source is read, and nothing of it executed")
 PACKAGE = Path(__file__).resolve().parent.parent / "lib_lora"
 HELPERS = Path(__file__).resolve().parent / "helpers"
+BENCHES = PACKAGE.parent / "bench"
 
 FLOOR = {"errors", "files", "file_permissions", "typed_settings", "pages", "pictures", "job_host", "messages"}
 FLOOR |= {"provenance"}
@@ -281,7 +282,7 @@ def classes_of_one_name(*folders: Path) -> dict[str, list[str]]:
 
 
 def test_no_two_classes_have_one_name() -> None:
-    assert classes_of_one_name(PACKAGE, HELPERS) == {}
+    assert classes_of_one_name(PACKAGE, HELPERS, BENCHES) == {}
 
 
 def test_a_planted_second_class_is_found(tmp_path: Path) -> None:

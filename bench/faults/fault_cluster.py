@@ -14,7 +14,7 @@ from pathlib import Path
 from fake_ray import FakeRay
 from remote_harness import RemoteHarness
 
-from bench.faults.fault_machines import AWAY, Machine
+from bench.faults.fault_machines import AWAY, FaultyMachine
 from lib_lora.remote import places
 from lib_lora.remote.ray_cluster import ray_connection
 from lib_lora.remote.ray_cluster.shared_storage import FolderStorage
@@ -32,7 +32,7 @@ _LIES = (  # answers of an API that lies
 )
 
 
-class Cluster(Machine):
+class Cluster(FaultyMachine):
     """A home, and a cluster of one node. See `Machine`."""
 
     kind = "ray"

@@ -115,7 +115,7 @@ def _copy_slowly(source: Any, target: Any, done: int, look: Callable[[int], None
         look(done)
 
 
-class Machine:
+class FaultyMachine:
     """A home, and the other machine.
 
     Args:
@@ -312,7 +312,7 @@ class Machine:
         return [text for text, is_right in looks.items() if not is_right()]
 
 
-class Pods(Machine):
+class Pods(FaultyMachine):
     """A home, and RunPod's stand-in, whose pods are all the same SSH server; all on it goes with each pod that ends."""
 
     kind = "runpod"
@@ -343,7 +343,7 @@ class Pods(Machine):
         self.rented.save(work / "rented.json")
 
     def close(self) -> None:
-        """See `Machine`."""
+        """See `FaultyMachine`."""
         self.end_home()
         self._serving.__exit__(None, None, None)
         super().close()
@@ -361,7 +361,7 @@ class Pods(Machine):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def cut_network(self) -> None:
-        """See `Machine`; RunPod's API cannot be reached from home either."""
+        """See `FaultyMachine`; RunPod's API cannot be reached from home either."""
         self.runpod.cut = True
         super().cut_network()
         self.runpod.cut = False
@@ -387,10 +387,10 @@ class Pods(Machine):
 
     def cut_connections(self) -> None:
         """Nobody reaches the pod for a while, so that home asks RunPod whether it is still there."""
-        Machine.cut_network(self)
+        FaultyMachine.cut_network(self)
 
     def watch(self, look: Callable[[str], None]) -> None:
-        """See `Machine`."""
+        """See `FaultyMachine`."""
         self.runpod.before = look
 
     def met(self) -> bool:
@@ -399,7 +399,7 @@ class Pods(Machine):
         return self.runpod.given > 0
 
     def wrong(self) -> list[str]:
-        """See `Machine`; and no pod lives on."""
+        """See `FaultyMachine`; and no pod lives on."""
         until = time.monotonic() + _ENDS
         while self.runpod.living() and time.monotonic() < until:
             time.sleep(0.1)

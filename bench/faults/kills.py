@@ -69,7 +69,7 @@ DISK = 256 << 20  # bytes of the disk that is filled; less is refused before the
 
 
 @dataclass(frozen=True)
-class Place:
+class KillPlace:
     """The folders of one run; they lie at the same place each time, since a run names them."""
 
     home: Path
@@ -95,7 +95,7 @@ class Place:
         return self.home.parent / "said.txt"
 
 
-class Painter:
+class KilledPainter:
     """Paints at once: the person with the LoRA, else a grey square."""
 
     def __init__(self, *_: Any) -> None: ...
@@ -116,7 +116,7 @@ class Painter:
         return pictures
 
 
-def prepare(place: Place, base: Path) -> None:
+def prepare(place: KillPlace, base: Path) -> None:
     """Make the character and its run."""
     source = place.home / "source"
     source.mkdir(parents=True)
@@ -126,7 +126,7 @@ def prepare(place: Place, base: Path) -> None:
     start_run(place.data, "Mara", TrainingRequest(base, None, SETTINGS, out=place.out, grid_steps=1, few=True))
 
 
-def finish(place: Place, fill_after: int = 0) -> None:
+def finish(place: KillPlace, fill_after: int = 0) -> None:
     """What `resume` does. After so many events the disk is filled; 0 = never."""
     heard = 0
 
@@ -136,7 +136,7 @@ def finish(place: Place, fill_after: int = 0) -> None:
         if heard == fill_after:
             fill(place.home)
 
-    grid_run.DiffusersPainter = Painter  # type: ignore[assignment, misc]
+    grid_run.DiffusersPainter = KilledPainter  # type: ignore[assignment, misc]
     paint_and_score = main_job.paint_and_score  # type: ignore[attr-defined]
 
     def with_few_cells(run: Any, request: Any, *rest: Any, **more: Any) -> Any:
@@ -189,7 +189,7 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def traced(work: Callable[[], None], place: Place, *options: str) -> int:
+def traced(work: Callable[[], None], place: KillPlace, *options: str) -> int:
     """Do `work` under strace."""
     pid = child(work, place.said, stopped=True)
     os.waitpid(pid, os.WUNTRACED)
@@ -208,7 +208,7 @@ def traced(work: Callable[[], None], place: Place, *options: str) -> int:
     return code
 
 
-def result(place: Place) -> dict[str, Any]:
+def result(place: KillPlace) -> dict[str, Any]:
     """What the run came to: of each LoRA the hash of its tensors, and what the report says."""
     found: dict[str, Any] = {}
     for path in (*sorted(place.out.glob("*.safetensors")), *sorted((place.run / "checkpoints").glob("*.safetensors"))):
@@ -223,12 +223,12 @@ def result(place: Place) -> dict[str, Any]:
     return found
 
 
-def left_in(place: Place) -> list[Path]:
+def left_in(place: KillPlace) -> list[Path]:
     """Temporary files, and what else should not stay."""
     return [path for folder in (place.data, place.out) for path in folder.rglob("*") if path.name.endswith(".tmp")]
 
 
-def again(place: Place, expected: dict[str, Any]) -> str:
+def again(place: KillPlace, expected: dict[str, Any]) -> str:
     """Resume the run; "equal", "said: ..." or what is wrong."""
     for path in left_in(place):
         os.utime(path, (time.time() - 60,) * 2)
@@ -243,14 +243,14 @@ def again(place: Place, expected: dict[str, Any]) -> str:
     return "equal" if result(place) == expected else "WRONG: another result"
 
 
-def fresh(place: Place, kept: Path) -> None:
+def fresh(place: KillPlace, kept: Path) -> None:
     """Put the run back to its beginning."""
     for folder in place.home.iterdir():
         shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
     shutil.copytree(kept, place.home, dirs_exist_ok=True)
 
 
-def calls_of(place: Place, log: Path) -> dict[str, list[str]]:
+def calls_of(place: KillPlace, log: Path) -> dict[str, list[str]]:
     """The files of a run's calls, by kind, in their order."""
     options = ["-o", str(log), "-e", "trace=" + ",".join(CALLS.values())]
     code = traced(lambda: finish(place), place, *options)
@@ -277,7 +277,7 @@ def what(arguments: str) -> str:
 
 
 def kills(
-    place: Place, kept: Path, expected: dict[str, Any], found: dict[str, list[str]], log: Path, only: list[str]
+    place: KillPlace, kept: Path, expected: dict[str, Any], found: dict[str, list[str]], log: Path, only: list[str]
 ) -> list[Any]:
     """A row for each call: (call, number, kind of file, temporary files left, what became of it)."""
     rows = []
@@ -297,7 +297,7 @@ def kills(
     return rows
 
 
-def fills(place: Place, kept: Path, expected: dict[str, Any], events: int, every: int) -> list[Any]:
+def fills(place: KillPlace, kept: Path, expected: dict[str, Any], events: int, every: int) -> list[Any]:
     """A row for each event: ("full disk", number, how the run ended, temporary files left, what became of it)."""
     rows = []
     for number in range(1, events + 1, every):
@@ -343,7 +343,7 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     (work / "here").mkdir(parents=True)
     base = toys.write_toy(SD1.name, work / "base.safetensors")
-    place, kept, log = Place(work / "here"), work / "kept", work / "strace.txt"
+    place, kept, log = KillPlace(work / "here"), work / "kept", work / "strace.txt"
     rows: list[Any] = []
     mounted = chosen.fills and not chosen.only and subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place.home)], check=False

@@ -75,11 +75,11 @@ from remote_harness import prepare  # noqa: E402
 
 from bench import results_file  # noqa: E402
 from bench.faults.fault_cluster import HERE, THERE, Cluster  # noqa: E402
-from bench.faults.fault_machines import Machine, Pods  # noqa: E402
+from bench.faults.fault_machines import FaultyMachine, Pods  # noqa: E402
 from bench.faults.fault_nodes import Nodes, cluster_of_nodes  # noqa: E402
 from lib_lora.models.families.sd1 import SD1  # noqa: E402
 
-MACHINES = {"ssh": Machine, "runpod": Pods, "ray": Cluster, "ray-nodes": Nodes}
+MACHINES = {"ssh": FaultyMachine, "runpod": Pods, "ray": Cluster, "ray-nodes": Nodes}
 BOTH = ("network", "sshd restarted", "home killed", "home rebooted", "disk full", "clock")  # of machines over SSH
 STATUSES = ("400", "402", "403", "422", "429", "500", "503")
 API = {  # what an API may do wrongly
@@ -128,7 +128,7 @@ _ADVISES = re.compile(
 )
 
 
-def strike(fault: str, machine: Machine, draw: random.Random) -> None:
+def strike(fault: str, machine: FaultyMachine, draw: random.Random) -> None:
     """Let one of the `FAULTS` happen."""
     if fault in API[machine.kind]:
         machine.mislead(fault, draw)
@@ -193,7 +193,7 @@ class Plan:
     def _fits(self, request: str) -> bool:
         return self.fault != "undeleted" or request.startswith("DELETE")
 
-    def see(self, machine: Machine, request: str) -> None:
+    def see(self, machine: FaultyMachine, request: str) -> None:
         """Look at a request before it is answered, and let the API be wrong from it on if it is the one."""
         with self._lock:
             at = machine.phase()
@@ -205,7 +205,7 @@ class Plan:
                 self.struck = at
                 strike(self.fault, machine, self._draw)
 
-    def happen(self, machine: Machine, at: str) -> None:
+    def happen(self, machine: FaultyMachine, at: str) -> None:
         """Let it happen now, in the phase `at`."""
         self.struck = at
         strike(self.fault, machine, self._draw)

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
 
 from bench import results_file  # noqa: E402
-from bench.machine import Watch, describe  # noqa: E402
+from bench.machine import MachineWatch, describe  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 STRATEGIES = {  # how each training is started
@@ -103,7 +103,7 @@ def steps_of(way: str, folder: Path, load: int, options: argparse.Namespace) -> 
         try:
             _wait(child, folder, 1, options.longest)
             with busy(load):
-                watch = Watch(psutil.Process(child.pid))
+                watch = MachineWatch(psutil.Process(child.pid))
                 times = _wait(child, folder, options.steps, options.longest)
                 share = watch.read()["others_percent"]
         finally:

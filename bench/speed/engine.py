@@ -56,7 +56,7 @@ import helper_folders  # noqa: E402
 helper_folders.add_to_path()
 
 from bench import results_file  # noqa: E402
-from bench.machine import Watch, describe, disk_bytes, drop_file_cache  # noqa: E402
+from bench.machine import MachineWatch, describe, disk_bytes, drop_file_cache  # noqa: E402
 from lib_lora.models.families.sd1 import SD1  # noqa: E402
 from lib_lora.models.families.sdxl import SDXL  # noqa: E402
 
@@ -180,7 +180,7 @@ def measure_load(base: Path, precision: str) -> dict[str, float]:
     from lib_lora.training.precision import dtype_of
 
     cpu, dtype, process = torch.device("cpu"), dtype_of(cast("Precision", precision)), psutil.Process()
-    bare, disk, watch = process.memory_info().rss, disk_bytes(process), Watch(process)
+    bare, disk, watch = process.memory_info().rss, disk_bytes(process), MachineWatch(process)
     seconds: dict[str, float] = {}
 
     def timed(name: str, make: Any) -> Any:
@@ -265,7 +265,7 @@ def events_of(order: Order, data: Path, steps: int) -> list[dict[str, Any]]:
     data.mkdir(parents=True, exist_ok=True)
     began = time.time()
     with _running(command(order, data, steps + 1), log) as child:
-        watch = Watch(psutil.Process(child.pid))
+        watch = MachineWatch(psutil.Process(child.pid))
         used: list[dict[str, float]] = []
         while child.poll() is None:
             time.sleep(0.05)
@@ -353,7 +353,7 @@ def whole(order: Order, work: Path, images: int) -> dict[str, Any]:
         data, log = Path(folder, "data"), Path(folder, "log.txt")
         steps, began = math.ceil(images / order.batch), time.time()
         with _running(command(order, data, steps, checkpoints=True), log) as child:
-            watch = Watch(psutil.Process(child.pid))
+            watch = MachineWatch(psutil.Process(child.pid))
             used = watch.read()
             while child.poll() is None:
                 time.sleep(0.05)

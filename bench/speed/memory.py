@@ -124,7 +124,7 @@ def flash_attention() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Case:
+class MemoryCase:
     """What is trained.
 
     Attributes:
@@ -148,7 +148,7 @@ def _family(info: ModelInfo) -> StableDiffusion:
     return info.model_family
 
 
-def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
+def step_bytes(info: ModelInfo, case: MemoryCase) -> dict[str, int]:
     """Bytes of a training step: "frozen", "numbers" (how many the adapter has), "step"."""
     with META:
         unet = UNet2DConditionModel(**_family(info).unet_config(open_tensors(info.path), info)).to(torch.bfloat16)
@@ -175,7 +175,7 @@ def step_bytes(info: ModelInfo, case: Case) -> dict[str, int]:
     }
 
 
-def _step(info: ModelInfo, case: Case, unet: UNet2DConditionModel, stack: TextStack | None) -> None:
+def _step(info: ModelInfo, case: MemoryCase, unet: UNet2DConditionModel, stack: TextStack | None) -> None:
     """A forward and a backward pass."""
     pooled = None
     if stack:
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for batch in options.batch:
             for text in (False, True):
                 for recomputed in (False, True):
-                    case = Case(batch, side, options.rank, text, recomputed)
+                    case = MemoryCase(batch, side, options.rank, text, recomputed)
                     lines.append(_line(f"{family}-{batch}" + "-text" * text, recomputed, step_bytes(info, case)))
     print(f"Side {SIDES}, rank {options.rank}, GB = 10^9 bytes.\n", *lines, "", *pictures, sep="\n")
     figures = {"rank": options.rank, "sides": SIDES, "rows, GB": results_file.rows("\n".join([*lines, "", *pictures]))}

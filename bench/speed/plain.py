@@ -46,7 +46,7 @@ Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PlainRecipe:
     """What both racers do.
 
     Attributes:
@@ -85,7 +85,7 @@ class PlainLoop:
         device: where.
     """
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, recipe: PlainRecipe, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
         info, dtype = identify(Path(recipe.base)), dtype_of(recipe.precision)
@@ -152,7 +152,7 @@ def scheduler_of(info: ModelInfo) -> DDPMScheduler:
     )
 
 
-def encode_photos(info: ModelInfo, recipe: Recipe, device: torch.device) -> list[Batch]:
+def encode_photos(info: ModelInfo, recipe: PlainRecipe, device: torch.device) -> list[Batch]:
     """Each photo's "mean" and "std", [4, h, w] float32; for SDXL also its "time_ids", [6]. The VAE leaves memory."""
     vae = info.load_vae(torch.float32, device)
     side, found = recipe.resolution, []
@@ -229,7 +229,7 @@ def noise_loss(
 
 
 def prepare(
-    recipe: Recipe, unet: UNet2DConditionModel, encoders: Sequence[Any]
+    recipe: PlainRecipe, unet: UNet2DConditionModel, encoders: Sequence[Any]
 ) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:
     """Adapters in the parts, training mode, checkpointing; gives what is trained, and its optimizer."""
     groups: list[dict[str, Any]] = [{"params": add_adapter(unet, "unet", recipe), "lr": recipe.unet_lr}]
@@ -245,7 +245,7 @@ def prepare(
     return [parameter for group in groups for parameter in group["params"]], optimizer
 
 
-def add_adapter(module: nn.Module, part: str, recipe: Recipe) -> list[nn.Parameter]:
+def add_adapter(module: nn.Module, part: str, recipe: PlainRecipe) -> list[nn.Parameter]:
     """Put peft's LoRA into a frozen part; gives its parameters, float32."""
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, target_modules=unet_pattern(False) if part == "unet" else text_pattern()
@@ -260,7 +260,7 @@ def add_adapter(module: nn.Module, part: str, recipe: Recipe) -> list[nn.Paramet
 # ------------------------------------------------------------------------------------------------------------ FLOPs
 
 
-def count_flops(recipe: Recipe) -> int:
+def count_flops(recipe: PlainRecipe) -> int:
     """Multiplications and additions of the matrix products of one plain step, forward and backward.
 
     Counted on the meta device, so nothing is computed; with the attention written out, as fused attention is counted
@@ -295,7 +295,7 @@ def flops_of(compute: Any) -> int:
     return int(counter.get_total_flops())
 
 
-def _empty_parts(info: ModelInfo, recipe: Recipe) -> tuple[UNet2DConditionModel, list[nn.Module]]:
+def _empty_parts(info: ModelInfo, recipe: PlainRecipe) -> tuple[UNet2DConditionModel, list[nn.Module]]:
     """The parts with their adapters, on the meta device."""
     meta = torch.device("meta")
     encoders = info.load_text(torch.float32, meta).encoders if recipe.text else []

@@ -55,7 +55,7 @@ import helper_folders  # noqa: E402
 helper_folders.add_to_path()
 
 from bench import results_file  # noqa: E402
-from bench.machine import Watch, describe  # noqa: E402
+from bench.machine import MachineWatch, describe  # noqa: E402
 from bench.speed.engine import KINDS, PHOTOS, full_size_base, say  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.photos.new_character import NewCharacter  # noqa: E402
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @dataclass(frozen=True)
-class Case:
+class RaceCase:
     """What is trained: "sd15" or "sdxl", pictures a step, and whether the text encoders are trained too."""
 
     family: str
@@ -122,16 +122,16 @@ class Case:
         return f"{self.family}-{self.batch}" + ("-text" if self.text else "")
 
 
-def parse(text: str, batches: Sequence[int] | None, parser: argparse.ArgumentParser) -> list[Case]:
+def parse(text: str, batches: Sequence[int] | None, parser: argparse.ArgumentParser) -> list[RaceCase]:
     """A case's name as cases, one for each batch."""
     found = re.fullmatch(rf"({'|'.join(KINDS)})-(\d+)(-text)?", text)
     sizes = batches or ([int(found[2])] if found else [])
     if not found or min(sizes) < 1:
         parser.error(f"{text!r} is no case; write {' or '.join(KINDS)}, a batch and perhaps -text: sd15-1-text")
-    return [Case(found[1], size, bool(found[3])) for size in sizes]
+    return [RaceCase(found[1], size, bool(found[3])) for size in sizes]
 
 
-def base_of(case: Case, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Path:
+def base_of(case: RaceCase, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Path:
     """The checkpoint of a case, which is of its family."""
     from lib_lora.models.families.identify import identify
 
@@ -215,9 +215,9 @@ def serve(who: str) -> int:
     sys.stdout = sys.stderr
     order = json.loads(sys.stdin.readline())
 
-    from bench.speed.plain import Recipe
+    from bench.speed.plain import PlainRecipe
 
-    recipe = Recipe(**{**order["recipe"], "photos": tuple(order["recipe"]["photos"])})
+    recipe = PlainRecipe(**{**order["recipe"], "photos": tuple(order["recipe"]["photos"])})
     with contextlib.ExitStack() as kept:
         _take_steps(who, recipe, Path(order["folder"]), answers, kept)
     return 0
@@ -311,7 +311,7 @@ class Child:
     def step(self) -> None:
         """Let it do one step that counts."""
         time.sleep(PAUSE)
-        watch = Watch(psutil.Process(self.process.pid))
+        watch = MachineWatch(psutil.Process(self.process.pid))
         self._tell({"step": len(self.steps)})
         self.steps.append(self._answer())
         used = watch.read()
@@ -345,13 +345,13 @@ class Child:
         return answer
 
 
-def race(case: Case, base: Path, precision: str, options: argparse.Namespace) -> dict[str, Any]:
+def race(case: RaceCase, base: Path, precision: str, options: argparse.Namespace) -> dict[str, Any]:
     """One case in one precision: what both racers needed, and what it should have taken."""
-    from bench.speed.plain import Recipe, count_flops
+    from bench.speed.plain import PlainRecipe, count_flops
     from lib_lora.models.families.identify import identify
 
     photos = sorted(PHOTOS.glob("*.jpg"))[: options.photos]
-    recipe = Recipe(
+    recipe = PlainRecipe(
         base=str(base.resolve()),
         photos=tuple(str(photo) for photo in photos),
         batch=case.batch,

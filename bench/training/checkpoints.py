@@ -34,7 +34,7 @@ from bench.training import quality_pictures as pictures  # noqa: E402
 from bench.training.quality_people import CLASS_WORDS  # noqa: E402
 from bench.training.quality_pictures import ASKED, WITHOUT, mean  # noqa: E402
 from bench.training.settings_study import (  # noqa: E402
-    Job,
+    StudyJob,
     add_row,
     read_rows,
 )
@@ -85,7 +85,7 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
     from lib_lora.training.loop import train
     from lib_lora.training.plan.run_file import saved_steps
 
-    place = quality.Place(work, unseen, 8)
+    place = quality.QualityFolders(work, unseen, 8)
     what = quality.VARIANTS[variant]
     if what.material.class_pictures:
         people.paint_class(work, what.material.class_pictures, CLASS_WORDS[person])
@@ -98,7 +98,7 @@ def measured(variant: str, person: str, work: Path, unseen: Path) -> dict[str, A
     plain = [one for one in pictures.questions(word, word) if one.kind in WITHOUT]
     base = [pictures.look(one) for one in pictures.paint_base(plain, place.sampling, work / "base")]
     strangers = mean(pictures.scores(base, others)) or 0.0
-    run = quality.new_run(Job(variant, person, 1), place, {"steps": STEPS, "save_every": EVERY})
+    run = quality.new_run(StudyJob(variant, person, 1), place, {"steps": STEPS, "save_every": EVERY})
     with laid_over(what.ingredients):
         train(run, lambda *_, **__: None)
     rows = []

@@ -43,7 +43,7 @@ from bench.training import quality_pictures as pictures  # noqa: E402
 from bench.training.quality_people import CLASS_WORDS, GROUPS, Material, More  # noqa: E402
 from bench.training.quality_pictures import ASKED, BASE, WITHOUT, WORDS, Seen, mean, plain  # noqa: E402
 from bench.training.quality_table import tables  # noqa: E402
-from bench.training.settings_study import RESULTS, Job, add_row, alone, read_rows  # noqa: E402
+from bench.training.settings_study import RESULTS, StudyJob, add_row, alone, read_rows  # noqa: E402
 from lib_lora.errors import UserError  # noqa: E402
 from lib_lora.faces.array_types import Array  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW  # noqa: E402
@@ -211,7 +211,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 @dataclass(frozen=True)
-class Place:
+class QualityFolders:
     """Where things are, and how pictures are painted; `weights` of the LoRA, 1 = as trained."""
 
     work: Path
@@ -221,7 +221,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class QualityYardstick:
     """What a person's pictures are measured with; the same for every variant and seed.
 
     Attributes:
@@ -279,10 +279,10 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def planned(options: argparse.Namespace, rows: Iterable[Mapping[str, Any]]) -> list[Job]:
+def planned(options: argparse.Namespace, rows: Iterable[Mapping[str, Any]]) -> list[StudyJob]:
     """The jobs that have no row yet: seed by seed, variant by variant, so that what was begun first is whole first."""
     done = [*rows]
-    jobs = [Job(v, p, s) for s in options.seeds for v in options.variants for p in options.people]
+    jobs = [StudyJob(v, p, s) for s in options.seeds for v in options.variants for p in options.people]
     return [job for job in jobs if missing_weights(job, (1.0, *options.weights), done)]
 
 
@@ -303,7 +303,7 @@ def names_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [one for name in VARIANTS for one in painted if trained_as(one) == name]
 
 
-def missing_weights(job: Job, weights: Iterable[float], rows: Iterable[Mapping[str, Any]]) -> list[float]:
+def missing_weights(job: StudyJob, weights: Iterable[float], rows: Iterable[Mapping[str, Any]]) -> list[float]:
     """The weights at which a job's LoRA has no row yet."""
     done = {row["variant"] for row in rows if (row["person"], row["seed"]) == (job.person, job.seed)}
     return [weight for weight in dict.fromkeys(weights) if painted_at(job.variant, weight) not in done]
@@ -317,7 +317,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    place = Place(options.work, options.unseen, options.sampling, (1.0, *options.weights))
+    place = QualityFolders(options.work, options.unseen, options.sampling, (1.0, *options.weights))
     with only_process(options.work, "wait for it, or name another --work"):
         jobs = planned(options, read_rows(options.work / RESULTS))
         for left in options.work.glob("data/*/characters/*/runs"):
@@ -330,7 +330,7 @@ def measure(options: argparse.Namespace) -> int:
                 os._exit(130)  # the pool would first do what it has taken in; the workers end with this process
 
 
-def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int:
+def _spread(pool: ProcessPoolExecutor, jobs: Sequence[StudyJob], place: QualityFolders) -> int:
     """Give the jobs to the workers, and write each down as it is finished."""
     words = dict.fromkeys(CLASS_WORDS[job.person] for job in jobs)
     kinds = dict.fromkeys(
@@ -367,16 +367,16 @@ def _spread(pool: ProcessPoolExecutor, jobs: Sequence[Job], place: Place) -> int
     return failed
 
 
-def _paint_base(place: Place, class_word: str) -> None:
+def _paint_base(place: QualityFolders, class_word: str) -> None:
     """Paint what the base model paints, so that no two processes do it at once."""
     pictures.paint_base(pictures.questions(class_word, class_word), place.sampling, place.work / "base")
 
 
-def _take_in(person: str, material: Material, place: Place) -> None:
+def _take_in(person: str, material: Material, place: QualityFolders) -> None:
     people.take_in(person, material, place.work, place.unseen)
 
 
-def yardstick(person: str, place: Place) -> Yardstick:
+def yardstick(person: str, place: QualityFolders) -> QualityYardstick:
     """Measure a person's held-out photos, and what the base model alone paints."""
     from lib_lora.likeness.measure import template as templates
     from lib_lora.likeness.measure.vae_ceiling import ceiling_of, scores_of
@@ -404,7 +404,7 @@ def yardstick(person: str, place: Place) -> Yardstick:
         "photos_colours": pictures.colours([pictures.photo_of_side(path) for path in trained]),
         "base_colours": pictures.colours(of_plain_prompt(asked, painted)),
     }  # fmt: skip
-    return Yardstick(template.array, line, np.mean(described, axis=0) if described else None, base, row)
+    return QualityYardstick(template.array, line, np.mean(described, axis=0) if described else None, base, row)
 
 
 def apart_from_others(vectors: Sequence[Array]) -> list[float]:
@@ -426,7 +426,7 @@ def of_plain_prompt(asked: Sequence[pictures.Question], painted: Sequence[Image.
     return [picture for one, picture in zip(asked, painted, strict=True) if one.kind == ASKED]
 
 
-def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
+def judged(job: StudyJob, place: QualityFolders, yard: QualityYardstick) -> list[dict[str, Any]]:
     """Train one run and judge its LoRA at each weight; the rows of the results. Those of a run that its settings broke
     say so."""
     from bench.training.quality_ingredients import laid_over
@@ -462,7 +462,7 @@ def judged(job: Job, place: Place, yard: Yardstick) -> list[dict[str, Any]]:
     return found
 
 
-def _painted(job: Job, place: Place, yard: Yardstick, lora: Path, weight: float) -> dict[str, Any]:
+def _painted(job: StudyJob, place: QualityFolders, yard: QualityYardstick, lora: Path, weight: float) -> dict[str, Any]:
     """What the pictures of a LoRA at one weight show, and what that cost."""
     processor, name = time.process_time(), painted_at(job.variant, weight)
     who = f"{people.trigger_of(job.person)} {CLASS_WORDS[job.person]}"
@@ -485,7 +485,7 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
     from bench.training.quality_ingredients import laid_over
     from lib_lora.training import loop
 
-    place = Place(options.work, options.unseen, options.sampling)
+    place = QualityFolders(options.work, options.unseen, options.sampling)
     sessions: dict[str, Any] = {}
     found: dict[str, list[float]] = {name: [] for name in variants}
     for name in found:
@@ -494,7 +494,7 @@ def paces(variants: Iterable[str], person: str, options: argparse.Namespace) -> 
             people.take_in(person, material, place.work, place.unseen)
         if material.class_pictures:
             people.paint_class(place.work, material.class_pictures, CLASS_WORDS[person])
-        run = new_run(Job(name, person, 1), place, {"identity_loss_from": 0.0})
+        run = new_run(StudyJob(name, person, 1), place, {"identity_loss_from": 0.0})
         with laid_over(VARIANTS[name].ingredients):
             sessions[name] = loop.open_session(run, lambda *_, **__: None)  # type: ignore[attr-defined]
     for number in range(1 + PACE_ROUNDS):
@@ -517,7 +517,7 @@ def pace_table(found: Mapping[str, Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
-def new_run(job: Job, place: Place, more: Mapping[str, Any] | None = None) -> Run:
+def new_run(job: StudyJob, place: QualityFolders, more: Mapping[str, Any] | None = None) -> Run:
     """The run of a job, not trained yet: only its last step is kept, unless `more` settings say otherwise, and no
     sample pictures are painted.
     """
@@ -531,7 +531,7 @@ def new_run(job: Job, place: Place, more: Mapping[str, Any] | None = None) -> Ru
     return start_run(people.root_of(place.work, variant.material), job.person, request)
 
 
-def figures(found: Mapping[str, Sequence[Seen | None]], yard: Yardstick) -> dict[str, Any]:
+def figures(found: Mapping[str, Sequence[Seen | None]], yard: QualityYardstick) -> dict[str, Any]:
     """What a LoRA's pictures show, each number beside the base model's for the same prompts and seeds.
 
     Returns:
@@ -556,7 +556,7 @@ def figures(found: Mapping[str, Sequence[Seen | None]], yard: Yardstick) -> dict
     }  # fmt: skip
 
 
-def _likeness(ours: Sequence[Seen | None], base: Sequence[Seen | None], yard: Yardstick) -> dict[str, Any]:
+def _likeness(ours: Sequence[Seen | None], base: Sequence[Seen | None], yard: QualityYardstick) -> dict[str, Any]:
     one, other = (pictures.scores(some, yard.template) for some in (ours, base))
     found = {
         "ours": mean(one), "base": mean(other), "faces": sum(seen is not None for seen in ours), "of": len(ours),

@@ -118,7 +118,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyJob:
     """One run to be trained and measured."""
 
     variant: str
@@ -146,7 +146,7 @@ class Study:
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class StudyYardstick:
     """What a person's pictures are measured with; the same for every variant and seed.
 
     Attributes:
@@ -199,10 +199,10 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
 # What is to be done, and what was done
 
 
-def planned(options: argparse.Namespace, rows: Iterable[dict[str, Any]]) -> list[Job]:
+def planned(options: argparse.Namespace, rows: Iterable[dict[str, Any]]) -> list[StudyJob]:
     """The jobs that have no row yet, variant by variant, so that what was begun first is complete first."""
     done = {(row["variant"], row["person"], row["seed"]) for row in rows}
-    jobs = [Job(v, p, s) for v in options.variants for s in options.seeds for p in options.people]
+    jobs = [StudyJob(v, p, s) for v in options.variants for s in options.seeds for p in options.people]
     return [job for job in jobs if (job.variant, job.person, job.seed) not in done]
 
 
@@ -257,7 +257,7 @@ def scaled(study: Study, overrides: dict[str, Any]) -> tuple[int, list[int]]:
     return max(1, round(study.steps * factor)), [max(1, round(step * factor)) for step in study.at]
 
 
-def all_overrides(job: Job, study: Study) -> dict[str, Any]:
+def all_overrides(job: StudyJob, study: Study) -> dict[str, Any]:
     """All settings of a job's run that matter here, whatever the preset says today."""
     own = VARIANTS[job.variant]
     steps, at = scaled(study, own)
@@ -289,7 +289,7 @@ def measure(options: argparse.Namespace) -> int:
                 os._exit(130)  # the pool would first do what it has taken in; the workers end with this process
 
 
-def _spread(pool: ProcessPoolExecutor, jobs: list[Job], study: Study, work: Path) -> int:
+def _spread(pool: ProcessPoolExecutor, jobs: list[StudyJob], study: Study, work: Path) -> int:
     """Give the jobs to the workers, and write each down as it is finished."""
     failed, people = 0, list(dict.fromkeys(job.person for job in jobs))
     ready = {person: pool.submit(yardstick, person, study, work) for person in people}
@@ -364,7 +364,7 @@ def paces(variants: Iterable[str], person: str, study: Study, work: Path) -> dic
                 continue
             try:
                 if not number:
-                    sessions[name] = open_session(_new_run(Job(name, person, 1), study, work), _silent)
+                    sessions[name] = open_session(_new_run(StudyJob(name, person, 1), study, work), _silent)
                 seconds = rehearse(sessions[name], range(PACE_STEPS), lambda _: None)
             except UserError as error:
                 print(f"{name}: {error}", file=sys.stderr)
@@ -378,7 +378,7 @@ def _silent(kind: str, **fields: Any) -> None:
     """Nobody listens."""
 
 
-def yardstick(person: str, study: Study, work: Path) -> Yardstick:
+def yardstick(person: str, study: Study, work: Path) -> StudyYardstick:
     """Take a person's photos in, and measure what the base model paints for the test prompts without a LoRA."""
     from lib_lora.character.photo_files import list_photos
     from lib_lora.likeness.measure.face_measure import Measurer
@@ -389,7 +389,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     from lib_lora.workflows.photos.character_template import template_of
 
     _take_in(person, work)
-    run = _new_run(Job("base", person, 1), study, work)
+    run = _new_run(StudyJob("base", person, 1), study, work)
     _fill_cache(run)
     grid_run, engine = _grid_run(run), _engine()
     template = template_of(run.character_folder, engine)
@@ -400,7 +400,7 @@ def yardstick(person: str, study: Study, work: Path) -> Yardstick:
     top = ceiling_of(engine, template, list_photos(run.character_folder.photos), sizes, grid_run.painter.reconstruct)
     calibration = lines_for(template, base, ceiling=scores_of(top))
     shutil.rmtree(run.folder)
-    return Yardstick(template, base, calibration)
+    return StudyYardstick(template, base, calibration)
 
 
 def _take_in(person: str, work: Path) -> None:
@@ -423,7 +423,7 @@ def _fill_cache(run: Run) -> None:
     load_items(run, run.file.photos, side, lambda: info.load_vae(torch.float32, distributed.device()))
 
 
-def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, Any]:
+def measured(job: StudyJob, study: Study, work: Path, yard: StudyYardstick) -> dict[str, Any]:
     """Train one run and measure its checkpoints; the row of the results. A run that its settings broke says so."""
     from lib_lora.training.loop import train
 
@@ -453,7 +453,7 @@ def measured(job: Job, study: Study, work: Path, yard: Yardstick) -> dict[str, A
     return row
 
 
-def _point(grid_run: GridRun, step: int, sampling: int, yard: Yardstick) -> dict[str, Any]:
+def _point(grid_run: GridRun, step: int, sampling: int, yard: StudyYardstick) -> dict[str, Any]:
     """What the test grid of one checkpoint shows, as the report of a grid says it."""
     from lib_lora.likeness.measure.face_measure import Measurer
     from lib_lora.likeness.verdict.metrics import facts_of
@@ -477,7 +477,7 @@ def _point(grid_run: GridRun, step: int, sampling: int, yard: Yardstick) -> dict
     }  # fmt: skip
 
 
-def _new_run(job: Job, study: Study, work: Path) -> Run:
+def _new_run(job: StudyJob, study: Study, work: Path) -> Run:
     from lib_lora.workflows.train.prepare import start_run
 
     return start_run(work / "data", job.person, TrainingRequest(BASE, NARROW, all_overrides(job, study)))

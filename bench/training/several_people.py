@@ -53,7 +53,7 @@ HEAD = (
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class TrainedPerson:
     """One of the people.
 
     Attributes:
@@ -132,7 +132,7 @@ def measured(name: str, group: str, options: argparse.Namespace) -> list[dict[st
     return rows
 
 
-def person_of(name: str, options: argparse.Namespace) -> Person:
+def person_of(name: str, options: argparse.Namespace) -> TrainedPerson:
     """One of the people, with the photos that were held out, and what the base model paints of the class."""
     from lib_lora.likeness.measure import template as templates
 
@@ -142,10 +142,10 @@ def person_of(name: str, options: argparse.Namespace) -> Person:
     base = painted(f"photo of {word}", 50_000, PICTURES, options)
     strangers = [best for image in base if (best := alike(image, template.array)) is not None]
     line = max(strangers, default=1.0)
-    return Person(name, f"{people.trigger_of(name)} {word}", template.array, float(np.mean(template.loo)), line)
+    return TrainedPerson(name, f"{people.trigger_of(name)} {word}", template.array, float(np.mean(template.loo)), line)
 
 
-def compared(lora: Path, everyone: Sequence[Person], options: argparse.Namespace) -> list[dict[str, Any]]:
+def compared(lora: Path, everyone: Sequence[TrainedPerson], options: argparse.Namespace) -> list[dict[str, Any]]:
     """What a LoRA paints for each person, for each class word, and for all people at once."""
     words = dict.fromkeys(one.called.split()[1] for one in everyone)
     asked = [(f"photo of {one.called}", PICTURES) for one in everyone]
@@ -168,7 +168,7 @@ def compared(lora: Path, everyone: Sequence[Person], options: argparse.Namespace
     return rows
 
 
-def _share(scores: Sequence[float | None], person: Person) -> float | None:
+def _share(scores: Sequence[float | None], person: TrainedPerson) -> float | None:
     mean = pictures.mean([np.nan if score is None else score for score in scores])
     return None if mean is None else mean / person.ceiling
 
@@ -179,7 +179,7 @@ def alike(image: Image.Image, template: Array) -> float | None:
     return max((float(face.embedding @ template) for face in faces), default=None)
 
 
-def all_shown(image: Image.Image, everyone: Sequence[Person]) -> bool:
+def all_shown(image: Image.Image, everyone: Sequence[TrainedPerson]) -> bool:
     """Whether each person has a face of their own in the picture."""
     faces = [face.embedding for face in pictures.engine().faces(image)]
     return any(

@@ -43,8 +43,8 @@ from bench.verdict.followed_advice import (  # noqa: E402
     BASE,
     RATES,
     SAMPLING,
-    Person,
-    Tested,
+    AdvisedPerson,
+    TestedGrid,
     Workplace,
     frontal_first,
     wants_turned_heads,
@@ -100,7 +100,7 @@ def at(step: int, **more: Any) -> GridRequest:
 
 
 def followed(
-    state: str, place: Workplace, before: Tested, after: list[Tested] | None = None, new_run: bool = False
+    state: str, place: Workplace, before: TestedGrid, after: list[TestedGrid] | None = None, new_run: bool = False
 ) -> Row:
     """The row of a state: its rule and advice, and both measurements. `after` is given what came of it. With `new_run`
     what the advice says "for a new run" is followed instead of its first sentence."""
@@ -110,7 +110,7 @@ def followed(
     return row_of(state, place, before, *(done or (None, "")))
 
 
-def row_of(state: str, place: Workplace, before: Tested, after: Tested | None, done: str) -> Row:
+def row_of(state: str, place: Workplace, before: TestedGrid, after: TestedGrid | None, done: str) -> Row:
     """The row of a state, and of what came of it; `done`: what was done."""
     return {
         "state": state, "rule": before.report.verdict.rule, "kind": before.report.verdict.kind,
@@ -134,7 +134,7 @@ def short(place: Workplace) -> Steps:
 def early(place: Workplace) -> Steps:
     """An early step of a run that is more than half as long as is proposed; and the step that is then tested."""
     run = place.train({"steps": 4 * EARLY, "save_every": EARLY // 2})
-    last: list[Tested] = []
+    last: list[TestedGrid] = []
     yield followed(f"step {EARLY} of {4 * EARLY}", place, place.test(run, at(EARLY)), last)
     if last and last[0].report.verdict.action == "test_step":
         yield followed(f"step {last[0].request.step} of {4 * EARLY}", place, last[0])
@@ -267,7 +267,7 @@ def turned(place: Workplace) -> Steps:
     run = place.train({"steps": 4 * EARLY, "save_every": 4 * EARLY})
     for count, seed in TURNED_TESTS:
         name = f"{count} prompts from seed {seed}"
-        before, last = place.test(run, at(4 * EARLY, count=count, first_seed=seed)), list[Tested]()
+        before, last = place.test(run, at(4 * EARLY, count=count, first_seed=seed)), list[TestedGrid]()
         if not wants_turned_heads(before.report.verdict.advice):
             yield row_of(name, place, before, None, "")
             continue
@@ -291,33 +291,33 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
 
 
 @dataclass(frozen=True)
-class Job:
+class AdviceJob:
     """One case of one person."""
 
     case: str
     person: str
 
 
-def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[Row]) -> list[Job]:
+def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[Row]) -> list[AdviceJob]:
     """The jobs that have no row yet, case by case; of these people, or all, as far as a case has them."""
     done = {(row["case"], row["person"]) for row in rows}
-    jobs = [Job(case, who) for case in cases for who in (TURNED_ORDER if case == "turned" else ORDER)]
+    jobs = [AdviceJob(case, who) for case in cases for who in (TURNED_ORDER if case == "turned" else ORDER)]
     if people is not None:
-        jobs = [Job(case, who) for case in cases for who in people if Job(case, who) in jobs]
+        jobs = [AdviceJob(case, who) for case in cases for who in people if AdviceJob(case, who) in jobs]
     return [job for job in jobs if (job.case, job.person) not in done]
 
 
-def everybody() -> dict[str, Person]:
+def everybody() -> dict[str, AdvisedPerson]:
     """The six people, the unseen ones and those of `turned` alone, with their photos."""
     found = {}
     for folder, people in ((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN), (TURNED_PHOTOS, FURTHER)):
         for name, word in people.items():
             heads = sorted((TURNED_PHOTOS / name).glob("turned-*.jpg"))
-            found[name] = Person(name, word, sorted((folder / name).glob("[0-9]*.jpg")), heads)
+            found[name] = AdvisedPerson(name, word, sorted((folder / name).glob("[0-9]*.jpg")), heads)
     return found
 
 
-def measured(job: Job, person: Person, work: Path) -> list[Row]:
+def measured(job: AdviceJob, person: AdvisedPerson, work: Path) -> list[Row]:
     """Do a job; its rows."""
     steps, photos = CASES[job.case]
     person = frontal_first(person) if job.case == "turned" else replace(person, turned=())
@@ -345,7 +345,7 @@ def measure(options: argparse.Namespace) -> int:
                 os._exit(130)  # the pool would first do what it has taken in; the workers end with this process
 
 
-def _written(waiting: dict[Future[list[Row]], Job], path: Path) -> int:
+def _written(waiting: dict[Future[list[Row]], AdviceJob], path: Path) -> int:
     """Write down what is finished as it is; returns how many failed."""
     failed, count = 0, len(waiting)
     while waiting:
@@ -367,7 +367,7 @@ def _written(waiting: dict[Future[list[Row]], Job], path: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Change:
+class MeasuredChange:
     """The mean difference of a measure over pictures that belong together, and its standard error."""
 
     mean: float
@@ -392,11 +392,11 @@ def values(side: Row, measure: str) -> list[float]:
     return [(one + other) / 2 for one, other in zip(pictures["first"], pictures["second"], strict=True)]
 
 
-def change(row: Row, measure: str) -> Change:
+def change(row: Row, measure: str) -> MeasuredChange:
     """Of a row with both sides."""
     both = zip(values(row["before"], measure), values(row["after"], measure), strict=True)
     apart = [after - before for before, after in both]
-    return Change(statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart)))
+    return MeasuredChange(statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart)))
 
 
 def turned_heads(sides: Row) -> list[tuple[float, float]]:

@@ -37,7 +37,7 @@ OWN_SIZES = ((24, 5), (24, 6), (24, 8), (24, 12), (24, 20), (10, 20), (15, 20)) 
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class MeasuredPerson:
     """Somebody's pictures: `clean` n x 128, unit length, and the same made harder; NaN where that cannot be judged."""
 
     name: str
@@ -81,20 +81,23 @@ def simulated() -> ModuleType:
     return module
 
 
-def tested_people() -> list[Person]:
+def tested_people() -> list[MeasuredPerson]:
     """The people of the tests."""
-    return [Person(f"tested {number}", one) for number, one in enumerate(simulated().people())]
+    return [MeasuredPerson(f"tested {number}", one) for number, one in enumerate(simulated().people())]
 
 
-def unseen_people(file: Path = UNSEEN) -> list[Person]:
+def unseen_people(file: Path = UNSEEN) -> list[MeasuredPerson]:
     """The people that nothing was set by."""
     with np.load(file, allow_pickle=False) as archive:
         clean, hard = (unit(archive[name].astype(np.float32)).astype(np.float32) for name in ("clean", "hard"))
-    return [Person(f"unseen {number}", one, other) for number, (one, other) in enumerate(zip(clean, hard, strict=True))]
+    return [
+        MeasuredPerson(f"unseen {number}", one, other)
+        for number, (one, other) in enumerate(zip(clean, hard, strict=True))
+    ]
 
 
 def draws(
-    people: Sequence[Person], others: Sequence[Person], strangers: int, near: bool, many: int, seed: int
+    people: Sequence[MeasuredPerson], others: Sequence[MeasuredPerson], strangers: int, near: bool, many: int, seed: int
 ) -> Tally:
     """`many` grids, equally many of each of `people`, with so many strangers among 20 pictures."""
     from lib_lora.likeness.verdict.metrics import facts_of
@@ -126,7 +129,9 @@ def draws(
     return tally
 
 
-def _strangers(rest: Sequence[Person], mean: Array, count: int, near: bool, random: np.random.Generator) -> Array:
+def _strangers(
+    rest: Sequence[MeasuredPerson], mean: Array, count: int, near: bool, random: np.random.Generator
+) -> Array:
     """Embeddings of so many strangers: of different people, or all of the one whose pictures are most alike."""
     if not count:
         return np.empty((0, len(mean)), np.float32)
@@ -153,7 +158,9 @@ def between(rate: Mapping[str, float], digits: int = 0) -> str:
     return f" ({rate['low']:.{digits}%} to {rate['high']:.{digits}%})"
 
 
-def rates(people: Sequence[Person], others: Sequence[Person], near: bool, many: int, seed: int) -> list[dict[str, Any]]:
+def rates(
+    people: Sequence[MeasuredPerson], others: Sequence[MeasuredPerson], near: bool, many: int, seed: int
+) -> list[dict[str, Any]]:
     """A row for each number of strangers."""
     rows = []
     for strangers in STRANGERS:
@@ -168,7 +175,7 @@ def rates(people: Sequence[Person], others: Sequence[Person], near: bool, many: 
     return rows
 
 
-def own_alone(people: Sequence[Person], photos: int, pictures: int, many: int, seed: int) -> dict[str, Any]:
+def own_alone(people: Sequence[MeasuredPerson], photos: int, pictures: int, many: int, seed: int) -> dict[str, Any]:
     """Grids without a stranger: how many are called drift, and how much one picture counts as a stranger's."""
     from lib_lora.likeness.verdict.metrics import facts_of
     from lib_lora.likeness.verdict.verdict import judge

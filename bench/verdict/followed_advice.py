@@ -75,7 +75,7 @@ NEW_RUN = {"halve the learning rate": 1 / 2, "use a third of the learning rate":
 
 
 @dataclass(frozen=True)
-class Person:
+class AdvisedPerson:
     """Somebody whose photos are shared out.
 
     Attributes:
@@ -107,7 +107,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedGrid:
     """A judged test grid."""
 
     run: Run
@@ -121,14 +121,14 @@ class Tested:
         return self.report.facts.identity.retention_best or 0.0
 
 
-class Yardstick:
+class AdviceYardstick:
     """How alike pictures are to held-out photos, by both recognisers.
 
     Likeness is to the mean of the held-out photos (cosine; negative distance), scaled so that 0 is the mean of the base
     model's pictures and 1 that of the photos that were trained on.
     """
 
-    def __init__(self, person: Person, base: Sequence[Path]) -> None:
+    def __init__(self, person: AdvisedPerson, base: Sequence[Path]) -> None:
         described = [_described(path) for path in person.held_out]
         self._means = tuple(np.mean([one[n] for one in described if one], axis=0) for n in (0, 1))
         zero, one = (self._plain(files) for files in (base, person.trained))
@@ -188,13 +188,13 @@ class Workplace:
         photos: how many of `person.trained` the character has at first.
     """
 
-    def __init__(self, person: Person, folder: Path, kept: Path, photos: int = TRAINED) -> None:
+    def __init__(self, person: AdvisedPerson, folder: Path, kept: Path, photos: int = TRAINED) -> None:
         self.person, self.root, self._kept = person, folder / "data", kept
         shutil.rmtree(folder, ignore_errors=True)
         self.add(person.trained[:photos])
         if kept.is_dir():
             shutil.copytree(kept, self._cache, dirs_exist_ok=True)
-        self._yard: Yardstick | None = None
+        self._yard: AdviceYardstick | None = None
         self._runs: dict[str, Run] = {}
 
     def add(self, photos: Sequence[Path]) -> None:
@@ -233,7 +233,7 @@ class Workplace:
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
             finish_run(lambda: run, watch=_silent)
 
-    def test(self, run: Run, request: GridRequest, again: bool = False) -> Tested:
+    def test(self, run: Run, request: GridRequest, again: bool = False) -> TestedGrid:
         """`grid`; `again` judges anew what was judged before (without painting it anew)."""
         from lib_lora.workflows.judge.grid_run import GridRun
         from lib_lora.workflows.judge.test_grid import paint_and_score
@@ -245,7 +245,7 @@ class Workplace:
         if again:
             (found.folder / REPORT_FILE).unlink()
             found = paint_and_score(run, request, _silent, again=False, grid_run=studio, engine=_engine())
-        return Tested(run, request, found.folder, found.report)
+        return TestedGrid(run, request, found.folder, found.report)
 
     def caption(self) -> None:
         """`caption NAME --fill`."""
@@ -253,7 +253,7 @@ class Workplace:
 
         fill(self.root, self.person.name, engine=_engine())
 
-    def score(self, tested: Tested) -> Tested:
+    def score(self, tested: TestedGrid) -> TestedGrid:
         """`score FOLDER`: the pictures of a test grid that were painted with the LoRA, by themselves and as a program
         leaves them that calls the LoRA otherwise than any run of SameFace's."""
         from lib_lora.workflows.judge.scoring import judge_files
@@ -263,7 +263,7 @@ class Workplace:
         report, _ = judge_files(_engine(), character, self.person.name, copies)
         return replace(tested, folder=folder, report=report)
 
-    def score_alone(self, tested: Tested, base: Path | None = None) -> Tested:
+    def score_alone(self, tested: TestedGrid, base: Path | None = None) -> TestedGrid:
         """`score FOLDER`, or `score FOLDER --base FILE`: as `score`, for a character who has photos and no run."""
         from lib_lora.workflows.judge.scoring import judge_files
 
@@ -284,7 +284,7 @@ class Workplace:
         painter = _painters[0] if _painters else None
         return choose_cell(run, _silent, ChoiceRequest(grid_steps=sampling), _engine(), painter).values
 
-    def follow(self, tested: Tested) -> tuple[Tested, str] | None:
+    def follow(self, tested: TestedGrid) -> tuple[TestedGrid, str] | None:
         """Do what the report advises: what came of it, and what was done; None where nobody could do it here.
 
         Where the advice goes on with "if it is no better, train again", the training follows if the report says that
@@ -330,14 +330,14 @@ class Workplace:
             return self._anew(tested, {"class_photos": None}), "without class pictures"
         return None
 
-    def follow_for_a_new_run(self, tested: Tested) -> tuple[Tested, str] | None:
+    def follow_for_a_new_run(self, tested: TestedGrid) -> tuple[TestedGrid, str] | None:
         """Do what the report advises for a new run; None where it says nothing about one."""
         for words, factor in NEW_RUN.items():
             if f"for a new run {words}" in tested.report.verdict.advice:
                 return self._again(tested, factor), f"{factor:.2f} x the rate"
         return None
 
-    def _at_weight(self, tested: Tested, weight: float) -> tuple[Tested, str]:
+    def _at_weight(self, tested: TestedGrid, weight: float) -> tuple[TestedGrid, str]:
         """Another weight, and what the advice says for the case that it stays as it is."""
         after, said = self.test(tested.run, replace(tested.request, weight=weight)), f"weight {weight:g}"
         training, rule = tested.report.facts.training, tested.report.verdict.rule
@@ -355,7 +355,7 @@ class Workplace:
         photos = Workspace(self.root).character(self.person.name).photos
         return all((photos / path.name).exists() for path in self.person.spare)
 
-    def _with_spare(self, tested: Tested) -> tuple[Tested, str]:
+    def _with_spare(self, tested: TestedGrid) -> tuple[TestedGrid, str]:
         """Add photos; where too few were the reason, the LoRA is only tested again."""
         if tested.report.verdict.rule == "few photos":
             self.add([*self.person.trained, *self.person.spare[:1]])
@@ -363,29 +363,29 @@ class Workplace:
         self.add(self.person.spare)
         return self._anew(tested, {}), f"{SPARE} photos more, trained again"
 
-    def _with_turned(self, tested: Tested) -> tuple[Tested, str]:
+    def _with_turned(self, tested: TestedGrid) -> tuple[TestedGrid, str]:
         """Add photos of turned heads, and train again."""
         self.add(self.person.turned)
         return self._anew(tested, {}, fresh=True), f"{len(self.person.turned)} photos of turned heads, trained again"
 
-    def _again(self, tested: Tested, factor: float) -> Tested:
+    def _again(self, tested: TestedGrid, factor: float) -> TestedGrid:
         """Trained again with `factor` times the learning rate."""
         settings = tested.run.file.settings
         return self._anew(tested, {name: getattr(settings, name) * factor for name in RATES})
 
-    def _anew(self, tested: Tested, changes: dict[str, Any], fresh: bool = False) -> Tested:
+    def _anew(self, tested: TestedGrid, changes: dict[str, Any], fresh: bool = False) -> TestedGrid:
         """A new run with the settings of a run and some changes, tested at its last step; `fresh`: the captions have
         changed since a run with such settings."""
         settings = tested.run.file.settings
         run = self.train({**_asked(settings), **changes}, anew=fresh or self._spare_taken)
         return self.test(run, replace(tested.request, step=_last(run)))
 
-    def measured(self, tested: Tested) -> dict[str, Any]:
+    def measured(self, tested: TestedGrid) -> dict[str, Any]:
         """A test in plain values: what the report says, and the yardstick's values of each picture."""
         report, facts = tested.report, tested.report.facts
         rows = [row for row in report.of("lora") if DRAWN not in row.asked.attributes]
         if self._yard is None:
-            self._yard = Yardstick(self.person, [tested.folder / row.path for row in report.of("base")])
+            self._yard = AdviceYardstick(self.person, [tested.folder / row.path for row in report.of("base")])
         yard, files = self._yard, [tested.folder / row.path for row in rows]
         small = [np.asarray(open_photo(path).convert("RGB").resize((THUMBNAIL, THUMBNAIL))) for path in files]
         found = [yard.of(path) for path in files]
@@ -425,14 +425,14 @@ def wants_turned_heads(advice: str) -> bool:
     return "head turned" in advice
 
 
-def frontal_first(person: Person) -> Person:
+def frontal_first(person: AdvisedPerson) -> AdvisedPerson:
     """The same person, trained on the photos in which they look ahead the most; held out are the last of the
     others, in their order."""
     ahead = sorted(person.photos, key=lambda path: abs(_engine().faces(open_photo(path))[0].yaw))[:TRAINED]
     return replace(person, photos=[*ahead, *(path for path in person.photos if path not in ahead)])
 
 
-def _as_elsewhere(tested: Tested) -> tuple[Path, list[Path]]:
+def _as_elsewhere(tested: TestedGrid) -> tuple[Path, list[Path]]:
     """Copies of the pictures that were painted with the LoRA, as a program leaves them that calls it otherwise."""
     folder = tested.folder.with_name(f"{tested.folder.name}-elsewhere")
     folder.mkdir(exist_ok=True)

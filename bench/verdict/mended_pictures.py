@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.spoilt_pictures import SPOILS  # noqa: E402
 from bench.verdict.advice import everybody  # noqa: E402
-from bench.verdict.followed_advice import TRAINED, Person  # noqa: E402
+from bench.verdict.followed_advice import TRAINED, AdvisedPerson  # noqa: E402
 from lib_lora.character.photo_files import open_photo  # noqa: E402
 from lib_lora.character.store import Character, create, declare_consent  # noqa: E402
 from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
@@ -47,7 +47,7 @@ Spoil = Callable[[Image.Image, Face], Image.Image]
 
 
 @dataclass(frozen=True)
-class Said:
+class SaidOfSet:
     """What the verdict says of one set of pictures.
 
     Attributes:
@@ -63,7 +63,7 @@ class Said:
     holds: bool
 
     @classmethod
-    def of(cls, verdict: Verdict) -> Said:
+    def of(cls, verdict: Verdict) -> SaidOfSet:
         """What of a verdict is kept."""
         holds = verdict.judged and not verdict.drift
         return cls(verdict.rule, verdict.kind, verdict.advice, verdict.judged, holds)
@@ -110,20 +110,20 @@ def beside(image: Image.Image, other: Image.Image) -> Image.Image:
     return both
 
 
-class Judge:
+class MendedJudge:
     """Judges pictures as `score FOLDER` does, each set as files in a new folder below `work`."""
 
     def __init__(self, engine: SFaceEngine, work: Path) -> None:
         self.engine, self._work, self._folders = engine, work, 0
 
-    def character(self, person: Person) -> CharacterFolder:
+    def character(self, person: AdvisedPerson) -> CharacterFolder:
         """One with a person's first photos."""
         folder = create(self._work, Character(person.name, "trxg", person.class_word, declare_consent("fictional")))
         for photo in person.photos[:TRAINED]:
             (folder.photos / photo.name).write_bytes(photo.read_bytes())
         return folder
 
-    def __call__(self, character: CharacterFolder, pictures: Sequence[bytes]) -> Said:
+    def __call__(self, character: CharacterFolder, pictures: Sequence[bytes]) -> SaidOfSet:
         """What is said of the bytes of some PNG files."""
         self._folders += 1
         folder = self._work / f"pictures {self._folders}"
@@ -132,7 +132,7 @@ class Judge:
         for file, content in zip(files, pictures, strict=True):
             file.write_bytes(content)
         report, _ = judge_files(self.engine, character, character.path.name, files)
-        return Said.of(report.verdict)
+        return SaidOfSet.of(report.verdict)
 
 
 def png(image: Image.Image) -> bytes:
@@ -142,7 +142,7 @@ def png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def measured(people: Mapping[str, Person], names: Iterable[str], work: Path) -> list[dict[str, Any]]:
+def measured(people: Mapping[str, AdvisedPerson], names: Iterable[str], work: Path) -> list[dict[str, Any]]:
     """What is said of each person's pictures: spoilt in each way, mended, and of somebody else's.
 
     Args:
@@ -150,7 +150,7 @@ def measured(people: Mapping[str, Person], names: Iterable[str], work: Path) -> 
         names: of those to be measured.
         work: an empty folder.
     """
-    judge, rows = Judge(SFaceEngine(), work), []
+    judge, rows = MendedJudge(SFaceEngine(), work), []
     for place, name in enumerate(names):
         own, strangers = (
             [open_photo(path) for path in one.photos[TRAINED:]] for one in (people[name], other_than(name, people))
@@ -162,7 +162,7 @@ def measured(people: Mapping[str, Person], names: Iterable[str], work: Path) -> 
     return rows
 
 
-def other_than(name: str, people: Mapping[str, Person]) -> Person:
+def other_than(name: str, people: Mapping[str, AdvisedPerson]) -> AdvisedPerson:
     """The next person of the same class word."""
     alike = [one for one, person in people.items() if person.class_word == people[name].class_word]
     return people[alike[(alike.index(name) + 1) % len(alike)]]

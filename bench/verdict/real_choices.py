@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.training.settings_study import RESULTS, add_row, read_rows  # noqa: E402
 from bench.verdict.advice import LIKENESS, ORDER, UNSEEN, everybody, rates, values  # noqa: E402
-from bench.verdict.followed_advice import SAMPLING, Person, Workplace  # noqa: E402
+from bench.verdict.followed_advice import SAMPLING, AdvisedPerson, Workplace  # noqa: E402
 from lib_lora.grid.prompts import SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
 from lib_lora.queue.job_types import WEIGHTS  # noqa: E402
@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 Row = dict[str, Any]
 
 
-def measured(person: Person, setting: str, work: Path) -> Row:
+def measured(person: AdvisedPerson, setting: str, work: Path) -> Row:
     """Train, choose, and measure every cell; the row."""
     place = Workplace(person, work / f"{setting}-{person.name}", work / "kept" / person.name)
     begun = time.process_time()

@@ -95,7 +95,7 @@ def follow(name: str) -> tuple[Any, list[Any]]:
         verdict=verdict, facts=SimpleNamespace(training=SimpleNamespace(midway=1, usable_step=None))
     )
     request = GridRequest(60, weight=0.3, steps=followed.SAMPLING)
-    tested = followed.Tested(SimpleNamespace(), request, followed.ROOT, report)  # type: ignore[arg-type]
+    tested = followed.TestedGrid(SimpleNamespace(), request, followed.ROOT, report)  # type: ignore[arg-type]
     return place.follow(tested), place.done
 
 
@@ -201,7 +201,7 @@ def test_photos_of_turned_heads_are_added_where_they_are_asked_for_and_there():
     class Turned(Place):
         def __init__(self, photos: list[Path]) -> None:
             super().__init__()
-            self.person = followed.Person("mara", "woman", [], photos)
+            self.person = followed.AdvisedPerson("mara", "woman", [], photos)
 
         def add(self, photos: Any) -> None:
             self.done.append([path.name for path in photos])
@@ -213,7 +213,7 @@ def test_photos_of_turned_heads_are_added_where_they_are_asked_for_and_there():
     request = GridRequest(112, steps=followed.SAMPLING)
     report: Any = SimpleNamespace(verdict=verdict)
     run: Any = SimpleNamespace()
-    tested = followed.Tested(run, request, followed.ROOT, report)
+    tested = followed.TestedGrid(run, request, followed.ROOT, report)
     place = Turned([Path("turned-00.jpg"), Path("turned-01.jpg")])
     found = place.follow(tested)
     assert found is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.verdict import error_rates
-from bench.verdict.error_rates import Person, share
+from bench.verdict.error_rates import MeasuredPerson, share
 
 
 def test_people_are_the_units() -> None:
@@ -24,7 +24,7 @@ def test_a_hard_picture_that_cannot_be_judged_is_taken_as_it_is() -> None:
     clean = np.eye(4, 128, dtype=np.float32)
     hard = -clean
     hard[2] = np.nan
-    seen = Person("a", clean, hard).some(list(range(4)) * 50, np.random.default_rng(1)).reshape(50, 4, 128)
+    seen = MeasuredPerson("a", clean, hard).some(list(range(4)) * 50, np.random.default_rng(1)).reshape(50, 4, 128)
     assert np.isfinite(seen).all()
     assert (seen[:, 2] == clean[2]).all()
     assert 0 < (seen[:, 0] == hard[0]).all(1).mean() < 1
@@ -32,7 +32,9 @@ def test_a_hard_picture_that_cannot_be_judged_is_taken_as_it_is() -> None:
 
 def test_near_strangers_are_all_of_the_person_who_is_most_alike() -> None:
     random = np.random.default_rng(2)
-    people = [Person(str(place), np.tile(row, (6, 1))) for place, row in enumerate(np.eye(3, 128, dtype=np.float32))]
+    people = [
+        MeasuredPerson(str(place), np.tile(row, (6, 1))) for place, row in enumerate(np.eye(3, 128, dtype=np.float32))
+    ]
     mean = np.array([0.1, 0.9, 0.2, *[0.0] * 125], np.float32)
     assert (error_rates._strangers(people, mean, 4, True, random) == people[1].clean[0]).all()
     chance = error_rates._strangers(people, mean, 3, False, random)

@@ -10,7 +10,7 @@ from PIL import Image
 from bench.training import outfits, several_people
 from bench.training import quality_people as people
 from bench.training import quality_pictures as pictures
-from bench.training.several_people import Person
+from bench.training.several_people import TrainedPerson
 
 PHOTO = Path(__file__).parents[1] / "data" / "personas" / "mara" / "00.jpg"
 
@@ -36,7 +36,7 @@ def test_the_people_of_a_group_have_trigger_words_of_their_own(group):
 
 
 def one(name, at):
-    return Person(name, f"{name} woman", np.eye(4)[at], 1.0, 0.5)
+    return TrainedPerson(name, f"{name} woman", np.eye(4)[at], 1.0, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ pytest.importorskip("torch.nn.attention", reason="older torch tells nobody when 
 
 from bench.speed import memory
 
-WORK = memory.Case(batch=1, side=256, rank=4, text=True, recomputed=False)
+WORK = memory.MemoryCase(batch=1, side=256, rank=4, text=True, recomputed=False)
 
 
 def test_what_is_alive_is_counted_once() -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from bench.verdict import mended_pictures as study
 from bench.verdict.advice import everybody
-from bench.verdict.followed_advice import Person
+from bench.verdict.followed_advice import AdvisedPerson
 from lib_lora.character.photo_files import open_photo
 
 
@@ -25,12 +25,16 @@ def test_pictures_are_spoilt_as_the_rows_say(eye):
 
 
 def test_somebody_else_is_of_the_same_class_word():
-    people = {"a": Person("a", "woman", []), "b": Person("b", "man", []), "c": Person("c", "woman", [])}
+    people = {
+        "a": AdvisedPerson("a", "woman", []),
+        "b": AdvisedPerson("b", "man", []),
+        "c": AdvisedPerson("c", "woman", []),
+    }
     assert [study.other_than(name, people).name for name in ("a", "c")] == ["c", "a"]
 
 
 def test_what_is_said_is_counted_by_way(eye, tmp_path):
-    people = {name: Person(name, "woman", everybody()[name].photos[:15]) for name in ("mara", "ines")}
+    people = {name: AdvisedPerson(name, "woman", everybody()[name].photos[:15]) for name in ("mara", "ines")}
     rows = study.measured(people, ["mara"], tmp_path)
     lines = study.table(rows).splitlines()[2:]
     assert "| damaged files | nothing readable (1) | 0 of 1 |" in lines

@@ -196,7 +196,7 @@ def test_a_lora_is_measured_against_the_base():
         **{word: [left] for word in WORDS},
         **{kind: [seen(0.6), None] for kind in WITHOUT},
     }
-    yard = quality.Yardstick(np.array([1.0, 0.0]), 0.55, np.array([1.0, 0.0]), base, {})
+    yard = quality.QualityYardstick(np.array([1.0, 0.0]), 0.55, np.array([1.0, 0.0]), base, {})
     found = quality.figures(ours, yard)
     assert found["identity"] == {
         "ours": 0.6, "base": 0.1, "faces": 2, "of": 2, "recognised": 1, "base_recognised": 0, "second": -0.4,
@@ -269,8 +269,8 @@ def test_what_is_in_the_file_is_not_done_again(tmp_path):
     options = quality._options([*("--work", str(tmp_path)), *("--variants", "today", "few"), *("--people", "all")])
     assert len(quality.planned(options, [])) == 14
     left = quality.planned(options, [row("today", "mara", 1), row("few", "mara", 2)])
-    assert quality.Job("today", "mara", 1) not in left
-    assert quality.Job("few", "mara", 1) in left
+    assert quality.StudyJob("today", "mara", 1) not in left
+    assert quality.StudyJob("few", "mara", 1) in left
     assert len(left) == 13
 
 
@@ -278,7 +278,7 @@ def test_a_lora_that_is_painted_at_other_weights_has_a_row_for_each(tmp_path):
     few = [*("--variants", "today"), *("--people", "mara")]
     options = quality._options([*("--work", str(tmp_path)), *few, *("--weights", "0.85", "0.7")])
     rows = [row(), row("today at 0.85", weight=0.85)]
-    assert quality.planned(options, rows) == [quality.Job("today", "mara", 1)]
+    assert quality.planned(options, rows) == [quality.StudyJob("today", "mara", 1)]
     rows.append(row("today at 0.7", weight=0.7))
     assert quality.planned(options, rows) == []
     assert quality.names_in([*reversed(rows), row("few")]) == ["today", "today at 0.85", "today at 0.7", "few"]

@@ -43,7 +43,7 @@ def test_race_gives_both_rows(
 
 
 def test_a_racer_that_dies_is_reported(tmp_path: Path) -> None:
-    recipe = plain.Recipe("base.safetensors", (), 1, False, "fp32", 128)
+    recipe = plain.PlainRecipe("base.safetensors", (), 1, False, "fp32", 128)
     errors: dict[str, str] = {}
     with open(tmp_path / "log", "w+b") as log:
         child = race.Child.start("plain", recipe, tmp_path, log)
@@ -67,7 +67,7 @@ def test_flops_of_linear_layers_are_exact() -> None:
 
 
 def test_flops_grow_with_the_batch(base: Path) -> None:
-    one, two = (plain.count_flops(plain.Recipe(str(base), (), batch, False, "fp32", 128, 4)) for batch in (1, 2))
+    one, two = (plain.count_flops(plain.PlainRecipe(str(base), (), batch, False, "fp32", 128, 4)) for batch in (1, 2))
     assert one > 0
     assert two == 2 * one
 

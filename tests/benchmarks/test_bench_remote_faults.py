@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from bench.faults import remote_faults
-from bench.faults.fault_machines import Machine, lies
+from bench.faults.fault_machines import FaultyMachine, lies
 from lib_lora.remote.runpod.runpod_answers import parsed, pod_of
 
 pytestmark = pytest.mark.once("it uses the standard library and OpenSSH alone")
@@ -124,16 +124,16 @@ def test_a_wrong_answer_begins_at_a_request_of_its_phase() -> None:
     machine, made = ShownMachine(), plan("503", "renting", ["GET /catalog/gpus", "POST /pods", "GET /pods/x"])
     for count in range(1, made.request + 1):
         assert machine.misled == []
-        made.see(cast(Machine, machine), "GET /pods/x")
+        made.see(cast(FaultyMachine, machine), "GET /pods/x")
         assert len(machine.misled) == (count == made.request)
-    made.see(cast(Machine, machine), "GET /pods/x")
+    made.see(cast(FaultyMachine, machine), "GET /pods/x")
     assert (machine.misled, made.struck, made.provoked) == (["503"], "renting", "")
 
 
 def test_a_wrong_answer_that_came_too_late_begins_in_a_later_phase_and_says_so() -> None:
     machine, made = ShownMachine(), plan("lies", "renting", ["GET /pods"] * 9)
     machine.at = "erase"
-    made.see(cast(Machine, machine), "DELETE /pods/x")
+    made.see(cast(FaultyMachine, machine), "DELETE /pods/x")
     assert (machine.misled, made.struck) == (["lies"], "erase")
 
 
@@ -142,7 +142,7 @@ def test_a_deletion_is_what_is_refused() -> None:
     assert made.request == 2
     machine.at = "erase"
     for request in ("GET /pods", "GET /pods", "DELETE /pods/x"):
-        made.see(cast(Machine, machine), request)
+        made.see(cast(FaultyMachine, machine), request)
     assert machine.misled == ["undeleted"]
 
 

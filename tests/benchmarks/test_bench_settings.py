@@ -32,9 +32,9 @@ def cells(rows, variant, images):
 
 @pytest.mark.parametrize("variant", study.VARIANTS)
 def test_variants_are_valid_settings(variant):
-    overrides = study.all_overrides(study.Job(variant, "mara", 3), STUDY)
+    overrides = study.all_overrides(study.StudyJob(variant, "mara", 3), STUDY)
     train = preset(NARROW, "sd1", overrides, narrow=True)
-    plain = preset(NARROW, "sd1", {**study.all_overrides(study.Job("base", "mara", 3), STUDY)}, narrow=True)
+    plain = preset(NARROW, "sd1", {**study.all_overrides(study.StudyJob("base", "mara", 3), STUDY)}, narrow=True)
     assert (train != plain) == (variant != "base")
     assert train.steps * train.batch_size == 1000
     steps, at = study.scaled(STUDY, study.VARIANTS[variant])
