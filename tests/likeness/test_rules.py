@@ -126,6 +126,7 @@ CASES = {
     "follows no prompt, earlier step tested": {**IGNORED, "usable_step": 500},
     "follows no prompt, earlier step": IGNORED,
     "follows no prompt": {**IGNORED, "midway": None, "earlier": None},
+    "follows prompts little, class pictures": {"followed": 0.22, "class_photos": True},
     "burnt": {"contrast_ratio": 1.6, "colour_ratio": 1.5},
     "plastic skin": {"detail_ratio": 0.4},
     "overpowering": {"adherence": -0.05},
@@ -690,6 +691,20 @@ def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_ba
         assert made.kind == kind
         said = f"and the pictures vary only {variety:.0%} as much as without the LoRA."
         assert made.because.endswith(said) == (kind == "follows no prompt")
+
+
+def test_prompts_that_are_hardly_followed_are_a_verdict_where_class_pictures_were_trained():
+    """Measured: mara's LoRA with plain class pictures, whose heads turned in no picture, was called consistent."""
+    measured = {"followed": 0.22, "class_photos": True, "asked_told": 8, "asked_given": 2}
+    made = judge(changed(CLEAN, **measured, asked_told_base=6, asked_given_base=4))
+    assert (made.kind, made.headline, made.drift) == ("follows no prompt", "Hardly follows its prompts", True)
+    assert made.because == (
+        "Prompts have only 22% of the effect that they have without the LoRA: 2 of 8 heads and mouths do what was "
+        "asked (without the LoRA 4 of 6)."
+    )
+    assert "Look whether each picture" not in " ".join(made.notes)
+    for others in ({"class_photos": False}, {"followed": 0.36}, {"followed": None}):
+        assert judge(changed(CLEAN, **{**measured, **others})).kind == "consistent"
 
 
 def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest():

@@ -28,6 +28,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     LATER_WORSE,
     LEAKED,
     LEARNED,
+    LITTLE_FOLLOWED,
     LORA_BLURS,
     LOW_WEIGHT,
     MANY,
@@ -133,7 +134,14 @@ _NOT_PRESERVED = (
 
 # Nobody should use a checkpoint at the weight of such a verdict, whatever its advice is.
 UNUSABLE = frozenset(
-    ("too high a weight", "collapsed", "spoiled", "follows no prompt", "follows no prompt, class pictures")
+    (
+        "too high a weight",
+        "collapsed",
+        "spoiled",
+        "follows no prompt",
+        "follows no prompt, class pictures",
+        "follows prompts little, class pictures",
+    )
 )
 
 RULES: tuple[Rule, ...] = (
@@ -541,6 +549,14 @@ RULES: tuple[Rule, ...] = (
         "Use the LoRA at weight {much_lower:g}; if this persists, train again with a third of the learning rate.",
         "set_weight",
         lambda f: f.training.much_lower,
+    ),
+    Rule(
+        "follows prompts little, class pictures",
+        "follows no prompt",
+        LITTLE_FOLLOWED,
+        "Prompts have only {followed:.0%} of the effect that they have without the LoRA: {obeyed_in_words}.",
+        "Train again without the class pictures.",
+        headline="Hardly follows its prompts",
     ),
     Rule(
         "burnt",
