@@ -13,7 +13,15 @@ from typing import Any, Literal
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.verdict.facts import Facts
 from lib_lora.likeness.verdict.metrics import LEAST_GAIN, LEAST_LEAK
-from lib_lora.likeness.verdict.rule_conditions import FOLLOWED, IGNORED, LEAKED, LEARNED, LITTLE_FOLLOWED, UNTRIGGERED, WEAK
+from lib_lora.likeness.verdict.rule_conditions import (
+    FOLLOWED,
+    IGNORED,
+    LEAKED,
+    LEARNED,
+    LITTLE_FOLLOWED,
+    UNTRIGGERED,
+    WEAK,
+)
 from lib_lora.likeness.verdict.rule_language import NO_VERDICT, Condition, matching
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.messages.message import Message

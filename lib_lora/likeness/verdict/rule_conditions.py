@@ -37,8 +37,10 @@ STILL = 0.6  # times the photos' spread of the heads' turns
 # With class pictures 0.13 to 0.27, varied by 0.45 to 0.54; LoRAs that obey: 0.29, varied by 0.58, or more of one.
 HARDLY_FOLLOWED = 0.3
 UNVARIED = 0.55  # times the base model's variety
-# In a run with class pictures, which are known to do this (docs/likeness.md has the trainings).
-WITH_CLASS_PICTURES = 0.35
+# With class pictures, of twenty pictures: 0.48 at most where prompts change little, 0.61 at least where they do
+# (docs/likeness.md); of fewer pictures the two overlap.
+WITH_CLASS_PICTURES = 0.5
+ENOUGH_PROMPTS = 15  # counted pictures
 SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
 CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
 LEAKED = 2  # pictures without the trigger that show the person
@@ -175,5 +177,6 @@ LITTLE_FOLLOWED: tuple[Condition, ...] = (
     at_least(lambda f: f.identity.retention_best, HALF),
     there(lambda f: f.training.class_photos),
     below(lambda f: f.prompt.followed, WITH_CLASS_PICTURES),
+    at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
     AS_TRAINED,
 )

@@ -556,7 +556,7 @@ RULES: tuple[Rule, ...] = (
         LITTLE_FOLLOWED,
         "Prompts have only {followed:.0%} of the effect that they have without the LoRA: {obeyed_in_words}.",
         "Train again without the class pictures.",
-        headline="Hardly follows its prompts",
+        headline="Follows its prompts too little",
     ),
     Rule(
         "burnt",

@@ -174,9 +174,11 @@ def eye() -> Remembering:
 @pytest.fixture
 def judgeable(copied: Finished) -> Run:
     """A copied run, checkpoints 2 and 3, whose character has twelve photos: enough for a verdict. It is as long as is
-    proposed for its own photos."""
+    proposed for its own photos, and without class pictures, with which the verdict asks more of the prompts' effect
+    than stand-in painters give."""
     made = load_run(copied.run)
-    save_run(replace(made, file=replace(made.file, settings=replace(made.file.settings, passes=1))))
+    settings = replace(made.file.settings, passes=1, class_photos="")
+    save_run(replace(made, file=replace(made.file, settings=settings)))
     made = load_run(copied.run)
     for number in range(4, 12):
         shutil.copy(PERSONAS / "mara" / f"{number:02d}.jpg", made.character_folder.photos / f"more {number:02d}.jpg")
