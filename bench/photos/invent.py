@@ -53,7 +53,6 @@ from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E40
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import SIDES, next_wish  # noqa: E402
 from lib_lora.workflows.invent.generation_strategies import Strategy  # noqa: E402
-from lib_lora.workflows.invent.good_candidates import best_candidate  # noqa: E402
 from lib_lora.workflows.invent.invent_paint import InventPainter, further_job  # noqa: E402
 from lib_lora.workflows.invent.invent_setting import STEPS, silent  # noqa: E402
 from lib_lora.workflows.invent.invent_words import line_of  # noqa: E402
@@ -176,17 +175,8 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def least_like_the_others(
     invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine
 ) -> InventedPicture:
-    """Of the first eight candidates, the least like the others."""
+    """Of the first candidates, the least like the others."""
     return _distinct(invented, sorted(found, key=lambda one: one.number)[:CANDIDATES], engine)[0]
-
-
-def _good_start(invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine) -> InventedPicture:
-    """Of the first eight candidates, the one that `invent` calls the best to begin from."""
-    there = sorted(found, key=lambda one: one.number)[:CANDIDATES]
-    best = best_candidate(there, invent.alike_others(invented, there, engine))
-    if best is None:
-        raise SystemExit("none of the candidates is good to begin from; use --pick distinct, or another --first")
-    return best
 
 
 class _Goal:
@@ -207,7 +197,7 @@ class _Goal:
 
 
 def whole(work: Path, options: argparse.Namespace, faces: range) -> str:
-    """All steps, as a user goes, for faces from other seeds: of each eight candidates one is picked."""
+    """All steps, as a user goes, for faces from other seeds: of each face's candidates one is picked."""
     lines = [
         "| face | described | candidate | processor s | s | painted | kept | ahead | left | right "
         f"| {GOAL} kept, {EACH_SIDE} from each side: painted (processor s) | likeness of pairs, mean (lowest) "
@@ -220,16 +210,18 @@ def whole(work: Path, options: argparse.Namespace, faces: range) -> str:
         name, begun, used = f"nova-{number}", time.perf_counter(), time.process_time()
         goal = _Goal()
         request = invent.CandidatesRequest(options.describe, BASE, seed=1 + 1000 * number, steps=options.steps)
-        invent.candidates(work, name, request)
-        invented = InventedFolder(Workspace(work).character(name))
-        there = [one for one in invented.painted() if one.is_candidate]
-        choose = _good_start if options.pick == "good" else least_like_the_others
-        picked = choose(invented, there, SFaceEngine())
-        invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), picked.number)
+        best = invent.candidates(work, name, request).values["best"]
+        if options.pick == "distinct":
+            invented = InventedFolder(Workspace(work).character(name))
+            there = [one for one in invented.painted() if one.is_candidate]
+            best = least_like_the_others(invented, there, SFaceEngine()).number
+        if best is None:
+            raise SystemExit("none of the candidates is good to begin from; use --pick distinct, or another --first")
+        invent.pick(work, NewCharacter(name, "nvxa", "woman", "fictional"), best)
         told = invent_more.more(work, name, invent_more.MoreRequest(budget=options.budget), each=goal)
         seconds = f"{time.process_time() - used:.0f} | {time.perf_counter() - begun:.0f}"
         row = _kept_row(work, name, goal.reached or "never")
-        who = f"{name} | {options.describe} | {picked.number}"
+        who = f"{name} | {options.describe} | {best}"
         lines.append(f"| {who} | {seconds} | {told.values['painted']} | {row} |")
         texts += [told.text, stage(work, name, sets=False)]
     return "\n".join([*lines, "", *texts])

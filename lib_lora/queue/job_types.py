@@ -21,7 +21,7 @@ from lib_lora.remote.places import LOCAL
 
 Kind = Literal["audit", "fill", "probe", "train", "test", "choose", "combine", "invent", "more", "produce"]
 Lane = Literal["light", "heavy", "remote"]
-CANDIDATES, COUNT = 8, 30
+CANDIDATES, COUNT = 20, 30
 BUDGET = 900  # of the small base model, what two cores paint in 15 minutes (docs/inventing.md)
 RENT_HOURS, RENT_CAP = (0.1, 168.0), (0.01, 10_000.0)  # hours and USD that may be allowed for it
 LONGEST = 400  # letters of a description

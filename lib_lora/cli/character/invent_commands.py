@@ -23,7 +23,7 @@ def add(command: Commands) -> None:
     )
     invent.add_argument("--base", type=Path, metavar="CHECKPOINT", help="the checkpoint that paints")
     invent.add_argument(
-        "--candidates", type=at_least(1), metavar="N", help="how many faces to choose from (default: 8)"
+        "--candidates", type=at_least(1), metavar="N", help="how many faces to choose from (default: 20)"
     )
     invent.add_argument("--seed", type=at_least(0), metavar="N", help="of the first candidate (default: 1)")
     step = invent.add_mutually_exclusive_group()

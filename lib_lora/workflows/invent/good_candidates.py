@@ -1,12 +1,15 @@
-"""Says which candidates are good to begin from: those that look ahead, are well lit, and have nothing over the eyes.
+"""Says which candidates are good to begin from: those that look ahead, are well lit, and have nothing over the eyes;
+and which of them is the best.
 
 A head that looks to one side cannot be turned to the other, and of a face in the dark or behind a fringe the engine
-sees too little to hold it (docs/inventing.md). Knows numbers of faces; does not know who painted them. Pure functions.
+sees too little to hold it. Of some faces the base model keeps no view from the side, which shows only when one is
+painted (docs/inventing.md). Knows numbers of faces; does not know who paints them. Pure functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from lib_lora.captions.photo_facts import FaceFacts
@@ -35,18 +38,51 @@ def doubt(face: FaceFacts, covered: float) -> Doubt:
     return "perhaps something covers the eyes" if covered >= _COVERED else ""
 
 
-def best_candidate(found: Sequence[InventedPicture], alike: Mapping[int, float]) -> InventedPicture | None:
-    """The candidate that a further picture is most easily told from strangers of, among those good to begin from.
+def good_candidates(found: Sequence[InventedPicture], alike: Mapping[int, float]) -> list[InventedPicture]:
+    """The candidates that are good to begin from; those that are the least like the others come first, because further
+    pictures of them are most easily told from strangers.
 
     Args:
         found: the candidates.
-        alike: by its number, the cosine of each to the most alike other one.
-
-    Returns:
-        None where none is good, or it is not known how alike they are.
+        alike: by its number, the cosine of each to the most alike other one; a candidate without is left out.
     """
     good = [one for one in found if is_good_start(one) and one.number in alike]
-    return min(good, key=lambda one: alike[one.number], default=None)
+    return sorted(good, key=lambda one: alike[one.number])
+
+
+@dataclass(frozen=True)
+class BestStart:
+    """The candidate that is pointed out.
+
+    Attributes:
+        picture: the candidate.
+        tried: of how many candidates a view from the side was painted; 0 = of none.
+        turns: one of this candidate showed the same face.
+    """
+
+    picture: InventedPicture
+    tried: int = 0
+    turns: bool = False
+
+
+def best_start(
+    good: Sequence[InventedPicture], turns: Callable[[InventedPicture], bool], trials: int
+) -> BestStart | None:
+    """The first candidate whose face is kept where its head is turned to a side; if none of those tried is, the first.
+
+    Args:
+        good: see `good_candidates`.
+        turns: paints a candidate from the side, and says whether its face is kept.
+        trials: how many candidates are tried at most.
+
+    Returns:
+        None where none is good.
+    """
+    tried = good[:trials]
+    for number, one in enumerate(tried, 1):
+        if turns(one):
+            return BestStart(one, number, True)
+    return BestStart(good[0], len(tried)) if good else None
 
 
 def is_good_start(one: InventedPicture) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +30,8 @@ from lib_lora.queue.job_types import CANDIDATES
 from lib_lora.training.plan.training_request import TrainingRequest
 from lib_lora.workflows.command_result import CommandResult
 from lib_lora.workflows.invent import invent_words
-from lib_lora.workflows.invent.good_candidates import best_candidate
+from lib_lora.workflows.invent.coverage_plan import SIDES
+from lib_lora.workflows.invent.good_candidates import best_start, good_candidates
 from lib_lora.workflows.invent.invent_paint import Each, InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, copy, free_file, square_part
 from lib_lora.workflows.invent.invent_setting import FIRST_SEED, STEPS, alone, begin_command, plan_for, silent
@@ -41,13 +43,15 @@ from lib_lora.workflows.invent.invented_folder import (
     InventPlan,
     with_face,
 )
-from lib_lora.workflows.invent.visible_face import VisibleFace, inspect_face, inspect_file
+from lib_lora.workflows.invent.visible_face import Judge, VisibleFace, inspect_face, inspect_file
 from lib_lora.workflows.judge.painting.painters import painter_of
 from lib_lora.workflows.photos.caption_commands import taken_words
 from lib_lora.workflows.photos.new_character import NewCharacter, declared
 from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
+
+TRIALS = 6  # faces of which views from the side are painted at most
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class CandidatesRequest:
         seed: of the first candidate.
         steps: of sampling.
         prediction: overrides what the checkpoint says of itself.
+        trials: of how many faces, at most, views from the side are painted, to point out one that keeps them.
     """
 
     describe: str
@@ -69,6 +74,7 @@ class CandidatesRequest:
     seed: int = FIRST_SEED
     steps: int = STEPS
     prediction: Prediction | None = None
+    trials: int = TRIALS
 
 
 @dataclass(frozen=True)
@@ -137,8 +143,9 @@ def candidates(
         found = shop.candidates(count)
         alike = alike_others(invented, found, eye)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
-        text = invent_words.of_candidates(name, found, alike, sheet)
-        best = best_candidate(found, alike)
+        turns = partial(_keeps_its_face_from_a_side, shop, found)
+        best = best_start(good_candidates(found, alike), turns, request.trials)
+        text = invent_words.of_candidates(name, found, alike, sheet, best)
     values = {
         "step": "candidates",
         "sheet": str(sheet),
@@ -147,7 +154,8 @@ def candidates(
              "doubt": one.doubt, "alike": alike.get(one.number)}
             for one in found
         ],
-        "best": best.number if best else None,
+        "best": best.picture.number if best else None,
+        "best_turns": best.turns if best and best.tried else None,
     }  # fmt: skip
     return CommandResult(text, values, any(not one.why for one in found))
 
@@ -223,6 +231,21 @@ def pick(
     taken = taken_words([], root, but=folder)
     problems = trigger_words.check(character.trigger, taken).problems
     return CommandResult(invent_words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
+
+
+def _keeps_its_face_from_a_side(shop: InventPainter, found: Sequence[InventedPicture], one: InventedPicture) -> bool:
+    """Whether a view from the left or the right, painted of a candidate, is what `invent_more` would keep; one side is
+    enough, because the other can be mirrored."""
+    others = [inspect_file(shop.engine, shop.invented.path / other.file) for other in found if other.file != one.file]
+    judge = Judge(shop.engine, shop.invented.path / one.file, others)
+    for side in SIDES:
+        picture = shop.trial_view(one, side)
+        if picture is None:
+            continue
+        seen = inspect_file(shop.engine, picture)
+        if (seen.shown or {}).get("angle") in SIDES and not judge(seen).why:
+            return True
+    return False
 
 
 def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], engine: FaceEngine) -> dict[int, float]:

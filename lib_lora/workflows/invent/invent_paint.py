@@ -13,17 +13,26 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from lib_lora import file_permissions
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import open_photo
 from lib_lora.character.store import Character
 from lib_lora.faces.face import FaceEngine
+from lib_lora.files import explained
 from lib_lora.grid.cells import Painter
 from lib_lora.pictures import NEGATIVE, Cell, is_painted_as, parameters_of, save_picture
 from lib_lora.workflows.invent import mirrored_views
 from lib_lora.workflows.invent.coverage_plan import SIDES, Wish, phrases_of, prompt_of
-from lib_lora.workflows.invent.generation_strategies import VARIED, Strategy
+from lib_lora.workflows.invent.generation_strategies import STRATEGIES, VARIED, Strategy
 from lib_lora.workflows.invent.invent_photos import become_photo
-from lib_lora.workflows.invent.invented_folder import CANDIDATES, MORE, InventedFolder, InventedPicture, InventPlan
+from lib_lora.workflows.invent.invented_folder import (
+    CANDIDATES,
+    MORE,
+    TRIALS,
+    InventedFolder,
+    InventedPicture,
+    InventPlan,
+)
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.invent.visible_face import Judge, Judged, VisibleFace, inspect_face
 from lib_lora.workflows.invent.visible_traits import MEASURED, contradicts, finer
@@ -146,6 +155,29 @@ class InventPainter:
 
     def _candidate(self, file: str, job: PictureTask, seen: VisibleFace) -> InventedPicture:
         return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw, doubt=seen.doubt)
+
+    def trial_view(self, one: InventedPicture, side: str) -> Path | None:
+        """A candidate seen from a side ("left" or "right"), painted as `further` would paint it, and only once.
+
+        Returns:
+            None where its head cannot be turned so far.
+
+        Raises:
+            UserError: a file cannot be read or written.
+        """
+        start = self.turns.made(one.file, side, 0)
+        if start is None:
+            return None
+        who = self.plan.describe
+        job = further_job(
+            self.plan, 0, {"framing": "close", "angle": side}, STRATEGIES[0], one, self.invented.path, who
+        )
+        cell, path = replace(job.cell, start=start), self.invented.path / TRIALS / f"{one.number:04d}-{side}.png"
+        if not (path.is_file() and is_painted_as(path, cell)):
+            with explained(path):
+                file_permissions.make_folder(path.parent)
+            save_picture(path, self._there().paint([cell])[0], cell)
+        return path
 
     def further(
         self, jobs: Sequence[PictureTask], judge: Judge, character: Character, lora: Path | None, digest: str

@@ -15,7 +15,7 @@ from lib_lora.errors import UserError, plural, typed
 from lib_lora.files import atomic_file
 from lib_lora.grid.sheet import SheetCell, SheetRow, status_sheet
 from lib_lora.workflows.invent.coverage_plan import COUNTED, Covered
-from lib_lora.workflows.invent.good_candidates import best_candidate, is_good_start
+from lib_lora.workflows.invent.good_candidates import BestStart, is_good_start
 from lib_lora.workflows.invent.invented_folder import InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import is_mirrored
 
@@ -55,7 +55,9 @@ def _written(path: Path, rows: Sequence[SheetRow], title: str) -> Path:
     return path
 
 
-def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, float], sheet: Path) -> str:
+def of_candidates(
+    name: str, found: Sequence[InventedPicture], alike: dict[int, float], sheet: Path, best: BestStart | None
+) -> str:
     """What to do with the candidates.
 
     Args:
@@ -63,6 +65,7 @@ def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, 
         found: the candidates.
         alike: for each number the cosine to the most alike other one.
         sheet: their picture.
+        best: the one that is pointed out.
     """
     good = [one for one in found if not one.why]
     lines = [f"{len(found)} candidates painted, {len(good)} with one clear face: {sheet}"]
@@ -72,7 +75,7 @@ def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, 
     if not good:
         return "\n".join([*lines, "None can be picked; describe the face again, or use another base model."])
     lines += [
-        *_good_to_begin_from(found, alike),
+        *_good_to_begin_from(found, best),
         "The less a face is like the others, the surer further pictures of it can be told from strangers.",
         "Pick one with: "
         + typed("invent", name, "--pick", "NUMBER", "--trigger", "WORD", "--class", "woman", "--consent", "fictional"),
@@ -80,17 +83,25 @@ def of_candidates(name: str, found: Sequence[InventedPicture], alike: dict[int, 
     return "\n".join(lines)
 
 
-def _good_to_begin_from(found: Sequence[InventedPicture], alike: dict[int, float]) -> list[str]:
-    """Which faces are good to begin from, in one sentence; nothing of candidates that older versions painted."""
+def _good_to_begin_from(found: Sequence[InventedPicture], best: BestStart | None) -> list[str]:
+    """Which faces are good to begin from, and which is the best; nothing of candidates that older versions painted."""
     if not any(one.doubt is not None for one in found):
         return []
     good = ", ".join(str(one.number) for one in found if is_good_start(one))
-    best = best_candidate(found, alike)
-    return [
-        "Faces that look ahead, are well lit and have nothing over the eyes make the best starting point: "
-        + (good or "none of these")
-        + (f"; least like the others is {best.number}." if best and good != str(best.number) else ".")
-    ]
+    begin = "Faces that look ahead, are well lit and have nothing over the eyes make the best starting point: "
+    lines = [begin + (f"{good}." if good else "none of these.")]
+    if best is None:
+        return lines
+    number = best.picture.number
+    if best.turns:
+        return [*lines, f"Begin from {number}: it is easiest to tell from others, and can be painted from the side."]
+    said = f"Least like the others is {number}"
+    if not best.tried:
+        return [*lines, f"{said}."]
+    others = "the next one" if best.tried == 2 else f"the next {best.tried - 1}"
+    tried = "it could not" if best.tried == 1 else f"neither it nor {others} could"
+    return [*lines, f"{said}, but {tried} be painted from the side: give more --candidates, or expect only pictures "
+            "from the front."]  # fmt: skip
 
 
 def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str:

@@ -5,6 +5,7 @@
     candidates/, more/, candidates.png, kept.png
     from/           a picture of the user's own, and its square part where it is not square
     turned/         pictures whose head was turned, which views from the side are painted over
+    trials/         views from the side that were painted of candidates, to see which face keeps
 
 Nothing in it is ever deleted or painted over. Knows the files; does not know faces or painters.
 """
@@ -26,6 +27,7 @@ from lib_lora.workspace.workspace import CharacterFolder
 CANDIDATES, MORE = "candidates", "more"
 FROM = "from"  # folder of the picture that a face comes from, where it was not painted here
 TURNED = "turned"  # folder of pictures whose head was turned to a side, to be painted over
+TRIALS = "trials"  # folder of views from the side of candidates
 SQUARE = ".square.png"  # what the square part of such a picture ends in; no slug has a dot
 KIND = "painted"
 

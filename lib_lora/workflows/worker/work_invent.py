@@ -24,17 +24,26 @@ if TYPE_CHECKING:
 def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[str, Any]:
     """See `workflows.invent.invent.candidates`."""
     there = _Counted(context)
+
+    def each(one: InventedPicture) -> None:
+        done = len(there.with_(one))
+        context.emit("painting", done=done, total=arguments.candidates)
+        if done == arguments.candidates:
+            text = "Looking which face can be painted from the side"
+            context.emit("progress", done=done, total=done, text=text)
+
     context.emit("progress", done=0, total=0, text="Reading the base model")
     result = candidates(
         context.root,
         context.character,
         CandidatesRequest(arguments.describe, chosen_base(arguments), arguments.candidates, arguments.seed),
-        each=lambda one: context.emit("painting", done=len(there.with_(one)), total=arguments.candidates),
+        each=each,
     )
     found = result.values["candidates"]
     alike = {str(one["number"]): one["alike"] for one in found if one["alike"] is not None}
     good = sum(not one["why_not"] for one in found)
-    return {"painted": len(found), "good": good, "alike": alike, "best": result.values["best"]}
+    best = {name: result.values[name] for name in ("best", "best_turns")}
+    return {"painted": len(found), "good": good, "alike": alike, **best}
 
 
 def paint_more(arguments: MoreArguments, context: JobContext) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib_lora.captions.photo_facts import FaceFacts
-from lib_lora.workflows.invent.good_candidates import best_candidate, doubt, is_good_start
+from lib_lora.workflows.invent.good_candidates import BestStart, best_start, doubt, good_candidates, is_good_start
 from lib_lora.workflows.invent.invent_words import of_candidates
 from lib_lora.workflows.invent.invented_folder import InventedPicture
 
@@ -41,21 +41,42 @@ def test_a_good_face_looks_ahead_is_lit_and_uncovered(values, covered, said):
     assert doubt(face(**values), covered) == said
 
 
-def test_the_best_is_the_least_like_the_others_of_the_good():
+def test_the_least_like_the_others_of_the_good_comes_first():
     found = [candidate(1), candidate(2), candidate(3, doubt="badly lit"), candidate(4, why="no face", doubt=None)]
     assert [one.number for one in found if is_good_start(one)] == [1, 2]
     alike = {1: 0.5, 2: 0.3, 3: 0.1}
-    assert best_candidate(found, alike) == found[1]
-    assert best_candidate(found, {}) is None
-    assert best_candidate(found[2:], alike) is None
+    assert good_candidates(found, alike) == [found[1], found[0]]
+    assert good_candidates(found, {}) == good_candidates(found[2:], alike) == []
 
 
-def test_the_terminal_says_it_in_one_sentence_and_nothing_of_faces_that_an_older_version_painted():
+def test_the_best_is_the_first_that_can_be_painted_from_the_side():
+    good, asked = [candidate(number) for number in (3, 1, 2)], []
+
+    def turns(one: InventedPicture) -> bool:
+        asked.append(one.number)
+        return one.number in (1, 2)
+
+    assert best_start(good, turns, 3) == BestStart(good[1], 2, True)
+    assert asked == [3, 1]  # none is painted behind it
+    assert best_start(good, turns, 1) == BestStart(good[0], 1)
+    assert best_start(good, turns, 0) == BestStart(good[0])
+    assert best_start([], turns, 3) is None
+
+
+def test_the_terminal_says_it_and_nothing_of_faces_that_an_older_version_painted():
     found = [candidate(1), candidate(2), candidate(3, doubt="badly lit"), candidate(4, why="no face")]
     alike = {1: 0.5, 2: 0.3, 3: 0.1}
-    text = of_candidates("nova", found, alike, Path("sheet.png"))
-    assert "over the eyes make the best starting point: 1, 2; least like the others is 2." in text
+
+    def said(some: list[InventedPicture], best: BestStart | None) -> str:
+        return of_candidates("nova", some, alike, Path("sheet.png"), best)
+
+    text = said(found, BestStart(found[1], 1, True))
+    assert "over the eyes make the best starting point: 1, 2.\n" in text
+    assert "Begin from 2: it is easiest to tell from others, and can be painted from the side." in text
     assert "  3: badly lit; its likeness to the nearest other is 0.10" in text
-    assert "best starting point: none of these." in of_candidates("nova", found[2:], alike, Path("sheet.png"))
-    assert "best starting point: 1." in of_candidates("nova", found[:1], alike, Path("sheet.png"))
-    assert "over the eyes" not in of_candidates("nova", [candidate(1, doubt=None)], {}, Path("sheet.png"))
+    assert "but neither it nor the next 2 could be painted" in said(found, BestStart(found[1], 3))
+    alone = said(found, BestStart(found[1], 1))
+    assert "Least like the others is 2, but it could not be painted from the side" in alone
+    assert "Least like the others is 2.\n" in said(found, BestStart(found[1]))
+    assert "best starting point: none of these." in said(found[2:], None)
+    assert "over the eyes" not in said([candidate(1, doubt=None)], None)

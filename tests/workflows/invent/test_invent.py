@@ -28,9 +28,10 @@ from lib_lora.runs.run_lock import only_process
 from lib_lora.workflows.invent import invent, invent_more, invent_paint, turned_starts
 from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.head_turn import turned
+from lib_lora.workflows.invent.invent_paint import InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
 from lib_lora.workflows.invent.invent_words import line_of
-from lib_lora.workflows.invent.invented_folder import TURNED, InventedFolder, InventedPicture
+from lib_lora.workflows.invent.invented_folder import TRIALS, TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
 from lib_lora.workflows.invent.turned_starts import TurnedStarts
 from lib_lora.workflows.invent.visible_face import (
@@ -51,7 +52,8 @@ pytestmark = pytest.mark.once("rules of choosing; what paints and looks is repea
 def begun(tmp_path, eye):
     """A data folder with mara picked of six candidates, and the painter."""
     painter = Pasting()
-    invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 6), painter=painter, engine=eye)
+    request = invent.CandidatesRequest(WHO, MINI, 6, trials=0)
+    invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
     invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman", "fictional"), 1, engine=eye)
     return tmp_path, painter
 
@@ -65,12 +67,13 @@ def _more(root, painter, eye, **changes):
 
 def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(tmp_path, eye):
     painter = Pasting()
-    told = invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 3), painter=painter, engine=eye)
+    request = invent.CandidatesRequest(WHO, MINI, 3, trials=0)
+    told = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
     assert [one["number"] for one in told.values["candidates"]] == [1, 2, 3]
     assert all(one["why_not"] == "" and one["alike"] < 0.6 for one in told.values["candidates"])
     assert Path(told.values["sheet"]).is_file()
     assert told.text.splitlines()[-1].startswith("Pick one with: sameface invent 'Nova ü' --pick NUMBER --trigger WORD")
-    more = invent.candidates(tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 5), painter=painter, engine=eye)
+    more = invent.candidates(tmp_path, NAME, replace(request, count=5), painter=painter, engine=eye)
     assert [one["number"] for one in more.values["candidates"]] == [1, 2, 3, 4, 5]
     assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5]
     assert {(cell.width, cell.height, cell.cfg) for cell in painter.cells} == {(128, 128, 3.0)}
@@ -86,6 +89,46 @@ def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 7, engine=eye)
     with raises("candidate-outdated", has=("1", "6")):
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
+
+
+def test_the_face_that_is_pointed_out_is_kept_where_it_is_painted_from_the_side(tmp_path, eye):
+    """`Pasting` answers every trial with the photo that its script names; a turned head of mara is her own face."""
+    painter = Pasting(("mara", "ines", "clara", "lena", "tomas", "viktor"))
+    request = invent.CandidatesRequest(WHO, MINI, 6, trials=2)
+    invented = InventedFolder(Workspace(tmp_path).character(NAME))
+    told = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
+    trials = sorted(path.name for path in (invented.path / TRIALS).glob("*.png"))
+    assert 2 <= len(trials) <= 4  # two faces from two sides, as far as the heads can be turned
+    assert all(cell.inverted for cell in painter.cells[6:])
+    assert told.values["best_turns"] is False  # others were pasted
+    assert "but neither it nor the next one could be painted from the side: give more --candidates" in told.text
+    painted = len(painter.cells)
+    again = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
+    assert (again.values, len(painter.cells)) == (told.values, painted)  # no trial is painted twice
+    none = invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
+    assert (none.values["best_turns"], none.values["best"]) == (None, told.values["best"])
+
+
+def test_what_is_asked_of_a_trial_is_what_further_pictures_are_asked(tmp_path, eye, monkeypatch):
+    painter = Pasting(("mara", "ines", "clara", "lena", "tomas", "viktor"))
+    found = invent.candidates(
+        tmp_path, NAME, invent.CandidatesRequest(WHO, MINI, 6, trials=0), painter=painter, engine=eye
+    )
+    shop = InventPainter(
+        invented := InventedFolder(Workspace(tmp_path).character(NAME)),
+        invented.plan or pytest.fail("no plan"), lambda: painter, eye, lambda one: None,
+    )  # fmt: skip
+    one, *_ = there = shop.candidates(len(found.values["candidates"]))
+    for face, yaw, kept in ((0, -0.4, True), (0, 0.1, False), (3, 0.4, False)):
+        monkeypatch.setattr(InventPainter, "trial_view", lambda *_: Path("trial.png"))
+        seen = inspect_file(eye, invented.path / there[face].file)
+        aside = replace(seen, yaw=yaw, shown={} if abs(yaw) < 0.35 else {"angle": "left"})
+        slightly = replace(aside, sample=replace(seen.sample, hash=seen.sample.hash ^ 0xFFFF, crop=None))
+        near = slightly.sample.embedding + 0.4 * np.roll(slightly.sample.embedding, 1)
+        moved = replace(slightly, sample=replace(slightly.sample, embedding=near / np.linalg.norm(near)))
+        look = lambda engine, path, moved=moved: moved if path.name == "trial.png" else inspect_file(engine, path)  # noqa: E731
+        monkeypatch.setattr(invent, "inspect_file", look)
+        assert invent._keeps_its_face_from_a_side(shop, there, one) is kept
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):

@@ -72,7 +72,7 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     found = run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert (found["painted"], found["good"], len(found["alike"])) == (6, 6, 6)
     assert found["best"] in [one.number for one in InventedFolder(folder).painted() if one.doubt == ""]
-    assert [cell.seed for cell in painter.cells] == [1, 2, 3, 4, 5, 6]  # none twice
+    assert [cell.seed for cell in painter.cells if cell.start is None] == [1, 2, 3, 4, 5, 6]  # none twice
     assert (emit.progress.done, emit.progress.total) == (6, 6)
 
 
@@ -80,6 +80,7 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
     run, emit, folder, painter = way
     run("invent", describe=WHO, base=str(MINI), candidates=6)
     invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
+    candidates = len(painter.cells)
     emit.left = 3
     with raises("work-stopped"):
         run("more", count=20, budget=5)
@@ -87,7 +88,7 @@ def test_more_pictures_are_counted_over_a_stop_and_looked_through(way, tmp_path,
     emit.left = None
     found = run("more", count=20, budget=5)
     assert (found["painted"], found["budget_spent"]) == (5, True)
-    assert len([cell for cell in painter.cells if cell.prompt != f"photo of {WHO}"]) == 5
+    assert len(painter.cells) - candidates == 5
     assert emit.progress.text == f"{found['kept']} kept of 5 painted"
     told = audit_cache.kept(folder)
     assert len(told.photos) == found["kept"] + 1 == found["photos"]
