@@ -102,6 +102,7 @@ interface JobResult {
   sentence?: string;
   alike?: Record<string, number>;
   best?: number | null;
+  best_turns?: boolean | null;
 }
 
 interface Job {

@@ -64,7 +64,10 @@ export function updateFaceCard(node, one, open) {
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
   const said = one.why
     ? t(one.said)
-    : [one.doubt ? t(one.doubt) : '', best ? t('least like the others: easiest to hold') : '']
+    : [
+        one.doubt ? t(one.doubt) : '',
+        best ? t(turns() ? 'the best: can be painted from the side' : 'least like the others') : '',
+      ]
         .filter(Boolean)
         .join(', ');
   setText(node.parts.why, said);
@@ -82,6 +85,9 @@ function isBest(one) {
   if (best !== null) return best === one.number;
   return Object.keys(alike).length > 2 && alike[one.number] === Math.min(...Object.values(alike));
 }
+
+/** Whether it is known of the best candidate that views from the side show the same face. */
+const turns = () => lastJob('invent')?.result?.best_turns === true;
 
 /**
  * Bring the card of a further picture up to date.

@@ -121,10 +121,15 @@ function chooseWords(view, doing) {
   const known = view.candidates.some((one) => one.doubt !== null)
     ? t('Faces that look ahead, are well lit and have nothing over the eyes make the best starting point.')
     : '';
+  const last = lastJobAt('invent');
+  const frontal =
+    last && last.result && last.result.best_turns === false
+      ? t('Those tried could not be painted from the side: paint more faces, or expect pictures from the front only.')
+      : '';
   return {
     tone: 'none',
     text: 'Which face do you want?',
-    detail: [`${view.describe}.`, known, t('Click a picture to see it large.')].filter(Boolean).join(' '),
+    detail: [`${view.describe}.`, known, frontal, t('Click a picture to see it large.')].filter(Boolean).join(' '),
     buttons: [more, other],
   };
 }

@@ -101,6 +101,7 @@ def candidates(
     painter: Painter | None = None,
     engine: FaceEngine | None = None,
     each: Each | None = None,
+    trying: Each | None = None,
 ) -> CommandResult:
     """Paint candidates for a face from a description; what was painted before is not painted again.
 
@@ -110,7 +111,8 @@ def candidates(
         request: who should be seen, and what paints.
         painter: who paints; None = diffusers.
         engine: who looks at faces; None = the default one.
-        each: is told of every picture.
+        each: is told of every candidate.
+        trying: is told of every candidate that is about to be painted from a side.
 
     Raises:
         UserError: the character has its face already, the base is no model, or a file cannot be written.
@@ -143,7 +145,7 @@ def candidates(
         found = shop.candidates(count)
         alike = alike_others(invented, found, eye)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
-        turns = partial(_keeps_its_face_from_a_side, shop, found)
+        turns = partial(_keeps_its_face_from_a_side, shop, found, trying or silent)
         best = best_start(good_candidates(found, alike), turns, request.trials)
         text = invent_words.of_candidates(name, found, alike, sheet, best)
     values = {
@@ -233,9 +235,12 @@ def pick(
     return CommandResult(invent_words.of_picked(character, photo, problems), {**values, "trigger_problems": problems})
 
 
-def _keeps_its_face_from_a_side(shop: InventPainter, found: Sequence[InventedPicture], one: InventedPicture) -> bool:
+def _keeps_its_face_from_a_side(
+    shop: InventPainter, found: Sequence[InventedPicture], trying: Each, one: InventedPicture
+) -> bool:
     """Whether a view from the left or the right, painted of a candidate, is what `invent_more` would keep; one side is
     enough, because the other can be mirrored."""
+    trying(one)
     others = [inspect_file(shop.engine, shop.invented.path / other.file) for other in found if other.file != one.file]
     judge = Judge(shop.engine, shop.invented.path / one.file, others)
     for side in SIDES:

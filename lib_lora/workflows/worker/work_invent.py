@@ -26,11 +26,11 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
     there = _Counted(context)
 
     def each(one: InventedPicture) -> None:
-        done = len(there.with_(one))
-        context.emit("painting", done=done, total=arguments.candidates)
-        if done == arguments.candidates:
-            text = "Looking which face can be painted from the side"
-            context.emit("progress", done=done, total=done, text=text)
+        context.emit("painting", done=len(there.with_(one)), total=arguments.candidates)
+
+    def trying(one: InventedPicture) -> None:
+        text = f"Looking whether face {one.number} can be painted from the side"
+        context.emit("progress", done=arguments.candidates, total=arguments.candidates, text=text)
 
     context.emit("progress", done=0, total=0, text="Reading the base model")
     result = candidates(
@@ -38,6 +38,7 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
         context.character,
         CandidatesRequest(arguments.describe, chosen_base(arguments), arguments.candidates, arguments.seed),
         each=each,
+        trying=trying,
     )
     found = result.values["candidates"]
     alike = {str(one["number"]): one["alike"] for one in found if one["alike"] is not None}

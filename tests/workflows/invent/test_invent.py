@@ -30,6 +30,7 @@ from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.head_turn import turned
 from lib_lora.workflows.invent.invent_paint import InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
+from lib_lora.workflows.invent.invent_setting import silent
 from lib_lora.workflows.invent.invent_words import line_of
 from lib_lora.workflows.invent.invented_folder import TRIALS, TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
@@ -128,7 +129,7 @@ def test_what_is_asked_of_a_trial_is_what_further_pictures_are_asked(tmp_path, e
         moved = replace(slightly, sample=replace(slightly.sample, embedding=near / np.linalg.norm(near)))
         look = lambda engine, path, moved=moved: moved if path.name == "trial.png" else inspect_file(engine, path)  # noqa: E731
         monkeypatch.setattr(invent, "inspect_file", look)
-        assert invent._keeps_its_face_from_a_side(shop, there, one) is kept
+        assert invent._keeps_its_face_from_a_side(shop, there, silent, one) is kept
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from lib_lora.character.store import Character, create, declare_consent
 from lib_lora.errors import StoppedByUser
 from lib_lora.queue.job_progress import Follower
 from lib_lora.queue.job_types import arguments_of
-from lib_lora.runs.events import EventLog
+from lib_lora.runs.events import EventLog, read_events
 from lib_lora.workflows.invent import invent, invent_more
 from lib_lora.workflows.invent.invented_folder import InventedFolder
 from lib_lora.workflows.photos import audit_cache
@@ -72,6 +73,9 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     found = run("invent", describe=WHO, base=str(MINI), candidates=6)
     assert (found["painted"], found["good"], len(found["alike"])) == (6, 6, 6)
     assert found["best"] in [one.number for one in InventedFolder(folder).painted() if one.doubt == ""]
+    assert found["best_turns"] is not None
+    told = [event.get("text", "") for event in read_events(emit.path)]
+    assert re.fullmatch(r"Looking whether face \d can be painted from the side", told[-1])
     assert [cell.seed for cell in painter.cells if cell.start is None] == [1, 2, 3, 4, 5, 6]  # none twice
     assert (emit.progress.done, emit.progress.total) == (6, 6)
 
