@@ -203,8 +203,13 @@ class Workplace:
 
     def _take_in(self, root: Path, photos: Sequence[Path]) -> None:
         name = self.person.name
-        who = NewCharacter(name, f"{name[:2]}x{name[2]}", self.person.class_word, "fictional")
+        who = NewCharacter(name, self.trigger, self.person.class_word, "fictional")
         new_character(root, who, photos)
+
+    @property
+    def trigger(self) -> str:
+        """The trigger word."""
+        return f"{self.person.name[:2]}x{self.person.name[2]}"
 
     def train(self, overrides: dict[str, Any], anew: bool = False) -> Run:
         """A new run of the preset with these settings laid over it, trained to its end; one that there is, unless

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import sys
 import tarfile
 from pathlib import Path
@@ -65,3 +66,4 @@ if __name__ == "__main__":
     PLACE, ENV = (Path(word).absolute() for word in sys.argv[1:])
     _pack(PLACE / "channel")
     asyncio.run(_install(PLACE, ENV))
+    os._exit(0)  # rattler's threads may still end, at which a Python that is closing down aborts
