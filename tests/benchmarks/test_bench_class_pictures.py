@@ -9,8 +9,14 @@ import pytest
 from bench.verdict import class_pictures
 
 BASE = {
-    **{"looking left": [-0.4, -0.2], "looking right": [0.3], "serious": [1.0], "smiling": [1.4]},
-    **{"dark background": [60], "light background": [160], "dark hair": [50], "light hair": [90]},
+    "looking left": [-0.4, -0.2],
+    "looking right": [0.3],
+    "serious": [1.0],
+    "smiling": [1.4],
+    "dark background": [60],
+    "light background": [160],
+    "dark hair": [50],
+    "light hair": [90],
 }
 
 
