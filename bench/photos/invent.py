@@ -48,7 +48,7 @@ from lib_lora.faces.engines.opencv_engine import SFaceEngine  # noqa: E402
 from lib_lora.faces.picture_descriptors import hamming, phash  # noqa: E402
 from lib_lora.likeness.measure.image_similarity import surroundings, variety  # noqa: E402
 from lib_lora.likeness.measure.one_face import KEPT  # noqa: E402
-from lib_lora.queue.job_types import BUDGET, CANDIDATES, COUNT  # noqa: E402
+from lib_lora.queue.job_types import BUDGET, COUNT  # noqa: E402
 from lib_lora.training.plan.training_request import TrainingRequest  # noqa: E402
 from lib_lora.workflows.invent import invent, invent_more  # noqa: E402
 from lib_lora.workflows.invent.coverage_plan import SIDES, next_wish  # noqa: E402
@@ -70,6 +70,7 @@ BASE = DATA / "mini-face" / "mini-face.safetensors"
 SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one picture twice: the picked candidate
 DESCRIBE = "a woman with short red hair, 30 years old"
 PICKS = ("good", "distinct")
+EARLIER_CANDIDATES = 8  # as many as there were when "distinct" was measured
 GOAL, EACH_SIDE = 20, 3  # kept pictures, and of these from each side, at which a set is enough (whole runs go on)
 LOWER = (KEPT, 0.48, 0.45, 0.42, 0.40)  # of the way from the strangers' median to 1
 STRATEGIES = (
@@ -107,7 +108,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
     parser.add_argument("--first", type=int, default=0, help="of a whole run: number of the first face")
     parser.add_argument("--describe", default=DESCRIBE, help="of a whole run: who")
-    which = "of a whole run: of eight candidates the least like the others is picked, of the good ones or of all"
+    which = "of a whole run: the candidate that invent points out is picked, or the least alike of the first eight"
     parser.add_argument("--pick", choices=PICKS, default="good", help=which)
     parser.add_argument("--budget", type=int, default=BUDGET)
     parser.add_argument("--steps", type=int, default=STEPS, help="of a whole run: sampling steps (default: 20)")
@@ -122,7 +123,7 @@ def ways(work: Path, picks: int, wishes: int) -> str:
 
     Nothing is learned from what is kept: each picture is compared with the picked face alone.
     """
-    invent.candidates(work, "ways", invent.CandidatesRequest(DESCRIBE, BASE, invent_more.STRANGERS))
+    invent.candidates(work, "ways", invent.CandidatesRequest(DESCRIBE, BASE, invent_more.STRANGERS, trials=0))
     invented, engine = InventedFolder(Workspace(work).character("ways")), SFaceEngine()
     plan = invented.plan
     if plan is None:
@@ -175,8 +176,8 @@ def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SF
 def least_like_the_others(
     invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine
 ) -> InventedPicture:
-    """Of the first candidates, the least like the others."""
-    return _distinct(invented, sorted(found, key=lambda one: one.number)[:CANDIDATES], engine)[0]
+    """Of the first eight candidates, the least like the others."""
+    return _distinct(invented, sorted(found, key=lambda one: one.number)[:EARLIER_CANDIDATES], engine)[0]
 
 
 class _Goal:
@@ -209,7 +210,10 @@ def whole(work: Path, options: argparse.Namespace, faces: range) -> str:
     for number in faces:
         name, begun, used = f"nova-{number}", time.perf_counter(), time.process_time()
         goal = _Goal()
-        request = invent.CandidatesRequest(options.describe, BASE, seed=1 + 1000 * number, steps=options.steps)
+        trials = 0 if options.pick == "distinct" else None
+        request = invent.CandidatesRequest(
+            options.describe, BASE, seed=1 + 1000 * number, steps=options.steps, trials=trials
+        )
         best = invent.candidates(work, name, request).values["best"]
         if options.pick == "distinct":
             invented = InventedFolder(Workspace(work).character(name))

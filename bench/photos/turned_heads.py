@@ -64,7 +64,7 @@ def of_face(work: Path, number: int) -> list[Row]:
     name, engine = f"nova-{number}", SFaceEngine()
     invented = InventedFolder(Workspace(work).character(name))
     if invented.plan is None:
-        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number))
+        invent.candidates(work, name, invent.CandidatesRequest(DESCRIBE, BASE, seed=1 + 1000 * number, trials=0))
     plan, found = invented.plan, [one for one in invented.painted() if one.is_candidate]
     if plan is None:
         raise SystemExit("no plan was written")

@@ -695,13 +695,11 @@ def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_ba
 
 def test_prompts_that_are_hardly_followed_are_a_verdict_where_class_pictures_were_trained():
     """Measured: mara's LoRA with plain class pictures, whose heads turned in no picture, was called consistent."""
-    measured = {"followed": 0.22, "class_photos": True, "asked_told": 8, "asked_given": 2}
-    made = judge(changed(CLEAN, **measured, asked_told_base=6, asked_given_base=4))
+    measured = {"followed": 0.22, "class_photos": True}
+    made = judge(changed(CLEAN, **measured))
     assert (made.kind, made.headline, made.drift) == ("follows no prompt", "Follows its prompts too little", True)
-    assert made.because == (
-        "Prompts have only 22% of the effect that they have without the LoRA: 2 of 8 heads and mouths do what was "
-        "asked (without the LoRA 4 of 6)."
-    )
+    assert made.because == "Prompts have only 22% of the effect that they have without the LoRA."
+    assert judge(changed(CLEAN, **measured, weight=1.1)).rule == made.rule  # a weight above 1 makes nothing better
     assert "Look whether each picture" not in " ".join(made.notes)
     for others in ({"class_photos": False}, {"followed": 0.55}, {"followed": None}, {"counted": 12}):
         assert judge(changed(CLEAN, **{**measured, **others})).kind == "consistent"

@@ -56,7 +56,11 @@ function jobWords(open, view) {
   const { standing } = open;
   const counted = standing && standing.phase === 'painting';
   if (open.wish) return { tone: 'busy', text: 'Stopping; what was painted is kept' };
-  if (!counted) return { tone: 'busy', text: (standing && standing.text) || 'Starting' };
+  if (!counted) {
+    const there = open.kind === 'invent' && view && view.candidates.length;
+    const detail = there ? t('You can take one at any time.') : '';
+    return { tone: 'busy', text: (standing && standing.text) || 'Starting', detail };
+  }
   const text =
     open.kind === 'invent'
       ? t('Painting faces: {done} of {total}', standing)
@@ -121,9 +125,9 @@ function chooseWords(view, doing) {
   const known = view.candidates.some((one) => one.doubt !== null)
     ? t('Faces that look ahead, are well lit and have nothing over the eyes make the best starting point.')
     : '';
-  const last = lastJobAt('invent');
+  const { best_turns: turns, best } = lastJobAt('invent')?.result || {};
   const frontal =
-    last && last.result && last.result.best_turns === false
+    turns === false && view.candidates.some((one) => one.number === best) // else it is of another round
       ? t('Those tried could not be painted from the side: paint more faces, or expect pictures from the front only.')
       : '';
   return {

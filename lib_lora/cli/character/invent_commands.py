@@ -87,7 +87,7 @@ def _candidates(options: argparse.Namespace) -> Answer:
             code="invent-incomplete",
         )
     request = CandidatesRequest(options.describe, options.base, **_given(count=options.candidates, seed=options.seed))
-    result = candidates(data_root(options.data), options.name, request, each=_watch(options))
+    result = candidates(data_root(options.data), options.name, request, each=_watch(options), trying=_tries(options))
     return as_answer(result)
 
 
@@ -115,6 +115,13 @@ def _more(options: argparse.Namespace) -> Answer:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _tries(options: argparse.Namespace) -> Callable[[Any], None] | None:
+    """A line for every candidate that is painted from the side."""
+    if options.json:
+        return None
+    return lambda one: print(f"Checking whether face {one.number} can be painted from the side", file=sys.stderr)
 
 
 def _watch(options: argparse.Namespace) -> Callable[[Any], None] | None:

@@ -178,5 +178,4 @@ LITTLE_FOLLOWED: tuple[Condition, ...] = (
     there(lambda f: f.training.class_photos),
     below(lambda f: f.prompt.followed, WITH_CLASS_PICTURES),
     at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
-    AS_TRAINED,
 )

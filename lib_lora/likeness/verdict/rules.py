@@ -554,7 +554,7 @@ RULES: tuple[Rule, ...] = (
         "follows prompts little, class pictures",
         "follows no prompt",
         LITTLE_FOLLOWED,
-        "Prompts have only {followed:.0%} of the effect that they have without the LoRA: {obeyed_in_words}.",
+        "Prompts have only {followed:.0%} of the effect that they have without the LoRA.",
         "Train again without the class pictures.",
         headline="Follows its prompts too little",
     ),

@@ -56,33 +56,36 @@ class BestStart:
 
     Attributes:
         picture: the candidate.
-        tried: of how many candidates a view from the side was painted; 0 = of none.
+        tried: numbers of the candidates of which views from the side were painted.
         turns: one of this candidate showed the same face.
     """
 
     picture: InventedPicture
-    tried: int = 0
+    tried: tuple[int, ...] = ()
     turns: bool = False
 
 
 def best_start(
-    good: Sequence[InventedPicture], turns: Callable[[InventedPicture], bool], trials: int
+    good: Sequence[InventedPicture], turns: Callable[[InventedPicture], bool | None], trials: int
 ) -> BestStart | None:
     """The first candidate whose face is kept where its head is turned to a side; if none of those tried is, the first.
 
     Args:
         good: see `good_candidates`.
-        turns: paints a candidate from the side, and says whether its face is kept.
+        turns: paints a candidate from the side, and says whether its face is kept; None = that could not be done.
         trials: how many candidates are tried at most.
 
     Returns:
         None where none is good.
     """
-    tried = good[:trials]
-    for number, one in enumerate(tried, 1):
-        if turns(one):
-            return BestStart(one, number, True)
-    return BestStart(good[0], len(tried)) if good else None
+    tried: list[int] = []
+    for one in good[:trials]:
+        kept = turns(one)
+        if kept is not None:
+            tried.append(one.number)
+        if kept:
+            return BestStart(one, tuple(tried), True)
+    return BestStart(good[0], tuple(tried)) if good else None
 
 
 def is_good_start(one: InventedPicture) -> bool:

@@ -51,7 +51,7 @@ from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-TRIALS = 6  # faces of which views from the side are painted at most
+TRIALS = 6  # of 20 faces, of how many views from the side are painted at most; of more, as many of each 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class CandidatesRequest:
         seed: of the first candidate.
         steps: of sampling.
         prediction: overrides what the checkpoint says of itself.
-        trials: of how many faces, at most, views from the side are painted, to point out one that keeps them.
+        trials: of how many faces, at most, views from the side are painted, to point out one that keeps them; None =
+            of `TRIALS`, and of more where there are more candidates than usual.
     """
 
     describe: str
@@ -74,7 +75,7 @@ class CandidatesRequest:
     seed: int = FIRST_SEED
     steps: int = STEPS
     prediction: Prediction | None = None
-    trials: int = TRIALS
+    trials: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ def candidates(
         alike = alike_others(invented, found, eye)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
         turns = partial(_keeps_its_face_from_a_side, shop, found, trying or silent)
-        best = best_start(good_candidates(found, alike), turns, request.trials)
+        trials = max(TRIALS, TRIALS * count // CANDIDATES) if request.trials is None else request.trials
+        best = best_start(good_candidates(found, alike), turns, trials)
         text = invent_words.of_candidates(name, found, alike, sheet, best)
     values = {
         "step": "candidates",
@@ -237,25 +239,29 @@ def pick(
 
 def _keeps_its_face_from_a_side(
     shop: InventPainter, found: Sequence[InventedPicture], trying: Each, one: InventedPicture
-) -> bool:
+) -> bool | None:
     """Whether a view from the left or the right, painted of a candidate, is what `invent_more` would keep; one side is
-    enough, because the other can be mirrored."""
+    enough, because the other can be mirrored. None where none can be painted or looked at."""
     trying(one)
-    others = [inspect_file(shop.engine, shop.invented.path / other.file) for other in found if other.file != one.file]
-    judge = Judge(shop.engine, shop.invented.path / one.file, others)
-    for side in SIDES:
-        picture = shop.trial_view(one, side)
-        if picture is None:
-            continue
-        seen = inspect_file(shop.engine, picture)
-        if (seen.shown or {}).get("angle") in SIDES and not judge(seen).why:
-            return True
+    others = [other for other in found if other.file != one.file and shop.invented.has(other)]
+    try:
+        seen_others = [inspect_file(shop.engine, shop.invented.path / other.file) for other in others]
+        judge = Judge(shop.engine, shop.invented.path / one.file, seen_others)
+        for side in SIDES:
+            picture = shop.trial_view(one, side)
+            if picture is None:
+                continue
+            seen = inspect_file(shop.engine, picture)
+            if (seen.shown or {}).get("angle") in SIDES and not judge(seen).why:
+                return True
+    except UserError:
+        return None  # the candidates are there all the same
     return False
 
 
 def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], engine: FaceEngine) -> dict[int, float]:
     """For each candidate with a clear face the cosine to the most alike other one."""
-    good = [one for one in found if not one.why]
+    good = [one for one in found if not one.why and invented.has(one)]
     samples = [inspect_file(engine, invented.path / one.file).sample for one in good]
     vectors = [one.embedding for one in samples if one is not None]
     if len(vectors) < 2 or len(vectors) != len(good):

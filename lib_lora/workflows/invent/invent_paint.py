@@ -157,7 +157,8 @@ class InventPainter:
         return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw, doubt=seen.doubt)
 
     def trial_view(self, one: InventedPicture, side: str) -> Path | None:
-        """A candidate seen from a side ("left" or "right"), painted as `further` would paint it, and only once.
+        """A candidate seen from a side ("left" or "right"), painted as `further` would paint it, and only once for
+        the same first seed.
 
         Returns:
             None where its head cannot be turned so far.

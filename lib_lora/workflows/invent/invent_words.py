@@ -94,14 +94,14 @@ def _good_to_begin_from(found: Sequence[InventedPicture], best: BestStart | None
         return lines
     number = best.picture.number
     if best.turns:
-        return [*lines, f"Begin from {number}: it is easiest to tell from others, and can be painted from the side."]
+        return [*lines, f"Begin from {number}: it can be painted from the side."]
     said = f"Least like the others is {number}"
     if not best.tried:
         return [*lines, f"{said}."]
-    others = "the next one" if best.tried == 2 else f"the next {best.tried - 1}"
-    tried = "it could not" if best.tried == 1 else f"neither it nor {others} could"
-    return [*lines, f"{said}, but {tried} be painted from the side: give more --candidates, or expect only pictures "
-            "from the front."]  # fmt: skip
+    tried = ", ".join(str(one) for one in best.tried)
+    failed = "it could not" if best.tried == (number,) else f"none of those that were tried ({tried}) could"
+    return [*lines, f"{said}, but {failed} be painted from the side: paint more with --candidates, or expect only "
+            "pictures from the front."]  # fmt: skip
 
 
 def of_picked(character: Character, photo: Path, problems: Sequence[str]) -> str:

@@ -50,7 +50,7 @@ _BROKEN = {  # as `likeness.comparing.choice.candidate` names the limits
     "copies": "too many pictures copy a photo",
     "lost": "too many pictures show another face",
     "no face": "too many pictures show no face",
-    "no prompt": "the pictures follow no prompt",
+    "no prompt": "the pictures do not follow their prompts",
     "not measurable": "too few faces can be measured",
 }
 

@@ -29,7 +29,7 @@ def paint_candidates(arguments: InventArguments, context: JobContext) -> dict[st
         context.emit("painting", done=len(there.with_(one)), total=arguments.candidates)
 
     def trying(one: InventedPicture) -> None:
-        text = f"Looking whether face {one.number} can be painted from the side"
+        text = f"Checking whether face {one.number} can be painted from the side"
         context.emit("progress", done=arguments.candidates, total=arguments.candidates, text=text)
 
     context.emit("progress", done=0, total=0, text="Reading the base model")

@@ -56,11 +56,12 @@ def test_the_best_is_the_first_that_can_be_painted_from_the_side():
         asked.append(one.number)
         return one.number in (1, 2)
 
-    assert best_start(good, turns, 3) == BestStart(good[1], 2, True)
+    assert best_start(good, turns, 3) == BestStart(good[1], (3, 1), True)
     assert asked == [3, 1]  # none is painted behind it
-    assert best_start(good, turns, 1) == BestStart(good[0], 1)
+    assert best_start(good, turns, 1) == BestStart(good[0], (3,))
     assert best_start(good, turns, 0) == BestStart(good[0])
     assert best_start([], turns, 3) is None
+    assert best_start(good, lambda one: None, 3) == BestStart(good[0])  # could not be tried
 
 
 def test_the_terminal_says_it_and_nothing_of_faces_that_an_older_version_painted():
@@ -70,12 +71,13 @@ def test_the_terminal_says_it_and_nothing_of_faces_that_an_older_version_painted
     def said(some: list[InventedPicture], best: BestStart | None) -> str:
         return of_candidates("nova", some, alike, Path("sheet.png"), best)
 
-    text = said(found, BestStart(found[1], 1, True))
+    text = said(found, BestStart(found[1], (2,), True))
     assert "over the eyes make the best starting point: 1, 2.\n" in text
-    assert "Begin from 2: it is easiest to tell from others, and can be painted from the side." in text
+    assert "Begin from 2: it can be painted from the side.\n" in text
     assert "  3: badly lit; its likeness to the nearest other is 0.10" in text
-    assert "but neither it nor the next 2 could be painted" in said(found, BestStart(found[1], 3))
-    alone = said(found, BestStart(found[1], 1))
+    none = said(found, BestStart(found[1], (2, 1)))
+    assert "Least like the others is 2, but none of those that were tried (2, 1) could be painted from the side" in none
+    alone = said(found, BestStart(found[1], (2,)))
     assert "Least like the others is 2, but it could not be painted from the side" in alone
     assert "Least like the others is 2.\n" in said(found, BestStart(found[1]))
     assert "best starting point: none of these." in said(found[2:], None)

@@ -21,6 +21,7 @@ from lib_lora import typed_settings
 from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos
 from lib_lora.character.store import load
+from lib_lora.errors import StoppedByUser, UserError
 from lib_lora.files import sha256, write_json
 from lib_lora.likeness.measure.one_face import OneFace
 from lib_lora.photos.audit.audit_store import AuditStore
@@ -92,8 +93,8 @@ def test_candidates_are_painted_shown_and_numbered_and_nothing_is_painted_twice(
         invent.pick(tmp_path, NewCharacter(NAME, "nvxa", "woman"), 1, engine=eye)
 
 
-def test_the_face_that_is_pointed_out_is_kept_where_it_is_painted_from_the_side(tmp_path, eye):
-    """`Pasting` answers every trial with the photo that its script names; a turned head of mara is her own face."""
+def test_faces_are_tried_from_the_side_once(tmp_path, eye):
+    """`Pasting` answers the trials with the photos of others, so that no face is kept."""
     painter = Pasting(("mara", "ines", "clara", "lena", "tomas", "viktor"))
     request = invent.CandidatesRequest(WHO, MINI, 6, trials=2)
     invented = InventedFolder(Workspace(tmp_path).character(NAME))
@@ -102,12 +103,62 @@ def test_the_face_that_is_pointed_out_is_kept_where_it_is_painted_from_the_side(
     assert 2 <= len(trials) <= 4  # two faces from two sides, as far as the heads can be turned
     assert all(cell.inverted for cell in painter.cells[6:])
     assert told.values["best_turns"] is False  # others were pasted
-    assert "but neither it nor the next one could be painted from the side: give more --candidates" in told.text
+    assert "could be painted from the side: paint more with --candidates" in told.text
     painted = len(painter.cells)
     again = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
     assert (again.values, len(painter.cells)) == (told.values, painted)  # no trial is painted twice
     none = invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
     assert (none.values["best_turns"], none.values["best"]) == (None, told.values["best"])
+
+
+def test_a_face_that_can_be_painted_from_the_side_is_pointed_out_and_a_stop_before_that_loses_none(
+    tmp_path, eye, monkeypatch
+):
+    painter, asked = Pasting(("mara", "ines", "clara", "lena", "tomas", "viktor")), []
+    request = invent.CandidatesRequest(WHO, MINI, 6)
+
+    def stop(one: InventedPicture) -> None:
+        raise StoppedByUser("Stopped.", code="work-stopped")
+
+    with raises("work-stopped"):
+        invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye, trying=stop)
+    assert len(painter.cells) == 6
+    first = invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
+
+    def keeps(shop: InventPainter, found: object, trying: object, one: InventedPicture) -> bool:
+        asked.append(one.number)
+        return one.number != first.values["best"]
+
+    monkeypatch.setattr(invent, "_keeps_its_face_from_a_side", keeps)
+    told = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
+    assert asked == [first.values["best"], told.values["best"]]  # of the least alike no view from the side is kept
+    assert told.values["best_turns"] is True
+    assert f"Begin from {told.values['best']}: it can be painted from the side." in told.text
+    assert len(painter.cells) == 6
+
+
+def test_a_candidate_that_was_deleted_is_nobody_to_compare_with(tmp_path, eye):
+    painter = Pasting(("mara", "ines", "none", "clara", "lena"))
+    request = invent.CandidatesRequest(WHO, MINI, 5)
+    invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
+    folder = InventedFolder(Workspace(tmp_path).character(NAME)).path
+    for number in (1, 3):  # of 3 nobody knows the face
+        (folder / f"candidates/000{number}.png").unlink()
+    told = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
+    assert told.values["best"] in (2, 4, 5)
+    assert told.values["best_turns"] is False
+    assert told.values["candidates"][0]["alike"] is None
+
+
+def test_a_trial_that_fails_leaves_the_candidates(tmp_path, eye, monkeypatch):
+    def fails(*_: object) -> None:
+        raise UserError("No memory.", code="file-unreadable")
+
+    monkeypatch.setattr(InventPainter, "trial_view", fails)
+    request = invent.CandidatesRequest(WHO, MINI, 3)
+    told = invent.candidates(tmp_path, NAME, request, painter=Pasting(("mara", "ines", "clara")), engine=eye)
+    assert told.values["best"] is not None
+    assert told.values["best_turns"] is None
 
 
 def test_what_is_asked_of_a_trial_is_what_further_pictures_are_asked(tmp_path, eye, monkeypatch):

@@ -75,7 +75,7 @@ def test_faces_are_painted_stopped_and_gone_on_with(way):
     assert found["best"] in [one.number for one in InventedFolder(folder).painted() if one.doubt == ""]
     assert found["best_turns"] is not None
     told = [event.get("text", "") for event in read_events(emit.path)]
-    assert re.fullmatch(r"Looking whether face \d can be painted from the side", told[-1])
+    assert re.fullmatch(r"Checking whether face \d can be painted from the side", told[-1])
     assert [cell.seed for cell in painter.cells if cell.start is None] == [1, 2, 3, 4, 5, 6]  # none twice
     assert (emit.progress.done, emit.progress.total) == (6, 6)
 
