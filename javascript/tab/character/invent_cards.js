@@ -60,13 +60,14 @@ export function updateFaceCard(node, one, open) {
   const best = !open && isBest(one);
   node.classList.toggle('sf-out', Boolean(one.why));
   if (one.why) badge(node.parts.word, 'warn', t('Face {number}: cannot be used', one));
+  else if (best && turns()) badge(node.parts.word, 'good', t('Face {number}: the best starting point', one));
   else if (one.doubt === '') badge(node.parts.word, 'good', t('Face {number}: a good starting point', one));
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
   const said = one.why
     ? t(one.said)
     : [
         one.doubt ? t(one.doubt) : '',
-        best ? t(turns() ? 'the best: can be painted from the side' : 'least like the others') : '',
+        best ? t(turns() ? 'can be painted from the side' : 'least like the others') : '',
       ]
         .filter(Boolean)
         .join(', ');
