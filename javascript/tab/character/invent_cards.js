@@ -65,10 +65,7 @@ export function updateFaceCard(node, one, open) {
   else if (!node.parts.word.firstChild) node.parts.word.append(el('strong', { text: t('Face {number}', one) }));
   const said = one.why
     ? t(one.said)
-    : [
-        one.doubt ? t(one.doubt) : '',
-        best ? t(turns() ? 'can be painted from the side' : 'least like the others') : '',
-      ]
+    : [one.doubt ? t(one.doubt) : '', best ? t(turns() ? 'can be painted from the side' : 'least like the others') : '']
         .filter(Boolean)
         .join(', ');
   setText(node.parts.why, said);
