@@ -60,6 +60,16 @@ PARTS: Mapping[str, Part] = {
     "clara": Part(("-m", "lib_lora", *CLARA, "--data", "{work}/clara", "--out", "{work}/clara"), makes=TRAINED[1],
                   in_document=False),
     "obedience": Part(("bench/verdict/obedience.py", f"{TRAINED[0]}/runs/001/grids/001"), ("try",)),
+    "class pictures": Part(("bench/verdict/class_pictures.py", "--work", "{work}/class"), in_document=False),
+    "class pictures again": Part(
+        ("bench/verdict/class_pictures.py", "--work", "{work}/class", "--seed", "2"),
+        ("class pictures",),
+        in_document=False,
+    ),
+    "without class pictures": Part(  # the table of all three
+        ("bench/verdict/class_pictures.py", "--work", "{work}/class", "--seed", "2", "--cases", "without"),
+        ("class pictures", "class pictures again"),
+    ),
     "painted": Part(
         ("bench/verdict/combining.py", "--repeats", "0", "--broken", "0", "--data", "{work}/try", "--noise", "3", "6",
          "--lora", TRAINED[1]),
