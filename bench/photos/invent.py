@@ -27,7 +27,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ def _wishes(count: int) -> list[dict[str, str]]:
 
 def _distinct(invented: InventedFolder, found: list[InventedPicture], engine: SFaceEngine) -> list[InventedPicture]:
     """Candidates with a clear face, the least alike any other one first."""
-    alike = invent.alike_others(invented, found, engine)
+    alike = invent.alike_others(invented, found, partial(inspect_file, engine))
     return sorted((one for one in found if one.number in alike), key=lambda one: alike[one.number])
 
 

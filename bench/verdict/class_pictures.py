@@ -71,7 +71,7 @@ def measure(person: AdvisedPerson, case: str, seed: int | None, work: Path) -> R
     row = {
         "person": person.name, "case": case, "seed": seed, "steps": step, **_verdict_of(full),
         "followed_fewer": grids[FEWER].report.facts.prompt.followed,
-        **shares, "contrast": float(np.mean(list(shares.values()))),
+        **shares, "contrast": float(np.mean(list(shares.values()))) if len(shares) == len(PAIRS) else None,
     }  # fmt: skip
     place.end()
     return row
@@ -99,18 +99,17 @@ def answers(who: str, class_word: str, lora: Path | None, work: Path) -> dict[st
 
 
 def effects(ours: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """For each pair of words the difference that they make, as a share of the base model's, 0..1.
-
-    Raises:
-        ValueError: no picture of a word shows a face.
-    """
+    """For each pair of words the difference that they make, as a share of the base model's, 0..1; none for a pair of
+    which one word has no picture with a face."""
 
     def apart(found: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float:
-        if not all(found[word] for word in pair):
-            raise ValueError(f"no face in the pictures of {' or '.join(pair)}")
         return float(np.mean(found[pair[1]]) - np.mean(found[pair[0]]))
 
-    return {what: float(np.clip(apart(ours, pair) / apart(base, pair), 0, 1)) for what, pair in PAIRS.items()}
+    return {
+        what: float(np.clip(apart(ours, pair) / apart(base, pair), 0, 1))
+        for what, pair in PAIRS.items()
+        if all(ours[word] and base[word] for word in pair)
+    }
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -120,13 +119,12 @@ def table(rows: Sequence[Row]) -> str:
         "| kept | rule |",
         "|---" * 13 + "|",
     ]
-    for row in sorted(rows, key=lambda one: (CASES.index(one["case"]), one["contrast"])):
-        shares = " | ".join(f"{row[name]:.2f}" for name in ("contrast", *PAIRS))
-        seen = " | ".join("-" if row[name] is None else f"{row[name]:.2f}" for name in ("followed", "followed_fewer"))
-        begin = (
-            f"| {row['person']} | {row['case']} | {'preset' if row['seed'] is None else row['seed']} | {row['steps']}"
-        )
-        lines.append(f"{begin} | {shares} | {seen} | {row['kept']:.0%} | {row['rule']} |")
+    for row in sorted(rows, key=lambda one: (CASES.index(one["case"]), one["contrast"] or 0)):
+        shown = [row.get(name) for name in ("contrast", *PAIRS, "followed", "followed_fewer")]
+        measured = " | ".join("-" if value is None else f"{value:.2f}" for value in shown)
+        seed = "preset" if row["seed"] is None else row["seed"]
+        begin = f"| {row['person']} | {row['case']} | {seed} | {row['steps']}"
+        lines.append(f"{begin} | {measured} | {row['kept']:.0%} | {row['rule']} |")
     return "\n".join(lines)
 
 

@@ -13,15 +13,7 @@ from typing import Any, Literal
 from lib_lora.likeness.measure.calibration import LEAST_FACES
 from lib_lora.likeness.verdict.facts import Facts
 from lib_lora.likeness.verdict.metrics import LEAST_GAIN, LEAST_LEAK
-from lib_lora.likeness.verdict.rule_conditions import (
-    FOLLOWED,
-    IGNORED,
-    LEAKED,
-    LEARNED,
-    LITTLE_FOLLOWED,
-    UNTRIGGERED,
-    WEAK,
-)
+from lib_lora.likeness.verdict.rule_conditions import DISOBEYS, FOLLOWED, LEAKED, LEARNED, UNTRIGGERED, WEAK
 from lib_lora.likeness.verdict.rule_language import NO_VERDICT, Condition, matching
 from lib_lora.likeness.verdict.rules import RULES
 from lib_lora.messages.message import Message
@@ -177,7 +169,7 @@ def _leak_tone(facts: Facts) -> Tone:
 
 def _obedience_tone(facts: Facts) -> Tone:
     """Bad where the verdict is about it; a warning where the prompt alone has next to no effect."""
-    if _all(IGNORED, facts) or _all(LITTLE_FOLLOWED, facts):
+    if DISOBEYS.holds(facts):
         return "bad"
     followed = facts.prompt.followed
     return "warn" if followed is not None and followed < FOLLOWED else "none"

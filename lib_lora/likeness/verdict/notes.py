@@ -5,8 +5,8 @@ No note changes the verdict.
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_conditions import HALF, IGNORED, KEPT, LEAKED, LITTLE_FOLLOWED, MANY, UNTRIGGERED
-from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, either, every, there, unless
+from lib_lora.likeness.verdict.rule_conditions import DISOBEYS, HALF, KEPT, LEAKED, MANY, UNTRIGGERED
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, there, unless
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -75,7 +75,7 @@ NOTES: tuple[Note, ...] = (
         (
             there(lambda f: f.training.class_photos),
             there(lambda f: f.identity.retention_best),
-            unless(either(every(*IGNORED), every(*LITTLE_FOLLOWED))),
+            unless(DISOBEYS),
         ),
         "Trained with class pictures: some such LoRAs painted much the same picture whatever the prompt asked for. "
         "Look whether each picture shows what its prompt asks for.",

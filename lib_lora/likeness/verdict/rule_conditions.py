@@ -37,8 +37,8 @@ STILL = 0.6  # times the photos' spread of the heads' turns
 # With class pictures 0.13 to 0.27, varied by 0.45 to 0.54; LoRAs that obey: 0.29, varied by 0.58, or more of one.
 HARDLY_FOLLOWED = 0.3
 UNVARIED = 0.55  # times the base model's variety
-# With class pictures, of twenty pictures: 0.48 at most where prompts change little, 0.61 at least where they do
-# (docs/likeness.md); of fewer pictures the two overlap.
+# With class pictures, of twenty pictures: 0.48 at most where prompts change little; where they change more, 0.61 at
+# least in the trainings that set the limit, and 0.45 in a later one (docs/likeness.md). Of fewer pictures they overlap.
 WITH_CLASS_PICTURES = 0.5
 ENOUGH_PROMPTS = 15  # counted pictures
 SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
@@ -179,3 +179,4 @@ LITTLE_FOLLOWED: tuple[Condition, ...] = (
     below(lambda f: f.prompt.followed, WITH_CLASS_PICTURES),
     at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
 )
+DISOBEYS: Condition = either(every(*IGNORED), every(*LITTLE_FOLLOWED))

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -51,7 +51,8 @@ from lib_lora.workflows.train.prepare import asked_for
 from lib_lora.workflows.train.prepare import plan as plan_of_base
 from lib_lora.workspace.workspace import CharacterFolder, Workspace
 
-TRIALS = 6  # of 20 faces, of how many views from the side are painted at most; of more, as many of each 20
+Look = Callable[[Path], VisibleFace]
+MOST_TRIALS = 6  # candidates that are painted from the side; where there are more than usual, the same share of them
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class CandidatesRequest:
         steps: of sampling.
         prediction: overrides what the checkpoint says of itself.
         trials: of how many faces, at most, views from the side are painted, to point out one that keeps them; None =
-            of `TRIALS`, and of more where there are more candidates than usual.
+            `MOST_TRIALS`.
     """
 
     describe: str
@@ -144,11 +145,16 @@ def candidates(
         eye = engine or SFaceEngine()
         shop = InventPainter(invented, plan, painter_of(painter, info, train), eye, each or silent)
         found = shop.candidates(count)
-        alike = alike_others(invented, found, eye)
+        look = cache(partial(inspect_file, eye))  # each candidate is compared with every other one
+        alike = alike_others(invented, found, look)
         sheet = invent_words.candidates_sheet(invented, found, f"Candidates for {name}")
-        turns = partial(_keeps_its_face_from_a_side, shop, found, trying or silent)
-        trials = max(TRIALS, TRIALS * count // CANDIDATES) if request.trials is None else request.trials
-        best = best_start(good_candidates(found, alike), turns, trials)
+
+        def turns(one: InventedPicture) -> bool | None:
+            (trying or silent)(one)
+            return _keeps_its_face_from_a_side(shop, found, look, one)
+
+        usual = max(MOST_TRIALS, MOST_TRIALS * count // CANDIDATES)
+        best = best_start(good_candidates(found, alike), turns, usual if request.trials is None else request.trials)
         text = invent_words.of_candidates(name, found, alike, sheet, best)
     values = {
         "step": "candidates",
@@ -238,20 +244,19 @@ def pick(
 
 
 def _keeps_its_face_from_a_side(
-    shop: InventPainter, found: Sequence[InventedPicture], trying: Each, one: InventedPicture
+    shop: InventPainter, found: Sequence[InventedPicture], look: Look, one: InventedPicture
 ) -> bool | None:
     """Whether a view from the left or the right, painted of a candidate, is what `invent_more` would keep; one side is
     enough, because the other can be mirrored. None where none can be painted or looked at."""
-    trying(one)
     others = [other for other in found if other.file != one.file and shop.invented.has(other)]
     try:
-        seen_others = [inspect_file(shop.engine, shop.invented.path / other.file) for other in others]
+        seen_others = [look(shop.invented.path / other.file) for other in others]
         judge = Judge(shop.engine, shop.invented.path / one.file, seen_others)
         for side in SIDES:
             picture = shop.trial_view(one, side)
             if picture is None:
                 continue
-            seen = inspect_file(shop.engine, picture)
+            seen = look(picture)
             if (seen.shown or {}).get("angle") in SIDES and not judge(seen).why:
                 return True
     except UserError:
@@ -259,10 +264,10 @@ def _keeps_its_face_from_a_side(
     return False
 
 
-def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], engine: FaceEngine) -> dict[int, float]:
-    """For each candidate with a clear face the cosine to the most alike other one."""
+def alike_others(invented: InventedFolder, found: Sequence[InventedPicture], look: Look) -> dict[int, float]:
+    """For each candidate with a clear face the cosine to the most alike other one; `look` inspects a file."""
     good = [one for one in found if not one.why and invented.has(one)]
-    samples = [inspect_file(engine, invented.path / one.file).sample for one in good]
+    samples = [look(invented.path / one.file).sample for one in good]
     vectors = [one.embedding for one in samples if one is not None]
     if len(vectors) < 2 or len(vectors) != len(good):
         return {}

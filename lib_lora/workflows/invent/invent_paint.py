@@ -157,8 +157,7 @@ class InventPainter:
         return replace(self._noted(file, job), why=seen.why, shown=seen.shown or {}, yaw=seen.yaw, doubt=seen.doubt)
 
     def trial_view(self, one: InventedPicture, side: str) -> Path | None:
-        """A candidate seen from a side ("left" or "right"), painted as `further` would paint it, and only once for
-        the same first seed.
+        """A candidate seen from a side ("left" or "right"), painted as `further` would paint it, and only once.
 
         Returns:
             None where its head cannot be turned so far.
@@ -169,11 +168,10 @@ class InventPainter:
         start = self.turns.made(one.file, side, 0)
         if start is None:
             return None
-        who = self.plan.describe
-        job = further_job(
-            self.plan, 0, {"framing": "close", "angle": side}, STRATEGIES[0], one, self.invented.path, who
-        )
-        cell, path = replace(job.cell, start=start), self.invented.path / TRIALS / f"{one.number:04d}-{side}.png"
+        wish, folder = {"framing": "close", "angle": side}, self.invented.path
+        job = further_job(self.plan, 0, wish, STRATEGIES[0], one, folder, self.plan.describe)
+        file = f"{one.number:04d}-{side}-{self.plan.seed}.png"  # which varies the noise
+        cell, path = replace(job.cell, start=start), self.invented.path / TRIALS / file
         if not (path.is_file() and is_painted_as(path, cell)):
             with explained(path):
                 file_permissions.make_folder(path.parent)

@@ -28,7 +28,7 @@ def test_a_turned_head_is_the_same_face(name: str, number: int, degrees: float, 
     (found,) = engine.faces(turned(image, degrees))
     assert float(found.embedding @ straight.embedding) > 0.95  # without: 0.94 at 20 degrees, 0.3 at 45, 0.0 at 90
     away = (found.roll - straight.roll + degrees + 180) % 360 - 180  # an image turned anticlockwise tilts the eyes so
-    assert abs(away) < 6  # of 48 portraits turned so, one in ten is over 4, with OpenCV 5.0 as with 5.1
+    assert abs(away) < 5  # of 48 portraits turned so, one in ten is over 4, with OpenCV 5.0 as with 5.1
     assert not found.quality.doubt
 
 

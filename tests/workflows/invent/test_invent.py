@@ -31,7 +31,6 @@ from lib_lora.workflows.invent.generation_strategies import Strategy
 from lib_lora.workflows.invent.head_turn import turned
 from lib_lora.workflows.invent.invent_paint import InventPainter
 from lib_lora.workflows.invent.invent_photos import become_photo, square_part
-from lib_lora.workflows.invent.invent_setting import silent
 from lib_lora.workflows.invent.invent_words import line_of
 from lib_lora.workflows.invent.invented_folder import TRIALS, TURNED, InventedFolder, InventedPicture
 from lib_lora.workflows.invent.mirrored_views import Views, as_if_mirrored, to_mirror
@@ -107,6 +106,9 @@ def test_faces_are_tried_from_the_side_once(tmp_path, eye):
     painted = len(painter.cells)
     again = invent.candidates(tmp_path, NAME, request, painter=painter, engine=eye)
     assert (again.values, len(painter.cells)) == (told.values, painted)  # no trial is painted twice
+    invent.candidates(tmp_path, NAME, replace(request, seed=2, count=5), painter=painter, engine=eye)
+    there = {path.name for path in (invented.path / TRIALS).glob("*.png")}
+    assert len(there) > len(trials) == len(there & {*trials})  # other noise, so other views beside them
     none = invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
     assert (none.values["best_turns"], none.values["best"]) == (None, told.values["best"])
 
@@ -125,7 +127,7 @@ def test_a_face_that_can_be_painted_from_the_side_is_pointed_out_and_a_stop_befo
     assert len(painter.cells) == 6
     first = invent.candidates(tmp_path, NAME, replace(request, trials=0), painter=painter, engine=eye)
 
-    def keeps(shop: InventPainter, found: object, trying: object, one: InventedPicture) -> bool:
+    def keeps(shop: InventPainter, found: object, look: object, one: InventedPicture) -> bool:
         asked.append(one.number)
         return one.number != first.values["best"]
 
@@ -178,9 +180,8 @@ def test_what_is_asked_of_a_trial_is_what_further_pictures_are_asked(tmp_path, e
         slightly = replace(aside, sample=replace(seen.sample, hash=seen.sample.hash ^ 0xFFFF, crop=None))
         near = slightly.sample.embedding + 0.4 * np.roll(slightly.sample.embedding, 1)
         moved = replace(slightly, sample=replace(slightly.sample, embedding=near / np.linalg.norm(near)))
-        look = lambda engine, path, moved=moved: moved if path.name == "trial.png" else inspect_file(engine, path)  # noqa: E731
-        monkeypatch.setattr(invent, "inspect_file", look)
-        assert invent._keeps_its_face_from_a_side(shop, there, silent, one) is kept
+        look = lambda path, moved=moved: moved if path.name == "trial.png" else inspect_file(eye, path)  # noqa: E731
+        assert invent._keeps_its_face_from_a_side(shop, there, look, one) is kept
 
 
 def test_a_picked_face_makes_a_character_whose_consent_may_wait(tmp_path, eye):
