@@ -156,6 +156,13 @@ VARIANTS: dict[str, Variant] = {
         f"named_preserve_{name}_painted50": Variant({**PRESERVE[name], **HALF_PAINTED}, Material("named"))
         for name in ("w1s25", "w4s25", "w4s12.5")
     },
+    # three quarters of the steps: 168 instead of 224
+    "named_preserve_w4s25_painted50_short": Variant(
+        {**PRESERVE["w4s25"], **HALF_PAINTED, "passes": 42}, Material("named")
+    ),
+    "named_preserve_w4s12.5_painted50_mirrored": Variant(
+        {**PRESERVE["w4s12.5"], **HALF_PAINTED, "passes": 28}, Material("named", more="mirrored")
+    ),
     "named_preserve_w1s25_painted100": Variant({**PAINTED, "preservation_painted": 1.0}, Material("named")),
     "unet_named_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("named")),
     "unet_words_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("words")),
@@ -537,7 +544,8 @@ def figures(found: Mapping[str, Sequence[Seen | None]], yard: QualityYardstick) 
     Returns:
         "identity" and "without" (by kind of prompt): cosines `ours` and `base`, dlib's `second` and `second_base`, how
         many of `of` are recognised; "words": cosine of the pictures with words; "obeyed": by word the shares that do
-        what is asked, and that do it unasked; "varied": spreads.
+        what is asked, and that do it unasked; "contrast": by pair of opposite words the difference that they make;
+        "varied": spreads.
     """
     said = [one for word in WORDS for one in found[word]]
     return {
@@ -551,9 +559,15 @@ def figures(found: Mapping[str, Sequence[Seen | None]], yard: QualityYardstick) 
             }
             for word in WORDS
         },
+        "contrast": _contrast(found, yard),
         "varied": {name: plain(value) for name, value in pictures.spreads(found[ASKED]).items()},
         "base_varied": {name: plain(value) for name, value in pictures.spreads(yard.base[ASKED]).items()},
     }  # fmt: skip
+
+
+def _contrast(found: Mapping[str, Sequence[Seen | None]], yard: QualityYardstick) -> dict[str, float | None]:
+    shares = pictures.effects(pictures.answers(found), pictures.answers(yard.base))
+    return {name: plain(value) for name, value in shares.items()}
 
 
 def _likeness(ours: Sequence[Seen | None], base: Sequence[Seen | None], yard: QualityYardstick) -> dict[str, Any]:

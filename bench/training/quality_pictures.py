@@ -6,7 +6,7 @@ the base's own are kept in a folder. Words are judged by the measures of the bas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +44,12 @@ WITHOUT = {
     "other class": "photo of a {other}",
 }
 OTHER = {"woman": "man", "man": "woman"}
+PAIRS = {  # what is measured, and two words that ask for the opposite
+    "yaw": ("looking left", "looking right"),
+    "smile": ("serious", "smiling"),
+    "background": ("dark background", "light background"),
+    "hair": ("dark hair", "light hair"),
+}
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,30 @@ def second_scores(pictures: Sequence[Seen | None], mean: Array) -> Array:
 def obeyed(pictures: Sequence[Seen | None], word: str) -> float:
     """The share that does what a word asks; a picture without a face does not."""
     return float(np.mean([one is not None and captions.obeys(one.measured, word) for one in pictures]))
+
+
+def answers(found: Mapping[str, Sequence[Seen | None]]) -> dict[str, list[float]]:
+    """What is measured in the pictures of each word of `PAIRS`, which are given by kind; those without a face are left
+    out."""
+    return {
+        word: [float(getattr(one.measured, what)) for one in found[word] if one is not None]
+        for what, pair in PAIRS.items()
+        for word in pair
+    }
+
+
+def effects(ours: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """For each pair of words the difference that they make, as a share of the base model's, 0..1; none for a pair of
+    which one word has no picture with a face, or that makes none in the base model. Both are what `answers` gives."""
+
+    def apart(found: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float:
+        return float(np.mean(found[pair[1]]) - np.mean(found[pair[0]]))
+
+    return {
+        what: float(np.clip(apart(ours, pair) / apart(base, pair), 0, 1))
+        for what, pair in PAIRS.items()
+        if all(ours[word] and base[word] for word in pair) and apart(base, pair)
+    }
 
 
 def spreads(pictures: Sequence[Seen | None]) -> dict[str, float]:

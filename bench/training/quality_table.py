@@ -32,6 +32,7 @@ import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.training.quality_pictures import PAIRS
 from bench.training.settings_study import interval
 from lib_lora.likeness.measure.intervals import Interval
 
@@ -120,6 +121,12 @@ def words_work(row: Row) -> float | None:
     base = sum(found["base"] - found["base_unasked"] for found in row["obeyed"].values())
     ours = sum(found["ours"] - found["unasked"] for found in row["obeyed"].values())
     return ours / base if base else None
+
+
+def contrast(row: Row) -> float | None:
+    """See the module; None where a pair has no picture with a face, or where it was not measured."""
+    found = row.get("contrast", {})
+    return statistics.fmean(found.values()) if len(found) == len(PAIRS) else None
 
 
 def spread_of(name: str, of: str = "varied") -> Metric:
@@ -222,14 +229,18 @@ def _likeness(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
 def _words(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     words = list(next((row["obeyed"] for row in rows), {}))
     lines = [
-        f"| variant | obeyed (95 %) | words' work (95 %) | of the VAE's, with words | {' | '.join(words)} |",
-        f"|---|---|---|---|{'---|' * len(words)}",
+        f"| variant | obeyed (95 %) | words' work (95 %) | contrast | of the VAE's, with words | {' | '.join(words)} |",
+        f"|---|---|---|---|---|{'---|' * len(words)}",
     ]
     for name in variants:
         mine = [row for row in rows if row["variant"] == name]
         if mine:
             each = [_shares(mine, word) for word in words]
-            whole = [told(by_person(rows, name, metric), True) for metric in (obeyed, words_work, with_words)]
+            people = len({row["person"] for row in mine})
+            shown: tuple[tuple[Metric, bool], ...] = (
+                (obeyed, True), (words_work, True), (contrast, False), (with_words, True),
+            )  # fmt: skip
+            whole = [told(by_person(rows, name, metric), wide, people=people) for metric, wide in shown]
             lines.append(f"| {' | '.join([name, *whole, *each])} |")
     return [*lines, "", "Of each word: pictures that do it asked, unasked (the base's asked), in percent."]
 
@@ -330,10 +341,10 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
     lines = [
         "| variant | people, runs | leak | in new words | of the VAE's | with words | obeyed | words' work "
-        "| direction, mouth, background, of the photos' | not beaten |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| contrast | direction, mouth, background, of the photos' | not beaten |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    metrics = (leak, leak_in_new_words, identity_of_vae, with_words, obeyed, words_work)
+    metrics = (leak, leak_in_new_words, identity_of_vae, with_words, obeyed, words_work, contrast)
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics]
         shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))

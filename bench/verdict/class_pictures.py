@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from bench import results_file  # noqa: E402
 from bench.training import quality_pictures  # noqa: E402
 from bench.training.quality_people import class_folder, paint_class  # noqa: E402
+from bench.training.quality_pictures import PAIRS  # noqa: E402
 from bench.training.settings_study import add_row, read_rows  # noqa: E402
 from bench.verdict.advice import CLASS_PASSES, Row, at, everybody  # noqa: E402
 from bench.verdict.followed_advice import AdvisedPerson, TestedGrid, Workplace  # noqa: E402
@@ -38,12 +39,6 @@ from lib_lora.grid.prompts import PROMPTS  # noqa: E402
 from lib_lora.training.plan.run_file import saved_steps  # noqa: E402
 
 CASES = ("class", "twice", "own", "without", "few")
-PAIRS = {  # what is measured, and two words that ask for the opposite
-    "yaw": ("looking left", "looking right"),
-    "smile": ("serious", "smiling"),
-    "background": ("dark background", "light background"),
-    "hair": ("dark hair", "light hair"),
-}
 PHOTOS, FEWER, SAMPLING = 14, 12, 12  # photos trained on, prompts of the smaller grid, steps of sampling for the words
 NO_OTHER = 10_000  # steps between checkpoints: only the last one is kept
 
@@ -66,7 +61,7 @@ def measure(person: AdvisedPerson, case: str, seed: int | None, work: Path) -> R
     grids = {count: place.test(run, at(step, count=count)) for count in (FEWER, len(PROMPTS))}
     asked = f"{place.trigger} {person.class_word}"
     with_lora = answers(asked, person.class_word, run.checkpoint(step), work)
-    shares = effects(with_lora, answers(person.class_word, person.class_word, None, work))
+    shares = quality_pictures.effects(with_lora, answers(person.class_word, person.class_word, None, work))
     full = grids[len(PROMPTS)]
     row = {
         "person": person.name, "case": case, "seed": seed, "steps": step, **_verdict_of(full),
@@ -83,33 +78,17 @@ def _verdict_of(tested: TestedGrid) -> Row:
 
 
 def answers(who: str, class_word: str, lora: Path | None, work: Path) -> dict[str, list[float]]:
-    """What is measured in the pictures of each word of `PAIRS`; pictures without a face are left out."""
+    """What is measured in the pictures of each word of `PAIRS`."""
     kinds = {word for pair in PAIRS.values() for word in pair}
     asked = [one for one in quality_pictures.questions(who, class_word) if one.kind in kinds]
     if lora is None:
         painted = quality_pictures.paint_base(asked, SAMPLING, work / "base")
     else:
         painted = quality_pictures.paint(asked, SAMPLING, lora)
-    seen = [(one.kind, quality_pictures.look(picture)) for one, picture in zip(asked, painted, strict=True)]
-    return {
-        word: [float(getattr(one.measured, what)) for kind, one in seen if kind == word and one is not None]
-        for what, pair in PAIRS.items()
-        for word in pair
-    }
-
-
-def effects(ours: Mapping[str, Sequence[float]], base: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """For each pair of words the difference that they make, as a share of the base model's, 0..1; none for a pair of
-    which one word has no picture with a face."""
-
-    def apart(found: Mapping[str, Sequence[float]], pair: tuple[str, str]) -> float:
-        return float(np.mean(found[pair[1]]) - np.mean(found[pair[0]]))
-
-    return {
-        what: float(np.clip(apart(ours, pair) / apart(base, pair), 0, 1))
-        for what, pair in PAIRS.items()
-        if all(ours[word] and base[word] for word in pair)
-    }
+    found: dict[str, list[quality_pictures.Seen | None]] = {kind: [] for kind in kinds}
+    for one, picture in zip(asked, painted, strict=True):
+        found[one.kind].append(quality_pictures.look(picture))
+    return quality_pictures.answers(found)
 
 
 def table(rows: Sequence[Row]) -> str:

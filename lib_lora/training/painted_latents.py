@@ -106,9 +106,9 @@ def paint_base(
     draw: Callable[[int], torch.Generator],
     sampling: LatentSampling,
     stop: Callable[[], bool],
-) -> list[PaintedLatent]:
-    """What the frozen base model paints from each of the captions, as far as it paints numbers (half precision may
-    overflow).
+) -> torch.Tensor:
+    """What the frozen base model paints from each of the captions: latents, [B, C, h, w] float32 on the CPU. Half
+    precision may overflow: then a latent holds what is no number.
 
     Args:
         forward: of the training.
@@ -120,18 +120,17 @@ def paint_base(
     Raises:
         Stopped: it was asked to.
     """
-    found: list[PaintedLatent] = []
+    found: list[torch.Tensor] = []
     size = painted_together(sampling.side)
     try:
         with switch.off():
             for first in range(0, len(captions), size):
                 some = captions[first : first + size]
                 draws = [draw(first + number) for number in range(len(some))]
-                painted = paint_latents(forward, some, [""] * len(some), draws, sampling, stop)
-                found += map(PaintedLatent, some, painted.cpu())
+                found.append(paint_latents(forward, some, [""] * len(some), draws, sampling, stop).cpu())
     finally:
         give_back(forward.device)
-    return [one for one in found if one.latent.isfinite().all()]
+    return torch.cat(found)
 
 
 def give_back(device: torch.device) -> None:

@@ -33,6 +33,7 @@ from lib_lora.training.data import caption_shuffle
 from lib_lora.training.data.buckets import report
 from lib_lora.training.data.conditions import Conditions, FrozenConditions, LiveConditions
 from lib_lora.training.data.dataset import Item, load_items
+from lib_lora.training.data.encoding_cache import cached
 from lib_lora.training.fast_parts import use_fast_parts
 from lib_lora.training.forward import Forward
 from lib_lora.training.objective.ema import EMA
@@ -261,16 +262,27 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
 def _painting_of_base(
     run: Run, info: ModelInfo, forward: Forward, switch: AdapterSwitch
 ) -> Callable[[Callable[[], bool]], list[PaintedLatent]]:
-    """Paints what output preservation is computed on beside the photos; gets whether to stop."""
-    train = run.file.settings
+    """Paints what output preservation is computed on beside the photos, or finds it in the cache; gets whether to stop.
+
+    What is no number is left out.
+    """
+    train, base = run.file.settings, run.file.base
     photos = [(photo.caption, photo.of) for photo in run.file.photos if not photo.prior]
     random = partial(python_random, train.seed, "painted caption")
     captions = painted_captions(photos, run.file.characters, random, PAINTED)
-    side = painted_side(train.resolution or info.resolution)
+    sampling = LatentSampling(painted_side(train.resolution or info.resolution), base.guidance, PAINTING_STEPS)
     draw = partial(generator, train.seed, "painted picture")
-    return partial(
-        paint_base, forward, switch, captions, draw, LatentSampling(side, run.file.base.guidance, PAINTING_STEPS)
-    )
+    key = ("painted", base.sha256, info.family, *captions, sampling, train.seed, train.clip_skip, train.objective)
+    key += (train.precision, train.hears_text, forward.conditions.chunks, forward.device.type)
+
+    def paint(stop: Callable[[], bool]) -> list[PaintedLatent]:
+        def compute() -> dict[str, torch.Tensor]:
+            return {"latents": paint_base(forward, switch, captions, draw, sampling, stop)}
+
+        latents = cached(run.character_folder.painted_latents, key, compute)["latents"]
+        return [PaintedLatent(*one) for one in zip(captions, latents, strict=True) if one[1].isfinite().all()]
+
+    return paint
 
 
 def _identity_loss(

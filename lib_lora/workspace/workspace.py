@@ -282,6 +282,11 @@ class CharacterFolder:
         return self.cache / "text"
 
     @property
+    def painted_latents(self) -> Path:
+        """What base models have painted for output preservation, by everything that affects it."""
+        return self.cache / "painted"
+
+    @property
     def base_pictures(self) -> Path:
         """Pictures that base models have painted without a LoRA, for test grids."""
         return self.cache / "base"

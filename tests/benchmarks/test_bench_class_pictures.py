@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.training import quality_pictures
 from bench.verdict import class_pictures
 
 BASE = {
@@ -21,10 +22,11 @@ BASE = {
 
 
 def test_an_effect_is_a_share_of_the_base_models_and_never_more_or_less_than_none_or_all_of_it():
-    assert class_pictures.effects(BASE, BASE) == dict.fromkeys(class_pictures.PAIRS, 1.0)
+    assert quality_pictures.effects(BASE, BASE) == dict.fromkeys(quality_pictures.PAIRS, 1.0)
     less = {**BASE, "looking right": [0.0], "smiling": [0.9], "light background": [260]}
-    assert class_pictures.effects(less, BASE) == pytest.approx({"yaw": 0.5, "smile": 0, "background": 1, "hair": 1})
-    assert class_pictures.effects({**BASE, "smiling": []}, BASE) == {"yaw": 1, "background": 1, "hair": 1}
+    assert quality_pictures.effects(less, BASE) == pytest.approx({"yaw": 0.5, "smile": 0, "background": 1, "hair": 1})
+    assert quality_pictures.effects({**BASE, "smiling": []}, BASE) == {"yaw": 1, "background": 1, "hair": 1}
+    assert quality_pictures.effects(BASE, {**BASE, "smiling": [1.0]}) == {"yaw": 1, "background": 1, "hair": 1}
 
 
 def test_each_case_has_its_settings():

@@ -1,5 +1,6 @@
 """Output preservation: without the trigger word the model stays the frozen base."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -71,13 +72,46 @@ def test_the_base_paints_the_same_whatever_was_trained(make_run):
     with torch.no_grad():
         for parameter in session.parameters:
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.1)
+    shutil.rmtree(session.run.character_folder.painted_latents)
     again = session.preservation.paint(lambda: False)
     assert [one.caption for one in first] == [one.caption for one in again]
     assert not [one.caption for one in first if "mrxa" in one.caption]
     assert all(torch.equal(one.latent, other.latent) for one, other in zip(first, again, strict=True))
     assert len({float(one.latent.sum()) for one in first}) == sessions.PAINTED
+    shutil.rmtree(session.run.character_folder.painted_latents)
     with pytest.raises(Stopped):
         session.preservation.paint(lambda: True)
+    assert not session.run.character_folder.painted_latents.exists()
+
+
+@OURS
+def test_what_the_base_painted_is_kept_for_later_runs_that_would_paint_the_same(make_run):
+    def painted(**settings):
+        session = open_session(make_run("flow", preservation_weight=1.0, **settings), _silent)
+        found = session.preservation.paint(lambda: False)
+        return found, {file: file.stat().st_mtime_ns for file in session.run.character_folder.painted_latents.iterdir()}
+
+    first, files = painted()
+    again, same = painted(steps=5, unet_lr=1e-3)
+    assert same == files
+    assert len(files) == 1
+    assert [one.caption for one in again] == [one.caption for one in first]
+    assert all(torch.equal(one.latent, other.latent) for one, other in zip(first, again, strict=True))
+    other, more = painted(seed=5)
+    assert len(more) == 2
+    assert not torch.equal(other[0].latent, first[0].latent)
+    (damaged,) = files
+    damaged.write_bytes(damaged.read_bytes()[:-4] + b"\0\1\2\3")
+    repaired, _ = painted()
+    assert all(torch.equal(one.latent, other.latent) for one, other in zip(first, repaired, strict=True))
+
+
+def test_what_overflowed_is_not_preserved(make_run, monkeypatch):
+    session = open_session(make_run("flow", preservation_weight=1.0), _silent)
+    numbers = torch.arange(float(sessions.PAINTED)).reshape(-1, 1, 1, 1)
+    monkeypatch.setattr(sessions, "paint_base", lambda *_: torch.where(numbers == 1, torch.inf, numbers))
+    found = session.preservation.paint(lambda: False)
+    assert [float(one.latent) for one in found] == [0.0, *range(2, sessions.PAINTED)]
 
 
 @pytest.mark.once("how much is kept by the loss; the switch, on which it rests, is repeated above")

@@ -13,7 +13,13 @@ from lib_lora.training.data.encoding_cache import cached
 
 
 class Conditions(Protocol):
-    """Gives the conditioning of a batch of captions."""
+    """Gives the conditioning of a batch of captions.
+
+    Attributes:
+        chunks: of 75 tokens, to which all captions are padded.
+    """
+
+    chunks: int
 
     def __call__(self, captions: Sequence[str]) -> Conditioning:
         """Encode `captions`; shapes as in `Conditioning`."""

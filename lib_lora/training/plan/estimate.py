@@ -160,8 +160,8 @@ def picture_steps(train: TrainSettings) -> float:
 
 
 def base_painting(train: TrainSettings) -> float:
-    """How many steps of training take about as long as what the base model paints for output preservation at each start
-    of a run; 0 = nothing."""
+    """How many steps of training take about as long as what the base model paints for output preservation, where no
+    earlier run had the same painted; 0 = nothing."""
     return PAINTED * _sampling(train, PAINTING_STEPS) if train.paints_preserved else 0.0
 
 
