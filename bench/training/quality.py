@@ -136,6 +136,8 @@ LESS_OFTEN = PRESERVE["w2s12.5"] | PHRASES["p25t700"] | {"phrase_weight": 2.0}
 HALF_CLASS = {"objective": {"prior_loss_weight": 0.5}}
 VARIANTS: dict[str, Variant] = {
     TODAY: Variant(),
+    "passes42": Variant({"passes": 42}),
+    "passes48": Variant({"passes": 48}),
     "filled": Variant(material=Material("filled")),
     "words": Variant(material=Material("words")),
     "few": Variant(material=Material(thin=2)),
@@ -156,10 +158,13 @@ VARIANTS: dict[str, Variant] = {
         f"named_preserve_{name}_painted50": Variant({**PRESERVE[name], **HALF_PAINTED}, Material("named"))
         for name in ("w1s25", "w4s25", "w4s12.5")
     },
-    # three quarters of the steps: 168 instead of 224
-    "named_preserve_w4s25_painted50_short": Variant(
-        {**PRESERVE["w4s25"], **HALF_PAINTED, "passes": 42}, Material("named")
-    ),
+    # 168 and 192 steps instead of 224
+    **{
+        f"named_preserve_w4s25_painted50_passes{passes}": Variant(
+            {**PRESERVE["w4s25"], **HALF_PAINTED, "passes": passes}, Material("named")
+        )
+        for passes in (42, 48)
+    },
     "named_preserve_w4s12.5_painted50_mirrored": Variant(
         {**PRESERVE["w4s12.5"], **HALF_PAINTED, "passes": 28}, Material("named", more="mirrored")
     ),
