@@ -228,21 +228,23 @@ def _likeness(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
 
 def _words(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     words = list(next((row["obeyed"] for row in rows), {}))
-    lines = [
-        f"| variant | obeyed (95 %) | words' work (95 %) | contrast | of the VAE's, with words | {' | '.join(words)} |",
-        f"|---|---|---|---|---|{'---|' * len(words)}",
-    ]
+    metrics = {"obeyed (95 %)": obeyed, "words' work (95 %)": words_work, "of the VAE's, with words": with_words}
+    if _has_contrast(rows):
+        metrics = {**metrics, "contrast (95 %)": contrast}
+    lines = [f"| variant | {' | '.join([*metrics, *words])} |", f"|---|{'---|' * len([*metrics, *words])}"]
     for name in variants:
         mine = [row for row in rows if row["variant"] == name]
         if mine:
             each = [_shares(mine, word) for word in words]
             people = len({row["person"] for row in mine})
-            shown: tuple[tuple[Metric, bool], ...] = (
-                (obeyed, True), (words_work, True), (contrast, False), (with_words, True),
-            )  # fmt: skip
-            whole = [told(by_person(rows, name, metric), wide, people=people) for metric, wide in shown]
+            whole = [told(by_person(rows, name, metric), True, people=people) for metric in metrics.values()]
             lines.append(f"| {' | '.join([name, *whole, *each])} |")
     return [*lines, "", "Of each word: pictures that do it asked, unasked (the base's asked), in percent."]
+
+
+def _has_contrast(rows: Sequence[Row]) -> bool:
+    """Whether it was measured in any run; in older ones it was not."""
+    return any(contrast(row) is not None for row in rows)
 
 
 def _shares(rows: Sequence[Row], word: str) -> str:
@@ -339,14 +341,16 @@ def beaten(rows: Sequence[Row], variants: Sequence[str], variant: str) -> bool:
 def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     """Identity against leak against obedience, the least leak first, of those that enough people were trained with."""
     several = [name for name in variants if len(by_person(rows, name, leak)) >= FRONT_PEOPLE]
-    lines = [
-        "| variant | people, runs | leak | in new words | of the VAE's | with words | obeyed | words' work "
-        "| contrast | direction, mouth, background, of the photos' | not beaten |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    metrics = (leak, leak_in_new_words, identity_of_vae, with_words, obeyed, words_work, contrast)
+    metrics = {
+        "leak": leak, "in new words": leak_in_new_words, "of the VAE's": identity_of_vae, "with words": with_words,
+        "obeyed": obeyed, "words' work": words_work,
+    }  # fmt: skip
+    if _has_contrast(rows):
+        metrics = {**metrics, "contrast": contrast}
+    heads = ["variant", "people, runs", *metrics, "direction, mouth, background, of the photos'", "not beaten"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
-        shown = [told(by_person(rows, name, metric)) for metric in metrics]
+        shown = [told(by_person(rows, name, metric)) for metric in metrics.values()]
         shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))
         on_it = "" if beaten(rows, several, name) else "yes"
         runs = sum(row["variant"] == name for row in rows)

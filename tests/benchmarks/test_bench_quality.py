@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.training import quality, quality_ingredients, quality_people, quality_pictures, quality_table
 from bench.training.quality_people import Material
-from bench.training.quality_pictures import ASKED, WITHOUT, WORDS, Seen
+from bench.training.quality_pictures import ASKED, PAIRS, WITHOUT, WORDS, Seen
 from lib_lora.character.store import Character
 from lib_lora.models.families.sd1 import NARROW
 from lib_lora.training import session
@@ -182,6 +182,19 @@ def test_the_document_has_the_columns_that_are_printed():
     heads = {head for head, below in itertools.pairwise(lines) if below.startswith("|---")}
     assert len(heads) == 8
     assert heads <= {*document}
+
+
+def test_contrast_is_the_mean_of_four_pairs_and_has_a_column_where_it_was_measured():
+    pairs = dict.fromkeys(PAIRS, 0.5)
+    assert quality_table.contrast(row(contrast={**pairs, "yaw": 0.9})) == pytest.approx(0.6)
+    assert quality_table.contrast(row()) is None
+    assert quality_table.contrast(row(contrast={"yaw": 0.9})) is None  # no picture of the other words has a face
+    three = [row(person=person, contrast=pairs) for person in ("mara", "ines", "tomas")]
+    heads = [line.split(" | ") for line in quality_table.tables(three, ["today"], "today").splitlines()]
+    assert ["contrast" in head for head in heads if "in new words" in head] == [True]
+    assert ["contrast (95 %)" in head for head in heads if "looking left" in head] == [True]
+    without = quality_table.tables([row(person=one["person"]) for one in three], ["today"], "today")
+    assert "contrast" not in without
 
 
 def test_a_lora_is_measured_against_the_base():

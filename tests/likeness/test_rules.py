@@ -173,6 +173,7 @@ NOTE_CASES = {
     "trigger without effect": {"leak_share": 0.9},
     "class pictures": {"class_photos": True},
     "prompts at a lower weight": {"preserved": True},
+    "prompts at a lower weight, little followed": {"followed": 0.33},
     "judge has trained": {"judge_trained": True},
     "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
     "eyes": {"eye_change": 22.0},
@@ -691,6 +692,17 @@ def test_the_prompt_is_ignored_too_where_the_pictures_vary_much_less_than_the_ba
         assert made.kind == kind
         said = f"and the pictures vary only {variety:.0%} as much as without the LoRA."
         assert made.because.endswith(said) == (kind == "follows no prompt")
+
+
+def test_a_lower_weight_is_named_beside_a_face_that_holds_where_prompts_change_little():
+    def lower(**values):
+        return [note for note in judge(changed(CLEAN, **values)).notes if "0.85" in note]
+
+    assert len(lower(followed=0.33)) == 1
+    assert len(lower(followed=0.33, preserved=True)) == 1
+    for others in ({"followed": 0.5}, {"followed": None}, {"counted": 12}, {"weight": 0.85}, {"class_photos": True}):
+        assert not lower(**{"followed": 0.33, **others})
+    assert not lower(followed=0.33, **UNDER)
 
 
 def test_prompts_that_are_hardly_followed_are_a_verdict_where_class_pictures_were_trained():

@@ -5,7 +5,16 @@ No note changes the verdict.
 
 from __future__ import annotations
 
-from lib_lora.likeness.verdict.rule_conditions import DISOBEYS, HALF, KEPT, LEAKED, MANY, UNTRIGGERED
+from lib_lora.likeness.verdict.rule_conditions import (
+    DISOBEYS,
+    ENOUGH_PROMPTS,
+    HALF,
+    KEPT,
+    LEAKED,
+    LITTLE,
+    MANY,
+    UNTRIGGERED,
+)
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, there, unless
 
 NOTES: tuple[Note, ...] = (
@@ -90,6 +99,21 @@ NOTES: tuple[Note, ...] = (
         ),
         "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
         "LoRAs of the small base model followed them better there, and kept less of the face.",
+        kinds=("consistent",),
+    ),
+    Note(
+        "prompts at a lower weight, little followed",
+        (
+            unless(there(lambda f: f.training.preserved)),  # the note above
+            unless(there(lambda f: f.training.class_photos)),  # a rule
+            at_least(lambda f: f.training.weight, 1.0),
+            at_most(lambda f: f.training.weight, 1.0),
+            below(lambda f: f.prompt.followed, LITTLE),
+            at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
+        ),
+        "The pictures change less with their prompts than the base model's do: if that is too little, test a weight of "
+        "0.85 as well. LoRAs of the small base model followed their prompts better there, and kept nearly as much of "
+        "the face.",
         kinds=("consistent",),
     ),
     Note(
