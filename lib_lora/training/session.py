@@ -273,7 +273,8 @@ def _painting_of_base(
     sampling = LatentSampling(painted_side(train.resolution or info.resolution), base.guidance, PAINTING_STEPS)
     draw = partial(generator, train.seed, "painted picture")
     key = ("painted", base.sha256, info.family, *captions, sampling, train.seed, train.clip_skip, train.objective)
-    key += (train.precision, train.hears_text, forward.conditions.chunks, forward.device.type)
+    key += (info.prediction, info.zero_terminal_snr)  # a user may have chosen them
+    key += (train.precision, forward.autocast, train.hears_text, forward.conditions.chunks, forward.device.type)
 
     def paint(stop: Callable[[], bool]) -> list[PaintedLatent]:
         def compute() -> dict[str, torch.Tensor]:
