@@ -441,7 +441,7 @@ def of_plain_prompt(asked: Sequence[pictures.Question], painted: Sequence[Image.
 def judged(job: StudyJob, place: QualityFolders, yard: QualityYardstick) -> list[dict[str, Any]]:
     """Train one run and judge its LoRA at each weight; the rows of the results. Those of a run that its settings broke
     say so."""
-    from bench.training.quality_ingredients import laid_over
+    from bench.training.quality_ingredients import laid_over, painted_anew
     from lib_lora.training.loop import train
 
     variant, notes = VARIANTS[job.variant], []
@@ -459,7 +459,7 @@ def judged(job: StudyJob, place: QualityFolders, yard: QualityYardstick) -> list
         run = new_run(job, place)
         _forget_peak()
         processor, clock = time.process_time(), time.perf_counter()
-        with laid_over(variant.ingredients):
+        with laid_over(variant.ingredients), painted_anew():
             lora = train(run, emit)
         row |= {"seconds": round(time.process_time() - processor, 2), "wall": round(time.perf_counter() - clock, 2)}
         row |= {"peak": peak(), "photos": sum(not one.prior for one in run.file.photos), "bytes": lora.stat().st_size}

@@ -38,6 +38,14 @@ def laid_over(ingredients: Mapping[str, float]) -> Iterator[None]:
 
 
 @contextmanager
+def painted_anew() -> Iterator[None]:
+    """Have the base model paint for output preservation in each training, as in a user's first, so that seconds can be
+    compared."""
+    with patch.object(session, "cached", lambda _folder, _key, compute: compute()):
+        yield
+
+
+@contextmanager
 def lora_plus(ratio: float) -> Iterator[None]:
     """LoRA+ (Hayou et al., arXiv 2402.12354): `up` learns `ratio` times as fast as `down`."""
 

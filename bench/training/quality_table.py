@@ -14,6 +14,8 @@ recognised   pictures more like the person than 99 of 100 that the base paints
 obeyed       share of the pictures with a word that do what it asks, by that of the base
 words' work  how many more do so than of the pictures without the word, by the same of the base: a LoRA that always
              paints the same picture is obeyed by some words all the same, and has 0 here
+contrast     the difference that two opposite words make in what they ask for, as a share of the base's, from 0 to 1;
+             the mean of four pairs
 spreads      of pictures of one prompt: direction, mouth (distances of the eyes), background (levels), 1 - mean cosine
 learned      how far the mean colour of the plain prompt's pictures lies on the way from the base's own to that of the
              photos that were trained on: 0 = not learned with the face, 1 = as in the photos

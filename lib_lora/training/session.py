@@ -274,7 +274,9 @@ def _painting_of_base(
     draw = partial(generator, train.seed, "painted picture")
     key = ("painted", base.sha256, info.family, *captions, sampling, train.seed, train.clip_skip, train.objective)
     key += (info.prediction, info.zero_terminal_snr)  # a user may have chosen them
-    key += (train.precision, forward.autocast, train.hears_text, forward.conditions.chunks, forward.device.type)
+    # what rounds otherwise: the adapters decide which operations the model is computed with, even switched off
+    key += (train.precision, forward.autocast, train.lora, train.trains_text, train.hears_text)
+    key += (forward.conditions.chunks, forward.device.type)
 
     def paint(stop: Callable[[], bool]) -> list[PaintedLatent]:
         def compute() -> dict[str, torch.Tensor]:

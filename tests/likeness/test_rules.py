@@ -699,7 +699,8 @@ def test_a_lower_weight_is_named_beside_a_face_that_holds_where_prompts_change_l
         return [note for note in judge(changed(CLEAN, **values)).notes if "0.85" in note]
 
     assert len(lower(followed=0.33)) == 1
-    assert len(lower(followed=0.33, preserved=True)) == 1
+    assert len(lower(followed=0.33, preserved=True, hears_text=True)) == 1
+    assert len(lower(followed=0.33, preserved=True, hears_text=False)) == 1
     for others in ({"followed": 0.5}, {"followed": None}, {"counted": 12}, {"weight": 0.85}, {"class_photos": True}):
         assert not lower(**{"followed": 0.33, **others})
     assert not lower(followed=0.33, **UNDER)

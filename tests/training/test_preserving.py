@@ -106,6 +106,25 @@ def test_what_the_base_painted_is_kept_for_later_runs_that_would_paint_the_same(
     assert all(torch.equal(one.latent, other.latent) for one, other in zip(first, repaired, strict=True))
 
 
+@OURS
+def test_a_base_model_that_is_taken_to_predict_something_else_paints_anew(make_run):
+    painted = []
+    for prediction in ("epsilon", "v"):
+        run = make_run(preservation_weight=1.0)
+        base = replace(run.file.base, prediction=prediction)
+        session = open_session(replace(run, file=replace(run.file, base=base), known=None), _silent)
+        painted.append(session.preservation.paint(lambda: False)[0].latent)
+    assert not torch.equal(*painted)
+
+
+@OURS
+def test_adapters_of_another_kind_do_not_find_what_was_computed_beside_others(make_run):
+    for count, lora in enumerate(({}, {"use_dora": True}, {}), start=1):
+        session = open_session(make_run("flow", preservation_weight=1.0, lora=lora), _silent)
+        session.preservation.paint(lambda: False)
+        assert len(list(session.run.character_folder.painted_latents.iterdir())) == min(count, 2)
+
+
 def test_what_overflowed_is_not_preserved(make_run, monkeypatch):
     session = open_session(make_run("flow", preservation_weight=1.0), _silent)
     numbers = torch.arange(float(sessions.PAINTED)).reshape(-1, 1, 1, 1)

@@ -9,13 +9,16 @@ from lib_lora.likeness.verdict.rule_conditions import (
     DISOBEYS,
     ENOUGH_PROMPTS,
     HALF,
+    HALF_FOLLOWED,
     KEPT,
     LEAKED,
-    LITTLE,
     MANY,
     UNTRIGGERED,
 )
-from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, there, unless
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
+
+_PRESERVED = every(there(lambda f: f.training.preserved), there(lambda f: f.training.hears_text))
+_AT_WEIGHT_1 = (at_least(lambda f: f.training.weight, 1.0), at_most(lambda f: f.training.weight, 1.0))
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -91,12 +94,7 @@ NOTES: tuple[Note, ...] = (
     ),
     Note(
         "prompts at a lower weight",
-        (
-            there(lambda f: f.training.preserved),
-            there(lambda f: f.training.hears_text),
-            at_least(lambda f: f.training.weight, 1.0),
-            at_most(lambda f: f.training.weight, 1.0),
-        ),
+        (_PRESERVED, *_AT_WEIGHT_1),
         "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
         "LoRAs of the small base model followed them better there, and kept less of the face.",
         kinds=("consistent",),
@@ -104,16 +102,15 @@ NOTES: tuple[Note, ...] = (
     Note(
         "prompts at a lower weight, little followed",
         (
-            unless(there(lambda f: f.training.preserved)),  # the note above
-            unless(there(lambda f: f.training.class_photos)),  # a rule
-            at_least(lambda f: f.training.weight, 1.0),
-            at_most(lambda f: f.training.weight, 1.0),
-            below(lambda f: f.prompt.followed, LITTLE),
+            unless(_PRESERVED),
+            unless(there(lambda f: f.training.class_photos)),
+            *_AT_WEIGHT_1,
+            below(lambda f: f.prompt.followed, HALF_FOLLOWED),
             at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
         ),
         "The pictures change less with their prompts than the base model's do: if that is too little, test a weight of "
-        "0.85 as well. LoRAs of the small base model followed their prompts better there, and kept nearly as much of "
-        "the face.",
+        "0.85 as well. LoRAs of the small base model mostly followed their prompts better there, and kept a little "
+        "less of the face.",
         kinds=("consistent",),
     ),
     Note(

@@ -39,7 +39,7 @@ HARDLY_FOLLOWED = 0.3
 UNVARIED = 0.55  # times the base model's variety
 # With class pictures, of twenty pictures: 0.48 at most where prompts change little; where they change more, 0.61 at
 # least in the trainings that set the limit, and 0.45 in a later one (docs/likeness.md). Of fewer pictures they overlap.
-LITTLE = 0.5
+HALF_FOLLOWED = 0.5
 ENOUGH_PROMPTS = 15  # counted pictures
 SHARP = 0.7  # times the photos' sharpness: a picture that lacks more is blurred or small, and says nothing of skin
 CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides fine detail
@@ -176,7 +176,7 @@ IGNORED: tuple[Condition, ...] = (
 LITTLE_FOLLOWED: tuple[Condition, ...] = (
     at_least(lambda f: f.identity.retention_best, HALF),
     there(lambda f: f.training.class_photos),
-    below(lambda f: f.prompt.followed, LITTLE),
+    below(lambda f: f.prompt.followed, HALF_FOLLOWED),
     at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
 )
 DISOBEYS: Condition = either(every(*IGNORED), every(*LITTLE_FOLLOWED))
