@@ -1,11 +1,12 @@
 """Make the people that the verdict's error rates are measured on: never seen by any line, limit or test.
 
 A developer's tool: needs the packages `random-face` (`pip install --no-deps` is enough), `openvino`, and for choosing
-the pictures `dlib-bin` and `face-recognition-models`. No picture is shipped.
+the pictures `dlib-bin` and `face-recognition-models`. No picture is shipped, but the small photos.
 
     python tools/unseen_people.py FOLDER --look 60       contact sheets of candidates, to choose `PEOPLE` by eye
     python tools/unseen_people.py FOLDER                 writes bench/unseen_people.npz
-    python tools/unseen_people.py FOLDER --photos TARGET writes 24 small photos of each into folders (tests/data/unseen)
+    python tools/unseen_people.py FOLDER --photos TARGET writes 24 small photos of each into folders (tests/data/unseen);
+                                                         of others with --people
 
 A person is one style of MobileStyleGAN (`tools/cohort.py`) with others mixed in: as for the simulated people, and in a
 third of the pictures more of them in the coarsest layers, which turn the head. What is the same person is decided by
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +118,10 @@ def sheet(
         whole.save(file, "PNG")
 
 
-def write_photos(painted: PaintedPeople, target: Path) -> None:
+def write_photos(painted: PaintedPeople, target: Path, people: Sequence[int]) -> None:
     """The first pictures of each person as small files ``NAME/00.jpg``, to train on and to compare with."""
     engine, second = SFaceEngine(), SecondRecogniser()
-    for person in PEOPLE:
+    for person in people:
         folder = target / f"unseen{person}"
         folder.mkdir(parents=True, exist_ok=True)
         for place, number in enumerate(measure(painted, person, engine, second, PHOTOS)[2]):
@@ -134,6 +136,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="keeps the pictures; holds the contact sheets")
     parser.add_argument("--look", type=int, metavar="N", help="only show N candidates")
     parser.add_argument("--photos", type=Path, metavar="TARGET", help="only write 24 small photos of each there")
+    parser.add_argument("--people", type=int, nargs="+", default=PEOPLE, help="of whom photos are written")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     painted = PaintedPeople(Painter(networks(), options.threads), options.folder)
@@ -141,7 +144,7 @@ def main() -> None:
         sheet(painted, options.folder / "candidates.png", [(person, 0) for person in range(options.look)])
         return
     if options.photos:
-        write_photos(painted, options.photos)
+        write_photos(painted, options.photos, options.people)
         return
     engine, second = SFaceEngine(), SecondRecogniser()
     clean, hard, began = [], [], time.monotonic()

@@ -74,7 +74,7 @@ PRESERVE = {
         "preservation_share": share / 100,
         "preservation_painted": 0.0,
     }
-    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (0.3, 25), (4.0, 12.5))
+    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (8.0, 25), (0.3, 25), (4.0, 12.5))
 }
 HALF_PAINTED = {"preservation_painted": 0.5}  # half of it on pictures that the base model paints
 PAINTED = {**PRESERVE["w1s25"], **HALF_PAINTED}
@@ -164,6 +164,13 @@ VARIANTS: dict[str, Variant] = {
             {**PRESERVE["w4s25"], **HALF_PAINTED, "passes": passes}, Material("named")
         )
         for passes in (42, 48)
+    },
+    # stronger in both, to be painted at less than 1
+    **{
+        f"named_preserve_{name}_painted50_passes48{more}": Variant(
+            {**PRESERVE[name], **HALF_PAINTED, "passes": 48, **FASTER.get(more[1:], {})}, Material("named")
+        )
+        for name, more in (("w8s25", ""), ("w4s25", "_te2"), ("w8s25", "_te2"), ("w4s25", "_r2"))
     },
     "named_preserve_w4s12.5_painted50_mirrored": Variant(
         {**PRESERVE["w4s12.5"], **HALF_PAINTED, "passes": 28}, Material("named", more="mirrored")

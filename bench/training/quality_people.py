@@ -27,7 +27,7 @@ from lib_lora.workspace.workspace import CharacterFolder
 from tools.mini import captions
 
 ROOT = Path(__file__).resolve().parents[2]
-PERSONAS, UNSEEN = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
+PERSONAS, UNSEEN, CONFIRMED = (ROOT / "tests" / "data" / name for name in ("personas", "unseen", "confirming"))
 EVERY = 3  # one photo in so many is held out
 CLASS_PICTURES, CLASS_STEPS = 48, 20
 CROP = 1.5  # side of a cropped picture, in sides of the face
@@ -37,11 +37,12 @@ Captions = Literal["template", "filled", "named", "taught", "words"]
 ClassPictures = Literal["", "plain", "worded"]
 More = Literal["", "mirrored", "cropped"]
 Half = Literal["", "alike", "varied"]
-CHOOSING, NEVER, THIRD = "choosing", "never used for choosing", "third group"
+CHOOSING, NEVER, THIRD, CONFIRMING = "choosing", "never used for choosing", "third group", "confirming"
 GROUPS = {
     CHOOSING: {"mara": "woman", "ines": "woman", "tomas": "man"},
     NEVER: {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"},
     THIRD: {"clara": "woman", "lena": "woman", "viktor": "man"},
+    CONFIRMING: {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"},
 }
 CLASS_WORDS = {name: word for people in GROUPS.values() for name, word in people.items()}
 
@@ -87,7 +88,7 @@ def photos_of(person: str, unseen: Path = UNSEEN) -> list[Path]:
     Raises:
         SystemExit: there are too few.
     """
-    folder = (unseen if group_of(person) == NEVER else PERSONAS) / person
+    folder = {NEVER: unseen, CONFIRMING: CONFIRMED}.get(group_of(person), PERSONAS) / person
     files = sorted(folder.glob("*.jpg"))
     if len(files) < 3 * EVERY:
         raise SystemExit(f"{folder} has {len(files)} photos; make them with tools/unseen_people.py --photos.")
@@ -254,4 +255,4 @@ def overrides_of(material: Material, person: str, work: Path) -> Mapping[str, st
     return {"class_photos": str(class_folder(work, material.class_pictures, CLASS_WORDS[person]).absolute())}
 
 
-__all__ = ["BASE", "CHOOSING", "NEVER", "THIRD", "Material", "shared_out", "take_in"]
+__all__ = ["BASE", "CHOOSING", "CONFIRMING", "NEVER", "THIRD", "Material", "shared_out", "take_in"]

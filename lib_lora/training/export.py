@@ -58,6 +58,7 @@ def _facts(session: Session, step: int, stem: str) -> LoraFacts:
         base_terms=run.base.terms or None,
         usage_hint=usage_hint([one.called for one in run.characters], consent_of(run.character).kind),
         trigger_vectors=train.trigger_vectors or None,
+        saved_weight=train.saved_weight if train.saved_weight < 1 else None,
         identity_loss_weight=train.identity_loss_weight or None,
         dataset_hash=run.data_hash,
         program_version=lib_lora.__version__,

@@ -180,7 +180,7 @@ class Samples:
             return True
         try:
             with torch.no_grad():
-                with self.session.averaged(), self.session.evaluating():
+                with self.session.as_saved(), self.session.evaluating():
                     latents = [one for group in self._groups(pictures) for one in self._latents(group, stop)]
                 for one, picture in zip(pictures, self._decoded(latents), strict=True):
                     self._save(step, one, picture)

@@ -108,21 +108,25 @@ class Session:
                 module.train()
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """With the running average in the adapter's place while the block runs, where one is kept."""
-        if self.ema is None:
+    def as_saved(self) -> Iterator[None]:
+        """With what is saved in the adapter's place while the block runs: the running average, where one is kept, at
+        `saved_weight`."""
+        weight = self.run.file.settings.saved_weight
+        if self.ema is None and weight == 1:
             yield
             return
         live = [parameter.detach().clone() for parameter in self.parameters]
         try:
-            _copy(self.ema.tensors(), self.parameters)
+            if self.ema is not None:
+                _copy(self.ema.tensors(), self.parameters)
+            self.adapter.scale(weight)
             yield
         finally:
             _copy(live, self.parameters)
 
     def exported(self) -> dict[str, torch.Tensor]:
-        """The adapter's tensors under kohya's names; of the running average, where one is kept."""
-        with self.averaged():
+        """The adapter's tensors under kohya's names, `as_saved`."""
+        with self.as_saved():
             return self.adapter.export()
 
     @property

@@ -16,6 +16,7 @@ FULL = LoraFacts(
     family="sdxl",
     trigger="mrxa",
     consent="fictional",
+    saved_weight=0.85,
     identity_loss_weight=0.3,
     dataset_hash="ab" * 32,
     program_version="0.1.0",
@@ -76,6 +77,7 @@ def test_all_values_are_texts_in_kohyas_way():
         "ss_training_comment": f"first try; trigger: mrxa; consent: fictional; dataset sha256: {'ab' * 32}",
         "sameface.version": "0.1.0",
         "sameface.consent": "fictional",
+        "sameface.saved_weight": "0.85",
         "sameface.identity_loss_weight": "0.3",
         "sameface.dataset_sha256": "ab" * 32,
     }

@@ -61,7 +61,13 @@ NOISY = {"loss_type": "huber", "multires_iterations": 2, "ip_noise_gamma": 0.1, 
     "settings",
     [
         {"optimizer": "adafactor", "gradient_checkpointing": True, "accumulation": 2},
-        {"optimizer": "prodigy", "unet_lr": 1.0, "te_lr": 1.0, "lora": {"use_rslora": True, "conv_rank": 2}},
+        {
+            "optimizer": "prodigy",
+            "unet_lr": 1.0,
+            "te_lr": 1.0,
+            "saved_weight": 0.5,
+            "lora": {"use_rslora": True, "conv_rank": 2},
+        },
         {"optimizer": "lion", "precision": "bf16", "objective": NOISY},
         {"optimizer": "adamw8bit", "ema": 0.9, "lora": {"use_dora": True, "dropout": 0.2}, "trigger_vectors": 1},
         {

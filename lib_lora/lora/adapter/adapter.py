@@ -93,6 +93,20 @@ class Adapter:
             for key, item in named.items():
                 item.copy_(state[key])
 
+    @torch.no_grad()
+    def scale(self, weight: float) -> None:
+        """Multiply the change of each layer's weight, in place, as a host does at this weight; not a word's vectors.
+
+        Raises:
+            ValueError: DoRA, whose change does not grow with its numbers.
+        """
+        if weight == 1:
+            return
+        if any(layer.magnitude is not None for layer in self.layers):
+            raise Misfit("a LoRA with DoRA cannot be scaled.", "weight")
+        for layer in self.layers:
+            layer.up.mul_(weight)
+
     def vectors(self) -> dict[str, nn.Parameter]:
         """The trigger's vectors by the text encoder that hears them; empty where it has none."""
         found = self.trigger.vectors if self.trigger else ()

@@ -34,6 +34,7 @@ class LoraFacts:
         consent: how the person shown agreed: "fictional", "myself" or "consented"; `consent_date` = the ISO day.
         base_terms: what the base model's page on Civitai permits (`usage_terms.terms_text`).
         trigger_vectors: how many vectors of its own the trigger has in the file.
+        saved_weight: what the tensors are multiplied by after training; None where they are not.
         identity_loss_weight: of the loss by SFace's likeness to the photos; None where it was off.
         dataset_hash: SHA-256 over the photos and captions.
         program_version: of this program.
@@ -49,6 +50,7 @@ class LoraFacts:
     consent_date: str | None = None
     base_terms: str | None = None
     trigger_vectors: int | None = None
+    saved_weight: float | None = None
     identity_loss_weight: float | None = None
     dataset_hash: str | None = None
     program_version: str | None = None
@@ -208,6 +210,7 @@ def build(facts: LoraFacts) -> dict[str, str]:
         "sameface.consent_date": facts.consent_date,
         "sameface.base_terms": facts.base_terms,
         "sameface.trigger_vectors": str(facts.trigger_vectors) if facts.trigger_vectors else None,
+        "sameface.saved_weight": f"{facts.saved_weight:g}" if facts.saved_weight else None,
         "sameface.identity_loss_weight": f"{facts.identity_loss_weight:g}" if facts.identity_loss_weight else None,
         "sameface.dataset_sha256": facts.dataset_hash,
     }

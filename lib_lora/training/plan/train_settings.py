@@ -140,6 +140,14 @@ class TrainSettings:
             " the small base model it made no visible difference.",
         ),
     )
+    saved_weight: float = field(
+        default=1.0,
+        metadata=described(
+            "Weight of the saved LoRA",
+            "How much of what was learned the saved LoRA applies at a weight of 1, above 0 and at most 1; less follows"
+            " prompts better and shows less of the face. A LoRA with DoRA is saved at 1.",
+        ),
+    )
     save_every: int = field(
         default=0,
         metadata=described("Save every N steps", "Steps between checkpoints; 0 = a tenth of the run.", least=0),
@@ -345,9 +353,15 @@ class TrainSettings:
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout", "identity_loss_from"):
             if not 0 <= getattr(self, name) < 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.", name)
-        for name in ("preservation_share", "phrase_share"):
+        for name in ("preservation_share", "phrase_share", "saved_weight"):
             if not 0 < getattr(self, name) <= 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1.", name)
+        if self.saved_weight < 1 and self.lora.use_dora:
+            raise Misfit(
+                f"saved_weight is {self.saved_weight}; DoRA is saved as it is learned: set saved_weight to 1, or leave"
+                " out use_dora.",
+                "saved_weight",
+            )
         if not 0 <= self.preservation_painted <= 1:
             raise Misfit(
                 f"preservation_painted is {self.preservation_painted}; it must be at least 0 and at most 1.",
