@@ -5,8 +5,8 @@ the pictures `dlib-bin` and `face-recognition-models`. No picture is shipped, bu
 
     python tools/unseen_people.py FOLDER --look 60       contact sheets of candidates, to choose `PEOPLE` by eye
     python tools/unseen_people.py FOLDER                 writes bench/unseen_people.npz
-    python tools/unseen_people.py FOLDER --photos TARGET writes 24 small photos of each into folders (tests/data/unseen);
-                                                         of others with --people
+    python tools/unseen_people.py FOLDER --photos TARGET writes 24 small photos of each into folders (tests/data/unseen)
+    python tools/unseen_people.py FOLDER --photos TARGET --people 28 29     of these candidates (tests/data/confirming)
 
 A person is one style of MobileStyleGAN (`tools/cohort.py`) with others mixed in: as for the simulated people, and in a
 third of the pictures more of them in the coarsest layers, which turn the head. What is the same person is decided by

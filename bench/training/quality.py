@@ -168,7 +168,7 @@ VARIANTS: dict[str, Variant] = {
     # stronger in both, to be painted at less than 1
     **{
         f"named_preserve_{name}_painted50_passes48{more}": Variant(
-            {**PRESERVE[name], **HALF_PAINTED, "passes": 48, **FASTER.get(more[1:], {})}, Material("named")
+            {**PRESERVE[name], **HALF_PAINTED, "passes": 48, **(FASTER[more[1:]] if more else {})}, Material("named")
         )
         for name, more in (("w8s25", ""), ("w4s25", "_te2"), ("w8s25", "_te2"), ("w4s25", "_r2"))
     },

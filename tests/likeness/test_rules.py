@@ -174,6 +174,7 @@ NOTE_CASES = {
     "class pictures": {"class_photos": True},
     "prompts at a lower weight": {"preserved": True},
     "prompts at a lower weight, little followed": {"followed": 0.33},
+    "saved at less": {**CASES["slightly under"], "saved_weight": 0.85, "whole_weight": 1.18},
     "judge has trained": {"judge_trained": True},
     "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
     "eyes": {"eye_change": 22.0},

@@ -58,6 +58,7 @@ class Training:
         judge_trained: the recogniser by which the pictures are judged was part of the training (identity loss).
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
             the pictures lack may be their doing.
+        saved_weight: the share of what was learned that the LoRA's file applies at a weight of 1.
     """
 
     step: int | None = None
@@ -74,6 +75,7 @@ class Training:
     judge_trained: bool = False
     done: int = 0
     proposed: int = 0
+    saved_weight: float = 1.0
 
     def midway(self, after: int = 0) -> int | None:
         """Of the earlier checkpoints that were not tested, lie after a step and before those that send back, the
@@ -391,7 +393,8 @@ class TrainingFacts:
         earlier_sends_back, later_sends_back: it is one of `Training.sent_back`.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested; of a step up to it, by the best that was tested after it.
-        class_photos, preserved, hears_text, named, judge_trained: see `Training`.
+        class_photos, preserved, hears_text, named, judge_trained, saved_weight: see `Training`.
+        whole_weight: at which the LoRA's file applies all that was learned.
         more: how many steps to train on after the last, in tens, by what the steps so far brought
             (`metrics.share_to_train`); up to `Training.proposed` at least.
         as_many: as many steps as the run has, in tens; up to `Training.proposed` at least.
@@ -400,6 +403,8 @@ class TrainingFacts:
 
     step: int | None = None
     weight: float = 1.0
+    saved_weight: float = 1.0
+    whole_weight: float = 1.0
     lower: float = 0.8
     much_lower: float = 0.6
     later: int | None = None

@@ -234,6 +234,8 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
     facts = TrainingFacts(
         step=run.step,
         weight=run.weight,
+        saved_weight=run.saved_weight,
+        whole_weight=round(1 / run.saved_weight, 2),
         lower=lower,
         much_lower=much_lower,
         class_photos=run.class_photos,

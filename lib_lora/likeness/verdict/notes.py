@@ -18,7 +18,11 @@ from lib_lora.likeness.verdict.rule_conditions import (
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
 
 _PRESERVED = every(there(lambda f: f.training.preserved), there(lambda f: f.training.hears_text))
-_AT_WEIGHT_1 = (at_least(lambda f: f.training.weight, 1.0), at_most(lambda f: f.training.weight, 1.0))
+_AT_WEIGHT_1 = (
+    at_least(lambda f: f.training.weight, 1.0),
+    at_most(lambda f: f.training.weight, 1.0),
+    at_least(lambda f: f.training.saved_weight, 1.0),
+)
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -112,6 +116,16 @@ NOTES: tuple[Note, ...] = (
         "0.85 as well. LoRAs of the small base model mostly followed their prompts better there, and kept a little "
         "less of the face.",
         kinds=("consistent",),
+    ),
+    Note(
+        "saved at less",
+        (
+            below(lambda f: f.training.saved_weight, 1.0),
+            below(lambda f: f.training.weight, lambda f: f.training.whole_weight),
+        ),
+        "The LoRA is saved at {saved_weight:g} of what it has learned: before training on, test a weight of "
+        "{whole_weight:g}, which shows all of it.",
+        kinds=("undertrained", "slightly undertrained", "drift"),
     ),
     Note(
         "judge has trained",

@@ -95,7 +95,8 @@ class Adapter:
 
     @torch.no_grad()
     def scale(self, weight: float) -> None:
-        """Multiply the change of each layer's weight, in place, as a host does at this weight; not a word's vectors.
+        """Multiply the change of each layer's weight, in place, as a host does at this weight; the
+        trigger's vectors stay.
 
         Raises:
             ValueError: DoRA, whose change does not grow with its numbers.

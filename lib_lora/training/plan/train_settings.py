@@ -17,6 +17,7 @@ from lib_lora.typed_settings import check_least, described
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 FILE_VERSION = 1
+LEAST_SAVED = 0.1  # saved_weight; of less, half precision would keep too few digits
 MOST_VECTORS = 4  # of the trigger; A1111 takes more, each is a token less for the rest of the prompt
 _MOST_CLIP_SKIP = max(family.most_clip_skip for family in families())
 _WITH_CLIP_SKIP = " and ".join(family.title for family in families() if family.most_clip_skip)
@@ -144,8 +145,8 @@ class TrainSettings:
         default=1.0,
         metadata=described(
             "Weight of the saved LoRA",
-            "How much of what was learned the saved LoRA applies at a weight of 1, above 0 and at most 1; less follows"
-            " prompts better and shows less of the face. A LoRA with DoRA is saved at 1.",
+            "How much of what was learned the saved LoRA applies at a weight of 1, 0.1 to 1; less follows"
+            " prompts better and shows less of the face. With DoRA it must be 1.",
         ),
     )
     save_every: int = field(
@@ -353,7 +354,11 @@ class TrainSettings:
         for name in ("warmup", "ema", "caption_dropout", "tag_dropout", "identity_loss_from"):
             if not 0 <= getattr(self, name) < 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.", name)
-        for name in ("preservation_share", "phrase_share", "saved_weight"):
+        if not LEAST_SAVED <= self.saved_weight <= 1:
+            raise Misfit(
+                f"saved_weight is {self.saved_weight}; it must be at least {LEAST_SAVED} and at most 1.", "saved_weight"
+            )
+        for name in ("preservation_share", "phrase_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise Misfit(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1.", name)
         if self.saved_weight < 1 and self.lora.use_dora:

@@ -271,6 +271,7 @@ def training_of(
         judge_trained=judge_has_trained(run, engine),
         done=done_steps(run),
         proposed=proposed_steps(run),
+        saved_weight=run.file.settings.saved_weight,
     )
 
 
