@@ -34,8 +34,9 @@ from tools.unseen_people import PEOPLE, QUALITY, SIDE, UNSEEN, PaintedPeople, me
 TURNS = 5  # a stream of random numbers of their own (`tools.cohort`)
 STYLES = 150  # from which it is learned what turns a head
 FURTHER = (27,)  # chosen by eye like `PEOPLE`, for want of more people whose style is known
-EVERYBODY = (*PEOPLE, *FURTHER)
-FURTHER_PHOTOS = 24  # of each of them; those of `PEOPLE` are tests/data/unseen
+CONFIRMING = (28, 29, 33, 50)  # those of tests/data/confirming
+EVERYBODY = (*PEOPLE, *FURTHER, *CONFIRMING)
+FURTHER_PHOTOS = 24  # of each of them; those of the others are in tests/data/unseen and tests/data/confirming
 COUNTS = (3, 2)  # photos in which the head is turned to either side; the other way round of every second person
 SHOWN = 3  # of each side on the contact sheets
 TRIES = 80  # of each side, at most

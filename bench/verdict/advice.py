@@ -56,11 +56,15 @@ from lib_lora.models.families.sd1 import NARROW, SD1  # noqa: E402
 from lib_lora.training.plan.presets import preset  # noqa: E402
 from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
-PERSONAS, UNSEEN_PHOTOS = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
+PHOTOS = ROOT / "tests" / "data"
+PERSONAS, UNSEEN_PHOTOS, LATER_PHOTOS = PHOTOS / "personas", PHOTOS / "unseen", PHOTOS / "confirming"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
 # Whose photos of turned heads tools/turned_people.py has made: those, and people who are in no other case.
-TURNED_PHOTOS = ROOT / "tests" / "data" / "turned"
+TURNED_PHOTOS = PHOTOS / "turned"
 FURTHER = {"unseen27": "woman"}
+# Who came later, and is only in the cases whose advice too few of the others got.
+LATER = {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"}
+LATER_CASES = ("strong", "misused", "turned")
 TURNED_ORDER = ("unseen2", "unseen1", "unseen27", "unseen8", "unseen18")
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
@@ -301,16 +305,31 @@ class AdviceJob:
 def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[Row]) -> list[AdviceJob]:
     """The jobs that have no row yet, case by case; of these people, or all, as far as a case has them."""
     done = {(row["case"], row["person"]) for row in rows}
-    jobs = [AdviceJob(case, who) for case in cases for who in (TURNED_ORDER if case == "turned" else ORDER)]
+    jobs = [AdviceJob(case, who) for case in cases for who in people_of(case)]
     if people is not None:
         jobs = [AdviceJob(case, who) for case in cases for who in people if AdviceJob(case, who) in jobs]
     return [job for job in jobs if (job.case, job.person) not in done]
 
 
+def people_of(case: str) -> Sequence[str]:
+    """Who is taken through a case, in this order."""
+    return (*(TURNED_ORDER if case == "turned" else ORDER), *(LATER if case in LATER_CASES else ()))
+
+
 def everybody() -> dict[str, AdvisedPerson]:
     """The six people, the unseen ones and those of `turned` alone, with their photos."""
+    return _with_photos(((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN), (TURNED_PHOTOS, FURTHER)))
+
+
+def who_came_later() -> dict[str, AdvisedPerson]:
+    """Those of `LATER`, with their photos."""
+    return _with_photos(((LATER_PHOTOS, LATER),))
+
+
+def _with_photos(groups: Iterable[tuple[Path, dict[str, str]]]) -> dict[str, AdvisedPerson]:
+    """The people of each folder, whose class words are given."""
     found = {}
-    for folder, people in ((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN), (TURNED_PHOTOS, FURTHER)):
+    for folder, people in groups:
         for name, word in people.items():
             heads = sorted((TURNED_PHOTOS / name).glob("turned-*.jpg"))
             found[name] = AdvisedPerson(name, word, sorted((folder / name).glob("[0-9]*.jpg")), heads)
@@ -332,7 +351,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    people = everybody()
+    people = {**everybody(), **who_came_later()}
     with only_process(options.work, "wait for it, or name another --work"):
         path = options.work / RESULTS
         jobs = planned(options.cases, options.people, read_rows(path))
@@ -474,7 +493,7 @@ def _by_advice(rows: Sequence[Row]) -> list[str]:
         cells = [
             advice,
             ", ".join(sorted({measure_of(row["rule"]) for row in some})),
-            f"{len(people)} ({sum(name in UNSEEN for name in people)})",
+            f"{len(people)} ({sum(name in UNSEEN or name in LATER for name in people)})",
         ]
         cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
         cells.append(f"{good} of {len(people)} ({share.low:.0%} to {share.high:.0%})")
@@ -521,7 +540,7 @@ def done_of(row: Row) -> str:
 def _line(rule: str, done: str, rows: list[Row]) -> str:
     measure = measure_of(rule)
     people = dict.fromkeys(row["person"] for row in rows)
-    unseen = sum(name in UNSEEN for name in people)
+    unseen = sum(name in UNSEEN or name in LATER for name in people)
     gains = [statistics.fmean(change(row, measure).mean for row in rows if row["person"] == who) for who in people]
     good = sum(all(helped(row) for row in rows if row["person"] == who) for who in people)
     share = wilson(good, len(people))
@@ -553,7 +572,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
-    parser.add_argument("--people", nargs="+", choices=(*ORDER, *FURTHER), metavar="PERSON")
+    parser.add_argument("--people", nargs="+", choices=(*ORDER, *FURTHER, *LATER), metavar="PERSON")
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)

@@ -11,8 +11,8 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEA
 from lib_lora.likeness.verdict.rule_conditions import (
     ANOTHER_FACE,
     AS_TRAINED,
-    BURNT,
-    CAST,
+    BURNT_SKIN,
+    BURNT_WITHOUT,
     COLLAPSED,
     COPIED,
     EARLIER,
@@ -36,12 +36,12 @@ from lib_lora.likeness.verdict.rule_conditions import (
     NO_GAIN_IN_A_RUN,
     NOT_LEARNED,
     PAINTED,
+    PLASTIC_SKIN,
+    PLASTIC_WITHOUT,
     PRESERVATION,
     RISING,
     RUN,
-    SHARP,
     SHARPLY,
-    SMOOTH,
     SPOILED,
     TOO_STRONG,
     TRAINED_ON,
@@ -561,10 +561,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "burnt",
         "overtrained",
-        (
-            above(lambda f: f.surface.contrast_ratio, BURNT),
-            above(lambda f: f.surface.colour_ratio, BURNT),
-        ),
+        (BURNT_SKIN, unless(BURNT_WITHOUT)),
         "The faces are burnt: {contrast_ratio:.1f} times the contrast and {colour_ratio:.1f} times the colour of "
         "{texture_of}.",
         "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
@@ -574,13 +571,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "plastic skin",
         "overtrained",
-        (
-            at_least(lambda f: f.identity.retention_best, HALF),
-            below(lambda f: f.surface.detail_ratio, SMOOTH),
-            at_least(lambda f: f.surface.sharp_ratio, SHARP),
-            below(lambda f: f.surface.contrast_ratio, CAST),
-            below(lambda f: f.surface.colour_ratio, CAST),
-        ),
+        (PLASTIC_SKIN, unless(PLASTIC_WITHOUT)),
         "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
         "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
         "set_weight",
