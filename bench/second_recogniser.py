@@ -38,6 +38,10 @@ PHOTOS = 14  # of a person's 24 pictures; the others are held out
 PERSONAS, UNSEEN = ROOT / "tests" / "data" / "personas", ROOT / "tests" / "data" / "unseen"
 CHOOSING = ("mara", "ines", "tomas")  # people by whom settings are chosen
 _MARGIN = 0.0  # share by which the box is widened to each side
+_BY = ("SFace", "dlib")
+_RANKS_OWN = "rank correlation, one person's pictures (mean of people)"
+_RANKS_OTHER = "rank correlation, strangers"
+_PAIRS, _HELD_OUT = "pairs of pictures wrong", f"held-out pictures wrong, against the mean of {PHOTOS} photos"
 _NEEDS = "dlib is missing: pip install dlib-bin face-recognition-models"
 
 
@@ -170,8 +174,8 @@ def agreement(second: SecondRecogniser) -> dict[str, Any]:
     figures["held-out pictures"] = {
         "equal error rate to the mean": {"SFace": lines[0][0], "dlib": lines[1][0]},
         "both say the same": float((say[0] == say[1]).mean()),
-        "rank correlation, one person's pictures (mean of people)": float(np.mean(ranks)),
-        "rank correlation, strangers": float(np.mean(ranks_other)),
+        _RANKS_OWN: float(np.mean(ranks)),
+        _RANKS_OTHER: float(np.mean(ranks_other)),
         "rank correlation, all": ranks_agree(np.concatenate(both[0::2]), np.concatenate(both[1::2])),
     }
     return figures
@@ -258,6 +262,43 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")]
 
 
+def agreement_table(figures: Mapping[str, Any]) -> str:
+    """The table of what `agreement` found."""
+    held = figures["held-out pictures"]
+    wrong = held["equal error rate to the mean"]
+    rows = [
+        (_PAIRS, *(_percent(figures[one]["pairs, equal error rate"]) for one in _BY), "-"),
+        (_HELD_OUT, *(_percent(wrong[one]) for one in _BY), "-"),
+        (
+            f"pairs of different people within dlib's {SAME:g}",
+            "-",
+            _percent(figures["dlib"]["different people within 0.6"]),
+            "-",
+        ),
+        ("held-out pictures of which both say the same", "-", "-", _percent(held["both say the same"])),
+        ("correlation of ranks, one person's", "-", "-", f"{held[_RANKS_OWN]:.2f}"),
+        ("correlation of ranks, strangers'", "-", "-", f"{held[_RANKS_OTHER]:.2f}"),
+    ]
+    return _table((f"{figures['people']} people, {figures['pictures']} pictures", *_BY, "of both"), rows)
+
+
+def together_table(figures: Mapping[str, Any]) -> str:
+    """The table of what `together` found."""
+    titles = (*_BY, "both")
+    said = (("pairs", _PAIRS), ("held-out pictures", _HELD_OUT))
+    rows = [(words, *(_percent(figures[name][title]) for title in titles)) for name, words in said]
+    return _table((f"{figures['people']} people, partly hard pictures", *_BY, "both together"), rows)
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (heading, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(heading), *lines[1:]])
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
 def _show(figures: Mapping[str, Any], indent: str = "") -> None:
     for name, value in figures.items():
         if isinstance(value, dict):
@@ -278,12 +319,13 @@ def main() -> None:
     if not options.agreement and not options.together and not (options.photos and options.pictures):
         parser.error("give --agreement, --together, or --photos with --pictures")
     second = SecondRecogniser()
-    measure = agreement if options.agreement else together
-    ours = options.agreement or options.together
-    figures = measure(second) if ours else compare(options.photos, options.pictures, second)
-    _show(figures)
-    if ours:
-        results_file.save("second_recogniser", figures, options.results)
+    if not options.agreement and not options.together:
+        _show(compare(options.photos, options.pictures, second))
+        return
+    measure, table = (agreement, agreement_table) if options.agreement else (together, together_table)
+    figures = measure(second)
+    print(table(figures))
+    results_file.save("second_recogniser", figures, options.results)
 
 
 if __name__ == "__main__":

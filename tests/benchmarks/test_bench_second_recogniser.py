@@ -27,6 +27,14 @@ def test_likeness_to_the_mean_is_a_negative_distance() -> None:
     assert to_mean(np.array([[0, 0], [2, 0]], np.float32), np.array([[1, 3]], np.float32)).tolist() == [-3]
 
 
+def test_tables_have_a_cell_below_each_heading() -> None:
+    rates = {"SFace": 0.004, "dlib": 0.01, "both": 0.0}
+    made = second_recogniser.together_table({"people": 7, "pairs": rates, "held-out pictures": rates}).splitlines()
+    assert made[0] == "| 7 people, partly hard pictures | SFace | dlib | both together |"
+    assert made[2] == "| pairs of pictures wrong | 0.4% | 1.0% | 0.0% |"
+    assert {line.count("|") for line in made} == {5}
+
+
 @pytest.mark.skipif(not second_recogniser.available(), reason="dlib-bin and face-recognition-models are not installed")
 def test_it_tells_two_people_apart(engine, portrait) -> None:
     second = second_recogniser.SecondRecogniser()
