@@ -46,8 +46,8 @@ from bench.verdict.followed_advice import (  # noqa: E402
     AdvisedPerson,
     TestedGrid,
     Workplace,
+    drifts_when_turned,
     frontal_first,
-    wants_turned_heads,
 )
 from lib_lora.grid.prompts import PROMPTS, SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
@@ -64,16 +64,18 @@ TURNED_PHOTOS = PHOTOS / "turned"
 FURTHER = {"unseen27": "woman"}
 # Who came later, and is only in the cases whose advice too few of the others got.
 LATER = {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"}
-LATER_CASES = ("strong", "misused", "turned")
+LATER_CASES = ("strong", "misused", "turned", "turned anyway")
 TURNED_ORDER = ("unseen2", "unseen1", "unseen27", "unseen8", "unseen18")
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
 # Prompts and first seed of the tests of `turned`, until one gives the advice; and of one that has no say in it.
 TURNED_TESTS = ((SCREENING, 1000), (len(PROMPTS), 1000), (len(PROMPTS), 3000))
-FRESH_TEST = {"count": len(PROMPTS), "first_seed": 7000}
+FRESH_SEED = 7000
+FRESH_TEST = {"count": len(PROMPTS), "first_seed": FRESH_SEED}
 CLASS_PASSES = 42  # through 14 photos, half of each batch
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
+ANYWAY = "turned anyway"  # a case in which no advice is followed
 LIKENESS = "likeness"
 # What an advice wants to better, where it is not the likeness; by the kind of verdict, or the rule.
 MEASURES = {
@@ -272,14 +274,32 @@ def turned(place: Workplace) -> Steps:
     for count, seed in TURNED_TESTS:
         name = f"{count} prompts from seed {seed}"
         before, last = place.test(run, at(4 * EARLY, count=count, first_seed=seed)), list[TestedGrid]()
-        if not wants_turned_heads(before.report.verdict.advice):
+        if not drifts_when_turned(before.report.verdict.rule):
             yield row_of(name, place, before, None, "")
             continue
         row = followed(name, place, before, last)
-        sides = {"before": run, "after": last[0].run}
-        fresh = {side: place.test(one, at(4 * EARLY, **FRESH_TEST)) for side, one in sides.items()}
-        yield {**row, "fresh": {side: place.measured(one) for side, one in fresh.items()}}
+        yield {**row, "fresh": _with_other_seeds(place, before, last[0])}
         return
+
+
+def turned_anyway(place: Workplace) -> Steps:
+    """What photos of turned heads bring to a training that has all the steps that its photos call for, whatever its
+    test says: photos from the front alone, and then those of turned heads beside them."""
+    from lib_lora.training.plan.run_file import saved_steps
+
+    run = place.train({"save_every": 10_000})
+    before = place.test(run, at(saved_steps(run)[-1], **FRESH_TEST))
+    after, done = place.with_turned_heads(before)
+    yield {**row_of("all steps", place, before, after, done), "fresh": _with_other_seeds(place, before, after, 3000)}
+
+
+def _with_other_seeds(place: Workplace, before: TestedGrid, after: TestedGrid, first_seed: int = FRESH_SEED) -> Row:
+    """Both sides with all prompts and seeds that had no say in an advice."""
+    fresh = {"count": len(PROMPTS), "first_seed": first_seed}
+    return {
+        side: place.measured(place.test(one.run, replace(one.request, **fresh)))
+        for side, one in (("before", before), ("after", after))
+    }
 
 
 CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
@@ -287,7 +307,7 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
-    "turned": (turned, 14),
+    "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
 }  # fmt: skip
 
 
@@ -313,7 +333,7 @@ def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[R
 
 def people_of(case: str) -> Sequence[str]:
     """Who is taken through a case, in this order."""
-    return (*(TURNED_ORDER if case == "turned" else ORDER), *(LATER if case in LATER_CASES else ()))
+    return (*(TURNED_ORDER if case.startswith("turned") else ORDER), *(LATER if case in LATER_CASES else ()))
 
 
 def everybody() -> dict[str, AdvisedPerson]:
@@ -339,7 +359,7 @@ def _with_photos(groups: Iterable[tuple[Path, dict[str, str]]]) -> dict[str, Adv
 def measured(job: AdviceJob, person: AdvisedPerson, work: Path) -> list[Row]:
     """Do a job; its rows."""
     steps, photos = CASES[job.case]
-    person = frontal_first(person) if job.case == "turned" else replace(person, turned=())
+    person = frontal_first(person) if job.case.startswith("turned") else replace(person, turned=())
     place = Workplace(person, work / f"{job.case}-{job.person}", work / "kept" / person.name, photos)
     rows = [{"case": job.case, "person": job.person, **row} for row in steps(place)]
     place.end()
@@ -451,12 +471,13 @@ def table(rows: list[Row]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     names = [rule.name for rule in RULES]
-    known = [row for row in rows if row["after"]]
+    known = [row for row in rows if row["after"] and row["case"] != ANYWAY]
     known.sort(key=lambda row: names.index(row["rule"]) if row["rule"] in names else len(names))
     groups = dict.fromkeys((row["rule"], done_of(row)) for row in known)
     lines += [_line(*group, [row for row in known if (row["rule"], done_of(row)) == group]) for group in groups]
     lines += ["", *_by_advice(known)]
     lines += _where_heads_turn([row for row in known if "fresh" in row])
+    lines += _where_heads_turn([row for row in rows if row["case"] == ANYWAY])
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
@@ -508,13 +529,13 @@ def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
         return []
     lines = [
         "",
-        "| person | rule | likeness | gain (standard error) | of turned heads | with other seeds | gain | of turned "
-        "heads | helped | helped with other seeds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| person | rule | what was done | likeness | gain (standard error) | of turned heads | with other seeds | "
+        "gain | of turned heads | helped | helped with other seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         fresh = {**row, **row["fresh"]}
-        cells = [row["person"], row["rule"]]
+        cells = [row["person"], row["rule"], done_of(row)]
         for sides in (row, fresh):
             found, heads = change(sides, LIKENESS), turned_heads(sides)
             cells.append(" to ".join(f"{_mean(sides[side], LIKENESS):.2f}" for side in ("before", "after")))

@@ -326,7 +326,7 @@ class Workplace:
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"
                 return after, said
             case "add_photos" if wants_turned_heads(verdict.advice):
-                return self._with_turned(tested) if self.person.turned else None
+                return self.with_turned_heads(tested) if self.person.turned else None
             case "add_photos" if not self._spare_taken:
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
@@ -368,7 +368,7 @@ class Workplace:
         self.add(self.person.spare)
         return self._anew(tested, {}), f"{SPARE} photos more, trained again"
 
-    def _with_turned(self, tested: TestedGrid) -> tuple[TestedGrid, str]:
+    def with_turned_heads(self, tested: TestedGrid) -> tuple[TestedGrid, str]:
         """Add photos of turned heads, and train again."""
         self.add(self.person.turned)
         return self._anew(tested, {}, fresh=True), f"{len(self.person.turned)} photos of turned heads, trained again"
@@ -423,6 +423,11 @@ class Workplace:
         """Delete everything but what is kept."""
         shutil.copytree(self._cache, self._kept, dirs_exist_ok=True)
         shutil.rmtree(self.root.parent)
+
+
+def drifts_when_turned(rule: str) -> bool:
+    """Whether a rule says that turned heads drift, or that the face does where few photos show turned heads."""
+    return rule.startswith("angles") or rule in ("drift, few turned photos", "drift, unfinished training")
 
 
 def wants_turned_heads(advice: str) -> bool:

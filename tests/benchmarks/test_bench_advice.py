@@ -230,12 +230,12 @@ def test_the_first_test_that_asks_for_turned_heads_is_followed_and_checked_on_ot
 
         def test(self, run: Any, request: Any, again: bool = False) -> Any:
             self.done.append((run, request.count, request.first_seed))
-            advice = "Add photos with the head turned." if request.count == len(PROMPTS) else "Keep it."
-            report = SimpleNamespace(verdict=SimpleNamespace(rule="angles", kind="drift", advice=advice))
+            rule = "angles" if request.count == len(PROMPTS) else "consistent"
+            report = SimpleNamespace(verdict=SimpleNamespace(rule=rule, kind="drift", advice="Add photos."))
             return SimpleNamespace(run=run, request=request, report=report)
 
         def follow(self, tested: Any) -> Any:
-            return SimpleNamespace(run="turned too"), "5 photos"
+            return SimpleNamespace(run="turned too", request=tested.request), "5 photos"
 
         def measured(self, tested: Any) -> Any:
             return tested.run
@@ -244,7 +244,7 @@ def test_the_first_test_that_asks_for_turned_heads_is_followed_and_checked_on_ot
     rows = list(study.turned(place))
     assert [row["after"] for row in rows] == [None, "turned too"]
     assert rows[1]["fresh"] == {"before": "front", "after": "turned too"}
-    seed = study.FRESH_TEST["first_seed"]
+    seed = study.FRESH_SEED
     assert [run for run, _, first in place.done if first == seed] == ["front", "turned too"]
     assert seed not in {first for _, first in study.TURNED_TESTS}
 
@@ -256,9 +256,19 @@ def test_the_table_sets_prompts_of_turned_heads_apart():
     assert study.turned_heads(found) == [(0.2, 0.4), (0.4, 0.8)]
     line = next(line for line in study.table([found]).splitlines() if line.startswith("| unseen2"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[2] == "0.25 to 0.45"
-    assert (cells[4], cells[7]) == ("0.30 to 0.60", "0.60 to 0.30")
-    assert cells[8:] == ["yes", "no"]
+    assert cells[3] == "0.25 to 0.45"
+    assert (cells[5], cells[8]) == ("0.30 to 0.60", "0.60 to 0.30")
+    assert cells[9:] == ["yes", "no"]
+
+
+def test_photos_of_turned_heads_that_nothing_asked_for_stand_in_a_table_of_their_own():
+    asked = {"asked to turn": [1.0, 0.0]}
+    sides = {"before": side([0.2, 0.3], **asked), "after": side([0.4, 0.5], **asked)}
+    found = {**row("consistent", *sides.values(), "unseen2"), "case": study.ANYWAY, "fresh": sides}
+    made = study.table([found]).split("\n\n")
+    with_it = [part for part in made if "| unseen2 |" in part]
+    assert len(with_it) == 1
+    assert with_it[0].startswith("| person |")
 
 
 def test_no_photo_is_for_two_purposes():

@@ -46,7 +46,7 @@ CLEAN = facts_by_name(
     adherence=-0.004, asked_told=8, asked_given=7, asked_told_base=8, asked_given_base=8, turning=0.7, scene=0.5,
     followed=0.7, ahead=15, ahead_under=0, ahead_as_strangers=0.2, ahead_alarm_from=1.73, aside=4, aside_under=0,
     age_change=0.5, sex_changes=0.0, step=900, weight=1.0, later=1200, earlier=600, best_step=600, fallen=-0.1,
-    midway=500, risen=0.1, more=700, as_many=900,
+    midway=500, risen=0.1, more=700, as_many=900, unfinished=0.1,
 )  # fmt: skip
 
 
@@ -63,8 +63,9 @@ WEAK = {
 UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {
     "step": None, "later": None, "earlier": None, "midway": None, "more": None, "as_many": None, "fallen": None,
-    "best_step": None, "usable_step": None,
+    "best_step": None, "usable_step": None, "unfinished": None,
 }  # fmt: skip
+ASIDE = {**UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84}
 FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
 LAST, FIRST = {"later": None}, {"earlier": None}
@@ -134,11 +135,11 @@ CASES = {
     "all alike, earlier step": {"variety_ratio": 0.3},
     "all alike": {"variety_ratio": 0.3, **FIRST},
     "one photo everywhere": {"hole_share": 0.7, "copies": 1, "copies_share": 0.05},
-    "angles": {**UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84},
-    "angles, no longer rising": {
-        **UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84, "frontal_kept": 0.8,
-        "risen": 0.0,
-    },
+    "angles, low weight": {**ASIDE, "weight": 0.6},
+    "angles, later step": ASIDE,
+    "angles, unfinished training": {**ASIDE, **LAST, "unfinished": 0.4},
+    "angles": {**ASIDE, **LAST},
+    "angles, no longer rising": {**ASIDE, "frontal_kept": 0.8, "risen": 0.0},
     "one attribute": {**UNDER, "weak_drop": 5.0},
     "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
     "slightly under, low weight": {**UNDER, "weight": 0.6},
@@ -150,9 +151,11 @@ CASES = {
     "slightly under": {**UNDER, **LAST},
     "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
     "slightly under, outside a run": {**UNDER, **NO_RUN},
-    "drift, one thing in common": {**UNDER, "retention_best": 0.88, "shared": "hard light"},
-    "drift, few turned photos": {**UNDER, "retention_best": 0.88, "photos_left": 1, "photos_right": 2},
-    "drift": {**UNDER, "retention_best": 0.88},
+    "drift, later step": {**UNDER, "retention_best": 0.88},
+    "drift, unfinished training": {**UNDER, "retention_best": 0.88, **LAST, "unfinished": 0.4},
+    "drift, one thing in common": {**UNDER, "retention_best": 0.88, **LAST, "shared": "hard light"},
+    "drift, few turned photos": {**UNDER, "retention_best": 0.88, **LAST, "photos_left": 1, "photos_right": 2},
+    "drift": {**UNDER, "retention_best": 0.88, **LAST},
     "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "leak, not preserved": {"leak": 3, "named": True},
@@ -738,7 +741,7 @@ def test_preservation_is_advised_once_and_only_with_captions_that_name_the_rest(
 
 def test_turned_heads_are_named_before_drift():
     """At 89 %: all that is under the line is turned."""
-    turned = {**UNDER, "retention_best": 0.89, "under_keep": 4, "ahead_under": 1, "aside": 4, "aside_under": 3,
+    turned = {**UNDER, **LAST, "retention_best": 0.89, "under_keep": 4, "ahead_under": 1, "aside": 4, "aside_under": 3,
               "photos_left": 0, "photos_right": 1}  # fmt: skip
     made = judge(changed(CLEAN, **turned))
     assert (made.rule, made.kind, made.drift) == ("angles", "drift", True)
@@ -749,6 +752,16 @@ def test_turned_heads_are_named_before_drift():
     assert made.advice.startswith("Add 3 to 5 photos with the head turned left and right")
     strangers_ahead = {**turned, "ahead_under": 3, "ahead_as_strangers": 2.9}
     assert judge(changed(CLEAN, **strangers_ahead)).headline == "The face drifts"
+
+
+@pytest.mark.parametrize("name", ["angles", "drift, few turned photos"])
+def test_a_training_that_lacks_steps_goes_on_before_photos_are_asked_for(name):
+    """Not where a fifth of them at most is missing, or nothing is proposed, or training on has brought nothing."""
+    rule = name.split(",", maxsplit=1)[0] + ", unfinished training"
+    made = judge(changed(CLEAN, **CASES[name], unfinished=0.25))
+    assert (made.rule, made.action, made.value) == (rule, "train_more", CLEAN.training.more)
+    for other in ({"unfinished": 0.15}, {"unfinished": None}, {"unfinished": 0.25, "gained": 0.01}):
+        assert judge(changed(CLEAN, **CASES[name], **other)).rule == name, other
 
 
 def test_turned_heads_are_not_blamed_for_what_is_lost_from_the_front():

@@ -402,6 +402,7 @@ class TrainingFacts:
         more: how many steps to train on after the last, in tens, by what the steps so far brought
             (`metrics.share_to_train`); up to `Training.proposed` at least.
         as_many: as many steps as the run has, in tens; up to `Training.proposed` at least.
+        unfinished: share of `Training.proposed` that is missing, 0..1; None where nothing is proposed.
         beside: see `Training`.
     """
 
@@ -430,6 +431,7 @@ class TrainingFacts:
     judge_trained: bool = False
     more: int | None = None
     as_many: int | None = None
+    unfinished: float | None = None
     beside: str = ""
 
 

@@ -252,6 +252,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         facts,
         last=last,
         as_many=steps_to_train(run, last, 1.0),
+        unfinished=max(0.0, 1 - last / run.proposed) if run.proposed else None,
         earlier=earlier,
         later=later,
         later_sends_back=later in run.sent_back,

@@ -46,6 +46,7 @@ CAST = 1.35  # times the colour or the contrast: a cast or a grade, which hides 
 LEAKED = 2  # pictures without the trigger that show the person
 UNTRIGGERED = 0.8  # of the gain is there without the trigger, which then has next to no effect
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
+UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
@@ -86,6 +87,11 @@ LATER: Condition = every(
     there(lambda f: f.training.later),
     unless(there(lambda f: f.training.later_sends_back)),
     unless(below(lambda f: f.training.later_gain, RISING)),
+)
+TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
+# A run that was made clearly shorter than what is proposed for its photos, or was stopped.
+CUT_SHORT: Condition = every(
+    at_least(lambda f: f.training.unfinished, UNFINISHED), there(lambda f: f.training.more), unless(TRAINED_ON)
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
@@ -154,7 +160,6 @@ WEAK_SPOT: tuple[Condition, ...] = (
     above(lambda f: f.attribute.weak_drop, 3.0),
     at_least(lambda f: f.attribute.rest, lambda f: f.lines.keep),
 )
-TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
 # Words obeyed, turns of the head and surroundings say that the prompt has no effect, and the pictures vary less than
 # the photos that they were learned from, or much less than the base model's.
 IGNORED: tuple[Condition, ...] = (

@@ -15,6 +15,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     BURNT_WITHOUT,
     COLLAPSED,
     COPIED,
+    CUT_SHORT,
     EARLIER,
     EFFECT,
     FACES_BREAK,
@@ -73,13 +74,12 @@ _TURNED_PHOTOS = (
     "3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and {photos_right} "
     "to the right of the picture), train again, and keep the LoRA that is better."
 )
-_ADD_TURNED = (
-    "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line.",
-    "Add " + _TURNED_PHOTOS,
-    "add_photos",
-    None,
-    "Good from the front; turned heads drift",
+_FROM_THE_FRONT = (
+    "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line."
 )
+_TURNED_DRIFT = "Good from the front; turned heads drift"
+_ADD_TURNED = (_FROM_THE_FRONT, "Add " + _TURNED_PHOTOS, "add_photos", None, _TURNED_DRIFT)
+_LEARNED_AHEAD = (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT))
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
     "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
@@ -97,6 +97,7 @@ _WITHOUT_CLASS_PICTURES = (
     "Train again without the class pictures: with them, further training made LoRAs ignore their prompts."
 )
 _LATER_STEP = "Test the later checkpoint, step {later}, as well{later_at_one}; continue with the better of the two."
+_TRAIN_MORE = "Train {more} more steps{after_last}{at_one}, and keep the step that is better."
 _LATER_IS_WORSE = (
     "{kept_in_words}, and step {later} is no better.",
     "Keep step {step}; for a new run halve the learning rate.",
@@ -626,7 +627,37 @@ RULES: tuple[Rule, ...] = (
     # -- the face is there, but not everywhere
     # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
     # helps.
-    Rule("angles", "drift", (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT)), *_ADD_TURNED),
+    Rule(
+        "angles, low weight",
+        "drift",
+        (*_LEARNED_AHEAD, below(lambda f: f.training.weight, LOW_WEIGHT), RUN),
+        _FROM_THE_FRONT,
+        "Test it at weight 1.",
+        "set_weight",
+        1.0,
+        _TURNED_DRIFT,
+    ),
+    Rule(
+        "angles, later step",
+        "drift",
+        (*_LEARNED_AHEAD, LATER),
+        _FROM_THE_FRONT,
+        _LATER_STEP,
+        "test_step",
+        lambda f: f.training.later,
+        _TURNED_DRIFT,
+    ),
+    Rule(
+        "angles, unfinished training",
+        "drift",
+        (*_LEARNED_AHEAD, CUT_SHORT),
+        _FROM_THE_FRONT,
+        _TRAIN_MORE,
+        "train_more",
+        lambda f: f.training.more,
+        _TURNED_DRIFT,
+    ),
+    Rule("angles", "drift", _LEARNED_AHEAD, *_ADD_TURNED),
     Rule("angles, no longer rising", "drift", (*TURNED, below(lambda f: f.training.risen, RISING)), *_ADD_TURNED),
     Rule("one attribute", "drift", (*WEAK_SPOT, at_least(lambda f: f.attribute.rest_kept, KEPT)), *_NAME_IT),
     Rule(
@@ -683,7 +714,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
         _SAID + ".",
-        "Train {more} more steps{after_last}{at_one}, and keep the step that is better.",
+        _TRAIN_MORE,
         "train_more",
         lambda f: f.training.more,
     ),
@@ -704,6 +735,24 @@ RULES: tuple[Rule, ...] = (
         _SAID + ".",
         "Check that the prompt contains the trigger and this character's LoRA at weight 1; if so, use a later "
         "checkpoint of it, or train it longer.",
+    ),
+    Rule(
+        "drift, later step",
+        "drift",
+        (*SHARPLY, LATER),
+        _UNDER_LINE,
+        _LATER_STEP,
+        "test_step",
+        lambda f: f.training.later,
+    ),
+    Rule(
+        "drift, unfinished training",
+        "drift",
+        (*SHARPLY, CUT_SHORT),
+        _UNDER_LINE,
+        _TRAIN_MORE,
+        "train_more",
+        lambda f: f.training.more,
     ),
     Rule(
         "drift, one thing in common",
