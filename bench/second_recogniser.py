@@ -41,7 +41,7 @@ _MARGIN = 0.0  # share by which the box is widened to each side
 _BY = ("SFace", "dlib")
 _RANKS_OWN = "rank correlation, one person's pictures (mean of people)"
 _RANKS_OTHER = "rank correlation, strangers"
-_PAIRS, _HELD_OUT = "pairs of pictures wrong", f"held-out pictures wrong, against the mean of {PHOTOS} photos"
+_PAIRS, _HELD_OUT = "pairs of pictures, wrong", f"held-out pictures against the mean of {PHOTOS} photos, wrong"
 _NEEDS = "dlib is missing: pip install dlib-bin face-recognition-models"
 
 
@@ -199,8 +199,8 @@ def together(second: SecondRecogniser) -> dict[str, Any]:
     """Equal error rates of each recogniser and of the mean of both, on harder pictures of ten people: of all pairs, and
     of held-out pictures against the mean of `PHOTOS` photos.
 
-    Both count alike: each score is divided by its deviation among the pairs of one person's pictures, which is that of
-    `CHOOSING`; the rates are those of the other seven people.
+    Both count alike: each score is divided by its standard deviation among scores of one person's pictures, which is
+    that of `CHOOSING`; the rates are those of the other seven people.
     """
     folders = [folder for root in (PERSONAS, UNSEEN) for folder in sorted(root.iterdir()) if folder.is_dir()]
     found = {folder.name: harder(sorted(folder.glob("*.jpg")), second, number) for number, folder in enumerate(folders)}
@@ -270,16 +270,16 @@ def agreement_table(figures: Mapping[str, Any]) -> str:
         (_PAIRS, *(_percent(figures[one]["pairs, equal error rate"]) for one in _BY), "-"),
         (_HELD_OUT, *(_percent(wrong[one]) for one in _BY), "-"),
         (
-            f"pairs of different people within dlib's {SAME:g}",
+            f"pairs of different people that dlib's {SAME:g} takes for one",
             "-",
             _percent(figures["dlib"]["different people within 0.6"]),
             "-",
         ),
-        ("held-out pictures of which both say the same", "-", "-", _percent(held["both say the same"])),
-        ("correlation of ranks, one person's", "-", "-", f"{held[_RANKS_OWN]:.2f}"),
-        ("correlation of ranks, strangers'", "-", "-", f"{held[_RANKS_OTHER]:.2f}"),
+        ("held-out pictures about which both say the same", "-", "-", _percent(held["both say the same"])),
+        ("rank correlation of the two, one person's pictures", "-", "-", f"{held[_RANKS_OWN]:.2f}"),
+        ("rank correlation of the two, strangers' pictures", "-", "-", f"{held[_RANKS_OTHER]:.2f}"),
     ]
-    return _table((f"{figures['people']} people, {figures['pictures']} pictures", *_BY, "of both"), rows)
+    return _table((f"{figures['people']} people, {figures['pictures']} pictures", *_BY, "both"), rows)
 
 
 def together_table(figures: Mapping[str, Any]) -> str:
@@ -324,8 +324,8 @@ def main() -> None:
         return
     measure, table = (agreement, agreement_table) if options.agreement else (together, together_table)
     figures = measure(second)
-    print(table(figures))
     results_file.save("second_recogniser", figures, options.results)
+    print(table(figures))
 
 
 if __name__ == "__main__":

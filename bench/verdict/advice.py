@@ -4,10 +4,11 @@
     python bench/verdict/advice.py --work DIR --cases hot --people mara  some of them; more can follow later
     python bench/verdict/advice.py --work DIR --table                    only what DIR has so far
 
-Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of tests/data/unseen; the case `turned`
-is of people of whom tests/data/turned has photos of turned heads. A case brings about states in which rules of the
-verdict apply (really trained, really painted), reads the advice from the report, follows it, and measures both
-pictures' sets with held-out photos (`bench.verdict.followed_advice`). DIR keeps the rows of each finished case in
+Needs `dlib-bin` and `face-recognition-models`. The unseen people are those of tests/data/unseen; the cases `turned` and
+`turned anyway` are of people of whom tests/data/turned has photos of turned heads, and four of them, of
+tests/data/confirming, are in two more cases whose advice too few of the others got. A case brings about states in which
+rules of the verdict apply (really trained, really painted), reads the advice from the report, follows it, and measures
+both pictures' sets with held-out photos (`bench.verdict.followed_advice`). DIR keeps the rows of each finished case in
 results.jsonl; what stands there is not done again, so the command can be stopped and given again; bench/results/advice
 has those of docs/likeness.md, and in earlier.jsonl those of advice that has been changed since.
 
@@ -57,14 +58,14 @@ from lib_lora.training.plan.presets import preset  # noqa: E402
 from lib_lora.workflows.judge.grid_run import GridRequest  # noqa: E402
 
 PHOTOS = ROOT / "tests" / "data"
-PERSONAS, UNSEEN_PHOTOS, LATER_PHOTOS = PHOTOS / "personas", PHOTOS / "unseen", PHOTOS / "confirming"
+PERSONAS, UNSEEN_PHOTOS, CONFIRMING_PHOTOS = PHOTOS / "personas", PHOTOS / "unseen", PHOTOS / "confirming"
 UNSEEN = {"unseen1": "man", "unseen2": "woman", "unseen8": "man", "unseen18": "woman"}  # tools.unseen_people.PEOPLE
-# Whose photos of turned heads tools/turned_people.py has made: those, and people who are in no other case.
+# Whose photos of turned heads tools/turned_people.py has made: those, one who is in no other case, and `CONFIRMING`.
 TURNED_PHOTOS = PHOTOS / "turned"
 FURTHER = {"unseen27": "woman"}
-# Who came later, and is only in the cases whose advice too few of the others got.
-LATER = {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"}
-LATER_CASES = ("strong", "misused", "turned", "turned anyway")
+# Who is only in the cases whose advice too few of the others got.
+CONFIRMING = {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"}
+CONFIRMING_CASES = ("strong", "misused", "turned", "turned anyway")
 TURNED_ORDER = ("unseen2", "unseen1", "unseen27", "unseen8", "unseen18")
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
@@ -333,7 +334,12 @@ def planned(cases: Sequence[str], people: Sequence[str] | None, rows: Iterable[R
 
 def people_of(case: str) -> Sequence[str]:
     """Who is taken through a case, in this order."""
-    return (*(TURNED_ORDER if case.startswith("turned") else ORDER), *(LATER if case in LATER_CASES else ()))
+    return (*(TURNED_ORDER if case.startswith("turned") else ORDER), *(CONFIRMING if case in CONFIRMING_CASES else ()))
+
+
+def is_unseen(person: str) -> bool:
+    """Whether no line of the verdict was set with somebody's pictures."""
+    return person in UNSEEN or person in FURTHER or person in CONFIRMING
 
 
 def everybody() -> dict[str, AdvisedPerson]:
@@ -341,9 +347,9 @@ def everybody() -> dict[str, AdvisedPerson]:
     return _with_photos(((PERSONAS, PEOPLE), (UNSEEN_PHOTOS, UNSEEN), (TURNED_PHOTOS, FURTHER)))
 
 
-def who_came_later() -> dict[str, AdvisedPerson]:
-    """Those of `LATER`, with their photos."""
-    return _with_photos(((LATER_PHOTOS, LATER),))
+def confirming_people() -> dict[str, AdvisedPerson]:
+    """Those of `CONFIRMING`, with their photos."""
+    return _with_photos(((CONFIRMING_PHOTOS, CONFIRMING),))
 
 
 def _with_photos(groups: Iterable[tuple[Path, dict[str, str]]]) -> dict[str, AdvisedPerson]:
@@ -371,7 +377,7 @@ def measure(options: argparse.Namespace) -> int:
     from lib_lora.runs.run_lock import only_process
 
     options.work.mkdir(parents=True, exist_ok=True)
-    people = {**everybody(), **who_came_later()}
+    people = {**everybody(), **confirming_people()}
     with only_process(options.work, "wait for it, or name another --work"):
         path = options.work / RESULTS
         jobs = planned(options.cases, options.people, read_rows(path))
@@ -514,7 +520,7 @@ def _by_advice(rows: Sequence[Row]) -> list[str]:
         cells = [
             advice,
             ", ".join(sorted({measure_of(row["rule"]) for row in some})),
-            f"{len(people)} ({sum(name in UNSEEN or name in LATER for name in people)})",
+            f"{len(people)} ({sum(map(is_unseen, people))})",
         ]
         cells += [" to ".join(f"{mean:.2f}" for mean in means), _mean_with_interval(gains)]
         cells.append(f"{good} of {len(people)} ({share.low:.0%} to {share.high:.0%})")
@@ -561,7 +567,7 @@ def done_of(row: Row) -> str:
 def _line(rule: str, done: str, rows: list[Row]) -> str:
     measure = measure_of(rule)
     people = dict.fromkeys(row["person"] for row in rows)
-    unseen = sum(name in UNSEEN or name in LATER for name in people)
+    unseen = sum(map(is_unseen, people))
     gains = [statistics.fmean(change(row, measure).mean for row in rows if row["person"] == who) for who in people]
     good = sum(all(helped(row) for row in rows if row["person"] == who) for who in people)
     share = wilson(good, len(people))
@@ -593,7 +599,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the results")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE")
-    parser.add_argument("--people", nargs="+", choices=(*ORDER, *FURTHER, *LATER), metavar="PERSON")
+    parser.add_argument("--people", nargs="+", choices=(*ORDER, *FURTHER, *CONFIRMING), metavar="PERSON")
     parser.add_argument("--jobs", type=int, default=2, help="cases side by side")
     parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
     results_file.add_option(parser)

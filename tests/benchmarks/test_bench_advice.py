@@ -175,8 +175,8 @@ def test_what_is_in_the_results_is_not_done_again():
 
 
 def test_a_case_is_planned_for_those_who_are_in_it():
-    assert [job.person for job in study.planned(["turned"], None, [])] == [*study.TURNED_ORDER, *study.LATER]
-    assert [job.person for job in study.planned(["strong"], None, [])] == [*study.ORDER, *study.LATER]
+    assert [job.person for job in study.planned(["turned"], None, [])] == [*study.TURNED_ORDER, *study.CONFIRMING]
+    assert [job.person for job in study.planned(["strong"], None, [])] == [*study.ORDER, *study.CONFIRMING]
     assert [job.person for job in study.planned(["short"], None, [])] == [*study.ORDER]
     left = study.planned(["short", "turned"], ["mara", "unseen2", "unseen27"], [])
     assert [(job.case, job.person) for job in left] == [
@@ -184,10 +184,10 @@ def test_a_case_is_planned_for_those_who_are_in_it():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*study.TURNED_ORDER, *study.LATER])
+@pytest.mark.parametrize("name", [*study.TURNED_ORDER, *study.CONFIRMING])
 def test_heads_are_turned_to_both_sides_in_the_photos_that_are_added(name):
     """By the limit at which the verdict counts them, in 3 to 5 photos as it asks for; those trained on look ahead."""
-    person = followed.frontal_first({**study.everybody(), **study.who_came_later()}[name])
+    person = followed.frontal_first({**study.everybody(), **study.confirming_people()}[name])
     yaws = [followed._engine().faces(open_photo(path))[0].yaw for path in person.turned]
     assert 3 <= sum(abs(yaw) >= TURNED for yaw in yaws) <= len(yaws) <= 5
     assert min(abs(yaw) for yaw in yaws) > 0.33  # JPEG moves a nose's tip a little
@@ -272,7 +272,7 @@ def test_photos_of_turned_heads_that_nothing_asked_for_stand_in_a_table_of_their
 
 
 def test_no_photo_is_for_two_purposes():
-    for person in (*study.everybody().values(), *study.who_came_later().values()):
+    for person in (*study.everybody().values(), *study.confirming_people().values()):
         kinds = [*person.trained, *person.spare, *person.held_out]
         assert len(kinds) == len({*kinds}) == followed.TRAINED + followed.SPARE + followed.HELD_OUT
 

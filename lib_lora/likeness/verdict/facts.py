@@ -339,7 +339,6 @@ class SurfaceFacts:
     Attributes:
         detail_ratio, contrast_ratio, colour_ratio: of the skin against `texture_of`; `clipped_more` in shares.
         sharp_ratio: of the whole face's sharpness (`faces.face.Face.blur`) against the same.
-        base_detail_ratio, base_contrast_ratio, base_colour_ratio: the same of the pictures without the LoRA.
         eye_change: median difference of the eyes' colour (CIE76).
         age_change: years, and `sex_changes` a share; only where the engine tells.
     """
@@ -350,9 +349,6 @@ class SurfaceFacts:
     colour_ratio: float | None = None
     clipped_more: float | None = None
     sharp_ratio: float | None = None
-    base_detail_ratio: float | None = None
-    base_contrast_ratio: float | None = None
-    base_colour_ratio: float | None = None
     eye_change: float | None = None
     age_change: float | None = None
     sex_changes: float | None = None

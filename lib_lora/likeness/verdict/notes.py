@@ -6,8 +6,6 @@ No note changes the verdict.
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.rule_conditions import (
-    BURNT_SKIN,
-    BURNT_WITHOUT,
     DISOBEYS,
     ENOUGH_PROMPTS,
     HALF,
@@ -15,8 +13,6 @@ from lib_lora.likeness.verdict.rule_conditions import (
     KEPT,
     LEAKED,
     MANY,
-    PLASTIC_SKIN,
-    PLASTIC_WITHOUT,
     UNTRIGGERED,
 )
 from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
@@ -136,19 +132,6 @@ NOTES: tuple[Note, ...] = (
         (there(lambda f: f.training.judge_trained),),
         "The recogniser that judges these pictures also trained this LoRA (identity loss), so their likeness may be "
         "overstated: look at the pictures yourself, or judge them with InsightFace.",
-    ),
-    Note(
-        "burnt without the LoRA",
-        (BURNT_SKIN, BURNT_WITHOUT),
-        "The faces are burnt without the LoRA too ({base_contrast_ratio:.1f} times the contrast and "
-        "{base_colour_ratio:.1f} times the colour of {texture_of}), so a lower weight of the LoRA does not help. The "
-        "guidance scale (CFG) may be too high.",
-    ),
-    Note(
-        "plastic skin without the LoRA",
-        (PLASTIC_SKIN, PLASTIC_WITHOUT),
-        "The skin looks like plastic ({detail_ratio:.0%} of the fine detail of {texture_of}), but so it does without "
-        "the LoRA ({base_detail_ratio:.0%}). The base model does that, so a lower weight of the LoRA does not help.",
     ),
     Note(
         "low ceiling",

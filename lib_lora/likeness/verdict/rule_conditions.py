@@ -91,7 +91,10 @@ LATER: Condition = every(
 TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
 # A run that was made clearly shorter than what is proposed for its photos, or was stopped.
 CUT_SHORT: Condition = every(
-    at_least(lambda f: f.training.unfinished, UNFINISHED), there(lambda f: f.training.more), unless(TRAINED_ON)
+    at_least(lambda f: f.training.unfinished, UNFINISHED),
+    there(lambda f: f.training.more),
+    unless(TRAINED_ON),
+    unless(LATER_WORSE),
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
@@ -178,21 +181,6 @@ IGNORED: tuple[Condition, ...] = (
         ),
     ),
 )
-BURNT_SKIN: Condition = every(
-    above(lambda f: f.surface.contrast_ratio, BURNT), above(lambda f: f.surface.colour_ratio, BURNT)
-)
-PLASTIC_SKIN: Condition = every(
-    at_least(lambda f: f.identity.retention_best, HALF),
-    below(lambda f: f.surface.detail_ratio, SMOOTH),
-    at_least(lambda f: f.surface.sharp_ratio, SHARP),
-    below(lambda f: f.surface.contrast_ratio, CAST),
-    below(lambda f: f.surface.colour_ratio, CAST),
-)
-# A lower weight or an earlier checkpoint leads back to what is painted without the LoRA.
-BURNT_WITHOUT: Condition = every(
-    above(lambda f: f.surface.base_contrast_ratio, BURNT), above(lambda f: f.surface.base_colour_ratio, BURNT)
-)
-PLASTIC_WITHOUT: Condition = below(lambda f: f.surface.base_detail_ratio, SMOOTH)
 LITTLE_FOLLOWED: tuple[Condition, ...] = (
     at_least(lambda f: f.identity.retention_best, HALF),
     there(lambda f: f.training.class_photos),

@@ -11,8 +11,8 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEA
 from lib_lora.likeness.verdict.rule_conditions import (
     ANOTHER_FACE,
     AS_TRAINED,
-    BURNT_SKIN,
-    BURNT_WITHOUT,
+    BURNT,
+    CAST,
     COLLAPSED,
     COPIED,
     CUT_SHORT,
@@ -37,12 +37,12 @@ from lib_lora.likeness.verdict.rule_conditions import (
     NO_GAIN_IN_A_RUN,
     NOT_LEARNED,
     PAINTED,
-    PLASTIC_SKIN,
-    PLASTIC_WITHOUT,
     PRESERVATION,
     RISING,
     RUN,
+    SHARP,
     SHARPLY,
+    SMOOTH,
     SPOILED,
     TOO_STRONG,
     TRAINED_ON,
@@ -562,7 +562,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "burnt",
         "overtrained",
-        (BURNT_SKIN, unless(BURNT_WITHOUT)),
+        (
+            above(lambda f: f.surface.contrast_ratio, BURNT),
+            above(lambda f: f.surface.colour_ratio, BURNT),
+        ),
         "The faces are burnt: {contrast_ratio:.1f} times the contrast and {colour_ratio:.1f} times the colour of "
         "{texture_of}.",
         "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
@@ -572,7 +575,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "plastic skin",
         "overtrained",
-        (PLASTIC_SKIN, unless(PLASTIC_WITHOUT)),
+        (
+            at_least(lambda f: f.identity.retention_best, HALF),
+            below(lambda f: f.surface.detail_ratio, SMOOTH),
+            at_least(lambda f: f.surface.sharp_ratio, SHARP),
+            below(lambda f: f.surface.contrast_ratio, CAST),
+            below(lambda f: f.surface.colour_ratio, CAST),
+        ),
         "The skin looks like plastic: {detail_ratio:.0%} of the fine detail of {texture_of}.",
         "Use the LoRA at weight {lower:g}; if this persists, use an earlier checkpoint.",
         "set_weight",

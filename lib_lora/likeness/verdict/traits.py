@@ -229,29 +229,23 @@ def surface(shown: PictureSet, template: Template) -> SurfaceFacts:
         age_change=_age_change(ours, photos),
         sex_changes=_sex_changes(ours, photos),
     )
-    plain = [item.score.face for item in shown.without or () if item.score.counts and item.score.face]
     others = list(shown.ceiling)
     name = TEXTURES[0]
     if len(others) < LEAST_FACES:
-        name, others, ours, plain = TEXTURES[1], _large(photos), _large(ours), _large(plain)
-    ours, others, plain = _with_texture(ours), _with_texture(others), _with_texture(plain)
+        name, others, ours = TEXTURES[1], [face for face in photos if face.px >= _LARGE], _large(ours)
+    ours, others = _with_texture(ours), _with_texture(others)
     if len(ours) < LEAST_FACES or len(others) < LEAST_FACES:
         return facts
     a, b = _texture(ours), _texture(others)
-    detail, contrast, colour, _, sharp = a / np.maximum(b, 1e-6)
-    facts = replace(
+    return replace(
         facts,
         texture_of=name,
-        detail_ratio=detail,
-        contrast_ratio=contrast,
-        colour_ratio=colour,
+        detail_ratio=a[0] / max(b[0], 1e-6),
+        contrast_ratio=a[1] / max(b[1], 1e-6),
+        colour_ratio=a[2] / max(b[2], 1e-6),
         clipped_more=a[3] - b[3],
-        sharp_ratio=sharp,
+        sharp_ratio=a[4] / max(b[4], 1e-6),
     )
-    if len(plain) < LEAST_FACES:
-        return facts
-    detail, contrast, colour, *_ = _texture(plain) / np.maximum(b, 1e-6)
-    return replace(facts, base_detail_ratio=detail, base_contrast_ratio=contrast, base_colour_ratio=colour)
 
 
 def _age_change(ours: Sequence[Quality], photos: Sequence[Quality]) -> float | None:
