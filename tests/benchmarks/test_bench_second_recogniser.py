@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from bench import second_recogniser
 from bench.second_recogniser import error_rate, pairs, to_mean
+from bench.verdict.likeness_figures import STORED
 
 
 def test_equal_error_rate_by_hand() -> None:
@@ -27,12 +30,13 @@ def test_likeness_to_the_mean_is_a_negative_distance() -> None:
     assert to_mean(np.array([[0, 0], [2, 0]], np.float32), np.array([[1, 3]], np.float32)).tolist() == [-3]
 
 
-def test_tables_have_a_cell_below_each_heading() -> None:
-    rates = {"SFace": 0.004, "dlib": 0.01, "both": 0.0}
-    made = second_recogniser.together_table({"people": 7, "pairs": rates, "held-out pictures": rates}).splitlines()
-    assert made[0] == "| 7 people, partly hard pictures | SFace | dlib | both together |"
-    assert made[2] == "| pairs of pictures wrong | 0.4% | 1.0% | 0.0% |"
-    assert {line.count("|") for line in made} == {5}
+@pytest.mark.parametrize("name", ["agreement", "together"])
+def test_the_stored_tables_are_made_of_the_stored_figures(name: str) -> None:
+    """Those that docs/likeness.md has (`test_bench_likeness_figures.py`)."""
+    figures = json.loads((STORED / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+    made = getattr(second_recogniser, f"{name}_table")(figures)
+    assert made == (STORED / f"{name}.md").read_text(encoding="utf-8").strip()
+    assert len({line.count("|") for line in made.splitlines()}) == 1
 
 
 @pytest.mark.skipif(not second_recogniser.available(), reason="dlib-bin and face-recognition-models are not installed")
