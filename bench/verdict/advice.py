@@ -535,13 +535,13 @@ def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
         return []
     lines = [
         "",
-        "| person | rule | what was done | likeness | gain (standard error) | of turned heads | with other seeds | "
-        "gain | of turned heads | helped | helped with other seeds |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| person | rule | with other seeds | what was done | likeness | gain (standard error) | of turned heads | "
+        "likeness with other seeds | gain | of turned heads | helped | helped with other seeds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         fresh = {**row, **row["fresh"]}
-        cells = [row["person"], row["rule"], done_of(row)]
+        cells = [row["person"], row["rule"], row["fresh"]["before"]["rule"], done_of(row)]
         for sides in (row, fresh):
             found, heads = change(sides, LIKENESS), turned_heads(sides)
             cells.append(" to ".join(f"{_mean(sides[side], LIKENESS):.2f}" for side in ("before", "after")))

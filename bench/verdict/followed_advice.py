@@ -293,7 +293,8 @@ class Workplace:
         """Do what the report advises: what came of it, and what was done; None where nobody could do it here.
 
         Where the advice goes on with "if it is no better, train again", the training follows if the report says that
-        no more of the identity is kept.
+        no more of the identity is kept. Where it begins with "test it once more with other seeds", what it says for the
+        case that the face drifts again is done at once.
         """
         verdict, run, request = tested.report.verdict, tested.run, tested.request
         value = verdict.value or 0.0
@@ -308,10 +309,7 @@ class Workplace:
             return self.score(self.test(run, replace(request, weight=1.0))), "weight 1, from elsewhere"
         match verdict.action:
             case "train_more":
-                steps = (tested.report.facts.training.last or request.step) + int(value)
-                then = replace(request, step=steps, weight=weight_to_test(steps, request.step, request.weight))
-                said = f"{int(value)} more steps" + (", weight 1" if request.weight > 1 else "")
-                return self.test(self.go_on(run, steps), then), said
+                return self._more_steps(tested, int(value))
             case "set_weight":
                 return self._at_weight(tested, value)
             case "paint_larger":
@@ -325,8 +323,10 @@ class Workplace:
                     factor = ANEW[verdict.rule]
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"
                 return after, said
-            case "add_photos" if wants_turned_heads(verdict.advice):
+            case "test_seeds" if wants_turned_heads(verdict.advice):
                 return self.with_turned_heads(tested) if self.person.turned else None
+            case "test_seeds":
+                return self._more_steps(tested, tested.report.facts.training.more or 0)
             case "add_photos" if not self._spare_taken:
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
@@ -341,6 +341,14 @@ class Workplace:
             if f"for a new run {words}" in tested.report.verdict.advice:
                 return self._again(tested, factor), f"{factor:.2f} x the rate"
         return None
+
+    def _more_steps(self, tested: TestedGrid, more: int) -> tuple[TestedGrid, str]:
+        """Trained on for so many steps, and tested at the last."""
+        request = tested.request
+        steps = (tested.report.facts.training.last or request.step) + more
+        then = replace(request, step=steps, weight=weight_to_test(steps, request.step, request.weight))
+        said = f"{more} more steps" + (", weight 1" if request.weight > 1 else "")
+        return self.test(self.go_on(tested.run, steps), then), said
 
     def _at_weight(self, tested: TestedGrid, weight: float) -> tuple[TestedGrid, str]:
         """Another weight, and what the advice says for the case that it stays as it is."""
