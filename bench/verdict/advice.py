@@ -495,6 +495,9 @@ def advice_of(row: Row) -> str:
     done = done_of(row)
     if done == "the step named":
         return "use a later step" if "later step" in row["rule"] else "use an earlier step"
+    weight = re.fullmatch(r"weight ([\d.]+)", done)
+    if weight and float(weight[1]) < row["before"]["weight"]:
+        return "a lower weight"
     return re.sub(r"^([\d.]+) x the rate", r"train again with \1 x the rate", done)
 
 

@@ -357,3 +357,6 @@ def test_an_advice_is_counted_by_people_whichever_rule_gave_it():
     assert (
         study.advice_of({**row("spoiled", low, high), "done": "0.33 x the rate"}) == "train again with 0.33 x the rate"
     )
+    for tested, said in ((2.0, "a lower weight"), (0.5, "weight 1")):
+        at_weight = {**row("all alike", {**low, "weight": tested}, high), "done": "weight 1"}
+        assert study.advice_of(at_weight) == said

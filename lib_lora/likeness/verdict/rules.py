@@ -79,7 +79,8 @@ _FROM_THE_FRONT = (
     "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line."
 )
 _TURNED_DRIFT = "Good from the front; turned heads drift"
-# Tested with other seeds, six of six people got another verdict; such photos helped one of them (docs/likeness.md).
+# With other seeds five of six people got another verdict; photos of turned heads helped one of them, and more steps
+# four (docs/likeness.md).
 _TURNED_AGAIN = "Test it once more with other seeds; if turned heads drift again, "
 _DRIFTS_AGAIN = "Test it once more with other seeds; if the face drifts again, "
 _ADD_TURNED = (_FROM_THE_FRONT, _TURNED_AGAIN + "add " + _TURNED_PHOTOS, "test_seeds", None, _TURNED_DRIFT)
