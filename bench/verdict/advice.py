@@ -544,13 +544,15 @@ def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
     ]
     for row in rows:
         fresh = {**row, **row["fresh"]}
+        rose: list[str] = []
         cells = [row["person"], row["rule"], row["fresh"]["before"]["rule"], done_of(row)]
         for sides in (row, fresh):
             found, heads = change(sides, LIKENESS), turned_heads(sides)
+            rose.append("yes" if found.rose else "no")
             cells.append(" to ".join(f"{_mean(sides[side], LIKENESS):.2f}" for side in ("before", "after")))
             cells.append(f"{found.mean:+.3f} ({found.error:.3f})")
             cells.append(" to ".join(f"{statistics.fmean(value):.2f}" for value in zip(*heads, strict=True)))
-        lines.append(f"| {' | '.join([*cells, *('yes' if helped(sides) else 'no' for sides in (row, fresh))])} |")
+        lines.append(f"| {' | '.join([*cells, *rose])} |")
     return lines
 
 
