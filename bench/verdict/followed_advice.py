@@ -293,8 +293,8 @@ class Workplace:
         """Do what the report advises: what came of it, and what was done; None where nobody could do it here.
 
         Where the advice goes on with "if it is no better, train again", the training follows if the report says that
-        no more of the identity is kept. Where it begins with "test it once more with other seeds", what it says for the
-        case that the face drifts again is done at once.
+        no more of the identity is kept. Where photos of turned heads come second,
+        they are added at once.
         """
         verdict, run, request = tested.report.verdict, tested.run, tested.request
         value = verdict.value or 0.0
@@ -323,10 +323,8 @@ class Workplace:
                     factor = ANEW[verdict.rule]
                     return self._again(tested, factor), f"{said}, then {factor:.2f} x the rate"
                 return after, said
-            case "test_seeds" if wants_turned_heads(verdict.advice):
+            case "add_photos" if wants_turned_heads(verdict.advice):
                 return self.with_turned_heads(tested) if self.person.turned else None
-            case "test_seeds":
-                return self._more_steps(tested, tested.report.facts.training.more or 0)
             case "add_photos" if not self._spare_taken:
                 return self._with_spare(tested)
         if verdict.rule in ANEW:
@@ -434,7 +432,8 @@ class Workplace:
 
 
 def drifts_when_turned(rule: str) -> bool:
-    """Whether a rule says that turned heads drift, or that the face does where few photos show turned heads."""
+    """Whether a rule says that turned heads drift, or that the face does: where few photos show turned heads, or the
+    training lacks steps."""
     return rule.startswith("angles") or rule in ("drift, few turned photos", "drift, unfinished training")
 
 

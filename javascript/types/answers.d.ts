@@ -402,7 +402,7 @@ interface Verdict {
 /** What a button of the advice does. */
 interface AdviceAction {
   do: string;
-  arguments: { run?: string; step?: number; weight?: number; first_seed?: number; settings?: Settings };
+  arguments: { run?: string; step?: number; weight?: number; settings?: Settings };
 }
 
 interface AdviceButton extends AdviceAction {

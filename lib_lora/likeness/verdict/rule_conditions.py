@@ -89,11 +89,12 @@ LATER: Condition = every(
     unless(below(lambda f: f.training.later_gain, RISING)),
 )
 TRAINED_ON: Condition = below(lambda f: f.training.gained, RISING)
-# A run that was made clearly shorter than what is proposed for its photos, or was stopped.
+# A run that was made clearly shorter than what is proposed for its photos, or was stopped, and that loses nothing.
 CUT_SHORT: Condition = every(
     at_least(lambda f: f.training.unfinished, UNFINISHED),
     there(lambda f: f.training.more),
-    unless(TRAINED_ON),
+    unless(there(lambda f: f.training.class_photos)),
+    unless(at_least(lambda f: f.training.fallen, FALLEN)),
     unless(LATER_WORSE),
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))

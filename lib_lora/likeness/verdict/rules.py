@@ -74,16 +74,19 @@ _TURNED_PHOTOS = (
     "3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and {photos_right} "
     "to the right of the picture), train again, and keep the LoRA that is better."
 )
-_MORE_STEPS = " {more} more steps{after_last}{at_one}, and keep the step that is better."
+_TRAIN_MORE = "Train {more} more steps{after_last}{at_one}, and keep the step that is better."
 _FROM_THE_FRONT = (
     "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line."
 )
 _TURNED_DRIFT = "Good from the front; turned heads drift"
-# With other seeds five of six people got another verdict; photos of turned heads helped one of them, and more steps
-# four (docs/likeness.md).
-_TURNED_AGAIN = "Test it once more with other seeds; if turned heads drift again, "
-_DRIFTS_AGAIN = "Test it once more with other seeds; if the face drifts again, "
-_ADD_TURNED = (_FROM_THE_FRONT, _TURNED_AGAIN + "add " + _TURNED_PHOTOS, "test_seeds", None, _TURNED_DRIFT)
+_ADD_TURNED = (
+    _FROM_THE_FRONT,
+    # added to the photos, they helped one of ten people on the small base model (docs/likeness.md)
+    "Use {it} for faces from the front; for a new run add " + _TURNED_PHOTOS,
+    "add_photos",
+    None,
+    _TURNED_DRIFT,
+)
 _LEARNED_AHEAD = (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT))
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
@@ -641,19 +644,9 @@ RULES: tuple[Rule, ...] = (
     # A face that is not yet learned is lost first where the head turns or the prompt is strong: train on, while that
     # helps.
     Rule(
-        "angles, low weight",
-        "drift",
-        (*_LEARNED_AHEAD, below(lambda f: f.training.weight, LOW_WEIGHT), RUN),
-        _FROM_THE_FRONT,
-        "Test it at weight 1.",
-        "set_weight",
-        1.0,
-        _TURNED_DRIFT,
-    ),
-    Rule(
         "angles, later step",
         "drift",
-        (*_LEARNED_AHEAD, LATER),
+        (*_LEARNED_AHEAD, LATER, unless(there(lambda f: f.training.class_photos))),
         _FROM_THE_FRONT,
         _LATER_STEP,
         "test_step",
@@ -665,9 +658,9 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*_LEARNED_AHEAD, CUT_SHORT),
         _FROM_THE_FRONT,
-        _TURNED_AGAIN + "train" + _MORE_STEPS,
-        "test_seeds",
-        None,
+        _TRAIN_MORE,
+        "train_more",
+        lambda f: f.training.more,
         _TURNED_DRIFT,
     ),
     Rule("angles", "drift", _LEARNED_AHEAD, *_ADD_TURNED),
@@ -727,7 +720,7 @@ RULES: tuple[Rule, ...] = (
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
         _SAID + ".",
-        "Train" + _MORE_STEPS,
+        _TRAIN_MORE,
         "train_more",
         lambda f: f.training.more,
     ),
@@ -752,7 +745,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drift, later step",
         "drift",
-        (*SHARPLY, LATER),
+        (*SHARPLY, LATER, unless(there(lambda f: f.training.class_photos))),
         _UNDER_LINE,
         _LATER_STEP,
         "test_step",
@@ -763,8 +756,9 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*SHARPLY, CUT_SHORT),
         _UNDER_LINE,
-        _DRIFTS_AGAIN + "train" + _MORE_STEPS,
-        "test_seeds",
+        _TRAIN_MORE,
+        "train_more",
+        lambda f: f.training.more,
     ),
     Rule(
         "drift, one thing in common",
@@ -779,8 +773,8 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*SHARPLY, below(lambda f: f.photos.left + f.photos.right, FEW_TURNED)),
         _UNDER_LINE,
-        _DRIFTS_AGAIN + "add " + _TURNED_PHOTOS,
-        "test_seeds",
+        "Test it once more with other seeds; if the face drifts again, add " + _TURNED_PHOTOS,
+        "add_photos",
     ),
     Rule(
         "drift",

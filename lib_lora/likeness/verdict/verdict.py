@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,7 @@ class Verdict:
         because: what was seen, one sentence.
         advice: the one thing to do next, one sentence.
         action: the same for a program: "keep", "test_step", "use_step", "train_more", "train_again", "set_weight",
-            "test_seeds", "add_photos", "paint_larger" or "none".
+            "add_photos", "paint_larger" or "none".
         value: of the action (a step, a number of steps, of "train_again" the `preservation_weight`, of "keep" that of
             another training against the leak); None where it has none.
         drift: the face does not hold.
@@ -104,13 +104,6 @@ class Verdict:
         """The checkpoint that is to be tested or used; None where the action names none."""
         names_one = self.action in ("test_step", "use_step")
         return int(self.value) if names_one and self.value is not None else None
-
-
-def other_seeds(seeds: Iterable[int | None]) -> int | None:
-    """The first seed of a test with other seeds than these: a thousand on, since a test grid has fewer pictures; None
-    where none is known."""
-    known = [seed for seed in seeds if seed is not None]
-    return (min(known) + 1000) % 2**32 if known else None
 
 
 def weight_to_test(step: int, tested: int | None, weight: float) -> float:

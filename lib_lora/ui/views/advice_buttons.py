@@ -14,7 +14,6 @@ from lib_lora.messages.message import Message
 
 LABELS = (
     *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
-    "Test with other seeds",
     *(
         "Train again with output preservation",
         "Train {more:,} more steps",
@@ -35,7 +34,6 @@ class TestedPoint:
         step, weight: of the LoRA; the step is None where the file is of no step.
         side: pixels of a side of the pictures; 0 = not known.
         last: the run's last step when that was judged; None = not known, as of earlier versions.
-        other_seeds: the first seed of a test with other seeds (`verdict.other_seeds`).
     """
 
     run: str
@@ -43,7 +41,6 @@ class TestedPoint:
     weight: float = 1.0
     side: int = 0
     last: int | None = None
-    other_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class ButtonArguments:
 
     Attributes:
         run: identifier.
-        step, weight, side, first_seed: of what is tested or used.
+        step, weight, side: of what is tested or used.
         steps: until which a run is trained.
         settings: over those of the run that is trained again.
     """
@@ -61,7 +58,6 @@ class ButtonArguments:
     step: int | None = None
     weight: float | None = None
     side: int | None = None
-    first_seed: int | None = None
     steps: int | None = None
     settings: Mapping[str, float] | None = None
 
@@ -140,9 +136,6 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
         case "keep":
             again = [] if value is None else [_preserving(at, value)]
             return [AdviceButton(Message("Use this LoRA"), "use", here), *again]
-        case "test_seeds" if at.other_seeds is not None:
-            there = replace(here, first_seed=at.other_seeds)
-            return [AdviceButton(Message("Test with other seeds"), "test", there)]
         case "paint_larger" if 0 < at.side < _LARGEST:
             side = min(_LARGEST, -(-at.side * 3 // 2 // 64) * 64)
             return [AdviceButton(Message("Test at {side} pixels", {"side": side}), "test", replace(here, side=side))]

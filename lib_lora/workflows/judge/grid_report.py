@@ -29,7 +29,7 @@ from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
 from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
 from lib_lora.likeness.verdict.rules import UNUSABLE
-from lib_lora.likeness.verdict.verdict import other_seeds, weight_to_test
+from lib_lora.likeness.verdict.verdict import weight_to_test
 from lib_lora.pictures import Cell
 from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
@@ -75,13 +75,7 @@ class GridReport:
 def next_command(run: RunFolder, report: Report) -> str:
     """What to type to follow the advice of a grid of a run; empty where no command does it."""
     value, trained = report.verdict.value, report.facts.training.step
-    if trained is None:
-        return ""
-    if report.verdict.action == "test_seeds":
-        fresh = other_seeds(row.asked.seed for row in report.pictures)
-        seeds = () if fresh is None else ("--first-seed", str(fresh))
-        return typed("grid", report.subject.character, *_tested(report, trained), *seeds, *_where(run))
-    if value is None:
+    if value is None or trained is None:
         return ""
     match report.verdict.action:
         case "train_more":
@@ -93,14 +87,9 @@ def next_command(run: RunFolder, report: Report) -> str:
             tested = report.verdict.action == "test_step"
             step = int(value) if tested else trained
             weight = weight_to_test(step, trained, report.facts.training.weight) if tested else value
-            return typed("grid", report.subject.character, *_tested(report, step, weight), *_where(run))
+            which = ("--run", report.subject.run, "--step", str(step), "--weight", f"{weight:g}")
+            return typed("grid", report.subject.character, *which, *_where(run))
     return ""
-
-
-def _tested(report: Report, step: int, weight: float | None = None) -> Sequence[str]:
-    """The words that name a checkpoint and a weight, that of the report where none is given."""
-    shown = report.facts.training.weight if weight is None else weight
-    return ("--run", report.subject.run, "--step", str(step), "--weight", f"{shown:g}")
 
 
 def _train_again(folder: RunFolder, character: str, over: Mapping[str, Any]) -> str:

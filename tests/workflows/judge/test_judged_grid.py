@@ -109,9 +109,6 @@ def test_the_advice_comes_with_the_command_that_follows_it(run, eye, paint, monk
     assert "--step 3 --weight 1 " in next_command(RunFolder(run.folder), strong)  # a later step, as the advice says
     sooner = replace(strong, verdict=replace(strong.verdict, value=1.0))
     assert "--step 1 --weight 2 " in next_command(RunFolder(run.folder), sooner)
-    again = replace(strong, verdict=replace(strong.verdict, action="test_seeds", value=None))
-    seed = min(row.asked.seed for row in strong.pictures if row.asked.seed is not None) + 1000
-    assert f"--step 2 --weight 2 --first-seed {seed} " in next_command(RunFolder(run.folder), again)
     last = _judged(run, eye)
     assert (last.report.verdict.action, last.report.verdict.value) == ("train_more", 10.0)
     (line,) = [line for line in last.text.splitlines() if line.startswith("To do that: ")]

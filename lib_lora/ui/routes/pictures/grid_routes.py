@@ -10,7 +10,6 @@ from fastapi.responses import Response
 
 from lib_lora.errors import UserError
 from lib_lora.files import names
-from lib_lora.likeness.verdict.verdict import other_seeds
 from lib_lora.likeness.verdict.verdict_tone import picture_mark, verdict_tone
 from lib_lora.runs.records import run_records
 from lib_lora.runs.records.grid_records import GridCell, PictureRecord, cells, report_of
@@ -76,8 +75,7 @@ def read_grid(context: RequestContext, call: Call) -> dict[str, Any]:
         facts, known = report["facts"], facts_of(report["facts"])
         verdict = verdict_of(report["verdict"])
         weight, side = float(facts.get("weight") or 1.0), _side(planned)
-        fresh = other_seeds(one.cell.seed for one in planned.values())
-        at = TestedPoint(run.name, facts.get("step"), weight, side, facts.get("last"), fresh)
+        at = TestedPoint(run.name, facts.get("step"), weight, side, facts.get("last"))
         digests = snapshot_of(folder).digests
         record = run_records.grid(grid)
         return {

@@ -300,7 +300,7 @@ def test_only_pictures_of_the_grid_are_given(page, run, name):
 def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
     """The buttons below a verdict that advises this, as the page gets them."""
     verdict = replace(judge(Facts()), action=action, value=value)
-    return [one.for_programs() for one in buttons(TestedPoint("001", 900, weight, side, last, 2000), verdict, saved)]
+    return [one.for_programs() for one in buttons(TestedPoint("001", 900, weight, side, last), verdict, saved)]
 
 
 @pytest.mark.parametrize(
@@ -321,11 +321,6 @@ def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
         ("use_step", 450.0, ("Use step 450", "use", {"run": "001", "step": 450, "weight": 1.0})),
         ("set_weight", 0.8, ("Test weight 0.8", "test", {"run": "001", "step": 900, "weight": 0.8})),
         ("add_photos", None, ("Add photos", "add_photos", {})),
-        (
-            "test_seeds",
-            None,
-            ("Test with other seeds", "test", {"run": "001", "step": 900, "weight": 1.0, "first_seed": 2000}),
-        ),
         ("paint_larger", None, ("Test at 768 pixels", "test", {"run": "001", "step": 900, "weight": 1.0, "side": 768})),
     ],
 )
@@ -335,12 +330,6 @@ def test_the_advice_is_the_first_button(action, value, first):
     assert [one["main"] for one in found] == [True] + [False] * (len(found) - 1)
     assert any(one["do"] == "use" for one in found)
     assert found[-1]["do"] == "choose"
-
-
-def test_other_seeds_begin_a_thousand_on(page, run):
-    plant_grid(run, advice=("test_seeds", None))
-    (main,) = [one for one in page.got(f"{RUNS}/001/grids/001")["buttons"] if one["main"]]
-    assert (main["label"], main["arguments"]["first_seed"]) == ("Test with other seeds", 2000)
 
 
 @pytest.mark.parametrize(("step", "weight"), [(1200, 1.0), (450, 2.0)])
