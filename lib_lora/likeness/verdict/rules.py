@@ -81,7 +81,7 @@ _FROM_THE_FRONT = (
 _TURNED_DRIFT = "Good from the front; turned heads drift"
 _ADD_TURNED = (
     _FROM_THE_FRONT,
-    # added to the photos, they helped one of ten people on the small base model (docs/likeness.md)
+    # added where they were asked for, they helped one of six people (docs/likeness.md)
     "Use {it} for faces from the front; for a new run add " + _TURNED_PHOTOS,
     "add_photos",
     None,
