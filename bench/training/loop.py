@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench import results_file  # noqa: E402
+from bench.training.quality_people import CLASS_WORDS, photos_of, trigger_of  # noqa: E402
 from lib_lora.likeness.report import report as reports  # noqa: E402
 from lib_lora.likeness.report.report import Report  # noqa: E402
 
-DATA = ROOT / "tests" / "data"
-BASE = DATA / "mini-face" / "mini-face.safetensors"
-PEOPLE = {"mara": "woman", "ines": "woman", "clara": "woman", "lena": "woman", "tomas": "man", "viktor": "man"}
+BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
+PEOPLE = ["mara", "ines", "clara", "lena", "tomas", "viktor"]  # those of whom docs/mini-face.md speaks
 KINDS: dict[str, list[str]] = {
     "preset": [],
     "few": ["--steps", "40"],
@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs; each needs about 50 MB")
     parser.add_argument("--what", choices=KINDS, default="preset")
-    parser.add_argument("--people", nargs="+", choices=PEOPLE, default=list(PEOPLE))
+    parser.add_argument("--people", nargs="+", choices=CLASS_WORDS, default=PEOPLE)
     parser.add_argument("--more", type=shlex.split, default=[], help="further arguments of the command, as one text")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     results_file.add_option(parser)
@@ -71,8 +71,8 @@ def measured(name: str, folder: Path, what: str, more: list[str]) -> list[dict[s
     """One row for the run of a person, and one for what its advice leads to where that was asked for."""
     if folder.exists():
         raise SystemExit(f"{folder} is there from an earlier measurement; name another --work, or delete it.")
-    about = ["--trigger", f"{name[:2]}x{name[2]}", "--class", PEOPLE[name], "--consent", "fictional"]
-    photos = str(DATA / "personas" / name)
+    about = ["--trigger", trigger_of(name), "--class", CLASS_WORDS[name], "--consent", "fictional"]
+    photos = str(photos_of(name)[0].parent)
     how = ["--base", str(BASE), "--out", str(folder / "out"), *KINDS[what], *more]
     if what == "asked":
         commands = [
