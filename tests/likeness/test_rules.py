@@ -125,6 +125,7 @@ CASES = {
     "copies": {"copies": 4, "copies_share": 0.2, "copied": "07.jpg", **FIRST},
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
     "follows no prompt, earlier step tested": {**IGNORED, "usable_step": 500},
+    "follows no prompt, preserved": {**IGNORED, "preserved": True},
     "follows no prompt, earlier step": IGNORED,
     "follows no prompt": {**IGNORED, "midway": None, "earlier": None},
     "follows prompts little, class pictures": {"followed": 0.22, "class_photos": True},
@@ -615,6 +616,23 @@ def test_at_a_weight_above_1_a_lower_one_comes_first(name):
     for more in ({}, {"usable_step": 500}, {"class_photos": True}):
         made = judge(changed(CLEAN, **{**CASES[f"{name}, earlier step"], **more, "weight": 2.0, "much_lower": 1.0}))
         assert (made.rule, made.action) == (name, "set_weight")
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({}, "follows no prompt, preserved"),
+        ({"usable_step": 500}, "follows no prompt, earlier step tested"),
+        # 0.85 was measured with trained text encoders, and from weight 1
+        ({"weight": 0.85}, "follows no prompt, earlier step"),
+        ({"saved_weight": 0.85}, "follows no prompt, earlier step"),
+        ({"hears_text": False}, "follows no prompt, earlier step"),
+    ],
+)
+def test_after_preservation_a_weight_of_085_comes_before_an_untested_step(values, rule):
+    made = judge(changed(CLEAN, **{**CASES["follows no prompt, preserved"], **values}))
+    assert (made.kind, made.rule) == ("follows no prompt", rule)
+    assert rule != "follows no prompt, preserved" or (made.action, made.value) == ("set_weight", 0.85)
 
 
 def test_the_verdicts_of_unusable_checkpoints_are_there():

@@ -6,6 +6,7 @@ No note changes the verdict.
 from __future__ import annotations
 
 from lib_lora.likeness.verdict.rule_conditions import (
+    AT_WEIGHT_1,
     DISOBEYS,
     ENOUGH_PROMPTS,
     HALF,
@@ -13,16 +14,10 @@ from lib_lora.likeness.verdict.rule_conditions import (
     KEPT,
     LEAKED,
     MANY,
+    PRESERVED,
     UNTRIGGERED,
 )
-from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, every, there, unless
-
-_PRESERVED = every(there(lambda f: f.training.preserved), there(lambda f: f.training.hears_text))
-_AT_WEIGHT_1 = (
-    at_least(lambda f: f.training.weight, 1.0),
-    at_most(lambda f: f.training.weight, 1.0),
-    at_least(lambda f: f.training.saved_weight, 1.0),
-)
+from lib_lora.likeness.verdict.rule_language import Note, above, at_least, at_most, below, there, unless
 
 NOTES: tuple[Note, ...] = (
     Note(
@@ -98,7 +93,7 @@ NOTES: tuple[Note, ...] = (
     ),
     Note(
         "prompts at a lower weight",
-        (_PRESERVED, *_AT_WEIGHT_1),
+        (PRESERVED, AT_WEIGHT_1),
         "Trained with output preservation: if prompts are not followed closely enough, test a weight of 0.85 as well. "
         "LoRAs of the small base model followed them better there, and kept less of the face.",
         kinds=("consistent",),
@@ -106,9 +101,9 @@ NOTES: tuple[Note, ...] = (
     Note(
         "prompts at a lower weight, little followed",
         (
-            unless(_PRESERVED),
+            unless(PRESERVED),
             unless(there(lambda f: f.training.class_photos)),
-            *_AT_WEIGHT_1,
+            AT_WEIGHT_1,
             below(lambda f: f.prompt.followed, HALF_FOLLOWED),
             at_least(lambda f: f.pictures.counted, ENOUGH_PROMPTS),
         ),

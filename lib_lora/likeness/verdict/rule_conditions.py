@@ -48,6 +48,7 @@ UNTRIGGERED = 0.8  # of the gain is there without the trigger, which then has ne
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
+PRESERVED_WEIGHT = 0.85  # of the finished LoRA: nine of ten that ignored prompts at 1 did not here (docs/quality.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
@@ -67,6 +68,12 @@ def _times(factor: float, value: float | None) -> float | None:
 
 # At a higher weight than 1 a lower one is the first thing to try.
 AS_TRAINED: Condition = at_most(lambda f: f.training.weight, 1.0)
+AT_WEIGHT_1: Condition = every(
+    at_least(lambda f: f.training.weight, 1.0),
+    AS_TRAINED,
+    at_least(lambda f: f.training.saved_weight, 1.0),
+)
+PRESERVED: Condition = every(there(lambda f: f.training.preserved), there(lambda f: f.training.hears_text))
 FACES_BREAK: tuple[Condition, ...] = (
     above(lambda f: f.pictures.no_face_more, NO_FACES),
     at_least(lambda f: f.pictures.no_face, 3),

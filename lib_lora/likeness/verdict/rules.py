@@ -11,6 +11,7 @@ from lib_lora.likeness.measure.calibration import LEAST_FACES, LEAST_PHOTOS, LEA
 from lib_lora.likeness.verdict.rule_conditions import (
     ANOTHER_FACE,
     AS_TRAINED,
+    AT_WEIGHT_1,
     BURNT,
     CAST,
     COLLAPSED,
@@ -38,6 +39,8 @@ from lib_lora.likeness.verdict.rule_conditions import (
     NOT_LEARNED,
     PAINTED,
     PRESERVATION,
+    PRESERVED,
+    PRESERVED_WEIGHT,
     RISING,
     RUN,
     SHARP,
@@ -148,6 +151,7 @@ UNUSABLE = frozenset(
         "spoiled",
         "follows no prompt",
         "follows no prompt, class pictures",
+        "follows no prompt, preserved",
         "follows prompts little, class pictures",
     )
 )
@@ -539,6 +543,15 @@ RULES: tuple[Rule, ...] = (
         (*IGNORED, there(lambda f: f.training.usable_step), AS_TRAINED),
         _ONE_POSE,
         *_KEEP_USABLE_STEP,
+    ),
+    Rule(
+        "follows no prompt, preserved",
+        "follows no prompt",
+        (*IGNORED, PRESERVED, AT_WEIGHT_1),
+        _ONE_POSE,
+        f"Use the LoRA at weight {PRESERVED_WEIGHT:g}.",
+        "set_weight",
+        PRESERVED_WEIGHT,
     ),
     Rule(
         "follows no prompt, earlier step",
