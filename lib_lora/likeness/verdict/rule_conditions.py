@@ -48,7 +48,7 @@ UNTRIGGERED = 0.8  # of the gain is there without the trigger, which then has ne
 FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
-PRESERVED_WEIGHT = 0.85  # of the finished LoRA: nine of ten that ignored prompts at 1 did not here (docs/quality.md)
+PRESERVED_WEIGHT = 0.85  # mended ten of fourteen LoRAs that ignored prompts (docs/quality.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
