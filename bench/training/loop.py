@@ -1,4 +1,4 @@
-"""Measure the whole loop on the small base model: photos, LoRA, test grid, verdict, for six people who do not exist.
+"""Measure the whole loop on the small base model: photos, LoRA, test grid, verdict, for people who do not exist.
 
     python bench/training/loop.py --work DIR              with the preset: what a user gets
     python bench/training/loop.py --work DIR --what few   too few steps, then what the advice says, once
@@ -34,7 +34,7 @@ from lib_lora.likeness.report import report as reports  # noqa: E402
 from lib_lora.likeness.report.report import Report  # noqa: E402
 
 BASE = ROOT / "tests" / "data" / "mini-face" / "mini-face.safetensors"
-PEOPLE = ["mara", "ines", "clara", "lena", "tomas", "viktor"]  # those of whom docs/mini-face.md speaks
+SIX_PEOPLE = ["mara", "ines", "clara", "lena", "tomas", "viktor"]  # of docs/mini-face.md
 KINDS: dict[str, list[str]] = {
     "preset": [],
     "few": ["--steps", "40"],
@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs; each needs about 50 MB")
     parser.add_argument("--what", choices=KINDS, default="preset")
-    parser.add_argument("--people", nargs="+", choices=CLASS_WORDS, default=PEOPLE)
+    parser.add_argument("--people", nargs="+", choices=CLASS_WORDS, default=SIX_PEOPLE)
     parser.add_argument("--more", type=shlex.split, default=[], help="further arguments of the command, as one text")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     results_file.add_option(parser)

@@ -618,21 +618,18 @@ def test_at_a_weight_above_1_a_lower_one_comes_first(name):
         assert (made.rule, made.action) == (name, "set_weight")
 
 
-@pytest.mark.parametrize(
-    ("values", "rule"),
-    [
-        ({}, "follows no prompt, preserved"),
-        ({"usable_step": 500}, "follows no prompt, earlier step tested"),
-        # 0.85 was measured with trained text encoders, and from weight 1
-        ({"weight": 0.85}, "follows no prompt, earlier step"),
-        ({"saved_weight": 0.85}, "follows no prompt, earlier step"),
-        ({"hears_text": False}, "follows no prompt, earlier step"),
-    ],
-)
-def test_after_preservation_a_weight_of_085_comes_before_an_untested_step(values, rule):
-    made = judge(changed(CLEAN, **{**CASES["follows no prompt, preserved"], **values}))
-    assert (made.kind, made.rule) == ("follows no prompt", rule)
-    assert rule != "follows no prompt, preserved" or (made.action, made.value) == ("set_weight", 0.85)
+def test_after_preservation_a_weight_of_085_comes_before_an_untested_step():
+    made = judge(changed(CLEAN, **CASES["follows no prompt, preserved"]))
+    assert (made.kind, made.action, made.value) == ("follows no prompt", "set_weight", 0.85)
+    tested = judge(changed(CLEAN, **CASES["follows no prompt, preserved"], usable_step=500))
+    assert (tested.rule, tested.action) == ("follows no prompt, earlier step tested", "use_step")
+
+
+@pytest.mark.parametrize("unlike", [{"weight": 0.85}, {"saved_weight": 0.85}, {"hears_text": False}], ids=str)
+def test_where_085_was_not_measured_an_earlier_step_is_tested(unlike):
+    """Measured with trained text encoders, of LoRAs whose file holds all that was learned, used at 1."""
+    made = judge(changed(CLEAN, **CASES["follows no prompt, preserved"], **unlike))
+    assert made.rule == "follows no prompt, earlier step"
 
 
 def test_the_verdicts_of_unusable_checkpoints_are_there():
