@@ -398,14 +398,19 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
             assert time.monotonic() < until, (order(), wanted)
             tab.page.wait_for_timeout(50)
 
-    def dragged(name: str, other: str, down: int) -> None:
+    def dragged(name: str, other: str, down: int, order: list[str]) -> None:
         """With the mouse onto another row, so many pixels below its upper edge."""
+        wanted = [f"Train {one}" for one in order]
         mouse, from_box, to_box = tab.page.mouse, rows[name].bounding_box(), rows[other].bounding_box()
         mouse.move(from_box["x"] + 9, from_box["y"] + 9)
         mouse.down()
         mouse.move(to_box["x"] + 9, to_box["y"] + down, steps=6)
         tab.page.wait_for_selector(".sf-dragged")
         mouse.move(to_box["x"] + 10, to_box["y"] + down)
+        until = time.monotonic() + 20
+        while listed.all_inner_texts() != wanted:  # let go only where the row is seen at its place
+            assert time.monotonic() < until, (listed.all_inner_texts(), wanted)
+            tab.page.wait_for_timeout(50)
         mouse.up()
 
     becomes(list(names))
@@ -415,10 +420,10 @@ def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     becomes(["Zoe", "Mara", "Empty", "Nova"])
     # the page does not hear of the first drop before the second
     tab.page.route(re.compile(r"/state\b"), lambda _: None)
-    dragged("Nova", "Zoe", 2)
+    dragged("Nova", "Zoe", 2, ["Nova", "Zoe", "Mara", "Empty"])
     becomes(["Nova", "Zoe", "Mara", "Empty"])
     tab.page.wait_for_timeout(1500)  # longer than between two drawings
-    dragged("Nova", "Empty", 80)
+    dragged("Nova", "Empty", 80, ["Zoe", "Mara", "Empty", "Nova"])
     tab.page.unroute_all()  # what was held goes on
     becomes(["Zoe", "Mara", "Empty", "Nova"])
     for name in ("Mara", "Nova", "Empty"):
