@@ -52,6 +52,7 @@ from bench.verdict.followed_advice import (  # noqa: E402
 )
 from lib_lora.grid.prompts import PROMPTS, SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
+from lib_lora.likeness.verdict.rule_conditions import PRESERVATION, PRESERVED_WEIGHT  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW, SD1  # noqa: E402
 from lib_lora.training.plan.presets import preset  # noqa: E402
@@ -77,6 +78,8 @@ CLASS_PASSES = 42  # through 14 photos, half of each batch
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
 ANYWAY = "turned anyway"  # a case in which no advice is followed
+LOWER_ANYWAY = "output preservation, a lower weight anyway"  # and a state
+PRESERVED = "preserved"
 LIKENESS = "likeness"
 # What an advice wants to better, where it is not the likeness; by the kind of verdict, or the rule.
 MEASURES = {
@@ -243,6 +246,21 @@ def leaking(place: Workplace) -> Steps:
             place.caption()
 
 
+def preserved(place: Workplace) -> Steps:
+    """Output preservation as a leak advises it, and the whole test grid; the lower weight that helps against prompts
+    that are ignored also where the verdict finds something else."""
+    from lib_lora.training.plan.run_file import saved_steps
+
+    place.caption()
+    run = place.train({"preservation_weight": PRESERVATION})
+    before = place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS), leak=True))
+    yield followed("output preservation", place, before)
+    verdict = before.report.verdict
+    if (verdict.action, verdict.value) != ("set_weight", PRESERVED_WEIGHT):
+        after = place.test(run, replace(before.request, weight=PRESERVED_WEIGHT))
+        yield row_of(LOWER_ANYWAY, place, before, after, f"weight {PRESERVED_WEIGHT:g}")
+
+
 def outside(place: Workplace) -> Steps:
     """Pictures that another program has painted with a LoRA of an unknown name, at weights that are too low, beside a
     test grid of the same prompts."""
@@ -307,8 +325,8 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "short": (short, 14), "early": (early, 14), "slow": (slow, 14), "whole": (whole, 14), "few": (few, 7),
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
-    "new run": (new_run, 14), "leak": (leaking, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
-    "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
+    "new run": (new_run, 14), "leak": (leaking, 14), PRESERVED: (preserved, 14), "outside": (outside, 14),
+    "alone": (photos_alone, 14), "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
 }  # fmt: skip
 
 
@@ -477,13 +495,14 @@ def table(rows: list[Row]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     names = [rule.name for rule in RULES]
-    known = [row for row in rows if row["after"] and row["case"] != ANYWAY]
+    known = [row for row in rows if row["after"] and row["case"] != ANYWAY and row["state"] != LOWER_ANYWAY]
     known.sort(key=lambda row: names.index(row["rule"]) if row["rule"] in names else len(names))
     groups = dict.fromkeys((row["rule"], done_of(row)) for row in known)
     lines += [_line(*group, [row for row in known if (row["rule"], done_of(row)) == group]) for group in groups]
     lines += ["", *_by_advice(known)]
     lines += _where_heads_turn([row for row in known if "fresh" in row])
     lines += _where_heads_turn([row for row in rows if row["case"] == ANYWAY])
+    lines += _at_a_lower_weight([row for row in rows if row["case"] == PRESERVED])
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
@@ -553,6 +572,33 @@ def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
             cells.append(f"{found.mean:+.3f} ({found.error:.3f})")
             cells.append(" to ".join(f"{statistics.fmean(value):.2f}" for value in zip(*heads, strict=True)))
         lines.append(f"| {' | '.join([*cells, *rose])} |")
+    return lines
+
+
+def _at_a_lower_weight(rows: Sequence[Row]) -> list[str]:
+    """A line for each person of `preserved`: both verdicts, and the measures at both weights."""
+    rows = [row for row in rows if row["done"].startswith(f"weight {PRESERVED_WEIGHT:g}")]
+    if not rows:
+        return []
+    lines = [
+        "",
+        f"| person | at weight 1 | at {PRESERVED_WEIGHT:g} | advised | likeness | gain (standard error) | leak | "
+        "variety | prompts followed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        both, found = (row["before"], row["after"]), change(row, LIKENESS)
+        cells = [row["person"], *(side["rule"] for side in both), "no" if row["state"] == LOWER_ANYWAY else "yes"]
+        cells += [
+            " to ".join(f"{_mean(side, LIKENESS):.2f}" for side in both),
+            f"{found.mean:+.3f} ({found.error:.3f})",
+        ]
+        cells += [
+            " to ".join(f"{-_mean(side, 'leak'):.2f}" for side in both),
+            " to ".join(f"{_mean(side, 'variety'):.1f}" for side in both),
+            " to ".join("-" if side["followed"] is None else f"{side['followed']:.2f}" for side in both),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

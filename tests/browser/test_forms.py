@@ -384,53 +384,58 @@ def test_a_page_that_is_not_seen_goes_on_telling(tab: Tab, planted: Planted) -> 
 def test_what_waits_is_removed_and_moved(tab: Tab, planted: Planted) -> None:
     names = ("Mara", "Zoe", "Nova", "Empty")
     jobs = [planted.queue.add(name, TrainArguments(base=str(BASE))).id for name in names]
-    tab.settle()
-    tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
-    listed = tab.page.locator(".sf-job[draggable=true] strong")
-    rows = {name: tab.page.locator(f".sf-job[data-job='{job}']") for name, job in zip(names, jobs, strict=True)}
+    try:
+        tab.settle()
+        tab.page.get_by_role("button", name=re.compile(r"^Queue")).click()
+        listed = tab.page.locator(".sf-job[draggable=true] strong")
+        rows = {name: tab.page.locator(f".sf-job[data-job='{job}']") for name, job in zip(names, jobs, strict=True)}
 
-    def order() -> list[str]:
-        return [job.character for job in planted.queue.open()]
+        def order() -> list[str]:
+            return [job.character for job in planted.queue.open()]
 
-    def becomes(wanted: list[str]) -> None:
-        until = time.monotonic() + 20
-        while order() != wanted or listed.all_inner_texts() != [f"Train {name}" for name in wanted]:
-            assert time.monotonic() < until, (order(), wanted)
-            tab.page.wait_for_timeout(50)
+        def becomes(wanted: list[str]) -> None:
+            until = time.monotonic() + 20
+            while order() != wanted or listed.all_inner_texts() != [f"Train {name}" for name in wanted]:
+                assert time.monotonic() < until, (order(), wanted)
+                tab.page.wait_for_timeout(50)
 
-    def dragged(name: str, other: str, down: int, order: list[str]) -> None:
-        """With the mouse onto another row, so many pixels below its upper edge."""
-        wanted = [f"Train {one}" for one in order]
-        mouse, from_box, to_box = tab.page.mouse, rows[name].bounding_box(), rows[other].bounding_box()
-        mouse.move(from_box["x"] + 9, from_box["y"] + 9)
-        mouse.down()
-        mouse.move(to_box["x"] + 9, to_box["y"] + down, steps=6)
-        tab.page.wait_for_selector(".sf-dragged")
-        mouse.move(to_box["x"] + 10, to_box["y"] + down)
-        until = time.monotonic() + 20
-        while listed.all_inner_texts() != wanted:  # let go only where the row is seen at its place
-            assert time.monotonic() < until, (listed.all_inner_texts(), wanted)
-            tab.page.wait_for_timeout(50)
-        mouse.up()
+        def dragged(name: str, other: str, down: int, order: list[str]) -> None:
+            """With the mouse onto another row, so many pixels below its upper edge."""
+            wanted = [f"Train {one}" for one in order]
+            mouse, from_box, to_box = tab.page.mouse, rows[name].bounding_box(), rows[other].bounding_box()
+            mouse.move(from_box["x"] + 9, from_box["y"] + 9)
+            mouse.down()
+            mouse.move(to_box["x"] + 9, to_box["y"] + down, steps=6)
+            tab.page.wait_for_selector(".sf-dragged")
+            mouse.move(to_box["x"] + 10, to_box["y"] + down)
+            until = time.monotonic() + 20
+            while listed.all_inner_texts() != wanted:  # let go only where the row is seen at its place
+                assert time.monotonic() < until, (listed.all_inner_texts(), wanted)
+                tab.page.wait_for_timeout(50)
+            mouse.up()
 
-    becomes(list(names))
-    tab.page.get_by_role("button", name="Move down: Train Mara").press("Enter")
-    becomes(["Zoe", "Mara", "Nova", "Empty"])
-    tab.page.get_by_role("button", name="Move up: Train Empty").press("Enter")
-    becomes(["Zoe", "Mara", "Empty", "Nova"])
-    # the page does not hear of the first drop before the second
-    tab.page.route(re.compile(r"/state\b"), lambda _: None)
-    dragged("Nova", "Zoe", 2, ["Nova", "Zoe", "Mara", "Empty"])
-    becomes(["Nova", "Zoe", "Mara", "Empty"])
-    tab.page.wait_for_timeout(1500)  # longer than between two drawings
-    dragged("Nova", "Empty", 80, ["Zoe", "Mara", "Empty", "Nova"])
-    tab.page.unroute_all()  # what was held goes on
-    becomes(["Zoe", "Mara", "Empty", "Nova"])
-    for name in ("Mara", "Nova", "Empty"):
-        tab.page.get_by_role("button", name=f"Remove: Train {name}").click()
-        until(tab.page, GONE, name)
-    assert order() == ["Zoe"]
-    planted.queue.wish(jobs[1], "stop")
+        becomes(list(names))
+        tab.page.get_by_role("button", name="Move down: Train Mara").press("Enter")
+        becomes(["Zoe", "Mara", "Nova", "Empty"])
+        tab.page.get_by_role("button", name="Move up: Train Empty").press("Enter")
+        becomes(["Zoe", "Mara", "Empty", "Nova"])
+        # the page does not hear of the first drop before the second
+        tab.page.route(re.compile(r"/state\b"), lambda _: None)
+        dragged("Nova", "Zoe", 2, ["Nova", "Zoe", "Mara", "Empty"])
+        becomes(["Nova", "Zoe", "Mara", "Empty"])
+        tab.page.wait_for_timeout(1500)  # longer than between two drawings
+        dragged("Nova", "Empty", 80, ["Zoe", "Mara", "Empty", "Nova"])
+        tab.page.unroute_all()  # what was held goes on
+        becomes(["Zoe", "Mara", "Empty", "Nova"])
+        for name in ("Mara", "Nova", "Empty"):
+            tab.page.get_by_role("button", name=f"Remove: Train {name}").click()
+            until(tab.page, GONE, name)
+        assert order() == ["Zoe"]
+    finally:  # the tests after it share the queue and the page
+        tab.page.unroute_all()
+        for job in planted.queue.open():
+            if job.id in jobs:
+                planted.queue.wish(job.id, "stop")
 
 
 def test_a_paused_training_is_shown_before_one_that_waits(tab: Tab, planted: Planted) -> None:
