@@ -192,6 +192,12 @@ def open_session(run: Run, emit: Emit, fast: bool = True, words: Sequence[str] =
             f"{'' if train.together else ', or set trigger_vectors to 2'}."
         )
         emit("warning", code="preservation-without-text", text=text)
+    if train.preservation_weight and not run.file.has_written_captions:
+        text = (
+            "Output preservation with captions that only say who it is: everything in the photos is learned as part of "
+            "the trigger word, and prompts are no longer followed. Have captions written first (caption NAME --fill)."
+        )
+        emit("warning", code="preservation-plain-captions", text=text)
 
     denoiser = info.load_denoiser(dtype, device)
     parts: dict[str, torch.nn.Module] = {"unet": denoiser}

@@ -15,6 +15,7 @@ import torch
 from faults import raises
 from training_runs import same, started, tensors_of, wait_for_step
 
+from lib_lora.character.caption_files import template
 from lib_lora.errors import UserError
 from lib_lora.models.fast import memory
 from lib_lora.runs.events import read_events
@@ -363,13 +364,27 @@ def test_a_weight_that_finds_no_face_is_said(make_run, events):
     assert warning["code"] == "face-weight-without-face"
 
 
+def _opened_with_captions(run, caption, events):
+    photos = [replace(photo, caption=caption) for photo in run.file.photos]
+    open_session(Run(run.folder, replace(run.file, photos=photos)), events)
+
+
 def test_preservation_for_a_trigger_that_means_nothing_of_its_own_is_said(make_run, events):
     deaf = {"preservation_weight": 1.0, "lora": {"te": False}}
-    open_session(make_run(steps=1, **deaf), events)
+    _opened_with_captions(make_run(steps=1, **deaf), "photo of mrxa woman, smiling", events)
     (warning,) = events.of("warning")
     assert warning["code"] == "preservation-without-text"
-    open_session(make_run(steps=1, **deaf, trigger_vectors=1), events)
+    _opened_with_captions(make_run(steps=1, **deaf, trigger_vectors=1), "photo of mrxa woman, smiling", events)
     assert events.of("warning") == [warning]
+
+
+def test_preservation_with_captions_that_only_say_who_it_is_is_said(make_run, events):
+    run = make_run(steps=1, preservation_weight=1.0, lora={"te": True}, te_lr=1e-4)
+    _opened_with_captions(run, f"{template(run.file.character)}, smiling", events)
+    assert events.of("warning") == []
+    _opened_with_captions(run, template(run.file.character), events)
+    (warning,) = events.of("warning")
+    assert warning["code"] == "preservation-plain-captions"
 
 
 @pytest.mark.skipif(kind_of(distributed.torch_facts()) != "cpu", reason="a training on a CPU says it")

@@ -18,6 +18,7 @@ import yaml
 
 import lib_lora
 from lib_lora import file_permissions, typed_settings
+from lib_lora.character import caption_files
 from lib_lora.character.store import Character, read_yaml
 from lib_lora.errors import UserError
 from lib_lora.files import digest_of, explained, make_numbered_folder, slug, write_text
@@ -132,6 +133,14 @@ class RunFile:
     def characters(self) -> list[Character]:
         """All characters in the LoRA, the run's own first."""
         return [self.character, *self.others]
+
+    @property
+    def has_written_captions(self) -> bool:
+        """Whether most of the character's own photos have captions that say more than the template does; that may be
+        the same of all of them."""
+        usual = caption_files.template(self.character)
+        captions = [photo.caption for photo in self.photos if not photo.prior and not photo.of]
+        return sum(caption != usual for caption in captions) > len(captions) / 2
 
 
 @dataclass(frozen=True)

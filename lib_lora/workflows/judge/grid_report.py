@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from lib_lora.character import caption_files
 from lib_lora.character.photo_files import list_photos, open_photo
 from lib_lora.clip.clip_model import Clip, diversity, find_weights
 from lib_lora.errors import UserError, typed
@@ -35,7 +34,7 @@ from lib_lora.runs.records.run_history import history_of
 from lib_lora.runs.reopen import done_steps
 from lib_lora.training.plan.estimate import preserving_times
 from lib_lora.training.plan.presets import asked_in_run
-from lib_lora.training.plan.run_file import Run, RunFile, load_run, saved_steps
+from lib_lora.training.plan.run_file import Run, load_run, saved_steps
 from lib_lora.workflows.judge.grid_picture import sheet_of
 from lib_lora.workflows.judge.judged_grids import governing_grid, lines_for, report_of
 from lib_lora.workflows.photos.character_template import ruler_of, template_of
@@ -267,7 +266,7 @@ def training_of(
         tuple(one for one, at in back if at == weight),
         preserved=run.file.settings.preservation_weight > 0,
         hears_text=run.file.settings.hears_text,
-        named=_are_named(run.file),
+        named=run.file.has_written_captions,
         judge_trained=judge_has_trained(run, engine),
         done=done_steps(run),
         proposed=proposed_steps(run),
@@ -302,13 +301,6 @@ def training_cost(run: Run, checkpoint: Path) -> TrainingCost | None:
     size = checkpoint.stat().st_size if checkpoint.is_file() else 0
     times = round(preserving_times(run.file.settings), 2)
     return TrainingCost(history.steps, round(history.seconds, 1), history.memory, size, times)
-
-
-def _are_named(run: RunFile) -> bool:
-    """Whether most photos have captions that say more than the template does; that may be the same of all of them."""
-    usual = caption_files.template(run.character)
-    captions = [photo.caption for photo in run.photos if not photo.prior and not photo.of]
-    return sum(caption != usual for caption in captions) > len(captions) / 2
 
 
 @dataclass(frozen=True)
