@@ -52,7 +52,7 @@ from bench.verdict.followed_advice import (  # noqa: E402
 )
 from lib_lora.grid.prompts import PROMPTS, SCREENING  # noqa: E402
 from lib_lora.likeness.measure.intervals import wilson  # noqa: E402
-from lib_lora.likeness.verdict.rule_conditions import PRESERVATION, PRESERVED_WEIGHT  # noqa: E402
+from lib_lora.likeness.verdict.rule_conditions import PRESERVED_WEIGHT  # noqa: E402
 from lib_lora.likeness.verdict.rules import RULES  # noqa: E402
 from lib_lora.models.families.sd1 import NARROW, SD1  # noqa: E402
 from lib_lora.training.plan.presets import preset  # noqa: E402
@@ -75,6 +75,7 @@ TURNED_TESTS = ((SCREENING, 1000), (len(PROMPTS), 1000), (len(PROMPTS), 3000))
 FRESH_SEED = 7000
 FRESH_TEST = {"count": len(PROMPTS), "first_seed": FRESH_SEED}
 CLASS_PASSES = 42  # through 14 photos, half of each batch
+STRONG_PRESERVATION, PRESERVED_PASSES = 4.0, 48  # `preservation_weight`, `passes`
 SLOW, HOT, BREAKING = 1 / 16, 2.0, 3.0  # times the preset's learning rate
 
 ANYWAY = "turned anyway"  # a case in which no advice is followed
@@ -247,12 +248,13 @@ def leaking(place: Workplace) -> Steps:
 
 
 def preserved(place: Workplace) -> Steps:
-    """Output preservation as a leak advises it, and the whole test grid; the lower weight that helps against prompts
-    that are ignored also where the verdict finds something else."""
+    """All photos that are not held out, and the output preservation of docs/quality.md that loses the most obedience;
+    the lower weight that helps against that also where the verdict finds something else."""
     from lib_lora.training.plan.run_file import saved_steps
 
+    place.add(place.person.spare)
     place.caption()
-    run = place.train({"preservation_weight": PRESERVATION})
+    run = place.train({"preservation_weight": STRONG_PRESERVATION, "passes": PRESERVED_PASSES})
     before = place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS), leak=True))
     yield followed("output preservation", place, before)
     verdict = before.report.verdict
