@@ -353,14 +353,14 @@ def _front(rows: Sequence[Row], variants: Sequence[str]) -> list[str]:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in sorted(several, key=lambda one: statistics.fmean(by_person(rows, one, leak).values())):
         shown = [told(by_person(rows, name, metric)) for metric in metrics.values()]
-        shown.append(", ".join(told(by_person(rows, name, _varied(spread))) for spread in SPREADS[:3]))
+        shown.append(", ".join(told(by_person(rows, name, varied(spread))) for spread in SPREADS[:3]))
         on_it = "" if beaten(rows, several, name) else "yes"
         runs = sum(row["variant"] == name for row in rows)
         lines.append(f"| {name} | {len(by_person(rows, name, leak))}, {runs} | {' | '.join(shown)} | {on_it} |")
     return lines if several else []
 
 
-def _varied(spread: str) -> Metric:
+def varied(spread: str) -> Metric:
     """A spread of one prompt's pictures, by that of the photos."""
     return lambda row: share(row["varied"].get(spread), 0.0, row["photos_varied"].get(spread))
 

@@ -9,7 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.training import quality, quality_ingredients, quality_people, quality_pictures, quality_table
+from bench.training import (
+    quality,
+    quality_goals,
+    quality_ingredients,
+    quality_people,
+    quality_pictures,
+    quality_table,
+)
 from bench.training.quality_people import Material
 from bench.training.quality_pictures import ASKED, PAIRS, WITHOUT, WORDS, Seen
 from lib_lora.character.store import Character
@@ -137,6 +144,29 @@ def coloured(**places):
         {"background": [70, 0, 0], "clothes": [30, 20, 20]},
     )
     return {"colours": {**base, **places}, "base_colours": base, "photos_colours": photos}
+
+
+def test_a_goal_is_reached_by_people_who_chose_nothing_and_with_every_prompt():
+    kinds = row()["without"]
+    worst = {**kinds, "other words": {**kinds["other words"], "ours": 0.6}}
+    rows = [
+        row(person="unseen1", without={kind: {**found, "ours": 0.2} for kind, found in kinds.items()}),
+        row(person="unseen1", without=worst),  # the same seed again: not counted
+        row(person="unseen2", without=worst, varied={"yaw": 0.05, "smile": 0.08, "background": 20.0}),
+        row(person="mara"),  # settings were chosen on her
+        row("other", person="unseen8"),
+    ]
+    text = quality_goals.table(rows, "today")
+    assert "| unseen1 | 0.86 | 0.00 | 0.00 (class word) | 0.75 | 1.00 | leak, variety |" in text
+    assert "| unseen2 | 0.86 | 0.16 | 0.40 (other words) | 0.75 | 0.50 | none |" in text
+    assert "Of 2 people (2 runs) reach: identity 0, leak 1, obeyed 0, variety 1, all 0." in text
+    assert "| mouth, of the photos' | 2.50 " in text
+    assert "| mouth, at most 1 for each person | 1.00 " in text
+    assert not any(person in text for person in ("mara", "unseen8"))
+    assert quality_goals.reached(0.95, 0.05, 0.9, 0.85) == dict.fromkeys(
+        ("identity", "leak", "obeyed", "variety"), True
+    )
+    assert not any(quality_goals.reached(0.94, 0.06, 0.89, 0.84).values())
 
 
 def test_a_colour_is_learned_as_far_as_it_lies_on_the_way_to_the_photos():
