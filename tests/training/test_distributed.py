@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from training_runs import forkserver_loads_training
+from training_runs import forkserver_loads_training, measured
 
 from lib_lora.errors import UserError
 from lib_lora.lora.bundled import PREFIX
@@ -25,6 +25,8 @@ SETTINGS = {"steps": 3, "save_every": 3, "photos": 4, "preservation_weight": 1.0
 SETTINGS |= {"phrase_weight": 1.0, "phrase_timesteps": 0}
 OF_ONE = {"trigger_vectors": 2, "vectors_lr": 0.1}
 OF_ONE |= {"identity_loss_weight": 1.0, "identity_loss_timesteps": 1000, "identity_loss_from": 0.3}
+ENDS_EARLY = {"steps": 4, "save_every": 1, "photos": 2, "samples": 0, "sample_steps": 1, "lora": {"te": False}}
+ENDS_EARLY |= {"likeness_curve": True, "stop_early": True}
 OF_TWO = {"together": ["Tomas"], "face_weight": 3.0, "ema": 0.9, "objective": {"prior_loss_weight": 0.5}}
 
 
@@ -47,7 +49,7 @@ def _trains(folders, said):
         for folder in folders:
             run = load_run(Path(folder))
             try:
-                train(run, sink(run))
+                train(run, sink(run), measured([], enough={2: 1}) if run.file.settings.stop_early else None)
             except UserError as error:
                 print(error, file=stream, flush=True)
                 sys.exit(1)
@@ -92,7 +94,8 @@ def in_two(tmp_path):
 
 
 def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_both(make_run, in_two, tmp_path):
-    """The error is of the main process, in a run that follows; both end with its sentence."""
+    """The error is of the main process, in a run that follows; both end with its sentence. So both have left the run
+    before it, which the main process alone finds at its end."""
     new_character(make_run().workspace.root, NewCharacter("Tomas", "toxm", "man", "fictional"), tmp_path / "source")
     classes = tmp_path / "classes"
     shutil.copytree(tmp_path / "source", classes)
@@ -110,12 +113,17 @@ def test_two_cpu_processes_give_the_loss_and_the_file_of_one_and_an_error_ends_b
     start = [vectors.detach().clone() for vectors in begun.adapter.vectors().values()]
     for one in ones:
         train(one, sink(one))
-    said = in_two(*twos, lost)
+    early = make_run(batch_size=1, **ENDS_EARLY)
+    said = in_two(*twos, early, lost)
     assert len(said) == 2
     for of_one in said:
         assert of_one.count("01.jpg: it is not there.") == 1
         assert "gloo" not in of_one
     assert not lost.checkpoint(3).exists()
+    ended = load_run(early.folder)
+    assert (ended.file.ended, ended.file.best_step) == (2, 1)
+    assert early.checkpoint(2).exists()
+    assert not early.checkpoint(3).exists()
     for one, two in zip(ones, twos, strict=True):
         _same(one, two)
     _learned_the_same_vectors(start, ones[0], twos[0])

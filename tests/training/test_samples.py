@@ -7,6 +7,7 @@ import pytest
 import torch
 from faults import raises
 from PIL import Image
+from training_runs import measured
 
 from lib_lora import typed_settings
 from lib_lora.errors import UserError
@@ -26,7 +27,6 @@ from lib_lora.training import state as states
 from lib_lora.training.loop import train
 from lib_lora.training.objective import diffusion_objective
 from lib_lora.training.plan import sample_prompts
-from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop
 from lib_lora.training.plan.estimate import picture_steps
 from lib_lora.training.plan.run_file import RunFile, load_run, step_to_use
 from lib_lora.training.plan.train_settings import TrainSettings
@@ -355,23 +355,6 @@ def test_prompts_and_groups(make_run, events):
 def stop(run):
     """Ask for a training's end."""
     (run.folder / stopping.STOP_FILE).touch()
-
-
-def measured(seen, enough=None, known=(), before=lambda step: None):
-    """A test of checkpoints with two prompts, which are only looked at; `enough`: at which step another is best."""
-
-    def cell(prompt, seed):
-        return Cell(prompt, NEGATIVE, seed)
-
-    def judge(step, files, reconstruct):
-        before(step)
-        seen.append((step, {role: list(paths) for role, paths in files.items()}))
-        assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
-        best = (enough or {}).get(step)
-        return None if best is None else EarlyStop("Likeness no longer rises.", best)
-
-    cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
-    return CheckpointTest(cells, judge, lambda: None, known)
 
 
 def test_pictures_to_be_measured_are_painted_beside_and_the_base_models_once(make_run, events, toy):

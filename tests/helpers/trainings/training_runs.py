@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 import pytest
 import torch
 from helper_folders import FOLDERS
+from PIL import Image
 
 from lib_lora.lora.file.reading import read
+from lib_lora.pictures import NEGATIVE, Cell
 from lib_lora.runs.events import EventLog, read_events
 from lib_lora.training.loop import train
+from lib_lora.training.plan.checkpoint_test import CheckpointTest, EarlyStop, Reconstruct
 from lib_lora.training.plan.run_file import Run, load_run
 
 
@@ -78,3 +82,25 @@ def wait_for_step(run: Run, step: int, child: BaseProcess, said: int = 0) -> Non
             return
         time.sleep(0.02)
     pytest.fail(f"the run did not reach step {step}")
+
+
+def measured(
+    seen: list[tuple[int, dict[str, list[Path]]]],
+    enough: Mapping[int, int] | None = None,
+    known: Collection[int] = (),
+    before: Callable[[int], object] = lambda step: None,
+) -> CheckpointTest:
+    """A test of checkpoints with two prompts, which are only looked at; `enough`: at which step another is best."""
+
+    def cell(prompt: str, seed: int) -> Cell:
+        return Cell(prompt, NEGATIVE, seed)
+
+    def judge(step: int, files: Mapping[str, Sequence[Path]], reconstruct: Reconstruct) -> EarlyStop | None:
+        before(step)
+        seen.append((step, {role: list(paths) for role, paths in files.items()}))
+        assert reconstruct(Image.new("RGB", (64, 64), "red")).size == (64, 64)
+        best = (enough or {}).get(step)
+        return None if best is None else EarlyStop("Likeness no longer rises.", best)
+
+    cells = {"lora": [cell("photo of mrxa woman", 1)], "leak": [cell("a woman", 2)], "base": [cell("a woman", 1)]}
+    return CheckpointTest(cells, judge, lambda: None, known)
