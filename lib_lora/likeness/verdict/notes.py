@@ -40,8 +40,8 @@ NOTES: tuple[Note, ...] = (
             at_least(lambda f: 2 * f.angles.aside_under, lambda f: f.angles.aside),
         ),
         "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep "
-        "line. Photos of turned heads help: there are {photos_left} turned to the left and {photos_right} to the "
-        "right of the picture.",
+        "line. Of the photos {photos_left} show the head turned to the left and {photos_right} to the right of the "
+        "picture.",
     ),
     Note(
         "small faces",

@@ -93,7 +93,7 @@ _ADD_TURNED = (
 _LEARNED_AHEAD = (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT))
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
-    "Name it in the captions of the photos where it can be seen, or leave it out of the prompt.",
+    "Name {weak} in the captions of the photos where it can be seen, or leave it out of the prompt.",
 )
 _SAID = "{kept_in_words}"
 _LEAKS = _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too."

@@ -48,7 +48,7 @@ CHOICE_FILE = "choice.json"
 Certainty = Literal["sure", "likely", "doubtful", "unknown"]
 _BROKEN = {  # as `likeness.comparing.choice.candidate` names the limits
     "copies": "too many pictures copy a photo",
-    "lost": "too many pictures show another face",
+    "lost": "too many faces could be a stranger's",
     "no face": "too many pictures show no face",
     "no prompt": "the pictures do not follow their prompts",
     "not measurable": "too few faces can be measured",

@@ -187,7 +187,7 @@ def test_what_does_not_hold_on_fresh_seeds_is_doubtful(run, eye, paint):
     paint(lambda cell, seed: cell == (3, 1.0) and seed < 5000)
     result = _choose(run, eye)
     assert (result.values["step"], result.values["weight"], result.values["certainty"]) == (3, 1.0, "doubtful")
-    assert "the best of the 4 tried, but doubtful: too many pictures show another face" in result.values["sentence"]
+    assert "the best of the 4 tried, but doubtful: too many faces could be a stranger's" in result.values["sentence"]
     assert len(result.values["confirmed"]) == 3  # it was compared with others
     assert (result.drift, result.judged) == (True, True)
 
@@ -197,7 +197,7 @@ def test_where_no_cell_is_good_enough_the_best_is_named_with_what_it_breaks(run,
     result = _choose(run, eye, steps=[3])
     assert (result.values["step"], result.values["weight"], result.values["certainty"]) == (3, 1.0, "doubtful")
     assert result.values["sentence"].startswith(
-        "Keep step 3 at weight 1: it is the best of the 2 tried, but doubtful: too many pictures show another face ("
+        "Keep step 3 at weight 1: it is the best of the 2 tried, but doubtful: too many faces could be a stranger's ("
     )
     assert str(run.grids) not in result.values["sentence"]  # the page shows it
     assert (result.drift, result.judged) == (True, True)
