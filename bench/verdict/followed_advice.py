@@ -434,7 +434,11 @@ class Workplace:
 def drifts_when_turned(rule: str) -> bool:
     """Whether a rule says that turned heads drift, or that the face does: where few photos show turned heads, or the
     training lacks steps."""
-    return rule.startswith("angles") or rule in ("drift, few turned photos", "drift, unfinished training")
+    return rule.startswith("angles") or rule in (
+        "drift, few turned photos",
+        "drift, higher weight",
+        "drift, unfinished training",
+    )
 
 
 def wants_turned_heads(advice: str) -> bool:

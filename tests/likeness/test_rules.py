@@ -67,7 +67,7 @@ NO_RUN = {
 ASIDE = {**UNDER, "aside_under": 2, "turned": 0.65, "turned_drop": 4.0, "frontal": 0.84}
 FEW_LOST = {"lost": 4, "lost_share": 0.2}
 IGNORED = {"followed": 0.1, "mutual": 0.84, "asked_given": 3}
-LAST, FIRST = {"later": None}, {"earlier": None}
+LAST, FIRST, STRONGER = {"later": None}, {"earlier": None}, {"higher_tested": True}
 NO_BASE = {
     "uplift": None, "uplift_p": None, "mutual_base": None, "mutual_like": None, "base_no_face_share": None,
     "base_blurred_share": None, "base_alike": None,
@@ -126,6 +126,7 @@ CASES = {
     "follows no prompt, class pictures": {**IGNORED, "class_photos": True},
     "follows no prompt, earlier step tested": {**IGNORED, "usable_step": 500},
     "follows no prompt, preserved": {**IGNORED, "preserved": True},
+    "follows no prompt, preserved, lower weight": {**IGNORED, "preserved": True, "weight": 0.85},
     "follows no prompt, earlier step": IGNORED,
     "follows no prompt": {**IGNORED, "midway": None, "earlier": None},
     "follows prompts little, class pictures": {"followed": 0.22, "class_photos": True},
@@ -137,7 +138,8 @@ CASES = {
     "one photo everywhere": {"hole_share": 0.7, "copies": 1, "copies_share": 0.05},
     "angles, later step": ASIDE,
     "angles, unfinished training": {**ASIDE, **LAST, "unfinished": 0.4},
-    "angles": {**ASIDE, **LAST},
+    "angles, higher weight": {**ASIDE, **LAST},
+    "angles": {**ASIDE, **LAST, **STRONGER},
     "angles, no longer rising": {**ASIDE, "frontal_kept": 0.8, "risen": 0.0},
     "one attribute": {**UNDER, "weak_drop": 5.0},
     "one attribute, no longer rising": {**UNDER, "weak_drop": 5.0, "rest_kept": 0.8, "risen": 0.0},
@@ -147,14 +149,18 @@ CASES = {
     "slightly under, trained on in vain": {**UNDER, **LAST, "gained": 0.02},
     "slightly under, later step is worse": {**UNDER, "later_sends_back": True},
     "slightly under, later step": UNDER,
+    "slightly under, higher weight": {**UNDER, **LAST, "retention_best": 0.82},
     "slightly under": {**UNDER, **LAST},
     "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
     "slightly under, outside a run": {**UNDER, **NO_RUN},
     "drift, later step": {**UNDER, "retention_best": 0.88},
     "drift, unfinished training": {**UNDER, "retention_best": 0.88, **LAST, "unfinished": 0.4},
-    "drift, one thing in common": {**UNDER, "retention_best": 0.88, **LAST, "shared": "hard light"},
-    "drift, few turned photos": {**UNDER, "retention_best": 0.88, **LAST, "photos_left": 1, "photos_right": 2},
-    "drift": {**UNDER, "retention_best": 0.88, **LAST},
+    "drift, higher weight": {**UNDER, "retention_best": 0.88, **LAST},
+    "drift, one thing in common": {**UNDER, "retention_best": 0.88, **LAST, **STRONGER, "shared": "hard light"},
+    "drift, few turned photos": {
+        **UNDER, "retention_best": 0.88, **LAST, **STRONGER, "photos_left": 1, "photos_right": 2,
+    },
+    "drift": {**UNDER, "retention_best": 0.88, **LAST, **STRONGER},
     "faintly under, in a run": {**UNDER, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "faintly under": {**UNDER, **NO_RUN, **NO_BASE, "under_keep": 2, "as_strangers": 1.0},
     "leak, not preserved": {"leak": 3, "named": True},
@@ -625,11 +631,24 @@ def test_after_preservation_a_weight_of_085_comes_before_an_untested_step():
     assert (tested.rule, tested.action) == ("follows no prompt, earlier step tested", "use_step")
 
 
-@pytest.mark.parametrize("unlike", [{"weight": 0.85}, {"saved_weight": 0.85}, {"hears_text": False}], ids=str)
+@pytest.mark.parametrize("unlike", [{"weight": 0.7}, {"saved_weight": 0.85}, {"hears_text": False}], ids=str)
 def test_where_085_was_not_measured_an_earlier_step_is_tested(unlike):
     """Measured with trained text encoders, of LoRAs whose file holds all that was learned, used at 1."""
     made = judge(changed(CLEAN, **CASES["follows no prompt, preserved"], **unlike))
     assert made.rule == "follows no prompt, earlier step"
+
+
+@pytest.mark.parametrize("name", ["angles", "slightly under", "drift"])
+def test_what_lacks_a_little_after_a_whole_training_is_tested_at_a_higher_weight(name):
+    known = CASES[f"{name}, higher weight"]
+    made = judge(changed(CLEAN, **known))
+    assert (made.action, made.value) == ("set_weight", 1.2)
+    for unlike in (
+        {"weight": 0.9}, {"saved_weight": 0.85}, {"preserved": True}, {"class_photos": True}, {"unfinished": 0.3},
+        {"followed": 0.29}, {"higher_tested": True},
+    ):  # fmt: skip
+        assert judge(changed(CLEAN, **known, **unlike)).value != 1.2
+    assert judge(changed(CLEAN, **CASES["slightly under"])).action == "train_more"  # too much is missing
 
 
 def test_the_verdicts_of_unusable_checkpoints_are_there():
@@ -753,6 +772,8 @@ def test_turned_heads_are_named_before_drift():
     turned = {**UNDER, **LAST, "retention_best": 0.89, "under_keep": 4, "ahead_under": 1, "aside": 4, "aside_under": 3,
               "photos_left": 0, "photos_right": 1}  # fmt: skip
     made = judge(changed(CLEAN, **turned))
+    assert (made.rule, made.kind, made.drift) == ("angles, higher weight", "drift", True)
+    made = judge(changed(CLEAN, **turned, **STRONGER))
     assert (made.rule, made.kind, made.drift) == ("angles", "drift", True)
     assert made.headline == "Good from the front; turned heads drift"
     assert made.because == (

@@ -59,6 +59,7 @@ class Training:
         beside: further LoRAs that the pictures were painted with, in words; empty = none. Then `step` is None, for what
             the pictures lack may be their doing.
         saved_weight: the share of what was learned that the LoRA's file applies at a weight of 1.
+        higher_tested: the step was tested at a higher weight.
     """
 
     step: int | None = None
@@ -76,6 +77,7 @@ class Training:
     done: int = 0
     proposed: int = 0
     saved_weight: float = 1.0
+    higher_tested: bool = False
 
     def midway(self, after: int = 0) -> int | None:
         """Of the earlier checkpoints that were not tested, lie after a step and before those that send back, the
@@ -393,7 +395,7 @@ class TrainingFacts:
         earlier_sends_back, later_sends_back: it is one of `Training.sent_back`.
         gained: retention gained since the training was continued after its end (`Training.restarted`), where that end
             was tested; of a step up to it, by the best that was tested after it.
-        class_photos, preserved, hears_text, named, judge_trained, saved_weight: see `Training`.
+        class_photos, preserved, hears_text, named, judge_trained, saved_weight, higher_tested: see `Training`.
         whole_weight: at which the LoRA's file applies all that was learned.
         more: how many steps to train on after the last, in tens, by what the steps so far brought
             (`metrics.share_to_train`); up to `Training.proposed` at least.
@@ -425,6 +427,7 @@ class TrainingFacts:
     hears_text: bool = True
     named: bool = False
     judge_trained: bool = False
+    higher_tested: bool = False
     more: int | None = None
     as_many: int | None = None
     unfinished: float | None = None

@@ -243,6 +243,7 @@ def training_facts(run: Training, now: float | None = None, best: float | None =
         hears_text=run.hears_text,
         named=run.named,
         judge_trained=run.judge_trained,
+        higher_tested=run.higher_tested,
         beside=run.beside,
     )
     if run.step is None:

@@ -49,6 +49,9 @@ FEW_TURNED = 6  # photos of turned heads; with fewer the first thing to add
 UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 PRESERVED_WEIGHT = 0.85  # mended ten of fourteen LoRAs that ignored prompts (docs/quality.md)
+LOWER_PRESERVED_WEIGHT = 0.7  # where that is not enough
+NEARLY_KEPT = 0.8  # so little is missing that a higher weight can bring it: 0.02 to 0.05
+HIGHER_WEIGHT = 1.2  # showed more of the face in eight of eight LoRAs that lacked a little of it (docs/likeness.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
@@ -106,6 +109,16 @@ CUT_SHORT: Condition = every(
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
+# Whole trainings of which a little more is wanted, and whose prompts still have an effect, which a weight costs.
+HIGHER: Condition = every(
+    RUN,
+    AT_WEIGHT_1,
+    at_least(lambda f: f.prompt.followed, HARDLY_FOLLOWED),
+    unless(at_least(lambda f: f.training.unfinished, UNFINISHED)),
+    unless(there(lambda f: f.training.class_photos)),
+    unless(there(lambda f: f.training.preserved)),
+    unless(there(lambda f: f.training.higher_tested)),
+)
 PAINTED: Condition = there(lambda f: f.ceiling.retention)  # only of painted pictures is a VAE's share known
 # Undertrained is said of a run whose gain is known; without one, no training can be blamed.
 NO_GAIN_IN_A_RUN: Condition = either(unless(RUN), unless(there(lambda f: f.base.uplift)))

@@ -24,6 +24,8 @@ from lib_lora.likeness.verdict.rule_conditions import (
     FALLEN,
     FEW_TURNED,
     HALF,
+    HIGHER,
+    HIGHER_WEIGHT,
     IGNORED,
     KEPT,
     LATER,
@@ -33,7 +35,9 @@ from lib_lora.likeness.verdict.rule_conditions import (
     LITTLE_FOLLOWED,
     LORA_BLURS,
     LOW_WEIGHT,
+    LOWER_PRESERVED_WEIGHT,
     MANY,
+    NEARLY_KEPT,
     NO_FACES,
     NO_GAIN_IN_A_RUN,
     NOT_LEARNED,
@@ -93,7 +97,12 @@ _ADD_TURNED = (
 _LEARNED_AHEAD = (*TURNED, at_least(lambda f: f.angles.frontal_kept, KEPT))
 _NAME_IT = (
     "The face is lost with one thing in the prompt: {weak}.",
-    "Name {weak} in the captions of the photos where it can be seen, or leave it out of the prompt.",
+    "Name it ({weak}) in the captions of the photos where it can be seen, or leave it out of the prompt.",
+)
+_AT_HIGHER_WEIGHT: tuple[str, str, Limit] = (
+    f"Test it at weight {HIGHER_WEIGHT:g}, and use it there if the face holds.",
+    "set_weight",
+    HIGHER_WEIGHT,
 )
 _SAID = "{kept_in_words}"
 _LEAKS = _SAID + "; but {leak} of {leak_cells} pictures without the trigger show this person too."
@@ -152,6 +161,7 @@ UNUSABLE = frozenset(
         "follows no prompt",
         "follows no prompt, class pictures",
         "follows no prompt, preserved",
+        "follows no prompt, preserved, lower weight",
         "follows prompts little, class pictures",
     )
 )
@@ -554,6 +564,21 @@ RULES: tuple[Rule, ...] = (
         PRESERVED_WEIGHT,
     ),
     Rule(
+        "follows no prompt, preserved, lower weight",
+        "follows no prompt",
+        (
+            *IGNORED,
+            PRESERVED,
+            below(lambda f: f.training.weight, 1.0),
+            at_least(lambda f: f.training.weight, LOW_WEIGHT),
+            at_least(lambda f: f.training.saved_weight, 1.0),
+        ),
+        _ONE_POSE,
+        f"Use the LoRA at weight {LOWER_PRESERVED_WEIGHT:g}.",
+        "set_weight",
+        LOWER_PRESERVED_WEIGHT,
+    ),
+    Rule(
         "follows no prompt, earlier step",
         "follows no prompt",
         (*IGNORED, there(lambda f: f.training.midway), AS_TRAINED),
@@ -676,6 +701,14 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.more,
         _TURNED_DRIFT,
     ),
+    Rule(
+        "angles, higher weight",
+        "drift",
+        (*_LEARNED_AHEAD, HIGHER),
+        _FROM_THE_FRONT,
+        *_AT_HIGHER_WEIGHT,
+        _TURNED_DRIFT,
+    ),
     Rule("angles", "drift", _LEARNED_AHEAD, *_ADD_TURNED),
     Rule("angles, no longer rising", "drift", (*TURNED, below(lambda f: f.training.risen, RISING)), *_ADD_TURNED),
     Rule("one attribute", "drift", (*WEAK_SPOT, at_least(lambda f: f.attribute.rest_kept, KEPT)), *_NAME_IT),
@@ -729,6 +762,19 @@ RULES: tuple[Rule, ...] = (
         lambda f: f.training.later,
     ),
     Rule(
+        "slightly under, higher weight",
+        "slightly undertrained",
+        (
+            *UNDER,
+            at_least(lambda f: f.base.uplift, EFFECT),
+            at_least(lambda f: f.identity.retention_best, NEARLY_KEPT),
+            at_least(lambda f: f.training.unfinished, 0.0),
+            HIGHER,
+        ),
+        _SAID + ".",
+        *_AT_HIGHER_WEIGHT,
+    ),
+    Rule(
         "slightly under",
         "slightly undertrained",
         (*UNDER, at_least(lambda f: f.base.uplift, EFFECT), RUN),
@@ -773,6 +819,7 @@ RULES: tuple[Rule, ...] = (
         "train_more",
         lambda f: f.training.more,
     ),
+    Rule("drift, higher weight", "drift", (*SHARPLY, HIGHER), _UNDER_LINE, *_AT_HIGHER_WEIGHT),
     Rule(
         "drift, one thing in common",
         "drift",

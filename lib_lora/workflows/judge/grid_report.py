@@ -271,6 +271,7 @@ def training_of(
         done=done_steps(run),
         proposed=proposed_steps(run),
         saved_weight=run.file.settings.saved_weight,
+        higher_tested=any(one.step == step and one.weight > weight for one in earlier),
     )
 
 
