@@ -12,6 +12,8 @@ whole run brings.
     python bench/photos/invent.py --work DIR --what covers  how alike faces are to themselves with their eyes covered:
                                                             of the six people, and of the candidates in DIR of earlier
                                                             runs
+    python bench/photos/invent.py --work DIR --what chance  how many photos of one and the same person are beyond the
+                                                            nearest stranger for the second recogniser
 
 DIR keeps every picture. Prints tables as they stand in docs/inventing.md. Seconds are those of the processor (of this
 process, its threads added up), which other programs on the machine do not lengthen: two cores have 1,800 in 15 minutes.
@@ -67,6 +69,7 @@ from lib_lora.workspace.workspace import Workspace  # noqa: E402
 
 DATA = ROOT / "tests" / "data"
 BASE = DATA / "mini-face" / "mini-face.safetensors"
+SIDE = 128  # pixels, of what the small base model paints
 SAME_PICTURE = 1e-3  # distance below which the second recogniser sees one picture twice: the picked candidate
 DESCRIBE = "a woman with short red hair, 30 years old"
 PICKS = ("good", "distinct")
@@ -91,6 +94,8 @@ def main() -> int:
         text = sides(options.work)
     elif options.what == "covers":
         text = covers(options.work)
+    elif options.what == "chance":
+        text = chance()
     else:
         text = stage(options.root, options.name)
     print(text)
@@ -102,7 +107,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--what", choices=("ways", "whole", "stage", "sides", "covers"), default="whole")
+    parser.add_argument("--what", choices=("ways", "whole", "stage", "sides", "covers", "chance"), default="whole")
     parser.add_argument("--picks", type=int, default=2, help="faces that the ways are tried from")
     parser.add_argument("--wishes", type=int, default=6, help="pictures of each way and face")
     parser.add_argument("--faces", type=int, default=1, help="of a whole run: how many, each of its own candidates")
@@ -324,6 +329,35 @@ def sides(work: Path) -> str:
             row += [sum(one >= nearest for one in far), f"{max(far, default=0.0):.2f}", f"{nearest:.2f}"]
             lines.append(f"| {' | '.join(map(str, row))} |")
     return "\n".join(lines)
+
+
+def chance(count: int = 19, seed: int = 0) -> str:
+    """Each photo of each of fourteen people once as the picked picture: how many other photos of that person are as far
+    from it as the nearest of `count` photos of other people, all at the small base model's size."""
+    from bench.training.quality_people import CLASS_WORDS, photos_of
+
+    second = _second()
+    if second is None:
+        raise SystemExit("the second recogniser's packages are missing")
+    described: dict[str, Array] = {}
+    for name in CLASS_WORDS:
+        pictures = [open_photo(path).convert("RGB").resize((SIDE, SIDE)) for path in photos_of(name)]
+        faces = [(picture, _engine().faces(picture)) for picture in pictures]
+        described[name] = np.stack([second.describe(picture, found[0].box) for picture, found in faces if found])
+    rng = np.random.default_rng(seed)
+    lines = ["| person | pairs of photos | beyond the nearest stranger | by less than 0.03 |", "|---|---|---|---|"]
+    whole = np.zeros(3, int)
+    for name, own in described.items():
+        others = np.concatenate([found for other, found in described.items() if other != name])
+        counts = np.zeros(3, int)
+        for place, picked in enumerate(own):
+            strangers = others[rng.choice(len(others), count, replace=False)]
+            nearest = np.linalg.norm(strangers - picked, axis=1).min()
+            beyond = np.linalg.norm(np.delete(own, place, 0) - picked, axis=1) - nearest
+            counts += [len(beyond), (beyond >= 0).sum(), ((beyond >= 0) & (beyond < 0.03)).sum()]
+        lines.append(f"| {name} | {' | '.join(map(str, counts))} |")
+        whole += counts
+    return "\n".join([*lines, f"| all | {' | '.join(map(str, whole))} |"])
 
 
 def covers(work: Path) -> str:
