@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from bench import results_file  # noqa: E402
 from bench.training.quality_people import CHOOSING  # noqa: E402
 from bench.training.quality_pictures import WITHOUT  # noqa: E402
 from bench.training.quality_table import (  # noqa: E402
@@ -108,11 +109,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variant", help="its name in the tables, with the weight when painting")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    results_file.add_option(parser)
     options = parser.parse_args()
     rows = [row for file in options.files for row in read_rows(file)]
     if not chosen(rows, options.variant):
         raise SystemExit(f"There is no run of {options.variant!r} in these files.")
-    print(table(rows, options.variant))
+    text = table(rows, options.variant)
+    print(text)
+    results_file.save("quality_goals", results_file.rows(text), options.results)
     return 0
 
 
