@@ -51,7 +51,7 @@ LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is wh
 PRESERVED_WEIGHT = 0.85  # mended ten of fourteen LoRAs that ignored prompts (docs/quality.md)
 LOWER_PRESERVED_WEIGHT = 0.7  # where that is not enough
 NEARLY_KEPT = 0.8  # so little is missing that a higher weight can bring it: 0.02 to 0.05
-HIGHER_WEIGHT = 1.2  # showed more of the face in eight of eight LoRAs that lacked a little of it (docs/likeness.md)
+HIGHER_WEIGHT = 1.2  # showed more of the face for 13 of 14 people (docs/likeness.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
 
