@@ -22,7 +22,6 @@ from bench import results_file  # noqa: E402
 from bench.training.quality_people import CHOOSING  # noqa: E402
 from bench.training.quality_pictures import WITHOUT  # noqa: E402
 from bench.training.quality_table import (  # noqa: E402
-    SPREADS,
     Metric,
     Row,
     by_person,
@@ -41,7 +40,7 @@ from bench.training.quality_table import (  # noqa: E402
 from bench.training.settings_study import read_rows  # noqa: E402
 
 IDENTITY, LEAK, OBEYED, VARIETY = 0.95, 0.05, 0.90, 0.85
-VARIETIES = {"direction": varied(SPREADS[0]), "mouth": varied(SPREADS[1]), "background": varied(SPREADS[2])}
+VARIETIES = {"direction": varied("yaw"), "mouth": varied("smile"), "background": varied("background")}
 MEANS: dict[str, Metric] = {
     "of the VAE's": identity_of_vae, "with words": with_words, "kept, dlib": kept_by_second, "obeyed": obeyed,
     "words' work": words_work, "contrast": contrast, "leak": leak, "leak in new words": leak_in_new_words,
@@ -83,14 +82,14 @@ def table(rows: Sequence[Row], variant: str) -> str:
         prompt, worst = max(((kind, by_prompt[kind][person]) for kind in WITHOUT), key=lambda one: one[1])
         least = min(found[person] for found in varieties)
         goals = reached(identities[person], worst, words[person], least)
+        for name, yes in {**goals, "all": all(goals.values())}.items():
+            every[name] = every.get(name, 0) + yes
         names = [name for name, yes in goals.items() if yes]
         said = "all" if all(goals.values()) else ", ".join(names) or "none"
-        for name in [*names, *(["all"] if said == "all" else [])]:
-            every[name] = every.get(name, 0) + 1
         cells = [f"{value:.2f}" for value in (identities[person], leaks[person])]
         cells += [f"{worst:.2f} ({prompt})", f"{words[person]:.2f}", f"{least:.2f}", said]
         lines.append(f"| {person} | {' | '.join(cells)} |")
-    counts = ", ".join(f"{name} {every.get(name, 0)}" for name in ("identity", "leak", "obeyed", "variety", "all"))
+    counts = ", ".join(f"{name} {count}" for name, count in every.items())
     lines += ["", f"Of {len(identities)} people ({len(rows)} runs) reach: {counts}.", ""]
     lines += ["| number | mean (95 %) |", "|---|---|"]
     lines += [f"| {name} | {told(by_person(rows, variant, metric), True)} |" for name, metric in MEANS.items()]

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import results_file
+from bench.training.settings_study import RESULTS, read_rows
+from bench.verdict import advice, real_choices
 from bench.verdict import likeness_figures as figures
 
 TABLE = "| people | grids |\n|---|---|\n| mara | 1 of 3 |\n| ines | 2 of 3 |\n"
@@ -95,3 +98,25 @@ def test_the_documents_tables_are_those_of_the_stored_parts():
     assert compared <= set(outputs) <= set(figures.PARTS)
     told = figures.DOCUMENT.read_text(encoding="utf-8")
     assert figures.differing(told, {name: text for name, text in outputs.items() if name in compared}) == []
+
+
+@pytest.mark.parametrize("study", [advice, real_choices], ids=["advice", "choices"])
+def test_the_studies_of_many_trainings_are_told_as_their_rows_stand(study, request):
+    rows = read_rows(results_file.FOLDER / request.node.callspec.id / RESULTS)
+    assert rows
+    told, printed = figures.tables(figures.DOCUMENT.read_text(encoding="utf-8")), figures.tables(study.table(rows))
+    assert printed
+    for heading, lines in printed.items():
+        assert set(lines) <= set(told[heading]), heading
+        if "person" not in heading:  # the tables of turned heads have the rows of earlier advice too
+            assert lines == told[heading]
+
+
+def test_rules_that_no_training_has_met_are_named_in_the_document():
+    text = " ".join(figures.DOCUMENT.read_text(encoding="utf-8").split())
+    met = {row["rule"] for row in read_rows(results_file.FOLDER / "advice" / RESULTS)}
+    listed = text.partition("No training here has brought about")[2].partition("So three rules")[0]
+    names = {name.strip(" -.") for name in re.split(r"[;:,]| - ", listed)}
+    for rule in advice.RULES:
+        parts = {part.strip() for part in rule.name.split(",")}
+        assert rule.name in met or parts <= names, rule.name

@@ -50,7 +50,7 @@ UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 PRESERVED_WEIGHT = 0.85  # mended ten of fourteen LoRAs that ignored prompts (docs/quality.md)
 LOWER_PRESERVED_WEIGHT = 0.7  # where that is not enough
-NEARLY_KEPT = 0.8  # so little is missing that a higher weight can bring it: 0.02 to 0.05
+NEARLY_KEPT = 0.8  # from here to `KEPT` is about what a higher weight adds (0.02 to 0.05)
 HIGHER_WEIGHT = 1.2  # showed more of the face for 13 of 14 people (docs/likeness.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 
@@ -109,7 +109,7 @@ CUT_SHORT: Condition = every(
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
-# Whole trainings of which a little more is wanted, and whose prompts still have an effect, which a weight costs.
+# A higher weight shows more of the face, but lowers the effect of the prompts, of which some has to be left.
 HIGHER: Condition = every(
     RUN,
     AT_WEIGHT_1,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lib_lora.likeness.report.report import load
+from lib_lora.likeness.report.report import Tested, load
 from lib_lora.runs.events import read_events
 from lib_lora.runs.reopen import reopen
 from lib_lora.training.plan.run_file import Run
@@ -189,6 +189,14 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     command = next_command(RunFolder(run.folder), leaking)
     assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
     assert f"--set steps={run.file.settings.steps}" in command
+
+
+def test_a_step_counts_as_tested_at_a_higher_weight_by_its_own_tests_alone(run):
+    def higher(*tests):
+        return training_of(run, 3, 1.0, [Tested(*one, 0.9) for one in tests], [], "sface").higher_tested
+
+    assert higher((3, 1.2))
+    assert not higher((3, 1.0), (3, 0.85), (2, 1.2))
 
 
 def test_what_is_proposed_for_a_run_that_was_made_shorter_is_as_many_steps_as_the_views_of_its_photos_make(run):
