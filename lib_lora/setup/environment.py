@@ -32,6 +32,9 @@ PURPOSES = {
 # Purposes that have a Python of their own: A1111's, and the newest that is supported (the newest numpy and scipy need
 # 3.12 or newer).
 PYTHONS = {"a1111": (3, 10), "newest": (3, 13)}
+# Purposes that have a folder of their own. In that of `try`, the bounds of the tests would put older packages in place,
+# and leave beside them what had come with the newer ones and does not work with these.
+APART = ("test", *PYTHONS)
 ALTERNATIVES = {  # four packages with the same module cv2: any of them will do
     "opencv-python-headless": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 }
@@ -209,7 +212,7 @@ def environment(purpose: str, root: Path = ROOT) -> Path:
     if chosen:
         path = Path(chosen).expanduser().absolute()
         return path.with_name(f"{path.name}-{purpose}-{_python_for(purpose)}") if purpose in PYTHONS else path
-    name = f"{purpose if purpose in PYTHONS else 'venv'}-{_python_for(purpose)}"
+    name = f"{purpose if purpose in APART else 'venv'}-{_python_for(purpose)}"
     return private_folder(root, name, lambda folder: ready(folder, requirements(purpose, root)))
 
 

@@ -159,7 +159,8 @@ def test_the_environment_lies_in_the_checkout_or_where_the_variable_says(monkeyp
     monkeypatch.delenv("SAMEFACE_ENV", raising=False)
     here = "{}.{}".format(*sys.version_info)
     assert environment.environment("try", Path("/x")) == Path("/x/.sameface") / f"venv-{here}"
-    assert environment.environment("test", Path("/x")) == environment.environment("try", Path("/x"))
+    assert environment.environment("run", Path("/x")) == environment.environment("try", Path("/x"))
+    assert environment.environment("test", Path("/x")) == Path("/x/.sameface") / f"test-{here}"
     assert environment.environment("a1111", Path("/x")) == Path("/x/.sameface/a1111-3.10")
     assert environment.environment("newest", Path("/x")) == Path("/x/.sameface/newest-3.13")
     monkeypatch.setenv("SAMEFACE_ENV", str(Path("/y/my env").absolute()))
