@@ -74,7 +74,16 @@ PRESERVE = {
         "preservation_share": share / 100,
         "preservation_painted": 0.0,
     }
-    for weight, share in ((1.0, 25), (1.0, 100), (2.0, 12.5), (4.0, 25), (8.0, 25), (0.3, 25), (4.0, 12.5))
+    for weight, share in (
+        (1.0, 25),
+        (1.0, 100),
+        (2.0, 25),
+        (2.0, 12.5),
+        (4.0, 25),
+        (8.0, 25),
+        (0.3, 25),
+        (4.0, 12.5),
+    )
 }
 HALF_PAINTED = {"preservation_painted": 0.5}  # half of it on pictures that the base model paints
 PAINTED = {**PRESERVE["w1s25"], **HALF_PAINTED}
@@ -178,6 +187,13 @@ VARIANTS: dict[str, Variant] = {
     "named_preserve_w1s25_painted100": Variant({**PAINTED, "preservation_painted": 1.0}, Material("named")),
     "unet_named_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("named")),
     "unet_words_preserve_w1s25_v2_painted50": Variant(UNET_PRESERVED | VECTORS[2] | PAINTED, Material("words")),
+    # the same in 192 steps, with once and twice the weight
+    **{
+        f"unet_words_preserve_{name}_v2_painted50_passes48": Variant(
+            UNET_PRESERVED | PRESERVE[name] | VECTORS[2] | HALF_PAINTED | {"passes": 48}, Material("words")
+        )
+        for name in ("w1s25", "w2s25")
+    },
     "filled_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("filled")),
     "taught_preserve_w1s25": Variant(PRESERVE["w1s25"], Material("taught")),
     # whose face a prediction would show is part of the loss, from half of the training on
