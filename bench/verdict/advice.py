@@ -66,7 +66,7 @@ TURNED_PHOTOS = PHOTOS / "turned"
 FURTHER = {"unseen27": "woman"}
 # Who is only in the cases whose advice too few of the others got.
 CONFIRMING = {"unseen28": "man", "unseen29": "man", "unseen33": "woman", "unseen50": "woman"}
-CONFIRMING_CASES = ("strong", "misused", "finished", "turned", "turned anyway")
+CONFIRMING_CASES = ("strong", "misused", "finished", "slower", "turned", "turned anyway")
 TURNED_ORDER = ("unseen2", "unseen1", "unseen27", "unseen8", "unseen18")
 ORDER = ("unseen2", "mara", "unseen18", "viktor", "unseen8", "ines", "unseen1", "clara", "tomas", "lena")
 SHORT, EARLY, ENOUGH, LONG = 20, 28, 60, 100  # steps
@@ -76,7 +76,7 @@ FRESH_SEED = 7000
 FRESH_TEST = {"count": len(PROMPTS), "first_seed": FRESH_SEED}
 CLASS_PASSES = 42  # through 14 photos, half of each batch
 STRONG_PRESERVATION, PRESERVED_PASSES = 4.0, 48  # `preservation_weight`, `passes`
-SLOW, LOW, HOT, BREAKING = 1 / 16, 1 / 2, 2.0, 3.0  # times the preset's learning rate
+SLOW, LOWER, LOW, HOT, BREAKING = 1 / 16, 1 / 3, 1 / 2, 2.0, 3.0  # times the preset's learning rate
 
 ANYWAY = "turned anyway"  # a case in which no advice is followed
 LOWER_ANYWAY = "output preservation, a lower weight anyway"  # and a state
@@ -282,6 +282,15 @@ def finished(place: Workplace) -> Steps:
     yield followed("all steps at half the rate", place, before)
 
 
+def slower(place: Workplace) -> Steps:
+    """The same at a third of the preset's rate, for those who are told nothing at half of it."""
+    from lib_lora.training.plan.run_file import saved_steps
+
+    run = place.train({"save_every": 10_000, **rates(LOWER)})
+    before = place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS)))
+    yield followed("all steps at a third of the rate", place, before)
+
+
 def outside(place: Workplace) -> Steps:
     """Pictures that another program has painted with a LoRA of an unknown name, at weights that are too low, beside a
     test grid of the same prompts."""
@@ -347,7 +356,7 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14), "leak": (leaking, 14), PRESERVED: (preserved, 14), FINISHED: (finished, 14),
-    "outside": (outside, 14), "alone": (photos_alone, 14), "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
+    "slower": (slower, 14), "outside": (outside, 14), "alone": (photos_alone, 14), "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
 }  # fmt: skip
 
 
