@@ -76,7 +76,8 @@ FRESH_SEED = 7000
 FRESH_TEST = {"count": len(PROMPTS), "first_seed": FRESH_SEED}
 CLASS_PASSES = 42  # through 14 photos, half of each batch
 STRONG_PRESERVATION, PRESERVED_PASSES = 4.0, 48  # `preservation_weight`, `passes`
-SLOW, LOWER, LOW, HOT, BREAKING = 1 / 16, 1 / 3, 1 / 2, 2.0, 3.0  # times the preset's learning rate
+SLOW, LOW, HOT, BREAKING = 1 / 16, 1 / 2, 2.0, 3.0  # times the preset's learning rate
+LOWER = {"a quarter": 1 / 4, "a sixth": 1 / 6}
 
 ANYWAY = "turned anyway"  # a case in which no advice is followed
 LOWER_ANYWAY = "output preservation, a lower weight anyway"  # and a state
@@ -189,7 +190,6 @@ def whole(place: Workplace) -> Steps:
     yield followed(f"{ENOUGH} steps", place, place.test(run, at(ENOUGH)))
     for weight in (0.5, 2.0):
         yield followed(f"weight {weight:g}", place, place.test(run, at(ENOUGH, weight=weight)))
-    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, steps=2)))
     yield followed("64 pixels", place, place.test(run, at(ENOUGH, side=64)))
 
 
@@ -208,10 +208,16 @@ def strong(place: Workplace) -> Steps:
 
 
 def misused(place: Workplace) -> Steps:
-    """Enough steps and two checkpoints, and the highest weight of the form, or too few sampling steps."""
+    """Enough steps and two checkpoints, and the highest weight of the form."""
     run = place.train({"steps": ENOUGH, "save_every": ENOUGH // 2})
     yield followed("weight 2", place, place.test(run, at(ENOUGH, weight=2.0)))
-    yield followed("2 sampling steps", place, place.test(run, at(ENOUGH, steps=2)))
+
+
+def hurried(place: Workplace) -> Steps:
+    """Enough steps and two checkpoints, and the pictures painted with few sampling steps."""
+    run = place.train({"steps": ENOUGH, "save_every": ENOUGH // 2})
+    for steps in (2, 3, 4):
+        yield followed(f"{steps} sampling steps", place, place.test(run, at(ENOUGH, steps=steps)))
 
 
 def few(place: Workplace) -> Steps:
@@ -283,12 +289,16 @@ def finished(place: Workplace) -> Steps:
 
 
 def slower(place: Workplace) -> Steps:
-    """The same at a third of the preset's rate, for those who are told nothing at half of it."""
+    """The same at still lower rates, until a test gives the advice of a higher weight; for those who are told nothing
+    at half of the preset's rate."""
     from lib_lora.training.plan.run_file import saved_steps
 
-    run = place.train({"save_every": 10_000, **rates(LOWER)})
-    before = place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS)))
-    yield followed("all steps at a third of the rate", place, before)
+    for name, rate in LOWER.items():
+        run = place.train({"save_every": 10_000, **rates(rate)})
+        before = place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS)))
+        yield followed(f"all steps at {name} of the rate", place, before)
+        if _is_told(before, HIGHER_WEIGHT):
+            return
 
 
 def outside(place: Workplace) -> Steps:
@@ -356,7 +366,8 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14), "leak": (leaking, 14), PRESERVED: (preserved, 14), FINISHED: (finished, 14),
-    "slower": (slower, 14), "outside": (outside, 14), "alone": (photos_alone, 14), "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
+    "slower": (slower, 14), "hurried": (hurried, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
+    "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
 }  # fmt: skip
 
 

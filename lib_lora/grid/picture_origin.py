@@ -50,6 +50,7 @@ class PictureOrigin:
         vae: file name of a VAE that stood in for the base model's own, without its ending; `OWN_VAE` = that none did.
         prompt: without ``<lora:...>``.
         seed: of the initial noise; None = it does not say.
+        steps: of sampling, all passes together; None = it does not say.
         lora: file name of the LoRA without its ending; empty where there is none, or more than one.
         weight: of the LoRA.
         size: width and height in pixels, as the file is.
@@ -62,6 +63,7 @@ class PictureOrigin:
     vae: str = ""
     prompt: str = ""
     seed: int | None = None
+    steps: int | None = None
     lora: str = ""
     weight: float = 1.0
     size: tuple[int, int] = (0, 0)
@@ -143,6 +145,7 @@ def _of_a1111(text: str, size: tuple[int, int]) -> PictureOrigin | None:
     lora = next(iter(loras)) if len(loras) == 1 else ""
     weight = _weight(loras.get(lora) or "1")
     digest, seed = said.get("Model hash", ""), said.get("Seed", "")
+    steps = [said[name] for name in ("Steps", "Hires steps") if name in said]
     return PictureOrigin(
         "painted",
         "A1111",
@@ -151,6 +154,7 @@ def _of_a1111(text: str, size: tuple[int, int]) -> PictureOrigin | None:
         vae=_vae(said),
         prompt=" ".join(_LORA.sub("", prompt).split()),
         seed=int(seed) if re.fullmatch(f"[0-9]{{1,{_DIGITS}}}", seed) else None,
+        steps=sum(map(int, steps)) if all(re.fullmatch("[0-9]{1,4}", one) for one in steps) else None,
         lora="" if weight is None else printable(lora),
         weight=1.0 if weight is None else weight,
         size=size,
@@ -199,6 +203,7 @@ def _of_comfy(text: str, size: tuple[int, int]) -> PictureOrigin | None:
     weights = {_weight(value) for value in _inputs(nodes, "strength_model", (int, float, _TooLong))} or {1.0}
     weight = weights.pop() if len(weights) == 1 else None
     seeds = [*_inputs(nodes, "seed", int), *_inputs(nodes, "noise_seed", int)]
+    steps = [value for value in _inputs(nodes, "steps", int) if value > 0]
     vaes = {_stem(name) for name in _inputs(nodes, "vae_name", str)}
     return PictureOrigin(
         "painted",
@@ -206,6 +211,7 @@ def _of_comfy(text: str, size: tuple[int, int]) -> PictureOrigin | None:
         base=bases.pop() if len(bases) == 1 else "",
         vae=vaes.pop() if len(vaes) == 1 else "",
         seed=seeds[0] if len(seeds) == 1 and seeds[0] >= 0 else None,
+        steps=sum(steps) or None,
         lora=loras.pop() if len(loras) == 1 and weight is not None else "",
         weight=1.0 if weight is None else weight,
         size=size,

@@ -27,7 +27,7 @@ A1111 = (
     "Version: v1.10.1"
 )
 SAID = Origin("painted", "A1111", "v1-5, pruned: ema", "6ce0161689", "vae-ft-mse", "photo of mrxa woman, (smiling:1.2) "
-              ", beach", 1001, "mara-001-000480", 0.8, (8, 16))  # fmt: skip
+              ", beach", 1001, 20, "mara-001-000480", 0.8, (8, 16))  # fmt: skip
 
 
 def _png(path: Path, **texts: str) -> Path:
@@ -77,13 +77,35 @@ def test_which_vae(tmp_path, more, vae):
     assert read_origin(_png(tmp_path / "a.png", parameters=text)).vae == vae
 
 
+@pytest.mark.parametrize(
+    ("values", "steps"),
+    [
+        ("Steps: 2, Hires steps: 8", 10),
+        ("Steps: 4, Size: 8x8", 4),
+        ("Steps: 99999", None),
+        ("Steps: 4, Hires steps: x", None),
+    ],
+)
+def test_how_many_sampling_steps(tmp_path, values, steps):
+    assert read_origin(_png(tmp_path / "a.png", parameters=f"a\n{values}")).steps == steps
+
+
+def test_sampling_steps_of_two_samplers_add_up(tmp_path):
+    nodes = {str(n): {"class_type": "KSampler", "inputs": {"steps": n}} for n in (3, 4)}
+    odd = {
+        "7": {"class_type": "KSampler", "inputs": {"steps": ["3", 0]}},
+        "8": {"class_type": "x", "inputs": {"steps": -9}},
+    }
+    assert read_origin(_png(tmp_path / "a.png", prompt=json.dumps(nodes | odd))).steps == 7
+
+
 def test_comfyui_in_png_and_webp(tmp_path):
     graph = {
-        "3": {"class_type": "KSampler", "inputs": {"seed": 5, "model": ["10", 0]}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 12, "model": ["10", 0]}},
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd\\v1-5.ema.safetensors"}},
         "10": {"class_type": "LoraLoader", "inputs": {"lora_name": "x/mara.safetensors", "strength_model": 0.7}},
     }
-    wanted = Origin("painted", "ComfyUI", base="v1-5.ema", seed=5, lora="mara", weight=0.7, size=(8, 16))
+    wanted = Origin("painted", "ComfyUI", base="v1-5.ema", seed=5, steps=12, lora="mara", weight=0.7, size=(8, 16))
     assert read_origin(_png(tmp_path / "a.png", prompt=json.dumps(graph))) == wanted
     exif = Image.Exif()
     exif[0x0110] = "prompt:" + json.dumps(graph)

@@ -83,6 +83,7 @@ CASES = {
     "origin unknown": {"refusal": "these pictures were painted", "remedy": "Name the base model", "separation": None},
     "no lines": {"refusal": "there are no strangers to compare with", "separation": None},
     "nothing readable": {"read": 0, "counted": 0, "faces": 0},
+    "few sampling steps": {**WEAK, "sampling_steps": 2},
     "base paints no face": {"no_face": 18, "no_face_share": 0.9, "base_no_face_share": 0.95},
     "faces break, earlier step tested": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25, "usable_step": 600},
     "faces break, earlier step": {"no_face": 5, "no_face_share": 0.25, "no_face_more": 0.25},
@@ -184,6 +185,7 @@ NOTE_CASES = {
     "prompts at a lower weight": {"preserved": True},
     "prompts at a lower weight, little followed": {"followed": 0.33},
     "saved at less": {**CASES["slightly under"], "saved_weight": 0.85, "whole_weight": 1.18},
+    "few sampling steps": {**CASES["slightly under"], "sampling_steps": 4},
     "judge has trained": {"judge_trained": True},
     "low ceiling": {"ceiling_retention": 0.6, "retention_best": 0.7},
     "eyes": {"eye_change": 22.0},
@@ -649,6 +651,18 @@ def test_what_lacks_a_little_after_a_whole_training_is_tested_at_a_higher_weight
     ):  # fmt: skip
         assert judge(changed(CLEAN, **known, **unlike)).value != 1.2
     assert judge(changed(CLEAN, **CASES["slightly under"])).action == "train_more"  # too much is missing
+
+
+@pytest.mark.parametrize("values", [SPOILED, COLLAPSED, CASES["blurred faces"], CASES["too few faces"]], ids=repr)
+def test_no_training_is_blamed_for_faces_that_were_not_painted_to_the_end(values):
+    made = judge(changed(CLEAN, **{**values, "retention_best": None, "sampling_steps": 4}))
+    assert (made.rule, made.judged, made.drift) == ("few sampling steps", False, False)
+
+
+def test_few_sampling_steps_are_no_matter_where_they_show_the_face_or_are_enough():
+    for more in ({"sampling_steps": 5}, {"sampling_steps": None}, {"sampling_steps": 4, "retention_best": 0.5}):
+        assert judge(changed(CLEAN, **{**WEAK, **more})).rule != "few sampling steps"
+    assert judge(changed(CLEAN, sampling_steps=4)).notes == []  # of a base model that needs no more
 
 
 def test_the_verdicts_of_unusable_checkpoints_are_there():

@@ -171,6 +171,7 @@ class PictureFacts:
         hidden: pictures in which something hides who the face is (`faces.unjudgeable`); `hidden_by` the most frequent.
         several: pictures with a second face that may be the one that is meant (`ImageScore.faces`).
         ok, drifting, lost: counted pictures by `status_of`.
+        sampling_steps: with which most of them were painted, or fewer; None where that is not known.
     """
 
     count: int = _kept_as("pictures", 0)
@@ -195,6 +196,7 @@ class PictureFacts:
     ok: int = 0
     drifting: int = 0
     lost: int = 0
+    sampling_steps: int | None = None
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def _seen(shown: PictureSet, calibration: Calibration) -> PictureFacts:
         ok=named.count("ok"),
         drifting=named.count("drift"),
         lost=named.count("lost"),
+        sampling_steps=shown.sampling_steps,
     )
 
 

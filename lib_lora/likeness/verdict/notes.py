@@ -13,6 +13,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     HALF_FOLLOWED,
     KEPT,
     LEAKED,
+    LEAST_SAMPLING,
     MANY,
     PRESERVED,
     UNTRIGGERED,
@@ -120,6 +121,13 @@ NOTES: tuple[Note, ...] = (
         ),
         "The LoRA is saved at {saved_weight:g} of what it has learned: before training on, test a weight of "
         "{whole_weight:g}, which shows all of it.",
+        kinds=("undertrained", "slightly undertrained", "drift"),
+    ),
+    Note(
+        "few sampling steps",
+        (below(lambda f: f.pictures.sampling_steps, LEAST_SAMPLING),),
+        "Painted with {sampling_steps} sampling steps: unless the base model needs no more, test with 20 before "
+        "training on, since unfinished faces are less like the photos.",
         kinds=("undertrained", "slightly undertrained", "drift"),
     ),
     Note(

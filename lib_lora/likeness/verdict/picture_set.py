@@ -34,6 +34,7 @@ class PictureSet:
             None without CLIP.
         clip: the CLIP model behind the two; empty without CLIP.
         training: where in a run they come from.
+        sampling_steps: with which most of them were painted, or fewer; None where that is not known.
     """
 
     pictures: Sequence[Measured]
@@ -47,6 +48,7 @@ class PictureSet:
     diversity: tuple[float, float] | None = None
     clip: str = ""
     training: Training = field(default_factory=Training)
+    sampling_steps: int | None = None
 
     @property
     def without(self) -> Sequence[Measured] | None:
@@ -66,6 +68,17 @@ def without_drawn(pictures: Sequence[Measured], asked: Sequence[Asked]) -> list[
         else item
         for item, what in zip(pictures, asked, strict=True)
     ]
+
+
+def most_sampled(steps: Sequence[int | None]) -> int | None:
+    """The sampling steps with which more than half of the pictures were painted, or fewer; None where so many do not
+    say.
+
+    Args:
+        steps: of each picture; None where it is not known.
+    """
+    known, most = sorted(one for one in steps if one is not None), len(steps) // 2
+    return known[most] if most < len(known) else None
 
 
 def likenesses(pictures: Sequence[Measured]) -> Numbers:

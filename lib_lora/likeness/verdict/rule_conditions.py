@@ -20,6 +20,7 @@ from lib_lora.likeness.verdict.rule_language import (
 
 KEPT = 0.85  # of the identity: the face is learned
 HALF = 0.5
+LEAST_SAMPLING = 5  # sampling steps; see docs/likeness.md
 MANY = 0.5  # share of the pictures from which they are all like that
 FEW = 0.2  # share of the pictures up to which one is an exception
 NO_FACES = 0.10

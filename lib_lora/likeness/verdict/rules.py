@@ -32,6 +32,7 @@ from lib_lora.likeness.verdict.rule_conditions import (
     LATER_WORSE,
     LEAKED,
     LEARNED,
+    LEAST_SAMPLING,
     LITTLE_FOLLOWED,
     LORA_BLURS,
     LOW_WEIGHT,
@@ -207,6 +208,18 @@ RULES: tuple[Rule, ...] = (
         "Check the files listed below; supported formats are PNG, JPEG and WebP.",
     ),
     # -- the pictures lack something
+    Rule(
+        "few sampling steps",
+        "not measurable",
+        (
+            below(lambda f: f.pictures.sampling_steps, LEAST_SAMPLING),
+            unless(at_least(lambda f: f.identity.retention_best, HALF)),
+        ),
+        "The pictures were painted with {sampling_steps} sampling steps, after which most base models' faces are "
+        "unfinished.",
+        "Paint with as many sampling steps as the base model needs (20 for most), and test again; do not retrain for "
+        "this.",
+    ),
     Rule(
         "base paints no face",
         "no face",
@@ -448,8 +461,7 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), LATER),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that the pictures were painted with 20 sampling steps or more; if so, test the later checkpoint, step "
-        "{later}, as well{later_at_one}.",
+        "Test the later checkpoint, step {later}, as well{later_at_one}.",
         "test_step",
         lambda f: f.training.later,
     ),
@@ -458,8 +470,8 @@ RULES: tuple[Rule, ...] = (
         "undertrained",
         (*WEAK, below(lambda f: f.base.uplift, EFFECT), RUN),
         "With the LoRA the face is hardly more like the photos than without it ({uplift:+.2f}).",
-        "Check that the trigger is in the captions and in the prompt, and that the pictures were painted with 20 "
-        "sampling steps or more; if so, train {as_many} more steps{after_last}{at_one}.",
+        "Check that the trigger is in the captions and in the prompt; if so, train {as_many} more "
+        "steps{after_last}{at_one}.",
         "train_more",
         lambda f: f.training.as_many,
     ),

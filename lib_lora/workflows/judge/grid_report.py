@@ -26,7 +26,7 @@ from lib_lora.likeness.report import report_html
 from lib_lora.likeness.report.report import Basis, FurtherLora, Paths, Report, Row, Subject, Tested, TrainingCost
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
-from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.likeness.verdict.picture_set import PictureSet, most_sampled, without_drawn
 from lib_lora.likeness.verdict.rules import UNUSABLE
 from lib_lora.likeness.verdict.verdict import weight_to_test
 from lib_lora.pictures import Cell
@@ -190,6 +190,7 @@ def judge_grid(
                 ceiling=faces_of(top),
                 ceiling_lost=lost_of(top),
                 training=training,
+                sampling_steps=most_sampled([cell.steps for cell in plan["lora"]]),
             ),
             paths,
             Basis(template, lines, engine.licence, ruler, top),

@@ -20,7 +20,7 @@ from lib_lora.likeness.report import report as reports
 from lib_lora.likeness.report.report import Report, Subject
 from lib_lora.likeness.report.report_text import as_text
 from lib_lora.likeness.verdict.facts import Asked, Training
-from lib_lora.likeness.verdict.picture_set import PictureSet, without_drawn
+from lib_lora.likeness.verdict.picture_set import PictureSet, most_sampled, without_drawn
 from lib_lora.pictures import Cell
 from lib_lora.runs.records import run_records
 from lib_lora.training.plan.run_file import Run, load_run, saved_steps
@@ -143,7 +143,12 @@ class PictureJudge:
             asked = [replace(what, prompt=path.stem, seed=None) for what, path in zip(asked, files, strict=True)]
         subject, training, tested = self._trained(drawn, origins)
         shown = PictureSet(
-            pictures, asked, ceiling=faces_of(drawn.ceiling), ceiling_lost=lost_of(drawn.ceiling), training=training
+            pictures,
+            asked,
+            ceiling=faces_of(drawn.ceiling),
+            ceiling_lost=lost_of(drawn.ceiling),
+            training=training,
+            sampling_steps=most_sampled([origin.steps for origin in origins]),
         )
         if drawn.grid:
             shown = self._beside(shown, drawn.grid, cells, files)
