@@ -131,6 +131,22 @@ def test_a_hard_photo_of_the_person_stays_where_strangers_are_known() -> None:
     assert found.scores[-1] == pytest.approx(float(robust_mean.unit(own.sum(0)) @ hard), abs=1e-5)
 
 
+@pytest.mark.parametrize(("above", "stays"), [(0.04, False), (0.06, True)])
+def test_a_hard_photo_stays_from_005_above_the_strangers_99th_percentile_on(above: float, stays: bool) -> None:
+    """All lie at known cosines to the mean of the person's other photos, which is the first axis."""
+
+    def at(cosine: float, axis: int, sign: int = 1) -> np.ndarray:
+        vector = np.zeros(32)
+        vector[[0, axis]] = cosine, sign * np.sqrt(1 - cosine**2)
+        return vector
+
+    own = np.array([at(0.9, axis, sign) for axis in range(1, 7) for sign in (1, -1)])
+    near, others = [at(0.4, 8 + n) for n in range(6)], [at(0.1, 20 + n % 10) for n in range(194)]
+    everyone = np.array([*own, at(0.4 + above, 31)], np.float32)
+    found = robust_mean.robust_mean(everyone, np.ones(13), strangers=np.array([*near, *others], np.float32))
+    assert found.kept.tolist() == [*[True] * 12, stays]
+
+
 def test_a_stranger_is_left_out_also_where_strangers_are_known() -> None:
     everyone = np.concatenate([person(1, 12), person(2, 1)])
     strangers = np.concatenate([person(seed, 1) for seed in range(100, 300)])

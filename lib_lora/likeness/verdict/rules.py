@@ -82,6 +82,8 @@ _TURNED_PHOTOS = (
     "3 to 5 photos with the head turned left and right (there are {photos_left} turned to the left and {photos_right} "
     "to the right of the picture), train again, and keep the LoRA that is better."
 )
+# Photos that were added did not help (docs/likeness.md), so they come second, and the better LoRA is kept.
+_OTHER_SEEDS = "Test it once more with other seeds; if the face drifts again, add "
 _TRAIN_MORE = "Train {more} more steps{after_last}{at_one}, and keep the step that is better."
 _FROM_THE_FRONT = (
     "From the front {ahead_ok} of {ahead} faces are clearly this person; {turned_in_words} are below the keep line."
@@ -837,7 +839,7 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*SHARPLY, there(lambda f: f.attribute.shared)),
         _UNDER_LINE,
-        "Add 3 to 5 photos with {shared}, and train again.",
+        _OTHER_SEEDS + "3 to 5 photos with {shared}, train again, and keep the LoRA that is better.",
         "add_photos",
     ),
     Rule(
@@ -845,7 +847,7 @@ RULES: tuple[Rule, ...] = (
         "drift",
         (*SHARPLY, below(lambda f: f.photos.left + f.photos.right, FEW_TURNED)),
         _UNDER_LINE,
-        "Test it once more with other seeds; if the face drifts again, add " + _TURNED_PHOTOS,
+        _OTHER_SEEDS + _TURNED_PHOTOS,
         "add_photos",
     ),
     Rule(
@@ -853,7 +855,9 @@ RULES: tuple[Rule, ...] = (
         "drift",
         SHARPLY,
         _UNDER_LINE,
-        "Add 3 to 5 close, sharp photos in other light and with other expressions, and train again.",
+        _OTHER_SEEDS
+        + "3 to 5 close, sharp photos in other light and with other expressions, train again, and keep the "
+        "LoRA that is better.",
         "add_photos",
     ),
     Rule(
