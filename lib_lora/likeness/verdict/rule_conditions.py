@@ -51,7 +51,7 @@ UNFINISHED = 0.2  # of the proposed steps
 LOW_WEIGHT = 0.75  # under it the weight is the first thing to change; 0.8 is where other advice sends a burnt LoRA
 PRESERVED_WEIGHT = 0.85  # mended ten of fourteen LoRAs that ignored prompts (docs/quality.md)
 LOWER_PRESERVED_WEIGHT = 0.7  # where that is not enough
-NEARLY_KEPT = 0.8  # from here to `KEPT` is about what a higher weight adds (0.02 to 0.05)
+NEARLY_KEPT = 0.7  # after a whole training a test at a higher weight is tried before more steps, which cost more
 HIGHER_WEIGHT = 1.2  # showed more of the face for 13 of 14 people (docs/likeness.md)
 PRESERVATION = 1.0  # the `preservation_weight` that is advised (docs/quality.md)
 

@@ -45,7 +45,7 @@ def grids(main, tmp_path_factory):
     assert "mini-face" in (root / "data/characters/lena/runs/001/run.yaml").read_text(encoding="utf-8")
     found = {}
     for step in (EARLY, LATE):
-        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 4, "--json")
+        said = main("grid", "lena", "--data", root / "data", "--quick", "--step", step, "--grid-steps", 5, "--json")
         assert said.status in (0, 3), said.err
         found[step] = json.loads(said.out)
     found["run"] = root / "data" / "characters" / "lena" / "runs" / "001"
