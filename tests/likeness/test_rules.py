@@ -59,7 +59,7 @@ WEAK = {
     "as_strangers": 18.0, "ok": 0, "uplift": 0.15, "base_alike": 0.75,
     "mutual": 0.4, "fallen": None,
 }  # fmt: skip
-UNDER = {"retention": 0.7, "retention_best": 0.7, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
+UNDER = {"retention": 0.65, "retention_best": 0.65, "drifting": 8, "under_keep": 8, "as_strangers": 4.0, "ok": 12}
 NO_RUN = {
     "step": None, "later": None, "earlier": None, "midway": None, "more": None, "as_many": None, "fallen": None,
     "best_step": None, "usable_step": None, "unfinished": None,
@@ -150,7 +150,7 @@ CASES = {
     "slightly under, trained on in vain": {**UNDER, **LAST, "gained": 0.02},
     "slightly under, later step is worse": {**UNDER, "later_sends_back": True},
     "slightly under, later step": UNDER,
-    "slightly under, higher weight": {**UNDER, **LAST, "retention_best": 0.82},
+    "slightly under, higher weight": {**UNDER, **LAST, "retention_best": 0.7},
     "slightly under": {**UNDER, **LAST},
     "drift, lower weight seen": {**UNDER, "retention_best": 0.88, "weight": 0.6},
     "slightly under, outside a run": {**UNDER, **NO_RUN},
@@ -393,7 +393,7 @@ def test_each_refusal_is_said_with_its_values(code):
 def test_what_photos_lack_is_translated_but_for_the_words_of_the_prompt(attribute, said):
     facts = changed(CLEAN, **{**CASES["drift, one thing in common"], "shared": said})
     advice = messages(judge(facts), facts).advice
-    assert str(advice) == f"Add 3 to 5 photos with {said}, and train again."
+    assert f"if the face drifts again, add 3 to 5 photos with {said}, train again" in str(advice)
     assert advice.values["shared"].values == {"value": attribute.partition(": ")[2]}
     assert templates_of(advice.for_programs()) <= {*templates()}
 
@@ -471,7 +471,7 @@ def test_half_the_identity_is_not_another_person():
     """Where the stranger line lies high, faces that keep 70 % of the identity can lie under it."""
     made = changed(CLEAN, **{**UNDER, **NO_RUN, **NO_BASE, "lost": 12, "lost_share": 0.6, "under_keep": 18})
     assert judge(made).kind == "drift"
-    assert "70%" in judge(changed(made, alarm_from=None)).because
+    assert "65%" in judge(changed(made, alarm_from=None)).because
 
 
 def test_little_identity_is_undertrained_even_where_no_face_counts_as_lost():

@@ -179,8 +179,8 @@ def test_a_test_with_another_lora_says_nothing_of_the_run_alone(run, eye, ink, p
     from lib_lora.workflows.judge.grid_report import tested
 
     paint(until=0.5)
-    alone = paint_and_score(run, GridRequest(3, steps=1, count=7), _silent, False, engine=eye)
-    beside = paint_and_score(run, GridRequest(3, steps=1, count=7, more=((ink, 1.0),)), _silent, False, engine=eye)
+    alone = paint_and_score(run, GridRequest(3, steps=5, count=7), _silent, False, engine=eye)
+    beside = paint_and_score(run, GridRequest(3, steps=5, count=7, more=((ink, 1.0),)), _silent, False, engine=eye)
     assert [(one.file, one.weight) for one in beside.report.subject.more] == [(ink.name, 1.0)]
     assert beside.report.verdict.drift
     assert beside.report.facts.training.step is None
@@ -192,7 +192,7 @@ def test_a_test_with_another_lora_says_nothing_of_the_run_alone(run, eye, ink, p
     assert run_records.best([(run_records.run(run.folder), records[:2])]) is records[1]
     assert [one.retention for one in tested(run, alone.report.ruler)] == [alone.report.facts.identity.retention]
     # the same again is the same grid, and one with another weight is not
-    again = paint_and_score(run, GridRequest(3, steps=1, count=7, more=((ink, 1.0),)), _silent, False, engine=eye)
+    again = paint_and_score(run, GridRequest(3, steps=5, count=7, more=((ink, 1.0),)), _silent, False, engine=eye)
     assert again.folder == beside.folder
     plan = json.loads((beside.folder / "plan.json").read_text(encoding="utf-8"))
     [[name, weight, digest]] = plan["lora"][0]["more"]

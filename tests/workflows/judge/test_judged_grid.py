@@ -57,7 +57,7 @@ def paint(monkeypatch, fake_painter):
 
 
 def _judged(run, eye, step=3, again=True):
-    return paint_and_score(run, GridRequest(step, 1.0, 1), lambda kind, **fields: None, again, engine=eye)
+    return paint_and_score(run, GridRequest(step, 1.0, 5), lambda kind, **fields: None, again, engine=eye)
 
 
 def test_a_picture_asked_for_as_a_painting_does_not_count(run, eye, paint):
