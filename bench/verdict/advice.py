@@ -42,7 +42,6 @@ from bench import results_file  # noqa: E402
 from bench.training.settings_study import PEOPLE, RESULTS, add_row, alone, interval, read_rows  # noqa: E402
 from bench.verdict.followed_advice import (  # noqa: E402
     BASE,
-    PLAIN,
     RATES,
     SAMPLING,
     AdvisedPerson,
@@ -83,9 +82,8 @@ LOWER = {"a quarter": 1 / 4, "a sixth": 1 / 6}
 ANYWAY = "turned anyway"  # a case in which no advice is followed
 LOWER_ANYWAY = "output preservation, a lower weight anyway"  # and a state
 HIGHER_ANYWAY = "all steps at half the rate, a higher weight anyway"
-PLAIN_ANYWAY = "written captions, plain ones anyway"
-UNADVISED = (LOWER_ANYWAY, HIGHER_ANYWAY, PLAIN_ANYWAY)
-PRESERVED, FINISHED, WRITTEN = "preserved", "finished", "written"
+UNADVISED = (LOWER_ANYWAY, HIGHER_ANYWAY)
+PRESERVED, FINISHED = "preserved", "finished"
 LIKENESS = "likeness"
 # What an advice wants to better, where it is not the likeness; by the kind of verdict, or the rule.
 MEASURES = {
@@ -303,29 +301,6 @@ def slower(place: Workplace) -> Steps:
             return
 
 
-def written(place: Workplace) -> Steps:
-    """All steps with the captions of `caption --fill`, at ever lower rates until a test at a higher weight has advice
-    too; and plain captions at the preset's rate also where the verdict does not ask for them."""
-    from lib_lora.training.plan.run_file import saved_steps
-
-    place.caption()
-    whole = {"save_every": 10_000}
-    for name, rate in {"the preset's": 1.0, "half the": LOW, **LOWER}.items():
-        run = place.train({**whole, **rates(rate)})
-        tested = [place.test(run, at(saved_steps(run)[-1], count=len(PROMPTS)))]
-        if rate == 1:
-            plain = place.train({**whole, **rates(rate), "plain_captions": True})
-            after = place.test(plain, replace(tested[0].request, step=saved_steps(plain)[-1]))
-            yield row_of(PLAIN_ANYWAY, place, tested[0], after, PLAIN)
-        if not _is_told(tested[0], HIGHER_WEIGHT):
-            yield row_of(f"written captions, {name} rate", place, tested[0], None, "")
-            continue
-        yield followed(f"written captions, {name} rate", place, tested[0], tested)
-        if tested[-1].report.verdict.drift:
-            yield followed(f"written captions, {name} rate, weight {HIGHER_WEIGHT:g}", place, tested[-1])
-            return
-
-
 def outside(place: Workplace) -> Steps:
     """Pictures that another program has painted with a LoRA of an unknown name, at weights that are too low, beside a
     test grid of the same prompts."""
@@ -391,8 +366,8 @@ CASES: dict[str, tuple[Callable[[Workplace], Steps], int]] = {
     "class": (class_pictures, 14), "used": (used, 14), "strong": (strong, 14), "misused": (misused, 14),
     "breaking": (partial(too_high, factor=BREAKING), 14), "hot": (partial(too_high, factor=HOT), 14),
     "new run": (new_run, 14), "leak": (leaking, 14), PRESERVED: (preserved, 14), FINISHED: (finished, 14),
-    "slower": (slower, 14), WRITTEN: (written, 14), "hurried": (hurried, 14), "outside": (outside, 14),
-    "alone": (photos_alone, 14), "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
+    "slower": (slower, 14), "hurried": (hurried, 14), "outside": (outside, 14), "alone": (photos_alone, 14),
+    "turned": (turned, 14), ANYWAY: (turned_anyway, 14),
 }  # fmt: skip
 
 
@@ -568,15 +543,7 @@ def table(rows: list[Row]) -> str:
     lines += ["", *_by_advice(known)]
     lines += _where_heads_turn([row for row in known if "fresh" in row])
     lines += _where_heads_turn([row for row in rows if row["case"] == ANYWAY])
-    preserved_rows = [row for row in rows if row["case"] == PRESERVED]
-    lines += _both_verdicts(
-        [row for row in preserved_rows if row["done"].startswith(f"weight {PRESERVED_WEIGHT:g}")],
-        ("at weight 1", f"at {PRESERVED_WEIGHT:g}"),
-        ("advised", "leak"),
-    )
-    lines += _both_verdicts(
-        [row for row in rows if row["state"] == PLAIN_ANYWAY], ("with written captions", "with plain ones")
-    )
+    lines += _at_a_lower_weight([row for row in rows if row["case"] == PRESERVED])
     found = {rule: Counter(row["state"] for row in rows if row["rule"] == rule) for rule in dict.fromkeys(_rules(rows))}
     came = [f"- {rule}: " + ", ".join(f"{state} ({n})" for state, n in found[rule].items()) for rule in found]
     missing = [name for name in names if name not in found]
@@ -649,32 +616,31 @@ def _where_heads_turn(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _both_verdicts(rows: Sequence[Row], sides: tuple[str, str], more: Sequence[str] = ()) -> list[str]:
-    """A line for each row: the verdicts of its two sides, which are called `sides`, and the measures of both; `more`:
-    further columns, "advised" or "leak"."""
+def _at_a_lower_weight(rows: Sequence[Row]) -> list[str]:
+    """A line for each person of `preserved`: both verdicts, and the measures at both weights."""
+    rows = [row for row in rows if row["done"].startswith(f"weight {PRESERVED_WEIGHT:g}")]
     if not rows:
         return []
-    columns = {
-        "person": lambda row: row["person"],
-        sides[0]: lambda row: row["before"]["rule"],
-        sides[1]: lambda row: row["after"]["rule"],
-        "advised": lambda row: "no" if row["state"] in UNADVISED else "yes",
-        "likeness": lambda row: _to(row, lambda side: f"{_mean(side, LIKENESS):.2f}"),
-        "gain (standard error)": lambda row: "{0.mean:+.3f} ({0.error:.3f})".format(change(row, LIKENESS)),
-        "leak": lambda row: _to(row, lambda side: f"{-_mean(side, 'leak'):.2f}"),
-        "variety": lambda row: _to(row, lambda side: f"{_mean(side, 'variety'):.1f}"),
-        "prompts followed": lambda row: _to(
-            row, lambda side: "-" if side["followed"] is None else f"{side['followed']:.2f}"
-        ),
-    }
-    shown = [name for name in columns if name in more or name not in ("advised", "leak")]
-    lines = ["", f"| {' | '.join(shown)} |", "|---" * len(shown) + "|"]
-    return lines + [f"| {' | '.join(columns[name](row) for name in shown)} |" for row in rows]
-
-
-def _to(row: Row, said: Callable[[Row], str]) -> str:
-    """What is said of both sides of a row."""
-    return " to ".join(said(row[side]) for side in ("before", "after"))
+    lines = [
+        "",
+        f"| person | at weight 1 | at {PRESERVED_WEIGHT:g} | advised | likeness | gain (standard error) | leak | "
+        "variety | prompts followed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        both, found = (row["before"], row["after"]), change(row, LIKENESS)
+        cells = [row["person"], *(side["rule"] for side in both), "no" if row["state"] == LOWER_ANYWAY else "yes"]
+        cells += [
+            " to ".join(f"{_mean(side, LIKENESS):.2f}" for side in both),
+            f"{found.mean:+.3f} ({found.error:.3f})",
+        ]
+        cells += [
+            " to ".join(f"{-_mean(side, 'leak'):.2f}" for side in both),
+            " to ".join(f"{_mean(side, 'variety'):.1f}" for side in both),
+            " to ".join("-" if side["followed"] is None else f"{side['followed']:.2f}" for side in both),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _rules(rows: Iterable[Row]) -> list[str]:

@@ -67,7 +67,6 @@ ANEW = {
 
 # These rules name output preservation; with plain captions for whoever wants less of a leak, after having some written.
 CAPTIONS_FIRST, PRESERVED = "leak, plain captions", "output preservation"
-PLAIN = "plain captions"
 LEAKS = (CAPTIONS_FIRST, "leak, not preserved")
 OUTSIDE = ", outside a run"  # how rules end whose advice is to check prompt and weight
 
@@ -313,9 +312,6 @@ class Workplace:
                 return self._more_steps(tested, int(value))
             case "set_weight":
                 return self._at_weight(tested, value)
-            case "plain_captions":
-                at_one = replace(tested, request=replace(tested.request, weight=1.0))
-                return self._anew(at_one, {"plain_captions": True}), PLAIN
             case "paint_larger":
                 side = 2 * (request.side or run.file.settings.resolution)
                 return self.test(run, replace(request, side=side)), f"{side} pixels"

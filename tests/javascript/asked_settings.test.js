@@ -27,9 +27,6 @@ test('switched on and off it leaves the other changes, and what the preset has i
   assert.deepEqual(on, { steps: 50, preservation_weight: 1 });
   assert.equal(isChosen({ ...off, changes: on }), true);
   assert.deepEqual(differing({ ...off, changes: on }, false), { steps: 50 });
-  assert.deepEqual(differing({ ...off, changes: { ...on, plain_captions: true } }, true), on);
-  const plain = { ...off, changes: { plain_captions: true } };
-  assert.deepEqual(differing(plain, false), { plain_captions: true });
   const usual = { settings: { ...preset, preservation_weight: 1 }, changes: {}, wanted };
   assert.deepEqual(differing(usual, false), { preservation_weight: 0 });
   assert.deepEqual(differing({ ...usual, changes: { preservation_weight: 0 } }, true), {});

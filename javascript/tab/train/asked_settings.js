@@ -15,9 +15,7 @@ export function isChosen({ settings, changes, wanted }) {
  * @returns {Settings}
  */
 export function differing({ settings, changes, wanted }, yes) {
-  // with plain captions no training preserves the base model's outputs
-  const gone = (/** @type {string} */ key) => key in wanted || (yes && key === 'plain_captions');
-  const rest = Object.entries(changes).filter(([key]) => !gone(key));
+  const rest = Object.entries(changes).filter(([key]) => !(key in wanted));
   /** @type {[string, SettingValue][]} */
   const chosen = Object.entries(wanted).map(([key, value]) => [key, yes ? value : 0]);
   return Object.fromEntries([...rest, ...chosen.filter(([key, value]) => settings[key] !== value)]);

@@ -110,7 +110,6 @@ CUT_SHORT: Condition = every(
 )
 EARLIER: Condition = every(there(lambda f: f.training.earlier), unless(there(lambda f: f.training.earlier_sends_back)))
 RUN: Condition = there(lambda f: f.training.step)
-WHOLE: Condition = below(lambda f: f.training.unfinished, UNFINISHED)
 # A higher weight shows more of the face, but lowers the effect of the prompts, of which some has to be left.
 HIGHER: Condition = every(
     RUN,

@@ -58,7 +58,6 @@ from lib_lora.likeness.verdict.rule_conditions import (
     UNDER,
     WEAK,
     WEAK_SPOT,
-    WHOLE,
 )
 from lib_lora.likeness.verdict.rule_language import (
     Limit,
@@ -788,24 +787,6 @@ RULES: tuple[Rule, ...] = (
         ),
         _SAID + ".",
         *_AT_HIGHER_WEIGHT,
-    ),
-    # Eight of eight people were kept better so, and more steps helped neither of two (docs/likeness.md).
-    Rule(
-        "slightly under, written captions",
-        "slightly undertrained",
-        (
-            *UNDER,
-            at_least(lambda f: f.base.uplift, EFFECT),
-            at_least(lambda f: f.identity.retention_best, NEARLY_KEPT),
-            RUN,
-            WHOLE,
-            at_least(lambda f: f.training.weight, 1.0),
-            there(lambda f: f.training.named),
-            unless(there(lambda f: f.training.preserved)),
-        ),
-        _SAID + ", after a whole training with captions that say more than who it is.",
-        "Train again with plain captions, which name only the trigger and the class, and keep the LoRA that is better.",
-        "plain_captions",
     ),
     Rule(
         "slightly under",

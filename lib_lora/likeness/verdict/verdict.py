@@ -79,8 +79,8 @@ class Verdict:
         headline: a few words.
         because: what was seen, one sentence.
         advice: the one thing to do next, one sentence.
-        action: the same for a program: "keep", "test_step", "use_step", "train_more", "train_again",
-            "plain_captions", "set_weight", "add_photos", "paint_larger" or "none".
+        action: the same for a program: "keep", "test_step", "use_step", "train_more", "train_again", "set_weight",
+            "add_photos", "paint_larger" or "none".
         value: of the action (a step, a number of steps, of "train_again" the `preservation_weight`, of "keep" that of
             another training against the leak); None where it has none.
         drift: the face does not hold.

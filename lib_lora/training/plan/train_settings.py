@@ -197,15 +197,6 @@ class TrainSettings:
     clip_skip: int = field(
         default=1, metadata=described("Clip skip", f"{_WITH_CLIP_SKIP} only; 1 = the last layer.", least=1)
     )
-    plain_captions: bool = field(
-        default=False,
-        metadata=described(
-            "Plain captions",
-            "Train every photo with the trigger and the class word alone; the written captions stay as they are. LoRAs"
-            " of the small base model keep a little more of the face so.",
-            group="Photos",
-        ),
-    )
     caption_dropout: float = field(
         default=0.0,
         metadata=described(
@@ -406,12 +397,6 @@ class TrainSettings:
         if self.resolution % 8:
             raise Misfit(f"resolution is {self.resolution}; it must be a multiple of 8.", "resolution")
 
-        if self.plain_captions and self.preservation_weight:
-            raise Misfit(
-                "preservation_weight needs captions that say more than who it is; set it to 0, or switch plain_captions"
-                " off.",
-                "plain_captions",
-            )
         if self.stop_early and not self.likeness_curve:
             raise Misfit(
                 "stop_early needs likeness_curve, which measures whether the likeness still rises.", "stop_early"

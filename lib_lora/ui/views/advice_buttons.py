@@ -16,7 +16,6 @@ LABELS = (
     *("Use this step", "Find the best step and weight", "Use this LoRA", "Add photos", "Test at {side} pixels"),
     *(
         "Train again with output preservation",
-        "Train again with plain captions",
         "Train {more:,} more steps",
         "Test step {step:,}",
         "Test weight {weight:g}",
@@ -60,7 +59,7 @@ class ButtonArguments:
     weight: float | None = None
     side: int | None = None
     steps: int | None = None
-    settings: Mapping[str, float | bool] | None = None
+    settings: Mapping[str, float] | None = None
 
     def for_programs(self) -> dict[str, Any]:
         """The arguments by name, as the page sends them."""
@@ -149,9 +148,6 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
             return [AdviceButton(label, "train_more", ButtonArguments(at.run, steps=steps))]
         case "train_again" if value is not None:
             return [_preserving(at, value)]
-        case "plain_captions":
-            asked = ButtonArguments(at.run, settings={"plain_captions": True})
-            return [AdviceButton(Message("Train again with plain captions"), "train_again", asked)]
         case "set_weight" if value is not None:
             weight = {"weight": float(value)}
             there = replace(here, weight=float(value))
@@ -164,7 +160,5 @@ def _advised_for_step(at: TestedPoint, step: int, verdict: Verdict, saved: Seque
 
 def _preserving(at: TestedPoint, weight: float) -> AdviceButton:
     """Lays out a training that preserves the base's outputs; the form offers to write captions where they are plain."""
-    settings = {"preservation_weight": float(weight), "plain_captions": False}  # which it needs
-    return AdviceButton(
-        Message("Train again with output preservation"), "train_again", ButtonArguments(at.run, settings=settings)
-    )
+    label = Message("Train again with output preservation")
+    return AdviceButton(label, "train_again", ButtonArguments(at.run, settings={"preservation_weight": float(weight)}))

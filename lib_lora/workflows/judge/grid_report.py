@@ -74,11 +74,7 @@ class GridReport:
 def next_command(run: RunFolder, report: Report) -> str:
     """What to type to follow the advice of a grid of a run; empty where no command does it."""
     value, trained = report.verdict.value, report.facts.training.step
-    if trained is None:
-        return ""
-    if report.verdict.action == "plain_captions":
-        return _train_again(run, report.subject.character, {"plain_captions": True})
-    if value is None:
+    if value is None or trained is None:
         return ""
     match report.verdict.action:
         case "train_more":
@@ -99,8 +95,6 @@ def _train_again(folder: RunFolder, character: str, over: Mapping[str, Any]) -> 
     """The command that trains as a run was trained, but for some settings."""
     run = load_run(folder.path).file
     settings = {**asked_in_run(run.settings, run.base.family), **over}
-    if "preservation_weight" in over:
-        settings.pop("plain_captions", None)  # it needs the written ones
     given = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     preset = ("--preset", run.settings.preset) if run.settings.preset else ()
     return typed("train", character, "--base", run.base.path, *preset, *given, *_where(folder))

@@ -132,7 +132,7 @@ def _photos_of_one(
         TrainingPhoto(
             file=path.relative_to(folder.path).as_posix(),
             sha256=sha256_once(path),
-            caption=default if train.plain_captions else caption_files.read(path) or default,
+            caption=caption_files.read(path) or default,
             regions=regions.get(path, []),
         )
         for path in files

@@ -189,8 +189,6 @@ def test_a_leak_is_answered_by_the_same_training_with_preservation(run, eye, pai
     command = next_command(RunFolder(run.folder), leaking)
     assert re.search(r"train .*Mara.* --base .*safetensors.* --set preservation_weight=1.0( |$)", command)
     assert f"--set steps={run.file.settings.steps}" in command
-    under = replace(plain, verdict=replace(plain.verdict, action="plain_captions", value=None))
-    assert "--set plain_captions=true" in next_command(RunFolder(run.folder), under)
 
 
 def test_a_step_counts_as_tested_at_a_higher_weight_by_its_own_tests_alone(run):

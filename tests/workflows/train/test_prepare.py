@@ -223,20 +223,6 @@ def test_an_empty_class_folder_is_named(start, tmp_path):
         start(overrides={"class_photos": str(tmp_path / "leer")})
 
 
-def test_plain_captions_leave_the_written_ones_out_and_alone(start, root):
-    photos = sorted((root / "characters" / "mara-ü" / "photos").glob("*.jpg"))
-    files = [photo.with_suffix(".txt") for photo in photos]
-    for file in files:
-        file.write_text("photo of mrxa woman, looking left", encoding="utf-8")
-    written, plain = (start(overrides={"plain_captions": yes}) for yes in (False, True))
-    assert {photo.caption for photo in written.file.photos} == {"photo of mrxa woman, looking left"}
-    assert {photo.caption for photo in plain.file.photos} == {"photo of mrxa woman"}
-    assert [run.file.has_written_captions for run in (written, plain)] == [True, False]
-    assert {file.read_text(encoding="utf-8") for file in files} == {"photo of mrxa woman, looking left"}
-    with raises("setting-invalid", has="plain_captions"):
-        start(overrides={"plain_captions": True, "preservation_weight": 1.0})
-
-
 def test_class_pictures_keep_captions_of_their_own(start, some_photos, tmp_path):
     classes = some_photos("ines", 2, tmp_path / "class ü")
     (classes / "Bild ü 01.txt").write_text("a woman in a park", encoding="utf-8")

@@ -125,7 +125,7 @@ def gpu_memory() -> int | None:
 
 def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
     """What a training would take: steps, disk space, and time and memory if they have been measured; and how many of
-    its photos are trained with a caption that says more than who it is."""
+    its photos have a caption that says more than who it is."""
     folder, body = paths.character(context, call), call.body
     snapshot = snapshot_of(folder)
     with about("base"):
@@ -154,7 +154,7 @@ def reckon(context: RequestContext, call: Call) -> dict[str, Any]:
         "photos": count,
         "own": len(snapshot.used),
         "fewest": min(counts.values()),
-        "captioned": sum(text != plain for text in snapshot.used_texts.values() if text and not train.plain_captions),
+        "captioned": sum(text != plain for text in snapshot.used_texts.values() if text),
         "checkpoints": need.checkpoints,
         "disk_bytes": need.disk_bytes,
         "free_bytes": free,

@@ -128,8 +128,6 @@ def test_an_estimate_counts_captions_that_say_more_than_who_it_is(page, models):
         photo.with_suffix(".txt").write_text(text, encoding="utf-8")
     told = page.done("/characters/mara/estimate", {"base": str(models[0].path)})
     assert (told["photos"], told["captioned"]) == (3, 1)
-    plain = {"base": str(models[0].path), "settings": {"plain_captions": True}}
-    assert page.done("/characters/mara/estimate", plain)["captioned"] == 0
 
 
 @pytest.mark.parametrize(

@@ -314,16 +314,7 @@ def _buttons(action, value, saved=(900,), side=0, weight=1.0, last=None):
             (
                 "Train again with output preservation",
                 "train_again",
-                {"run": "001", "settings": {"preservation_weight": 1.0, "plain_captions": False}},
-            ),
-        ),
-        (
-            "plain_captions",
-            None,
-            (
-                "Train again with plain captions",
-                "train_again",
-                {"run": "001", "settings": {"plain_captions": True}},
+                {"run": "001", "settings": {"preservation_weight": 1.0}},
             ),
         ),
         ("test_step", 450.0, ("Test step 450", "test", {"run": "001", "step": 450, "weight": 1.0})),
@@ -356,7 +347,7 @@ def test_a_leak_that_may_stay_has_a_second_button():
     assert (use["do"], use["main"], again["main"]) == ("use", True, False)
     assert (again["do"], again["arguments"]) == (
         "train_again",
-        {"run": "001", "settings": {"preservation_weight": 1.0, "plain_captions": False}},
+        {"run": "001", "settings": {"preservation_weight": 1.0}},
     )
 
 
